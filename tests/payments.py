@@ -15,7 +15,7 @@ from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.payment import Payment
 from booking_payments.testing.kit import ANN, PaymentsTestKit
-from tests.unit.application.saboteur import PowerCut
+from tests.unit.application.failing_gateway import PowerCut
 
 VISA = "pm_card_visa"
 CREATE = "POST /v1/payment_intents"

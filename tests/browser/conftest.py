@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, async_playwright
 
 from booking_payments.testing.sandbox import Sandbox
-from tests.browser.visitors import PHONE, Shop, Visitor, shop_at, visitor
+from tests.browser.browser_pages import PHONE, BrowserPage, RunningService, open_page, service_at
 from tests.e2e.serving import serving
 
 CHROMIUM = next(
@@ -27,10 +27,10 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def shop(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def service(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service with the fake gateway."""
     folder = tmp_path_factory.mktemp("shop")
-    with serving(folder) as address, shop_at(address, folder) as opened:
+    with serving(folder) as address, service_at(address, folder) as opened:
         yield opened
 
 
@@ -42,7 +42,7 @@ def sandbox(browser: Browser) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def stripe_shop(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def stripe_service(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service that believes to talk with Stripe."""
     folder = tmp_path_factory.mktemp("stripe-shop")
     settings = {
@@ -54,23 +54,23 @@ def stripe_shop(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> I
         "PAYMENT_RETRY_DELAY": "0",
         "MAX_UNPAID_BOOKINGS_PER_CUSTOMER": "100",
     }
-    with serving(folder, settings) as address, shop_at(address, folder, settings) as opened:
+    with serving(folder, settings) as address, service_at(address, folder, settings) as opened:
         yield opened
 
 
 @pytest.fixture
-async def customer(browser: Browser) -> AsyncIterator[Visitor]:
+async def customer(browser: Browser) -> AsyncIterator[BrowserPage]:
     """Somebody with a phone."""
-    async with visitor(browser, viewport=PHONE) as arrived:
+    async with open_page(browser, viewport=PHONE) as arrived:
         yield arrived
 
 
 @pytest.fixture
-async def operator(browser: Browser, shop: Shop) -> AsyncIterator[Visitor]:
+async def operator(browser: Browser, service: RunningService) -> AsyncIterator[BrowserPage]:
     """A browser in which an operator is logged in."""
-    async with visitor(browser) as arrived:
-        await arrived.page.goto(f"{shop.address}/console/")
-        await arrived.page.get_by_label("Operator token").fill(shop.operator)
+    async with open_page(browser) as arrived:
+        await arrived.page.goto(f"{service.address}/console/")
+        await arrived.page.get_by_label("Operator token").fill(service.operator)
         await arrived.page.get_by_role("button", name="Log in").click()
         await arrived.page.get_by_role("heading", name="Dashboard").wait_for()
         yield arrived

@@ -4,16 +4,16 @@ import sqlite3
 
 from playwright.async_api import Browser, expect
 
-from tests.browser.visitors import PHONE, Shop, Visitor, visitor
+from tests.browser.browser_pages import PHONE, BrowserPage, RunningService, open_page
 
 
-async def choose(customer: Visitor, card: str) -> None:
+async def choose(customer: BrowserPage, card: str) -> None:
     await customer.page.get_by_label(card).first.check()
     await customer.page.get_by_role("button", name="Pay").click()
 
 
-async def test_a_booking_is_paid_with_the_keyboard_alone(customer: Visitor, shop: Shop) -> None:
-    await customer.page.goto(shop.checkout(shop.book(reference="SEAT-A1")))
+async def test_a_booking_is_paid_with_the_keyboard_alone(customer: BrowserPage, service: RunningService) -> None:
+    await customer.page.goto(service.checkout(service.book(reference="SEAT-A1")))
     await customer.look("checkout-pay")
     for key in ("Tab", "Tab", "ArrowDown", "Tab", "Enter"):
         await customer.page.keyboard.press(key)
@@ -23,26 +23,28 @@ async def test_a_booking_is_paid_with_the_keyboard_alone(customer: Visitor, shop
     await customer.look("checkout-paid")
 
 
-async def test_the_first_stop_of_the_keyboard_leads_to_the_content(customer: Visitor, shop: Shop) -> None:
-    await customer.page.goto(shop.checkout(shop.book()))
+async def test_the_first_stop_of_the_keyboard_leads_to_the_content(
+    customer: BrowserPage, service: RunningService
+) -> None:
+    await customer.page.goto(service.checkout(service.book()))
     await customer.page.keyboard.press("Tab")
 
     await expect(customer.page.get_by_role("link", name="Skip to the content")).to_be_focused()
 
 
-async def test_the_token_leaves_the_address(customer: Visitor, shop: Shop) -> None:
-    booking_id = shop.book()
-    await customer.page.goto(shop.checkout(booking_id))
+async def test_the_token_leaves_the_address(customer: BrowserPage, service: RunningService) -> None:
+    booking_id = service.book()
+    await customer.page.goto(service.checkout(booking_id))
 
-    assert customer.page.url == f"{shop.address}/checkout/{booking_id}"
+    assert customer.page.url == f"{service.address}/checkout/{booking_id}"
     await customer.page.reload()
     await customer.wait_for("Pay for your booking")
-    assert shop.ann not in await customer.page.content()
-    assert shop.ann not in shop.log()
+    assert service.ann not in await customer.page.content()
+    assert service.ann not in service.log()
 
 
-async def test_a_decline_is_read_out_and_another_card_works(customer: Visitor, shop: Shop) -> None:
-    await customer.page.goto(shop.checkout(shop.book()))
+async def test_a_decline_is_read_out_and_another_card_works(customer: BrowserPage, service: RunningService) -> None:
+    await customer.page.goto(service.checkout(service.book()))
     await choose(customer, "No money")
 
     await expect(customer.page.get_by_role("alert")).to_be_focused()
@@ -52,8 +54,8 @@ async def test_a_decline_is_read_out_and_another_card_works(customer: Visitor, s
     await customer.wait_for("Paid. Thank you!")
 
 
-async def test_the_banks_window_is_passed(customer: Visitor, shop: Shop) -> None:
-    await customer.page.goto(shop.checkout(shop.book()))
+async def test_the_banks_window_is_passed(customer: BrowserPage, service: RunningService) -> None:
+    await customer.page.goto(service.checkout(service.book()))
     await choose(customer, "3-D Secure")
     await customer.wait_for("Confirm with your bank")
     await customer.look("checkout-bank")
@@ -62,8 +64,8 @@ async def test_the_banks_window_is_passed(customer: Visitor, shop: Shop) -> None
     await customer.wait_for("Paid. Thank you!")
 
 
-async def test_the_banks_window_is_refused(customer: Visitor, shop: Shop) -> None:
-    await customer.page.goto(shop.checkout(shop.book()))
+async def test_the_banks_window_is_refused(customer: BrowserPage, service: RunningService) -> None:
+    await customer.page.goto(service.checkout(service.book()))
     await choose(customer, "3-D Secure")
     await customer.page.get_by_role("button", name="Refuse").click()
 
@@ -71,8 +73,8 @@ async def test_the_banks_window_is_refused(customer: Visitor, shop: Shop) -> Non
     await expect(customer.page.get_by_role("alert")).to_contain_text("You have not been charged.")
 
 
-async def test_a_payment_in_progress_goes_on_by_itself(customer: Visitor, shop: Shop) -> None:
-    await customer.page.goto(shop.checkout(shop.book()))
+async def test_a_payment_in_progress_goes_on_by_itself(customer: BrowserPage, service: RunningService) -> None:
+    await customer.page.goto(service.checkout(service.book()))
     await choose(customer, "Bank account")
     await customer.wait_for("Your bank is working on it")
     await customer.look("checkout-processing")
@@ -80,48 +82,48 @@ async def test_a_payment_in_progress_goes_on_by_itself(customer: Visitor, shop: 
     await customer.wait_for("Paid. Thank you!")
 
 
-async def test_after_the_last_attempt_it_ends(customer: Visitor, shop: Shop) -> None:
-    booking_id = shop.book()
+async def test_after_the_last_attempt_it_ends(customer: BrowserPage, service: RunningService) -> None:
+    booking_id = service.book()
     for _ in range(3):
-        shop.pay(booking_id, "pm_card_chargeDeclined")
-    await customer.page.goto(shop.checkout(booking_id))
+        service.pay(booking_id, "pm_card_chargeDeclined")
+    await customer.page.goto(service.checkout(booking_id))
 
     await customer.wait_for("The payment did not go through")
     await customer.look("checkout-failed")
 
 
-async def test_an_expired_booking_says_so(customer: Visitor, shop: Shop) -> None:
-    booking_id = shop.book()
-    with sqlite3.connect(shop.folder / "booking-payments.db") as books:
+async def test_an_expired_booking_says_so(customer: BrowserPage, service: RunningService) -> None:
+    booking_id = service.book()
+    with sqlite3.connect(service.folder / "booking-payments.db") as books:
         books.execute("UPDATE bp_bookings SET expires_at = created_at WHERE id = ?", [booking_id])
-    await customer.page.goto(shop.checkout(booking_id))
+    await customer.page.goto(service.checkout(booking_id))
 
     await customer.wait_for("This booking can't be paid")
     await customer.look("checkout-expired")
 
 
-async def test_without_a_token_there_is_a_way_on(customer: Visitor, shop: Shop) -> None:
-    await customer.page.goto(f"{shop.address}/checkout/{shop.book()}")
+async def test_without_a_token_there_is_a_way_on(customer: BrowserPage, service: RunningService) -> None:
+    await customer.page.goto(f"{service.address}/checkout/{service.book()}")
     customer.complaints.clear()  # the browser notes the 401
 
     await customer.wait_for("Please open your payment link again")
     await customer.look("checkout-no-token")
 
 
-async def test_a_booking_is_paid_without_scripts(browser: Browser, shop: Shop) -> None:
-    async with visitor(browser, viewport=PHONE, java_script_enabled=False) as customer:
-        await customer.page.goto(shop.checkout(shop.book()))
+async def test_a_booking_is_paid_without_scripts(browser: Browser, service: RunningService) -> None:
+    async with open_page(browser, viewport=PHONE, java_script_enabled=False) as customer:
+        await customer.page.goto(service.checkout(service.book()))
         await choose(customer, "3-D Secure")
         await customer.page.get_by_role("button", name="approve").click()
 
         await customer.wait_for("Paid. Thank you!")
 
 
-async def test_two_clicks_pay_once(customer: Visitor, shop: Shop) -> None:
-    booking_id = shop.book()
-    await customer.page.goto(shop.checkout(booking_id))
+async def test_two_clicks_pay_once(customer: BrowserPage, service: RunningService) -> None:
+    booking_id = service.book()
+    await customer.page.goto(service.checkout(booking_id))
     await customer.page.get_by_label("No money").check()
     await customer.page.get_by_role("button", name="Pay").dblclick()
     await expect(customer.page.get_by_role("alert")).to_be_visible()
 
-    assert shop.payment(booking_id)["attempts_made"] == 1
+    assert service.payment(booking_id)["attempts_made"] == 1

@@ -3,21 +3,21 @@
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.visitors import Shop, Visitor
+from tests.browser.browser_pages import BrowserPage, RunningService
 
 
 @pytest.fixture(scope="module")
-async def busy(shop: Shop) -> Shop:
+async def used_service(service: RunningService) -> RunningService:
     """A shop in which all kinds of things have happened."""
     cards = ("visa", "chargeDeclinedExpiredCard", "createDispute", "pendingRefund", "authenticationRequired")
     for number, card in enumerate(cards):
-        shop.pay(shop.book(reference=f"ROW-{number}", amount=f"{20 + number}.50"), f"pm_card_{card}")
-    shop.pay(shop.book(reference="<b>ROW & Söhne</b>", currency="jpy", amount="4500"))
-    return shop
+        service.pay(service.book(reference=f"ROW-{number}", amount=f"{20 + number}.50"), f"pm_card_{card}")
+    service.pay(service.book(reference="<b>ROW & Söhne</b>", currency="jpy", amount="4500"))
+    return service
 
 
-async def open_payment(operator: Visitor, shop: Shop, reference: str) -> None:
-    await operator.page.goto(f"{shop.address}/console/payments")
+async def open_payment(operator: BrowserPage, service: RunningService, reference: str) -> None:
+    await operator.page.goto(f"{service.address}/console/payments")
     await operator.page.get_by_label("Search").fill(reference)
     await operator.page.get_by_role("button", name="Show").click()
     await operator.page.get_by_role("link", name=reference, exact=True).click()
@@ -36,19 +36,23 @@ async def open_payment(operator: Visitor, shop: Shop, reference: str) -> None:
         ("drift", "Drift"),
     ],
 )
-async def test_every_page_fits_and_can_be_read_by_all(operator: Visitor, busy: Shop, path: str, title: str) -> None:
-    await operator.page.goto(f"{busy.address}/console/{path}")
+async def test_every_page_fits_and_can_be_read_by_all(
+    operator: BrowserPage, used_service: RunningService, path: str, title: str
+) -> None:
+    await operator.page.goto(f"{used_service.address}/console/{path}")
     await operator.wait_for(title)
     await operator.look(f"console-{path.replace('?', '-').replace('=', '-') or 'dashboard'}")
 
 
 @pytest.mark.parametrize("reference", ["ROW-1", "ROW-2", "ROW-4"])
-async def test_a_payments_page_fits_and_can_be_read_by_all(operator: Visitor, busy: Shop, reference: str) -> None:
-    await open_payment(operator, busy, reference)
+async def test_a_payments_page_fits_and_can_be_read_by_all(
+    operator: BrowserPage, used_service: RunningService, reference: str
+) -> None:
+    await open_payment(operator, used_service, reference)
     await operator.look(f"console-payment-{reference}")
 
 
-async def test_the_door_tells_what_is_wrong(operator: Visitor, shop: Shop) -> None:
+async def test_the_door_tells_what_is_wrong(operator: BrowserPage, service: RunningService) -> None:
     await operator.page.get_by_role("button", name="Log out").click()
     await operator.page.get_by_label("Operator token").fill("nonsense")
     await operator.page.get_by_role("button", name="Log in").click()
@@ -58,26 +62,30 @@ async def test_the_door_tells_what_is_wrong(operator: Visitor, shop: Shop) -> No
     await operator.look("console-login")
 
 
-async def test_money_goes_back_once_after_a_look_at_the_quote(operator: Visitor, busy: Shop) -> None:
-    booking_id = busy.book(reference="BACK-1")
-    busy.pay(booking_id)
-    await open_payment(operator, busy, "BACK-1")
+async def test_money_goes_back_once_after_a_look_at_the_quote(
+    operator: BrowserPage, used_service: RunningService
+) -> None:
+    booking_id = used_service.book(reference="BACK-1")
+    used_service.pay(booking_id)
+    await open_payment(operator, used_service, "BACK-1")
     await operator.page.get_by_label("Amount in USD").fill("30.00")
     await operator.page.get_by_role("button", name="Look at the quote").click()
     await expect(operator.page.get_by_text("The customer gets")).to_be_visible()
     await operator.look("console-refund")
-    assert busy.payment(booking_id)["refunds"] == []
+    assert used_service.payment(booking_id)["refunds"] == []
     await operator.page.get_by_label("Note").fill("it rained")
     await operator.page.get_by_role("button", name="Refund 30.00 USD").dblclick()
     await expect(operator.page.get_by_role("status")).to_contain_text("The refund is made.")
 
-    assert [each["amount"] for each in busy.payment(booking_id)["refunds"]] == ["30.00"]
+    assert [each["amount"] for each in used_service.payment(booking_id)["refunds"]] == ["30.00"]
     await operator.look("console-payment-refunded")
 
 
-async def test_more_than_is_left_is_refused_before_money_moves(operator: Visitor, busy: Shop) -> None:
-    busy.pay(busy.book(reference="BACK-2"))
-    await open_payment(operator, busy, "BACK-2")
+async def test_more_than_is_left_is_refused_before_money_moves(
+    operator: BrowserPage, used_service: RunningService
+) -> None:
+    used_service.pay(used_service.book(reference="BACK-2"))
+    await open_payment(operator, used_service, "BACK-2")
     await operator.page.get_by_label("Amount in USD").fill("100.01")
     await operator.page.get_by_role("button", name="Look at the quote").click()
 
@@ -85,8 +93,8 @@ async def test_more_than_is_left_is_refused_before_money_moves(operator: Visitor
     await expect(operator.page.get_by_role("button", name="Refund")).to_have_count(0)
 
 
-async def test_a_webhook_is_processed_again_without_effect(operator: Visitor, busy: Shop) -> None:
-    await operator.page.goto(f"{busy.address}/console/webhooks")
+async def test_a_webhook_is_processed_again_without_effect(operator: BrowserPage, used_service: RunningService) -> None:
+    await operator.page.goto(f"{used_service.address}/console/webhooks")
     await operator.page.get_by_role("link", name="payment_intent.succeeded").first.click()
     await operator.page.get_by_role("button", name="Process again").click()
 
@@ -94,24 +102,26 @@ async def test_a_webhook_is_processed_again_without_effect(operator: Visitor, bu
     await operator.look("console-webhook")
 
 
-async def test_the_books_are_compared_on_demand(operator: Visitor, busy: Shop) -> None:
-    await operator.page.goto(f"{busy.address}/console/drift")
+async def test_the_books_are_compared_on_demand(operator: BrowserPage, used_service: RunningService) -> None:
+    await operator.page.goto(f"{used_service.address}/console/drift")
     await operator.page.get_by_role("button", name="Compare").click()
 
     await expect(operator.page.get_by_text("by operator:olga").first).to_be_visible()
     await operator.look("console-drift-report")
 
 
-async def test_the_figures_stand_behind_every_chart(operator: Visitor, busy: Shop) -> None:
-    await operator.page.goto(f"{busy.address}/console/?days=1")
+async def test_the_figures_stand_behind_every_chart(operator: BrowserPage, used_service: RunningService) -> None:
+    await operator.page.goto(f"{used_service.address}/console/?days=1")
     panel = operator.page.get_by_role("region", name="Declines by reason")
     await panel.get_by_text("Figures").click()
 
     await expect(panel.get_by_role("cell", name="Expired card")).to_be_visible()
 
 
-async def test_the_keyboard_reaches_everything_and_shows_where_it_is(operator: Visitor, busy: Shop) -> None:
-    await operator.page.goto(f"{busy.address}/console/payments")
+async def test_the_keyboard_reaches_everything_and_shows_where_it_is(
+    operator: BrowserPage, used_service: RunningService
+) -> None:
+    await operator.page.goto(f"{used_service.address}/console/payments")
     await operator.page.keyboard.press("Tab")
     await operator.page.keyboard.press("Enter")
     focused = await operator.page.evaluate("document.activeElement.id")
@@ -121,8 +131,8 @@ async def test_the_keyboard_reaches_everything_and_shows_where_it_is(operator: V
     assert (focused, outline) == ("main", "solid")
 
 
-async def test_who_logs_out_is_out(operator: Visitor, busy: Shop) -> None:
+async def test_who_logs_out_is_out(operator: BrowserPage, used_service: RunningService) -> None:
     await operator.page.get_by_role("button", name="Log out").click()
-    await operator.page.goto(f"{busy.address}/console/payments")
+    await operator.page.goto(f"{used_service.address}/console/payments")
 
     await operator.wait_for("Operator console")

@@ -14,8 +14,8 @@ from attrs import define
 from playwright.async_api import Error
 
 from booking_payments.testing.sandbox import Sandbox
+from tests.browser.browser_pages import BrowserPage, RunningService, service_at
 from tests.browser.stripe_js import play_stripe
-from tests.browser.visitors import Shop, Visitor, shop_at
 from tests.e2e.serving import serving
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs/guides/front-end.md"
@@ -52,12 +52,12 @@ def origin() -> Iterator[str]:
 @pytest.fixture(scope="module", params=["stripe", "fake"])
 def service(
     request: pytest.FixtureRequest, origin: str, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Shop]:
+) -> Iterator[RunningService]:
     """A service that lets the front end in, with each gateway that the guide is for."""
     folder = tmp_path_factory.mktemp("front-end")
     settings = {"CORS_ORIGINS": origin, "PAYMENT_RETURN_URL_ORIGINS": origin}
     if request.param == "fake":
-        with serving(folder, settings) as address, shop_at(address, folder, settings) as opened:
+        with serving(folder, settings) as address, service_at(address, folder, settings) as opened:
             yield opened
         return
     settings |= {
@@ -67,7 +67,7 @@ def service(
         "STRIPE_WEBHOOK_SECRET": "whsec_browser",
         "JWT_SECRET": "a-secret-of-the-browser-tests-32-bytes",
     }
-    with serving(folder, settings) as address, shop_at(address, folder, settings) as opened:
+    with serving(folder, settings) as address, service_at(address, folder, settings) as opened:
         endpoint = {"url": f"{address}/api/webhooks/stripe/", "secret": "whsec_browser"}
         httpx2.post(f"{sandbox.url}/_sandbox/webhook_endpoints", json=endpoint, trust_env=False).raise_for_status()
         yield opened
@@ -77,8 +77,8 @@ def service(
 class FrontEnd:
     """A customer on the page, and the service it calls."""
 
-    customer: Visitor
-    service: Shop
+    customer: BrowserPage
+    service: RunningService
     origin: str
     booking_id: str = ""
 
@@ -121,7 +121,7 @@ class FrontEnd:
 
 
 @pytest.fixture
-async def front_end(customer: Visitor, service: Shop, sandbox: Sandbox, origin: str) -> FrontEnd:
+async def front_end(customer: BrowserPage, service: RunningService, sandbox: Sandbox, origin: str) -> FrontEnd:
     """The page, opened, with Stripe's script."""
     await play_stripe(customer.page, sandbox)
     await customer.page.goto(origin)

@@ -8,23 +8,23 @@ import pytest
 from playwright.async_api import Browser, Response, Route, expect
 
 from booking_payments.testing.sandbox import Sandbox
+from tests.browser.browser_pages import PHONE, BrowserPage, RunningService, open_page
 from tests.browser.stripe_js import play_stripe
-from tests.browser.visitors import PHONE, Shop, Visitor, visitor
 
 
-async def pay(customer: Visitor, card: str) -> None:
+async def pay(customer: BrowserPage, card: str) -> None:
     await customer.page.get_by_label("Card").fill(card)
     await customer.page.get_by_role("button", name="Pay").click()
 
 
-def confirm_elsewhere(sandbox: Sandbox, shop: Shop, booking_id: str, method: str) -> None:
+def confirm_elsewhere(sandbox: Sandbox, service: RunningService, booking_id: str, method: str) -> None:
     """The customer confirms in another tab; no webhook tells our books."""
-    intent_id = shop.payment(booking_id)["payment_intent_id"]
+    intent_id = service.payment(booking_id)["payment_intent_id"]
     secret = sandbox.stripe.by_hand("GET", f"/v1/payment_intents/{intent_id}", {}).body["client_secret"]
     assert sandbox.stripe.confirm_as_customer(intent_id, secret, method).ok
 
 
-def forget_bank(customer: Visitor) -> None:
+def forget_bank(customer: BrowserPage) -> None:
     """The customer was at the bank's page: that is not loaded from elsewhere by a page of ours."""
     visits = [each for each in customer.elsewhere if each.startswith("https://hooks.stripe.com/3d_secure_2/hosted?")]
     assert len(visits) == 1
@@ -32,10 +32,10 @@ def forget_bank(customer: Visitor) -> None:
 
 
 @contextmanager
-def webhooks(sandbox: Sandbox, shop: Shop) -> Iterator[None]:
+def webhooks(sandbox: Sandbox, service: RunningService) -> Iterator[None]:
     """Events reach the service as long as this lasts."""
     address = f"{sandbox.url}/_sandbox/webhook_endpoints"
-    endpoint = {"url": f"{shop.address}/api/webhooks/stripe/", "secret": "whsec_browser"}
+    endpoint = {"url": f"{service.address}/api/webhooks/stripe/", "secret": "whsec_browser"}
     made = httpx2.post(address, json=endpoint, trust_env=False).raise_for_status().json()
     try:
         yield
@@ -53,9 +53,11 @@ def unreadable(sandbox: Sandbox) -> Iterator[None]:
         httpx2.delete(f"{sandbox.url}/_sandbox/faults", trust_env=False).raise_for_status()
 
 
-async def test_the_card_goes_from_the_browser_to_stripe(customer: Visitor, stripe_shop: Shop, sandbox: Sandbox) -> None:
+async def test_the_card_goes_from_the_browser_to_stripe(
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
+) -> None:
     await play_stripe(customer.page, sandbox)
-    await customer.page.goto(stripe_shop.checkout(stripe_shop.book()))
+    await customer.page.goto(stripe_service.checkout(stripe_service.book()))
     await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
     await customer.look("checkout-stripe")
     await pay(customer, "pm_card_visa")
@@ -63,23 +65,25 @@ async def test_the_card_goes_from_the_browser_to_stripe(customer: Visitor, strip
     await customer.wait_for("Paid. Thank you!")
 
 
-async def test_stripe_never_sees_the_token(customer: Visitor, stripe_shop: Shop, sandbox: Sandbox) -> None:
+async def test_stripe_never_sees_the_token(
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
+) -> None:
     await play_stripe(customer.page, sandbox)
     headers: list[dict[str, str]] = []
     customer.page.on("request", lambda request: headers.append({"url": request.url, **request.headers}))
-    await customer.page.goto(stripe_shop.checkout(stripe_shop.book()))
+    await customer.page.goto(stripe_service.checkout(stripe_service.book()))
     await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
     seen = await customer.page.evaluate("window.seenByStripe")
 
     assert "?" not in seen
-    assert stripe_shop.ann not in repr([each for each in headers if "stripe.com" in each["url"]])
+    assert stripe_service.ann not in repr([each for each in headers if "stripe.com" in each["url"]])
 
 
 async def test_a_decline_at_stripe_is_told_and_another_card_works(
-    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
 ) -> None:
     await play_stripe(customer.page, sandbox)
-    await customer.page.goto(stripe_shop.checkout(stripe_shop.book()))
+    await customer.page.goto(stripe_service.checkout(stripe_service.book()))
     await pay(customer, "pm_card_chargeDeclinedInsufficientFunds")
     await expect(customer.page.get_by_text("2 attempts are left.")).to_be_visible()
     await pay(customer, "pm_card_visa")
@@ -87,36 +91,38 @@ async def test_a_decline_at_stripe_is_told_and_another_card_works(
     await customer.wait_for("Paid. Thank you!")
 
 
-async def test_3d_secure_is_passed_at_stripe(customer: Visitor, stripe_shop: Shop, sandbox: Sandbox) -> None:
+async def test_3d_secure_is_passed_at_stripe(
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
+) -> None:
     await play_stripe(customer.page, sandbox)
-    await customer.page.goto(stripe_shop.checkout(stripe_shop.book()))
+    await customer.page.goto(stripe_service.checkout(stripe_service.book()))
     await pay(customer, "pm_card_authenticationRequired")
 
     await customer.wait_for("Paid. Thank you!")
 
 
 async def test_an_authentication_that_was_left_is_gone_on_with(
-    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
 ) -> None:
-    booking_id = stripe_shop.book()
-    stripe_shop.pay(booking_id, "pm_card_authenticationRequired")
+    booking_id = stripe_service.book()
+    stripe_service.pay(booking_id, "pm_card_authenticationRequired")
     await play_stripe(customer.page, sandbox)
-    await customer.page.goto(stripe_shop.checkout(booking_id))
+    await customer.page.goto(stripe_service.checkout(booking_id))
     await customer.page.get_by_role("button", name="Go on to your bank").click()
 
     await customer.wait_for("Paid. Thank you!")
 
 
 async def test_what_nobody_knows_is_found_out_while_the_customer_waits(
-    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
 ) -> None:
-    booking_id = stripe_shop.book()
+    booking_id = stripe_service.book()
     fault = {"match": "POST /v1/payment_intents", "times": 3, "fault": "reset_after"}
     async with httpx2.AsyncClient(trust_env=False) as client:
         (await client.post(f"{sandbox.url}/_sandbox/faults", json=fault)).raise_for_status()
-    assert stripe_shop.pay(booking_id).json()["outcome_unknown"]
+    assert stripe_service.pay(booking_id).json()["outcome_unknown"]
     await play_stripe(customer.page, sandbox)
-    await customer.page.goto(stripe_shop.checkout(booking_id))
+    await customer.page.goto(stripe_service.checkout(booking_id))
 
     await customer.wait_for("We are checking with the bank")
     await expect(customer.page.get_by_text("You will not be charged twice.")).to_be_visible()
@@ -125,10 +131,10 @@ async def test_what_nobody_knows_is_found_out_while_the_customer_waits(
 
 
 async def test_when_stripes_script_can_not_be_had_it_is_told(
-    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
 ) -> None:
     await play_stripe(customer.page, sandbox, loads=False)
-    await customer.page.goto(stripe_shop.checkout(stripe_shop.book()))
+    await customer.page.goto(stripe_service.checkout(stripe_service.book()))
 
     await expect(customer.page.get_by_role("alert")).to_contain_text("The payment form can't be loaded.")
 
@@ -136,28 +142,30 @@ async def test_when_stripes_script_can_not_be_had_it_is_told(
 # --- methods that redirect
 
 
-async def pay_by(customer: Visitor, shop: Shop, sandbox: Sandbox, method: str, bank: str = "succeeded") -> str:
+async def pay_by(
+    customer: BrowserPage, service: RunningService, sandbox: Sandbox, method: str, bank: str = "succeeded"
+) -> str:
     """Pay a booking in euro by ``method``, as far as the browser goes by itself; returns the booking's id."""
     await play_stripe(customer.page, sandbox, bank=bank)
-    booking_id = shop.book(currency="eur")
-    await customer.page.goto(shop.checkout(booking_id))
+    booking_id = service.book(currency="eur")
+    await customer.page.goto(service.checkout(booking_id))
     await pay(customer, method)
     return booking_id
 
 
 @pytest.mark.parametrize("method", ["ideal", "bancontact", "paypal", "klarna"])
 async def test_a_method_that_redirects_is_offered_and_comes_back_to_a_page_that_says_paid(
-    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox, method: str
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox, method: str
 ) -> None:
-    booking_id = await pay_by(customer, stripe_shop, sandbox, method)
+    booking_id = await pay_by(customer, stripe_service, sandbox, method)
     await customer.wait_for("Paid. Thank you!")
 
     await expect(customer.page.get_by_text("Your booking is confirmed.")).to_be_visible()
-    assert customer.page.url == f"{stripe_shop.address}/checkout/{booking_id}"
+    assert customer.page.url == f"{stripe_service.address}/checkout/{booking_id}"
 
 
 async def test_who_comes_back_after_paying_never_sees_the_form(
-    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
 ) -> None:
     answers: list[str] = []
 
@@ -166,7 +174,7 @@ async def test_who_comes_back_after_paying_never_sees_the_form(
             answers.append(await response.text())
 
     customer.page.on("response", note)
-    await pay_by(customer, stripe_shop, sandbox, "ideal")
+    await pay_by(customer, stripe_service, sandbox, "ideal")
     await customer.wait_for("Paid. Thank you!")
     forget_bank(customer)
     await customer.look("checkout-return-paid")
@@ -177,22 +185,22 @@ async def test_who_comes_back_after_paying_never_sees_the_form(
 
 
 async def test_no_token_goes_with_the_customer_to_the_bank(
-    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
 ) -> None:
     sent: list[str] = []
     customer.page.on("request", lambda each: sent.append(f"{each.url} {each.headers} {each.post_data}"))
-    await pay_by(customer, stripe_shop, sandbox, "ideal")
+    await pay_by(customer, stripe_service, sandbox, "ideal")
     await customer.wait_for("Paid. Thank you!")
-    elsewhere = [each for each in sent if not each.startswith(stripe_shop.address)]
+    elsewhere = [each for each in sent if not each.startswith(stripe_service.address)]
 
     assert any("hooks.stripe.com" in each for each in elsewhere)
-    assert not [each for each in elsewhere if stripe_shop.ann in each or "token=" in each]
+    assert not [each for each in elsewhere if stripe_service.ann in each or "token=" in each]
 
 
 async def test_who_comes_back_from_a_refusal_may_choose_again(
-    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
 ) -> None:
-    await pay_by(customer, stripe_shop, sandbox, "ideal", bank="failed")
+    await pay_by(customer, stripe_service, sandbox, "ideal", bank="failed")
     await expect(customer.page.get_by_text("2 attempts are left.")).to_be_visible()
     await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
     forget_bank(customer)
@@ -203,39 +211,41 @@ async def test_who_comes_back_from_a_refusal_may_choose_again(
 
 
 async def test_who_comes_back_while_the_bank_takes_its_time_is_told_so(
-    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
 ) -> None:
-    await pay_by(customer, stripe_shop, sandbox, "klarna", bank="processing")
+    await pay_by(customer, stripe_service, sandbox, "klarna", bank="processing")
 
     await customer.wait_for("Your bank is working on it")
     forget_bank(customer)
     await customer.look("checkout-return-processing")
 
 
-async def test_who_waits_for_the_bank_sees_the_end(customer: Visitor, stripe_shop: Shop, sandbox: Sandbox) -> None:
-    with webhooks(sandbox, stripe_shop):
-        await pay_by(customer, stripe_shop, sandbox, "klarna", bank="processing")
+async def test_who_waits_for_the_bank_sees_the_end(
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
+) -> None:
+    with webhooks(sandbox, stripe_service):
+        await pay_by(customer, stripe_service, sandbox, "klarna", bank="processing")
 
         await customer.wait_for("Paid. Thank you!")
 
 
 async def test_an_address_that_says_paid_is_not_believed(
-    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
 ) -> None:
     await play_stripe(customer.page, sandbox)
-    booking_id = stripe_shop.book()
-    await customer.page.goto(stripe_shop.checkout(booking_id))
+    booking_id = stripe_service.book()
+    await customer.page.goto(stripe_service.checkout(booking_id))
     await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
-    forged = f"{stripe_shop.address}/checkout/{booking_id}?payment_intent=pi_1&redirect_status=succeeded"
+    forged = f"{stripe_service.address}/checkout/{booking_id}?payment_intent=pi_1&redirect_status=succeeded"
     await customer.page.goto(forged)
 
     await customer.wait_for("Pay for your booking")
     await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
-    assert customer.page.url == f"{stripe_shop.address}/checkout/{booking_id}"
+    assert customer.page.url == f"{stripe_service.address}/checkout/{booking_id}"
 
 
 async def test_who_comes_back_while_stripe_can_not_be_read_waits_and_sees_the_end(
-    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
 ) -> None:
     async def nothing_new(route: Route) -> None:
         version = await customer.page.locator("#main").get_attribute("data-version")
@@ -243,7 +253,7 @@ async def test_who_comes_back_while_stripe_can_not_be_read_waits_and_sees_the_en
 
     with unreadable(sandbox):
         await customer.page.route("**/status", nothing_new)
-        await pay_by(customer, stripe_shop, sandbox, "ideal")
+        await pay_by(customer, stripe_service, sandbox, "ideal")
         await customer.wait_for("We are checking with the bank")
         forget_bank(customer)
         await customer.look("checkout-return-unclear")
@@ -253,9 +263,9 @@ async def test_who_comes_back_while_stripe_can_not_be_read_waits_and_sees_the_en
 
 
 async def test_who_comes_back_without_having_decided_goes_on_at_the_bank(
-    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
 ) -> None:
-    await pay_by(customer, stripe_shop, sandbox, "ideal", bank="open")
+    await pay_by(customer, stripe_service, sandbox, "ideal", bank="open")
 
     await customer.wait_for("Confirm with your bank")
     await expect(customer.page.get_by_role("button", name="Go on to your bank")).to_be_enabled()
@@ -264,19 +274,23 @@ async def test_who_comes_back_without_having_decided_goes_on_at_the_bank(
 
 
 async def test_the_way_back_after_a_success_leads_to_no_form(
-    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
 ) -> None:
-    booking_id = await pay_by(customer, stripe_shop, sandbox, "ideal")
+    booking_id = await pay_by(customer, stripe_service, sandbox, "ideal")
     await customer.wait_for("Paid. Thank you!")
     await customer.page.go_back()
-    assert customer.page.url == f"{stripe_shop.address}/checkout/{booking_id}"
+    assert customer.page.url == f"{stripe_service.address}/checkout/{booking_id}"
 
     await customer.wait_for("Paid. Thank you!")
 
 
-async def test_who_comes_back_in_another_browser_is_told_what_to_do(browser: Browser, stripe_shop: Shop) -> None:
-    async with visitor(browser, viewport=PHONE) as other:
-        back = f"{stripe_shop.address}/checkout/{stripe_shop.book()}?payment_intent=pi_1&redirect_status=succeeded"
+async def test_who_comes_back_in_another_browser_is_told_what_to_do(
+    browser: Browser, stripe_service: RunningService
+) -> None:
+    async with open_page(browser, viewport=PHONE) as other:
+        back = (
+            f"{stripe_service.address}/checkout/{stripe_service.book()}?payment_intent=pi_1&redirect_status=succeeded"
+        )
         await other.page.goto(back)
         other.complaints.clear()  # the browser notes the 401
 
@@ -291,14 +305,14 @@ async def test_who_comes_back_in_another_browser_is_told_what_to_do(browser: Bro
     ("method", "title"), [("pm_card_visa", "Paid. Thank you!"), ("pm_usBankAccount_processing", "Your bank is working")]
 )
 async def test_a_page_that_is_loaded_again_before_the_webhook_shows_what_was_done(
-    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox, method: str, title: str
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox, method: str, title: str
 ) -> None:
     await play_stripe(customer.page, sandbox)
-    booking_id = stripe_shop.book()
-    await customer.page.goto(stripe_shop.checkout(booking_id))
+    booking_id = stripe_service.book()
+    await customer.page.goto(stripe_service.checkout(booking_id))
     await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
-    confirm_elsewhere(sandbox, stripe_shop, booking_id, method)
-    assert stripe_shop.payment(booking_id)["status"] == "requires_payment_method"
+    confirm_elsewhere(sandbox, stripe_service, booking_id, method)
+    assert stripe_service.payment(booking_id)["status"] == "requires_payment_method"
     await customer.page.reload()
 
     await expect(customer.page.get_by_role("heading", level=1)).to_contain_text(title)
@@ -307,13 +321,13 @@ async def test_a_page_that_is_loaded_again_before_the_webhook_shows_what_was_don
 
 @pytest.mark.parametrize("method", ["pm_card_visa", "pm_usBankAccount_processing"])
 async def test_an_element_is_not_mounted_for_an_intent_beyond_paying_while_our_books_do_not_know(
-    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox, method: str
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox, method: str
 ) -> None:
     await play_stripe(customer.page, sandbox)
-    booking_id = stripe_shop.book()
-    await customer.page.goto(stripe_shop.checkout(booking_id))
+    booking_id = stripe_service.book()
+    await customer.page.goto(stripe_service.checkout(booking_id))
     await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
-    confirm_elsewhere(sandbox, stripe_shop, booking_id, method)
+    confirm_elsewhere(sandbox, stripe_service, booking_id, method)
     with unreadable(sandbox):
         await customer.page.reload()
         await customer.wait_for("We are checking with the bank")
@@ -324,34 +338,36 @@ async def test_an_element_is_not_mounted_for_an_intent_beyond_paying_while_our_b
 
 
 async def test_what_was_paid_in_another_tab_is_seen_on_coming_back_to_this_one(
-    customer: Visitor, stripe_shop: Shop, sandbox: Sandbox
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
 ) -> None:
     await play_stripe(customer.page, sandbox)
-    booking_id = stripe_shop.book()
-    await customer.page.goto(stripe_shop.checkout(booking_id))
+    booking_id = stripe_service.book()
+    await customer.page.goto(stripe_service.checkout(booking_id))
     await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
-    assert stripe_shop.pay(booking_id).status_code == 200
+    assert stripe_service.pay(booking_id).status_code == 200
     await customer.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
     await customer.wait_for("Paid. Thank you!")
 
 
-async def test_two_tabs_pay_once(customer: Visitor, stripe_shop: Shop, sandbox: Sandbox) -> None:
+async def test_two_tabs_pay_once(customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox) -> None:
     await play_stripe(customer.page, sandbox)
-    booking_id = stripe_shop.book()
-    await customer.page.goto(stripe_shop.checkout(booking_id))
+    booking_id = stripe_service.book()
+    await customer.page.goto(stripe_service.checkout(booking_id))
     await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
-    confirm_elsewhere(sandbox, stripe_shop, booking_id, "pm_card_visa")
+    confirm_elsewhere(sandbox, stripe_service, booking_id, "pm_card_visa")
     await pay(customer, "pm_card_mastercard")
 
     await customer.wait_for("Paid. Thank you!")
-    intent_id = stripe_shop.payment(booking_id)["payment_intent_id"]
+    intent_id = stripe_service.payment(booking_id)["payment_intent_id"]
     assert sandbox.stripe.successful_charges(intent_id) == 1
 
 
-async def test_3d_secure_stays_a_window_on_the_page(customer: Visitor, stripe_shop: Shop, sandbox: Sandbox) -> None:
+async def test_3d_secure_stays_a_window_on_the_page(
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
+) -> None:
     await play_stripe(customer.page, sandbox)
-    await customer.page.goto(stripe_shop.checkout(stripe_shop.book(currency="eur")))
+    await customer.page.goto(stripe_service.checkout(stripe_service.book(currency="eur")))
     went: list[str] = []
     customer.page.on("framenavigated", lambda frame: went.append(frame.url))
     await pay(customer, "pm_card_authenticationRequired")

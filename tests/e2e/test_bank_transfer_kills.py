@@ -30,7 +30,7 @@ from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.ports.payments import PaymentFilter
 from tests.e2e.serving import STOP_S, environment, printed
-from tests.e2e.test_kills import GIVE_UP_S, SEED, Crowd, _run, database, mortal
+from tests.e2e.test_kills import GIVE_UP_S, SEED, Crowd, _run, database, restartable_service
 from tests.ports import free_port
 
 __all__ = ["database"]
@@ -40,7 +40,7 @@ CUSTOMERS = 3
 MOST = 100_000
 """Payments that are compared."""
 LONGEST_LIFE_S = 60
-"""So long a life of the service lasts at most, on a machine that is too busy for commands."""
+"""The longest time between two kills of the service, on a machine that is too busy for commands."""
 
 
 @define
@@ -93,7 +93,7 @@ class Operator:
 
 @contextmanager
 def operating(folder: Path, settings: dict[str, str]) -> Iterator[Operator]:
-    script = [sys.executable, "-m", "tests.e2e.mortal_operator"]
+    script = [sys.executable, "-m", "tests.e2e.restartable_cli"]
     env = environment(settings) | {"PYTHONPATH": str(Path(__file__).parents[2])}
     with (folder / "operator.log").open("ab") as log:
         process = subprocess.Popen(
@@ -172,23 +172,23 @@ def test_transfers_are_booked_once_and_all_books_are_equal(database: str, tmp_pa
     }
     port = free_port()
     crowd = Payers(f"http://127.0.0.1:{port}", tokens)
-    with mortal(port, tmp_path, settings) as lives, operating(tmp_path, settings) as operator:
+    with restartable_service(port, tmp_path, settings) as service, operating(tmp_path, settings) as operator:
         operator.warm_up()
         threads = [threading.Thread(target=crowd.run, args=(number,)) for number in range(CUSTOMERS)]
         threads.append(threading.Thread(target=_operate, args=(operator, crowd)))
         for thread in threads:
             thread.start()
         for _ in range(KILLS):
-            lives.begin()
+            service.start()
             _wait(partial(_has_run, operator, operator.commands + chance.randint(1, 3)))
             time.sleep(chance.random() * operator.takes_s)
-            lives.end(signal.SIGKILL)
-        lives.begin()
+            service.stop(signal.SIGKILL)
+        service.start()
         _wait(lambda: operator.kills >= KILLS // 2 and bool(crowd.refunded))
         crowd.stop.set()
         for thread in threads:
             thread.join()
-        lives.end(signal.SIGTERM)
+        service.stop(signal.SIGTERM)
     settled = [_run(tmp_path, settings, "reconcile", "--json") for _ in range(2)]
     checked = _run(tmp_path, settings, "ledger", "check")
 
@@ -234,7 +234,7 @@ async def _compare(database_url: str, crowd: Payers) -> None:
         for refund in payment.refunds
         if refund.status is RefundStatus.PENDING
     }
-    assert crowd.paid, "no transfer came through: the lives were too short for anything to be proved"
+    assert crowd.paid, "no transfer came through: the service was killed too soon to prove anything"
     assert crowd.refunded, "no refund came through"
     assert came == booked
     assert set(crowd.paid.values()) <= set(came)

@@ -39,19 +39,19 @@ Json = dict[str, Any]
 
 
 @define
-class Lives:
-    """The service's lives, one after another, on the same port."""
+class RestartableService:
+    """A service that can be started and killed repeatedly, on the same port."""
 
     process: "subprocess.Popen[str]"
     child: int | None = None
 
-    def begin(self) -> None:
+    def start(self) -> None:
         assert self.process.stdin
-        self.process.stdin.write("live\n")
+        self.process.stdin.write("start\n")
         self.process.stdin.flush()
         self.child = int(self._line())
 
-    def end(self, by: signal.Signals) -> None:
+    def stop(self, by: signal.Signals) -> None:
         if self.child is not None:
             os.kill(self.child, by)
             assert self._line() == "over"
@@ -63,19 +63,19 @@ class Lives:
 
 
 @contextmanager
-def mortal(port: int | str, folder: Path, settings: dict[str, str]) -> Iterator[Lives]:
-    """A service that has not begun to live, on ``port``; or a ``worker``."""
-    script = [sys.executable, "-m", "tests.e2e.mortal", str(port)]
+def restartable_service(port: int | str, folder: Path, settings: dict[str, str]) -> Iterator[RestartableService]:
+    """Yield a service on ``port`` that was not started yet; with ``worker`` a worker."""
+    script = [sys.executable, "-m", "tests.e2e.restartable_service", str(port)]
     env = environment(settings) | {"PYTHONPATH": str(Path(__file__).parents[2])}
     with (folder / "serve.log").open("ab") as log:
         process = subprocess.Popen(
             script, cwd=folder, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
         )
-        lives = Lives(process)
+        service = RestartableService(process)
         try:
-            yield lives
+            yield service
         finally:
-            lives.end(signal.SIGKILL)
+            service.stop(signal.SIGKILL)
             process.communicate(timeout=STOP_S)
 
 
@@ -185,21 +185,21 @@ def test_nobody_is_charged_twice_and_nothing_answered_is_lost(database: str, tmp
         hook = {"url": f"{crowd.address}/api/webhooks/stripe/", "secret": WEBHOOK_SECRET}
         assert stripe.post("/_sandbox/webhook_endpoints", json=hook).is_success
         threads = [threading.Thread(target=crowd.run, args=(number,)) for number in range(CUSTOMERS)]
-        with mortal(port, tmp_path, settings) as lives:
+        with restartable_service(port, tmp_path, settings) as service:
             for thread in threads:
                 thread.start()
             for _ in range(KILLS):
-                lives.begin()
+                service.start()
                 fault = {"match": chance.choice(["POST", "GET", "webhook"]), "times": 1}
                 fault["fault"] = chance.choice(["duplicate", "drop"] if fault["match"] == "webhook" else FAULTS)
                 assert stripe.post("/_sandbox/faults", json=fault).is_success
                 time.sleep(0.3 + chance.random() * 0.7)
-                lives.end(signal.SIGKILL)
-            lives.begin()
+                service.stop(signal.SIGKILL)
+            service.start()
             crowd.stop.set()
             for thread in threads:
                 thread.join()
-            lives.end(signal.SIGTERM)
+            service.stop(signal.SIGTERM)
         reconciled = _run(tmp_path, settings, "reconcile", "--json")
         again = _run(tmp_path, settings, "reconcile", "--json")
         checked = _run(tmp_path, settings, "ledger", "check")
@@ -230,7 +230,7 @@ def _compare(stripe: httpx2.Client, crowd: Crowd) -> None:
         booking = intents[refund["payment_intent"]]["metadata"]["booking_id"]
         refunds[booking] = refunds.get(booking, 0) + refund["amount"]
 
-    assert crowd.paid, "nobody got through: the lives were too short for anything to be proved"
+    assert crowd.paid, "nobody got through: the service was killed too soon to prove anything"
     assert max(charges.values()) == 1
     assert {booking for booking in crowd.paid if charges.get(booking) != 1} == set()
     assert {booking for booking in crowd.refunded if refunds.get(booking) != 3000} == set()

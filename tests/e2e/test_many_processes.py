@@ -21,7 +21,7 @@ import pytest
 
 from tests.e2e.receiver import Received, receiving
 from tests.e2e.serving import READY_S, printed, process, sandboxed
-from tests.e2e.test_kills import FAULTS, SEED, WEBHOOK_SECRET, Crowd, _compare, _run, mortal, settings_for
+from tests.e2e.test_kills import FAULTS, SEED, WEBHOOK_SECRET, Crowd, _compare, _run, restartable_service, settings_for
 from tests.integration.postgres import Server
 from tests.ports import free_port
 
@@ -56,9 +56,9 @@ def test_five_processes_share_the_work_whoever_of_them_is_killed(postgres_server
             hook = {"url": f"{crowd.address}/api/webhooks/stripe/", "secret": WEBHOOK_SECRET}
             assert stripe.post("/_sandbox/webhook_endpoints", json=hook).is_success
         names: list[int | str] = [*ports, *["worker"] * WORKERS]
-        lives = [stack.enter_context(mortal(name, tmp_path, settings)) for name in names]
-        for life in lives:
-            life.begin()
+        services = [stack.enter_context(restartable_service(name, tmp_path, settings)) for name in names]
+        for service in services:
+            service.start()
         threads = [threading.Thread(target=crowd.run, args=(n,)) for crowd in crowds for n in range(CUSTOMERS)]
         for thread in threads:
             thread.start()
@@ -66,17 +66,17 @@ def test_five_processes_share_the_work_whoever_of_them_is_killed(postgres_server
             fault = {"match": chance.choice(["POST", "GET"]), "times": 1, "fault": chance.choice(FAULTS)}
             assert stripe.post("/_sandbox/faults", json=fault).is_success
             time.sleep(0.3 + chance.random() * 0.7)
-            life = chance.choice(lives)
-            life.end(signal.SIGKILL)
-            life.begin()
+            service = chance.choice(services)
+            service.stop(signal.SIGKILL)
+            service.start()
         for crowd in crowds:
             crowd.stop.set()
         for thread in threads:
             thread.join()
         reconciled = _run(tmp_path, settings, "reconcile", "--json")
         waiting = _drained(database)
-        for life in lives:
-            life.end(signal.SIGTERM)
+        for service in services:
+            service.stop(signal.SIGTERM)
         again = _run(tmp_path, settings, "reconcile", "--json")
         checked = _run(tmp_path, settings, "ledger", "check")
 

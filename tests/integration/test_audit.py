@@ -24,7 +24,7 @@ from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import pay
-from tests.unit.application.saboteur import Saboteur
+from tests.unit.application.failing_gateway import FailingGateway
 
 READING = {
     "get_booking", "payment_status", "journal", "list_payments", "quote_refund", "check_ledger", "list_webhooks",
@@ -185,9 +185,9 @@ async def test_an_unknown_outcome_is_on_record_and_so_is_who_settles_it(kit: Pay
 async def test_what_nobody_foresaw_is_on_record_without_its_words(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
 
-    gateway = Saboteur(kit, create_intent=[RuntimeError("canary")])
+    gateway = FailingGateway(kit, create_intent=[RuntimeError("canary")])
     with pytest.raises(RuntimeError):
-        await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).start_payment(booking.id, ANN)
+        await BookingPayments(attrs.evolve(kit.deps, gateway=gateway)).start_payment(booking.id, ANN)
 
     [record] = await kit.payments.audit_trail(limit=1)
     assert (record.outcome, record.code) == (AuditOutcome.FAILED, "RuntimeError")

@@ -27,9 +27,9 @@ from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.logging import set_up_logging
-from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import SETTING_NAMES, Settings, load_settings
+from booking_payments.runtime.settings_error import SettingsError
 from booking_payments.sandbox.signature import sign
 from tests.integration.http.routes import OPERATIONS
 
@@ -105,7 +105,7 @@ async def serving(services: Services) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-async def a_life(client: httpx2.AsyncClient, services: Services) -> str:
+async def open_payment(client: httpx2.AsyncClient, services: Services) -> str:
     """A booking with a payment that still waits for its customer, over HTTP; returns the client secret."""
     headers = {"Authorization": f"Bearer {token()}"}
     new = {"reference": "R-1", "customer_id": "ann", "amount": "100.00", "currency": "usd"}
@@ -180,7 +180,7 @@ async def test_no_canary_shows_anywhere(tmp_path: Path, log: StringIO) -> None:
     migrate(settings.normalized_database_url)
     set_up_logging(settings, log)
     async with build(settings, serving=True) as services, serving(services) as client:
-        client_secret = await a_life(client, services)
+        client_secret = await open_payment(client, services)
         canaries = {**SECRETS, "client secret": client_secret, "token": token()}
         listed = (await client.get("/api/payments/", headers={"Authorization": f"Bearer {token()}"})).json()["items"]
         pushed_back = await push(client, canaries, listed[0]["booking_id"])

@@ -28,7 +28,7 @@ from booking_payments.ports.storage import CommitLost, StorageConflict
 from booking_payments.ports.unit_of_work import Subject, UnitOfWork
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import ANN, OPERATOR, SECRET, PaymentsTestKit
-from tests.integration.line import Line
+from tests.integration.faulty_tcp_proxy import FaultyTcpProxy
 from tests.payments import pay
 
 T = TypeVar("T")
@@ -215,7 +215,7 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wai
 async def elsewhere(kit: PaymentsTestKit, database_url: str) -> AsyncIterator[BookingPayments]:
     """Another process on the same books."""
     storage = SqlStorage.open(database_url)
-    yield BookingPayments(attrs.evolve(kit.world, storage=storage))
+    yield BookingPayments(attrs.evolve(kit.deps, storage=storage))
     await storage.close()
 
 
@@ -324,7 +324,7 @@ async def test_a_payment_begun_elsewhere_while_ours_was_judged_is_the_only_one(
     """Even where it has ended by then, so that nothing of it stands in the way of ours but that it was there."""
     booking = await kit.book()
     if alone:
-        monkeypatch.setattr(elsewhere._world.storage, "_groups", None)
+        monkeypatch.setattr(elsewhere._deps.storage, "_groups", None)
     seen: list[int] = []
 
     async def work(uow: UnitOfWork) -> None:
@@ -372,7 +372,7 @@ async def _take_lease(elsewhere: BookingPayments, booking_id: str, payment_id: s
         watch = await uow.payments.watch(payment_id)
         await uow.payments.set_watch(payment_id, attrs.evolve(watch, holder=holder))
 
-    await elsewhere._world.storage.transact(work)
+    await elsewhere._deps.storage.transact(work)
 
 
 async def test_a_refusal_in_a_group_is_told_to_whom_it_concerns_alone(kit: PaymentsTestKit) -> None:
@@ -393,63 +393,63 @@ async def test_a_refusal_in_a_group_is_told_to_whom_it_concerns_alone(kit: Payme
 
 
 @pytest.fixture
-async def line(database_url: str) -> AsyncIterator[tuple[Line, SqlStorage]]:
-    """A line, and a storage at its other end."""
+async def proxied(database_url: str) -> AsyncIterator[tuple[FaultyTcpProxy, SqlStorage]]:
+    """A proxy in front of PostgreSQL, and a storage that is connected through it."""
     url = make_url(database_url)
-    line = Line(url.port or 5432)
-    async with line.laid() as port:
+    proxy = FaultyTcpProxy(url.port or 5432)
+    async with proxy.listening() as port:
         storage = SqlStorage.open(url.set(port=port).render_as_string(hide_password=False))
-        yield line, storage
+        yield proxy, storage
         await storage.close()
 
 
 async def test_a_commit_of_which_nothing_is_heard_is_told_as_such_and_not_tried_again(
-    kit: PaymentsTestKit, line: tuple[Line, SqlStorage]
+    kit: PaymentsTestKit, proxied: tuple[FaultyTcpProxy, SqlStorage]
 ) -> None:
     """Tried again, it would find its own operation under way and say that nothing was done; the same request would
     then be free to refund a second time."""
     booking = await kit.book()
     await _paying(kit, booking.id)()
-    cut, storage = line
-    far = BookingPayments(attrs.evolve(kit.world, storage=storage))
-    cut.cut_after = b"refund_requested"
+    proxy, storage = proxied
+    far = BookingPayments(attrs.evolve(kit.deps, storage=storage))
+    proxy.cut_after = b"refund_requested"
 
     with pytest.raises(CommitLost):
         await far.refund_payment(booking.id, OPERATOR, amount="10.00")
 
     payment = (await kit.payments.payment_status(booking.id, ANN)).payment
-    assert cut.cuts == 1
+    assert proxy.cuts == 1
     assert [refund.amount.minor for refund in payment.refunds] == [1000], "it was committed, once"
     record = (await kit.payments.audit_trail(booking.id))[0]
     assert (record.outcome, record.code) == (AuditOutcome.UNKNOWN, "CommitLost")
 
 
 async def test_a_record_of_which_nothing_is_heard_does_not_undo_what_was_done(
-    kit: PaymentsTestKit, line: tuple[Line, SqlStorage]
+    kit: PaymentsTestKit, proxied: tuple[FaultyTcpProxy, SqlStorage]
 ) -> None:
     booking = await kit.book()
-    cut, storage = line
-    far = BookingPayments(attrs.evolve(kit.world, storage=storage))
-    cut.cut_after = b'"operation":"cancel_booking"'
+    proxy, storage = proxied
+    far = BookingPayments(attrs.evolve(kit.deps, storage=storage))
+    proxy.cut_after = b'"operation":"cancel_booking"'
 
     view = await far.cancel_booking(booking.id, OPERATOR)
 
     records = await kit.payments.audit_trail(booking.id)
-    assert (cut.cuts, view.status) == (1, BookingStatus.CANCELED)
+    assert (proxy.cuts, view.status) == (1, BookingStatus.CANCELED)
     assert [record.operation for record in records].count("cancel_booking") == 1
 
 
 async def test_an_ordinary_commit_of_which_nothing_is_heard_is_told_as_such(
-    kit: PaymentsTestKit, line: tuple[Line, SqlStorage]
+    kit: PaymentsTestKit, proxied: tuple[FaultyTcpProxy, SqlStorage]
 ) -> None:
-    cut, storage = line
+    proxy, storage = proxied
     booking = await kit.book()
 
     async def cancel(uow: UnitOfWork) -> None:
         found = await uow.bookings.lock(booking.id)
         assert found is not None
         await uow.bookings.save(attrs.evolve(found, status=BookingStatus.CANCELED))
-        cut.cut_after = b"COMMIT"
+        proxy.cut_after = b"COMMIT"
 
     with pytest.raises(CommitLost):
         await storage.transact(cancel)
@@ -579,7 +579,7 @@ async def test_what_somebody_changed_beside_the_facts_is_judged_again_and_stays(
         handover = await uow.payments.handover(payment.id)
         seen.append(handover.client_secret if handover else None)
         if len(seen) == 1:
-            await elsewhere._world.storage.transact(lambda theirs: theirs.payments.keep_handover(payment.id, there))
+            await elsewhere._deps.storage.transact(lambda theirs: theirs.payments.keep_handover(payment.id, there))
         await uow.payments.set_watch(payment.id, await uow.payments.watch(payment.id))
 
     await storage.transact(work, Subject(booking_id=booking.id))

@@ -31,7 +31,7 @@ from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.integration.http.api import bearer, open_api, token
 from tests.integration.pages.site import Site, open_site
-from tests.unit.application.saboteur import Saboteur, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 OLGA = bearer("olga", "payments:operate")
 
@@ -123,7 +123,7 @@ def gateway(fault: str) -> Prepare:
 
 def refusing(error: Exception) -> Prepare:
     def prepare(scene: Scene, site: Site) -> None:
-        use_gateway(scene.kit, Saboteur(scene.kit, create_refund=[error], create_intent=[error]))
+        use_gateway(scene.kit, FailingGateway(scene.kit, create_refund=[error], create_intent=[error]))
 
     return prepare
 
@@ -156,7 +156,10 @@ REFUNDS: dict[str, tuple[Prepare, type[Exception]]] = {
     "more than there is": (asking("100.01"), errors.RefusedByRule),
     "after the event's start": (started, errors.RefusedByRule),
     "a dispute over all of it": (disputed, errors.NotPossibleNow),
-    "the balance is too low": (refusing(Refused("too low", code="balance_insufficient")), errors.GatewayRefusedUs),
+    "the balance is too low": (
+        refusing(Refused("too low", code="balance_insufficient")),
+        errors.GatewayRefusedUs,
+    ),
 }
 DECLINES = {
     "the card is declined": "pm_card_chargeDeclined",

@@ -24,7 +24,6 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.embedding import open_payments
 from booking_payments.runtime.composition import build, gateways_alone
 from booking_payments.runtime.payment_config import payment_config_of
-from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.settings import (
     AMOUNT_DIGITS,
     MOST_AMOUNT_DIGITS,
@@ -35,6 +34,7 @@ from booking_payments.runtime.settings import (
     load_settings,
     normalize_database_url,
 )
+from booking_payments.runtime.settings_error import SettingsError
 
 SECRET = "s" * 32
 STRIPE = {

@@ -29,7 +29,7 @@ from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.overview_contract import OverviewContract
-from booking_payments.testing.payment_builder import booking, whole_life
+from booking_payments.testing.payment_builder import booking, payment_with_every_event
 from booking_payments.testing.storage_contract import StorageContract, audit_record, store, stored
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ async def _run(storage: SqlStorage, statement: str) -> None:
 
 async def _paid(storage: SqlStorage) -> None:
     await store(storage, booking())
-    await stored(storage, whole_life(booking()))
+    await stored(storage, payment_with_every_event(booking()))
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ from booking_payments.ports.storage import CommitLost, StorageDown
 from booking_payments.ports.unit_of_work import Subject, UnitOfWork
 from booking_payments.runtime import readiness
 from booking_payments.testing.kit import NOW
-from booking_payments.testing.payment_builder import booking, whole_life
+from booking_payments.testing.payment_builder import booking, payment_with_every_event
 from booking_payments.testing.storage_contract import PATIENCE_S, entry, store, stored
-from tests.integration.line import Line
+from tests.integration.faulty_tcp_proxy import FaultyTcpProxy
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -127,7 +127,7 @@ async def test_what_breaks_another_rule_does_not_pass_for_taken(storage: SqlStor
 
 async def test_what_belongs_to_nothing_does_not_pass_for_taken(storage: SqlStorage) -> None:
     with pytest.raises(IntegrityError, match=r"(?i)foreign key"):
-        await stored(storage, whole_life(booking()))
+        await stored(storage, payment_with_every_event(booking()))
 
 
 async def test_a_text_that_no_database_can_hold_is_refused(storage: SqlStorage) -> None:
@@ -185,7 +185,7 @@ _REWRITES = {
 
 async def test_what_happened_can_not_be_written_over(storage: SqlStorage) -> None:
     await store(storage, booking())
-    await stored(storage, whole_life(booking()))
+    await stored(storage, payment_with_every_event(booking()))
 
     with pytest.raises(DBAPIError, match="append-only"):
         async with storage.engine.begin() as connection:
@@ -204,7 +204,7 @@ async def test_what_happened_can_not_be_emptied(storage: SqlStorage, table: str)
 @pytest.mark.parametrize("change", ["UPDATE bp_payments SET looks = 'abc'", "UPDATE bp_payments SET looks = 1.5"])
 async def test_a_column_of_sqlite_holds_its_type_only(storage: SqlStorage, change: str) -> None:
     await store(storage, booking())
-    await stored(storage, whole_life(booking()))
+    await stored(storage, payment_with_every_event(booking()))
 
     with pytest.raises(DBAPIError):
         async with storage.engine.begin() as connection:
@@ -437,16 +437,16 @@ async def test_a_server_that_stands_still_is_not_waited_for_for_ever(
     monkeypatch.setattr(engine, "LONGEST_S", 0.5)
     monkeypatch.setattr(storing, "CLEAN_UP_S", 0.1)
     url = make_url(database_url)
-    line = Line(url.port or 5432)
-    async with line.laid() as port:
+    proxy = FaultyTcpProxy(url.port or 5432)
+    async with proxy.listening() as port:
         storage = SqlStorage.open(url.set(port=port).render_as_string(hide_password=False))
         await storage.read(_look_for_a_booking)
-        line.falls_silent_after = asked
+        proxy.silent_after = asked
 
         with pytest.raises(told):
             await (storage.read(_look_for_a_booking) if told is StorageDown else store(storage, booking()))
 
-        line.falls_silent_after = None
+        proxy.silent_after = None
         assert (await storage.read(_look_for_a_booking) is not None) == (asked == b"COMMIT\0")
         await storage.close()
 
@@ -457,14 +457,14 @@ async def test_whether_a_silent_server_is_there_is_told_in_time(
 ) -> None:
     monkeypatch.setattr(readiness, "READY_WITHIN_S", 0.5)
     url = make_url(database_url)
-    line = Line(url.port or 5432)
-    line.falls_silent_after = b"booking_payments_version"
-    async with line.laid() as port:
+    proxy = FaultyTcpProxy(url.port or 5432)
+    proxy.silent_after = b"booking_payments_version"
+    async with proxy.listening() as port:
         storage = SqlStorage.open(url.set(port=port).render_as_string(hide_password=False))
 
         assert not (await readiness.readiness(storage)).database
 
-        line.falls_silent_after = None
+        proxy.silent_after = None
         assert (await readiness.readiness(storage)).ok
         await storage.close()
 
@@ -478,20 +478,20 @@ async def test_nor_is_it_waited_for_by_those_who_share_a_transaction(
 ) -> None:
     monkeypatch.setattr(engine, "LONGEST_S", 0.5)
     url = make_url(database_url)
-    line = Line(url.port or 5432)
-    line.falls_silent_after = asked
+    proxy = FaultyTcpProxy(url.port or 5432)
+    proxy.silent_after = asked
 
     async def take_in(uow: UnitOfWork) -> None:
         if not await uow.inbox.find("evt_1"):
             await uow.inbox.put(entry())
 
-    async with line.laid() as port:
+    async with proxy.listening() as port:
         storage = SqlStorage.open(url.set(port=port).render_as_string(hide_password=False))
 
         with pytest.raises(told):
             await storage.transact(take_in, Subject(event_id="evt_1"))
 
-        line.falls_silent_after = None
+        proxy.silent_after = None
         await storage.transact(take_in, Subject(event_id="evt_1"))
         assert len(await storage.read(lambda uow: uow.inbox.find("evt_1"))) == 1
         await storage.close()

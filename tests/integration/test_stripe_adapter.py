@@ -16,7 +16,7 @@ from booking_payments.domain.instructions import CreateIntent
 from booking_payments.domain.reports import IntentReport
 from booking_payments.testing.gateway_contract import CardGatewayContract, by_card
 from booking_payments.testing.sandbox import Sandbox
-from tests.conforming import every_answer_conforms  # noqa: F401 - a fixture for all tests here
+from tests.stripe_openapi_checker import every_answer_conforms  # noqa: F401 - a fixture for all tests here
 
 REAL_KEY = os.environ.get("STRIPE_TEST_SECRET_KEY", "")
 

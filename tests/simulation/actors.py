@@ -74,7 +74,7 @@ ALL: Final = Repairs()
 
 
 @frozen(kw_only=True)
-class Habits:
+class RunProfile:
     """What is usual in one run: decided by the seed, so that each run is another little world."""
 
     methods: tuple[str, ...]
@@ -85,7 +85,7 @@ class Habits:
     repairs: Repairs = ALL
 
     @classmethod
-    def of(cls, random: Random, repairs: Repairs, actions: Sequence[str], methods: Sequence[str]) -> "Habits":
+    def of(cls, random: Random, repairs: Repairs, actions: Sequence[str], methods: Sequence[str]) -> "RunProfile":
         usual = tuple(random.sample(methods, k=random.randint(1, 3)))
         weights = {action: random.random() ** 2 for action in actions if random.random() < 0.7}
         weights["refund"] = max(weights.get("refund", 0.0), 0.3)
@@ -104,7 +104,7 @@ class Actor:
     """Somebody outside, who asks processes for things. ``busy`` is how long they take between two actions."""
 
     world: SimulatedWorld
-    habits: Habits
+    profile: RunProfile
     random: Random
     name: str
     asked: int = 0
@@ -112,7 +112,7 @@ class Actor:
     async def ask(self, what: str, caller: Caller, call: Callable[[BookingPayments, Caller], Awaitable[T]]) -> T | None:
         """The answer to a request; None for any other than a good one. Who may ask again does, until the answer is
         definite."""
-        for again in range(4 if self.habits.repairs.client else 1):
+        for again in range(4 if self.profile.repairs.client else 1):
             if again:
                 await self.wait()
                 caller = attrs.evolve(caller, resumed=True)
@@ -149,11 +149,11 @@ class Actor:
 
     async def wait(self, times: float = 1.0) -> None:
         """Let some time pass."""
-        seconds = self.random.expovariate(1) * self.habits.patience_s * times
+        seconds = self.random.expovariate(1) * self.profile.patience_s * times
         await Pause(self.world.time.now + timedelta(seconds=seconds))
 
     def method(self) -> str:
-        return self.random.choice(self.habits.methods)
+        return self.random.choice(self.profile.methods)
 
 
 def _seen(result: object) -> str:
@@ -168,7 +168,7 @@ def _seen(result: object) -> str:
 
 
 @define(eq=False)
-class Visitor(Actor):
+class CustomerActor(Actor):
     """Acts on one booking: as its customer, as an operator, or from the side of the gateway."""
 
     booking_id: str = ""
@@ -176,12 +176,12 @@ class Visitor(Actor):
     alone: bool = False
     made: list[str] = field(factory=list)
 
-    async def live(self) -> None:
+    async def run(self) -> None:
         """Come, act, go."""
-        actions, weights = zip(*self.habits.actions.items(), strict=True)
+        actions, weights = zip(*self.profile.actions.items(), strict=True)
         for turn in range(self.turns):
             await self.wait()
-            action = self.random.choices(actions, weights)[0] if turn else self.habits.first
+            action = self.random.choices(actions, weights)[0] if turn else self.profile.first
             await {**ACTIONS, **OBLIGATIONS, **SECOND_METHODS}[action](self)
 
     def intent(self) -> Mapping[str, Any] | None:
@@ -223,8 +223,8 @@ class Visitor(Actor):
         return str(Money(self.random.randint(1, amount), Currency.USD).major())
 
 
-async def _pay(self: Visitor) -> None:
-    method, capture = self.method(), self.habits.capture
+async def _pay(self: CustomerActor) -> None:
+    method, capture = self.method(), self.profile.capture
     view = await self.ask(
         f"pay with {method}",
         self.customer(),
@@ -235,11 +235,11 @@ async def _pay(self: Visitor) -> None:
     await _act_in_browser(self, view)
 
 
-async def _start(self: Visitor) -> None:
+async def _start(self: CustomerActor) -> None:
     view = await self.ask(
         "start",
         self.customer(),
-        lambda payments, caller: payments.start_payment(self.booking_id, caller, capture_method=self.habits.capture),
+        lambda payments, caller: payments.start_payment(self.booking_id, caller, capture_method=self.profile.capture),
     )
     if view is not None and view.handover is not None:
         await self.wait()
@@ -249,7 +249,7 @@ async def _start(self: Visitor) -> None:
         self.world.tell(self.name, f"pays in the browser with {method}: {answer.status}")
 
 
-async def _confirm(self: Visitor) -> None:
+async def _confirm(self: CustomerActor) -> None:
     method = self.method() if self.random.random() < 0.7 else None
     view = await self.ask(
         f"confirm with {method}",
@@ -259,7 +259,7 @@ async def _confirm(self: Visitor) -> None:
     await _act_in_browser(self, view)
 
 
-async def _act_in_browser(self: Visitor, view: PaymentView | None) -> None:
+async def _act_in_browser(self: CustomerActor, view: PaymentView | None) -> None:
     """Most customers pass the bank's window, and the front end then asks for the end of it."""
     if view is None or view.payment.status is not PaymentStatus.REQUIRES_ACTION or self.random.random() < 0.1:
         return
@@ -273,7 +273,7 @@ async def _act_in_browser(self: Visitor, view: PaymentView | None) -> None:
         )
 
 
-async def _authenticate(self: Visitor) -> None:
+async def _authenticate(self: CustomerActor) -> None:
     intent = self.intent()
     if intent is None or intent["status"] != "requires_action":
         return
@@ -282,7 +282,7 @@ async def _authenticate(self: Visitor) -> None:
     self.world.tell(self.name, f"leaves the bank's window: {outcome}, {answer.status}")
 
 
-async def _cancel(self: Visitor) -> None:
+async def _cancel(self: CustomerActor) -> None:
     await self.ask(
         "cancel the payment",
         self.customer(),
@@ -290,7 +290,7 @@ async def _cancel(self: Visitor) -> None:
     )
 
 
-async def _refund(self: Visitor) -> None:
+async def _refund(self: CustomerActor) -> None:
     amount = self.part_of(5000)
     caller = self.customer() if self.random.random() < 0.7 else self.operator()
     await self.ask(
@@ -300,7 +300,7 @@ async def _refund(self: Visitor) -> None:
     )
 
 
-async def _capture(self: Visitor) -> None:
+async def _capture(self: CustomerActor) -> None:
     amount = self.part_of(10000)
     await self.ask(
         f"capture {amount or 'all'}",
@@ -309,7 +309,7 @@ async def _capture(self: Visitor) -> None:
     )
 
 
-async def _cancel_booking(self: Visitor) -> None:
+async def _cancel_booking(self: CustomerActor) -> None:
     if self.random.random() < 0.3:
         await self.ask(
             "cancel their booking",
@@ -325,7 +325,7 @@ async def _cancel_booking(self: Visitor) -> None:
     )
 
 
-async def _refund_in_dashboard(self: Visitor) -> None:
+async def _refund_in_dashboard(self: CustomerActor) -> None:
     intent = self.intent()
     if intent is not None:
         amount = self.random.randint(1, 6000)
@@ -333,7 +333,7 @@ async def _refund_in_dashboard(self: Visitor) -> None:
         self.world.tell(self.name, f"refunds {amount} in the dashboard: {answer.status}")
 
 
-async def _dispute(self: Visitor) -> None:
+async def _dispute(self: CustomerActor) -> None:
     intent = self.intent()
     if intent is not None:
         inquiry = self.random.random() < 0.4
@@ -344,7 +344,7 @@ async def _dispute(self: Visitor) -> None:
 _EVIDENCE: Final = ("winning_evidence", "losing_evidence", "escalate_inquiry_evidence")
 
 
-async def _evidence(self: Visitor) -> None:
+async def _evidence(self: CustomerActor) -> None:
     disputes = [each for each in self.world.theirs.records["dispute"].values()]
     if disputes:
         text = self.random.choice(_EVIDENCE)
@@ -355,7 +355,7 @@ async def _evidence(self: Visitor) -> None:
         self.world.tell(self.name, f"sends {text} for {dispute_id}: {answer.status}")
 
 
-async def _bounce(self: Visitor) -> None:
+async def _bounce(self: CustomerActor) -> None:
     refunds = list(self.world.theirs.records["refund"].values())
     if refunds:
         refund_id = self.random.choice(refunds)["id"]
@@ -366,12 +366,12 @@ async def _bounce(self: Visitor) -> None:
 _A_WHILE: Final = (timedelta(minutes=2), timedelta(hours=1), timedelta(hours=9), timedelta(hours=24))
 
 
-async def _let_time_pass(self: Visitor) -> None:
+async def _let_time_pass(self: CustomerActor) -> None:
     """Nothing happens for a while, and everybody's requests are over by then or have never been sent."""
     await Pause(self.world.time.now + self.random.choice(_A_WHILE))
 
 
-ACTIONS: Final[Mapping[str, Callable[[Visitor], Awaitable[None]]]] = {
+ACTIONS: Final[Mapping[str, Callable[[CustomerActor], Awaitable[None]]]] = {
     "pay": _pay,
     "start": _start,
     "confirm": _confirm,
@@ -391,7 +391,7 @@ ACTIONS: Final[Mapping[str, Callable[[Visitor], Awaitable[None]]]] = {
 # --- what is owed, and banks that do as they like
 
 
-async def _override(self: Visitor) -> None:
+async def _override(self: CustomerActor) -> None:
     amount = self.part_of(10000)
     await self.ask(
         f"refund {amount or 'all'} whatever the rules say",
@@ -402,7 +402,7 @@ async def _override(self: Visitor) -> None:
     )
 
 
-async def _settle_debt(self: Visitor) -> None:
+async def _settle_debt(self: CustomerActor) -> None:
     """An operator pays what is owed, or a part of it, by other means."""
     owed = [each for each in self.payments() if each.owed.amount]
     if not owed:
@@ -417,7 +417,7 @@ async def _settle_debt(self: Visitor) -> None:
     )
 
 
-async def _refund_without_a_key(self: Visitor) -> None:
+async def _refund_without_a_key(self: CustomerActor) -> None:
     """The same request again, with nothing that names it, until its outcome is known: nobody else asks for that
     amount."""
     minor = self.random.randint(1, 4000)
@@ -439,7 +439,7 @@ async def _refund_without_a_key(self: Visitor) -> None:
         await self.wait()
 
 
-async def _dispute_anyhow(self: Visitor) -> None:
+async def _dispute_anyhow(self: CustomerActor) -> None:
     """The bank disputes any part, in any status, and lets refunds pass or not."""
     intent = self.intent()
     if intent is not None and intent["amount_received"]:
@@ -449,7 +449,7 @@ async def _dispute_anyhow(self: Visitor) -> None:
         self.world.tell(self.name, f"disputes {amount} of {intent['id']}, {status}: {answer.status}")
 
 
-async def _move_dispute(self: Visitor) -> None:
+async def _move_dispute(self: CustomerActor) -> None:
     """The bank moves a dispute to any status, and gives back any part of the money."""
     disputes = list(self.world.theirs.records["dispute"].values())
     if disputes:
@@ -460,14 +460,14 @@ async def _move_dispute(self: Visitor) -> None:
         self.world.tell(self.name, f"moves {dispute['id']} to {status}, {part} back: {answer.status}")
 
 
-async def _move_rate(self: Visitor) -> None:
+async def _move_rate(self: CustomerActor) -> None:
     """The gateway settles in euros from now on, at a rate of the day."""
     rate = self.random.choice(("0.9", "0.915", "0.92", "0.93", "1.01"))
     self.world.stripe.set_settlement("eur", {"usd": rate})
     self.world.tell("gateway", f"settles in eur at {rate}")
 
 
-OBLIGATIONS: Final[Mapping[str, Callable[[Visitor], Awaitable[None]]]] = {
+OBLIGATIONS: Final[Mapping[str, Callable[[CustomerActor], Awaitable[None]]]] = {
     "override": _override,
     "settle": _settle_debt,
     "refund without a key": _refund_without_a_key,
@@ -481,8 +481,8 @@ OBLIGATIONS: Final[Mapping[str, Callable[[Visitor], Awaitable[None]]]] = {
 # --- customers who change their minds, with methods that have ids of their own
 
 
-def _own_method(self: Visitor) -> str:
-    """A new payment method, or one that this visitor has tried before."""
+def _own_method(self: CustomerActor) -> str:
+    """A new payment method, or one that this customer has tried before."""
     if self.made and self.random.random() < 0.3:
         return self.random.choice(self.made)
     token = f"tok_{self.method().removeprefix('pm_card_')}"
@@ -491,7 +491,7 @@ def _own_method(self: Visitor) -> str:
     return self.made[-1]
 
 
-async def _pay_own(self: Visitor) -> None:
+async def _pay_own(self: CustomerActor) -> None:
     """Whatever the call is named, it charges the method that it names."""
     method, name = _own_method(self), self.random.choice(("start", "confirm", "retry"))
 
@@ -507,7 +507,7 @@ async def _pay_own(self: Visitor) -> None:
         await _act_in_browser(self, view)
 
 
-async def _browser_own(self: Visitor) -> None:
+async def _browser_own(self: CustomerActor) -> None:
     """The customer tries another method in the browser, whatever our books say."""
     intent = self.intent()
     if intent is not None:
@@ -516,7 +516,7 @@ async def _browser_own(self: Visitor) -> None:
         self.world.tell(self.name, f"pays in the browser with {method}: {answer.status}")
 
 
-async def _choose_twice(self: Visitor) -> None:
+async def _choose_twice(self: CustomerActor) -> None:
     """Name one method, then another, then confirm: the first one must not be charged any more."""
     acknowledged: list[str] = []
     for _ in range(2):
@@ -544,7 +544,7 @@ async def _choose_twice(self: Visitor) -> None:
         self.world.invariants.require(not grown, f"{acknowledged[0]} was charged, and {acknowledged[1]} was chosen")
 
 
-SECOND_METHODS: Final[Mapping[str, Callable[[Visitor], Awaitable[None]]]] = {
+SECOND_METHODS: Final[Mapping[str, Callable[[CustomerActor], Awaitable[None]]]] = {
     "pay own": _pay_own,
     "browser own": _browser_own,
     "choose twice": _choose_twice,
@@ -573,16 +573,16 @@ def register(world: SimulatedWorld, random: Random, number: int) -> str:
 
 
 @define(eq=False)
-class Helper(Actor, ABC):
+class BackgroundActor(Actor, ABC):
     """Works round after round until ``stopped``; with nothing to do, less and less often."""
 
     stopped: bool = False
 
-    async def live(self) -> None:
+    async def run(self) -> None:
         idle = 1.0
         while not self.stopped:
             await self.wait(idle)
-            idle = 1.0 if await self.round() else min(idle * 2, MOST_IDLE / self.habits.patience_s)
+            idle = 1.0 if await self.round() else min(idle * 2, MOST_IDLE / self.profile.patience_s)
 
     @abstractmethod
     async def round(self) -> bool:
@@ -590,7 +590,7 @@ class Helper(Actor, ABC):
 
 
 @define(eq=False)
-class Courier(Helper):
+class WebhookSender(BackgroundActor):
     """Carries webhooks: late, twice, out of order, and again until they are taken."""
 
     async def round(self) -> bool:
@@ -614,7 +614,7 @@ class Courier(Helper):
 
 
 @define(eq=False)
-class Janitor(Helper):
+class Resolver(BackgroundActor):
     """Does the background work."""
 
     async def round(self) -> bool:

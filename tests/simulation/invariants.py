@@ -346,7 +346,7 @@ class OurSide:
     def _owed(self, payment: Payment, fact: ev.Event) -> None:
         """Owed = promised - refunded - withdrawn by disputes that ended against us, never below zero."""
         promised = self.promised
-        if isinstance(fact, ev.RefundRequested | ev.RefundDeferred) and fact.promised is not None:
+        if isinstance(fact, ev.RefundRequested | ev.RefundDeferred | ev.PromiseRaised) and fact.promised is not None:
             promised[payment.id] += fact.promised.amount.minor
         elif isinstance(fact, ev.PromiseWithdrawn):
             promised[payment.id] -= fact.promised.amount.minor

@@ -108,7 +108,10 @@ def failed_refund_is_sent_again(patch: Patch) -> None:
         refund = payment.refund(report.id)
         if not lost or refund is None:
             return facts
-        return (*facts, obligations._put_back(attrs.evolve(refund, id="rf_again"), Deferral.DISPUTE, None))
+        return (
+            *facts,
+            obligations._NewRefund.again(attrs.evolve(refund, id="rf_again"), None).deferred(Deferral.DISPUTE),
+        )
 
     patch.setattr(decisions, "observe_refund", other)
 
@@ -184,7 +187,7 @@ def closed_inquiry_holds(patch: Patch) -> None:
 @_bug("a part is refunded during an inquiry", "inquiry", "refund")
 def part_is_sent_during_an_inquiry(patch: Patch) -> None:
     patch.setattr(Refundable, "deferral_of", lambda self, amount, *, override=False: None)
-    patch.setattr(obligations, "_may_send", lambda refundable: True)
+    patch.setattr(Refundable, "may_send_deferred", True)
 
 
 @_bug("what waits is sent while the gateway takes no refund", "dispute", "cancel full")

@@ -14,7 +14,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.payments import Watch
 from booking_payments.ports.unit_of_work import TransactionBody
-from tests.simulation.actors import Actor, Courier, Habits, Janitor, Repairs
+from tests.simulation.actors import Actor, Repairs, Resolver, RunProfile, WebhookSender
 from tests.simulation.invariants import differences
 from tests.simulation.scheduler import alone
 from tests.simulation.world import SimulatedWorld
@@ -37,12 +37,12 @@ T = TypeVar("T")
 class Settling:
     """Lets the repair paths of this run work until nothing is due, and says what is ``left`` undone."""
 
-    def __init__(self, world: SimulatedWorld, habits: Habits, random: Random) -> None:
+    def __init__(self, world: SimulatedWorld, profile: RunProfile, random: Random) -> None:
         self.world = world
-        self.repairs: Repairs = habits.repairs
-        self.courier = Courier(world, habits, random, "courier")
-        self.janitor = Janitor(world, habits, random, "janitor")
-        self.client = Actor(world, habits, random, "client")
+        self.repairs: Repairs = profile.repairs
+        self.webhook_sender = WebhookSender(world, profile, random, "webhook sender")
+        self.resolver = Resolver(world, profile, random, "resolver")
+        self.client = Actor(world, profile, random, "client")
         self.looks: Counter[str] = Counter()
         self.since = world.time.now
 
@@ -67,14 +67,14 @@ class Settling:
             return
         for delivery in world.theirs.deliveries():
             if delivery.due_at <= world.time.now:
-                taken = alone(self.courier.deliver(delivery.event), world.time)
+                taken = alone(self.webhook_sender.deliver(delivery.event), world.time)
                 world.stripe.delivered(delivery.event["id"], taken, delivery.endpoint_id)
 
     def _work(self) -> None:
         if not self.repairs.resolver:
             return
         looked_at = [payment.id for payment in self._in_flight() if self._is_due(payment)]
-        alone(self.janitor.round(), self.world.time)
+        alone(self.resolver.round(), self.world.time)
         self.looks.update(each for each in looked_at if self._could_be_known(each))
 
     def _could_be_known(self, payment_id: str) -> bool:
@@ -205,7 +205,9 @@ class Settling:
             yield f"{booking_id} is confirmed and was paid {len(paid)} times"
         if paid and booking.status not in (BookingStatus.CONFIRMED, BookingStatus.CANCELED):
             yield f"{booking_id} is paid and {booking.status.value}"
-        wanted = [each for payment in paid for each in payment.refunds if each.cancels_booking]
+        # A refund cancels the booking when its operation ends; ``_unsettled`` reports an operation that does not end.
+        ended = [each for each in paid if each.operation is None]
+        wanted = [each for payment in ended for each in payment.refunds if each.cancels_booking]
         stand = [each.id for each in wanted if not (each.status.is_lost and each.acknowledged)]
         asked_in_time = any(each.created_at < booking.event_starts_at for each in wanted)
         if stand and asked_in_time and booking.status is BookingStatus.CONFIRMED:

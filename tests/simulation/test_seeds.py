@@ -108,7 +108,7 @@ def _found(scenario: Scenario, seeds: range) -> Result | None:
 def _hold(scenario: Scenario, seeds: range) -> None:
     broken = _found(scenario, seeds)
     if broken is not None:
-        pytest.fail(explain(simulate(broken.seed, scenario, story=True), scenario), pytrace=False)
+        pytest.fail(explain(simulate(broken.seed, scenario, log=True), scenario), pytrace=False)
 
 
 def test_faults_of_all_kinds_together_break_nothing_and_all_of_them_happen() -> None:
@@ -116,7 +116,7 @@ def test_faults_of_all_kinds_together_break_nothing_and_all_of_them_happen() -> 
     pairs: Counter[str] = Counter()
     for scenario, seeds in ((FULL, SEEDS), (DISPUTES, SEEDS_OF_DISPUTES), (STORED, SEEDS_OF_STORED)):
         for result in many(scenario, seeds):
-            assert not result.broken, explain(simulate(result.seed, scenario, story=True), scenario)
+            assert not result.broken, explain(simulate(result.seed, scenario, log=True), scenario)
             struck.update(result.struck)
             pairs.update({_named(pair): times for pair, times in result.pairs.items()})
 
@@ -209,9 +209,9 @@ def _command(*arguments: str, hash_seed: str = "0") -> str:
 
 
 def test_a_failing_seed_is_reported_with_one_command_that_repeats_it_and_its_story() -> None:
-    result = attrs.evolve(simulate(7, RESOLVER_ONLY, story=True), broken=("something",))
+    result = attrs.evolve(simulate(7, RESOLVER_ONLY, log=True), broken=("something",))
 
     report = explain(result, RESOLVER_ONLY)
 
-    assert 'python -m tests.simulation --seed 7 --scenario "resolver only" --story' in report
+    assert 'python -m tests.simulation --seed 7 --scenario "resolver only" --log' in report
     assert "asks process" in report

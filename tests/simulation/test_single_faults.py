@@ -6,8 +6,18 @@ from typing import Final
 import pytest
 
 from tests.simulation.actors import Repairs
+from tests.simulation.fault_points import (
+    RESOLVER,
+    USE_CASES,
+    Outcome,
+    UseCase,
+    faults_for,
+    outcome,
+    play,
+    points,
+    untouched,
+)
 from tests.simulation.faults import Fault, Kind, OneFault
-from tests.simulation.scenes import RESOLVER, USE_CASES, Outcome, UseCase, faults_for, outcome, play, points, untouched
 from tests.simulation.sizes import NIGHTLY
 from tests.simulation.world import SimulatedWorld
 
@@ -24,8 +34,8 @@ POINTS: Final = {
     "cancel what is held": (4, 18),
     "cancel the booking": (5, 21),
     "cancel the paid booking": (6, 28),
-    "refund all": (6, 24),
-    "refund a part": (6, 23),
+    "refund all": (5, 23),
+    "refund a part": (5, 22),
     "webhook of a success": (1, 17),
     "webhook of a decline": (3, 15),
     "webhook of a refund": (5, 22),
@@ -72,7 +82,7 @@ def _what_breaks(case: UseCase, repairs: tuple[Repairs, ...], *, sql: bool) -> I
             if fault.fault is not Fault.DECLINE and not _ended_as(world, fault, case, expected):
                 wrong.append(f"ended as {outcome(world)}")
             if wrong:
-                yield f"{fault} of {case.name}, repaired by {repair}: {wrong}\n{world.story.text()}"
+                yield f"{fault} of {case.name}, repaired by {repair}: {wrong}\n{world.log.text()}"
 
 
 def _ended_as(world: SimulatedWorld, fault: OneFault, case: UseCase, expected: set[Outcome]) -> bool:

@@ -19,8 +19,8 @@ from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.sql.clock import DatabaseClock
+from booking_payments.application.dependencies import Dependencies, PaymentConfig
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.world import PaymentConfig, World
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
 from booking_payments.ports.publisher import Message
@@ -32,8 +32,8 @@ from booking_payments.testing.kit import CHANNEL
 from tests.simulation.books import Books, Changes, MemoryBooks, SqlBooks
 from tests.simulation.faults import SCRIPTS, Fault, Faults, Kind, NoFaults, Point, Switch
 from tests.simulation.invariants import GatewaySide, Invariants, OurSide
+from tests.simulation.run_log import RunLog
 from tests.simulation.scheduler import PAUSE, Pause, Time
-from tests.simulation.story import Story
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SECRET: Final = "whsec_simulation"
@@ -89,7 +89,7 @@ class SimulatedWorld:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.time = Time(NOW)
-        self.story = Story()
+        self.log = RunLog()
         self.faults = Switch(setup.faults)
         self.invariants = Invariants(setup.longest_key_age, setup.banks_obey)
         self.theirs = GatewaySide(self.invariants)
@@ -121,8 +121,8 @@ class SimulatedWorld:
         return Random(f"{self.setup.seed}:{what}")
 
     def tell(self, who: str, what: str) -> None:
-        """Add to the story."""
-        self.story.tell(self.time.now, who, what)
+        """Add an entry to the log."""
+        self.log.tell(self.time.now, who, what)
 
     def crash(self, process: "Process") -> None:
         """The process dies, and another one takes its place."""
@@ -190,7 +190,7 @@ class Process:
         self.alive = True
         self.clock = clock = ProcessClock(self)
         self.payments = BookingPayments(
-            World(
+            Dependencies(
                 storage=StorageBoundary(self),
                 gateway=StripeGateway(TransportBoundary(self, clock), livemode=False, name="fake"),
                 webhooks=StripeWebhooks([SECRET]),

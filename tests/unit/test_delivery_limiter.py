@@ -1,4 +1,4 @@
-"""Deliveries of one worker: few at a time, and none of them forgotten."""
+"""The limit of concurrent delivery passes in one worker; no request for a pass is lost."""
 
 import anyio
 import pytest
@@ -6,43 +6,43 @@ import pytest
 from booking_payments.entrypoints.worker.delivery_limiter import DeliveryLimiter
 
 
-class Road:
-    """Rounds take until it is open."""
+class BlockedPass:
+    """A pass that ends only once ``open`` is set; ``started`` counts its calls."""
 
     def __init__(self) -> None:
         self.open = anyio.Event()
-        self.begun = 0
+        self.started = 0
 
-    async def go(self) -> None:
-        self.begun += 1
+    async def run(self) -> None:
+        self.started += 1
         await self.open.wait()
 
 
-async def test_who_comes_while_all_are_under_way_does_not_wait_and_one_goes_again_for_all_of_them() -> None:
-    limiter, road = DeliveryLimiter(most=2), Road()
+async def test_calls_beyond_the_limit_return_at_once_and_one_more_pass_runs_for_all_of_them() -> None:
+    limiter, blocked = DeliveryLimiter(most=2), BlockedPass()
 
     async with anyio.create_task_group() as tasks:
         for _ in range(2):
-            tasks.start_soon(limiter.run, road.go)
+            tasks.start_soon(limiter.run, blocked.run)
         await anyio.wait_all_tasks_blocked()
         with anyio.fail_after(5):
             for _ in range(3):
-                await limiter.run(road.go)
-        meanwhile = road.begun
-        road.open.set()
+                await limiter.run(blocked.run)
+        meanwhile = blocked.started
+        blocked.open.set()
 
-    assert (meanwhile, road.begun) == (2, 3)
+    assert (meanwhile, blocked.started) == (2, 3)
 
 
-async def test_a_courier_that_fails_makes_room_for_the_next() -> None:
-    limiter, road = DeliveryLimiter(most=1), Road()
-    road.open.set()
+async def test_a_pass_that_raises_frees_its_place() -> None:
+    limiter, blocked = DeliveryLimiter(most=1), BlockedPass()
+    blocked.open.set()
 
     async def fail() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await limiter.run(fail)
-    await limiter.run(road.go)
+    await limiter.run(blocked.run)
 
-    assert road.begun == 1
+    assert blocked.started == 1

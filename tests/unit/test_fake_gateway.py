@@ -15,7 +15,7 @@ from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import Misconfigured, Refused, Silent, Unreachable
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.testing.gateway_contract import LONG_AGO, CardGatewayContract, by_card, charged, creation
-from tests.conforming import every_answer_conforms  # noqa: F401 - a fixture for all tests here
+from tests.stripe_openapi_checker import every_answer_conforms  # noqa: F401 - a fixture for all tests here
 
 
 class FakeStage:

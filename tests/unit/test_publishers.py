@@ -27,12 +27,12 @@ class Ears:
 
 @pytest.mark.parametrize("form", ["method", "object", "lambda"])
 async def test_an_async_consumer_runs_on_the_loop_whatever_stands_before_it(form: str) -> None:
-    ears = Ears()
-    forms: dict[str, Consumer] = {"method": ears.__call__, "object": ears, "lambda": lambda message: ears(message)}
+    hooks = Ears()
+    forms: dict[str, Consumer] = {"method": hooks.__call__, "object": hooks, "lambda": lambda message: hooks(message)}
 
     await CallablePublisher(forms[form]).publish(MESSAGE)
 
-    assert ears.told == [MESSAGE]
+    assert hooks.told == [MESSAGE]
 
 
 async def test_a_consumer_that_is_not_async_may_do_what_is_forbidden_beside_a_loop() -> None:

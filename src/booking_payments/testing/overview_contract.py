@@ -20,7 +20,7 @@ from booking_payments.ports.payments import Watch
 from booking_payments.ports.storage import Storage
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import NOW
-from booking_payments.testing.payment_builder import USD_100, booking, started_payment, whole_life
+from booking_payments.testing.payment_builder import USD_100, booking, payment_with_every_event, started_payment
 from booking_payments.testing.storage_contract import entry, store, stored
 
 LONG_AGO = NOW - timedelta(days=400)
@@ -39,10 +39,10 @@ async def _pay(storage: Storage, *numbers: int, at: datetime = NOW) -> None:
 
 async def _decline(storage: Storage, number: int, at: datetime) -> None:
     await store(storage, booking(number))
-    life = started_payment(booking(number), number, at)
+    builder = started_payment(booking(number), number, at)
     started = ev.AttemptStarted(number=1, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=None)
-    life.happen(started, ev.AttemptRefused(number=1, decline=DECLINE, charge_id=None, payment_method_id=None))
-    await stored(storage, life)
+    builder.happen(started, ev.AttemptRefused(number=1, decline=DECLINE, charge_id=None, payment_method_id=None))
+    await stored(storage, builder)
 
 
 def _paid(amount: Money) -> ev.Event:
@@ -112,7 +112,7 @@ class OverviewContract:
     async def test_payments_are_counted_by_period_and_status(self, storage: Storage) -> None:
         await _pay(storage, 2, 3)
         await store(storage, booking(1))
-        await stored(storage, whole_life(booking(1)))
+        await stored(storage, payment_with_every_event(booking(1)))
 
         paid, waiting = PaymentStatus.SUCCEEDED, PaymentStatus.REQUIRES_PAYMENT_METHOD
         assert list(await storage.read(lambda uow: uow.overview.tallies([YESTERDAY, TODAY]))) == [
@@ -141,26 +141,28 @@ class OverviewContract:
 
     async def test_money_is_added_up_by_the_period_in_which_it_moved(self, storage: Storage) -> None:
         part = Money(1000, Currency.USD)
-        life = started_payment(booking(1), 1, YESTERDAY.begins)
+        builder = started_payment(booking(1), 1, YESTERDAY.begins)
         await store(storage, booking(1))
-        await stored(storage, life.happen(_paid(USD_100), _refund("re_1", part)))
-        life.at = TODAY.begins
-        await stored(storage, life.happen(_refund("re_2", part), *_dispute(Money(3000, Currency.USD))))
+        await stored(storage, builder.happen(_paid(USD_100), _refund("re_1", part)))
+        builder.at = TODAY.begins
+        await stored(storage, builder.happen(_refund("re_2", part), *_dispute(Money(3000, Currency.USD))))
 
         assert await _moved(storage, YESTERDAY, TODAY) == [
             (YESTERDAY, "usd", 1, "100.00", "10.00", "0.00"),
             (TODAY, "usd", 0, "0.00", "10.00", "30.00"),
         ]
 
-    async def test_what_came_back_is_taken_off_on_the_day_that_it_came_back(self, storage: Storage) -> None:
+    async def test_a_refund_reduces_the_figures_of_the_day_of_the_refund(self, storage: Storage) -> None:
         part = Money(1000, Currency.USD)
-        life = started_payment(booking(1), 1, YESTERDAY.ends - MICROSECOND)
+        builder = started_payment(booking(1), 1, YESTERDAY.ends - MICROSECOND)
         await store(storage, booking(1))
-        await stored(storage, life.happen(_paid(USD_100), _refund("re_1", part), *_dispute(Money(3000, Currency.USD))))
-        life.at = TODAY.ends - MICROSECOND
+        await stored(
+            storage, builder.happen(_paid(USD_100), _refund("re_1", part), *_dispute(Money(3000, Currency.USD)))
+        )
+        builder.at = TODAY.ends - MICROSECOND
         failed = ev.RefundMoved(refund_id="re_1", status=RefundStatus.FAILED)
         reinstated = ev.DisputeFundsMoved(dispute_id="du_1", withdrawn=part)
-        await stored(storage, life.happen(failed, reinstated))
+        await stored(storage, builder.happen(failed, reinstated))
 
         assert await _moved(storage, YESTERDAY, TODAY) == [
             (YESTERDAY, "usd", 1, "100.00", "10.00", "30.00"),
@@ -178,8 +180,8 @@ class OverviewContract:
         amounts = [Money(100 + place, currency) for place, currency in enumerate(Currency)]
         for number, amount in enumerate(amounts, start=1):
             await store(storage, attrs.evolve(booking(number), amount=amount))
-            life = started_payment(attrs.evolve(booking(number), amount=amount), number, TODAY.begins)
-            await stored(storage, life.happen(_paid(amount)))
+            builder = started_payment(attrs.evolve(booking(number), amount=amount), number, TODAY.begins)
+            await stored(storage, builder.happen(_paid(amount)))
 
         expected = sorted((amount.currency.code, amount.major()) for amount in amounts)
         assert [(code, gross) for _, code, _, gross, _, _ in await _moved(storage, TODAY)] == expected
@@ -189,8 +191,8 @@ class OverviewContract:
         for number in range(1, 12):
             of = attrs.evolve(booking(number), amount=amount)
             await store(storage, of)
-            life = started_payment(of, number, TODAY.begins).happen(_paid(amount), _refund(f"re_{number}", amount))
-            await stored(storage, life.happen(*_dispute(amount, f"du_{number}")))
+            builder = started_payment(of, number, TODAY.begins).happen(_paid(amount), _refund(f"re_{number}", amount))
+            await stored(storage, builder.happen(*_dispute(amount, f"du_{number}")))
 
         eleven = "109999999999.89"
         assert await _moved(storage, TODAY) == [(TODAY, "idr", 11, eleven, eleven, eleven)]
@@ -268,9 +270,11 @@ class OverviewContract:
         await _pay(storage, 9)
         for number in (2, 1):
             await store(storage, booking(number))
-            life = started_payment(booking(number), number, NOW + timedelta(hours=number))
-            life.happen(ev.PaymentAuthorized(amount=Money(10000, Currency.USD), charge_id=f"ch_{number}", attempt=None))
-            await stored(storage, life)
+            builder = started_payment(booking(number), number, NOW + timedelta(hours=number))
+            builder.happen(
+                ev.PaymentAuthorized(amount=Money(10000, Currency.USD), charge_id=f"ch_{number}", attempt=None)
+            )
+            await stored(storage, builder)
 
         assert [each.id for each in await storage.read(lambda uow: uow.overview.held(10))] == ["pay_1", "pay_2"]
         assert [each.id for each in await storage.read(lambda uow: uow.overview.held(1))] == ["pay_1"]

@@ -19,8 +19,8 @@ from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import Settings, load_settings
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import SECRET, PaymentsTestKit
+from tests.integration.http.openapi_checker import OpenApiChecker
 from tests.integration.http.routes import DOCUMENT
-from tests.integration.http.truth import Truth
 
 JWT_SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
 Json = dict[str, Any]
@@ -71,7 +71,7 @@ class Api:
 
     client: TestClient[Any]
     kit: PaymentsTestKit
-    truth: Truth
+    checker: OpenApiChecker
     _references: int = field(default=0)
 
     def send(
@@ -79,7 +79,7 @@ class Api:
     ) -> httpx.Response:
         sent = [*(who or {}).items(), *(headers or {}).items()]
         response = self.client.request(method, path, headers=sent, **more)
-        self.truth.check(method, path, response)
+        self.checker.check(method, path, response)
         return response
 
     def get(self, path: str, who: Mapping[str, str] | None = None, **more: Any) -> httpx.Response:
@@ -153,14 +153,14 @@ def services_of(
 
     return Services(
         payments=kit.payments,
-        gateway=kit.world.gateway,
+        gateway=kit.deps.gateway,
         storage=kit.storage,
         clock=kit.clock,
-        ids=kit.world.ids,
+        ids=kit.deps.ids,
         settings=chosen,
         ready=ready,
         sandbox=kit.stripe,
-        limits=RateLimits.of(chosen, Counters(), kit.world.webhook_names) if chosen.rate_limit_enabled else None,
+        limits=RateLimits.of(chosen, Counters(), kit.deps.webhook_names) if chosen.rate_limit_enabled else None,
     )
 
 
@@ -175,7 +175,7 @@ def open_api(
     kit = kit or PaymentsTestKit()
     app = create_app(services_of(kit, readiness=readiness, changes=changes))
     with TestClient(app, raise_server_exceptions=False) as client:
-        yield Api(client=client, kit=kit, truth=Truth(DOCUMENT))
+        yield Api(client=client, kit=kit, checker=OpenApiChecker(DOCUMENT))
 
 
 def moved_in(shared: Api, kit: PaymentsTestKit | None = None) -> Api:
@@ -184,4 +184,4 @@ def moved_in(shared: Api, kit: PaymentsTestKit | None = None) -> Api:
     state = shared.client.app.state
     state["services"], state["metrics"] = services_of(kit), Metrics()
     shared.client.cookies.clear()
-    return Api(client=shared.client, kit=kit, truth=shared.truth)
+    return Api(client=shared.client, kit=kit, checker=shared.checker)

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from booking_payments.adapters.sql.migrations import migrate
-from booking_payments.adapters.telemetry.gateway_log import logged
+from booking_payments.adapters.telemetry.gateway_log import MOVES_MONEY, logged
 from booking_payments.adapters.telemetry.traces import (
     MissingExtraError,
     set_up_traces,
@@ -109,6 +109,14 @@ def deliver(client: TestClient[Any], intent: dict[str, Any]) -> None:
 # --- one id through everything
 
 
+def test_each_call_that_takes_an_idempotency_key_is_logged_as_one_that_moves_money() -> None:
+    """Gateways need keys for calls with an effect only, and each effect on an intent or refund concerns money."""
+    calls = inspect.getmembers(Gateway, inspect.isfunction)
+    with_key = {name for name, call in calls if "idempotency_key" in inspect.signature(call).parameters}
+
+    assert with_key == MOVES_MONEY
+
+
 def test_one_id_leads_from_the_request_to_the_gateway_call_and_the_webhook(
     client: TestClient[Any], lines: Lines
 ) -> None:
@@ -140,7 +148,7 @@ def test_the_gateway_keeps_the_id_so_that_its_events_bring_it_back(client: TestC
 async def test_a_call_of_the_background_has_the_id_of_who_asked_first(lines: Lines) -> None:
     kit = PaymentsTestKit()
     kit.stripe.faults.script("POST /v1/payment_intents", "timeout_after", times=9)
-    gateway = logged(kit.world.gateway)
+    gateway = logged(kit.deps.gateway)
     booking = await kit.book()
     caller = Caller.service("shop", "order 17")
     with pytest.raises(Exception, match="has not answered"):
@@ -157,7 +165,7 @@ async def test_a_call_of_the_background_has_the_id_of_who_asked_first(lines: Lin
 async def test_a_decline_is_a_line_with_its_code_and_the_intent_that_it_left(lines: Lines) -> None:
     kit = PaymentsTestKit()
     with pytest.raises(Declined) as declined:
-        await logged(kit.world.gateway).create_intent(creation("pm_card_chargeDeclined"), "key_1")
+        await logged(kit.deps.gateway).create_intent(creation("pm_card_chargeDeclined"), "key_1")
 
     line = lines()[-1]
     assert declined.value.intent is not None
@@ -167,7 +175,7 @@ async def test_a_decline_is_a_line_with_its_code_and_the_intent_that_it_left(lin
 async def test_reads_are_told_only_when_somebody_debugs(lines: Lines) -> None:
     kit = PaymentsTestKit()
 
-    await logged(kit.world.gateway).list_intents(kit.clock.now())
+    await logged(kit.deps.gateway).list_intents(kit.clock.now())
 
     assert [(each["call"], each["level"]) for each in lines()] == [("list_intents", "debug")]
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway
 from booking_payments.adapters.gateways.stripe import amounts
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.views import RefundOnCancel
-from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import GatewayRefusedUs, PaymentError, RefundRefused, RefusedByRule
 from booking_payments.domain.fees import FeePayer, FeePolicy
@@ -25,7 +25,7 @@ from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTie
 from booking_payments.ports.gateway import Refused
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import paid_booking, payment_of
-from tests.unit.application.saboteur import Saboteur, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 REPEATABLE = settings(
     derandomize=True, database=None, deadline=None, max_examples=6, phases=(Phase.explicit, Phase.generate)
@@ -60,7 +60,7 @@ async def _paid_amount(kit: PaymentsTestKit, amount: Money, policy: RefundPolicy
 
 
 def _refuse_refunds(kit: PaymentsTestKit, errors: Sequence[Exception]) -> None:
-    use_gateway(kit, Saboteur(kit, create_refund=errors))
+    use_gateway(kit, FailingGateway(kit, create_refund=errors))
 
 
 def kwd(text: str) -> Money:
@@ -76,20 +76,20 @@ def kwd(text: str) -> Money:
 def test_whatever_is_quoted_in_a_currency_is_refunded(code: str, data: st.DataObject) -> None:
     amount, share = data.draw(_charges(code)), data.draw(SHARES)
 
-    async def life() -> None:
+    async def scenario() -> None:
         kit = PaymentsTestKit()
         booking = await _paid_amount(kit, amount, _policy(share))
 
         quote = await kit.payments.quote_refund(booking.id)
 
-        kit.world.gateway.check_amount(quote.amount)
+        kit.deps.gateway.check_amount(quote.amount)
         assert quote.amount <= amount
         if quote.allowed:
             view = await kit.payments.refund_payment(booking.id, ANN)
             assert (view.refund.amount, view.refund.status) == (quote.amount, RefundStatus.SUCCEEDED)
         assert (await payment_of(kit, booking)).refunded == quote.amount
 
-    asyncio.run(life())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("code", COARSE)
@@ -98,11 +98,11 @@ def test_whatever_is_quoted_in_a_currency_is_refunded(code: str, data: st.DataOb
 def test_of_what_was_refunded_in_part_the_rest_can_be_refunded_too(code: str, data: st.DataObject) -> None:
     amount, share, part = data.draw(_charges(code)), data.draw(SHARES), data.draw(SHARES)
 
-    async def life() -> None:
+    async def scenario() -> None:
         kit = PaymentsTestKit()
         booking = await _paid_amount(kit, amount, _policy(share))
         whole = (await kit.payments.quote_refund(booking.id)).amount
-        some = whole.times(part / 100).rounded_down(kit.world.gateway.amount_step(amount.currency))
+        some = whole.times(part / 100).rounded_down(kit.deps.gateway.amount_step(amount.currency))
 
         for asked in (some or None, None):
             if (await kit.payments.quote_refund(booking.id, amount=asked)).allowed:
@@ -110,7 +110,7 @@ def test_of_what_was_refunded_in_part_the_rest_can_be_refunded_too(code: str, da
 
         assert (await payment_of(kit, booking)).refunded == whole
 
-    asyncio.run(life())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("code", COARSE)
@@ -119,7 +119,7 @@ def test_of_what_was_refunded_in_part_the_rest_can_be_refunded_too(code: str, da
 def test_when_the_organizer_cancels_all_of_it_comes_back(code: str, data: st.DataObject) -> None:
     amount, share = data.draw(_charges(code)), data.draw(SHARES)
 
-    async def life() -> None:
+    async def scenario() -> None:
         kit = PaymentsTestKit()
         booking = await _paid_amount(kit, amount, _policy(share))
         if (await kit.payments.quote_refund(booking.id)).allowed:
@@ -133,7 +133,7 @@ def test_when_the_organizer_cancels_all_of_it_comes_back(code: str, data: st.Dat
         fee = before.fee_returned if before.refunded == amount else payment.breakdown.fee
         assert (payment.refunded, payment.fee_returned) == (amount, fee)
 
-    asyncio.run(life())
+    asyncio.run(scenario())
 
 
 async def test_a_full_refund_before_the_organizer_cancels_keeps_the_fee() -> None:
@@ -197,7 +197,7 @@ async def test_late_money_goes_back_whole() -> None:
     kit = PaymentsTestKit()
     booking = await kit.book("5.130", currency=Currency.KWD, refund_policy=_half())
     view = await kit.payments.start_payment(booking.id, ANN)
-    use_gateway(kit, Saboteur(kit, cancel_intent=[EMPTY] * 2))
+    use_gateway(kit, FailingGateway(kit, cancel_intent=[EMPTY] * 2))
     for _ in range(2):
         with suppress(PaymentError):
             await kit.payments.cancel_booking(booking.id)
@@ -242,7 +242,7 @@ FEES = st.builds(
 def test_what_can_be_booked_can_be_paid_with_the_fee_on_top(code: str, data: st.DataObject) -> None:
     amount, fees = data.draw(_charges(code, up_to=Fraction(1, 2))), data.draw(FEES)
 
-    async def life() -> None:
+    async def scenario() -> None:
         kit = PaymentsTestKit(config=PaymentConfig(fees=fees))
         booking = await kit.book(amount.major(), currency=amount.currency)
         shown = await kit.payments.checkout(booking.id, ANN)
@@ -253,7 +253,7 @@ def test_what_can_be_booked_can_be_paid_with_the_fee_on_top(code: str, data: st.
         assert (payment.status, payment.drifts) == (PaymentStatus.SUCCEEDED, ())
         assert payment.captured == shown.price.gross == payment.breakdown.fee + amount
 
-    asyncio.run(life())
+    asyncio.run(scenario())
 
 
 async def test_held_money_with_a_fee_on_top_is_captured_in_part() -> None:

@@ -134,14 +134,14 @@ def test_a_failed_charge_that_our_books_do_not_have_differs() -> None:
 
 
 def test_a_failed_charge_that_our_books_have_agrees() -> None:
-    life = started_payment(booking())
-    life.happen(
+    builder = started_payment(booking())
+    builder.happen(
         ev.AttemptStarted(number=1, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=None),
         ev.AttemptRefused(number=1, decline=FAILURE.decline, charge_id="ch_1", payment_method_id=None),
     )
     status = PaymentStatus.REQUIRES_PAYMENT_METHOD
 
-    assert codes(of_intent(life.payment, intent(status, failure=FAILURE))) == []
+    assert codes(of_intent(builder.payment, intent(status, failure=FAILURE))) == []
 
 
 @pytest.mark.parametrize(

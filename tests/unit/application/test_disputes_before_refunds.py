@@ -11,7 +11,7 @@ from booking_payments.domain.errors import TryAgainLater
 from booking_payments.ports.gateway import Silent, Unreachable
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import pay, payment_of
-from tests.unit.application.saboteur import Saboteur, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 Ask = Callable[[PaymentsTestKit, PaymentView], Awaitable[object]]
 UNREADABLE = [Unreachable("no connection", code="unreachable"), Silent("no answer", code="timeout")]
@@ -114,7 +114,7 @@ async def test_a_requested_refund_whose_disputes_can_not_be_read_was_not_made(
     kit: PaymentsTestKit, error: Exception
 ) -> None:
     view = await _paid(kit)
-    use_gateway(kit, Saboteur(kit, list_disputes=[error] * 3))
+    use_gateway(kit, FailingGateway(kit, list_disputes=[error] * 3))
 
     with pytest.raises(TryAgainLater) as told:
         await _ask_for_refund(kit, view)
@@ -130,7 +130,7 @@ async def test_a_cancellation_whose_disputes_can_not_be_read_gives_back_later(
     kit: PaymentsTestKit, error: Exception
 ) -> None:
     view = await _paid(kit)
-    use_gateway(kit, Saboteur(kit, list_disputes=[error] * 3))
+    use_gateway(kit, FailingGateway(kit, list_disputes=[error] * 3))
 
     await _cancel(kit, view)
     before = _sent(kit)

@@ -6,9 +6,9 @@ from datetime import timedelta
 import attrs
 import pytest
 
+from booking_payments.application.dependencies import LONGEST_TRY
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.webhooks import WebhookFailed
-from booking_payments.application.world import LONGEST_TRY
 from booking_payments.domain.errors import GatewayRefusedUs, OutcomeUnknown, TryAgainLater
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.payment import Payment
@@ -18,7 +18,7 @@ from booking_payments.ports.gateway import KeyMisused, Misconfigured, Refused, S
 from booking_payments.ports.inbox import InboxStatus
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import book_and_pay, payment_of
-from tests.unit.application.saboteur import Saboteur, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 SILENT = Silent("nothing came back", code="timeout")
 AWAY = Unreachable("no connection", code="connect")
@@ -32,7 +32,7 @@ async def _only_payment(kit: PaymentsTestKit) -> Payment:
 
 
 async def test_wrong_keys_are_our_fault_and_leave_no_operation(kit: PaymentsTestKit) -> None:
-    use_gateway(kit, Saboteur(kit, create_intent=[LOCKED_OUT]))
+    use_gateway(kit, FailingGateway(kit, create_intent=[LOCKED_OUT]))
 
     with pytest.raises(GatewayRefusedUs):
         await book_and_pay(kit)
@@ -44,7 +44,7 @@ async def test_wrong_keys_are_our_fault_and_leave_no_operation(kit: PaymentsTest
 async def test_what_the_gateway_calls_hopeless_is_not_tried_again(kit: PaymentsTestKit) -> None:
     hopeless = Silent("the same answer will come", code="http_500")
     hopeless.worth_another_try = False
-    use_gateway(kit, Saboteur(kit, create_intent=[hopeless]))
+    use_gateway(kit, FailingGateway(kit, create_intent=[hopeless]))
 
     with pytest.raises(OutcomeUnknown):
         await book_and_pay(kit)
@@ -53,8 +53,8 @@ async def test_what_the_gateway_calls_hopeless_is_not_tried_again(kit: PaymentsT
 
 
 async def test_the_last_try_ends_within_the_lease(kit: PaymentsTestKit) -> None:
-    kit.world = attrs.evolve(kit.world, retry=RetryPolicy(max_tries=9, first_delay=timedelta(seconds=16)))
-    kit.payments = BookingPayments(kit.world)
+    kit.deps = attrs.evolve(kit.deps, retry=RetryPolicy(max_tries=9, first_delay=timedelta(seconds=16)))
+    kit.payments = BookingPayments(kit.deps)
     kit.stripe.faults.script("POST /v1/payment_intents", "timeout_before", times=9)
     began = kit.clock.now()
 
@@ -62,25 +62,25 @@ async def test_the_last_try_ends_within_the_lease(kit: PaymentsTestKit) -> None:
         await book_and_pay(kit)
 
     assert 1 < len(kit.stripe.calls) < 9
-    assert kit.clock.now() - began <= kit.world.config.lease - LONGEST_TRY
+    assert kit.clock.now() - began <= kit.deps.config.lease - LONGEST_TRY
 
 
 async def test_wrong_keys_after_a_silence_leave_the_outcome_unknown(kit: PaymentsTestKit) -> None:
-    use_gateway(kit, Saboteur(kit, create_intent=[SILENT, LOCKED_OUT]))
+    use_gateway(kit, FailingGateway(kit, create_intent=[SILENT, LOCKED_OUT]))
 
     with pytest.raises(OutcomeUnknown):
         await book_and_pay(kit)
 
 
 async def test_no_connection_after_a_silence_leaves_the_outcome_unknown(kit: PaymentsTestKit) -> None:
-    use_gateway(kit, Saboteur(kit, create_intent=[SILENT, AWAY, AWAY]))
+    use_gateway(kit, FailingGateway(kit, create_intent=[SILENT, AWAY, AWAY]))
 
     with pytest.raises(OutcomeUnknown):
         await book_and_pay(kit)
 
 
 async def test_no_connection_at_all_is_no_unknown_outcome(kit: PaymentsTestKit) -> None:
-    use_gateway(kit, Saboteur(kit, create_intent=[AWAY, AWAY, AWAY]))
+    use_gateway(kit, FailingGateway(kit, create_intent=[AWAY, AWAY, AWAY]))
 
     with pytest.raises(TryAgainLater) as refusal:
         await book_and_pay(kit)
@@ -89,7 +89,7 @@ async def test_no_connection_at_all_is_no_unknown_outcome(kit: PaymentsTestKit) 
 
 
 async def test_a_misused_key_is_an_unknown_outcome(kit: PaymentsTestKit) -> None:
-    use_gateway(kit, Saboteur(kit, create_intent=[MISUSED]))
+    use_gateway(kit, FailingGateway(kit, create_intent=[MISUSED]))
 
     with pytest.raises(OutcomeUnknown):
         await book_and_pay(kit)
@@ -100,7 +100,7 @@ async def test_a_misused_key_is_an_unknown_outcome(kit: PaymentsTestKit) -> None
 
 async def test_a_replay_that_can_not_be_read_anew_is_an_unknown_outcome(kit: PaymentsTestKit) -> None:
     kit.stripe.faults.script("POST /v1/payment_intents", "timeout_after")
-    use_gateway(kit, Saboteur(kit, retrieve_intent=[SILENT] * 3))
+    use_gateway(kit, FailingGateway(kit, retrieve_intent=[SILENT] * 3))
 
     with pytest.raises(OutcomeUnknown):
         await book_and_pay(kit)
@@ -122,7 +122,7 @@ async def test_a_refund_that_was_replayed_is_read_anew(kit: PaymentsTestKit) -> 
 async def test_a_refund_refused_for_a_dispute_is_deferred_even_when_nothing_can_be_read(kit: PaymentsTestKit) -> None:
     payment = (await book_and_pay(kit)).payment
     refused = Refused("disputed", code="charge_disputed")
-    use_gateway(kit, Saboteur(kit, create_refund=[refused], retrieve_intent=[SILENT] * 3))
+    use_gateway(kit, FailingGateway(kit, create_refund=[refused], retrieve_intent=[SILENT] * 3))
 
     await kit.payments.refund_payment(payment.booking_id, ANN)
 
@@ -142,7 +142,7 @@ async def test_a_refusal_tells_no_old_news_of_a_dispute(kit: PaymentsTestKit) ->
     assert [dispute.withdrawn.minor for dispute in payment.disputes] == [10000]
 
 
-class _JustOpened(Saboteur):
+class _JustOpened(FailingGateway):
     """Disputes are listed for the first time before the bank has withdrawn anything; that it has is told by webhooks
     while the answer is on its way."""
 
@@ -162,7 +162,7 @@ class _JustOpened(Saboteur):
 async def test_a_mistake_in_our_own_work_keeps_the_webhook(kit: PaymentsTestKit) -> None:
     payment = (await book_and_pay(kit)).payment
     kit.stripe.open_dispute(payment.intent_id or "")
-    use_gateway(kit, Saboteur(kit, list_disputes=[RuntimeError("a bug")]))
+    use_gateway(kit, FailingGateway(kit, list_disputes=[RuntimeError("a bug")]))
 
     with pytest.raises(RuntimeError, match="a bug"):
         await kit.deliver_webhooks()
@@ -220,7 +220,7 @@ async def test_what_is_told_of_our_intent_comes_again_while_that_can_not_be_read
 
 
 async def test_whose_refund_it_is_stays_open_while_the_gateway_is_silent(kit: PaymentsTestKit) -> None:
-    use_gateway(kit, Saboteur(kit, retrieve_intent=[SILENT]))
+    use_gateway(kit, FailingGateway(kit, retrieve_intent=[SILENT]))
     refund = {"id": "re_9", "payment_intent": "pi_9", "amount": 1, "currency": "usd", "status": "succeeded"}
 
     with pytest.raises(WebhookFailed):

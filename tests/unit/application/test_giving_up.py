@@ -14,7 +14,7 @@ from booking_payments.domain.payment import Payment
 from booking_payments.ports.gateway import Refused
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import authorize, pay_in_browser, payment_of, start
-from tests.unit.application.saboteur import Saboteur, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 HOLD = timedelta(minutes=5)
 ODD = Refused("this can't be canceled", code="odd")
@@ -31,7 +31,7 @@ def _change_amount(kit: PaymentsTestKit, view: PaymentView) -> None:
 
 
 def _refuse_to_cancel(kit: PaymentsTestKit, times: int) -> None:
-    use_gateway(kit, Saboteur(kit, cancel_intent=[ODD] * times))
+    use_gateway(kit, FailingGateway(kit, cancel_intent=[ODD] * times))
 
 
 async def _work(kit: PaymentsTestKit, rounds: int = 1) -> None:
@@ -157,7 +157,7 @@ async def test_a_refusal_that_the_intent_does_not_explain_is_asked_about_once_mo
     before = (await _payment_and_status(kit, view))[1]
     await _work(kit)
 
-    intent = await kit.world.gateway.retrieve_intent(view.payment.intent_id or "")
+    intent = await kit.deps.gateway.retrieve_intent(view.payment.intent_id or "")
     assert (before, (await _payment_and_status(kit, view))[1]) == (BookingStatus.PENDING, BookingStatus.EXPIRED)
     assert intent.status is PaymentStatus.CANCELED
 

@@ -17,7 +17,7 @@ from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import Refused
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import pay, pay_in_browser, payment_of
-from tests.unit.application.saboteur import Saboteur, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 RELEASE = ev.Purpose.RELEASE_HOLD
 
@@ -123,7 +123,7 @@ async def _hold_arrives_late(kit: PaymentsTestKit) -> PaymentView:
 
 
 async def _intent(kit: PaymentsTestKit, view: PaymentView) -> IntentReport:
-    return await kit.world.gateway.retrieve_intent((await payment_of(kit, view)).intent_id or "")
+    return await kit.deps.gateway.retrieve_intent((await payment_of(kit, view)).intent_id or "")
 
 
 async def test_money_that_comes_to_be_held_after_the_booking_expired_is_released(kit: PaymentsTestKit) -> None:
@@ -149,7 +149,7 @@ async def test_what_is_held_in_vain_is_found_by_reconciling(kit: PaymentsTestKit
 async def test_a_hold_that_the_gateway_refuses_to_release_is_asked_for_once_and_left(kit: PaymentsTestKit) -> None:
     view = await _hold_arrives_late(kit)
     refusals: Sequence[Exception] = [Refused("this can't be canceled", code="odd")] * 100
-    use_gateway(kit, Saboteur(kit, cancel_intent=refusals))
+    use_gateway(kit, FailingGateway(kit, cancel_intent=refusals))
     await kit.settle()
 
     left = (await kit.payments.reconcile()).left

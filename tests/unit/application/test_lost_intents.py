@@ -17,7 +17,7 @@ from booking_payments.domain.reports import Failure
 from booking_payments.ports.gateway import Declined, KeyMisused, Refused
 from booking_payments.testing.kit import PaymentsTestKit
 from tests.payments import CREATE, charges_of, lose_answer, pay, payment_of
-from tests.unit.application.saboteur import Saboteur, SilentLine, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, UnansweredTransport, use_gateway
 
 LIST = "GET /v1/payment_intents"
 MANY = 110
@@ -26,7 +26,7 @@ MANY = 110
 
 def _answers(kit: PaymentsTestKit, *errors: Exception) -> None:
     """From now on the gateway answers with these when an intent is to be made."""
-    use_gateway(kit, Saboteur(kit, create_intent=list(errors)))
+    use_gateway(kit, FailingGateway(kit, create_intent=list(errors)))
 
 
 def _asked(kit: PaymentsTestKit) -> Sequence[str]:
@@ -68,7 +68,7 @@ async def test_recovery_asks_no_more_about_each_payment_when_there_are_many(
 
 async def test_what_was_refunded_meanwhile_is_in_our_books(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after")
-    (intent,) = await kit.world.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
+    (intent,) = await kit.deps.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
     kit.stripe.refund_in_dashboard(intent.id, 2_500)
 
     await _settled(kit)
@@ -78,7 +78,7 @@ async def test_what_was_refunded_meanwhile_is_in_our_books(kit: PaymentsTestKit)
 
 async def test_a_stored_decline_does_not_hide_what_has_become_of_the_intent_since(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after", card="pm_card_chargeDeclined")
-    (intent,) = await kit.world.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
+    (intent,) = await kit.deps.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
     kit.stripe.call("POST", f"/v1/payment_intents/{intent.id}/cancel", {})
 
     await _settled(kit)
@@ -101,7 +101,7 @@ async def test_a_decline_that_never_came_to_a_charge_is_believed_too(kit: Paymen
     operation = (await payment_of(kit, booking_id)).operation
     assert operation is not None
     assert isinstance(operation.instruction, CreateIntent)
-    left = await kit.world.gateway.create_intent(attrs.evolve(operation.instruction, confirm=False), "another key")
+    left = await kit.deps.gateway.create_intent(attrs.evolve(operation.instruction, confirm=False), "another key")
     decline = Decline(code="card_declined", message="No.")
     _answers(kit, Declined(Failure(decline=decline, charge_id=None, payment_method_id=None), left))
 
@@ -170,7 +170,7 @@ async def test_what_is_refused_and_was_never_made_is_given_up(kit: PaymentsTestK
 
 
 async def test_a_gateway_that_does_not_answer_is_not_asked_for_a_list_as_well(kit: PaymentsTestKit) -> None:
-    line = SilentLine(kit)
+    line = UnansweredTransport(kit)
     await lose_answer(kit, "timeout_after")
     line.dead = True
     line.asked.clear()
@@ -237,7 +237,7 @@ async def test_what_others_made_and_nobody_can_read_does_not_keep_a_lost_intent_
 
 async def test_a_lost_intent_that_can_not_be_read_stays_unknown(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after", expires_in=timedelta(minutes=1))
-    (intent,) = await kit.world.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
+    (intent,) = await kit.deps.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
     kit.stripe._account.get("payment_intent", intent.id).body["currency"] = "xxx"
 
     await _settled(kit, timedelta(days=2))

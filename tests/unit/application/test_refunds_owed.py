@@ -16,7 +16,7 @@ from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTie
 from booking_payments.ports.gateway import Refused
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import paid_booking, pay, payment_of
-from tests.unit.application.saboteur import Saboteur, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 EMPTY = Refused("the balance does not cover it", code="balance_insufficient")
 HALF_BEFORE_TWO_DAYS = RefundPolicy(tiers=(RefundTier(hours_before=48, percent=Decimal(50)),), fee=FeeOnRefund.RETURNED)
@@ -30,7 +30,7 @@ async def _paid_half_refundable(kit: PaymentsTestKit, method: str = "pm_card_vis
 
 def _empty_balance(kit: PaymentsTestKit, times: int = 1) -> None:
     """The gateway refuses the next refunds."""
-    use_gateway(kit, Saboteur(kit, create_refund=[EMPTY] * times))
+    use_gateway(kit, FailingGateway(kit, create_refund=[EMPTY] * times))
 
 
 async def _cancel(

@@ -10,7 +10,7 @@ from booking_payments.domain.payment import DeferredRefund
 from booking_payments.entrypoints.http.problems import status_of
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import pay
-from tests.unit.application.saboteur import Saboteur
+from tests.unit.application.failing_gateway import FailingGateway
 
 INVALID, CARD = "invalid_request_error", "card_error"
 
@@ -66,8 +66,8 @@ def _answering(kit: PaymentsTestKit, verb: str, status: int, type_: str, code: s
     """The use cases, over a gateway to which Stripe answers so, however often it is asked."""
     headers = {RATE_LIMIT_REASON: "global-rate"} if code == "rate_limit" else {}
     body = {"error": {"type": type_, "code": code, "message": "No."}}
-    answers = [error_from(status, body, headers) for _ in range(kit.world.retry.max_tries)]
-    return BookingPayments(attrs.evolve(kit.world, gateway=Saboteur(kit, **{verb: answers})))
+    answers = [error_from(status, body, headers) for _ in range(kit.deps.retry.max_tries)]
+    return BookingPayments(attrs.evolve(kit.deps, gateway=FailingGateway(kit, **{verb: answers})))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from booking_payments.ports.payments import Watch
 from booking_payments.ports.publisher import Message
 from booking_payments.testing.kit import ANN, CHANNEL, NOW, PaymentsTestKit
 from tests.payments import lose_answer, pay_in_browser, payment_of, start
-from tests.unit.application.saboteur import Overtaken, Saboteur, SilentLine, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, Overtaken, UnansweredTransport, use_gateway
 
 BROKEN = RuntimeError("a bug of ours")
 
@@ -25,7 +25,7 @@ async def test_a_payment_that_breaks_holds_up_no_other(kit: PaymentsTestKit) -> 
     first = await lose_answer(kit, "timeout_after", reference="R-1")
     second = await lose_answer(kit, "timeout_after", reference="R-2")
     overdue = await kit.book(reference="R-3", expires_in=timedelta(minutes=1))
-    use_gateway(kit, Saboteur(kit, retrieve_intent=[BROKEN]))
+    use_gateway(kit, FailingGateway(kit, retrieve_intent=[BROKEN]))
     kit.clock.advance(timedelta(minutes=2))
 
     with pytest.raises(ExceptionGroup) as broken:
@@ -41,7 +41,7 @@ async def test_a_payment_that_broke_is_looked_at_again_later(kit: PaymentsTestKi
     booking = await kit.book()
     view = await kit.payments.start_payment(booking.id, ANN)
     pay_in_browser(kit, view)
-    use_gateway(kit, Saboteur(kit, retrieve_intent=[BROKEN]))
+    use_gateway(kit, FailingGateway(kit, retrieve_intent=[BROKEN]))
     kit.clock.advance(timedelta(minutes=11))
     with pytest.raises(ExceptionGroup):
         await kit.payments.work()
@@ -63,7 +63,7 @@ class Told:
     def __init__(self, kit: PaymentsTestKit) -> None:
         self.clock = kit.clock
         self.at: dict[str, datetime] = {}
-        kit.world = attrs.evolve(kit.world, channels={CHANNEL: self})
+        kit.deps = attrs.evolve(kit.deps, channels={CHANNEL: self})
 
     async def publish(self, message: Message) -> None:
         self.at[message.type] = self.clock.now()
@@ -74,7 +74,7 @@ async def test_messages_that_wait_do_not_wait_for_a_gateway_that_does_not_answer
         await lose_answer(kit, "timeout_after", reference=f"R-{number}")
     paid = await kit.book(reference="paid")
     await kit.payments.process_booking_payment(paid, "pm_card_visa")
-    told, line = Told(kit), SilentLine(kit)
+    told, line = Told(kit), UnansweredTransport(kit)
     line.dead = True
     kit.clock.advance(timedelta(seconds=10))
     begun = kit.clock.now()
@@ -87,7 +87,7 @@ async def test_messages_that_wait_do_not_wait_for_a_gateway_that_does_not_answer
 async def test_a_round_ends_when_the_gateway_is_silent_again_and_again(kit: PaymentsTestKit) -> None:
     for number in range(10):
         await lose_answer(kit, "timeout_after", reference=f"R-{number}")
-    line = SilentLine(kit)
+    line = UnansweredTransport(kit)
     line.dead = True
     kit.clock.advance(timedelta(minutes=1))
 
@@ -100,7 +100,7 @@ async def test_a_round_ends_when_the_gateway_is_silent_again_and_again(kit: Paym
 async def test_what_a_round_left_is_settled_when_the_gateway_answers_again(kit: PaymentsTestKit) -> None:
     for number in range(10):
         await lose_answer(kit, "timeout_after", reference=f"R-{number}")
-    line = SilentLine(kit)
+    line = UnansweredTransport(kit)
     line.dead = True
     kit.clock.advance(timedelta(seconds=10))
     await kit.payments.settle_due()
@@ -116,7 +116,7 @@ async def test_what_a_round_left_is_settled_when_the_gateway_answers_again(kit: 
 async def test_payments_that_merely_wait_end_a_round_too(kit: PaymentsTestKit) -> None:
     for number in range(5):
         await start(kit, reference=f"R-{number}")
-    SilentLine(kit).dead = True
+    UnansweredTransport(kit).dead = True
     kit.clock.advance(timedelta(hours=1))
 
     assert await kit.payments.settle_due() == 3
@@ -138,7 +138,7 @@ async def test_expiry_ends_a_round_when_the_gateway_is_silent_and_closes_first_w
     for booking in paying:
         await kit.payments.start_payment(booking.id, ANN)
     free = await kit.book(reference="free", expires_in=timedelta(minutes=2))
-    SilentLine(kit).dead = True
+    UnansweredTransport(kit).dead = True
     kit.clock.advance(timedelta(minutes=3))
 
     looked_at = await kit.payments.expire_bookings()
@@ -152,7 +152,7 @@ async def test_what_expiry_left_is_closed_when_the_gateway_answers_again(kit: Pa
     paying = [await kit.book(reference=f"R-{number}", expires_in=timedelta(minutes=1)) for number in range(5)]
     for booking in paying:
         await kit.payments.start_payment(booking.id, ANN)
-    line = SilentLine(kit)
+    line = UnansweredTransport(kit)
     line.dead = True
     kit.clock.advance(timedelta(minutes=3))
     await kit.payments.expire_bookings()
@@ -172,7 +172,7 @@ async def _watched(kit: PaymentsTestKit, payment_id: str) -> Watch:
 
 async def _overtaken(kit: PaymentsTestKit, payment_id: str, meanwhile: Callable[[], Awaitable[object]]) -> None:
     """Look at a payment, which breaks, and ``meanwhile`` another process is at it."""
-    here = attrs.evolve(kit.world, gateway=Overtaken(kit, meanwhile))
+    here = attrs.evolve(kit.deps, gateway=Overtaken(kit, meanwhile))
     kit.clock.advance(timedelta(minutes=11))
     with pytest.raises(RuntimeError):
         await resolve_if_due(here, payment_id)
@@ -218,13 +218,13 @@ async def test_who_comes_back_after_the_own_lease_leaves_the_lease_of_somebody_e
 
     async def another_process() -> None:
         kit.clock.advance(timedelta(minutes=2))
-        await claim_operation(kit.world, payment_id, ANN)
+        await claim_operation(kit.deps, payment_id, ANN)
         seen.append(await _watched(kit, payment_id))
 
     silent = Overtaken(kit, another_process, Silent("no answer", code="timeout"))
     kit.clock.advance(timedelta(minutes=1))
 
-    await resolve_if_due(attrs.evolve(kit.world, gateway=silent), payment_id)
+    await resolve_if_due(attrs.evolve(kit.deps, gateway=silent), payment_id)
 
     assert seen[0].holder is not None
     assert [await _watched(kit, payment_id)] == seen
@@ -233,7 +233,7 @@ async def test_who_comes_back_after_the_own_lease_leaves_the_lease_of_somebody_e
 async def test_an_operation_that_breaks_is_tried_less_and_less_often(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after", reference="R-1")
     payment_id = (await payment_of(kit, booking_id)).id
-    use_gateway(kit, Saboteur(kit, retrieve_intent=[BROKEN] * 3))
+    use_gateway(kit, FailingGateway(kit, retrieve_intent=[BROKEN] * 3))
     pauses = []
     for _ in range(3):
         kit.clock.advance(timedelta(hours=1))

@@ -23,7 +23,7 @@ from booking_payments.ports.webhooks import GatewayEvent, WebhooksNotTaken
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import ANN, PaymentsTestKit
-from tests.unit.application.saboteur import Saboteur, use_gateway
+from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 VISA = "pm_card_visa"
 SECRET = "whsec_other"
@@ -127,7 +127,7 @@ async def test_no_second_payment_is_made_while_nobody_knows_whether_the_first_wa
     booking = await two.kit.book()
     await two.payments.start_payment(booking.id, ANN)
     silent = [Silent("no answer", code="timeout")] * 3
-    use_gateway(two.kit, Saboteur(two.kit, cancel_intent=silent))
+    use_gateway(two.kit, FailingGateway(two.kit, cancel_intent=silent))
 
     with pytest.raises(OutcomeUnknown):
         await two.payments.start_payment(
@@ -156,7 +156,7 @@ async def test_a_payment_that_was_paid_meanwhile_is_not_left(two: Two) -> None:
 
 async def test_a_payment_without_an_intent_is_left_without_a_call(two: Two) -> None:
     booking = await two.kit.book()
-    gateway = Saboteur(two.kit, create_intent=[Refused("not now", code="no")])
+    gateway = FailingGateway(two.kit, create_intent=[Refused("not now", code="no")])
     use_gateway(two.kit, gateway)
     with pytest.raises(PaymentError):
         await two.payments.start_payment(booking.id, ANN)
@@ -244,7 +244,7 @@ async def test_books_and_gateways_agree_side_by_side(two: Two) -> None:
     }
 
 
-class Unreadable(Saboteur):
+class Unreadable(FailingGateway):
     """The default gateway, whose lists can't be read."""
 
     async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport | Listed]:

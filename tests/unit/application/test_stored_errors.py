@@ -11,7 +11,7 @@ import pytest
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway, ModelTransport
 from booking_payments.adapters.gateways.stripe.gateway import Reply
 from booking_payments.adapters.gateways.stripe.requests import Params
-from booking_payments.application.world import PaymentConfig
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown, RefundRefused
@@ -22,7 +22,7 @@ from booking_payments.ports.gateway import Silent
 from booking_payments.ports.storage import Storage
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import CREATE, VISA, authorize, die_while_paying, lose_answer, paid_booking, pay, payment_of, start
-from tests.unit.application.saboteur import use_gateway
+from tests.unit.application.failing_gateway import use_gateway
 
 LIST = "GET /v1/payment_intents"
 REFUND = "POST /v1/refunds"

@@ -24,7 +24,7 @@ WORDS = ("status", "reason", "code", "decline_code", "failure_reason", "cancella
 Json = dict[str, Any]
 
 
-async def a_life(kit: PaymentsTestKit) -> None:
+async def decline_success_refund_and_dispute(kit: PaymentsTestKit) -> None:
     """A decline, a success, a refund, and a dispute on another booking."""
     booking = await kit.book()
     with pytest.raises(CardDeclined):
@@ -69,7 +69,7 @@ def spoilt(genuine: Json, number: int, chance: Random) -> Json:
 
 async def test_words_that_nobody_has_heard_of_change_nothing_and_break_nothing() -> None:
     kit, chance = PaymentsTestKit(), Random(17)
-    await a_life(kit)
+    await decline_success_refund_and_dispute(kit)
     genuine = [event for event in kit.stripe.events if list(places(event["data"]["object"]))]
     before = {payment.id: payment for payment in (await kit.payments.list_payments()).items}
 

@@ -118,7 +118,7 @@ async def test_a_final_success_is_booked_without_asking_the_gateway(kit: Payment
 
 
 async def test_all_orders_of_a_life_end_in_the_same_state() -> None:
-    async def life(order: tuple[int, ...]) -> tuple[object, ...]:
+    async def deliver(order: tuple[int, ...]) -> tuple[object, ...]:
         kit = PaymentsTestKit()
         view = await start(kit)
         pay_in_browser(kit, view, "pm_card_chargeDeclined")
@@ -129,7 +129,7 @@ async def test_all_orders_of_a_life_end_in_the_same_state() -> None:
         payment = await payment_of(kit, view)
         return payment.status, payment.captured, payment.attempts_made
 
-    ends = {await life(order) for order in permutations(range(3))}
+    ends = {await deliver(order) for order in permutations(range(3))}
     assert len(ends) == 1
 
 

@@ -9,7 +9,7 @@ from booking_payments.domain import decisions as decide
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
-from tests.unit.domain.lives import PRICE, a_booking, an_intent
+from tests.unit.domain.builders import PRICE, a_booking, an_intent
 
 OWN = "inst_a"
 BOOKING = a_booking()

@@ -8,7 +8,7 @@ import pytest
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
 from booking_payments.domain.errors import NotPossibleNow, PaymentError, RefusedByRule
 from booking_payments.domain.refunds import RefundPolicy
-from tests.unit.domain.lives import NOW, STARTS, TICK, a_booking, usd
+from tests.unit.domain.builders import NOW, STARTS, TICK, a_booking, usd
 
 FREE = usd("0.00")
 ENDS = NOW + timedelta(days=1)

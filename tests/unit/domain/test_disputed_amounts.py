@@ -13,7 +13,7 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.disputes import DisputeMovement, in_currency_of, withdrawn_by
 from booking_payments.domain.lifecycle import DISPUTE, ILLEGAL, DisputeStatus
 from booking_payments.domain.money import Currency, Money
-from tests.unit.domain.lives import NOW, PRICE, Life, a_dispute, a_paid_life, eur, kinds, movements, usd
+from tests.unit.domain.builders import NOW, PRICE, DecidedPayment, a_dispute, a_paid_payment, eur, kinds, movements, usd
 
 D = DisputeStatus
 
@@ -136,60 +136,64 @@ def test_no_currency_makes_a_dispute_larger_than_its_payment(minor: int, rate: D
 # --- in the books ------------------------------------------------------------------------------------------------
 
 
-def settled_in_eur(status: DisputeStatus, *amounts: str) -> Life:
+def settled_in_eur(status: DisputeStatus, *amounts: str) -> DecidedPayment:
     """Return a dispute over the whole of a usd payment, with these transactions in eur."""
-    life = a_paid_life()
+    builder = a_paid_payment()
     for last in range(1, len(amounts)):
         moved = movements(*amounts[:last], currency="eur", rate="0.92")
-        life.sees_dispute(a_dispute(D.NEEDS_RESPONSE, movements=moved))
-    life.sees_dispute(a_dispute(status, movements=movements(*amounts, currency="eur", rate="0.92")))
-    return life
+        builder.sees_dispute(a_dispute(D.NEEDS_RESPONSE, movements=moved))
+    builder.sees_dispute(a_dispute(status, movements=movements(*amounts, currency="eur", rate="0.92")))
+    return builder
 
 
 def test_a_dispute_that_is_won_at_another_rate_holds_nothing() -> None:
-    life = settled_in_eur(D.WON, "-92.00", "91.50")
+    builder = settled_in_eur(D.WON, "-92.00", "91.50")
 
-    assert (life.payment.withdrawn, life.payment.held_by_disputes) == (usd("0"), usd("0"))
-    assert (life.payment.has_open_dispute, life.payment.refundable.remaining(NOW)) == (False, PRICE)
+    assert (builder.payment.withdrawn, builder.payment.held_by_disputes) == (usd("0"), usd("0"))
+    assert (builder.payment.has_open_dispute, builder.payment.refundable.remaining(NOW)) == (False, PRICE)
 
 
 @pytest.mark.parametrize("status", [D.LOST, D.PREVENTED])
 def test_the_unreturned_share_of_a_lost_dispute_stays_withdrawn(status: DisputeStatus) -> None:
-    life = settled_in_eur(status, "-92.00", "23.00")
+    builder = settled_in_eur(status, "-92.00", "23.00")
 
-    assert (life.payment.withdrawn, life.payment.taken_by_disputes) == (usd("75.00"), usd("75.00"))
-    assert life.payment.refundable.remaining(NOW) == usd("25.00")
+    assert (builder.payment.withdrawn, builder.payment.taken_by_disputes) == (usd("75.00"), usd("75.00"))
+    assert builder.payment.refundable.remaining(NOW) == usd("25.00")
 
 
 def test_a_lost_dispute_that_is_won_on_appeal_returns_its_amount() -> None:
-    life = a_paid_life()
-    life.sees_dispute(a_dispute(D.LOST, "100.00"))
-    lost = life.payment.refundable.remaining(NOW)
-    facts = life.sees_dispute(a_dispute(D.WON, movements=movements("-100.00", "100.00")))
+    builder = a_paid_payment()
+    builder.sees_dispute(a_dispute(D.LOST, "100.00"))
+    lost = builder.payment.refundable.remaining(NOW)
+    facts = builder.sees_dispute(a_dispute(D.WON, movements=movements("-100.00", "100.00")))
 
     assert kinds(facts) == ["DisputeMoved", "DisputeFundsMoved"]
-    assert (lost, life.payment.refundable.remaining(NOW), life.payment.drifts) == (usd("0"), PRICE, ())
+    assert (lost, builder.payment.refundable.remaining(NOW), builder.payment.drifts) == (usd("0"), PRICE, ())
 
 
 @pytest.mark.parametrize("status", [D.APPEAL_NEEDS_RESPONSE, D.APPEAL_UNDER_REVIEW])
 @pytest.mark.parametrize("first", [True, False])
 def test_an_appeal_is_open_and_has_its_own_deadline(status: DisputeStatus, first: bool) -> None:
-    life = a_paid_life()
+    builder = a_paid_payment()
     if not first:
-        life.sees_dispute(a_dispute(D.LOST, "100.00"))
-    life.sees_dispute(a_dispute(status, "100.00", evidence_due_by=NOW))
-    dispute = life.payment.disputes[0]
+        builder.sees_dispute(a_dispute(D.LOST, "100.00"))
+    builder.sees_dispute(a_dispute(status, "100.00", evidence_due_by=NOW))
+    dispute = builder.payment.disputes[0]
 
     assert (dispute.status, dispute.is_open, dispute.evidence_due_by, dispute.withdrawn) == (status, True, NOW, PRICE)
-    assert (dispute.taken, life.payment.refundable.remaining(NOW), life.payment.drifts) == (usd("0"), usd("0"), ())
+    assert (dispute.taken, builder.payment.refundable.remaining(NOW), builder.payment.drifts) == (
+        usd("0"),
+        usd("0"),
+        (),
+    )
 
 
 def test_withdrawals_are_recorded_independent_of_the_status() -> None:
-    life = a_paid_life()
-    life.sees_dispute(a_dispute(D.NEEDS_RESPONSE, "100.00"))
-    life.sees_dispute(a_dispute(D.UNKNOWN, movements=movements("-100.00", "100.00"), status_text="invented"))
+    builder = a_paid_payment()
+    builder.sees_dispute(a_dispute(D.NEEDS_RESPONSE, "100.00"))
+    builder.sees_dispute(a_dispute(D.UNKNOWN, movements=movements("-100.00", "100.00"), status_text="invented"))
 
-    assert (life.payment.withdrawn, life.payment.held_by_disputes) == (usd("0"), PRICE)
+    assert (builder.payment.withdrawn, builder.payment.held_by_disputes) == (usd("0"), PRICE)
 
 
 # --- what is not understood ---------------------------------------------------------------------------------------
@@ -202,18 +206,18 @@ IMPOSSIBLE = [(state, event) for state in D for event in D if DISPUTE[state][eve
 def test_an_impossible_change_of_status_is_recorded_and_holds_the_disputed_amount_with_one_drift(
     state: DisputeStatus, event: DisputeStatus, withdrawn: str
 ) -> None:
-    life = a_paid_life()
-    life.sees_dispute(a_dispute(state, withdrawn, amount=usd("40.00"), evidence_due_by=NOW))
+    builder = a_paid_payment()
+    builder.sees_dispute(a_dispute(state, withdrawn, amount=usd("40.00"), evidence_due_by=NOW))
     report = a_dispute(event, withdrawn, amount=usd("40.00"))
-    facts = life.sees_dispute(report)
-    dispute = life.payment.disputes[0]
+    facts = builder.sees_dispute(report)
+    dispute = builder.payment.disputes[0]
 
     assert [fact.code for fact in facts if isinstance(fact, ev.DriftFound)] == ["illegal_transition"]
-    assert life.sees_dispute(report) == ()
-    assert len(life.payment.drifts) == 1
+    assert builder.sees_dispute(report) == ()
+    assert len(builder.payment.drifts) == 1
     assert (dispute.status, dispute.held, dispute.evidence_due_by) == (event, usd("40.00"), NOW)
-    assert (life.payment.refundable.blocked, life.payment.refundable.room) == (True, usd("60.00"))
-    assert life.payment.refundable.quote(NOW, usd("60.01")).reason.code in ("disputed", "exceeds_refundable")
+    assert (builder.payment.refundable.blocked, builder.payment.refundable.room) == (True, usd("60.00"))
+    assert builder.payment.refundable.quote(NOW, usd("60.01")).reason.code in ("disputed", "exceeds_refundable")
 
 
 @pytest.mark.parametrize("before", [None, *(status for status in D if status is not D.UNKNOWN)])
@@ -221,17 +225,17 @@ def test_an_impossible_change_of_status_is_recorded_and_holds_the_disputed_amoun
 def test_an_unknown_status_holds_the_disputed_amount_with_one_drift_and_keeps_the_newest_deadline(
     before: DisputeStatus | None, withdrawn: str
 ) -> None:
-    life = a_paid_life()
+    builder = a_paid_payment()
     if before is not None:
-        life.sees_dispute(a_dispute(before, withdrawn, amount=usd("40.00"), evidence_due_by=NOW))
+        builder.sees_dispute(a_dispute(before, withdrawn, amount=usd("40.00"), evidence_due_by=NOW))
     report = a_dispute(D.UNKNOWN, withdrawn, amount=usd("40.00"), status_text="invented")
-    facts = life.sees_dispute(report)
-    dispute = life.payment.disputes[0]
+    facts = builder.sees_dispute(report)
+    dispute = builder.payment.disputes[0]
 
     assert [fact.code for fact in facts if isinstance(fact, ev.DriftFound)] == ["unknown_dispute_status"]
-    assert "invented" in life.payment.drifts[0].detail
-    assert (life.sees_dispute(report), len(life.payment.drifts)) == ((), 1)
-    assert (dispute.held, dispute.is_open, life.payment.refundable.room) == (usd("40.00"), True, usd("60.00"))
+    assert "invented" in builder.payment.drifts[0].detail
+    assert (builder.sees_dispute(report), len(builder.payment.drifts)) == ((), 1)
+    assert (dispute.held, dispute.is_open, builder.payment.refundable.room) == (usd("40.00"), True, usd("60.00"))
     assert dispute.evidence_due_by == (NOW if before else None)
 
 
@@ -239,10 +243,10 @@ def test_an_unknown_status_holds_the_disputed_amount_with_one_drift_and_keeps_th
 def test_a_possible_change_of_status_clears_the_contradiction_of_an_impossible_one(
     impossible: tuple[DisputeStatus, DisputeStatus], last: DisputeStatus
 ) -> None:
-    life = a_paid_life()
+    builder = a_paid_payment()
     for status in (*impossible, last):
-        life.sees_dispute(a_dispute(status))
-    dispute = life.payment.disputes[0]
+        builder.sees_dispute(a_dispute(status))
+    dispute = builder.payment.disputes[0]
 
     still = last is impossible[1] or DISPUTE[impossible[1]][last] is ILLEGAL
     assert dispute.contradictory is still
@@ -250,18 +254,18 @@ def test_a_possible_change_of_status_clears_the_contradiction_of_an_impossible_o
 
 
 def test_the_held_amounts_of_several_disputes_add_up_without_double_counting() -> None:
-    life = a_paid_life()
-    life.sees_dispute(a_dispute(D.LOST, "20.00", id="du_1", amount=usd("20.00")))
-    life.sees_dispute(a_dispute(D.NEEDS_RESPONSE, "30.00", id="du_2", amount=usd("30.00")))
-    life.sees_dispute(a_dispute(D.WARNING_NEEDS_RESPONSE, id="du_3", amount=usd("50.00")))
+    builder = a_paid_payment()
+    builder.sees_dispute(a_dispute(D.LOST, "20.00", id="du_1", amount=usd("20.00")))
+    builder.sees_dispute(a_dispute(D.NEEDS_RESPONSE, "30.00", id="du_2", amount=usd("30.00")))
+    builder.sees_dispute(a_dispute(D.WARNING_NEEDS_RESPONSE, id="du_3", amount=usd("50.00")))
 
-    assert (life.payment.held_by_disputes, life.payment.taken_by_disputes) == (usd("50.00"), usd("20.00"))
-    assert life.payment.refundable.room == usd("50.00")
+    assert (builder.payment.held_by_disputes, builder.payment.taken_by_disputes) == (usd("50.00"), usd("20.00"))
+    assert builder.payment.refundable.room == usd("50.00")
 
 
 def test_a_dispute_first_seen_in_its_final_status_has_the_same_result_as_a_followed_one() -> None:
     for end, moved in ((D.WON, ("-100.00", "100.00")), (D.LOST, ("-100.00",)), (D.PREVENTED, ())):
-        followed, late = a_paid_life(), a_paid_life()
+        followed, late = a_paid_payment(), a_paid_payment()
         report = a_dispute(end, movements=movements(*moved))
         followed.sees_dispute(a_dispute(D.NEEDS_RESPONSE, movements=movements(*moved[:1])))
         followed.sees_dispute(evolve(report, status=D.UNDER_REVIEW, movements=movements(*moved[:1])))

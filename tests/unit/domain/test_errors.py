@@ -17,7 +17,7 @@ from booking_payments.domain.errors import (
     TryAgainLater,
     UnknownCurrency,
 )
-from tests.unit.domain.lives import a_decline
+from tests.unit.domain.builders import a_decline
 
 CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, PaymentError)]
 

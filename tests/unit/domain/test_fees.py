@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from booking_payments.domain.errors import InvalidAmount, InvalidInput
 from booking_payments.domain.fees import FeeBreakdown, FeePayer, FeePolicy
-from booking_payments.domain.money import Currency, MAX_DIGITS, Money, round_share
-from tests.unit.domain.lives import EXPONENTS, usd
+from booking_payments.domain.money import MAX_DIGITS, Currency, Money, round_share
+from tests.unit.domain.builders import EXPONENTS, usd
 
 PARTS = st.none() | st.decimals(0, 500, places=3)
 CURRENCIES = st.sampled_from(list(EXPONENTS.values()))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.refunds import RefundTier
-from tests.unit.domain.lives import STARTS, usd
-from tests.unit.domain.stories import ENDS, TERMS, Story, Terms
+from tests.unit.domain.builders import STARTS, usd
+from tests.unit.domain.refund_histories import ENDS, TERMS, RefundHistory, Terms
 
 RETURNED, KEPT = FeeOnRefund.RETURNED, FeeOnRefund.KEPT
 CENT_FEE = Terms(price=200, rate=Decimal("0.005"), fee=RETURNED)
@@ -27,47 +27,47 @@ CENT_FEE = Terms(price=200, rate=Decimal("0.005"), fee=RETURNED)
 def test_a_full_cancellation_with_a_failed_refund_returns_its_fee_before_and_after_the_event(
     started: bool, end: Any, fee: FeeOnRefund
 ) -> None:
-    story = Story(Terms(fee=fee))
-    story.cancels(in_full=True, end=end)
+    history = RefundHistory(Terms(fee=fee))
+    history.cancels(in_full=True, end=end)
     if started:
-        story.starts()
+        history.starts()
 
-    assert story.asks() is None
-    assert (story.payment.refunded, story.payment.fee_returned) == (usd("100.00"), usd("3.00"))
-    assert (story.numbers["owed"], story.numbers["owed_fee"]) == ("0.00", "0.00")
+    assert history.asks() is None
+    assert (history.payment.refunded, history.payment.fee_returned) == (usd("100.00"), usd("3.00"))
+    assert (history.numbers["owed"], history.numbers["owed_fee"]) == ("0.00", "0.00")
 
 
 def test_the_parts_of_a_fee_of_one_cent_add_up_after_a_failed_refund() -> None:
-    story = Story(CENT_FEE)
-    story.asks(100)
-    story.fails_late()
+    history = RefundHistory(CENT_FEE)
+    history.asks(100)
+    history.fails_late()
     for minor in (50, 100, 50):
-        assert story.asks(minor) is None
+        assert history.asks(minor) is None
 
-    assert (story.payment.refunded, story.payment.fee_returned) == (usd("2.00"), usd("0.01"))
-    assert all(refund.fee_refunded >= usd("0") for refund in story.payment.refunds)
+    assert (history.payment.refunded, history.payment.fee_returned) == (usd("2.00"), usd("0.01"))
+    assert all(refund.fee_refunded >= usd("0") for refund in history.payment.refunds)
 
 
 def test_failed_refunds_return_no_fee() -> None:
-    story = Story(CENT_FEE)
+    history = RefundHistory(CENT_FEE)
     for _ in range(6):
-        assert story.asks(200, "failed") is None
-    failing = story.payment.fee_returned
+        assert history.asks(200, "failed") is None
+    failing = history.payment.fee_returned
 
-    assert story.asks(200) is None
-    assert (failing, story.payment.fee_returned) == (usd("0"), usd("0.01"))
-    assert [refund.fee_refunded for refund in story.payment.refunds] == [usd("0.01")] * 7
+    assert history.asks(200) is None
+    assert (failing, history.payment.fee_returned) == (usd("0"), usd("0.01"))
+    assert [refund.fee_refunded for refund in history.payment.refunds] == [usd("0.01")] * 7
 
 
 def test_no_refund_has_a_negative_fee() -> None:
-    story = Story(CENT_FEE)
+    history = RefundHistory(CENT_FEE)
     for minor, end in ((100, "succeeded"), (50, "succeeded"), (50, "failed"), (30, "succeeded"), (20, "succeeded")):
-        assert story.asks(minor, end) is None  # type: ignore[arg-type]
-    story.fails_late(1)
-    assert story.asks() is None
+        assert history.asks(minor, end) is None  # type: ignore[arg-type]
+    history.fails_late(1)
+    assert history.asks() is None
 
-    assert all(usd("0") <= refund.fee_refunded <= usd("0.01") for refund in story.payment.refunds)
-    assert (story.payment.refunded, story.payment.fee_returned) == (usd("2.00"), usd("0.01"))
+    assert all(usd("0") <= refund.fee_refunded <= usd("0.01") for refund in history.payment.refunds)
+    assert (history.payment.refunded, history.payment.fee_returned) == (usd("2.00"), usd("0.01"))
 
 
 @pytest.mark.parametrize(
@@ -77,24 +77,24 @@ def test_no_refund_has_a_negative_fee() -> None:
 def test_when_the_organizer_cancels_a_fee_kept_by_an_earlier_refund_is_refunded(
     payer: FeePayer, first: str, rest: str, fee: str
 ) -> None:
-    story = Story(Terms(payer=payer))
-    story.asks()
-    taken_back = story.payment.refunded
-    story.starts()
-    story.cancels(in_full=True)
+    history = RefundHistory(Terms(payer=payer))
+    history.asks()
+    taken_back = history.payment.refunded
+    history.starts()
+    history.cancels(in_full=True)
 
-    assert (taken_back, story.payment.refunded - taken_back) == (usd(first), usd(rest))
-    assert story.payment.fee_returned == usd(fee)
+    assert (taken_back, history.payment.refunded - taken_back) == (usd(first), usd(rest))
+    assert history.payment.fee_returned == usd(fee)
 
 
 def test_an_override_above_the_net_returns_the_customers_fee() -> None:
-    story = Story(Terms(payer=FeePayer.CUSTOMER))
-    story.starts()
+    history = RefundHistory(Terms(payer=FeePayer.CUSTOMER))
+    history.starts()
 
-    assert story.asks(10_200, override=True) is None
-    assert (story.payment.refunded, story.payment.fee_returned) == (usd("102.00"), usd("2.00"))
-    assert story.asks(override=True) is None
-    assert (story.payment.refunded, story.payment.fee_returned) == (usd("103.00"), usd("3.00"))
+    assert history.asks(10_200, override=True) is None
+    assert (history.payment.refunded, history.payment.fee_returned) == (usd("102.00"), usd("2.00"))
+    assert history.asks(override=True) is None
+    assert (history.payment.refunded, history.payment.fee_returned) == (usd("103.00"), usd("3.00"))
 
 
 # --- properties ---------------------------------------------------------------------------------------------------
@@ -103,31 +103,31 @@ SHARES = st.lists(st.tuples(st.integers(1, 700), st.sampled_from(ENDS), st.boole
 NO_TIERS = TERMS.map(lambda terms: evolve(terms, tiers=()))
 
 
-def asks_in_parts(story: Story, parts: list[tuple[int, Any, bool]]) -> None:
-    step = story.terms.step
+def asks_in_parts(history: RefundHistory, parts: list[tuple[int, Any, bool]]) -> None:
+    step = history.terms.step
     for share, end, late in parts:
-        story.asks(max(story.payment.captured.minor * share // 1000 // step, 1) * step, end)
+        history.asks(max(history.payment.captured.minor * share // 1000 // step, 1) * step, end)
         if late:
-            story.fails_late(share)
+            history.fails_late(share)
 
 
-def asks_until_nothing_is_left(story: Story) -> None:
-    story.sends()  # a refund refused because of an unrecorded dispute is sent in the next pass
+def asks_until_nothing_is_left(history: RefundHistory) -> None:
+    history.sends()  # a refund refused because of an unrecorded dispute is sent in the next pass
     for _ in range(20):
-        if story.asks(override=False) is not None:
+        if history.asks(override=False) is not None:
             return
 
 
 @given(NO_TIERS, SHARES)
 @settings(max_examples=150)
 def test_a_returned_fee_adds_up_after_a_full_refund(terms: Terms, parts: Any) -> None:
-    story = Story(evolve(terms, fee=RETURNED))
-    asks_in_parts(story, parts)
-    asks_until_nothing_is_left(story)
+    history = RefundHistory(evolve(terms, fee=RETURNED))
+    asks_in_parts(history, parts)
+    asks_until_nothing_is_left(history)
 
-    pending = story.payment.refund_pending
-    assert story.payment.refunded + pending == story.payment.captured
-    assert story.payment.fee_returned == story.payment.breakdown.fee
+    pending = history.payment.refund_pending
+    assert history.payment.refunded + pending == history.payment.captured
+    assert history.payment.fee_returned == history.payment.breakdown.fee
 
 
 @given(TERMS, SHARES, st.booleans(), SHARES, st.sampled_from(ENDS))
@@ -135,33 +135,33 @@ def test_a_returned_fee_adds_up_after_a_full_refund(terms: Terms, parts: Any) ->
 def test_the_fee_adds_up_after_a_full_cancellation(
     terms: Terms, before: Any, started: bool, after: Any, end: Any
 ) -> None:
-    story = Story(terms)
-    asks_in_parts(story, before)
+    history = RefundHistory(terms)
+    asks_in_parts(history, before)
     if started:
-        story.starts()
-    had_all = story.payment.given_back.amount == story.payment.captured
-    story.cancels(in_full=True, end=end)
-    asks_in_parts(story, after)
-    story.sends()
-    asks_until_nothing_is_left(story)
+        history.starts()
+    had_all = history.payment.given_back.amount == history.payment.captured
+    history.cancels(in_full=True, end=end)
+    asks_in_parts(history, after)
+    history.sends()
+    asks_until_nothing_is_left(history)
 
-    assert story.payment.given_back.amount == story.payment.captured
+    assert history.payment.given_back.amount == history.payment.captured
     # After a full refund before the cancellation, no promise includes the organizer's fee.
     if not had_all or terms.fee is RETURNED:
-        assert story.payment.fee_returned == story.payment.breakdown.fee
+        assert history.payment.fee_returned == history.payment.breakdown.fee
 
 
 @given(NO_TIERS, SHARES)
 @example(Terms(price=2), [(1, "succeeded", False), (1, "charge_disputed", False)])
 @settings(max_examples=100)
 def test_a_kept_fee_is_not_returned(terms: Terms, parts: Any) -> None:
-    story = Story(evolve(terms, fee=KEPT, tiers=(RefundTier(hours_before=1, percent=Decimal(100)),)))
-    asks_in_parts(story, parts)
-    asks_until_nothing_is_left(story)
-    story.starts()
-    asks_until_nothing_is_left(story)
+    history = RefundHistory(evolve(terms, fee=KEPT, tiers=(RefundTier(hours_before=1, percent=Decimal(100)),)))
+    asks_in_parts(history, parts)
+    asks_until_nothing_is_left(history)
+    history.starts()
+    asks_until_nothing_is_left(history)
 
-    assert story.now > STARTS
-    assert not story.payment.fee_returned
-    back = story.payment.breakdown.net if terms.payer is FeePayer.CUSTOMER else story.payment.breakdown.gross
-    assert story.payment.given_back.amount == back.rounded_down(terms.step)
+    assert history.now > STARTS
+    assert not history.payment.fee_returned
+    back = history.payment.breakdown.net if terms.payer is FeePayer.CUSTOMER else history.payment.breakdown.gross
+    assert history.payment.given_back.amount == back.rounded_down(terms.step)

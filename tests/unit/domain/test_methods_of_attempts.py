@@ -10,85 +10,85 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.instructions import Replacement
 from booking_payments.domain.lifecycle import PaymentStatus as S
 from booking_payments.domain.payment import is_template
-from tests.unit.domain.lives import NOW, Life, a_decline, a_failure, a_life, a_start, an_intent, kinds
+from tests.unit.domain.builders import NOW, DecidedPayment, a_decline, a_failure, a_payment, a_start, an_intent, kinds
 
 
-def waiting(method: str = "pm_1A", seen: str = "pm_1A") -> Life:
+def waiting(method: str = "pm_1A", seen: str = "pm_1A") -> DecidedPayment:
     """Return a payment whose method waits for its authentication."""
-    life = a_life()
-    life.charges(method=method)
-    life.sees(an_intent(S.REQUIRES_ACTION, payment_method_id=seen))
-    life.settles()
-    return life
+    builder = a_payment()
+    builder.charges(method=method)
+    builder.sees(an_intent(S.REQUIRES_ACTION, payment_method_id=seen))
+    builder.settles()
+    return builder
 
 
-def read(life: Life, status: S, method: str | None = None, **changes: Any) -> decide.Events:
+def read(builder: DecidedPayment, status: S, method: str | None = None, **changes: Any) -> decide.Events:
     """Observe a report that was read while a call may be in flight."""
     report = an_intent(status, payment_method_id=method, **changes)
-    return life.happens(*decide.observe_intent(life.payment, report, life.booking, read=True))
+    return builder.happens(*decide.observe_intent(builder.payment, report, builder.booking, read=True))
 
 
-def declined(life: Life, method: str, charge: str | None = "ch_no") -> decide.Events:
-    return read(life, S.REQUIRES_PAYMENT_METHOD, failure=a_failure(charge=charge, method=method))
+def declined(builder: DecidedPayment, method: str, charge: str | None = "ch_no") -> decide.Events:
+    return read(builder, S.REQUIRES_PAYMENT_METHOD, failure=a_failure(charge=charge, method=method))
 
 
-def attempts(life: Life) -> list[tuple[int, str, str | None, str | None, str]]:
+def attempts(builder: DecidedPayment) -> list[tuple[int, str, str | None, str | None, str]]:
     return [
         (each.number, each.origin.value, each.payment_method_id, each.method_seen, each.outcome.value)
-        for each in life.payment.attempts
+        for each in builder.payment.attempts
     ]
 
 
 def test_a_decline_of_another_method_is_a_client_attempt() -> None:
-    life = waiting()
-    facts = declined(life, "pm_1B")
+    builder = waiting()
+    facts = declined(builder, "pm_1B")
 
     assert kinds(facts) == ["AttemptDropped", "AttemptStarted", "AttemptRefused"]
-    assert attempts(life) == [
+    assert attempts(builder) == [
         (1, "server", "pm_1A", "pm_1A", "dropped"),
         (2, "client", "pm_1B", "pm_1B", "refused"),
     ]
-    assert (life.payment.attempts_made, life.payment.status) == (1, S.REQUIRES_PAYMENT_METHOD)
+    assert (builder.payment.attempts_made, builder.payment.status) == (1, S.REQUIRES_PAYMENT_METHOD)
 
 
 def test_a_dropped_attempt_does_not_forbid_its_card() -> None:
-    life = waiting()
-    declined(life, "pm_1B")
+    builder = waiting()
+    declined(builder, "pm_1B")
 
-    assert kinds(life.charges(key="key_2", method="pm_1A")) == ["AttemptStarted", "OperationIntended"]
+    assert kinds(builder.charges(key="key_2", method="pm_1A")) == ["AttemptStarted", "OperationIntended"]
 
 
 @pytest.mark.parametrize("charge", ["ch_no", None], ids=["charged", "not authenticated"])
 def test_a_decline_of_the_waiting_method_ends_its_attempt(charge: str | None) -> None:
-    life = waiting()
+    builder = waiting()
 
-    assert kinds(declined(life, "pm_1A", charge)) == ["AttemptRefused"]
-    assert declined(life, "pm_1A", charge) == ()
+    assert kinds(declined(builder, "pm_1A", charge)) == ["AttemptRefused"]
+    assert declined(builder, "pm_1A", charge) == ()
 
 
 def test_the_first_response_reports_the_method_of_a_test_id() -> None:
-    life = waiting("pm_card_visa", "pm_1A")
-    declined(life, "pm_1B")
+    builder = waiting("pm_card_visa", "pm_1A")
+    declined(builder, "pm_1B")
 
-    assert [attempt[3:] for attempt in attempts(life)] == [("pm_1A", "dropped"), ("pm_1B", "refused")]
+    assert [attempt[3:] for attempt in attempts(builder)] == [("pm_1A", "dropped"), ("pm_1B", "refused")]
 
 
 @pytest.mark.parametrize(("method", "number"), [("pm_1A", 1), ("pm_1B", 2)])
 @pytest.mark.parametrize("status", [S.SUCCEEDED, S.PROCESSING])
 def test_a_success_belongs_to_the_attempt_with_its_method(status: S, method: str, number: int) -> None:
-    life = waiting()
-    facts = read(life, status, method)
+    builder = waiting()
+    facts = read(builder, status, method)
 
     (told,) = [each for each in facts if isinstance(each, ev.PaymentSucceeded | ev.ProcessingStarted)]
     assert (told.attempt, told.payment_method_id) == (number, method)
-    assert life.payment.attempts[number - 1].method_seen == method
+    assert builder.payment.attempts[number - 1].method_seen == method
 
 
 def test_another_waiting_method_replaces_the_first_once() -> None:
-    life = waiting()
+    builder = waiting()
 
-    assert kinds(read(life, S.REQUIRES_ACTION, "pm_1B")) == ["AttemptDropped", "AttemptStarted", "ActionRequired"]
-    assert read(life, S.REQUIRES_ACTION, "pm_1B") == ()
+    assert kinds(read(builder, S.REQUIRES_ACTION, "pm_1B")) == ["AttemptDropped", "AttemptStarted", "ActionRequired"]
+    assert read(builder, S.REQUIRES_ACTION, "pm_1B") == ()
 
 
 def test_attaching_a_method_drops_the_running_attempt() -> None:
@@ -96,22 +96,22 @@ def test_attaching_a_method_drops_the_running_attempt() -> None:
 
 
 def test_an_attempt_in_the_browser_does_not_settle_a_call_in_flight() -> None:
-    life = waiting()
-    life.charges(key="key_2", method="pm_1C")
+    builder = waiting()
+    builder.charges(key="key_2", method="pm_1C")
     report = an_intent(S.REQUIRES_PAYMENT_METHOD, payment_method_id=None, failure=a_failure(method="pm_1B"))
 
-    assert not decide.is_conclusive(life.payment, life.operation, report)
-    declined(life, "pm_1B")
-    assert [attempt[-1] for attempt in attempts(life)] == ["dropped", "open", "refused"]
+    assert not decide.is_conclusive(builder.payment, builder.operation, report)
+    declined(builder, "pm_1B")
+    assert [attempt[-1] for attempt in attempts(builder)] == ["dropped", "open", "refused"]
 
 
 def test_an_overtaken_response_still_identifies_its_method() -> None:
-    life = waiting()
-    life.charges(key="key_2", method="pm_card_visa")
+    builder = waiting()
+    builder.charges(key="key_2", method="pm_card_visa")
     report = an_intent(S.REQUIRES_ACTION, payment_method_id="pm_1B")
-    life.happens(*decide.observe_intent(life.payment, report, life.booking, read=True, answered_with="pm_1C"))
+    builder.happens(*decide.observe_intent(builder.payment, report, builder.booking, read=True, answered_with="pm_1C"))
 
-    assert [attempt[-1] for attempt in attempts(life)] == ["dropped", "dropped", "open"]
+    assert [attempt[-1] for attempt in attempts(builder)] == ["dropped", "dropped", "open"]
 
 
 @pytest.mark.parametrize(
@@ -127,13 +127,13 @@ def test_test_ids_are_distinguished_from_ids_of_methods(method: str, template: b
 
 @pytest.mark.parametrize("status", [S.REQUIRES_PAYMENT_METHOD, S.REQUIRES_CONFIRMATION, S.REQUIRES_ACTION])
 def test_a_refusal_because_of_the_state_leads_to_a_replacement(status: S) -> None:
-    life = waiting()
-    life.charges(key="key_2", method="pm_1B")
-    operation = life.operation
-    life.settles("payment_intent_unexpected_state")
-    read(life, status, None if status is S.REQUIRES_PAYMENT_METHOD else "pm_1B")
+    builder = waiting()
+    builder.charges(key="key_2", method="pm_1B")
+    operation = builder.operation
+    builder.settles("payment_intent_unexpected_state")
+    read(builder, status, None if status is S.REQUIRES_PAYMENT_METHOD else "pm_1B")
 
-    replacement = decide.replacement_after(life.payment, operation, "payment_intent_unexpected_state")
+    replacement = decide.replacement_after(builder.payment, operation, "payment_intent_unexpected_state")
 
     assert replacement is not None
     assert (replacement.payment_method_id, replacement.confirm) == ("pm_1B", True)
@@ -149,47 +149,47 @@ def test_a_refusal_because_of_the_state_leads_to_a_replacement(status: S) -> Non
     ],
 )
 def test_no_other_refusal_and_no_other_state_leads_to_a_replacement(refusal: str, status: S) -> None:
-    life = waiting()
-    life.charges(key="key_2", method="pm_1B")
-    operation = life.operation
-    life.settles(refusal)
-    read(life, status, "pm_1A")
+    builder = waiting()
+    builder.charges(key="key_2", method="pm_1B")
+    operation = builder.operation
+    builder.settles(refusal)
+    read(builder, status, "pm_1A")
 
-    assert decide.replacement_after(life.payment, operation, refusal) is None
+    assert decide.replacement_after(builder.payment, operation, refusal) is None
 
 
 def test_without_an_attempt_left_there_is_no_replacement() -> None:
-    life = a_life(max_attempts=2)
-    life.is_declined()
-    life.charges(key="key_2", method="pm_1B")
-    operation = life.operation
-    declined(life, "pm_1B", "ch_2")
-    life.settles("payment_intent_unexpected_state")
+    builder = a_payment(max_attempts=2)
+    builder.is_declined()
+    builder.charges(key="key_2", method="pm_1B")
+    operation = builder.operation
+    declined(builder, "pm_1B", "ch_2")
+    builder.settles("payment_intent_unexpected_state")
 
-    assert decide.replacement_after(life.payment, operation, "payment_intent_unexpected_state") is None
+    assert decide.replacement_after(builder.payment, operation, "payment_intent_unexpected_state") is None
 
 
 @pytest.mark.parametrize(("method", "begins"), [("pm_1", False), ("pm_2", True), (None, True)])
 def test_a_replacement_is_not_started_with_a_method_that_was_forbidden_meanwhile(
     method: str | None, begins: bool
 ) -> None:
-    life = a_life()
-    life.is_declined(decline=a_decline(decline_code="lost_card"))
+    builder = a_payment()
+    builder.is_declined(decline=a_decline(decline_code="lost_card"))
     replacement = Replacement(payment_method_id=method, confirm=method is not None, return_url=None)
     another = evolve(replacement, payment_method_id="pm_2")
-    life.happens(*decide.intend_replacement(life.payment, idempotency_key="key_r", replacement=another))
-    operation = evolve(life.operation, replacement=replacement)
-    life.happens(ev.PaymentCanceled())
-    life.settles()
+    builder.happens(*decide.intend_replacement(builder.payment, idempotency_key="key_r", replacement=another))
+    operation = evolve(builder.operation, replacement=replacement)
+    builder.happens(ev.PaymentCanceled())
+    builder.settles()
 
-    assert decide.starts_replacement(operation, life.payment, life.booking, NOW) is begins
+    assert decide.starts_replacement(operation, builder.payment, builder.booking, NOW) is begins
 
 
 def test_the_next_payment_knows_the_forbidden_methods_of_all_earlier_ones() -> None:
-    life = a_life()
-    life.is_declined(decline=a_decline(decline_code="stolen_card"))
-    second = Life()
-    second.happens(a_start(before=life.payment))
+    builder = a_payment()
+    builder.is_declined(decline=a_decline(decline_code="stolen_card"))
+    second = DecidedPayment()
+    second.happens(a_start(before=builder.payment))
     third = a_start(before=second.payment)
 
     assert [(each.payment_method_id, each.decline.decline_code) for each in third.burnt] == [("pm_1", "stolen_card")]
@@ -197,9 +197,9 @@ def test_the_next_payment_knows_the_forbidden_methods_of_all_earlier_ones() -> N
 
 @pytest.mark.parametrize(("refused", "left"), [(0, 3), (1, 2), (2, 1), (3, 1)])
 def test_declines_count_for_the_next_payment_of_the_booking(refused: int, left: int) -> None:
-    life = a_life()
+    builder = a_payment()
     for number in range(1, refused + 1):
-        life.is_declined(number, method=f"pm_{number}")
+        builder.is_declined(number, method=f"pm_{number}")
 
-    assert decide.attempts_left_of_booking(life.payment, 3) == left
+    assert decide.attempts_left_of_booking(builder.payment, 3) == left
     assert decide.attempts_left_of_booking(None, 3) == 3

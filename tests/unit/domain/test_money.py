@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import booking_payments.domain
 from booking_payments.domain.errors import CurrencyMismatch, InvalidAmount, UnknownCurrency
 from booking_payments.domain.money import MAX_DIGITS, Currency, Money, in_currency, round_half_even, total
-from tests.unit.domain.lives import EXPONENTS, eur, usd
+from tests.unit.domain.builders import EXPONENTS, eur, usd
 
 LARGEST = 10**MAX_DIGITS - 1
 AMOUNTS = st.builds(Money, st.integers(-LARGEST, LARGEST), st.sampled_from(Currency))

@@ -10,36 +10,36 @@ from hypothesis import strategies as st
 
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.lifecycle import DisputeStatus
-from tests.unit.domain.stories import HALF, TERMS, Story, Terms
+from tests.unit.domain.refund_histories import HALF, TERMS, RefundHistory, Terms
 
 D = DisputeStatus
-Step = Callable[[Story], Any]
+Step = Callable[[RefundHistory], Any]
 
 
 def cancels(in_full: bool) -> Step:
-    return lambda story: story.cancels(in_full=in_full)
+    return lambda history: history.cancels(in_full=in_full)
 
 
 def opens(share: int, status: DisputeStatus = D.NEEDS_RESPONSE) -> Step:
     moved = () if status is D.WARNING_NEEDS_RESPONSE else (-100,)
-    return lambda story: story.bank(status, _part(story, share), moved)
+    return lambda history: history.bank(status, _part(history, share), moved)
 
 
 def ends(share: int, status: DisputeStatus, moved: tuple[int, ...]) -> Step:
-    return lambda story: story.bank(status, _part(story, share), moved)
+    return lambda history: history.bank(status, _part(history, share), moved)
 
 
-def _part(story: Story, percent: int) -> int:
-    step = story.terms.step
-    return max(story.payment.captured.minor * percent // 100 // step, 1) * step
+def _part(history: RefundHistory, percent: int) -> int:
+    step = history.terms.step
+    return max(history.payment.captured.minor * percent // 100 // step, 1) * step
 
 
 def come_to(terms: Terms, *steps: Step) -> dict[str, str]:
-    story = Story(terms)
+    history = RefundHistory(terms)
     for step in steps:
-        step(story)
-    story.sends()
-    return story.numbers
+        step(history)
+    history.sends()
+    return history.numbers
 
 
 def with_whole_fee(numbers: dict[str, str]) -> dict[str, object]:
@@ -84,11 +84,11 @@ def test_the_order_of_cancellation_and_end_of_dispute_does_not_matter_under_any_
 def test_a_cancellation_with_a_failed_refund_before_the_dispute_equals_one_after_it(
     terms: Terms, in_full: bool, share: int, way: str
 ) -> None:
-    def fails(story: Story) -> None:
-        story.cancels(in_full=in_full, end="failed")
+    def fails(history: RefundHistory) -> None:
+        history.cancels(in_full=in_full, end="failed")
 
-    def again(story: Story) -> None:
-        story.cancels(in_full=in_full)
+    def again(history: RefundHistory) -> None:
+        history.cancels(in_full=in_full)
 
     end = ends(share, *WAYS[way])
     before, after = come_to(terms, fails, end, again), come_to(terms, end, fails, again)
@@ -99,7 +99,7 @@ def test_a_cancellation_with_a_failed_refund_before_the_dispute_equals_one_after
 @settings(max_examples=60)
 def test_two_disputes_may_end_in_any_order(terms: Terms, in_full: bool, first: int, second: int) -> None:
     def dispute(status: DisputeStatus, name: str, share: int) -> Step:
-        return lambda story: story.bank(status, _part(story, share), (-100,), name=name)
+        return lambda history: history.bank(status, _part(history, share), (-100,), name=name)
 
     second = min(second, 100 - first)
     opened = [dispute(D.NEEDS_RESPONSE, "du_1", first), dispute(D.NEEDS_RESPONSE, "du_2", second)]

@@ -13,20 +13,20 @@ from booking_payments.domain.errors import IllegalTransition
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.payment import _FOLDS, AttemptOutcome, evolve, fold
-from tests.unit.domain.lives import (
+from tests.unit.domain.builders import (
     NOW,
     PRICE,
     STARTS,
-    Life,
+    DecidedPayment,
     a_decline,
     a_dispute,
     a_failure,
-    a_held_life,
-    a_life,
-    a_paid_life,
+    a_paid_payment,
+    a_payment,
     a_refund,
-    a_refunded_life,
+    a_refunded_payment,
     a_start,
+    an_authorized_payment,
     an_intent,
     movements,
     usd,
@@ -37,7 +37,7 @@ LATER = NOW + timedelta(hours=1)
 
 
 def test_a_started_payment_waits_for_a_method_and_holds_nothing() -> None:
-    payment = a_life().payment
+    payment = a_payment().payment
 
     assert payment.status is S.REQUIRES_PAYMENT_METHOD
     assert (payment.amount, payment.captured, payment.authorized) == (PRICE, usd("0"), usd("0"))
@@ -45,10 +45,10 @@ def test_a_started_payment_waits_for_a_method_and_holds_nothing() -> None:
 
 
 def test_each_event_increases_the_version_and_the_time() -> None:
-    life = a_life()
-    life.happens(ev.IntentLinked(intent_id="pi_1"), at=LATER)
+    builder = a_payment()
+    builder.happens(ev.IntentLinked(intent_id="pi_1"), at=LATER)
 
-    assert (life.payment.version, life.payment.updated_at, life.payment.created_at) == (2, LATER, NOW)
+    assert (builder.payment.version, builder.payment.updated_at, builder.payment.created_at) == (2, LATER, NOW)
 
 
 def test_a_journal_begins_with_the_start() -> None:
@@ -67,9 +67,9 @@ def test_every_event_except_the_start_has_a_fold() -> None:
     assert set(_FOLDS) == set(get_args(ev.Event)) - {ev.PaymentStarted}
 
 
-@pytest.mark.parametrize("life", [a_life, a_paid_life, a_held_life, a_refunded_life])
-def test_the_fold_of_a_journal_is_the_same_step_by_step(life: Callable[[], Life]) -> None:
-    journal = life().journal
+@pytest.mark.parametrize("builder", [a_payment, a_paid_payment, an_authorized_payment, a_refunded_payment])
+def test_the_fold_of_a_journal_is_the_same_step_by_step(builder: Callable[[], DecidedPayment]) -> None:
+    journal = builder().journal
     payment = None
     for recorded in journal:
         payment = evolve(payment, recorded)
@@ -94,18 +94,18 @@ def test_the_fold_of_a_journal_is_the_same_step_by_step(life: Callable[[], Life]
     ],
 )
 def test_an_event_of_the_intent_changes_the_status(fact: ev.Event, status: PaymentStatus) -> None:
-    life = a_life()
-    life.happens(fact)
+    builder = a_payment()
+    builder.happens(fact)
 
-    assert life.payment.status is status
+    assert builder.payment.status is status
 
 
 def test_folding_an_illegal_event_raises() -> None:
-    life = a_paid_life()
-    life.happens(ev.PaymentCanceled())
+    builder = a_paid_payment()
+    builder.happens(ev.PaymentCanceled())
 
     with pytest.raises(IllegalTransition):
-        _ = life.payment
+        _ = builder.payment
 
 
 @pytest.mark.parametrize(
@@ -121,57 +121,61 @@ def test_folding_an_illegal_event_raises() -> None:
     ],
 )
 def test_some_events_change_nothing_but_the_version(fact: ev.Event) -> None:
-    life = a_life()
-    life.charges()
-    before = life.payment
-    life.happens(fact)
+    builder = a_payment()
+    builder.charges()
+    before = builder.payment
+    builder.happens(fact)
 
-    assert attrs.evolve(life.payment, version=before.version) == before
+    assert attrs.evolve(builder.payment, version=before.version) == before
 
 
 # --- operations and attempts -------------------------------------------------------------------------------------
 
 
 def test_an_intended_operation_is_in_flight_with_its_key() -> None:
-    life = a_life()
-    life.charges(key="key_1")
+    builder = a_payment()
+    builder.charges(key="key_1")
 
-    assert (life.operation.idempotency_key, life.operation.intended_at, life.operation.unknown) == ("key_1", NOW, False)
+    assert (builder.operation.idempotency_key, builder.operation.intended_at, builder.operation.unknown) == (
+        "key_1",
+        NOW,
+        False,
+    )
 
 
 def test_a_settled_operation_is_no_longer_in_flight() -> None:
-    life = a_life()
-    life.charges()
-    life.settles()
+    builder = a_payment()
+    builder.charges()
+    builder.settles()
 
-    assert life.payment.operation is None
+    assert builder.payment.operation is None
 
 
 def test_an_unknown_outcome_marks_the_operation_and_its_attempt() -> None:
-    life = a_life()
-    life.charges(key="key_1")
-    life.happens(ev.OutcomeLeftUnknown(idempotency_key="key_1", reason="timeout"))
+    builder = a_payment()
+    builder.charges(key="key_1")
+    builder.happens(ev.OutcomeLeftUnknown(idempotency_key="key_1", reason="timeout"))
 
-    assert life.operation.unknown
-    assert life.payment.attempts[0].outcome is AttemptOutcome.UNKNOWN
+    assert builder.operation.unknown
+    assert builder.payment.attempts[0].outcome is AttemptOutcome.UNKNOWN
 
 
 def test_an_unknown_outcome_of_another_kind_of_call_does_not_change_the_attempt() -> None:
-    life = a_paid_life()
-    life.refunds()
-    life.happens(ev.OutcomeLeftUnknown(idempotency_key="key_rf_1", reason="timeout"))
+    builder = a_paid_payment()
+    builder.refunds()
+    builder.happens(ev.OutcomeLeftUnknown(idempotency_key="key_rf_1", reason="timeout"))
 
-    assert life.operation.unknown
-    assert life.payment.attempts[0].outcome is AttemptOutcome.DONE
+    assert builder.operation.unknown
+    assert builder.payment.attempts[0].outcome is AttemptOutcome.DONE
 
 
 def test_settling_an_unknown_charge_opens_its_attempt_again() -> None:
-    life = a_life()
-    life.charges(key="key_1")
-    life.happens(ev.OutcomeLeftUnknown(idempotency_key="key_1", reason="timeout"))
-    life.settles()
+    builder = a_payment()
+    builder.charges(key="key_1")
+    builder.happens(ev.OutcomeLeftUnknown(idempotency_key="key_1", reason="timeout"))
+    builder.settles()
 
-    assert life.payment.attempts[0].outcome is AttemptOutcome.OPEN
+    assert builder.payment.attempts[0].outcome is AttemptOutcome.OPEN
 
 
 @pytest.mark.parametrize(
@@ -185,99 +189,103 @@ def test_settling_an_unknown_charge_opens_its_attempt_again() -> None:
     ],
 )
 def test_an_attempt_runs_until_it_ends(outcome: AttemptOutcome, verdict: bool, running: bool) -> None:
-    life = a_life()
-    life.charges()
-    attempt = attrs.evolve(life.payment.attempts[0], outcome=outcome)
+    builder = a_payment()
+    builder.charges()
+    attempt = attrs.evolve(builder.payment.attempts[0], outcome=outcome)
 
     assert (attempt.has_verdict, attempt.is_running) == (verdict, running)
 
 
 def test_a_refused_attempt_has_its_decline() -> None:
-    life = a_life()
-    life.is_declined(decline=a_decline(decline_code="do_not_honor"))
-    attempt = life.payment.attempts[0]
+    builder = a_payment()
+    builder.is_declined(decline=a_decline(decline_code="do_not_honor"))
+    attempt = builder.payment.attempts[0]
 
     assert (attempt.outcome, attempt.charge_id, attempt.method_seen) == (AttemptOutcome.REFUSED, "ch_no_1", "pm_1")
-    assert life.payment.last_decline == a_decline(decline_code="do_not_honor")
+    assert builder.payment.last_decline == a_decline(decline_code="do_not_honor")
 
 
 def test_a_later_attempt_hides_the_last_decline() -> None:
-    life = a_life()
-    life.is_declined()
-    life.charges(key="key_2")
+    builder = a_payment()
+    builder.is_declined()
+    builder.charges(key="key_2")
 
-    assert life.payment.last_decline is None
+    assert builder.payment.last_decline is None
 
 
 def test_a_method_that_was_attached_since_hides_the_last_decline() -> None:
-    life = a_life()
-    life.is_declined()
-    life.happens(ev.MethodAttached())
+    builder = a_payment()
+    builder.is_declined()
+    builder.happens(ev.MethodAttached())
 
-    assert life.payment.last_decline is None
+    assert builder.payment.last_decline is None
 
 
 @pytest.mark.parametrize("held", [False, True])
 def test_a_success_of_the_attempt_before_hides_the_last_decline(held: bool) -> None:
-    life = a_life()
-    life.charges()
+    builder = a_payment()
+    builder.charges()
     in_browser = an_intent(
         PaymentStatus.REQUIRES_PAYMENT_METHOD, failure=a_failure("ch_browser", method="pm_of_the_browser")
     )
-    life.happens(*decide.observe_intent(life.payment, in_browser, life.booking, read=True))
+    builder.happens(*decide.observe_intent(builder.payment, in_browser, builder.booking, read=True))
     status = PaymentStatus.REQUIRES_CAPTURE if held else PaymentStatus.SUCCEEDED
-    life.sees(an_intent(status, payment_method_id="pm_1"))
+    builder.sees(an_intent(status, payment_method_id="pm_1"))
 
-    assert [attempt.outcome for attempt in life.payment.attempts] == [AttemptOutcome.DONE, AttemptOutcome.REFUSED]
-    assert life.payment.last_decline is None
+    assert [attempt.outcome for attempt in builder.payment.attempts] == [AttemptOutcome.DONE, AttemptOutcome.REFUSED]
+    assert builder.payment.last_decline is None
 
 
 def test_without_attempts_there_is_neither_a_decline_nor_a_running_attempt() -> None:
-    payment = a_life().payment
+    payment = a_payment().payment
 
     assert (payment.last_decline, payment.running_attempt) == (None, None)
 
 
 def test_a_dropped_attempt_does_not_run_any_more() -> None:
-    life = a_life()
-    life.charges()
-    life.happens(ev.AttemptDropped(number=1))
+    builder = a_payment()
+    builder.charges()
+    builder.happens(ev.AttemptDropped(number=1))
 
-    assert life.payment.running_attempt is None
+    assert builder.payment.running_attempt is None
 
 
 def test_attempts_left_are_never_negative() -> None:
-    life = a_life(max_attempts=1)
-    life.is_declined()
-    life.happens(
+    builder = a_payment(max_attempts=1)
+    builder.is_declined()
+    builder.happens(
         ev.AttemptStarted(number=2, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=None),
         ev.AttemptRefused(number=2, decline=a_decline(), charge_id="ch_x", payment_method_id=None),
     )
 
-    assert (life.payment.attempts_made, life.payment.attempts_left) == (2, 0)
+    assert (builder.payment.attempts_made, builder.payment.attempts_left) == (2, 0)
 
 
 # --- money -------------------------------------------------------------------------------------------------------
 
 
 def test_held_money_is_authorized_and_not_captured() -> None:
-    payment = a_held_life().payment
+    payment = an_authorized_payment().payment
 
     assert (payment.authorized, payment.captured) == (PRICE, usd("0"))
 
 
 def test_collected_money_is_captured_and_no_longer_held() -> None:
-    life = a_held_life()
-    life.sees(an_intent(S.SUCCEEDED, amount_received=usd("40.00")))
+    builder = an_authorized_payment()
+    builder.sees(an_intent(S.SUCCEEDED, amount_received=usd("40.00")))
 
-    assert (life.payment.captured, life.payment.authorized, life.payment.amount) == (usd("40"), usd("0"), usd("40"))
+    assert (builder.payment.captured, builder.payment.authorized, builder.payment.amount) == (
+        usd("40"),
+        usd("0"),
+        usd("40"),
+    )
 
 
 def test_a_cancellation_zeroes_the_authorized_amount() -> None:
-    life = a_held_life()
-    life.sees(an_intent(S.CANCELED))
+    builder = an_authorized_payment()
+    builder.sees(an_intent(S.CANCELED))
 
-    assert (life.payment.status, life.payment.authorized) == (S.CANCELED, usd("0"))
+    assert (builder.payment.status, builder.payment.authorized) == (S.CANCELED, usd("0"))
 
 
 @pytest.mark.parametrize(
@@ -291,34 +299,34 @@ def test_a_cancellation_zeroes_the_authorized_amount() -> None:
     ],
 )
 def test_a_refund_counts_by_its_status(status: RefundStatus, refunded: str, pending: str) -> None:
-    payment = a_refunded_life(status, "30.00").payment
+    payment = a_refunded_payment(status, "30.00").payment
 
     assert (payment.refunded, payment.refund_pending) == (usd(refunded), usd(pending))
     assert payment.refundable.given.amount == usd(refunded) + usd(pending)
 
 
 def test_a_fully_refunded_payment_stays_succeeded() -> None:
-    assert a_refunded_life().payment.status is S.SUCCEEDED
+    assert a_refunded_payment().payment.status is S.SUCCEEDED
 
 
 @pytest.mark.parametrize("name", ["rf_1", "re_1"])
 def test_a_refund_is_found_by_our_id_and_by_the_gateways(name: str) -> None:
-    refund = a_refunded_life().payment.refund(name)
+    refund = a_refunded_payment().payment.refund(name)
 
     assert refund is not None
     assert (refund.id, refund.gateway_refund_id, refund.origin) == ("rf_1", "re_1", ev.Origin.SERVER)
 
 
 def test_an_unknown_refund_is_not_found() -> None:
-    assert a_refunded_life().payment.refund("rf_2") is None
+    assert a_refunded_payment().payment.refund("rf_2") is None
 
 
 def test_changing_one_refund_does_not_change_the_other() -> None:
-    life = a_refunded_life(amount="10.00")
-    life.refunds("20.00", refund_id="rf_2", key="key_rf_2")
-    life.sees_refund(a_refund(RefundStatus.FAILED, "20.00", id="re_2", metadata={"refund_id": "rf_2"}))
+    builder = a_refunded_payment(amount="10.00")
+    builder.refunds("20.00", refund_id="rf_2", key="key_rf_2")
+    builder.sees_refund(a_refund(RefundStatus.FAILED, "20.00", id="re_2", metadata={"refund_id": "rf_2"}))
 
-    assert [refund.status for refund in life.payment.refunds] == [RefundStatus.SUCCEEDED, RefundStatus.FAILED]
+    assert [refund.status for refund in builder.payment.refunds] == [RefundStatus.SUCCEEDED, RefundStatus.FAILED]
 
 
 # --- disputes ----------------------------------------------------------------------------------------------------
@@ -346,12 +354,12 @@ def test_a_dispute_holds_the_larger_of_its_withdrawn_amount_and_its_open_claim(
     statuses: list[DisputeStatus], withdrawn: str, holds: str
 ) -> None:
     for status in statuses:
-        life = a_paid_life()
-        life.sees_dispute(a_dispute(status, withdrawn, amount=usd("60.00")))
+        builder = a_paid_payment()
+        builder.sees_dispute(a_dispute(status, withdrawn, amount=usd("60.00")))
 
-        assert (status, life.payment.held_by_disputes) == (status, usd(holds))
-        assert life.payment.refundable.room == PRICE - usd(holds)
-        assert life.payment.status is S.SUCCEEDED
+        assert (status, builder.payment.held_by_disputes) == (status, usd(holds))
+        assert builder.payment.refundable.room == PRICE - usd(holds)
+        assert builder.payment.status is S.SUCCEEDED
 
 
 @pytest.mark.parametrize("refundable", [None, True, False])
@@ -359,70 +367,70 @@ def test_a_dispute_holds_the_larger_of_its_withdrawn_amount_and_its_open_claim(
 def test_whether_a_dispute_blocks_refunds_follows_the_gateway_or_else_the_status(
     status: DisputeStatus, refundable: bool | None
 ) -> None:
-    life = a_paid_life()
-    life.sees_dispute(a_dispute(status, charge_refundable=refundable))
+    builder = a_paid_payment()
+    builder.sees_dispute(a_dispute(status, charge_refundable=refundable))
 
     blocked = status in CHARGEBACKS if refundable is None else not refundable
-    assert life.payment.refundable.blocked is blocked
-    assert life.payment.refundable.inquiry is (status in OPEN[:2])
-    assert life.payment.has_open_dispute is (status in OPEN)
+    assert builder.payment.refundable.blocked is blocked
+    assert builder.payment.refundable.inquiry is (status in OPEN[:2])
+    assert builder.payment.has_open_dispute is (status in OPEN)
 
 
 def test_one_blocking_dispute_of_several_blocks_refunds() -> None:
-    life = a_paid_life()
+    builder = a_paid_payment()
     for number, refundable in enumerate([True, False, True]):
-        life.sees_dispute(a_dispute(D.WON, id=f"du_{number}", charge_refundable=refundable))
+        builder.sees_dispute(a_dispute(D.WON, id=f"du_{number}", charge_refundable=refundable))
 
-    assert life.payment.refundable.blocked
+    assert builder.payment.refundable.blocked
 
 
 @pytest.mark.parametrize(("withdrawn", "is_open"), [("0.00", False), ("100.00", True), ("0.01", True)])
 def test_a_won_dispute_is_open_until_its_amount_is_returned(withdrawn: str, is_open: bool) -> None:
-    life = a_paid_life()
+    builder = a_paid_payment()
     back = movements("-100.00", *([] if withdrawn == "100.00" else ["99.99"]))
-    life.sees_dispute(a_dispute(D.UNDER_REVIEW, movements=back))
-    life.happens(
+    builder.sees_dispute(a_dispute(D.UNDER_REVIEW, movements=back))
+    builder.happens(
         ev.DisputeMoved(dispute_id="du_1", status=D.WON, evidence_due_by=None),
         ev.DisputeFundsMoved(dispute_id="du_1", withdrawn=usd(withdrawn)),
     )
 
-    assert life.payment.has_open_dispute is is_open
+    assert builder.payment.has_open_dispute is is_open
 
 
 @pytest.mark.parametrize("status", SETTLED)
 def test_only_a_lost_or_prevented_dispute_has_withdrawn_money_for_good(status: DisputeStatus) -> None:
-    life = a_paid_life()
-    life.sees_dispute(a_dispute(status, "60.00", amount=usd("60.00")))
+    builder = a_paid_payment()
+    builder.sees_dispute(a_dispute(status, "60.00", amount=usd("60.00")))
 
     taken = usd("60.00") if status in (D.LOST, D.PREVENTED) else usd("0")
-    assert (life.payment.withdrawn, life.payment.taken_by_disputes) == (usd("60.00"), taken)
+    assert (builder.payment.withdrawn, builder.payment.taken_by_disputes) == (usd("60.00"), taken)
 
 
 def test_an_open_dispute_is_shown_before_a_newer_settled_one() -> None:
-    life = a_paid_life()
-    life.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE, id="du_open"))
+    builder = a_paid_payment()
+    builder.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE, id="du_open"))
     later = a_dispute(DisputeStatus.WON, id="du_won")
-    life.happens(
+    builder.happens(
         ev.DisputeOpened(dispute_id=later.id, status=DisputeStatus.WON, reason="x", amount=PRICE, evidence_due_by=None),
         at=LATER,
     )
 
-    assert life.payment.dispute == life.payment.dispute_by_id("du_open")
+    assert builder.payment.dispute == builder.payment.dispute_by_id("du_open")
 
 
 def test_of_settled_disputes_the_newest_is_shown() -> None:
-    life = a_paid_life()
+    builder = a_paid_payment()
     for day, name in enumerate(["du_1", "du_2"]):
         opened = ev.DisputeOpened(
             dispute_id=name, status=DisputeStatus.WON, reason="x", amount=PRICE, evidence_due_by=None
         )
-        life.happens(opened, at=NOW + timedelta(days=day))
+        builder.happens(opened, at=NOW + timedelta(days=day))
 
-    assert life.payment.dispute == life.payment.dispute_by_id("du_2")
+    assert builder.payment.dispute == builder.payment.dispute_by_id("du_2")
 
 
 def test_without_a_dispute_none_is_shown() -> None:
-    assert (a_paid_life().payment.dispute, a_paid_life().payment.dispute_by_id("du_1")) == (None, None)
+    assert (a_paid_payment().payment.dispute, a_paid_payment().payment.dispute_by_id("du_1")) == (None, None)
 
 
 # --- holding the booking -----------------------------------------------------------------------------------------
@@ -430,37 +438,37 @@ def test_without_a_dispute_none_is_shown() -> None:
 
 @pytest.mark.parametrize("fact", [None, ev.ProcessingStarted()])
 def test_an_open_payment_holds_its_booking(fact: ev.Event | None) -> None:
-    life = a_life()
-    life.happens(*([fact] if fact else []))
+    builder = a_payment()
+    builder.happens(*([fact] if fact else []))
 
-    assert life.payment.holds_booking
+    assert builder.payment.holds_booking
 
 
 @pytest.mark.parametrize("fact", [ev.PaymentCanceled(), ev.PaymentFailed()])
 def test_a_canceled_or_failed_payment_does_not_hold_its_booking(fact: ev.Event) -> None:
-    life = a_life()
-    life.happens(fact)
+    builder = a_payment()
+    builder.happens(fact)
 
-    assert not life.payment.holds_booking
+    assert not builder.payment.holds_booking
 
 
 def test_a_payment_in_time_holds_its_booking() -> None:
-    assert a_paid_life().payment.holds_booking
+    assert a_paid_payment().payment.holds_booking
 
 
 def test_a_late_payment_does_not_hold_its_booking() -> None:
-    life = a_life()
-    life.sees(an_intent(S.SUCCEEDED), alone=False)
+    builder = a_payment()
+    builder.sees(an_intent(S.SUCCEEDED), alone=False)
 
-    assert (life.payment.late, life.payment.holds_booking) == (True, False)
+    assert (builder.payment.late, builder.payment.holds_booking) == (True, False)
 
 
 def test_drifts_are_kept() -> None:
-    life = a_life()
+    builder = a_payment()
     drift = ev.DriftFound(code="amount_differs", detail="why")
-    life.happens(drift)
+    builder.happens(drift)
 
-    assert life.payment.drifts == (drift,)
+    assert builder.payment.drifts == (drift,)
 
 
 def test_a_started_payment_keeps_its_configuration() -> None:

@@ -23,7 +23,7 @@ from booking_payments.domain.refunds import (
     RefundReason,
     RefundTier,
 )
-from tests.unit.domain.lives import NOW, STARTS, TICK, usd
+from tests.unit.domain.builders import NOW, STARTS, TICK, usd
 
 HOUR = timedelta(hours=1)
 
@@ -95,8 +95,10 @@ def test_a_refused_quote_has_amount_zero() -> None:
 
 
 @pytest.mark.parametrize("reason", QuoteReason)
-def test_only_four_reasons_allow_a_refund(reason: QuoteReason) -> None:
-    assert reason.allows is (reason.code in ("refundable", "organizer_canceled", "refund_owed", "overridden"))
+def test_only_five_reasons_allow_a_refund(reason: QuoteReason) -> None:
+    assert reason.allows is (
+        reason.code in ("refundable", "organizer_canceled", "event_moved", "refund_owed", "overridden")
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,24 +9,24 @@ from booking_payments.domain import decisions as decide
 from booking_payments.domain import events as ev
 from booking_payments.domain.lifecycle import DisputeStatus
 from booking_payments.domain.money import Money
-from tests.unit.domain.lives import NOW, STARTS, TICK, usd
-from tests.unit.domain.stories import HALF, Story, Terms
+from tests.unit.domain.builders import NOW, STARTS, TICK, usd
+from tests.unit.domain.refund_histories import HALF, RefundHistory, Terms
 
 DAY = timedelta(hours=24)
 TWENTY = usd("20.00")
 
 
-def asked(end: Any, *, unknown: bool, amount: int | None = 2_000) -> Story:
-    story = Story()
-    story.asks(amount, "in flight")
-    story.ends(end, unknown=unknown)
-    return story
+def asked(end: Any, *, unknown: bool, amount: int | None = 2_000) -> RefundHistory:
+    history = RefundHistory()
+    history.asks(amount, "in flight")
+    history.ends(end, unknown=unknown)
+    return history
 
 
 @pytest.mark.parametrize("end", ["in flight", "pending", "succeeded", "failed", "refused", "never_sent"])
 def test_an_equal_request_repeats_one_without_a_received_outcome_in_every_state(end: Any) -> None:
-    story = asked(end, unknown=True)
-    again = decide.repeated(story.payment, "ann", TWENTY, NOW)
+    history = asked(end, unknown=True)
+    again = decide.repeated(history.payment, "ann", TWENTY, NOW)
 
     assert again is not None
     assert again.id == "rf_1"
@@ -39,10 +39,10 @@ def test_an_equal_request_after_a_received_outcome_is_new(end: Any) -> None:
 
 @pytest.mark.parametrize("end", ["succeeded", "never_sent"])
 def test_an_equal_request_after_an_acknowledged_outcome_is_new(end: Any) -> None:
-    story = asked(end, unknown=True)
-    story.happens(ev.RefundAcknowledged(refund_id="rf_1"))
+    history = asked(end, unknown=True)
+    history.happens(ev.RefundAcknowledged(refund_id="rf_1"))
 
-    assert decide.repeated(story.payment, "ann", TWENTY, NOW) is None
+    assert decide.repeated(history.payment, "ann", TWENTY, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -71,19 +71,19 @@ def test_a_request_for_everything_is_repeated_without_and_with_its_amount(amount
 
 
 def test_an_acknowledged_deferred_refund_is_not_repeated() -> None:
-    story = Story()
-    story.bank(DisputeStatus.WARNING_NEEDS_RESPONSE)
-    story.asks(2_000)
+    history = RefundHistory()
+    history.bank(DisputeStatus.WARNING_NEEDS_RESPONSE)
+    history.asks(2_000)
 
-    assert [each.amount for each in story.payment.deferred] == [TWENTY]
-    assert decide.repeated(story.payment, "ann", TWENTY, NOW) is None
+    assert [each.amount for each in history.payment.deferred] == [TWENTY]
+    assert decide.repeated(history.payment, "ann", TWENTY, NOW) is None
 
 
 @pytest.mark.parametrize("unknown", [False, True])
 def test_a_refund_that_was_never_sent_fails_or_is_deferred_according_to_its_callers_response(unknown: bool) -> None:
-    story = asked("never_sent", unknown=unknown)
-    waiting = [each.id for each in story.payment.deferred]
-    owed = story.payment.owed.amount
+    history = asked("never_sent", unknown=unknown)
+    waiting = [each.id for each in history.payment.deferred]
+    owed = history.payment.owed.amount
 
     assert (waiting, owed) == ((["rf_1"], TWENTY) if unknown else ([], usd("0")))
 
@@ -100,21 +100,24 @@ def test_a_refund_that_was_never_sent_fails_or_is_deferred_according_to_its_call
 def test_a_request_that_was_never_sent_keeps_its_time_for_a_day(
     age: timedelta, by: str, amount: Money, first: bool
 ) -> None:
-    story = asked("never_sent", unknown=False)
+    history = asked("never_sent", unknown=False)
 
-    assert decide.first_made_at(story.payment, by, amount, NOW + age) == (NOW if first else NOW + age)
+    assert decide.first_made_at(history.payment, by, amount, NOW + age) == (NOW if first else NOW + age)
 
 
 def test_the_deadline_of_a_repeated_request_is_that_of_the_first_however_often_it_was_never_sent() -> None:
-    story = Story(Terms(tiers=(HALF,)))
+    history = RefundHistory(Terms(tiers=(HALF,)))
     first = STARTS - timedelta(hours=1) - TICK
-    story.now = first
-    story.asks(2_000, "never_sent")
+    history.now = first
+    history.asks(2_000, "never_sent")
     for hours in (1, 20):
-        story.now = first + timedelta(hours=hours)
-        made_at = decide.first_made_at(story.payment, "ann", TWENTY, story.now)
+        history.now = first + timedelta(hours=hours)
+        made_at = decide.first_made_at(history.payment, "ann", TWENTY, history.now)
         assert made_at == first
-        assert story.asks(2_000, "never_sent", made_at=made_at) is None
-    story.now = first + DAY
+        assert history.asks(2_000, "never_sent", made_at=made_at) is None
+    history.now = first + DAY
 
-    assert story.asks(2_000, made_at=decide.first_made_at(story.payment, "ann", TWENTY, story.now)) == "event_started"
+    assert (
+        history.asks(2_000, made_at=decide.first_made_at(history.payment, "ann", TWENTY, history.now))
+        == "event_started"
+    )

@@ -12,7 +12,7 @@ from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.ports.gateway import Silent, Unreachable
 
 
-class Line:
+class RecordingTransport:
     """Records the time and the concurrency of requests; with ``gate`` they wait until it is opened."""
 
     def __init__(self, *, held: bool = False, fails: bool = False) -> None:
@@ -38,8 +38,8 @@ class Line:
         self.time += seconds
 
 
-def paced(line: Line, *, per_s: int = 0, at_once: int = 0) -> Paced:
-    return Paced(line, max_per_s=per_s, max_concurrent=at_once, now=lambda: line.time, sleep=line.sleep)
+def paced(recorder: RecordingTransport, *, per_s: int = 0, at_once: int = 0) -> Paced:
+    return Paced(recorder, max_per_s=per_s, max_concurrent=at_once, now=lambda: recorder.time, sleep=recorder.sleep)
 
 
 async def ask(transport: Paced) -> None:
@@ -47,67 +47,67 @@ async def ask(transport: Paced) -> None:
 
 
 async def test_the_requests_of_one_second_are_sent_in_a_burst_and_the_rest_at_the_rate() -> None:
-    line = Line()
-    transport = paced(line, per_s=20)
+    recorder = RecordingTransport()
+    transport = paced(recorder, per_s=20)
 
     for _ in range(60):
         await ask(transport)
 
-    assert line.sent_at[:20] == [0.0] * 20
-    assert line.sent_at[-1] == pytest.approx(2.0)
+    assert recorder.sent_at[:20] == [0.0] * 20
+    assert recorder.sent_at[-1] == pytest.approx(2.0)
 
 
 async def test_after_a_pause_the_burst_is_limited_to_one_second() -> None:
-    line = Line()
-    transport = paced(line, per_s=5)
-    line.time = 3600.0
+    recorder = RecordingTransport()
+    transport = paced(recorder, per_s=5)
+    recorder.time = 3600.0
 
     for _ in range(10):
         await ask(transport)
 
-    assert line.sent_at.count(3600.0) == 5
+    assert recorder.sent_at.count(3600.0) == 5
 
 
 async def test_a_request_that_would_wait_too_long_is_refused_and_not_sent() -> None:
-    line = Line()
-    transport = Paced(line, max_per_s=2, max_concurrent=0, now=lambda: 0.0, sleep=line.sleep)
+    recorder = RecordingTransport()
+    transport = Paced(recorder, max_per_s=2, max_concurrent=0, now=lambda: 0.0, sleep=recorder.sleep)
     for _ in range(2 + int(2 * pace.LONGEST_WAIT_S)):
         await ask(transport)
-    sent = len(line.sent_at)
+    sent = len(recorder.sent_at)
 
     with pytest.raises(Unreachable) as busy:
         await ask(transport)
 
-    assert (busy.value.code, len(line.sent_at)) == ("gateway_busy", sent)
+    assert (busy.value.code, len(recorder.sent_at)) == ("gateway_busy", sent)
 
 
 async def test_the_number_of_concurrent_requests_is_limited() -> None:
-    line = Line(held=True)
-    transport = paced(line, at_once=3)
+    recorder = RecordingTransport(held=True)
+    transport = paced(recorder, at_once=3)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(10):
             tasks.start_soon(ask, transport)
         await anyio.wait_all_tasks_blocked()
-        under_way = line.at_once
-        line.gate.set()
+        under_way = recorder.at_once
+        recorder.gate.set()
 
-    assert (under_way, line.most_at_once, len(line.sent_at)) == (3, 3, 10)
+    assert (under_way, recorder.most_at_once, len(recorder.sent_at)) == (3, 3, 10)
 
 
 async def test_a_request_that_waits_too_long_for_a_slot_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "LONGEST_WAIT_S", 0.01)
-    line = Line(held=True)
-    transport = paced(line, at_once=1)
+    recorder = RecordingTransport(held=True)
+    transport = paced(recorder, at_once=1)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask, transport)
         await anyio.wait_all_tasks_blocked()
         with pytest.raises(Unreachable):
             await ask(transport)
-        line.gate.set()
+        recorder.gate.set()
 
-    assert len(line.sent_at) == 1
+    assert len(recorder.sent_at) == 1
 
 
 async def test_a_changing_call_does_not_wait_behind_reads() -> None:
@@ -119,7 +119,7 @@ async def test_a_changing_call_does_not_wait_behind_reads() -> None:
         while time < until - 1e-9:
             await moved.wait()
 
-    class Slow(Line):
+    class Slow(RecordingTransport):
         async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
             await sleep(0.3)
             return Reply({})
@@ -158,7 +158,7 @@ async def test_the_postponed_read_gets_the_turn_of_the_changing_call() -> None:
         while time < until - 1e-9:
             await moved.wait()
 
-    class Noted(Line):
+    class Noted(RecordingTransport):
         async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
             sent.append((method, round(time, 6)))
             return Reply({})
@@ -184,21 +184,21 @@ async def test_the_postponed_read_gets_the_turn_of_the_changing_call() -> None:
 
 
 async def test_a_failed_call_releases_its_slot() -> None:
-    line = Line(fails=True)
-    transport = paced(line, at_once=1)
+    recorder = RecordingTransport(fails=True)
+    transport = paced(recorder, at_once=1)
 
     for _ in range(3):
         with pytest.raises(Silent):
             await ask(transport)
 
-    assert len(line.sent_at) == 3
+    assert len(recorder.sent_at) == 3
 
 
 async def test_zero_disables_a_limit() -> None:
-    line = Line()
-    transport = paced(line)
+    recorder = RecordingTransport()
+    transport = paced(recorder)
 
     for _ in range(1000):
         await ask(transport)
 
-    assert line.time == 0.0
+    assert recorder.time == 0.0

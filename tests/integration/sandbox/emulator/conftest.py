@@ -1,10 +1,10 @@
 import pytest
 
-from tests.conforming import every_answer_conforms  # noqa: F401 - a fixture for all tests here
+from tests.stripe_openapi_checker import every_answer_conforms  # noqa: F401 - a fixture for all tests here
 
-from .shop import Shop
+from .stripe_account import StripeAccountClient
 
 
 @pytest.fixture
-def shop() -> Shop:
-    return Shop()
+def account() -> StripeAccountClient:
+    return StripeAccountClient()

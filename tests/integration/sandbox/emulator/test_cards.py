@@ -4,7 +4,7 @@ import pytest
 
 from booking_payments.sandbox.emulator.cards import CARDS, COUNTRIES, passes_luhn
 
-from .shop import Shop, error, made
+from .stripe_account import StripeAccountClient, error, made
 
 # fmt: off
 PAYING = [
@@ -80,17 +80,23 @@ DECLINES = [
 
 
 @pytest.mark.parametrize("name", PAYING)
-def test_pays_at_once(shop: Shop, name: str) -> None:
-    intent = shop.paid(f"pm_card_{name}")
+def test_pays_at_once(account: StripeAccountClient, name: str) -> None:
+    intent = account.paid(f"pm_card_{name}")
 
     assert (intent["status"], intent["amount_received"]) == ("succeeded", 1000)
 
 
 @pytest.mark.parametrize(("name", "code", "decline_code", "advice", "param", "message"), DECLINES)
 def test_declines_with_its_own_codes(
-    shop: Shop, name: str, code: str, decline_code: str | None, advice: str | None, param: str | None, message: str
+    account: StripeAccountClient,
+    name: str,
+    code: str,
+    decline_code: str | None,
+    advice: str | None,
+    param: str | None,
+    message: str,
 ) -> None:
-    answer = shop.pay(f"pm_card_{name}")
+    answer = account.pay(f"pm_card_{name}")
 
     told = error(answer)
     assert (answer.status, told["type"]) == (402, "card_error")
@@ -99,8 +105,8 @@ def test_declines_with_its_own_codes(
 
 
 @pytest.mark.parametrize("name", AUTHENTICATING)
-def test_asks_for_authentication_on_session(shop: Shop, name: str) -> None:
-    assert shop.paid(f"pm_card_{name}")["status"] == "requires_action"
+def test_asks_for_authentication_on_session(account: StripeAccountClient, name: str) -> None:
+    assert account.paid(f"pm_card_{name}")["status"] == "requires_action"
 
 
 @pytest.mark.parametrize(
@@ -110,25 +116,25 @@ def test_asks_for_authentication_on_session(shop: Shop, name: str) -> None:
         ("threeDSecureRequiredChargeDeclined", "generic_decline"),
     ],
 )
-def test_declines_after_a_passed_authentication(shop: Shop, name: str, decline_code: str) -> None:
-    intent = shop.paid(f"pm_card_{name}")
+def test_declines_after_a_passed_authentication(account: StripeAccountClient, name: str, decline_code: str) -> None:
+    intent = account.paid(f"pm_card_{name}")
 
-    after = made(shop.stripe.authenticate(intent["id"], intent["client_secret"], "succeeded"))
+    after = made(account.stripe.authenticate(intent["id"], intent["client_secret"], "succeeded"))
 
     assert after["status"] == "requires_payment_method"
     assert after["last_payment_error"]["decline_code"] == decline_code
 
 
 @pytest.mark.parametrize("country", sorted(COUNTRIES))
-def test_a_country_card_carries_its_country(shop: Shop, country: str) -> None:
-    intent = shop.paid(f"pm_card_{country}")
+def test_a_country_card_carries_its_country(account: StripeAccountClient, country: str) -> None:
+    intent = account.paid(f"pm_card_{country}")
 
-    assert shop.charge_of(intent)["payment_method_details"]["card"]["country"] == country.upper()
+    assert account.charge_of(intent)["payment_method_details"]["card"]["country"] == country.upper()
 
 
 @pytest.mark.parametrize("name", sorted(CARDS))
-def test_every_card_has_a_token_twin(shop: Shop, name: str) -> None:
-    answer = shop.post("payment_methods", type="card", card={"token": f"tok_{name}"})
+def test_every_card_has_a_token_twin(account: StripeAccountClient, name: str) -> None:
+    answer = account.post("payment_methods", type="card", card={"token": f"tok_{name}"})
 
     assert made(answer)["card"]["brand"] == CARDS[name].brand
 
@@ -139,37 +145,37 @@ def test_listed_numbers_are_valid_card_numbers(card: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["pm_card_unheard_of", "pm_1", "tok_visa", "pm_usBankAccount_rich", "cus_1"])
-def test_refuses_an_unknown_method(shop: Shop, name: str) -> None:
-    answer = shop.pay(name)
+def test_refuses_an_unknown_method(account: StripeAccountClient, name: str) -> None:
+    answer = account.pay(name)
 
     told = error(answer)
     assert (answer.status, told["code"], told["param"]) == (400, "resource_missing", "payment_method")
     assert told["message"].startswith(f"No such PaymentMethod: '{name}'; ")
 
 
-def test_each_use_of_a_shared_id_is_a_method_of_its_own(shop: Shop) -> None:
-    first, second = shop.paid()["payment_method"], shop.paid()["payment_method"]
+def test_each_use_of_a_shared_id_is_a_method_of_its_own(account: StripeAccountClient) -> None:
+    first, second = account.paid()["payment_method"], account.paid()["payment_method"]
 
     assert first.startswith("pm_")
     assert first not in ("pm_card_visa", second)
 
 
-def test_blocked_payments_never_reach_the_network(shop: Shop) -> None:
-    intent = error(shop.pay("pm_card_radarBlock"))["payment_intent"]
+def test_blocked_payments_never_reach_the_network(account: StripeAccountClient) -> None:
+    intent = error(account.pay("pm_card_radarBlock"))["payment_intent"]
 
-    outcome = shop.charge_of(intent)["outcome"]
+    outcome = account.charge_of(intent)["outcome"]
     assert (outcome["type"], outcome["network_status"]) == ("blocked", "not_sent_to_network")
     assert outcome["reason"] == "highest_risk_level"
 
 
-def test_an_early_fraud_warning_follows_the_payment(shop: Shop) -> None:
-    shop.paid("pm_card_createIssuerFraudRecord")
+def test_an_early_fraud_warning_follows_the_payment(account: StripeAccountClient) -> None:
+    account.paid("pm_card_createIssuerFraudRecord")
 
-    assert shop.types()[-1] == "radar.early_fraud_warning.created"
+    assert account.types()[-1] == "radar.early_fraud_warning.created"
 
 
-def test_a_raw_card_number_is_402_but_no_decline(shop: Shop) -> None:
-    answer = shop.post("payment_methods", type="card", card={"number": "4242424242424242"})
+def test_a_raw_card_number_is_402_but_no_decline(account: StripeAccountClient) -> None:
+    answer = account.post("payment_methods", type="card", card={"number": "4242424242424242"})
 
     assert (answer.status, error(answer)["type"]) == (402, "invalid_request_error")
 
@@ -177,25 +183,25 @@ def test_a_raw_card_number_is_402_but_no_decline(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("number", "code"), [("4242424242424241", "incorrect_number"), ("4929000000006", "card_declined")]
 )
-def test_a_mistyped_number_is_refused_in_the_browser(shop: Shop, number: str, code: str) -> None:
-    intent = shop.intent()
+def test_a_mistyped_number_is_refused_in_the_browser(account: StripeAccountClient, number: str, code: str) -> None:
+    intent = account.intent()
 
-    answer = shop.stripe.confirm_as_customer(intent["id"], intent["client_secret"], number)
+    answer = account.stripe.confirm_as_customer(intent["id"], intent["client_secret"], number)
 
     assert (answer.status, error(answer)["code"]) == (402, code)
-    assert shop.read(intent)["status"] == "requires_payment_method"
+    assert account.read(intent)["status"] == "requires_payment_method"
 
 
-def test_a_listed_number_pays_in_the_browser(shop: Shop) -> None:
-    intent = shop.intent()
+def test_a_listed_number_pays_in_the_browser(account: StripeAccountClient) -> None:
+    intent = account.intent()
 
-    answer = shop.stripe.confirm_as_customer(intent["id"], intent["client_secret"], "4242 4242 4242 4242")
+    answer = account.stripe.confirm_as_customer(intent["id"], intent["client_secret"], "4242 4242 4242 4242")
 
     assert made(answer)["status"] == "succeeded"
 
 
-def test_a_card_that_always_declines_cannot_be_attached(shop: Shop) -> None:
-    refused = shop.post("customers", payment_method="pm_card_chargeDeclined")
-    taken = shop.post("customers", payment_method="pm_card_chargeCustomerFail")
+def test_a_card_that_always_declines_cannot_be_attached(account: StripeAccountClient) -> None:
+    refused = account.post("customers", payment_method="pm_card_chargeDeclined")
+    taken = account.post("customers", payment_method="pm_card_chargeCustomerFail")
 
     assert (refused.status, taken.status) == (402, 200)

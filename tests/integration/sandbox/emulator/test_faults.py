@@ -9,7 +9,7 @@ import pytest
 from booking_payments.sandbox.emulator import FakeStripe, NetworkFault
 from booking_payments.sandbox.emulator.endpoints import ENDPOINTS
 
-from .shop import START, MemoryStore, Shop, error, made
+from .stripe_account import START, MemoryStore, StripeAccountClient, error, made
 
 
 @pytest.mark.parametrize(
@@ -21,25 +21,27 @@ from .shop import START, MemoryStore, Shop, error, made
         ("reset_after", "reset", True),
     ],
 )
-def test_a_broken_connection_tells_whether_the_work_was_done(shop: Shop, fault: str, kind: str, applied: bool) -> None:
-    shop.stripe.faults.script("POST /v1/payment_intents", fault)
+def test_a_broken_connection_tells_whether_the_work_was_done(
+    account: StripeAccountClient, fault: str, kind: str, applied: bool
+) -> None:
+    account.stripe.faults.script("POST /v1/payment_intents", fault)
 
     with pytest.raises(NetworkFault) as caught:
-        shop.pay("pm_card_visa", "k1")
+        account.pay("pm_card_visa", "k1")
 
     assert (caught.value.kind, caught.value.applied) == (kind, applied)
-    assert len(shop.get("payment_intents").body["data"]) == applied
+    assert len(account.get("payment_intents").body["data"]) == applied
 
 
-def test_the_same_key_finds_the_work_of_a_broken_connection(shop: Shop) -> None:
-    shop.stripe.faults.script("POST /v1/payment_intents", "reset_after")
+def test_the_same_key_finds_the_work_of_a_broken_connection(account: StripeAccountClient) -> None:
+    account.stripe.faults.script("POST /v1/payment_intents", "reset_after")
     with pytest.raises(NetworkFault):
-        shop.pay("pm_card_visa", "k1")
+        account.pay("pm_card_visa", "k1")
 
-    answer = shop.pay("pm_card_visa", "k1")
+    answer = account.pay("pm_card_visa", "k1")
 
     assert answer.headers["Idempotent-Replayed"] == "true"
-    assert shop.stripe.successful_charges(answer.body["id"]) == 1
+    assert account.stripe.successful_charges(answer.body["id"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -53,33 +55,33 @@ def test_the_same_key_finds_the_work_of_a_broken_connection(shop: Shop) -> None:
     ],
 )
 def test_an_error_answer_looks_like_stripes(
-    shop: Shop, fault: str, status: int, code: str | None, header: str | None
+    account: StripeAccountClient, fault: str, status: int, code: str | None, header: str | None
 ) -> None:
-    shop.stripe.faults.script("POST /v1/payment_intents", fault)
+    account.stripe.faults.script("POST /v1/payment_intents", fault)
 
-    answer = shop.pay("pm_card_visa", "k1")
+    answer = account.pay("pm_card_visa", "k1")
 
     assert (answer.status, error(answer).get("code")) == (status, code)
     assert header is None or header in answer.headers
     assert ("Stripe-Rate-Limited-Reason" in answer.headers) == (fault == "429_limit")
-    assert shop.stripe.events == []
+    assert account.stripe.events == []
 
 
-def test_a_slow_answer_says_how_slow(shop: Shop) -> None:
-    shop.stripe.faults.script("GET /v1/*", "slow", delay=timedelta(seconds=30))
+def test_a_slow_answer_says_how_slow(account: StripeAccountClient) -> None:
+    account.stripe.faults.script("GET /v1/*", "slow", delay=timedelta(seconds=30))
 
-    assert shop.get("payment_intents").delay == timedelta(seconds=30)
-    assert shop.get("payment_intents").delay == timedelta()
+    assert account.get("payment_intents").delay == timedelta(seconds=30)
+    assert account.get("payment_intents").delay == timedelta()
 
 
-def test_a_fault_strikes_what_it_matches_as_often_as_it_says(shop: Shop) -> None:
-    intent = shop.intent()
-    shop.stripe.faults.script("POST /v1/payment_intents/{id}/confirm", "503", times=2)
+def test_a_fault_strikes_what_it_matches_as_often_as_it_says(account: StripeAccountClient) -> None:
+    intent = account.intent()
+    account.stripe.faults.script("POST /v1/payment_intents/{id}/confirm", "503", times=2)
 
     def confirm() -> int:
-        return shop.post(f"payment_intents/{intent['id']}/confirm", payment_method="pm_card_visa").status
+        return account.post(f"payment_intents/{intent['id']}/confirm", payment_method="pm_card_visa").status
 
-    assert shop.post(f"payment_intents/{intent['id']}", description="x").status == 200
+    assert account.post(f"payment_intents/{intent['id']}", description="x").status == 200
     assert [confirm(), confirm(), confirm()] == [503, 503, 200]
 
 
@@ -87,25 +89,27 @@ def test_a_fault_strikes_what_it_matches_as_often_as_it_says(shop: Shop) -> None
     ("match", "fault", "times"),
     [("POST /v1/refunds", "meteor", 1), ("webhook", "503", 1), ("GET /v1/events", "drop", 1), ("webhook", "drop", 0)],
 )
-def test_a_fault_that_makes_no_sense_is_refused(shop: Shop, match: str, fault: str, times: int) -> None:
+def test_a_fault_that_makes_no_sense_is_refused(
+    account: StripeAccountClient, match: str, fault: str, times: int
+) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        shop.stripe.faults.script(match, fault, times)
+        account.stripe.faults.script(match, fault, times)
 
 
-def test_cleared_faults_do_not_strike(shop: Shop) -> None:
-    shop.stripe.faults.script("GET /v1/*", "503")
-    shop.stripe.faults.clear()
+def test_cleared_faults_do_not_strike(account: StripeAccountClient) -> None:
+    account.stripe.faults.script("GET /v1/*", "503")
+    account.stripe.faults.clear()
 
-    assert shop.get("payment_intents").status == 200
+    assert account.get("payment_intents").status == 200
 
 
 def test_a_restart_forgets_nothing() -> None:
     store = MemoryStore()
-    before = Shop(store)
+    before = StripeAccountClient(store)
     refund = before.refunded(before.paid("pm_card_pendingRefund"))
     first = before.pay("pm_card_visa", "k1")
 
-    after = Shop(store, start=before.now)
+    after = StripeAccountClient(store, start=before.now)
     replay = after.pay("pm_card_visa", "k1")
 
     assert (replay.body, replay.headers["Idempotent-Replayed"]) == (first.body, "true")
@@ -118,32 +122,32 @@ def test_a_restart_forgets_nothing() -> None:
 
 def test_ids_stay_unique_when_the_same_seed_starts_again() -> None:
     store = MemoryStore()
-    first = Shop(store).paid()
+    first = StripeAccountClient(store).paid()
 
-    second = Shop(store).paid()
+    second = StripeAccountClient(store).paid()
 
     assert second["id"] != first["id"]
 
 
 def test_a_call_that_changes_nothing_saves_nothing() -> None:
     store = MemoryStore()
-    shop = Shop(store)
-    shop.intent()
+    account = StripeAccountClient(store)
+    account.intent()
     saves = store.saves
 
-    shop.get("payment_intents")
+    account.get("payment_intents")
 
     assert (saves, store.saves) == (1, saves)
 
 
 def test_work_that_was_done_before_the_line_broke_is_saved() -> None:
     store = MemoryStore()
-    shop = Shop(store)
-    shop.stripe.faults.script("POST /v1/payment_intents", "timeout_after")
+    account = StripeAccountClient(store)
+    account.stripe.faults.script("POST /v1/payment_intents", "timeout_after")
     with pytest.raises(NetworkFault):
-        shop.pay()
+        account.pay()
 
-    assert Shop(store).get("payment_intents").body["data"][0]["status"] == "succeeded"
+    assert StripeAccountClient(store).get("payment_intents").body["data"][0]["status"] == "succeeded"
 
 
 JUNK: list[Any] = [
@@ -167,10 +171,10 @@ JUNK: list[Any] = [
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint.method} {endpoint.pattern.pattern}")
-def test_junk_is_answered_never_raised(shop: Shop, endpoint: Any) -> None:
-    intent = shop.paid("pm_card_createDisputeInquiry")
-    ids = {"payment_intents": intent["id"], "refunds": shop.refunded(intent, amount=10)["id"]}
-    ids["disputes"] = shop.dispute_of(intent)["id"]
+def test_junk_is_answered_never_raised(account: StripeAccountClient, endpoint: Any) -> None:
+    intent = account.paid("pm_card_createDisputeInquiry")
+    ids = {"payment_intents": intent["id"], "refunds": account.refunded(intent, amount=10)["id"]}
+    ids["disputes"] = account.dispute_of(intent)["id"]
     dice = random.Random(endpoint.pattern.pattern)
     kind = endpoint.pattern.pattern.split("/")[2]
     path = endpoint.pattern.pattern.replace("(?P<id>[^/]+)", ids.get(kind, "zz"))
@@ -183,7 +187,9 @@ def test_junk_is_answered_never_raised(shop: Shop, endpoint: Any) -> None:
                 name: junk,
                 dice.choice(list(endpoint.fields)): dice.choice(JUNK),
             }
-            answer = shop.stripe.call(endpoint.method, path, {k: v for k, v in given.items() if k in endpoint.fields})
+            answer = account.stripe.call(
+                endpoint.method, path, {k: v for k, v in given.items() if k in endpoint.fields}
+            )
 
             assert answer.status in (200, 400, 402, 404), answer.body
 

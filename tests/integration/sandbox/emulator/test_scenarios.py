@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.conforming import Judge
-from tests.integration.sandbox.emulator.shop import Shop
-from tests.stripe_openapi import DATA
+from tests.integration.sandbox.emulator.stripe_account import StripeAccountClient
+from tests.stripe_objects import DATA
+from tests.stripe_openapi_checker import StripeOpenApiChecker
 
 SCENARIOS = sorted((DATA / "cli-scenarios").glob("*.json"), key=lambda path: path.stem)
 WRITTEN_FOR = "2026-08-26.dahlia"
@@ -27,14 +27,16 @@ def test_there_are_scenarios() -> None:
 
 
 @pytest.mark.parametrize("event", [path.stem for path in SCENARIOS])
-def test_the_event_happens_and_every_answer_conforms(shop: Shop, event: str, every_answer_conforms: Judge) -> None:
+def test_the_event_happens_and_every_answer_conforms(
+    account: StripeAccountClient, event: str, every_answer_conforms: StripeOpenApiChecker
+) -> None:
     answers: dict[str, Any] = {}
     for each in json.loads((DATA / "cli-scenarios" / f"{event}.json").read_text())["fixtures"]:
         step = _filled(each, answers)
-        answer = shop.stripe.call(step["method"], step["path"], step.get("params"), version=WRITTEN_FOR)
+        answer = account.stripe.call(step["method"], step["path"], step.get("params"), version=WRITTEN_FOR)
         answers[step["name"]] = answer.body
         assert answer.body.get("error", {}).get("type") == step.get("expected_error_type"), answer.body
 
-    assert event in shop.types()
+    assert event in account.types()
     assert len(every_answer_conforms.heard) == len(answers)
     assert every_answer_conforms.found == []

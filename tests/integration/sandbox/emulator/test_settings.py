@@ -4,47 +4,47 @@ from typing import Any
 
 import pytest
 
-from .shop import MemoryStore, Shop
+from .stripe_account import MemoryStore, StripeAccountClient
 
 DEFAULTS: dict[str, Any] = {"settlement_currency": None, "rates": {}, "release_as_refund": False}
 
 
-def moves(shop: Shop) -> list[tuple[int, str, float | None]]:
-    found = reversed(shop.get("balance_transactions").body["data"])
+def moves(account: StripeAccountClient) -> list[tuple[int, str, float | None]]:
+    found = reversed(account.get("balance_transactions").body["data"])
     return [(each["amount"], each["currency"], each["exchange_rate"]) for each in found]
 
 
-def test_a_charge_settles_in_its_own_currency(shop: Shop) -> None:
-    shop.paid(currency="eur")
+def test_a_charge_settles_in_its_own_currency(account: StripeAccountClient) -> None:
+    account.paid(currency="eur")
 
-    assert shop.stripe.account_settings == DEFAULTS
-    assert moves(shop) == [(1000, "eur", None)]
-
-
-def test_rates_hold_for_what_follows(shop: Shop) -> None:
-    intent = shop.paid()
-    shop.stripe.set_settlement("eur", {"usd": "0.92"})
-    refund = shop.refunded(intent, amount=100)
-    shop.stripe.set_settlement("eur", {"usd": "0.9"})
-    shop.stripe.fail_refund(refund["id"])
-
-    assert moves(shop) == [(1000, "usd", None), (-92, "eur", 0.92), (90, "eur", 0.9)]
+    assert account.stripe.account_settings == DEFAULTS
+    assert moves(account) == [(1000, "eur", None)]
 
 
-def test_a_currency_without_a_rate_settles_in_itself(shop: Shop) -> None:
-    shop.stripe.set_settlement("eur", {"usd": "0.92"})
-    shop.paid(currency="gbp")
+def test_rates_hold_for_what_follows(account: StripeAccountClient) -> None:
+    intent = account.paid()
+    account.stripe.set_settlement("eur", {"usd": "0.92"})
+    refund = account.refunded(intent, amount=100)
+    account.stripe.set_settlement("eur", {"usd": "0.9"})
+    account.stripe.fail_refund(refund["id"])
 
-    assert moves(shop) == [(1000, "gbp", None)]
+    assert moves(account) == [(1000, "usd", None), (-92, "eur", 0.92), (90, "eur", 0.9)]
 
 
-def test_rates_stay_until_the_settlement_currency_changes(shop: Shop) -> None:
-    shop.stripe.set_settlement("eur", {"usd": "0.92", "gbp": "1.17"})
-    shop.stripe.set_settlement("eur", {"usd": "0.9"})
-    kept = shop.stripe.account_settings["rates"]
-    shop.stripe.set_settlement("chf")
+def test_a_currency_without_a_rate_settles_in_itself(account: StripeAccountClient) -> None:
+    account.stripe.set_settlement("eur", {"usd": "0.92"})
+    account.paid(currency="gbp")
 
-    assert (kept, shop.stripe.account_settings["rates"]) == ({"usd": "0.9", "gbp": "1.17"}, {})
+    assert moves(account) == [(1000, "gbp", None)]
+
+
+def test_rates_stay_until_the_settlement_currency_changes(account: StripeAccountClient) -> None:
+    account.stripe.set_settlement("eur", {"usd": "0.92", "gbp": "1.17"})
+    account.stripe.set_settlement("eur", {"usd": "0.9"})
+    kept = account.stripe.account_settings["rates"]
+    account.stripe.set_settlement("chf")
+
+    assert (kept, account.stripe.account_settings["rates"]) == ({"usd": "0.9", "gbp": "1.17"}, {})
 
 
 @pytest.mark.parametrize(
@@ -59,27 +59,27 @@ def test_rates_stay_until_the_settlement_currency_changes(shop: Shop) -> None:
     ],
 )
 def test_settings_that_make_no_sense_are_refused_and_change_nothing(
-    shop: Shop, currency: str | None, rates: dict[str, str], problem: str
+    account: StripeAccountClient, currency: str | None, rates: dict[str, str], problem: str
 ) -> None:
     with pytest.raises(ValueError, match=problem):
-        shop.stripe.set_settlement(currency, rates)
+        account.stripe.set_settlement(currency, rates)
 
-    assert shop.stripe.account_settings == DEFAULTS
+    assert account.stripe.account_settings == DEFAULTS
 
 
-def test_an_unknown_reason_of_releases_is_refused(shop: Shop) -> None:
+def test_an_unknown_reason_of_releases_is_refused(account: StripeAccountClient) -> None:
     with pytest.raises(ValueError, match="release_as_refund"):
-        shop.stripe.set_release_as_refund("requested_by_customer")
+        account.stripe.set_release_as_refund("requested_by_customer")
 
-    assert shop.stripe.account_settings == DEFAULTS
+    assert account.stripe.account_settings == DEFAULTS
 
 
 def test_a_restart_keeps_the_settings() -> None:
     store = MemoryStore()
-    before = Shop(store)
+    before = StripeAccountClient(store)
     before.stripe.set_settlement("eur", {"usd": "0.92"})
     before.stripe.set_release_as_refund()
 
-    after: dict[str, Any] = Shop(store).stripe.account_settings
+    after: dict[str, Any] = StripeAccountClient(store).stripe.account_settings
 
     assert after == {"settlement_currency": "eur", "rates": {"usd": "0.92"}, "release_as_refund": True}

@@ -6,9 +6,9 @@ import pytest
 import stripe
 
 from booking_payments.testing.sandbox import Sandbox
-from tests.conforming import every_answer_conforms  # noqa: F401 - a fixture for all tests here
 from tests.integration.sandbox.http.receiver import PATIENCE_S, Receiver
 from tests.integration.sandbox.http.sdk import connected
+from tests.stripe_openapi_checker import every_answer_conforms  # noqa: F401 - a fixture for all tests here
 
 
 @pytest.fixture

@@ -1,0 +1,168 @@
+"""Who visits, and what they visit. Everything that a page complains of, or loads from elsewhere, is noted.
+
+With ``SCREENSHOTS=folder`` in the environment every page that is looked at is photographed there, at a desk and on a
+phone, light and dark.
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from attrs import Factory, define
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize
+
+from tests.e2e.serving import printed
+
+PHONE: ViewportSize = {"width": 390, "height": 844}
+DESK: ViewportSize = {"width": 1280, "height": 900}
+TOO_WIDE = """[...document.querySelectorAll("body *")]
+  .filter((each) => !each.closest("pre, svg, .skip, .hidden-label, thead, noscript") && each.checkVisibility())
+  .filter((each) => {
+    const edge = each.getBoundingClientRect();
+    const hides = each.matches("td, th") || getComputedStyle(each).overflowX !== "visible";
+    return edge.width && (edge.left < 0 || edge.right > innerWidth || hides && each.scrollWidth > each.clientWidth + 1);
+  })
+  .map((each) => `${each.tagName} ${each.className} ${each.textContent.trim().slice(0, 40)}`)"""
+"""What goes over an edge: the window's, that of a box that hides it, or that of a cell beside another one."""
+STRIPE_HOSTS = ("https://js.stripe.com/", "https://api.stripe.com/")
+
+
+@define
+class RunningService:
+    """A running service, with the tokens of a shop on it."""
+
+    address: str
+    client: httpx2.Client
+    folder: Path
+    settings: Mapping[str, str]
+    app: str
+    operator: str
+    ann: str
+    booked: int = 0
+
+    def book(self, **changes: Any) -> str:
+        """The id of a fresh booking of Ann's."""
+        self.booked += 1
+        new = {
+            "reference": f"SEAT-{self.booked}",
+            "customer_id": "ann",
+            "amount": "100.00",
+            "currency": "usd",
+            "event_starts_at": "2030-01-01T20:00:00Z",
+            **changes,
+        }
+        answer = self.client.post("/api/bookings/", headers=_bearer(self.app), json=new)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    def checkout(self, booking_id: str) -> str:
+        """The link that Ann gets."""
+        return f"{self.address}/checkout/{booking_id}?token={self.ann}"
+
+    def pay(self, booking_id: str, method: str = "pm_card_visa") -> httpx2.Response:
+        """Ann pays over the API."""
+        body = {"payment_method_id": method, "confirm_immediately": True}
+        return self.client.post(f"/api/bookings/{booking_id}/payment/intent/", headers=_bearer(self.ann), json=body)
+
+    def payment(self, booking_id: str) -> dict[str, Any]:
+        answer = self.client.get(f"/api/bookings/{booking_id}/payment/status/", headers=_bearer(self.operator))
+        content: dict[str, Any] = answer.json()
+        return content
+
+    def log(self) -> str:
+        """All that the service has logged."""
+        return (self.folder / "serve.log").read_text()
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@contextmanager
+def service_at(address: str, folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[RunningService]:
+    def token(sub: str, scope: str = "") -> str:
+        return printed(folder, "token", "--sub", sub, "--scope", scope, settings=settings)
+
+    with httpx2.Client(base_url=address, trust_env=False, timeout=20) as client:
+        yield RunningService(
+            address=address,
+            client=client,
+            folder=folder,
+            settings=settings or {},
+            app=token("shop", "bookings:write"),
+            operator=token("olga", "payments:operate"),
+            ann=token("ann"),
+        )
+
+
+@define
+class BrowserPage:
+    """A browser's page. ``complaints`` of the browser: refused by policy, not found, scripts that broke."""
+
+    page: Page
+    complaints: list[str] = Factory(list)
+    elsewhere: list[str] = Factory(list)
+
+    async def look(self, name: str) -> None:
+        """Hold the page against what is true of every page: it fits a desk and a phone, a screen reader gets along,
+        nothing broke."""
+        size = self.page.viewport_size or DESK
+        for screen in (PHONE, DESK):
+            await self.page.set_viewport_size(screen)
+            await self._photograph_screen(f"{name}-{'phone' if screen is PHONE else 'desk'}")
+            at = f"{name}-{screen['width']}"
+            await self._photograph(at)
+            assert await self.page.evaluate(TOO_WIDE) == [], at
+            found = await Axe().run(self.page)
+            assert found.violations_count == 0, f"{at}: {found.generate_report()}"
+        await self.page.set_viewport_size(size)
+        assert self.complaints == []
+        assert [each for each in self.elsewhere if not each.startswith(STRIPE_HOSTS)] == []
+
+    async def _photograph(self, name: str) -> None:
+        folder = os.environ.get("SCREENSHOTS")
+        if folder:
+            for scheme in ("light", "dark"):
+                await self.page.emulate_media(color_scheme=scheme)
+                await self.page.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
+            await self.page.emulate_media(color_scheme="null")
+
+    async def _photograph_screen(self, name: str) -> None:
+        """What is seen of it at first."""
+        folder = os.environ.get("SCREENSHOTS")
+        if folder:
+            await self.page.emulate_media(color_scheme="light")
+            await self.page.screenshot(path=Path(folder) / f"{name}.png")
+            await self.page.emulate_media(color_scheme="null")
+
+    async def wait_for(self, title: str) -> None:
+        """Wait for the page with this title."""
+        await self.page.get_by_role("heading", name=title, level=1).wait_for()
+
+
+@asynccontextmanager
+async def open_page(browser: Browser, viewport: ViewportSize = DESK, **options: Any) -> AsyncIterator[BrowserPage]:
+    """A browser with nothing in it."""
+    context = await browser.new_context(viewport=viewport, **options)
+    context.set_default_timeout(15_000)
+    page = await context.new_page()
+    arrived = BrowserPage(page)
+    page.on("pageerror", lambda error: arrived.complaints.append(str(error)))
+    page.on("console", lambda message: _complain(arrived, message))
+    page.on("request", lambda request: _note(arrived, request.url))
+    yield arrived
+    await context.close()
+
+
+def _complain(arrived: BrowserPage, message: ConsoleMessage) -> None:
+    if message.type == "error":
+        arrived.complaints.append(message.text)
+
+
+def _note(arrived: BrowserPage, url: str) -> None:
+    if not url.startswith("http://127.0.0.1:"):
+        arrived.elsewhere.append(url)

@@ -1,0 +1,47 @@
+"""Holds answers against the OpenAPI document: status, media type and schema must all be announced."""
+
+import re
+from typing import Any
+
+import httpx
+from attrs import define, field
+from jsonschema import Draft202012Validator
+
+Json = dict[str, Any]
+FRAMEWORK = (404, 405)
+"""Answers of paths and methods that are none of the API's, so no operation announces them."""
+
+
+@define
+class OpenApiChecker:
+    """Knows the document, and which of its answers have been seen."""
+
+    document: Json
+    seen: set[tuple[str, str, int]] = field(factory=set)
+
+    def check(self, method: str, path: str, response: httpx.Response) -> None:
+        """Fail unless the document announces such an answer."""
+        found = self._operation(method, path.partition("?")[0])
+        if found is None:
+            assert response.status_code in (*FRAMEWORK, 204, 413, 414, 429) or path.startswith("/schema"), response.text
+            return
+        template, operation = found
+        announced = operation["responses"].get(str(response.status_code))
+        assert announced, f"{method} {template} does not announce {response.status_code}: {response.text}"
+        media = response.headers["content-type"].partition(";")[0]
+        assert media in announced["content"], f"{method} {template} {response.status_code} does not announce {media}"
+        if media.endswith("json"):
+            self._validate(announced["content"][media]["schema"], response.json())
+        self.seen.add((method, template, response.status_code))
+
+    def _operation(self, method: str, path: str) -> tuple[str, Json] | None:
+        for template, operations in self.document["paths"].items():
+            pattern = re.sub(r"\\{[a-z_]+\\}", "[^/]+", re.escape(template.rstrip("/")))
+            if re.fullmatch(pattern, path.removesuffix("/")) and method.lower() in operations:
+                return template, operations[method.lower()]
+        return None
+
+    def _validate(self, schema: Json, content: Any) -> None:
+        root = {**schema, "components": self.document["components"]}
+        errors = [f"{list(error.path)}: {error.message}" for error in Draft202012Validator(root).iter_errors(content)]
+        assert not errors, errors

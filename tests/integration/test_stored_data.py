@@ -1,0 +1,59 @@
+"""What a database holds already can be read: journal entries and payments as they were written before a change.
+
+``tests/data/stored`` is written by hand or copied from a database, never by the code under test. A new kind of event
+gets a line there. A line changes only when a decision says how stored rows are converted.
+"""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import attrs
+import pytest
+
+from booking_payments.adapters.sql import rows
+from booking_payments.adapters.sql.codec import FACTS, INSTRUCTIONS, fact_from_json
+from booking_payments.domain.events import Event
+
+FOLDER: Final = Path(__file__).resolve().parents[1] / "data" / "stored"
+Json = dict[str, Any]
+
+
+def lines_of(name: str) -> list[Json]:
+    return [json.loads(line) for line in (FOLDER / name).read_text(encoding="utf-8").splitlines()]
+
+
+JOURNAL: Final = lines_of("journal.jsonl")
+TIMES: Final = ("created_at", "updated_at")
+
+
+def required(kind: type) -> set[str]:
+    return {each.name for each in attrs.fields(kind) if each.default is attrs.NOTHING}
+
+
+@pytest.mark.parametrize("entry", JOURNAL, ids=lambda entry: entry["type"])
+def test_a_stored_journal_entry_can_be_read(entry: Json) -> None:
+    lacking = required(FACTS[entry["type"]]) - entry["data"].keys()
+
+    assert not lacking, f"stored journals lack {lacking}: give the new field of the event a default"
+    assert isinstance(fact_from_json(entry["type"], json.dumps(entry["data"])), get_args(Event))
+
+
+def test_each_kind_of_event_has_a_stored_entry() -> None:
+    missing = FACTS.keys() - {entry["type"] for entry in JOURNAL}
+
+    assert not missing, f"add a line for {missing} to tests/data/stored/journal.jsonl"
+
+
+def test_each_kind_of_instruction_has_a_stored_entry() -> None:
+    stored = {entry["data"]["instruction"]["kind"] for entry in JOURNAL if "instruction" in entry["data"]}
+
+    assert stored == INSTRUCTIONS.keys()
+
+
+@pytest.mark.parametrize("row", lines_of("payments.jsonl"), ids=lambda row: row["status"])
+def test_a_stored_payment_can_be_read(row: Json) -> None:
+    payment = rows.payment_from({**row, **{name: datetime.fromisoformat(row[name]) for name in TIMES}})
+
+    assert payment.id == row["id"]

@@ -1,0 +1,40 @@
+"""The log of a run: what happened, in order, as text and as one hash that two equal runs share."""
+
+from datetime import datetime
+from hashlib import blake2b
+
+from attrs import define, field, frozen
+
+
+@frozen
+class LogEntry:
+    """One thing that happened: when, who did it, what it was."""
+
+    at: datetime
+    who: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.at:%m-%d %H:%M:%S.%f}  {self.who:<14} {self.what}"
+
+
+@define
+class RunLog:
+    """Collects lines."""
+
+    lines: list[LogEntry] = field(factory=list)
+
+    def tell(self, at: datetime, who: str, what: str) -> None:
+        """Add a line."""
+        self.lines.append(LogEntry(at, who, what))
+
+    def trace(self) -> str:
+        """The hash of all lines."""
+        digest = blake2b(digest_size=16)
+        for line in self.lines:
+            digest.update(f"{line.at.isoformat()}|{line.who}|{line.what}\n".encode())
+        return digest.hexdigest()
+
+    def text(self) -> str:
+        """All lines, for people."""
+        return "\n".join(str(line) for line in self.lines)
