@@ -17,10 +17,10 @@ from typing import Final
 from attrs import define, evolve, field, frozen
 
 from booking_payments.adapters.memory.stores import MemoryStorage
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.differences import refund_owed, refund_waiting
 from booking_payments.application.findings import Finding
 from booking_payments.application.views import RefundOnCancel
-from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.errors import (
     NotPossibleNow,
     OutcomeUnknown,
@@ -480,7 +480,7 @@ class Bookmark:
         self._expected = history.expected.copy()
         self._books = _memory(kit)._tables
         self._now = kit.clock.now()
-        self._random = kit.world.random.getstate()
+        self._random = kit.deps.random.getstate()
         self._agenda, self._seq = list(account.agenda), account._seq
         self._records = {
             kind: [(record, dict(record.body), dict(record.private)) for record in table.values()]
@@ -497,7 +497,7 @@ class Bookmark:
         history.expected = self._expected.copy()
         _memory(kit)._tables = self._books
         kit.clock._now = self._now
-        kit.world.random.setstate(self._random)
+        kit.deps.random.setstate(self._random)
         account.agenda[:], account._seq = self._agenda, self._seq
         account._tables = {kind: dict(map(_restored, table)) for kind, table in self._records.items()}
         kit.stripe._first_seen = dict(self._first_seen)

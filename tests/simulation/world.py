@@ -19,8 +19,8 @@ from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.sql.clock import DatabaseClock
+from booking_payments.application.dependencies import Dependencies, PaymentConfig
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.world import PaymentConfig, World
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
 from booking_payments.ports.publisher import Message
@@ -190,7 +190,7 @@ class Process:
         self.alive = True
         self.clock = clock = ProcessClock(self)
         self.payments = BookingPayments(
-            World(
+            Dependencies(
                 storage=StorageBoundary(self),
                 gateway=StripeGateway(TransportBoundary(self, clock), livemode=False, name="fake"),
                 webhooks=StripeWebhooks([SECRET]),

@@ -13,10 +13,10 @@ from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, MemoryPublisher
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import Dependencies, PaymentConfig
 from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking, PaymentView, WebhookResult
-from booking_payments.application.world import PaymentConfig, World
 from booking_payments.domain.booking import Booking, BookingDetails, Item
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
@@ -83,7 +83,7 @@ class PaymentsTestKit:
         )
         self.publisher = MemoryPublisher()
         self.storage: Storage = storage or MemoryStorage()
-        self.world = World(
+        self.deps = Dependencies(
             storage=self.storage,
             gateway=FakeGateway(self.stripe, self.clock),
             webhooks=StripeWebhooks([SECRET]),
@@ -95,7 +95,7 @@ class PaymentsTestKit:
             random=random,
             config=config or PaymentConfig(capture_by_customer=True),
         )
-        self.payments = BookingPayments(self.world)
+        self.payments = BookingPayments(self.deps)
         self._made = 0
 
     async def book(

@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from booking_payments.adapters.memory.stores import MemoryStorage
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.views import NewBooking
-from booking_payments.application.world import PaymentConfig
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, EndReason
 from booking_payments.domain.errors import OutcomeUnknown, PaymentError, RefusedByRule, TryAgainLater
