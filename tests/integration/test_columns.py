@@ -1,8 +1,10 @@
-"""Every column of every table is written by every path that writes the table: whoever adds a column finds out here.
+"""Every write path writes every column of its tables; a new column that a path leaves out fails here.
 
-The columns come from the tables' metadata. A path stores rows in which each value can be told from the column's
-default, and then changes everything that may change. A column that stays NULL or at its default was left out of the
-insert; one that stays as it was, and is not listed as fixed, was left out of the update.
+The columns come from the tables' metadata. Each path stores rows whose values differ from the columns' defaults, and
+then
+changes every mutable value. A column that stays NULL or at its default is missing in the insert; one that does not
+change and
+is not listed as fixed is missing in the update.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
