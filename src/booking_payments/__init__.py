@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from booking_payments.ports.gateway import OwnGateway
     from booking_payments.ports.publisher import Message
     from booking_payments.ports.webhooks import WebhookRefused, WebhooksNotTaken
-    from booking_payments.runtime.problems import SettingsError
+    from booking_payments.runtime.settings_error import SettingsError
 
 _HOMES: Final = {
     "Booking": "booking_payments.domain.booking",
@@ -86,7 +86,7 @@ _HOMES: Final = {
     "RefundView": "booking_payments.application.views",
     "RefusedByRule": "booking_payments.domain.errors",
     "Registered": "booking_payments.application.views",
-    "SettingsError": "booking_payments.runtime.problems",
+    "SettingsError": "booking_payments.runtime.settings_error",
     "SyncBookingPayments": "booking_payments.embedding",
     "TryAgainLater": "booking_payments.domain.errors",
     "WebhookRefused": "booking_payments.ports.webhooks",

@@ -14,9 +14,9 @@ from booking_payments.runtime.channels import attach_channels
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.extras import extra
 from booking_payments.runtime.logging import set_up_logging, speak_as_the_host_does
-from booking_payments.runtime.problems import Problem, SettingsError
 from booking_payments.runtime.process import collect_garbage_less, collecting_traces, end_with_parent
 from booking_payments.runtime.settings import Settings, load_settings
+from booking_payments.runtime.settings_error import SettingProblem, SettingsError
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -78,7 +78,7 @@ class Application:
         async with build(self._settings, own=self._own, serving=True, mounted=mounted) as services:
             readiness = await services.ready()
             if not readiness.ok:
-                raise SettingsError(Problem("DATABASE_URL", readiness.detail or "must be ready"))
+                raise SettingsError(SettingProblem("DATABASE_URL", readiness.detail or "must be ready"))
             await attach_channels(services)
             self._app = create_app(services)
             try:

@@ -32,8 +32,8 @@ from booking_payments.runtime.channels import attach_channels
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.extras import require_driver
 from booking_payments.runtime.logging import speak_as_the_host_does
-from booking_payments.runtime.problems import Problem, SettingsError
 from booking_payments.runtime.settings import load_settings
+from booking_payments.runtime.settings_error import SettingProblem, SettingsError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,7 +65,7 @@ async def open_payments(
     """
     settings = load_settings(env, env_file, embedded=True)
     if channel is not None and not is_channel_name(python_channel(channel)):
-        raise SettingsError(Problem("channel", f"a channel is called {CHANNEL_NAMES}"))
+        raise SettingsError(SettingProblem("channel", f"a channel is called {CHANNEL_NAMES}"))
     speak_as_the_host_does()
     if migrate:
         require_driver(on_postgresql=settings.on_postgresql)
@@ -74,7 +74,7 @@ async def open_payments(
         services = await stack.enter_async_context(build(settings, consumers, gateway, channel_name=channel))
         ready = await services.ready()
         if not ready.ok:
-            raise SettingsError(Problem("DATABASE_URL", ready.detail or "must be ready"))
+            raise SettingsError(SettingProblem("DATABASE_URL", ready.detail or "must be ready"))
         if background or consumers:
             await attach_channels(services)
         if background and services.background is not None:
@@ -86,9 +86,9 @@ def _bring_up_to_date(url: str) -> None:
     try:
         bring_up_to_date(url)
     except CannotMigrateError as error:
-        raise SettingsError(Problem("DATABASE_URL", str(error))) from error
+        raise SettingsError(SettingProblem("DATABASE_URL", str(error))) from error
     except SQLAlchemyError as error:
-        raise SettingsError(Problem("DATABASE_URL", f"can't be migrated ({type(error).__name__})")) from error
+        raise SettingsError(SettingProblem("DATABASE_URL", f"can't be migrated ({type(error).__name__})")) from error
 
 
 FORKED: Final = (

@@ -11,7 +11,6 @@ import click
 import structlog
 
 from booking_payments.entrypoints.cli.runner import extra_or_fail, fail, require_ready, settings_or_fail
-from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.process import (
     BACKLOG,
     collect_garbage_less,
@@ -21,6 +20,7 @@ from booking_payments.runtime.process import (
     reserve,
 )
 from booking_payments.runtime.settings import PREFIX, LogFormat, Settings
+from booking_payments.runtime.settings_error import SettingsError
 
 if TYPE_CHECKING:
     import uvicorn
@@ -38,7 +38,7 @@ def run(host: str | None, port: int | None, workers: int | None, wait_s: int) ->
     """Serve until a signal ends it; what is None stands in the settings. Fails with one line where it cannot."""
     settings = settings_or_fail({"HOST": host, "PORT": port, "WORKERS": workers})
     with extra_or_fail("http", "serve"):
-        from booking_payments.entrypoints.http import app, wire  # noqa: F401 - everything that serving needs
+        from booking_payments.entrypoints.http import app, protocol  # noqa: F401 - everything that serving needs
     listening = _listen(settings)
     if settings.uses_development_jwt_secret:
         log.warning("tokens are signed with the development secret; set JWT_SECRET before anybody else can call")
@@ -132,11 +132,11 @@ async def _serve(settings: Settings, listening: socket.socket, wait: timedelta) 
 def _config(app: Any, **more: Any) -> "uvicorn.Config":
     import uvicorn
 
-    from booking_payments.entrypoints.http.wire import StrictHttp
+    from booking_payments.entrypoints.http.protocol import StrictHttpProtocol
 
     return uvicorn.Config(
         app,
-        http=StrictHttp,
+        http=StrictHttpProtocol,
         ws="none",
         log_config=None,
         access_log=False,

@@ -95,7 +95,7 @@ def test_a_client_of_openapi_python_client_pays_a_booking(
     assert [each.payment_id for each in listed.items] == [payment.payment_id]
     assert payment.created_at.tzinfo is not None
     assert quote.allowed
-    assert isinstance(declined, models.Problem)
+    assert isinstance(declined, models.ProblemDetails)
     assert declined.code == "already_paid"
 
 

@@ -18,8 +18,8 @@ from booking_payments.domain.declines import DECLINES
 from booking_payments.domain.ledger import PostingKind
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency
-from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.runtime.settings_error import SettingsError
 from booking_payments.sandbox.emulator.endpoints import ENDPOINTS
 from tests.e2e.blocks import json_of
 from tests.e2e.serving import STOP_S, environment, serving, wait_until_ready

@@ -9,9 +9,9 @@ from booking_payments.adapters.gateways.stripe.webhooks import read_event
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.http.auth import TokenRules, authenticate
-from booking_payments.entrypoints.http.door import origin_of, parse_json
 from booking_payments.entrypoints.http.idempotency import key_of
-from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.http.parsing import origin_of, parse_json
+from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.sandbox.signature import sign
 
@@ -22,7 +22,7 @@ GENUINE: Final = sign(BODY, SECRET, NOW)
 RULES: Final = TokenRules(key="k" * 32, algorithm="HS256")
 
 
-def _require_status(refused: Refused, status: int) -> None:
+def _require_status(refused: RequestRefused, status: int) -> None:
     assert refused.problem.status == status
 
 
@@ -48,7 +48,7 @@ def body(raw: bytes) -> None:
     """The body of a request."""
     try:
         parse_json(raw)
-    except Refused as refused:
+    except RequestRefused as refused:
         _require_status(refused, 400)
 
 
@@ -56,7 +56,7 @@ def key(raw: bytes) -> None:
     """An ``Idempotency-Key``."""
     try:
         found = key_of([raw.decode("latin-1")])
-    except Refused as refused:
+    except RequestRefused as refused:
         _require_status(refused, 400)
         return
     assert found is not None
@@ -67,7 +67,7 @@ def token(raw: bytes) -> None:
     """A bearer token. Nobody guesses the key."""
     try:
         authenticate("Bearer " + raw.decode("latin-1"), RULES)
-    except Refused as refused:
+    except RequestRefused as refused:
         _require_status(refused, 401)
         return
     raise AssertionError("a forged token was accepted")

@@ -17,9 +17,9 @@ from booking_payments.adapters.sql.engine import libpq_with_schema, normalize_ur
 from booking_payments.adapters.sql.migrations import head, migrate
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.entrypoints.cli import main
-from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.readiness import readiness
 from booking_payments.runtime.settings import load_settings
+from booking_payments.runtime.settings_error import SettingsError
 from tests.integration.postgres import Server
 
 MODELS = """

@@ -27,9 +27,9 @@ from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.logging import set_up_logging
-from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import SETTING_NAMES, Settings, load_settings
+from booking_payments.runtime.settings_error import SettingsError
 from booking_payments.sandbox.signature import sign
 from tests.integration.http.routes import OPERATIONS
 

@@ -31,12 +31,11 @@ Transact = Callable[[TransactionBody[None], Subject | None], Awaitable[None]]
 FIXED: Final[Mapping[str, frozenset[str]]] = {
     "bp_bookings": frozenset(
         {
-            *("id", "reference", "customer_id", "amount_minor", "currency", "event_starts_at", "expires_at"),
-            *("refund_policy", "created_at", "details"),
+            *("id", "reference", "customer_id", "currency", "refund_policy", "created_at", "event_id"),
         }
     ),
     "bp_payments": frozenset(
-        {"id", "booking_id", "reference", "customer_id", "gateway", "amount_minor", "currency", "created_at", "terms"}
+        {"id", "booking_id", "reference", "customer_id", "gateway", "currency", "created_at", "terms"}
     ),
     "bp_inbox": frozenset({"id", "event_id", "type", "gateway"}),
     "bp_answers": frozenset({"caller", "route", "key"}),

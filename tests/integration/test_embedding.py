@@ -31,8 +31,8 @@ from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.webhooks import WebhooksNotTaken
-from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.settings import DEVELOPMENT_WEBHOOK_SECRET
+from booking_payments.runtime.settings_error import SettingsError
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
 from tests.certificate_gateway import CertificateGateway

@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 
 from booking_payments import Currency, Money, NewBooking, open_payments_sync
 from booking_payments.asgi import Application
-from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.settings import load_settings
+from booking_payments.runtime.settings_error import SettingsError
 from tests.integration.http.api import ANN, BOOKING_APP, JWT_SECRET
 from tests.integration.sandbox.http.receiver import Receiver
 

@@ -156,7 +156,10 @@ REFUNDS: dict[str, tuple[Prepare, type[Exception]]] = {
     "more than there is": (asking("100.01"), errors.RefusedByRule),
     "after the event's start": (started, errors.RefusedByRule),
     "a dispute over all of it": (disputed, errors.NotPossibleNow),
-    "the balance is too low": (refusing(Refused("too low", code="balance_insufficient")), errors.GatewayRefusedUs),
+    "the balance is too low": (
+        refusing(Refused("too low", code="balance_insufficient")),
+        errors.GatewayRefusedUs,
+    ),
 }
 DECLINES = {
     "the card is declined": "pm_card_chargeDeclined",

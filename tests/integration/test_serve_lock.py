@@ -15,8 +15,8 @@ from booking_payments.adapters.sql import serve_lock
 from booking_payments.adapters.sql.serve_lock import FileServedError, database_file, serving_alone
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.runtime.composition import build
-from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.settings import Settings, load_settings
+from booking_payments.runtime.settings_error import SettingsError
 
 NOT_AT_ALL = timedelta(0)
 FOR_EVER = timedelta(days=1)

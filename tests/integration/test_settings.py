@@ -26,7 +26,6 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.embedding import open_payments
 from booking_payments.runtime.composition import build, gateways_alone
 from booking_payments.runtime.payment_config import payment_config_of
-from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.settings import (
     AMOUNT_DIGITS,
     MOST_AMOUNT_DIGITS,
@@ -37,6 +36,7 @@ from booking_payments.runtime.settings import (
     load_settings,
     normalize_database_url,
 )
+from booking_payments.runtime.settings_error import SettingsError
 from booking_payments.testing import storage_samples as samples
 
 SECRET = "s" * 32

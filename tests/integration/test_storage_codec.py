@@ -20,6 +20,7 @@ from booking_payments.adapters.sql.codec import (
     to_json,
 )
 from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Item
 from booking_payments.domain.errors import InvalidAmount
 from booking_payments.domain.fees import FeeBreakdown, FeePayer, FeePolicy
 from booking_payments.domain.instructions import CancelIntent, CancellationReason, Instruction
@@ -49,6 +50,15 @@ def refund_policies(draw: st.DrawFn) -> RefundPolicy:
     return RefundPolicy(tiers=tuple(RefundTier(hours_before=each, percent=draw(percents)) for each in hours))
 
 
+ITEMS = st.builds(
+    Item,
+    id=TEXTS,
+    label=TEXTS,
+    quantity=st.integers(1, 10),
+    unit_amount=st.builds(Money, st.integers(0, 10**9), st.sampled_from(Currency)),
+)
+
+st.register_type_strategy(Item, ITEMS)
 st.register_type_strategy(str, TEXTS)
 st.register_type_strategy(datetime, MOMENTS)
 st.register_type_strategy(Money, MONIES)

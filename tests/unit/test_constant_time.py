@@ -11,7 +11,7 @@ from attrs import define
 
 from booking_payments.adapters.gateways.stripe.signature import verify
 from booking_payments.entrypoints.http.auth import Principal
-from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.entrypoints.pages.forms import Form
 from booking_payments.entrypoints.pages.sessions import FORM_TOKEN, Session
 from booking_payments.ports.webhooks import WebhookRefused
@@ -51,7 +51,7 @@ def test_a_forms_value_is_compared_in_constant_time(comparing: Comparing) -> Non
     session = Session(principal=Principal(subject="ann", issuer=None, scopes=frozenset()), token="t", path="/console")
     request: Any = SimpleNamespace(headers={})
 
-    with nullcontext() if comparing.equal else pytest.raises(Refused):
+    with nullcontext() if comparing.equal else pytest.raises(RequestRefused):
         session.require_own(request, Form({FORM_TOKEN: "guessed"}))
 
     assert comparing.times == 1

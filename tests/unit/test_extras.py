@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from booking_payments.runtime.extras import extra
-from booking_payments.runtime.problems import SettingsError
+from booking_payments.runtime.settings_error import SettingsError
 from tests.requiring import EXTRAS, closure, corner_of, homes, modules, named
 from tests.rows import row
 

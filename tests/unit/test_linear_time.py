@@ -15,12 +15,12 @@ from booking_payments.adapters.memory.cursors import decode_cursor
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.texts import require_note, require_reason
-from booking_payments.entrypoints.http import door
+from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.auth import TokenRules, authenticate
-from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.idempotency import key_of
 from booking_payments.entrypoints.http.limits import address_of
-from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.http.middleware import request_id_of
+from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.entrypoints.pages.console.payments import _day
 from booking_payments.entrypoints.pages.forms import _form
 from booking_payments.ports.webhooks import WebhookRefused
@@ -39,8 +39,8 @@ def scope(**given: Any) -> Any:
 
 
 def query(text: str) -> None:
-    pairs = door.query_pairs(scope(query_string=text.encode("utf-8")))
-    door._require_clean(dict(pairs))
+    pairs = parsing.query_pairs(scope(query_string=text.encode("utf-8")))
+    parsing._require_clean(dict(pairs))
 
 
 def header(name: bytes, text: str) -> Any:
@@ -48,22 +48,22 @@ def header(name: bytes, text: str) -> Any:
 
 
 def body(text: str) -> None:
-    door.fit(door.parse_json(text.encode()), RegisterBooking)
+    parsing.fit(parsing.parse_json(text.encode()), RegisterBooking)
 
 
 PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
     "a body of JSON": body,
-    "an object's name in a body": lambda text: door.fit({text: 1}, RegisterBooking),
-    "a text in a body": lambda text: door._require_clean({"a": text}),
-    "a list of texts in a body": lambda text: door._require_clean({"a": list(text[:: max(1, len(text) // 8000)])}),
+    "an object's name in a body": lambda text: parsing.fit({text: 1}, RegisterBooking),
+    "a text in a body": lambda text: parsing._require_clean({"a": text}),
+    "a list of texts in a body": lambda text: parsing._require_clean({"a": list(text[:: max(1, len(text) // 8000)])}),
     "a query": query,
-    "a cookie": lambda text: door.cookie(header(b"cookie", text), "booking_payments_console"),
+    "a cookie": lambda text: parsing.cookie(header(b"cookie", text), "booking_payments_console"),
     "an Idempotency-Key": lambda text: key_of([text]),
     "an X-Request-Id": lambda text: request_id_of(header(b"x-request-id", text)),
     "an Authorization": lambda text: authenticate(f"Bearer {text}", RULES),
     "an address": lambda text: address_of(scope(client=(text, 1))),
-    "an id in a path": door.is_id,
-    "a return_url": door.origin_of,
+    "an id in a path": parsing.is_id,
+    "a return_url": parsing.origin_of,
     "a cursor": decode_cursor,
     "a day of the console": _day,
     "an amount": lambda text: Money.parse(text, Currency.of("usd")),
@@ -74,11 +74,11 @@ PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
     "a Stripe-Signature": lambda text: verify(b"{}", text, ("whsec_" + "0" * 32,), NOW),
     "an event of Stripe": lambda text: read_event(text.encode()),
     "a card number": holds_card_number,
-    "a secret": door.may_be_kept,
+    "a secret": parsing.may_be_kept,
     "a line of a log": redacted,
     "a field of a log": lambda text: redacted("x", text),
 }
-REFUSALS: Final = (Refused, PaymentError, WebhookRefused, BadForm)
+REFUSALS: Final = (RequestRefused, PaymentError, WebhookRefused, BadForm)
 
 
 def refusing(parse: Callable[[str], object]) -> Callable[[str], object]:
@@ -112,9 +112,9 @@ WHO_READS: Final[Mapping[str, str]] = {
     "entrypoints.cli.since": OURS,
     "entrypoints.cli.webhooks": OURS,
     "entrypoints.http.auth": "an Authorization",
-    "entrypoints.http.door": "a body of JSON",
+    "entrypoints.http.parsing": "a body of JSON",
     "entrypoints.http.limits": "an address",
-    "entrypoints.pages.acting": ANSWERS,
+    "entrypoints.pages.form_actions": ANSWERS,
     "entrypoints.pages.checkout": ANSWERS,
     "entrypoints.pages.console.charts": OURS,
     "entrypoints.pages.console.payments": "a day of the console",
@@ -132,7 +132,8 @@ WHO_READS: Final[Mapping[str, str]] = {
 """Each module that calls a parser of a library, and the parser here that stands for it, or why none does."""
 
 BUILT: Final = {
-    "sandbox.emulator.endpoints: re.compile(path.replace('{id}', '(?P<id>[^/]+)'))",
+    "sandbox.emulator.browser: re.compile(line.partition(' ')[2])",
+    "sandbox.emulator.endpoints: re.compile(re.sub('\\\\{\\\\w+\\\\}', '([^/]+)', path))",
     "sandbox.emulator.faults: re.compile(''.join((_piece(piece) for piece in pieces)))",
     "sandbox.http.playing: re.compile(PREFIX + path.replace('{id}', '(?P<id>[^/]+)'))",
 }
@@ -186,7 +187,7 @@ def test_every_regular_expression_takes_linear_time() -> None:
 
 def test_nothing_is_read_by_the_framework_which_keeps_it_and_is_quadratic_in_cookies() -> None:
     readers = re.compile(r"\.(cookies|query_params|form\(\)|json\(\)|url)\b(?!\()")
-    entrypoints = Path(door.__file__).parents[1]
+    entrypoints = Path(parsing.__file__).parents[1]
     lines = [line for file in entrypoints.rglob("*.py") for line in file.read_text().splitlines()]
 
     assert [line for line in lines if readers.search(line) and "request" in line.lower()] == []

@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 import attrs
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.messages import SCHEMA_VERSION, message_for, standing
-from booking_payments.application.world import World
+from booking_payments.application.dependencies import Dependencies
+from booking_payments.application.messages import SCHEMA_VERSION, amended_content, message_for, standing
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
+from booking_payments.domain.amendments import Amendment
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.ledger import Posting, postings
 from booking_payments.domain.payment import Operation, Payment, evolve
@@ -37,9 +38,9 @@ class Recorder:
     """Collects the facts of one transaction about ``booking`` and its ``payment`` (None until it is started)."""
 
     def __init__(
-        self, world: World, uow: UnitOfWork, booking: Booking, payment: Payment | None, caller: Caller
+        self, deps: Dependencies, uow: UnitOfWork, booking: Booking, payment: Payment | None, caller: Caller
     ) -> None:
-        self._world, self._uow, self._caller = world, uow, caller
+        self._deps, self._uow, self._caller = deps, uow, caller
         self.booking = booking
         self._payment = payment
         self._in_flight = payment.operation if payment else None
@@ -47,7 +48,8 @@ class Recorder:
         self._postings: list[Posting] = []
         self._messages: list[Message] = []
         self._seen: IntentReport | None = None
-        self.now: datetime = world.clock.now()
+        self._facts_without_payment: list[ev.Event] = []
+        self.now: datetime = deps.clock.now()
 
     @property
     def payment(self) -> Payment:
@@ -98,7 +100,7 @@ class Recorder:
 
     def _message(self, kind: str, data: dict[str, object]) -> Message:
         return Message(
-            id=self._world.ids.new("msg"),
+            id=self._deps.ids.new("msg"),
             type=kind,
             booking_id=self.booking.id,
             payment_id=self._payment.id if self._payment else None,
@@ -130,14 +132,29 @@ class Recorder:
         """Confirm a booking that needs no payment."""
         self._add_to_booking(ev.BookingConfirmed(), "booking.confirmed")
 
-    def _add_to_booking(self, fact: ev.BookingReleased | ev.BookingConfirmed, message: str) -> None:
+    @property
+    def amended_to(self) -> Amendment | None:
+        """The booking's new content that was added here; None without one."""
+        found = [fact.amendment for fact in self._facts() if isinstance(fact, ev.BookingAmended)]
+        return found[-1] if found else None
+
+    def amend(self, amendment: Amendment) -> None:
+        """Give the booking its new content, without a refund."""
+        event = decisions.amended(self.booking, self._payment, amendment)
+        content = {**amended_content(event), "amount": amendment.amount.major()}
+        self._add_to_booking(event, "booking.amended", content)
+
+    def _add_to_booking(
+        self,
+        fact: ev.BookingReleased | ev.BookingConfirmed | ev.BookingAmended,
+        message: str,
+        content: dict[str, object] | None = None,
+    ) -> None:
         if self._payment is not None:
             self._add(fact)
             return
-        self._messages.append(self._message(message, {}))
-        self._fact_without_payment = fact
-
-    _fact_without_payment: ev.BookingReleased | ev.BookingConfirmed | None = None
+        self._messages.append(self._message(message, content or {}))
+        self._facts_without_payment.append(fact)
 
     def follow_up(self, *, send: bool = True) -> Operation | None:
         """What follows by itself from the facts added and from the intent as it was seen: ending a payment whose
@@ -151,15 +168,18 @@ class Recorder:
         self.release_refunded()
         payment, before = self.payment, self._in_flight
         if decisions.attempts_exhausted(payment):
-            key = self._world.ids.idempotency_key()
+            key = self._deps.ids.idempotency_key()
             self.add(decisions.intend_cancel(payment, idempotency_key=key, purpose=ev.Purpose.END_ATTEMPTS))
         elif decisions.owes_late_refund(payment):
             request = self.refund_request("paid after the booking was closed")
             self.add(decisions.promise_late_money(payment, request, self.new_ids))
+        elif decisions.owes_overcaptured(payment):
+            request = self.refund_request("captured beyond the price after an amendment")
+            self.add(decisions.promise_overcaptured(payment, request, self.new_ids))
         elif decisions.has_stale_authorization(payment, self._seen):
-            self.add(decisions.intend_release(payment, idempotency_key=self._world.ids.idempotency_key()))
+            self.add(decisions.intend_release(payment, idempotency_key=self._deps.ids.idempotency_key()))
         elif send:
-            installation_id = self._world.config.installation_id
+            installation_id = self._deps.config.installation_id
             self.add(decisions.send_deferred(payment, self.new_ids, self.correlation_id, installation_id))
         self.add(decisions.release_exhausted(self.payment, decisions.booking_after(self.booking, self._facts())))
         operation = self.payment.operation
@@ -168,7 +188,7 @@ class Recorder:
 
     def release_refunded(self) -> None:
         """Cancel the booking where all of its money goes back, as its customer or somebody at the gateway wanted."""
-        if self._payment is None or not self._world.config.full_refund_cancels:
+        if self._payment is None or not self._deps.config.full_refund_cancels:
             return
         facts = self._facts()
         status = decisions.booking_after(self.booking, facts)
@@ -194,13 +214,13 @@ class Recorder:
             note=note,
             made_at=self.now,
             correlation_id=self.correlation_id,
-            installation_id=self._world.config.installation_id,
+            installation_id=self._deps.config.installation_id,
         )
 
     @property
     def new_ids(self) -> decisions.NewIds:
         """Makes the ids of a refund."""
-        ids = self._world.ids
+        ids = self._deps.ids
         return decisions.NewIds(refund_id=lambda: ids.new("rf"), idempotency_key=ids.idempotency_key)
 
     def see(self, intent: IntentReport) -> None:
@@ -250,13 +270,17 @@ class Recorder:
     async def _save_booking(self) -> None:
         facts = self._facts()
         status, reason = decisions.booking_after(self.booking, facts), decisions.end_reason_after(self.booking, facts)
-        if status is not self.booking.status:
-            self.booking = attrs.evolve(self.booking, status=status, end_reason=reason)
+        before = self.booking
+        amendment = self.amended_to
+        if amendment is not None:
+            self.booking = amendment.apply_to(before)
+        if status is not before.status:
+            self.booking = attrs.evolve(self.booking, status=status, end_reason=reason, version=before.version + 1)
+        if self.booking is not before:
             await self._uow.bookings.save(self.booking)
 
     def _facts(self) -> list[ev.Event]:
-        alone = [self._fact_without_payment] if self._fact_without_payment is not None else []
-        return [*(recorded.event for recorded in self._recorded), *alone]
+        return [*(recorded.event for recorded in self._recorded), *self._facts_without_payment]
 
     def _audit_record(self) -> AuditRecord:
         """Background work and the gateway's news: nobody gave a command, so what happened is the record."""
@@ -275,7 +299,7 @@ class Recorder:
     def _watch(self, payment: Payment, holder: str | None, looks: int) -> Watch:
         operation = payment.operation
         if operation is not None and holder is not None:
-            until = self.now + self._world.config.lease
+            until = self.now + self._deps.config.lease
             return Watch(next_look_at=until, looks=looks, lease_until=until, holder=holder)
         if operation is not None:
             after = self._until_next_look(operation, looks) if operation.unknown else timedelta(0)

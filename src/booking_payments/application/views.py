@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
-from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails
+from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, Item, require_items
+from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
@@ -16,15 +17,38 @@ from booking_payments.ports.payments import Handover
 
 @frozen(kw_only=True)
 class NewBooking:
-    """A booking to register. ``expires_at`` is the event's start when left out."""
+    """A booking to register.
+
+    Attributes:
+        amount: the price; None for the sum of ``items``. If both are given they have to agree.
+        expires_at: until when it may be paid; None: until the event starts.
+        event_id: the booking app's own id of the event.
+        metadata: the booking app's own data.
+        the other fields: as in ``Booking``.
+    """
 
     reference: str
     customer_id: str
-    amount: Money
+    amount: Money | None = None
     event_starts_at: datetime
     expires_at: datetime | None = None
     refund_policy: RefundPolicy | None = None
     details: BookingDetails = NO_DETAILS
+    event_id: str | None = None
+    items: tuple[Item, ...] = ()
+    metadata: Mapping[str, str] = field(factory=dict)
+
+    @property
+    def price(self) -> Money:
+        """The price: ``amount``, or the sum of the items.
+
+        Raises ``RefusedByRule`` (``items_do_not_add_up``), ``InvalidInput`` when neither is given.
+        """
+        if self.items:
+            return require_items(self.items, self.amount)
+        if self.amount is None:
+            raise InvalidInput("give the amount, or items that add up to it")
+        return self.amount
 
 
 @frozen(kw_only=True)

@@ -13,6 +13,7 @@ import attrs
 from attrs import Factory, field, frozen
 
 from booking_payments.domain import events as ev
+from booking_payments.domain.amendments import Amendment
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import (
@@ -285,6 +286,8 @@ class Operation:
             one.
         walks: number of complete walks through the gateway's lists that did not find the call's object (see ``lost``).
         walked_at: when the last counted walk began.
+        amendment: the booking's new content, which applies once the gateway has confirmed the call.
+        amended: the amendment was applied already.
     """
 
     idempotency_key: str
@@ -297,6 +300,8 @@ class Operation:
     stored_at: datetime | None = None
     walks: int = 0
     walked_at: datetime | None = None
+    amendment: Amendment | None = None
+    amended: bool = False
 
     @property
     def stored_error(self) -> bool:
@@ -352,6 +357,13 @@ class Payment:
         client: what carries out the customer's action in the front end; None for a redirect.
         attached: the method attached to the intent without a charge, by the id it was submitted with.
         burnt: methods that the bank has forbidden to charge again in earlier payments of the booking.
+        event_starts_at: start of the booked event, as it is now.
+        refund_grace_until: until then the customer may have everything back; None without such a time.
+        reduced: the part of the charge that the booking no longer costs since it was paid, or whose items were
+            refunded.
+        reduced_back: the part of ``reduced`` that was given back.
+        intent_price: the booking's price for which the intent of a hold was made, if the booking became cheaper since;
+            None: ``booking_amount``.
     """
 
     id: str
@@ -393,6 +405,10 @@ class Payment:
     client: Client | None = None
     attached: str | None = None
     burnt: tuple[ev.BurntMethod, ...] = ()
+    refund_grace_until: datetime | None = None
+    reduced: Money = field(default=Factory(lambda self: Money.zero(self.captured.currency), takes_self=True))
+    reduced_back: Money = field(default=Factory(lambda self: Money.zero(self.captured.currency), takes_self=True))
+    intent_price: Money | None = None
 
     @property
     def amount(self) -> Money:
@@ -402,7 +418,7 @@ class Payment:
     @property
     def asked(self) -> Money:
         """The amount of the intent, before any partial capture."""
-        return self.fee_policy.of_booking(self.booking_amount, self.amount_step).gross
+        return self.fee_policy.of_booking(self.intent_price or self.booking_amount, self.amount_step).gross
 
     @property
     def captured_by(self) -> datetime | None:
@@ -577,6 +593,9 @@ class Payment:
             denied=_DENIED.get(COMMANDS[self.status][Command.REFUND]),
             late=self.late,
             amount_step=self.amount_step,
+            grace_until=self.refund_grace_until,
+            reduced=self.reduced,
+            reduced_back=self.reduced_back,
         )
 
     def to_dict(
@@ -772,6 +791,7 @@ def _started(event: ev.PaymentStarted, recorded: ev.Recorded) -> Payment:
         gateway=event.gateway,
         amount_step=event.amount_step,
         burnt=event.burnt,
+        refund_grace_until=event.refund_grace_until,
         captured=zero,
         authorized=zero,
         created_at=recorded.at,
@@ -801,6 +821,7 @@ def _operation_intended(payment: Payment, event: ev.OperationIntended, at: datet
         intended_at=at,
         refund_on_cancel=event.refund_on_cancel,
         replacement=event.replacement,
+        amendment=event.amendment,
     )
     return {"operation": operation, **_comes_back(event.instruction)}
 
@@ -872,6 +893,8 @@ def _operation_settled(payment: Payment, event: ev.OperationSettled, at: datetim
 def _given_method(operation: Operation, event: ev.OperationSettled) -> Changes:
     """Return the change of ``attached`` after an operation that attaches a method without charging it."""
     match operation.instruction:
+        case UpdateIntent(payment_method_id=None):
+            return {}
         case UpdateIntent(payment_method_id=given) | CreateIntent(payment_method_id=given, confirm=False):
             return {} if event.refusal else {"attached": given}
     return {}
@@ -1039,7 +1062,12 @@ def _refund_deferred(payment: Payment, event: ev.RefundDeferred, at: datetime) -
     }
 
 
-def _raised(payment: Payment, event: ev.RefundRequested | ev.RefundDeferred) -> Changes:
+@_folds(ev.PromiseRaised)
+def _promise_raised(payment: Payment, event: ev.PromiseRaised, at: datetime) -> Changes:
+    return _raised(payment, event)
+
+
+def _raised(payment: Payment, event: ev.RefundRequested | ev.RefundDeferred | ev.PromiseRaised) -> Changes:
     promised = payment.promised if event.promised is None else payment.promised + event.promised
     return {"promised": promised, "beside": payment.beside if event.beside is None else event.beside}
 
@@ -1176,13 +1204,39 @@ def _unchanged(payment: Payment, event: object, at: datetime) -> Changes:
     return {}
 
 
-@_folds(ev.BookingReleased)
-def _booking_released(payment: Payment, event: ev.BookingReleased, at: datetime) -> Changes:
-    return {"promised": payment.promised + event.promised} if event.promised else {}
+@_folds(ev.BookingAmended)
+def _booking_amended(payment: Payment, event: ev.BookingAmended, at: datetime) -> Changes:
+    amendment = event.amendment
+    changes: Changes = {
+        "event_starts_at": amendment.event_starts_at,
+        "refund_grace_until": amendment.refund_grace_until,
+        **_reduced(payment, event),
+    }
+    operation = payment.operation
+    if operation is not None and operation.amendment == amendment:
+        changes["operation"] = attrs.evolve(operation, amended=True)
+    if event.priced is None:
+        return changes
+    breakdown = payment.fee_policy.of_booking(event.priced, payment.amount_step)
+    if payment.status is PaymentStatus.REQUIRES_CAPTURE:  # the intent keeps its amount, and less of it is captured
+        changes["intent_price"] = payment.intent_price or payment.booking_amount
+    return {**changes, "booking_amount": event.priced, "breakdown": breakdown}
+
+
+@_folds(ev.Overcaptured)
+def _overcaptured(payment: Payment, event: ev.Overcaptured, at: datetime) -> Changes:
+    return _reduced(payment, event)
+
+
+def _reduced(payment: Payment, event: ev.BookingAmended | ev.Overcaptured) -> Changes:
+    if event.reduced is None or event.given_back is None:
+        return {}
+    return {"reduced": payment.reduced + event.reduced, "reduced_back": payment.reduced_back + event.given_back}
 
 
 for _kind in (
     ev.BookingConfirmed,
+    ev.BookingReleased,
     ev.LatePaymentDecided,
     ev.NewsDeferred,
     ev.PaymentAdopted,

@@ -113,19 +113,62 @@ class MethodsChosen(Asked, omit_defaults=True):
     excluded: Annotated[list[MethodType], Meta(min_length=1, max_length=50)] | None = None
 
 
+ItemId = Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,64}$", examples=["adult"])]
+Quantity = Annotated[int, Meta(ge=1, le=10_000)]
+WebAddress = Annotated[str, Meta(min_length=1, max_length=2048, examples=["https://shop.example/thanks"])]
+Locale = Annotated[str, Meta(min_length=2, max_length=35, description="BCP 47", examples=["de-AT"])]
+Title = Annotated[str, Meta(min_length=1, max_length=200)]
+Description = Annotated[str, Meta(min_length=1, max_length=1000)]
+Email = Annotated[str, Meta(max_length=254, examples=["ann@example.com"])]
+Metadata = Annotated[
+    dict[str, str],
+    Meta(max_length=40, description="your own data; keys that this service writes itself are refused"),
+]
+
+
+class ItemAsked(Asked):
+    """A part of a booking with its own price. The sum of all items is the booking's amount."""
+
+    id: ItemId
+    unit_amount: AskedAmount
+    quantity: Quantity = 1
+    label: Annotated[str, Meta(min_length=1, max_length=200, description="by default the id")] | None = None
+
+
+Items = Annotated[list[ItemAsked], Meta(min_length=1, max_length=100)]
+
+
+class ItemNamed(Asked):
+    """Units of an item; all that are left by default."""
+
+    id: ItemId
+    quantity: Quantity | None = None
+
+
+NamedItems = Annotated[list[ItemNamed], Meta(min_length=1, max_length=100)]
+
+
 class RegisterBooking(Asked):
-    """A booking to be paid."""
+    """A booking to be paid. ``amount`` may be left out where ``items`` are given."""
 
     reference: Name
     customer_id: Name
-    amount: AskedAmount
     currency: CurrencyText
     event_starts_at: Moment
     expires_at: Moment | None = None
     refund_policy: Policy | None = None
-    title: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
-    description: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
-    customer_email: Annotated[str, Meta(max_length=254, examples=["ann@example.com"])] | None = None
+    amount: AskedAmount | None = None
+    items: Items | None = None
+    event_id: Name | None = None
+    metadata: Metadata | None = None
+    title: Title | None = None
+    description: Description | None = None
+    customer_email: Email | None = None
+    customer_name: Name | None = None
+    locale: Locale | None = None
+    time_zone: Annotated[str, Meta(max_length=64, description="IANA name", examples=["Europe/Vienna"])] | None = None
+    success_url: WebAddress | None = None
+    cancel_url: WebAddress | None = None
     statement_descriptor_suffix: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     payment_methods: MethodsChosen | None = None
     capture_method: Annotated[CaptureOfBooking, Meta(description="of its payment, by default `automatic`")] | None = (
@@ -140,12 +183,49 @@ class RegisterBooking(Asked):
     ) = None
 
 
+RefundText = Annotated[
+    Literal["none", "policy", "full"], Meta(description="what comes back, by default as its refund policy says")
+]
+
+
+class AmendBooking(Asked):
+    """What of a booking changes; what is left out stays. Null removes a text, or the time until which customers may
+    have everything back. A booking with items gets another price by its items."""
+
+    amount: AskedAmount | UnsetType = UNSET
+    items: Items | UnsetType = UNSET
+    event_starts_at: Moment | UnsetType = UNSET
+    expires_at: Moment | UnsetType = UNSET
+    refund_grace_until: Moment | UnsetType | None = UNSET
+    title: Title | UnsetType | None = UNSET
+    description: Description | UnsetType | None = UNSET
+    customer_email: Email | UnsetType | None = UNSET
+    customer_name: Name | UnsetType | None = UNSET
+    locale: Locale | UnsetType | None = UNSET
+    success_url: WebAddress | UnsetType | None = UNSET
+    cancel_url: WebAddress | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType = UNSET
+    expected_version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    refund: RefundText | None = None
+
+
 class CancelBooking(Asked):
-    """Why a booking is canceled, and what of its payment comes back: as its policy says where nothing is said.
-    Customers leave ``refund`` out."""
+    """Why a booking is canceled, and what of its payment comes back. Customers leave ``refund`` out. With ``items``
+    only these are given up, and the booking goes on with the rest."""
 
     reason: Annotated[str, Meta(max_length=LONGEST)] | None = None
-    refund: Literal["none", "policy", "full"] | None = None
+    refund: RefundText | None = None
+    items: NamedItems | None = None
+
+
+class ItemAnswer(Given):
+    """A part of a booking. ``refunded_quantity``: units whose money has gone back while the booking keeps them."""
+
+    id: str
+    label: str
+    quantity: int
+    unit_amount: AmountText
+    refunded_quantity: int
 
 
 class BookingAnswer(Given):
@@ -155,12 +235,17 @@ class BookingAnswer(Given):
     example."""
 
     id: str
+    version: int
     reference: str
     customer_id: str
+    event_id: str | None
     amount: AmountText
     currency: CurrencyText
+    items: list[ItemAnswer]
+    metadata: dict[str, str]
     event_starts_at: Instant
     expires_at: Instant
+    refund_grace_until: Instant | None
     status: Literal["pending", "confirmed", "canceled", "expired"]
     reason: Literal["attempts_exhausted", "refunded"] | None
     free: bool
@@ -168,6 +253,11 @@ class BookingAnswer(Given):
     title: str | None
     description: str | None
     customer_email: str | None
+    customer_name: str | None
+    locale: str | None
+    time_zone: str | None
+    success_url: str | None
+    cancel_url: str | None
     statement_descriptor_suffix: str | None
     payment_methods: MethodsChosen | None
     capture_method: CaptureOfBooking | None
@@ -190,6 +280,7 @@ class BookingsQuery(Asked):
 
     reference: Name | None = None
     customer_id: Name | None = None
+    event_id: Name | None = None
     status: Literal["pending", "confirmed", "canceled", "expired"] | None = None
     cursor: Annotated[str, Meta(min_length=1, max_length=512, pattern="^[!-~]+$")] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
@@ -375,9 +466,11 @@ class PaymentsQuery(Asked):
 
 
 class RefundPayment(Asked):
-    """What to give back (all that can come back by default), and why."""
+    """What to give back (all that can come back by default), and why. With ``items``, what the refund policy gives for
+    them: a customer gives their seats up, after an operator's refund the booking keeps them."""
 
     amount: AskedAmount | None = None
+    items: NamedItems | None = None
     reason: Literal["requested_by_customer", "duplicate", "fraudulent"] = "requested_by_customer"
     note: Annotated[str, Meta(max_length=LONGEST)] | None = None
     override: Annotated[bool, Meta(description="operators only: pass over the refund rules; needs a note")] = False
@@ -398,6 +491,18 @@ class QuoteQuery(Asked):
     TRUTHS: ClassVar = ("override",)
 
     amount: AskedAmount | None = None
+    items: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=4096,
+                description="ids with their quantities, or all that is left of them",
+                examples=["adult:2,child"],
+            ),
+        ]
+        | None
+    ) = None
     override: bool = False
 
 

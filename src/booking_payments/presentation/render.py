@@ -14,6 +14,7 @@ from attrs import asdict, frozen
 
 from booking_payments.application.views import BookingView, PaymentView
 from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Item
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import ANY_METHOD, MethodChoice
@@ -28,6 +29,7 @@ from booking_payments.presentation.models import (
     EventAnswer,
     EventsAnswer,
     FeeAnswer,
+    ItemAnswer,
     MethodAnswer,
     MethodsChosen,
     PaymentAnswer,
@@ -57,8 +59,13 @@ def booking(view: BookingView) -> BookingAnswer:
     entity = view.booking
     return BookingAnswer(
         id=entity.id,
+        version=entity.version,
         reference=entity.reference,
         customer_id=entity.customer_id,
+        event_id=entity.event_id,
+        items=[_item(each) for each in entity.items],
+        metadata=dict(entity.metadata),
+        refund_grace_until=moment(entity.refund_grace_until) if entity.refund_grace_until else None,
         amount=entity.amount.major(),
         currency=entity.amount.currency.code,
         event_starts_at=moment(entity.event_starts_at),
@@ -72,10 +79,25 @@ def booking(view: BookingView) -> BookingAnswer:
         title=entity.details.title,
         description=entity.details.description,
         customer_email=entity.details.customer_email,
+        customer_name=entity.details.customer_name,
+        locale=entity.details.locale,
+        time_zone=entity.details.time_zone,
+        success_url=entity.details.success_url,
+        cancel_url=entity.details.cancel_url,
         statement_descriptor_suffix=entity.details.statement_descriptor_suffix,
         payment_methods=_methods(entity.details.methods),
         capture_method=entity.details.capture_method.value if entity.details.capture_method else None,
         customer_refunds=entity.details.customer_refunds.value if entity.details.customer_refunds else None,
+    )
+
+
+def _item(item: Item) -> ItemAnswer:
+    return ItemAnswer(
+        id=item.id,
+        label=item.label,
+        quantity=item.quantity,
+        unit_amount=item.unit_amount.major(),
+        refunded_quantity=item.refunded,
     )
 
 
@@ -96,7 +118,7 @@ def _policy(policy: RefundPolicy) -> Policy:
 def payment(view: PaymentView, reader: Reader, now: datetime) -> PaymentAnswer:
     """A payment as ``reader`` may see it at ``now``."""
     entity = view.payment
-    decline = _shown(entity.last_decline, reader)
+    decline = _visible_decline(entity.last_decline, reader)
     secret, action = _handover(view, reader)
     return PaymentAnswer(
         success=entity.status not in (PaymentStatus.FAILED, PaymentStatus.CANCELED),
@@ -133,7 +155,7 @@ def payment(view: PaymentView, reader: Reader, now: datetime) -> PaymentAnswer:
     )
 
 
-def _shown(decline: Decline | None, reader: Reader) -> Decline | None:
+def _visible_decline(decline: Decline | None, reader: Reader) -> Decline | None:
     return decline if decline is None or reader.operator else decline.for_customer()
 
 
@@ -217,7 +239,7 @@ def quote(entity: RefundQuote) -> QuoteAnswer:
 
 SHOWN: Final[Mapping[type, str]] = {
     ev.PaymentStarted: "payment_id booking_id booking_reference customer_id booking_amount breakdown fee_policy "
-    "refund_policy event_starts_at capture_method max_attempts gateway amount_step",
+    "refund_policy event_starts_at capture_method max_attempts gateway amount_step refund_grace_until",
     ev.OperationIntended: "purpose",
     ev.OutcomeLeftUnknown: "reason stored_error",
     ev.CallNotFound: "begun_at",
@@ -244,6 +266,7 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.RefundRequested: "refund_id amount fee_refunded reason note override",
     ev.RefundDeferred: "refund_id amount fee_refunded reason note why",
     ev.DeferredRefundDropped: "refund_id",
+    ev.PromiseRaised: "promised",
     ev.PromiseConfirmed: "refund_id",
     ev.PromiseWithdrawn: "refund_id promised",
     ev.DebtSettled: "settled how",
@@ -257,7 +280,9 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.DisputeChanged: "dispute_id amount evidence_due_by charge_refundable",
     ev.DisputeFundsMoved: "dispute_id withdrawn",
     ev.BookingConfirmed: "",
-    ev.BookingReleased: "status reason promised",
+    ev.BookingReleased: "status reason",
+    ev.BookingAmended: "changed amount_before amount event_starts_at reduced given_back",
+    ev.Overcaptured: "reduced given_back",
     ev.LatePaymentDecided: "booking_status",
     ev.DriftFound: "",
 }

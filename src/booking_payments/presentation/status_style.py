@@ -1,4 +1,4 @@
-"""The tone in which a status or a fact is shown: good, bad, to be watched, or none."""
+"""The style in which a status or a fact is shown: good, bad, to be watched, or none."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -56,7 +56,7 @@ _FACTS: Final[Mapping[type, str]] = {
 
 
 def style_of_event(fact: ev.Event) -> str:
-    """The tone of a fact."""
+    """The style of a fact."""
     if isinstance(fact, ev.RefundMoved):
         return "bad" if fact.status.is_lost else "good" if fact.status is RefundStatus.SUCCEEDED else ""
     if isinstance(fact, ev.DisputeMoved):

@@ -12,9 +12,9 @@ from booking_payments.application.channels import ChannelNotRecorded
 from booking_payments.ports.publisher import BROKER, WEBHOOK, Publisher, python_channel
 from booking_payments.runtime.extras import extra
 from booking_payments.runtime.gateways import network_of_environment
-from booking_payments.runtime.problems import Problem, SettingsError
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import Settings
+from booking_payments.runtime.settings_error import SettingProblem, SettingsError
 
 _SET_BY: Final = {WEBHOOK: "MESSAGES_WEBHOOK_URL", BROKER: "MESSAGES_BROKER_URL"}
 
@@ -62,4 +62,4 @@ async def attach_channels(services: Services) -> None:
     try:
         await services.payments.attach_channels()
     except ChannelNotRecorded as error:
-        raise SettingsError(Problem(_SET_BY.get(error.name, "consumers"), error.message)) from error
+        raise SettingsError(SettingProblem(_SET_BY.get(error.name, "consumers"), error.message)) from error

@@ -4,7 +4,7 @@ named with the command that brings it. Which extra brings what stands in ``pypro
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from booking_payments.runtime.problems import Problem, SettingsError
+from booking_payments.runtime.settings_error import SettingProblem, SettingsError
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def extra(name: str, asked_by: str, what: str = "") -> Iterator[None]:
         if _package(error) == "booking_payments":
             raise  # our own mistake, which no installing mends
         remedy = f"{what} {_trouble(error)}; run: pip install 'booking-payments[{name}]'".lstrip()
-        raise SettingsError(Problem(asked_by, remedy)) from None
+        raise SettingsError(SettingProblem(asked_by, remedy)) from None
 
 
 def require_driver(*, on_postgresql: bool) -> None:

@@ -15,8 +15,8 @@ from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.gateway_plugin import GROUP, BuiltGateway, GatewayDependencies, GatewayPlugin
 from booking_payments.runtime.extras import extra, require_driver
-from booking_payments.runtime.problems import Problem, SettingsError
 from booking_payments.runtime.settings import FAKE, Settings
+from booking_payments.runtime.settings_error import SettingProblem, SettingsError
 
 if TYPE_CHECKING:  # what extras bring is imported where it is chosen
     from booking_payments.adapters.gateways.stripe.examination import Finding
@@ -34,7 +34,7 @@ def plugin_named(name: str) -> GatewayPlugin:
         plugin: GatewayPlugin = each.load()
         return plugin
     installed = ", ".join(sorted(entry_points(group=GROUP).names))
-    raise SettingsError(Problem("PAYMENT_GATEWAYS", f"there is no gateway {name}; installed are: {installed}"))
+    raise SettingsError(SettingProblem("PAYMENT_GATEWAYS", f"there is no gateway {name}; installed are: {installed}"))
 
 
 def build_gateways(settings: Settings, clock: Clock, secrets: Sequence[str]) -> Mapping[str, BuiltGateway]:
@@ -49,7 +49,7 @@ def build_gateway(name: str, settings: Settings, clock: Clock, secrets: Sequence
     given = {each.name: settings.value_of(each.name) for each in plugin.settings}
     missing = [each for each in plugin.settings if each.required and not given[each.name]]
     if missing:
-        raise SettingsError(*(Problem(each.name, each.description) for each in missing))
+        raise SettingsError(*(SettingProblem(each.name, each.description) for each in missing))
     dependencies = GatewayDependencies(
         settings={key: value for key, value in given.items() if value},
         database_url=settings.normalized_database_url,
@@ -64,11 +64,11 @@ def build_gateway(name: str, settings: Settings, clock: Clock, secrets: Sequence
         with extra(plugin.extra or name, "PAYMENT_GATEWAY", name):
             return plugin.build(dependencies)
     except NetworkMisconfigured as wrong:
-        raise SettingsError(Problem(wrong.variable, wrong.remedy)) from None
+        raise SettingsError(SettingProblem(wrong.variable, wrong.remedy)) from None
     except SQLAlchemyError:
-        raise DatabaseUnavailableError(Problem("DATABASE_URL", "the database can't be reached")) from None
+        raise DatabaseUnavailableError(SettingProblem("DATABASE_URL", "the database can't be reached")) from None
     except ValueError as wrong:
-        raise SettingsError(Problem("PAYMENT_GATEWAYS", f"{name}: {wrong}")) from wrong
+        raise SettingsError(SettingProblem("PAYMENT_GATEWAYS", f"{name}: {wrong}")) from wrong
 
 
 def connected(built: BuiltGateway) -> ConnectedGateway:
@@ -85,7 +85,7 @@ def connected(built: BuiltGateway) -> ConnectedGateway:
 def stripe_transport(settings: Settings) -> "SdkTransport":
     """The connection to Stripe's API. Raises ``SettingsError`` without a key or without the extra ``stripe``."""
     if settings.stripe_secret_key is None:
-        raise SettingsError(Problem("STRIPE_SECRET_KEY", "must be set for the Stripe gateway"))
+        raise SettingsError(SettingProblem("STRIPE_SECRET_KEY", "must be set for the Stripe gateway"))
     with extra("stripe", "PAYMENT_GATEWAY", "stripe"):
         from booking_payments.adapters.gateways.stripe.sdk import SdkTransport
     network = network_of_environment()
@@ -97,7 +97,7 @@ def network_of_environment() -> Network:
     try:
         return Network.of_environment()
     except NetworkMisconfigured as wrong:
-        raise SettingsError(Problem(wrong.variable, wrong.remedy)) from None
+        raise SettingsError(SettingProblem(wrong.variable, wrong.remedy)) from None
 
 
 def webhook_secrets(settings: Settings) -> Sequence[str]:

@@ -32,7 +32,7 @@ from booking_payments.ports.publisher import BROKER, WEBHOOK
 from booking_payments.ports.schema_name import SCHEMA_PARAMETER, is_schema_name
 from booking_payments.ports.signing_key import signing_key
 from booking_payments.runtime.extras import extra
-from booking_payments.runtime.problems import Problem, SettingsError
+from booking_payments.runtime.settings_error import SettingProblem, SettingsError
 
 DEVELOPMENT_JWT_SECRET: Final = "development-only-secret-known-to-everybody"  # noqa: S105 - public by design
 """Signs tokens where nobody but this machine can call and no real money moves."""
@@ -793,11 +793,11 @@ def _file(path: str | Path | None) -> Mapping[str, str]:
     try:
         found = dotenv_values(Path(path).expanduser(), encoding="utf-8")
     except UnicodeDecodeError:
-        raise SettingsError(Problem(str(path), "must be a text file in UTF-8")) from None
+        raise SettingsError(SettingProblem(str(path), "must be a text file in UTF-8")) from None
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _as_given(problems: Iterable[Problem], read_from: Mapping[str, str]) -> Iterator[Problem]:
+def _as_given(problems: Iterable[SettingProblem], read_from: Mapping[str, str]) -> Iterator[SettingProblem]:
     """The problems, each with the name under which its setting was given."""
     return (evolve(each, setting=read_from.get(each.setting, each.setting)) for each in problems)
 
@@ -807,10 +807,10 @@ SETTING_NAMES: Final = frozenset(_REMEDIES)
 """Every name that is read, as it stands in the environment."""
 
 
-def _explained(error: ValidationError) -> Iterator[Problem]:
+def _explained(error: ValidationError) -> Iterator[SettingProblem]:
     """Each wrong setting once, with our own words: the library's may repeat the value."""
     for name in dict.fromkeys(str(each["loc"][0]) for each in error.errors(include_input=False)):
-        yield Problem(name, _REMEDIES[name])
+        yield SettingProblem(name, _REMEDIES[name])
 
 
 def normalize_database_url(url: str) -> str:
@@ -824,7 +824,7 @@ def normalize_database_url(url: str) -> str:
     if found := _POSTGRESQL.match(url):
         base, mark, query = url[found.end() :].partition("?")
         return f"postgresql+psycopg://{base}{mark}{_for_libpq(query)}".removesuffix("?")
-    raise SettingsError(Problem("DATABASE_URL", _REMEDIES["DATABASE_URL"]))
+    raise SettingsError(SettingProblem("DATABASE_URL", _REMEDIES["DATABASE_URL"]))
 
 
 def _for_libpq(query: str) -> str:
@@ -856,12 +856,12 @@ def _origin_of(url: str) -> str:
 
 # --- settings that do not go together ------------------------------------------------------------------------------
 
-_TOKENS_MISSING: Final = Problem(
+_TOKENS_MISSING: Final = SettingProblem(
     "JWT_SECRET", "set it to 32 bytes or more (or set JWT_PUBLIC_KEY): only the fake gateway on loopback has a default"
 )
 
 
-def _misfits(settings: Settings) -> Iterator[Problem]:
+def _misfits(settings: Settings) -> Iterator[SettingProblem]:
     unknown = tuple(_unknown_gateways(settings))
     if unknown:  # what else is wrong depends on which gateways there are
         yield from unknown
@@ -874,49 +874,55 @@ def _misfits(settings: Settings) -> Iterator[Problem]:
     yield from _message_misfits(settings)
 
 
-def _unknown_gateways(settings: Settings) -> Iterator[Problem]:
+def _unknown_gateways(settings: Settings) -> Iterator[SettingProblem]:
     """Gateways that are neither ours nor any installed package's."""
     for name in settings.gateways:
         if name not in (STRIPE, BANK_TRANSFER, MANUAL, FAKE) and not entry_points(group=GROUP, name=name):
             setting = "PAYMENT_GATEWAYS" if settings.given_gateways else "PAYMENT_GATEWAY"
             installed = ", ".join(sorted(entry_points(group=GROUP).names))
-            yield Problem(setting, f"must name gateways that are installed: {installed}")
+            yield SettingProblem(setting, f"must name gateways that are installed: {installed}")
 
 
-def _gateway_misfits(settings: Settings) -> Iterator[Problem]:
+def _gateway_misfits(settings: Settings) -> Iterator[SettingProblem]:
     if settings.given_gateways and settings.given_gateway not in (None, settings.given_gateways[0]):
-        yield Problem("PAYMENT_GATEWAY", "must be the first of PAYMENT_GATEWAYS, which is the default; or leave it out")
+        yield SettingProblem(
+            "PAYMENT_GATEWAY", "must be the first of PAYMENT_GATEWAYS, which is the default; or leave it out"
+        )
     if {STRIPE, FAKE}.issubset(settings.gateways):
-        yield Problem("PAYMENT_GATEWAYS", "must not name both stripe and fake, which speaks Stripe's language")
+        yield SettingProblem("PAYMENT_GATEWAYS", "must not name both stripe and fake, which speaks Stripe's language")
     if BANK_TRANSFER in settings.gateways and settings.bank_transfer_pay_to is None:
-        yield Problem("BANK_TRANSFER_PAY_TO", "set it to the account that customers send their money to")
+        yield SettingProblem("BANK_TRANSFER_PAY_TO", "set it to the account that customers send their money to")
     if STRIPE in settings.gateways or FAKE in settings.gateways:
         yield from _stripe_misfits(settings)
 
 
-def _stripe_misfits(settings: Settings) -> Iterator[Problem]:
+def _stripe_misfits(settings: Settings) -> Iterator[SettingProblem]:
     on_stripe = STRIPE in settings.gateways
     if on_stripe and settings.stripe_secret_key is None:
-        yield Problem("STRIPE_SECRET_KEY", "set it to the secret key: the Stripe gateway cannot work without")
+        yield SettingProblem("STRIPE_SECRET_KEY", "set it to the secret key: the Stripe gateway cannot work without")
     if on_stripe and settings.stripe_publishable_key is None:
-        yield Problem("STRIPE_PUBLISHABLE_KEY", "set it to the publishable key: browsers cannot pay without")
+        yield SettingProblem("STRIPE_PUBLISHABLE_KEY", "set it to the publishable key: browsers cannot pay without")
     if _modes_differ(settings):
-        yield Problem("STRIPE_PUBLISHABLE_KEY", "must be of the same mode, live or test, as STRIPE_SECRET_KEY")
+        yield SettingProblem("STRIPE_PUBLISHABLE_KEY", "must be of the same mode, live or test, as STRIPE_SECRET_KEY")
     if settings.stripe_allowed_methods and (settings.stripe_excluded_methods or settings.stripe_method_configuration):
         remedy = "goes with neither STRIPE_EXCLUDED_METHODS nor STRIPE_METHOD_CONFIGURATION; leave these out, or this"
-        yield Problem("STRIPE_ALLOWED_METHODS", remedy)
+        yield SettingProblem("STRIPE_ALLOWED_METHODS", remedy)
     if _live_in_the_open(settings):
-        yield Problem("STRIPE_API_BASE", "must begin with https:// with a live key")
+        yield SettingProblem("STRIPE_API_BASE", "must begin with https:// with a live key")
 
 
-def _secret_misfits(settings: Settings) -> Iterator[Problem]:
+def _secret_misfits(settings: Settings) -> Iterator[SettingProblem]:
     """What only a process that is called over HTTP needs to know secrets for."""
     if settings.embedded:
         return
     if STRIPE in settings.gateways and not settings.webhook_secrets:
-        yield Problem("STRIPE_WEBHOOK_SECRET", "set it to the endpoint's signing secret: the Stripe gateway needs it")
+        yield SettingProblem(
+            "STRIPE_WEBHOOK_SECRET", "set it to the endpoint's signing secret: the Stripe gateway needs it"
+        )
     if FAKE in settings.gateways and not settings.webhook_secrets:
-        yield Problem("STRIPE_WEBHOOK_SECRET", "set it: others can reach HOST, and the default is known to everybody")
+        yield SettingProblem(
+            "STRIPE_WEBHOOK_SECRET", "set it: others can reach HOST, and the default is known to everybody"
+        )
     if settings.given_jwt_secret is None and settings.jwt_public_key is None and not settings.in_development:
         yield _TOKENS_MISSING
 
@@ -937,43 +943,49 @@ def is_live(key: str) -> bool:
     return key.split("_")[1:2] == ["live"]
 
 
-def _token_misfits(settings: Settings) -> Iterator[Problem]:
+def _token_misfits(settings: Settings) -> Iterator[SettingProblem]:
     secret, public_key = settings.given_jwt_secret, settings.jwt_public_key
     if secret and len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
-        yield Problem("JWT_SECRET", "must have 32 bytes or more; make one with: openssl rand -hex 32")
+        yield SettingProblem("JWT_SECRET", "must have 32 bytes or more; make one with: openssl rand -hex 32")
     if secret and secret.get_secret_value().startswith("-----BEGIN"):
-        yield Problem("JWT_SECRET", "must not be a key in PEM; a public key goes into JWT_PUBLIC_KEY")
+        yield SettingProblem("JWT_SECRET", "must not be a key in PEM; a public key goes into JWT_PUBLIC_KEY")
     if secret and public_key and settings.given_jwt_algorithm is None:
-        yield Problem("JWT_ALGORITHM", "set it, since both JWT_SECRET and JWT_PUBLIC_KEY are there; or remove one")
+        yield SettingProblem(
+            "JWT_ALGORITHM", "set it, since both JWT_SECRET and JWT_PUBLIC_KEY are there; or remove one"
+        )
     yield from _algorithm_misfits(settings)
 
 
-def _algorithm_misfits(settings: Settings) -> Iterator[Problem]:
+def _algorithm_misfits(settings: Settings) -> Iterator[SettingProblem]:
     algorithm, public_key = settings.given_jwt_algorithm, settings.jwt_public_key
     if algorithm is None:
         return
     if algorithm is JwtAlgorithm.HS256:
         if public_key and settings.given_jwt_secret is None:
-            yield Problem("JWT_ALGORITHM", "HS256 needs JWT_SECRET; with JWT_PUBLIC_KEY choose RS256 or ES256")
+            yield SettingProblem("JWT_ALGORITHM", "HS256 needs JWT_SECRET; with JWT_PUBLIC_KEY choose RS256 or ES256")
     elif public_key is None:
-        yield Problem("JWT_PUBLIC_KEY", f"set it: {algorithm} verifies tokens with a public key")
+        yield SettingProblem("JWT_PUBLIC_KEY", f"set it: {algorithm} verifies tokens with a public key")
     elif _algorithm_in(public_key) is not algorithm:
-        yield Problem("JWT_ALGORITHM", f"must be {_algorithm_in(public_key)}, which is what JWT_PUBLIC_KEY is for")
+        yield SettingProblem(
+            "JWT_ALGORITHM", f"must be {_algorithm_in(public_key)}, which is what JWT_PUBLIC_KEY is for"
+        )
 
 
-def _fee_misfits(settings: Settings) -> Iterator[Problem]:
+def _fee_misfits(settings: Settings) -> Iterator[SettingProblem]:
     least, most = settings.fee_min, settings.fee_max
     if least is not None and most is not None and least > most:
-        yield Problem("PAYMENT_FEE_MIN", "must not be above PAYMENT_FEE_MAX")
+        yield SettingProblem("PAYMENT_FEE_MIN", "must not be above PAYMENT_FEE_MAX")
 
 
-def _worker_misfits(settings: Settings) -> Iterator[Problem]:
+def _worker_misfits(settings: Settings) -> Iterator[SettingProblem]:
     if settings.workers > 1 and not (settings.on_postgresql and FAKE not in settings.gateways):
-        yield Problem("WORKERS", "must be 1, unless DATABASE_URL names PostgreSQL and the gateway is not the fake one")
+        yield SettingProblem(
+            "WORKERS", "must be 1, unless DATABASE_URL names PostgreSQL and the gateway is not the fake one"
+        )
 
 
-def _message_misfits(settings: Settings) -> Iterator[Problem]:
+def _message_misfits(settings: Settings) -> Iterator[SettingProblem]:
     if settings.messages_webhook_url and not settings.given_messages_webhook_secrets:
-        yield Problem("MESSAGES_WEBHOOK_SECRET", "set it: a receiver cannot trust webhooks that nobody signed")
+        yield SettingProblem("MESSAGES_WEBHOOK_SECRET", "set it: a receiver cannot trust webhooks that nobody signed")
     if settings.messages_broker_url and settings.messages_broker_url.get_secret_value().startswith("memory://"):
-        yield Problem("MESSAGES_BROKER_URL", "must be the address of a broker; one in memory reaches nobody")
+        yield SettingProblem("MESSAGES_BROKER_URL", "must be the address of a broker; one in memory reaches nobody")

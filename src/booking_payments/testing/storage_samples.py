@@ -1,7 +1,8 @@
-"""Values for tests of storage in which every field can be told from its default, and what each is changed to.
+"""Values for tests of storage in which every field differs from its default, and what each is changed to.
 
-``PREPARE`` and ``STORE`` are the transactions that store all of them, ``CHANGE`` those that change all that may. A
-field that is added to one of these classes has to get a value here; ``unset`` and ``unchanged`` name those without.
+``PREPARE`` and ``STORE`` are the transactions that store all of them, ``CHANGE`` those that change every mutable
+field. A new field of one of these classes needs a value here; ``unset`` and ``unchanged`` return the fields without
+one.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import attrs
 from attrs import frozen
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, EndReason
+from booking_payments.domain.booking import BookingDetails, BookingStatus, EndReason, Item
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeePayer, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod, Client
@@ -41,15 +42,45 @@ def _usd(minor: int) -> Money:
 
 
 BOOKING: Final = attrs.evolve(
-    booking(), details=BookingDetails(title="Night", capture_method=CaptureMethod.MANUAL), end_reason=None
+    booking(),
+    details=BookingDetails(title="Night", capture_method=CaptureMethod.MANUAL),
+    end_reason=None,
+    event_id="evening-1",
+    items=(Item(id="adult", label="Adult", quantity=2, unit_amount=_usd(5000), refunded=1),),
+    metadata={"table": "7"},
+    version=2,
+    expiry_follows_event=True,
+    refund_grace_until=NOW + timedelta(days=2),
+    registered_as="0" * 64,
+    amended_by="req_1",
 )
-BOOKING_ENDED: Final = attrs.evolve(BOOKING, status=BookingStatus.EXPIRED, end_reason=EndReason.ATTEMPTS_EXHAUSTED)
-BOOKING_FIXED: Final = frozenset(attrs.fields_dict(Booking)) - {"status", "end_reason"}
+BOOKING_ENDED: Final = attrs.evolve(
+    BOOKING,
+    status=BookingStatus.EXPIRED,
+    end_reason=EndReason.ATTEMPTS_EXHAUSTED,
+    amount=_usd(4000),
+    event_starts_at=NOW + timedelta(days=31),
+    expires_at=NOW + timedelta(days=30),
+    details=BookingDetails(title="Matinee", locale="de-AT"),
+    items=(Item(id="child", label="Child", quantity=1, unit_amount=_usd(4000)),),
+    metadata={"table": "8"},
+    version=3,
+    expiry_follows_event=False,
+    refund_grace_until=None,
+    registered_as="1" * 64,
+    amended_by="req_2",
+)
+BOOKING_FIXED: Final = frozenset({"id", "reference", "customer_id", "created_at", "refund_policy", "event_id"})
 """The fields of a booking that never change."""
 
 _LIFE: Final = payment_with_every_event(BOOKING)
 
-PAYMENT: Final = attrs.evolve(_LIFE.payment, promised=GivenBack(amount=_usd(5000), fee=_usd(0)))
+PAYMENT: Final = attrs.evolve(
+    _LIFE.payment,
+    promised=GivenBack(amount=_usd(5000), fee=_usd(0)),
+    refund_grace_until=NOW + timedelta(days=1),
+    intent_price=_usd(9000),
+)
 FACTS: Final[Sequence[ev.Recorded]] = tuple(_LIFE.journal)
 POSTINGS: Final[Sequence[Posting]] = tuple(postings_of(FACTS))
 
@@ -96,11 +127,17 @@ PAYMENT_CHANGED: Final = attrs.evolve(
     lost=(LostCall(idempotency_key="key-11", sent_at=NOW, key_from=LATER, refund_id="rf_1", amount=_usd(20)),),
     attached="pm_9",
     burnt=(ev.BurntMethod(payment_method_id="pm_8", decline=Decline(code="card_declined", message="No.")),),
+    booking_amount=_usd(5800),
+    event_starts_at=LATER,
+    refund_grace_until=LATER,
+    reduced=_usd(1200),
+    reduced_back=_usd(600),
+    intent_price=_usd(9500),
 )
 PAYMENT_FIXED: Final = frozenset(
     {
-        *("id", "booking_id", "booking_reference", "customer_id", "booking_amount", "fee_policy", "refund_policy"),
-        *("event_starts_at", "capture_method", "max_attempts", "created_at", "amount_step", "gateway"),
+        *("id", "booking_id", "booking_reference", "customer_id", "fee_policy", "refund_policy"),
+        *("capture_method", "max_attempts", "created_at", "amount_step", "gateway"),
     }
 )
 """The fields of a payment that never change."""
@@ -195,7 +232,7 @@ CHANGES: Final[Sequence[tuple[Any, Any, frozenset[str]]]] = (
     (ENTRY, ENTRY_CHANGED, ENTRY_FIXED),
     (ANSWER, ANSWER_CHANGED, ANSWER_FIXED),
 )
-"""Each value, what it is changed to, and the fields that never change."""
+"""Each value, its changed value, and the fields that never change."""
 
 
 def fields_of(value: Any) -> dict[str, Any]:
@@ -218,7 +255,7 @@ def unset(value: Any) -> set[str]:
 
 @frozen
 class Step:
-    """A transaction, and what it is about."""
+    """A transaction and its scope."""
 
     name: str
     work: TransactionBody[None]

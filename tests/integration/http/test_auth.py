@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from booking_payments.entrypoints.http.auth import MAX_TOKEN, Access, TokenRules, authenticate, caller_for, rules_of
-from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.runtime.settings import load_settings
 from tests.integration.http.api import JWT_SECRET, Api, problem_of, settings
 
@@ -113,7 +113,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_token_does_not_get_in(name: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         authenticate(f"Bearer {HOSTILE[name]}", RULES)
 
     assert refused.value.problem.code == "token_invalid"
@@ -121,7 +121,7 @@ def test_a_hostile_token_does_not_get_in(name: str) -> None:
 
 @pytest.mark.parametrize("header", ["Basic YTpi", "Bearer", "Bearer ", "bearer a b", "Token x", "x" * 10_000, "\u00e4"])
 def test_a_header_that_is_no_bearer_token_does_not_get_in(header: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         authenticate(header, RULES)
 
     assert refused.value.problem.status == 401
@@ -138,7 +138,7 @@ def test_a_header_that_is_no_bearer_token_does_not_get_in(header: str) -> None:
     ],
 )
 def test_issuer_and_audience_are_asked_for_where_configured(claims: dict[str, Any]) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefused):
         authenticate(f"Bearer {signed(claims)}", STRICT)
 
 
@@ -178,7 +178,7 @@ def test_a_public_key_is_no_secret_to_sign_with() -> None:
     content = f"{part(HEADER)}.{part({'sub': 'ann', 'exp': soon()})}"
     confused = f"{content}.{part(digest(pem, content.encode(), sha256))}"
 
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefused):
         authenticate(f"Bearer {confused}", TokenRules(key=pem.decode(), algorithm="RS256"))
 
 
@@ -284,7 +284,7 @@ def test_there_are_at_least_forty_hostile_tokens_for_each_algorithm() -> None:
 def test_a_token_that_is_not_signed_by_the_private_key_does_not_get_in(algorithm: str, name: str) -> None:
     rules = TokenRules(key=ALGORITHMS[algorithm][1].decode(), algorithm=algorithm)
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         authenticate(f"Bearer {forged(algorithm)[name]}", rules)
 
     assert (refused.value.problem.status, refused.value.problem.code) == (401, "token_invalid")
@@ -302,7 +302,7 @@ def test_a_token_that_is_gets_in(algorithm: str) -> None:
 def test_another_algorithm_of_the_right_key_does_not_get_in(algorithm: str) -> None:
     token = jwt.encode({"sub": "ann", "exp": soon()}, RSA_PRIVATE, algorithm)
 
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefused):
         authenticate(f"Bearer {token}", TokenRules(key=RSA_PEM.decode(), algorithm="RS256"))
 
 
@@ -344,7 +344,7 @@ def test_a_header_has_at_most_four_kilobytes(length: int, gets_in: bool) -> None
     if gets_in:
         assert authenticate(header, RULES).subject == "ann"
     else:
-        with pytest.raises(Refused):
+        with pytest.raises(RequestRefused):
             authenticate(header, RULES)
 
 

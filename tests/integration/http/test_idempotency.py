@@ -9,7 +9,7 @@ import pytest
 
 from booking_payments.entrypoints.http import idempotency
 from booking_payments.entrypoints.http.auth import Principal
-from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.ports.idempotency import ANSWER_LIFETIME
 from booking_payments.ports.payments import Watch
 from booking_payments.presentation.models import RefundPayment
@@ -208,7 +208,7 @@ def test_a_good_key_is_taken(key: str) -> None:
 
 
 def test_two_keys_are_400() -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefused):
         idempotency.key_of([KEY, OTHER_KEY])
 
 

@@ -24,7 +24,7 @@ from booking_payments.domain.errors import (
 )
 from booking_payments.entrypoints.http.auth import Principal
 from booking_payments.entrypoints.http.idempotency import FORGOTTEN, Work, asked, key_of, once
-from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, Refused, Reply, reply_to
+from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, EncodedResponse, RequestRefused, response_to
 from booking_payments.ports.idempotency import ANSWER_LIFETIME
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 from booking_payments.presentation.models import CancelBooking
@@ -33,7 +33,7 @@ from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import ANN, open_api, problem_of, services_of
 
 ASKED = KeyedRequest(caller="ann", route="POST /x", key="a-key-of-some-length", fingerprint="f")
-DONE = Reply(status=200, body=b'{"done":1}', media_type="application/json")
+DONE = EncodedResponse(status=200, body=b'{"done":1}', media_type="application/json")
 LEASE = timedelta(seconds=60)
 
 
@@ -51,8 +51,8 @@ def services(kit: PaymentsTestKit) -> Services:
     return services_of(kit)
 
 
-def replying(reply: Reply, seen: list[tuple[str, bool]] | None = None) -> Work:
-    async def work(caller: Caller) -> Reply:
+def replying(reply: EncodedResponse, seen: list[tuple[str, bool]] | None = None) -> Work:
+    async def work(caller: Caller) -> EncodedResponse:
         if seen is not None:
             seen.append((caller.cause.partition(" ")[0], caller.resumed))
         return reply
@@ -60,7 +60,7 @@ def replying(reply: Reply, seen: list[tuple[str, bool]] | None = None) -> Work:
     return work
 
 
-async def another(services: Services) -> Reply:
+async def another(services: Services) -> EncodedResponse:
     """What another request with the same key is told meanwhile."""
     return await once(services, ASKED, asking("cause-2"), replying(DONE))
 
@@ -79,17 +79,17 @@ async def test_the_next_run_gets_the_stored_answer_and_does_not_work(services: S
     await once(services, ASKED, asking("cause-1"), replying(DONE))
     seen: list[tuple[str, bool]] = []
 
-    again = await once(services, ASKED, asking("cause-2"), replying(Reply(status=201, body=b""), seen))
+    again = await once(services, ASKED, asking("cause-2"), replying(EncodedResponse(status=201, body=b""), seen))
 
     assert (again.status, again.body, again.media_type, seen) == (200, DONE.body, "application/json", [])
     assert again.headers == {"Idempotent-Replayed": "true"}
 
 
 async def test_while_one_works_another_is_told_to_come_again(services: Services) -> None:
-    told: list[Refused] = []
+    told: list[RequestRefused] = []
 
-    async def work(caller: Caller) -> Reply:
-        with pytest.raises(Refused) as refused:
+    async def work(caller: Caller) -> EncodedResponse:
+        with pytest.raises(RequestRefused) as refused:
             await another(services)
         told.append(refused.value)
         return DONE
@@ -97,7 +97,7 @@ async def test_while_one_works_another_is_told_to_come_again(services: Services)
     assert await once(services, ASKED, asking("cause-1"), work) == DONE
     assert (told[0].problem.status, told[0].problem.code) == (409, "idempotency_key_in_use")
     assert told[0].problem.retryable is True
-    assert told[0].reply.headers["Retry-After"] == str(RETRY_AFTER_S)
+    assert told[0].response.headers["Retry-After"] == str(RETRY_AFTER_S)
 
 
 @pytest.mark.parametrize(
@@ -108,13 +108,13 @@ async def test_a_run_that_died_is_taken_over_when_its_lease_ends(
 ) -> None:
     seen: list[tuple[str, bool]] = []
 
-    async def first(caller: Caller) -> Reply:
+    async def first(caller: Caller) -> EncodedResponse:
         kit.clock.advance(after)  # the first run still hangs here when the second comes
         try:
             await once(services, ASKED, asking("cause-2"), replying(DONE, seen))
-        except Refused as refused:
+        except RequestRefused as refused:
             assert refused.problem.status == 409  # noqa: PT017 - both ends are looked at below
-        return Reply(status=422, body=b"too late")
+        return EncodedResponse(status=422, body=b"too late")
 
     await once(services, ASKED, asking("cause-1"), first)
 
@@ -122,14 +122,16 @@ async def test_a_run_that_died_is_taken_over_when_its_lease_ends(
 
 
 async def test_the_answer_of_who_took_over_counts(kit: PaymentsTestKit, services: Services) -> None:
-    async def first(caller: Caller) -> Reply:
+    async def first(caller: Caller) -> EncodedResponse:
         kit.clock.advance(LEASE)
         await once(services, ASKED, asking("cause-2"), replying(DONE))
-        return Reply(status=422, body=b"too late")
+        return EncodedResponse(status=422, body=b"too late")
 
     await once(services, ASKED, asking("cause-1"), first)
 
-    assert (await once(services, ASKED, asking("cause-3"), replying(Reply(status=500, body=b"")))).body == DONE.body
+    assert (
+        await once(services, ASKED, asking("cause-3"), replying(EncodedResponse(status=500, body=b"")))
+    ).body == DONE.body
 
 
 async def test_who_was_taken_over_does_not_answer_for_a_run_that_still_works(
@@ -137,14 +139,14 @@ async def test_who_was_taken_over_does_not_answer_for_a_run_that_still_works(
 ) -> None:
     began, first_is_through = anyio.Event(), anyio.Event()
 
-    async def slow(caller: Caller) -> Reply:
+    async def slow(caller: Caller) -> EncodedResponse:
         await began.wait()
-        return Reply(status=422, body=b"too late")
+        return EncodedResponse(status=422, body=b"too late")
 
-    async def second(caller: Caller) -> Reply:
+    async def second(caller: Caller) -> EncodedResponse:
         began.set()
         await first_is_through.wait()
-        with pytest.raises(Refused):  # the mark is still this run's
+        with pytest.raises(RequestRefused):  # the mark is still this run's
             await another(services)
         return DONE
 
@@ -159,12 +161,12 @@ async def test_who_was_taken_over_does_not_answer_for_a_run_that_still_works(
         kit.clock.advance(LEASE)
         assert await once(services, ASKED, asking("cause-2"), second) == DONE
 
-    replayed = await once(services, ASKED, asking("cause-3"), replying(Reply(status=500, body=b"")))
+    replayed = await once(services, ASKED, asking("cause-3"), replying(EncodedResponse(status=500, body=b"")))
     assert (replayed.status, replayed.body) == (200, DONE.body)
 
 
 async def test_a_mark_that_was_cleared_away_meanwhile_is_no_trouble(kit: PaymentsTestKit, services: Services) -> None:
-    async def work(caller: Caller) -> Reply:
+    async def work(caller: Caller) -> EncodedResponse:
         await kit.payments.forget_answers(kit.clock.now() + ANSWER_LIFETIME)
         return DONE
 
@@ -173,7 +175,7 @@ async def test_a_mark_that_was_cleared_away_meanwhile_is_no_trouble(kit: Payment
 
 @pytest.mark.parametrize("status", [500, 501, 502, 503])
 async def test_after_a_failure_of_ours_the_next_run_goes_on_at_once(services: Services, status: int) -> None:
-    await once(services, ASKED, asking("cause-1"), replying(Reply(status=status, body=b"")))
+    await once(services, ASKED, asking("cause-1"), replying(EncodedResponse(status=status, body=b"")))
     seen: list[tuple[str, bool]] = []
 
     assert await once(services, ASKED, asking("cause-2"), replying(DONE, seen)) == DONE
@@ -181,7 +183,7 @@ async def test_after_a_failure_of_ours_the_next_run_goes_on_at_once(services: Se
 
 
 async def test_after_an_exception_the_next_run_goes_on_at_once(services: Services) -> None:
-    async def broken(caller: Caller) -> Reply:
+    async def broken(caller: Caller) -> EncodedResponse:
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -195,7 +197,7 @@ async def test_after_an_exception_the_next_run_goes_on_at_once(services: Service
 
 @pytest.mark.parametrize("status", [400, 401, 403, 409, 429])
 async def test_where_nothing_was_done_the_key_is_free_again(services: Services, status: int) -> None:
-    await once(services, ASKED, asking("cause-1"), replying(Reply(status=status, body=b"")))
+    await once(services, ASKED, asking("cause-1"), replying(EncodedResponse(status=status, body=b"")))
     seen: list[tuple[str, bool]] = []
 
     await once(services, ASKED, asking("cause-2"), replying(DONE, seen))
@@ -219,7 +221,7 @@ async def test_a_key_lives_for_72_hours_to_the_microsecond(kit: PaymentsTestKit,
 async def test_a_run_knows_until_when_it_may_begin_anything(kit: PaymentsTestKit, services: Services) -> None:
     known: list[datetime | None] = []
 
-    async def work(caller: Caller) -> Reply:
+    async def work(caller: Caller) -> EncodedResponse:
         known.append(caller.until)
         return DONE
 
@@ -232,7 +234,7 @@ async def test_a_run_knows_until_when_it_may_begin_anything(kit: PaymentsTestKit
 async def test_an_answer_that_can_not_be_stored_is_given_all_the_same(
     kit: PaymentsTestKit, services: Services, error: type[Exception]
 ) -> None:
-    async def work(caller: Caller) -> Reply:
+    async def work(caller: Caller) -> EncodedResponse:
         kit.storage.transact = fail  # type: ignore[method-assign,assignment]
         return DONE
 
@@ -265,7 +267,7 @@ async def test_an_answer_that_can_not_be_stored_is_given_all_the_same(
     ids=lambda error: type(error).__name__,
 )
 def test_http_and_library_keep_the_same_errors(error: Exception) -> None:
-    status = reply_to(error).status
+    status = response_to(error).status
     by_status = Fate.FORGOTTEN if status in FORGOTTEN else Fate.LAPSED if status >= 500 else Fate.KEPT
 
     assert fate_of(error) is by_status
@@ -304,7 +306,7 @@ def test_a_key_is_read(header: str, key: str) -> None:
 
 @pytest.mark.parametrize("header", ["", '""', "short", '"unclosed key of length', "x" * 256, "t\u00e4b of some length"])
 def test_anything_else_is_no_key(header: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         key_of([header])
 
     assert refused.value.problem.code == "idempotency_key_invalid"

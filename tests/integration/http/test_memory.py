@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import pytest
 
-from booking_payments.entrypoints.http import door
-from booking_payments.entrypoints.http.door import is_plain_path
+from booking_payments.entrypoints.http import parsing
+from booking_payments.entrypoints.http.parsing import is_plain_path
 from tests.integration.http.api import ANN, OPERATOR, Api, problem_of, token
 
 CACHED: Final = 1024
@@ -22,7 +22,7 @@ def target(length: int) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", [target(door.TARGET_LIMIT + 1), f"/health/live?{'x' * door.TARGET_LIMIT}", target(60_000)]
+    "path", [target(parsing.TARGET_LIMIT + 1), f"/health/live?{'x' * parsing.TARGET_LIMIT}", target(60_000)]
 )
 def test_an_address_beyond_the_limit_is_414(api: Api, path: str) -> None:
     response = api.get(path)
@@ -32,7 +32,7 @@ def test_an_address_beyond_the_limit_is_414(api: Api, path: str) -> None:
 
 
 def test_an_address_at_the_limit_is_answered(api: Api) -> None:
-    path = f"/api/payment/config/?{'x' * door.TARGET_LIMIT}"[: door.TARGET_LIMIT]
+    path = f"/api/payment/config/?{'x' * parsing.TARGET_LIMIT}"[: parsing.TARGET_LIMIT]
 
     assert problem_of(api.get(path, ANN))["code"] == "unknown_field"
 

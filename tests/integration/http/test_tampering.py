@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.http.api import ANN, OPERATOR, Api, bearer, problem_of
 from tests.integration.http.routes import DOCUMENT, OPERATIONS
-from tests.integration.http.test_door import PRIVILEGED
+from tests.integration.http.test_parsing import PRIVILEGED
 
 WRITES = [
     (method, path) for (method, path), operation in OPERATIONS.items() if method == "POST" and operation["security"]

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from booking_payments.adapters.gateways.fake.gateway import due_deliveries
 from booking_payments.domain.errors import TryAgainLater
-from booking_payments.entrypoints.http.door import HEADERS_LIMIT
+from booking_payments.entrypoints.http.parsing import HEADERS_LIMIT
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import SECRET, PaymentsTestKit

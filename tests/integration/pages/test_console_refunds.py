@@ -53,7 +53,7 @@ def send_refund(console: Site, payment_id: str, query: str, **fields: str) -> An
 
 
 @pytest.mark.parametrize("kind", [PaymentStatus, RefundStatus, DisputeStatus])
-def test_every_status_has_a_tone(kind: Any) -> None:
+def test_every_status_has_a_style(kind: Any) -> None:
     assert {each.value for each in kind} <= STATUS_STYLE.keys()
 
 

@@ -96,6 +96,7 @@ def started_for(
         gateway=gateway,
         amount_step=amount_step,
         burnt=burnt_methods(before) if before is not None else (),
+        refund_grace_until=booking.refund_grace_until,
     )
 
 
@@ -293,21 +294,25 @@ def name_client(payment: Payment, client: Client | None) -> Events:
 
 
 def intend_capture(payment: Payment, *, idempotency_key: str, amount: Money | None) -> Events:
-    """Intend the capture of ``amount`` of the held money (None: all of it); the gateway releases the rest.
+    """Intend the capture of ``amount`` of the held money; the gateway releases the rest.
+
+    ``amount`` None stands for all of it, or the booking's price where it became cheaper since.
 
     Raises:
         NotPossibleNow: no money is held.
         AlreadyUnderWay: an operation is in flight.
         InvalidAmount: the amount is zero or negative.
-        RefusedByRule: the amount is larger than the held amount.
+        RefusedByRule: the amount is larger than the held amount, or than the price after an amendment.
     """
     require(payment.status, Command.CAPTURE)
     require_idle(payment)
-    amount = payment.authorized if amount is None else amount
+    amount = min(payment.authorized, payment.amount) if amount is None else amount
     if amount.minor <= 0:
         raise InvalidAmount("the amount to capture must be more than zero")
     if amount > payment.authorized:
         raise RefusedByRule(f"only {payment.authorized} is held", code="amount_exceeds_authorized")
+    if amount > payment.amount:
+        raise RefusedByRule(f"this booking costs only {payment.amount} now", code="amount_exceeds_price")
     instruction = CaptureIntent(intent_id=intent_of(payment), amount=amount)
     return (ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.CAPTURE, instruction=instruction),)
 

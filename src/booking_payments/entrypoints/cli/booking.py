@@ -33,7 +33,7 @@ class Moment(click.ParamType[datetime]):
         self.fail("write a time with its zone, such as 2030-01-01T20:00:00Z", param, ctx)
 
 
-class Line(click.ParamType[str]):
+class OneLineText(click.ParamType[str]):
     """Visible text on one line."""
 
     name = "text"
@@ -62,8 +62,8 @@ def booking() -> None:
 
 
 @booking.command(short_help="Register a booking.")
-@click.option("--reference", type=Line(), required=True, help="Your own name for it, unique.")
-@click.option("--customer", type=Line(), required=True, help="The customer's id: the `sub` of their tokens.")
+@click.option("--reference", type=OneLineText(), required=True, help="Your own name for it, unique.")
+@click.option("--customer", type=OneLineText(), required=True, help="The customer's id: the `sub` of their tokens.")
 @click.option("--amount", required=True, help="In major units, for example 100.00.")
 @click.option("--currency", required=True, help="Lower-case ISO 4217 code, for example usd.")
 @click.option("--starts", type=Moment(), required=True, help="When the event starts.")
@@ -129,10 +129,10 @@ def create(
         return registered, await services.payments.describe_booking(registered.booking.id, caller)
 
     registered, view = run_with_services(settings_or_fail(), work)
-    click.echo(_shown(registered, view, as_json))
+    click.echo(_registration_text(registered, view, as_json))
 
 
-def _shown(registered: Registered, view: BookingView, as_json: bool) -> str:
+def _registration_text(registered: Registered, view: BookingView, as_json: bool) -> str:
     import msgspec
 
     from booking_payments.presentation import render

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from booking_payments.entrypoints.cli.booking import Line, create
+from booking_payments.entrypoints.cli.booking import OneLineText, create
 from booking_payments.entrypoints.cli.choices import EnumChoice
 from booking_payments.entrypoints.cli.refunds import encoded
 from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from booking_payments.domain.booking import Booking
     from booking_payments.runtime.services import Services
 
-_TONES = {"confirmed": "good", "pending": "warn"}
+_STATUS_STYLE = {"confirmed": "good", "pending": "warn"}
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer of the HTTP API.")
 
 
@@ -41,8 +41,8 @@ bookings.add_command(create)
 
 
 @bookings.command()
-@click.option("--reference", type=Line(), metavar="REFERENCE", help="The booking that bears this reference.")
-@click.option("--customer", type=Line(), metavar="ID", help="Only bookings of this customer.")
+@click.option("--reference", type=OneLineText(), metavar="REFERENCE", help="The booking that bears this reference.")
+@click.option("--customer", type=OneLineText(), metavar="ID", help="Only bookings of this customer.")
 @click.option("--status", type=EnumChoice("domain.booking:BookingStatus"), help="Only bookings there.")
 @limit_option(20, 1000)
 @click.option("--cursor", metavar="CURSOR", help="Go on after the page that gave this cursor.")
@@ -103,7 +103,7 @@ def _listed(views: Sequence[BookingView], next_cursor: str | None) -> Iterator[s
 def _status(booking: Booking) -> str:
     from booking_payments.presentation.formatting import words
 
-    return coloured(words(booking.status.value), _TONES.get(booking.status.value, ""))
+    return coloured(words(booking.status.value), _STATUS_STYLE.get(booking.status.value, ""))
 
 
 # --- show ------------------------------------------------------------------------------------------------------
@@ -142,10 +142,10 @@ async def booking_named(services: Services, name: str) -> Booking:
 def _report(view: BookingView, as_json: bool) -> None:
     from booking_payments.presentation import render
 
-    click.echo(encoded(render.booking(view)) if as_json else "\n".join(_shown(view)))
+    click.echo(encoded(render.booking(view)) if as_json else "\n".join(_booking_lines(view)))
 
 
-def _shown(view: BookingView) -> Iterator[str]:
+def _booking_lines(view: BookingView) -> Iterator[str]:
     from booking_payments.domain.refunds import CustomerRefunds
     from booking_payments.presentation.formatting import exact, money, words
 
@@ -166,7 +166,7 @@ def _shown(view: BookingView) -> Iterator[str]:
 
 @bookings.command(short_help="Cancel a booking.")
 @click.argument("name", metavar="ID")
-@click.option("--reason", type=Line(), metavar="TEXT", help="Why, for the journal.")
+@click.option("--reason", type=OneLineText(), metavar="TEXT", help="Why, for the journal.")
 @click.option(
     "--refund",
     type=EnumChoice("domain.refunds:RefundOnCancel"),

@@ -15,9 +15,9 @@ from booking_payments.application.channels import ChannelState
 from booking_payments.entrypoints.cli.messages import channel_line
 from booking_payments.ports.gateway import Gateway, GatewayError, Misconfigured, NotThere
 from booking_payments.runtime.logging import set_up_logging
-from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import BANK_TRANSFER, FAKE, MANUAL, STRIPE, Settings, load_settings
+from booking_payments.runtime.settings_error import SettingsError
 
 if TYPE_CHECKING:
     from booking_payments.adapters.sql.pooling import Pooling

@@ -20,7 +20,7 @@ def migrate() -> None:
 
     from booking_payments.adapters.sql import migrations
     from booking_payments.runtime.extras import require_driver
-    from booking_payments.runtime.problems import SettingsError
+    from booking_payments.runtime.settings_error import SettingsError
 
     settings = settings_or_fail()
     try:

@@ -163,7 +163,7 @@ def show(name: str, as_json: bool) -> None:
         return await payment_details(services.storage, payment.id, services.clock.now())
 
     file = run_with_services(settings_or_fail(), work)
-    click.echo(_file_as_json(file) if as_json else "\n".join(_shown(file)))
+    click.echo(_file_as_json(file) if as_json else "\n".join(_payment_lines(file)))
 
 
 def _file_as_json(file: PaymentDetails) -> str:
@@ -180,7 +180,7 @@ def _file_as_json(file: PaymentDetails) -> str:
     return msgspec.json.encode(content).decode()
 
 
-def _shown(file: PaymentDetails) -> Iterator[str]:
+def _payment_lines(file: PaymentDetails) -> Iterator[str]:
     from booking_payments.presentation import render
     from booking_payments.presentation.formatting import exact, method, money, words
     from booking_payments.presentation.status_style import STATUS_STYLE, style_of_event
@@ -202,7 +202,7 @@ def _shown(file: PaymentDetails) -> Iterator[str]:
     for recorded, event in zip(file.journal, render.journal(list(file.journal), reader()).events, strict=True):
         yield ""
         yield coloured(words(event.type), style_of_event(recorded.event))
-        yield from _told(event)
+        yield from _event_details(event)
 
 
 def _dispute(dispute: Dispute) -> str:
@@ -215,7 +215,7 @@ def _dispute(dispute: Dispute) -> str:
     return f"{kind} {dispute.id} over {money(dispute.amount)}: {status}, {money(dispute.withdrawn)} withdrawn{due}"
 
 
-def _told(event: EventAnswer) -> Iterator[str]:
+def _event_details(event: EventAnswer) -> Iterator[str]:
     import msgspec
 
     from booking_payments.presentation.formatting import exact, words

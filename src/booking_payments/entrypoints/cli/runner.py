@@ -23,8 +23,8 @@ def fail(message: str) -> NoReturn:
 def settings_or_fail(overrides: Mapping[str, object] | None = None) -> Settings:
     """The settings, with what flags say laid over the environment."""
     from booking_payments.runtime.logging import set_up_logging
-    from booking_payments.runtime.problems import SettingsError
     from booking_payments.runtime.settings import load_settings
+    from booking_payments.runtime.settings_error import SettingsError
 
     given = {name: str(value) for name, value in (overrides or {}).items() if value is not None}
     try:
@@ -39,7 +39,7 @@ def settings_or_fail(overrides: Mapping[str, object] | None = None) -> Settings:
 def extra_or_fail(name: str, command: str) -> Iterator[None]:
     """For the imports of a command that needs the extra ``name``; fail with the remedy when one is missing."""
     from booking_payments.runtime.extras import extra
-    from booking_payments.runtime.problems import SettingsError
+    from booking_payments.runtime.settings_error import SettingsError
 
     try:
         with extra(name, command):
@@ -58,7 +58,7 @@ def run_with_services(settings: Settings, work: Callable[[Services], Awaitable[T
     from booking_payments.ports.gateway import GatewayError
     from booking_payments.ports.storage import CommitLost, StorageConflict
     from booking_payments.runtime.composition import build
-    from booking_payments.runtime.problems import SettingsError
+    from booking_payments.runtime.settings_error import SettingsError
 
     async def run() -> T:
         async with build(settings) as services:

@@ -28,7 +28,7 @@ class Since(click.ParamType[datetime]):
             return value
         now = datetime.now(UTC)
         try:
-            since = _read(str(value), now)
+            since = _parse(str(value), now)
         except (ValueError, OverflowError):
             self.fail(f"write {HINT}", param, ctx)
         if since < FIRST:
@@ -38,7 +38,7 @@ class Since(click.ParamType[datetime]):
         return since
 
 
-def _read(text: str, now: datetime) -> datetime:
+def _parse(text: str, now: datetime) -> datetime:
     span = re.fullmatch(r"([0-9]{1,6})([mhdw])", text, re.ASCII)
     if span:
         return now - timedelta(**{_UNITS[span[2]]: int(span[1])})

@@ -22,9 +22,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
         yield "  ".join(padded).rstrip()
 
 
-def coloured(text: str, tone: str) -> str:
-    """``text`` in the colour of its tone; click takes colour out for what is no terminal."""
-    return click.style(text, fg=COLOURS.get(tone), bold=True)
+def coloured(text: str, style: str) -> str:
+    """``text`` in the colour of its style; click takes colour out for what is no terminal."""
+    return click.style(text, fg=COLOURS.get(style), bold=True)
 
 
 def limit_option(default: int, most: int) -> Callable[[Any], Any]:

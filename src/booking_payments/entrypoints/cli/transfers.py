@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from booking_payments.entrypoints.cli.booking import Line
+from booking_payments.entrypoints.cli.booking import OneLineText
 from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.tables import coloured, table
 
@@ -68,7 +68,7 @@ def list_(as_json: bool) -> None:
 
 
 @transfers.command(short_help="The money with this reference is on the account.")
-@click.argument("reference", type=Line())
+@click.argument("reference", type=OneLineText())
 @click.argument("amount")
 @click.argument("currency")
 @_json
@@ -92,7 +92,7 @@ def received(reference: str, amount: str, currency: str, as_json: bool) -> None:
 
 
 @transfers.command()
-@click.argument("refund_id", type=Line())
+@click.argument("refund_id", type=OneLineText())
 @_json
 def sent(refund_id: str, as_json: bool) -> None:
     """The money of a refund was sent to the customer.
@@ -106,8 +106,8 @@ def sent(refund_id: str, as_json: bool) -> None:
 
 
 @transfers.command(short_help="The money of a refund can't be sent, or came back.")
-@click.argument("refund_id", type=Line())
-@click.option("--reason", type=Line(), required=True, help="Why, for example: account closed.")
+@click.argument("refund_id", type=OneLineText())
+@click.option("--reason", type=OneLineText(), required=True, help="Why, for example: account closed.")
 @_json
 def failed(refund_id: str, reason: str, as_json: bool) -> None:
     """The money of a refund can't be sent, or came back; it may be refunded again.

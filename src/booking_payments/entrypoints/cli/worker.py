@@ -7,9 +7,9 @@ from typing import Final
 import click
 
 from booking_payments.entrypoints.cli.runner import extra_or_fail, fail, require_ready, settings_or_fail
-from booking_payments.runtime.problems import SettingsError
 from booking_payments.runtime.process import collecting_traces, new_event_loop
 from booking_payments.runtime.settings import FAKE, Settings
+from booking_payments.runtime.settings_error import SettingsError
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 

@@ -21,9 +21,9 @@ from booking_payments.entrypoints.http import (
     audit,
     bookings,
     config,
-    door,
     health,
     openapi,
+    parsing,
     payments,
     refunds,
     sandbox,
@@ -32,22 +32,28 @@ from booking_payments.entrypoints.http import (
 from booking_payments.entrypoints.http.auth import Principal, require_declared_access, rules_of
 from booking_payments.entrypoints.http.commands import (
     as_response,
-    provide_call,
     provide_command,
+    provide_context,
     provide_parameters,
 )
 from booking_payments.entrypoints.http.documentation import documentation
-from booking_payments.entrypoints.http.frame import EXPOSED, REQUEST_ID, Correlated, Frame, request_id_of
 from booking_payments.entrypoints.http.gauges import BookGauges
-from booking_payments.entrypoints.http.heads import headed_app
+from booking_payments.entrypoints.http.head_requests import headed_app
 from booking_payments.entrypoints.http.metrics import Metrics
+from booking_payments.entrypoints.http.middleware import (
+    EXPOSED,
+    REQUEST_ID,
+    CorrelationMiddleware,
+    RequestMiddleware,
+    request_id_of,
+)
 from booking_payments.entrypoints.http.problems import (
-    TOLD,
+    EXPLAINED_ERRORS,
     TOO_LARGE,
-    as_reply,
+    encoded,
     internal_error,
     problem,
-    reply_to,
+    response_to,
 )
 from booking_payments.entrypoints.http.tracing import traced_app
 from booking_payments.entrypoints.pages.site import pages_of, running_reconciliations
@@ -81,7 +87,7 @@ def create_app(services: Services) -> Litestar:
         guards=[require_declared_access],
         exception_handlers={
             HTTPException: _framework_problem,
-            **dict.fromkeys(TOLD, _told),
+            **dict.fromkeys(EXPLAINED_ERRORS, _error_response),
             Exception: _unexpected,
         },
         lifespan=[*([_background(services)] if services.background else []), running_reconciliations],
@@ -92,7 +98,9 @@ def create_app(services: Services) -> Litestar:
         cors_config=_cross_origin(settings.cors_origins),
         debug=False,
     )
-    framed: Any = Frame(app.asgi_handler, origins=settings.cors_origins, hsts_max_age_s=settings.hsts_max_age_s)
+    framed: Any = RequestMiddleware(
+        app.asgi_handler, origins=settings.cors_origins, hsts_max_age_s=settings.hsts_max_age_s
+    )
     # Who calls, and whether by TLS: what the settings' proxies say of it, and nobody else.
     proxied = ProxyHeadersMiddleware(framed, trusted_hosts=list(settings.trusted_proxies))
     app.asgi_handler = headed_app(traced_app(cast(ASGIApp, proxied)))
@@ -106,18 +114,18 @@ def api(*, sandboxed: bool) -> list[ControllerRouterHandler]:
         _router(
             json_routes,
             dependencies={
-                "call": Provide(provide_call),
+                "context": Provide(provide_context),
                 "command": Provide(provide_command),
                 "parameters": Provide(provide_parameters),
             },
-            request_class=door.JsonRequest,
-            request_max_body_size=door.JSON_LIMIT,
-            middleware=[Correlated()],
+            request_class=parsing.JsonRequest,
+            request_max_body_size=parsing.JSON_LIMIT,
+            middleware=[CorrelationMiddleware()],
         ),
         _router(
             [webhooks.of_gateway, webhooks.health, health.live, health.ready, health.metrics],
-            request_class=door.WholeRequest,
-            request_max_body_size=door.JSON_LIMIT,
+            request_class=parsing.WholeRequest,
+            request_max_body_size=parsing.JSON_LIMIT,
         ),
     ]
 
@@ -156,7 +164,7 @@ def _cross_origin(origins: tuple[str, ...]) -> CORSConfig | None:
         return None
     return CORSConfig(
         allow_origins=list(origins),
-        allow_methods=["GET", "POST"],
+        allow_methods=["GET", "POST", "PATCH"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID],
         expose_headers=list(EXPOSED),
         allow_credentials=False,
@@ -182,12 +190,12 @@ _FRAMEWORK: Final = {
 }
 
 
-def _told(request: AnyRequest, error: Exception) -> Response[bytes]:
+def _error_response(request: AnyRequest, error: Exception) -> Response[bytes]:
     """An error that has a problem of its own."""
     principal = request.scope.get("user")
-    reply = reply_to(error, raw_declines=isinstance(principal, Principal) and principal.is_operator)
-    audit.explain(error, reply)
-    return as_response(reply)
+    response = response_to(error, raw_declines=isinstance(principal, Principal) and principal.is_operator)
+    audit.explain(error, response)
+    return as_response(response)
 
 
 def _framework_problem(request: AnyRequest, error: HTTPException) -> Response[bytes]:
@@ -197,7 +205,7 @@ def _framework_problem(request: AnyRequest, error: HTTPException) -> Response[by
     phrase = HTTPStatus(error.status_code).phrase
     code, detail = _FRAMEWORK.get(error.status_code, ("bad_request", f"the request cannot be understood: {phrase}"))
     headers = dict(error.headers or {})
-    return as_response(as_reply(problem(error.status_code, code, detail), headers))
+    return as_response(encoded(problem(error.status_code, code, detail), headers))
 
 
 def _unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:

@@ -1,4 +1,4 @@
-"""The audit log: one structured line for each payment operation and each webhook. It holds no secrets."""
+"""The audit log: one structured entry for each payment operation and each webhook. It holds no secrets."""
 
 import structlog
 from attrs import frozen
@@ -6,7 +6,7 @@ from attrs import frozen
 from booking_payments.application.views import WebhookResult
 from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.entrypoints.http.metrics import outcome_of
-from booking_payments.entrypoints.http.problems import Reply
+from booking_payments.entrypoints.http.problems import EncodedResponse
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.runtime.services import Services
@@ -16,7 +16,7 @@ webhooks_log = structlog.get_logger("booking_payments.webhooks")
 
 
 @frozen(kw_only=True)
-class Line:
+class AuditEntry:
     """What is known of an operation before its outcome; ``keyed``: whether it carried an ``Idempotency-Key``."""
 
     operation: str
@@ -28,30 +28,30 @@ class Line:
     intent_id: str | None
 
 
-async def operation(services: Services, line: Line, reply: Reply) -> None:
+async def operation(services: Services, entry: AuditEntry, response: EncodedResponse) -> None:
     """Write what somebody asked for and what came of it."""
-    reference, intent_id = await _subject(services, line, reply)
-    write = payments_log.error if reply.status >= 500 else payments_log.info
+    reference, intent_id = await _subject(services, entry, response)
+    write = payments_log.error if response.status >= 500 else payments_log.info
     write(
         "payment operation",
-        operation=line.operation,
-        outcome=outcome_of(reply.status),
-        error=reply.error,
-        status=reply.status,
+        operation=entry.operation,
+        outcome=outcome_of(response.status),
+        error=response.error,
+        status=response.status,
         booking_reference=reference,
         payment_intent_id=intent_id,
-        actor=line.actor,
-        request_id=line.request_id,
-        idempotency_key=line.keyed,
+        actor=entry.actor,
+        request_id=entry.request_id,
+        idempotency_key=entry.keyed,
     )
 
 
-async def _subject(services: Services, line: Line, reply: Reply) -> tuple[str | None, str | None]:
+async def _subject(services: Services, entry: AuditEntry, response: EncodedResponse) -> tuple[str | None, str | None]:
     """The booking's reference and the intent's id; nothing for a booking that the caller may not see."""
-    booking_id = line.booking_id
-    if line.reference is not None:
-        return line.reference, line.intent_id
-    if booking_id is None or reply.status == 404:
+    booking_id = entry.booking_id
+    if entry.reference is not None:
+        return entry.reference, entry.intent_id
+    if booking_id is None or response.status == 404:
         return None, None
 
     async def look(uow: UnitOfWork) -> tuple[str | None, str | None]:
@@ -65,9 +65,9 @@ async def _subject(services: Services, line: Line, reply: Reply) -> tuple[str | 
         return None, None
 
 
-def explain(error: Exception, reply: Reply) -> None:
+def explain(error: Exception, response: EncodedResponse) -> None:
     """Keep what the client is not told: the reason of an error of ours."""
-    if reply.status >= 500:
+    if response.status >= 500:
         kept = error.__cause__ if isinstance(error, OutcomeUnknown) and error.__cause__ else error
         payments_log.warning("payment operation failed", error=type(kept).__name__, reason=str(kept))
 
@@ -88,7 +88,7 @@ def webhook(request_id: str, outcome: str, *, error: str | None = None, result: 
 
 
 def alert(result: WebhookResult) -> None:
-    """Call for a human: the gateway says something that no rule of ours can settle."""
+    """RequestContext for a human: the gateway says something that no rule of ours can settle."""
     webhooks_log.warning(
         "look at this", type=result.type, event_id=result.event_id, reason=result.reason, **result.about
     )

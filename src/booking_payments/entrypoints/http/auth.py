@@ -17,9 +17,9 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from booking_payments.application.callers import Caller
-from booking_payments.entrypoints.http.door import is_id
 from booking_payments.entrypoints.http.limits import count_failure, count_money
-from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.http.parsing import is_id
+from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.presentation.tokens import MAX_LIFETIME_S, MAX_SUBJECT
 from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.services import Services
@@ -129,7 +129,7 @@ async def require_declared_access(connection: ASGIConnection[Any, Any, Any, Any]
     if connection.scope.get("method") == "OPTIONS":
         return  # the framework's own list of methods
     if not isinstance(access, Access):
-        raise Refused(403, "forbidden", "this route is not open to anybody")
+        raise RequestRefused(403, "forbidden", "this route is not open to anybody")
     if access.needs_token:
         principal = await _authenticated(connection)
         require_scope(access, principal)
@@ -142,7 +142,7 @@ async def _authenticated(connection: ASGIConnection[Any, Any, Any, Any]) -> Prin
     limits: RateLimits | None = state["services"].limits
     try:
         return authenticate(connection.headers.get("authorization"), state["token_rules"])
-    except Refused:
+    except RequestRefused:
         if limits is not None:
             await count_failure(limits, connection.scope, state["metrics"])
         raise
@@ -189,11 +189,11 @@ def require_scope(access: Access, principal: Principal) -> None:
         raise missing_scope(f"this needs a token with scope {' or '.join(needed)}", needed[0])
 
 
-def missing_scope(detail: str, scope: str | None = None) -> Refused:
+def missing_scope(detail: str, scope: str | None = None) -> RequestRefused:
     """403 for a token that is valid and not enough. ``scope`` is one that would be, if any."""
     wanted = f', scope="{scope}"' if scope else ""
     headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope"{wanted}'}
-    return Refused(403, "missing_scope", detail, headers=headers)
+    return RequestRefused(403, "missing_scope", detail, headers=headers)
 
 
 @frozen(kw_only=True)
@@ -229,8 +229,8 @@ def authenticate(header: str | None, rules: TokenRules) -> Principal:
     return principal
 
 
-def _unauthorized(code: str, detail: str, *, challenge: str) -> Refused:
-    return Refused(401, code, detail, headers={"WWW-Authenticate": challenge})
+def _unauthorized(code: str, detail: str, *, challenge: str) -> RequestRefused:
+    return RequestRefused(401, code, detail, headers={"WWW-Authenticate": challenge})
 
 
 def _claims(token: str, rules: TokenRules) -> dict[str, Any] | None:

@@ -19,10 +19,10 @@ from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.errors import NotFound
 from booking_payments.entrypoints.http import audit, idempotency
 from booking_payments.entrypoints.http.auth import Principal, caller_for, require_own
-from booking_payments.entrypoints.http.door import JsonRequest, is_id
-from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.metrics import Metrics
-from booking_payments.entrypoints.http.problems import TOLD, Reply, reply_to
+from booking_payments.entrypoints.http.middleware import request_id_of
+from booking_payments.entrypoints.http.parsing import JsonRequest, is_id
+from booking_payments.entrypoints.http.problems import EXPLAINED_ERRORS, EncodedResponse, response_to
 from booking_payments.presentation.render import Reader
 from booking_payments.runtime.services import Services
 
@@ -33,7 +33,7 @@ A = TypeVar("A", bound=msgspec.Struct)
 
 
 @frozen(kw_only=True)
-class Done:
+class OperationResult:
     """What came of an operation: the answer, and the booking's reference and intent for the audit log."""
 
     content: msgspec.Struct
@@ -43,11 +43,11 @@ class Done:
     headers: Mapping[str, str] = field(factory=dict)
 
 
-Work = Callable[[Caller], Awaitable[Done]]
+Work = Callable[[Caller], Awaitable[OperationResult]]
 
 
 @frozen(kw_only=True)
-class Operation:
+class RequestedOperation:
     """An operation that was asked for, over the API or by a form.
 
     Attributes:
@@ -70,25 +70,25 @@ class Operation:
     raw_declines: bool
 
 
-async def run_once(services: Services, metrics: Metrics, operation: Operation, work: Work) -> Reply:
+async def run_once(services: Services, metrics: Metrics, operation: RequestedOperation, work: Work) -> EncodedResponse:
     """Do ``work`` unless it was done for this key before; then the answer of that time. One line in the audit log and
     one count in the metrics for each time that it is done.
 
     Raises:
-        Refused: 422 when the key was used for another request, 409 while it is being worked on.
+        RequestRefused: 422 when the key was used for another request, 409 while it is being worked on.
     """
 
-    async def run(caller: Caller) -> Reply:
-        done: Done | None = None
+    async def run(caller: Caller) -> EncodedResponse:
+        done: OperationResult | None = None
         try:
             done = await work(caller)
-            reply = as_reply(done)
-        except TOLD as error:
-            reply = reply_to(error, raw_declines=operation.raw_declines)
-            audit.explain(error, reply)
-        metrics.operation(operation.name, reply)
-        await audit.operation(services, _line(operation, done), reply)
-        return reply
+            response = encoded(done)
+        except EXPLAINED_ERRORS as error:
+            response = response_to(error, raw_declines=operation.raw_declines)
+            audit.explain(error, response)
+        metrics.operation(operation.name, response)
+        await audit.operation(services, _audit_entry(operation, done), response)
+        return response
 
     caller = evolve(operation.caller, key=operation.key, request_id=operation.caller.cause)
     if operation.key is None:
@@ -97,8 +97,8 @@ async def run_once(services: Services, metrics: Metrics, operation: Operation, w
     return await idempotency.once(services, asked, caller, run)
 
 
-def _line(operation: Operation, done: Done | None) -> audit.Line:
-    return audit.Line(
+def _audit_entry(operation: RequestedOperation, done: OperationResult | None) -> audit.AuditEntry:
+    return audit.AuditEntry(
         operation=operation.name,
         actor=operation.caller.actor,
         request_id=operation.caller.cause,
@@ -109,15 +109,18 @@ def _line(operation: Operation, done: Done | None) -> audit.Line:
     )
 
 
-def as_reply(done: Done) -> Reply:
+def encoded(done: OperationResult) -> EncodedResponse:
     """The answer as JSON."""
-    return Reply(status=done.status, body=msgspec.json.encode(done.content), headers=dict(done.headers))
+    return EncodedResponse(status=done.status, body=msgspec.json.encode(done.content), headers=dict(done.headers))
 
 
-def as_response(reply: Reply) -> Response[Any]:
-    """The reply as the framework sends it."""
+def as_response(response: EncodedResponse) -> Response[Any]:
+    """The response as the framework sends it."""
     return Response(
-        content=reply.body, status_code=reply.status, media_type=reply.media_type, headers=dict(reply.headers)
+        content=response.body,
+        status_code=response.status,
+        media_type=response.media_type,
+        headers=dict(response.headers),
     )
 
 
@@ -125,7 +128,7 @@ def as_response(reply: Reply) -> Response[Any]:
 
 
 @frozen(kw_only=True)
-class Call:
+class RequestContext:
     """A request with a token: who asks, and as whom."""
 
     services: Services
@@ -147,7 +150,7 @@ class Call:
 
 
 @frozen(kw_only=True)
-class Command(Call):
+class Command(RequestContext):
     """The same for an operation: ``key`` is the client's idempotency key, if any."""
 
     key: str | None
@@ -156,7 +159,7 @@ class Command(Call):
     async def once(self, given: msgspec.Struct, answer: type[A], work: Work) -> Response[A]:
         """The answer of ``work``, an ``answer`` unless it is a problem, or what was stored for the key."""
         request = self.request
-        operation = Operation(
+        operation = RequestedOperation(
             name=request.route_handler.opt["operation"],
             principal=self.principal,
             caller=self.caller,
@@ -167,19 +170,19 @@ class Command(Call):
             booking_id=request.path_params.get("booking_id"),
             raw_declines=self.principal.is_operator,
         )
-        reply = await run_once(self.services, request.app.state["metrics"], operation, work)
-        return cast("Response[A]", as_response(reply))
+        response = await run_once(self.services, request.app.state["metrics"], operation, work)
+        return cast("Response[A]", as_response(response))
 
 
-async def provide_call(request: JsonRequest) -> Call:
-    """The call.
+async def provide_context(request: JsonRequest) -> RequestContext:
+    """The context.
 
     Raises:
         NotFound: for text in the path that can be no id.
-        Refused: 400 for a query that the route does not take, 403 where only the customer may.
+        RequestRefused: 400 for a query that the route does not take, 403 where only the customer may.
     """
     await _require_possible(request)
-    return Call(services=request.app.state["services"], principal=request.user, caller=_caller(request))
+    return RequestContext(services=request.app.state["services"], principal=request.user, caller=_caller(request))
 
 
 KeyHeader = Annotated[
@@ -193,7 +196,7 @@ KeyHeader = Annotated[
 
 
 async def provide_command(request: JsonRequest, key: KeyHeader = None) -> Command:
-    """As ``provide_call``; 400 also for a bad key. ``key`` stands here for the OpenAPI document: the framework gives
+    """As ``provide_context``; 400 also for a bad key. ``key`` stands here for the OpenAPI document: the framework gives
     one value of a header that came twice, which is refused."""
     await _require_possible(request)
     return Command(
@@ -222,7 +225,7 @@ async def provide_parameters(request: JsonRequest) -> Any:
     return request.read_query()
 
 
-GivenCall = NamedDependency[SkipValidation[Call]]
+GivenContext = NamedDependency[SkipValidation[RequestContext]]
 GivenCommand = NamedDependency[SkipValidation[Command]]
 
 BookingId = Annotated[str, PathParameter(description="the booking's `id`")]
@@ -230,17 +233,17 @@ PaymentId = Annotated[str, PathParameter(description="the payment's `payment_id`
 
 __all__: Final = [
     "BookingId",
-    "Call",
     "Command",
-    "Done",
-    "GivenCall",
     "GivenCommand",
-    "Operation",
+    "GivenContext",
+    "OperationResult",
     "PaymentId",
-    "as_reply",
+    "RequestContext",
+    "RequestedOperation",
     "as_response",
-    "provide_call",
+    "encoded",
     "provide_command",
+    "provide_context",
     "provide_parameters",
     "run_once",
 ]

@@ -3,7 +3,7 @@
 from litestar import get
 
 from booking_payments.entrypoints.http.auth import Access
-from booking_payments.entrypoints.http.commands import GivenCall
+from booking_payments.entrypoints.http.commands import GivenContext
 from booking_payments.entrypoints.http.routing import for_token
 from booking_payments.presentation.models import ConfigAnswer
 
@@ -14,12 +14,12 @@ from booking_payments.presentation.models import ConfigAnswer
     tags=["payment"],
     **for_token(Access.TOKEN),
 )
-async def config(call: GivenCall) -> ConfigAnswer:
-    settings = call.services.settings
+async def config(context: GivenContext) -> ConfigAnswer:
+    settings = context.services.settings
     return ConfigAnswer(
         publishable_key=settings.stripe_publishable_key or None,
-        gateway=call.services.gateway.name,
-        gateways=list(call.services.payments.gateway_names),
+        gateway=context.services.gateway.name,
+        gateways=list(context.services.payments.gateway_names),
         processing_fee_rate=f"{settings.processing_fee_rate:f}",
         retry_attempts=settings.retry_attempts,
     )

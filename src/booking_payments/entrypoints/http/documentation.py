@@ -14,7 +14,7 @@ from litestar.response import Response
 
 from booking_payments.entrypoints.http import openapi
 from booking_payments.entrypoints.http.auth import Access
-from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.runtime.settings import Settings
 
 UI_FILES: Final[Mapping[str, str]] = {
@@ -88,7 +88,7 @@ async def _part(name: FromPath[str]) -> Response[bytes]:
     if name == "init.js":
         return Response(INIT, media_type="text/javascript", headers=headers)
     if name not in UI_FILES:
-        raise Refused(404, "not_found", "there is nothing here")
+        raise RequestRefused(404, "not_found", "there is nothing here")
     return Response((ui_folder() / name).read_bytes(), media_type=UI_FILES[name], headers=headers)
 
 

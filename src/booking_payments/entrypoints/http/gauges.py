@@ -41,11 +41,11 @@ class BookGauges:
         """The gauges in Prometheus' text format. Without the database only ``booking_payments_books_readable 0``."""
         async with self._lock:
             if time.monotonic() - self._read_at >= FRESH_S:
-                self._text, self._read_at = await _read(services), time.monotonic()
+                self._text, self._read_at = await _collect(services), time.monotonic()
             return self._text
 
 
-async def _read(services: Services) -> bytes:
+async def _collect(services: Services) -> bytes:
     registry = CollectorRegistry()
     readable = Gauge("booking_payments_books_readable", "Whether the database could be read.", registry=registry)
     try:

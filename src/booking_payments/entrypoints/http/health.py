@@ -7,7 +7,7 @@ from litestar.response import Response
 
 from booking_payments.entrypoints.http.gauges import BookGauges
 from booking_payments.entrypoints.http.metrics import MEDIA_TYPE, Metrics
-from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.entrypoints.http.routing import public
 from booking_payments.presentation.models import HealthAnswer
 from booking_payments.runtime.services import Services
@@ -28,7 +28,7 @@ async def ready(request: Request[Any, Any, Any]) -> HealthAnswer:
     services: Services = request.app.state["services"]
     readiness = await services.ready()
     if not readiness.ok:
-        raise Refused(503, "not_ready", readiness.detail or "the service cannot work yet", retryable=True)
+        raise RequestRefused(503, "not_ready", readiness.detail or "the service cannot work yet", retryable=True)
     return HealthAnswer(status="ok", checks={"database": readiness.database, "migrations": readiness.migrations})
 
 

@@ -21,9 +21,9 @@ import structlog
 from booking_payments.application.callers import Caller
 from booking_payments.application.idempotency import Claim, Kept, KeyedRequest, Marks, digest, is_key
 from booking_payments.domain.errors import AlreadyUnderWay, RefusedByRule
-from booking_payments.entrypoints.http import door
+from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.auth import Principal
-from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, Refused, Reply, bad_request
+from booking_payments.entrypoints.http.problems import RETRY_AFTER_S, EncodedResponse, RequestRefused, bad_request
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.storage import CommitLost, StorageConflict
 from booking_payments.runtime.services import Services
@@ -34,7 +34,7 @@ FORGOTTEN: Final = frozenset({400, 401, 403, 409, 429})
 
 _KEY: Final = re.compile(r'"(?P<quoted>(?:[ !#-\[\]-~]|\\["\\])*)"|(?P<bare>[!#-~][ -~]*)')
 
-Work = Callable[[Caller], Awaitable[Reply]]
+Work = Callable[[Caller], Awaitable[EncodedResponse]]
 """Does the work for this caller, who knows whether it was begun before, and until when it may be begun now."""
 
 log = structlog.get_logger("booking_payments.http")
@@ -52,8 +52,8 @@ def key_of(headers: Sequence[str]) -> str | None:
             "Idempotency-Key: send one key of 16 to 255 visible ASCII characters, best a new UUID",
             "idempotency_key_invalid",
         )
-    door.refuse_card_number(key)
-    door.refuse_secret(key)
+    parsing.refuse_card_number(key)
+    parsing.refuse_secret(key)
     return key
 
 
@@ -69,7 +69,7 @@ def asked(key: str, principal: Principal, method: str, path: str, given: msgspec
     )
 
 
-async def once(services: Services, asked: KeyedRequest, caller: Caller, work: Work) -> Reply:
+async def once(services: Services, asked: KeyedRequest, caller: Caller, work: Work) -> EncodedResponse:
     """Do ``work`` for ``caller`` unless it was done for this key already; then give the stored answer.
 
     Raises 422 when the key was used for another request, 409 while it is being worked on.
@@ -84,26 +84,26 @@ async def once(services: Services, asked: KeyedRequest, caller: Caller, work: Wo
     if isinstance(begun, StoredAnswer):
         return _replay(begun)
     try:
-        reply = await work(begun.caller(caller))
+        response = await work(begun.caller(caller))
     except BaseException:
         await _end(marks, begun, None)
         raise
-    await _end(marks, begun, reply)
-    return reply
+    await _end(marks, begun, response)
+    return response
 
 
 async def _begin(marks: Marks, asked: KeyedRequest, cause: str) -> Claim | StoredAnswer:
     try:
         return await marks.begin(asked, cause)
     except RefusedByRule as reused:
-        raise Refused(422, reused.code, reused.message) from reused
+        raise RequestRefused(422, reused.code, reused.message) from reused
     except AlreadyUnderWay as running:
         waits = {"Retry-After": str(RETRY_AFTER_S)}
-        raise Refused(409, running.code, running.message, headers=waits, retryable=True) from running
+        raise RequestRefused(409, running.code, running.message, headers=waits, retryable=True) from running
 
 
-def _replay(stored: StoredAnswer) -> Reply:
-    return Reply(
+def _replay(stored: StoredAnswer) -> EncodedResponse:
+    return EncodedResponse(
         status=stored.status or 500,
         body=stored.body or b"",
         media_type=stored.media_type or "application/json",
@@ -111,13 +111,13 @@ def _replay(stored: StoredAnswer) -> Reply:
     )
 
 
-async def _end(marks: Marks, claim: Claim, reply: Reply | None) -> None:
+async def _end(marks: Marks, claim: Claim, response: EncodedResponse | None) -> None:
     """Put the answer in place of the mark. When that fails the mark lapses by itself: the work is done all the same,
     and the client gets its answer."""
-    nothing_done = reply is not None and reply.status in FORGOTTEN
+    nothing_done = response is not None and response.status in FORGOTTEN
     kept = None
-    if reply is not None and not nothing_done and reply.status < 500:
-        kept = Kept(status=reply.status, body=reply.body, media_type=reply.media_type)
+    if response is not None and not nothing_done and response.status < 500:
+        kept = Kept(status=response.status, body=response.body, media_type=response.media_type)
     try:
         await marks.end(claim, kept, nothing_done=nothing_done)
     except (StorageConflict, CommitLost):

@@ -13,7 +13,7 @@ from typing import Final
 from litestar.types import Scope
 
 from booking_payments.entrypoints.http.metrics import Metrics
-from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.runtime.rate_limits import RateLimits
 
 UNCOUNTED: Final = frozenset({"/api/webhooks/health", "/health/live", "/health/ready", "/metrics"})
@@ -21,7 +21,7 @@ UNCOUNTED: Final = frozenset({"/api/webhooks/health", "/health/live", "/health/r
 
 
 async def count_request(limits: RateLimits, scope: Scope, metrics: Metrics) -> None:
-    """Count a request of its address. Raises ``Refused`` (429) when there were too many."""
+    """Count a request of its address. Raises ``RequestRefused`` (429) when there were too many."""
     path = scope["path"].removesuffix("/")
     if path not in UNCOUNTED and path not in limits.webhooks:
         verdict = await limits.address.take(address_of(scope))
@@ -29,7 +29,7 @@ async def count_request(limits: RateLimits, scope: Scope, metrics: Metrics) -> N
 
 
 async def count_failure(limits: RateLimits, scope: Scope, metrics: Metrics) -> None:
-    """Count a request without a valid token. Raises ``Refused`` (429) when too many came from this address.
+    """Count a request without a valid token. Raises ``RequestRefused`` (429) when too many came from this address.
 
     A request with a valid token is let in whatever others at the same address try: many may share one.
     """
@@ -38,7 +38,7 @@ async def count_failure(limits: RateLimits, scope: Scope, metrics: Metrics) -> N
 
 
 async def count_money(limits: RateLimits, subject: str, issuer: str | None, metrics: Metrics) -> None:
-    """Count a request that moves money. Raises ``Refused`` (429) when its principal sent too many."""
+    """Count a request that moves money. Raises ``RequestRefused`` (429) when its principal sent too many."""
     name = hashlib.sha256(f"{issuer or ''}\n{subject}".encode()).hexdigest()
     verdict = await limits.money.take(name)
     _judge(verdict.wait_s, "money", verdict.alone, metrics)
@@ -52,11 +52,11 @@ def _judge(wait_s: float, limit: str, alone: bool, metrics: Metrics) -> None:
         raise too_many(wait_s)
 
 
-def too_many(wait_s: float) -> Refused:
+def too_many(wait_s: float) -> RequestRefused:
     """429, with the whole seconds after which the next request is let in."""
     seconds = max(1, math.ceil(wait_s))
     detail = "too many requests; wait as long as Retry-After says, and send fewer"
-    return Refused(429, "too_many_requests", detail, headers={"Retry-After": str(seconds)}, retryable=True)
+    return RequestRefused(429, "too_many_requests", detail, headers={"Retry-After": str(seconds)}, retryable=True)
 
 
 def address_of(scope: Scope) -> str:

@@ -5,7 +5,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS, REMARKS
-from booking_payments.entrypoints.http.problems import Reply
+from booking_payments.entrypoints.http.problems import EncodedResponse
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4"
 """Prometheus' text format; the framework adds the charset."""
@@ -54,9 +54,9 @@ class Metrics:
             registry=self.registry,
         )
 
-    def operation(self, name: str, reply: Reply) -> None:
+    def operation(self, name: str, response: EncodedResponse) -> None:
         """Count one payment operation by what came of it."""
-        self._operations.labels(name, outcome_of(reply.status), self._code(reply.error)).inc()
+        self._operations.labels(name, outcome_of(response.status), self._code(response.error)).inc()
 
     def webhook(self, gateway: str, type_: str | None, outcome: str) -> None:
         """Count one delivery to the webhooks of ``gateway``, which has to be a name that this installation takes."""

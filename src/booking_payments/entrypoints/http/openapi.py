@@ -144,7 +144,7 @@ def finished(generated: Mapping[str, Any], app: Litestar) -> Json:
 def _finish(operation: Json, handler: HTTPRouteHandler) -> None:
     operation.setdefault("security", [])  # said for the public ones too: none is forgotten
     signature = handler.parsed_fn_signature.parameters
-    if "parameters" in signature:  # read as one struct (``door.read_query``)
+    if "parameters" in signature:  # read as one struct (``parsing.read_query``)
         model = signature["parameters"].annotation
         operation.setdefault("parameters", []).extend(_query_parameters(model))
     for each in operation.get("parameters", ()):
@@ -173,7 +173,7 @@ def _never_null(parameter: Json) -> None:
 
 
 def _finish_body(body: Json, model: type[msgspec.Struct]) -> None:
-    """Without a body where every field may be left out (``door.JsonRequest.body``). The example stands beside the
+    """Without a body where every field may be left out (``parsing.JsonRequest.body``). The example stands beside the
     reference: wrapped around it, generators take it for a class of its own."""
     body["required"] = bool(_schema_of(model).get("required"))
     for content in body["content"].values():
@@ -184,7 +184,7 @@ def _finish_body(body: Json, model: type[msgspec.Struct]) -> None:
 
 
 def _finish_headers(status: int, answer: Json) -> None:
-    """What ``frame`` and ``problems`` add to answers."""
+    """What ``middleware`` and ``problems`` add to answers."""
     headers = answer.setdefault("headers", {})
     headers["X-Request-Id"] = {"description": "names this request in our logs", "schema": {"type": "string"}}
     if status in (429, 503):

@@ -14,9 +14,15 @@ from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.receipts import ReceiptKind
 from booking_payments.domain.texts import require_line
-from booking_payments.entrypoints.http import door
+from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.auth import Access
-from booking_payments.entrypoints.http.commands import BookingId, Call, Done, GivenCall, GivenCommand
+from booking_payments.entrypoints.http.commands import (
+    BookingId,
+    GivenCommand,
+    GivenContext,
+    OperationResult,
+    RequestContext,
+)
 from booking_payments.entrypoints.http.routing import for_token, operation
 from booking_payments.ports.payments import PaymentFilter
 from booking_payments.presentation import render
@@ -57,7 +63,7 @@ class BookingPayment(Controller):
         data: Annotated[StartPayment, Body(examples=[Example(value=_START)])],
         command: GivenCommand,
     ) -> Response[PaymentAnswer]:
-        async def work(caller: Caller) -> Done:
+        async def work(caller: Caller) -> OperationResult:
             view = await command.payments.start_payment(
                 booking_id,
                 caller,
@@ -83,7 +89,7 @@ class BookingPayment(Controller):
         data: Annotated[RecordPayment, Body(examples=[Example(value=_RECORD)])],
         command: GivenCommand,
     ) -> Response[PaymentAnswer]:
-        async def work(caller: Caller) -> Done:
+        async def work(caller: Caller) -> OperationResult:
             view = await command.payments.record_payment(
                 booking_id, caller, amount=data.amount, kind=ReceiptKind(data.kind), reference=data.reference
             )
@@ -102,7 +108,7 @@ class BookingPayment(Controller):
         data: Annotated[ConfirmPayment, Body(examples=[Example(value={"payment_method_id": "pm_card_visa"})])],
         command: GivenCommand,
     ) -> Response[PaymentAnswer]:
-        async def work(caller: Caller) -> Done:
+        async def work(caller: Caller) -> OperationResult:
             view = await command.payments.confirm_payment(
                 booking_id,
                 caller,
@@ -124,7 +130,7 @@ class BookingPayment(Controller):
         data: Annotated[RetryPayment, Body(examples=[Example(value={"payment_method_id": "pm_card_mastercard"})])],
         command: GivenCommand,
     ) -> Response[PaymentAnswer]:
-        async def work(caller: Caller) -> Done:
+        async def work(caller: Caller) -> OperationResult:
             view = await command.payments.retry_payment(
                 booking_id,
                 caller,
@@ -146,7 +152,7 @@ class BookingPayment(Controller):
         data: Annotated[CapturePayment, Body(examples=[Example(value={"amount": "60.00"})])],
         command: GivenCommand,
     ) -> Response[PaymentAnswer]:
-        async def work(caller: Caller) -> Done:
+        async def work(caller: Caller) -> OperationResult:
             return payment_done(command, await command.payments.capture_payment(booking_id, caller, amount=data.amount))
 
         return await command.once(data, PaymentAnswer, work)
@@ -159,38 +165,38 @@ class BookingPayment(Controller):
     async def cancel(
         self, booking_id: BookingId, data: JSONBody[Nothing], command: GivenCommand
     ) -> Response[PaymentAnswer]:
-        async def work(caller: Caller) -> Done:
+        async def work(caller: Caller) -> OperationResult:
             return payment_done(command, await command.payments.cancel_payment(booking_id, caller))
 
         return await command.once(data, PaymentAnswer, work)
 
     @get("/status", summary="The booking's payment as it is now", **for_token(Access.READER, errors={404}))
-    async def status(self, booking_id: BookingId, call: GivenCall) -> PaymentAnswer:
-        view = await call.payments.payment_status(booking_id, call.caller)
-        return render.payment(view, call.reader, call.now)
+    async def status(self, booking_id: BookingId, context: GivenContext) -> PaymentAnswer:
+        view = await context.payments.payment_status(booking_id, context.caller)
+        return render.payment(view, context.reader, context.now)
 
     @get("/events", summary="The payment's journal, oldest first", **for_token(Access.READER, errors={404}))
-    async def events(self, booking_id: BookingId, call: GivenCall) -> EventsAnswer:
-        recorded = await call.payments.journal(booking_id, call.caller)
-        return render.journal(list(recorded), call.reader)
+    async def events(self, booking_id: BookingId, context: GivenContext) -> EventsAnswer:
+        recorded = await context.payments.journal(booking_id, context.caller)
+        return render.journal(list(recorded), context.reader)
 
 
 @get("/api/payments", summary="Payments, newest first", tags=["payment"], **for_token(Access.OPERATOR))
-async def listing(parameters: NamedDependency[PaymentsQuery], call: GivenCall) -> PageAnswer:
-    page = await call.payments.list_payments(_filter(parameters), cursor=parameters.cursor, limit=parameters.limit)
-    items = [render.payment(PaymentView(payment=each), call.reader, call.now) for each in page.items]
+async def listing(parameters: NamedDependency[PaymentsQuery], context: GivenContext) -> PageAnswer:
+    page = await context.payments.list_payments(_filter(parameters), cursor=parameters.cursor, limit=parameters.limit)
+    items = [render.payment(PaymentView(payment=each), context.reader, context.now) for each in page.items]
     return PageAnswer(items=items, next_cursor=page.next_cursor)
 
 
-def payment_done(call: Call, view: PaymentView) -> Done:
+def payment_done(context: RequestContext, view: PaymentView) -> OperationResult:
     """The answer that shows a payment."""
-    content = render.payment(view, call.reader, call.now)
-    return Done(content=content, reference=view.payment.booking_reference, intent_id=view.payment.intent_id)
+    content = render.payment(view, context.reader, context.now)
+    return OperationResult(content=content, reference=view.payment.booking_reference, intent_id=view.payment.intent_id)
 
 
-def _return_url(call: Call, url: str | None) -> str | None:
-    origins = {door.origin_of(origin) for origin in call.services.settings.return_url_origins}
-    return door.require_return_url(url, frozenset(origin for origin in origins if origin))
+def _return_url(context: RequestContext, url: str | None) -> str | None:
+    origins = {parsing.origin_of(origin) for origin in context.services.settings.return_url_origins}
+    return parsing.require_return_url(url, frozenset(origin for origin in origins if origin))
 
 
 def _filter(given: PaymentsQuery) -> PaymentFilter:
@@ -198,6 +204,6 @@ def _filter(given: PaymentsQuery) -> PaymentFilter:
         status=PaymentStatus(given.status) if given.status else None,
         customer_id=require_line(given.customer_id, "customer_id") if given.customer_id else None,
         reference=require_line(given.reference, "reference") if given.reference else None,
-        created_from=door.utc(given.created_from, "created_from") if given.created_from else None,
-        created_to=door.utc(given.created_to, "created_to") if given.created_to else None,
+        created_from=parsing.utc(given.created_from, "created_from") if given.created_from else None,
+        created_to=parsing.utc(given.created_to, "created_to") if given.created_to else None,
     )

@@ -1,4 +1,4 @@
-"""Problem details (RFC 9457): the one table from our errors to HTTP statuses, and the body of every error.
+"""ProblemDetails details (RFC 9457): the one table from our errors to HTTP statuses, and the body of every error.
 
 The members: ``type`` (a stable reference), ``title``, ``status``, ``detail``, ``code``, and for clients of the old
 guide ``success: false`` and ``error`` (the same text as ``detail``). The request id travels in a header, so that two
@@ -66,7 +66,7 @@ _LOST: Final = "whether this was done is not known yet and is being found out; l
 _RETRYABLE: Final = frozenset({Remedy.TRY_AGAIN, Remedy.TRY_LATER})
 
 
-class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
+class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The body of an error."""
 
     type: str
@@ -83,7 +83,7 @@ class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 @frozen(kw_only=True)
-class Reply:
+class EncodedResponse:
     """An answer ready to be sent or stored. ``error`` is its stable code when it is a problem, for log and metrics."""
 
     status: int
@@ -93,7 +93,7 @@ class Reply:
     error: str | None = None
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that goes no further, with its problem."""
 
     def __init__(
@@ -110,22 +110,22 @@ class Refused(Exception):
         self.headers = dict(headers or {})
 
     @property
-    def reply(self) -> Reply:
-        return as_reply(self.problem, self.headers)
+    def response(self) -> EncodedResponse:
+        return encoded(self.problem, self.headers)
 
 
-TOLD: Final = (PaymentError, StorageConflict, CommitLost, Refused)
-"""What the work of a request may end with so that ``reply_to`` can tell the client more than that it broke."""
+EXPLAINED_ERRORS: Final = (PaymentError, StorageConflict, CommitLost, RequestRefused)
+"""What the work of a request may end with so that ``response_to`` can tell the client more than that it broke."""
 
 
-def too_large() -> Refused:
+def too_large() -> RequestRefused:
     """413 for a body beyond the limit of its route."""
-    return Refused(413, "too_large", TOO_LARGE)
+    return RequestRefused(413, "too_large", TOO_LARGE)
 
 
-def bad_request(detail: str, code: str = "invalid_input") -> Refused:
+def bad_request(detail: str, code: str = "invalid_input") -> RequestRefused:
     """400: the request cannot be understood; ``detail`` names the field and says what to do."""
-    return Refused(400, code, detail)
+    return RequestRefused(400, code, detail)
 
 
 def problem(
@@ -137,9 +137,9 @@ def problem(
     retryable: bool | None = None,
     outcome_unknown: bool | None = None,
     advice: Advice | None = None,
-) -> Problem:
+) -> ProblemDetails:
     """The body for an error; its title is the status's own phrase."""
-    return Problem(
+    return ProblemDetails(
         type=f"/problems/{code}",
         title=HTTPStatus(status).phrase,
         status=status,
@@ -154,10 +154,10 @@ def problem(
     )
 
 
-def as_reply(content: Problem, headers: Mapping[str, str] | None = None) -> Reply:
+def encoded(content: ProblemDetails, headers: Mapping[str, str] | None = None) -> EncodedResponse:
     """``content`` as bytes, with ``Retry-After`` where a later try may help."""
     waits = {"Retry-After": str(RETRY_AFTER_S)} if content.status == 503 else {}
-    return Reply(
+    return EncodedResponse(
         status=content.status,
         body=msgspec.json.encode(content),
         media_type=PROBLEM_MEDIA,
@@ -171,17 +171,17 @@ def status_of(error: Exception) -> int:
     return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
 
 
-def reply_to(error: Exception, *, raw_declines: bool = False) -> Reply:
+def response_to(error: Exception, *, raw_declines: bool = False) -> EncodedResponse:
     """The answer that tells of ``error``; hidden reasons of a decline only with ``raw_declines``."""
-    if isinstance(error, Refused):
-        return error.reply
+    if isinstance(error, RequestRefused):
+        return error.response
     waits = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, AlreadyUnderWay) else None
-    return as_reply(problem_of(error, raw_declines=raw_declines), waits)
+    return encoded(problem_of(error, raw_declines=raw_declines), waits)
 
 
-def problem_of(error: Exception, *, raw_declines: bool = False) -> Problem:
+def problem_of(error: Exception, *, raw_declines: bool = False) -> ProblemDetails:
     """The problem that tells of ``error``: over HTTP the body of the answer, on a page its title and its text."""
-    if isinstance(error, Refused):
+    if isinstance(error, RequestRefused):
         return error.problem
     if isinstance(error, CardDeclined):
         return _declined(error.decline if raw_declines else error.decline.for_customer())
@@ -194,19 +194,19 @@ def problem_of(error: Exception, *, raw_declines: bool = False) -> Problem:
         return problem(status, "busy", _BUSY, retryable=True)
     if status == 500 or not isinstance(error, PaymentError | WebhookRefused):
         return _internal_error()
-    return _told(status, error)
+    return _problem_for(status, error)
 
 
-def internal_error() -> Reply:
+def internal_error() -> EncodedResponse:
     """500, with nothing of what happened in it."""
-    return as_reply(_internal_error())
+    return encoded(_internal_error())
 
 
-def _internal_error() -> Problem:
+def _internal_error() -> ProblemDetails:
     return problem(500, "internal_error", "something went wrong on our side; it has been logged")
 
 
-def _declined(decline: Decline) -> Problem:
+def _declined(decline: Decline) -> ProblemDetails:
     # The network's advice on a generic decline would tell it from a hidden reason that only reads like one.
     advised = evolve(decline, advice_code=None) if decline.decline_code == GENERIC_DECLINE else decline
     return problem(
@@ -219,7 +219,7 @@ def _declined(decline: Decline) -> Problem:
     )
 
 
-def _told(status: int, error: PaymentError | WebhookRefused) -> Problem:
+def _problem_for(status: int, error: PaymentError | WebhookRefused) -> ProblemDetails:
     later = isinstance(error, TryAgainLater | AlreadyUnderWay)
     unknown = isinstance(error, TryAgainLater) and error.outcome_unknown
     return problem(

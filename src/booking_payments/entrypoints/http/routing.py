@@ -1,4 +1,4 @@
-"""What the routes of the API have in common, as arguments of Litestar's ``@get`` and ``@post``: who may call, which
+"""What the routes of the API have in common, as arguments of Litestar's ``@get`` and ``@post``: who may context, which
 problems may come back, and whether it is an operation on money."""
 
 from collections.abc import Iterable, Mapping
@@ -9,10 +9,10 @@ from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
 
 from booking_payments.entrypoints.http.auth import Access
-from booking_payments.entrypoints.http.problems import PROBLEM_MEDIA, Problem
+from booking_payments.entrypoints.http.problems import PROBLEM_MEDIA, ProblemDetails
 
 MEANINGS: Final[Mapping[int, str]] = {
-    200: "Done",
+    200: "OperationResult",
     201: "Created",
     400: "The request cannot be understood; `detail` names the field",
     401: "No valid token",
@@ -97,6 +97,8 @@ def operation(
 def problems(statuses: Iterable[int]) -> dict[int, ResponseSpec]:
     """The problems (RFC 9457) that a route may answer with, for the OpenAPI document."""
     return {
-        status: ResponseSpec(Problem, description=MEANINGS[status], media_type=PROBLEM_MEDIA, generate_examples=False)
+        status: ResponseSpec(
+            ProblemDetails, description=MEANINGS[status], media_type=PROBLEM_MEDIA, generate_examples=False
+        )
         for status in sorted(statuses)
     }

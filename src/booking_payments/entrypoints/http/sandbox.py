@@ -8,8 +8,8 @@ from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIResponse, Op
 from litestar.params import Body, PathParameter
 from litestar.response import Response
 
-from booking_payments.entrypoints.http import door
-from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.http import parsing
+from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.entrypoints.http.routing import public
 from booking_payments.presentation.models import AuthenticateCard
 from booking_payments.runtime.services import Services
@@ -41,7 +41,7 @@ async def authenticate(
     request: Request[Any, Any, Any],
 ) -> Response[dict[str, Any]]:
     services: Services = request.app.state["services"]
-    if services.sandbox is None or not door.is_id(intent_id):
-        raise Refused(404, "not_found", "there is no such payment intent here")
+    if services.sandbox is None or not parsing.is_id(intent_id):
+        raise RequestRefused(404, "not_found", "there is no such payment intent here")
     answer = services.sandbox.authenticate(intent_id, data.client_secret, data.outcome)
     return Response(answer.body, status_code=answer.status)

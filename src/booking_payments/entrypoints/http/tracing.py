@@ -6,7 +6,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from booking_payments.adapters.telemetry.traces import tracer
-from booking_payments.entrypoints.http.frame import request_id_of
+from booking_payments.entrypoints.http.middleware import request_id_of
 
 
 def traced_app(app: ASGIApp) -> ASGIApp:

@@ -13,11 +13,11 @@ from litestar.response.base import ASGIResponse
 
 from booking_payments.application.views import WebhookResult
 from booking_payments.domain.errors import PaymentError
-from booking_payments.entrypoints.http import audit, door
+from booking_payments.entrypoints.http import audit, parsing
 from booking_payments.entrypoints.http.auth import Access
-from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.metrics import Metrics
-from booking_payments.entrypoints.http.problems import JSON_MEDIA, Refused, bad_request
+from booking_payments.entrypoints.http.middleware import request_id_of
+from booking_payments.entrypoints.http.problems import JSON_MEDIA, RequestRefused, bad_request
 from booking_payments.entrypoints.http.routing import public
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.webhooks import WebhookRefused, WebhooksNotTaken
@@ -64,7 +64,7 @@ class SignedEvent(Operation):
     "/api/webhooks/{gateway:str}",
     summary="An event of a gateway (`stripe` for Stripe), signed over its raw bytes",
     tags=["webhooks"],
-    request_max_body_size=door.WEBHOOK_LIMIT,
+    request_max_body_size=parsing.WEBHOOK_LIMIT,
     operation_class=SignedEvent,
     **public(Access.SIGNED, errors={400, 404}, answer=WebhookAnswer),
 )
@@ -78,7 +78,7 @@ async def of_gateway(
     try:
         result = await services.payments.receive_webhook(body, request.headers, gateway=gateway)
     except WebhooksNotTaken as error:
-        raise Refused(404, error.code, error.message) from None
+        raise RequestRefused(404, error.code, error.message) from None
     except WebhookRefused as error:
         raise _refused(request, "refused", error.code, bad_request(error.message, error.code)) from None
     except (PaymentError, StorageConflict) as error:
@@ -97,7 +97,7 @@ async def of_gateway(
     return ASGIResponse(body=msgspec.json.encode(answer), media_type=JSON_MEDIA)
 
 
-def _refused(request: AnyRequest, outcome: str, code: str, refusal: Refused) -> Refused:
+def _refused(request: AnyRequest, outcome: str, code: str, refusal: RequestRefused) -> RequestRefused:
     _note(request, outcome, error=code)
     return refusal
 

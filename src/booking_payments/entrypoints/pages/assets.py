@@ -10,7 +10,7 @@ from litestar import Request, get
 from litestar.response import Response
 
 from booking_payments.entrypoints.http.auth import Access
-from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.http.problems import RequestRefused
 
 KINDS: Final[Mapping[str, str]] = {
     "pages.css": "text/css",
@@ -33,6 +33,6 @@ async def asset(request: Request[Any, Any, Any]) -> Response[bytes]:
     """One file; another version than ours is answered with ours, for as long as it takes to load a page again."""
     name, version = request.path_params["name"], request.path_params["version"]
     if name not in KINDS:
-        raise Refused(404, "not_found", "there is no such file")
+        raise RequestRefused(404, "not_found", "there is no such file")
     kept = "public, max-age=31536000, immutable" if version == _VERSIONS[name] else "no-cache"
     return Response(content=_CONTENT[name], media_type=KINDS[name], headers={"Cache-Control": kept})

@@ -9,10 +9,10 @@ from litestar import get, post
 
 from booking_payments.adapters.gateways.stripe.amounts import from_stripe
 from booking_payments.domain.money import Currency, Money
-from booking_payments.entrypoints.http import door
-from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.http import parsing
+from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.entrypoints.pages.forms import read_form
-from booking_payments.entrypoints.pages.page import PUBLIC, Answer, AnyRequest, GivenForm, GivenServices
+from booking_payments.entrypoints.pages.page import PUBLIC, AnyRequest, GivenForm, GivenServices, PageResponse
 from booking_payments.entrypoints.pages.rendering import html
 from booking_payments.runtime.services import Services
 from booking_payments.sandbox.emulator import FakeStripe
@@ -22,7 +22,7 @@ _OUTCOMES: Final = ("succeeded", "failed", "processing")
 
 
 @get(f"{PATH}/{{intent_id:str}}", **PUBLIC)
-async def show(request: AnyRequest, services: GivenServices, search: GivenForm) -> Answer:
+async def show(request: AnyRequest, services: GivenServices, search: GivenForm) -> PageResponse:
     """Ask the customer for consent."""
     key, intent_id = search.get("key"), _intent_id(request)
     asked = _stripe(services).at_bank(intent_id, key)
@@ -35,7 +35,7 @@ async def show(request: AnyRequest, services: GivenServices, search: GivenForm) 
 
 
 @post(f"{PATH}/{{intent_id:str}}", **PUBLIC)
-async def leave(request: AnyRequest, services: GivenServices) -> Answer:
+async def leave(request: AnyRequest, services: GivenServices) -> PageResponse:
     """Take the answer, and send the browser back to the shop.
 
     By the page and not by a redirect: after a form no browser follows one to another origin under our policy.
@@ -43,7 +43,7 @@ async def leave(request: AnyRequest, services: GivenServices) -> Answer:
     form = await read_form(request)
     outcome = form.get("outcome")
     if outcome not in _OUTCOMES:
-        raise Refused(400, "invalid_input", "choose how the bank answers")
+        raise RequestRefused(400, "invalid_input", "choose how the bank answers")
     left = _stripe(services).leave_bank_page(_intent_id(request), form.get("key"), outcome)
     if not left.ok:
         raise _missing()
@@ -58,13 +58,13 @@ def _stripe(services: Services) -> FakeStripe:
 
 def _intent_id(request: AnyRequest) -> str:
     intent_id = str(request.path_params["intent_id"])
-    if not door.is_id(intent_id):
+    if not parsing.is_id(intent_id):
         raise _missing()
     return intent_id
 
 
-def _missing() -> Refused:
-    return Refused(404, "not_found", "there is no such payment here")
+def _missing() -> RequestRefused:
+    return RequestRefused(404, "not_found", "there is no such payment here")
 
 
 PAGES: Final = (show, leave)

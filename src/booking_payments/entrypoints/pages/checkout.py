@@ -21,12 +21,12 @@ from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.refunds import QuoteReason
-from booking_payments.entrypoints.http import door
-from booking_payments.entrypoints.http.commands import Done
-from booking_payments.entrypoints.http.frame import request_id_of
-from booking_payments.entrypoints.http.problems import Problem, Refused
-from booking_payments.entrypoints.pages.acting import Act, act_once, count_gateway_call, problem_in
+from booking_payments.entrypoints.http import parsing
+from booking_payments.entrypoints.http.commands import OperationResult
+from booking_payments.entrypoints.http.middleware import request_id_of
+from booking_payments.entrypoints.http.problems import ProblemDetails, RequestRefused
 from booking_payments.entrypoints.pages.cards import METHOD_IDS, groups_for
+from booking_payments.entrypoints.pages.form_actions import FormAction, count_gateway_call, problem_in, run_form_action
 from booking_payments.entrypoints.pages.forms import Form, read_form
 from booking_payments.entrypoints.pages.money_returned import has_nothing_left, is_undisturbed, sentences_about
 from booking_payments.entrypoints.pages.page import (
@@ -41,7 +41,7 @@ from booking_payments.entrypoints.pages.page import (
     path_id,
     sentence,
 )
-from booking_payments.entrypoints.pages.page import Answer as Sent
+from booking_payments.entrypoints.pages.page import PageResponse as PageResponse
 from booking_payments.entrypoints.pages.rendering import html
 from booking_payments.entrypoints.pages.sessions import (
     CHECKOUT_COOKIE,
@@ -71,7 +71,7 @@ class Nothing(msgspec.Struct):
 
 
 @frozen(kw_only=True)
-class Visit:
+class CheckoutRequest:
     """A customer at the checkout of a booking."""
 
     services: Services
@@ -107,47 +107,47 @@ class Visit:
         return await self.services.payments.checkout(self.booking_id, self.caller, ask=ask, anew=anew)
 
 
-async def provide_visit(request: AnyRequest, services: GivenServices) -> Visit:
+async def provide_checkout_request(request: AnyRequest, services: GivenServices) -> CheckoutRequest:
     """The customer of the token, at the booking of the path.
 
     Raises:
-        Refused: 401 without a valid token, 429 after too many of those.
+        RequestRefused: 401 without a valid token, 429 after too many of those.
         NotFound: for text that can be no id.
     """
     booking_id = str(request.path_params["booking_id"])
     # An id that can be none gets no cookie path of its own; without a token all ids look the same.
     try:
-        session = checkout_session(request, booking_id if door.is_id(booking_id) else "none")
-    except Refused:
+        session = checkout_session(request, booking_id if parsing.is_id(booking_id) else "none")
+    except RequestRefused:
         await count_guess(request)
         raise
     caller = Caller.customer(session.principal.subject, request_id_of(request.scope))
-    asked = dict(door.query_pairs(request.scope)).get("gateway")
-    return Visit(
+    asked = dict(parsing.query_pairs(request.scope)).get("gateway")
+    return CheckoutRequest(
         services=services, session=session, caller=caller, booking_id=path_id(request, "booking_id"), asked=asked
     )
 
 
-async def provide_form(request: AnyRequest, visit: NamedDependency[SkipValidation[Visit]]) -> Form:
+async def provide_form(request: AnyRequest, checkout_request: NamedDependency[SkipValidation[CheckoutRequest]]) -> Form:
     """The form that was sent. Raises 403 for one that is none of ours."""
     form = await read_form(request)
-    visit.session.require_own(request, form)
+    checkout_request.session.require_own(request, form)
     return form
 
 
-GivenVisit = NamedDependency[SkipValidation[Visit]]
+GivenCheckout = NamedDependency[SkipValidation[CheckoutRequest]]
 
 
 @get(PATH, **BROWSER)
-async def show(request: AnyRequest, visit: GivenVisit) -> Sent:
+async def show(request: AnyRequest, checkout_request: GivenCheckout) -> PageResponse:
     """The page itself. Where the customer may have acted at the gateway, it is asked first: before its webhook has come
     nobody is to see a form for what is paid already."""
-    answer = _shown(visit, await _up_to_date(request, visit))
-    answer.set_cookie(cookie_of(request, visit.session, CHECKOUT_COOKIE))
+    answer = _render_page(checkout_request, await _up_to_date(request, checkout_request))
+    answer.set_cookie(cookie_of(request, checkout_request.session, CHECKOUT_COOKIE))
     return answer
 
 
-async def _up_to_date(request: AnyRequest, visit: Visit) -> Checkout:
+async def _up_to_date(request: AnyRequest, checkout_request: CheckoutRequest) -> Checkout:
     """What there is to show, by the gateway where it may know more. Who has asked too often, and whoever asks while it
     is silent, sees what the books say.
 
@@ -155,35 +155,37 @@ async def _up_to_date(request: AnyRequest, visit: Visit) -> Checkout:
     being found out, and shows itself again: then with the form, if there is still something to pay.
     """
     if not comes_back(request):
-        return await visit.checkout(ask=True)
-    seen = await visit.checkout()
+        return await checkout_request.checkout(ask=True)
+    seen = await checkout_request.checkout()
     if not seen.may_have_moved:
         return seen
     try:  # everybody can write such an address, again and again
-        await count_gateway_call(request, visit.services, visit.session)
-        news = await visit.checkout(ask=True, anew=True)
-    except Refused:
+        await count_gateway_call(request, checkout_request.services, checkout_request.session)
+        news = await checkout_request.checkout(ask=True, anew=True)
+    except RequestRefused:
         news = seen
     unclear = news.stage in (Stage.PAY, Stage.AUTHENTICATE) and not news.asked
     return evolve(news, stage=Stage.CHECKING) if unclear else news
 
 
-def _shown(visit: Visit, checkout: Checkout, problem: Problem | None = None) -> Sent:
+def _render_page(
+    checkout_request: CheckoutRequest, checkout: Checkout, problem: ProblemDetails | None = None
+) -> PageResponse:
     """The page, with what went wrong; the status stays 200 where the page itself says all of it."""
-    settings = visit.services.settings
-    chosen = visit.chosen(checkout)
+    settings = checkout_request.services.settings
+    chosen = checkout_request.chosen(checkout)
     by_stripe = chosen == STRIPE
     stage = checkout.stage
-    left = visit.asked == chosen and checkout.payment is not None and checkout.payment.gateway != chosen
+    left = checkout_request.asked == chosen and checkout.payment is not None and checkout.payment.gateway != chosen
     if stage is Stage.AUTHENTICATE and left:
         stage = Stage.PAY  # the form of the gateway that the customer would rather pay by
     context: dict[str, Any] = {
         "checkout": checkout,
         "stage": stage.value,
-        "choices": _choices(visit, stage, chosen),
-        "path": visit.session.path,
-        "form_token": visit.session.form_token,
-        "key": visit.services.ids.idempotency_key(),
+        "choices": _choices(checkout_request, stage, chosen),
+        "path": checkout_request.session.path,
+        "form_token": checkout_request.session.form_token,
+        "key": checkout_request.services.ids.idempotency_key(),
         "alert": _alert(checkout, problem),
         "title": _title(checkout, stage, transfer=chosen == BANK_TRANSFER),
         "returned": _returned(checkout),
@@ -191,7 +193,9 @@ def _shown(visit: Visit, checkout: Checkout, problem: Problem | None = None) -> 
         "by_customer": checkout.price.payer is FeePayer.CUSTOMER,
         "refunds": _refunds(checkout),
         "publishable_key": settings.stripe_publishable_key if by_stripe else None,
-        "groups": groups_for(checkout.booking.amount.currency) if chosen == FAKE and visit.services.sandbox else [],
+        "groups": groups_for(checkout.booking.amount.currency)
+        if chosen == FAKE and checkout_request.services.sandbox
+        else [],
         "transfer": _transfer(checkout) if chosen == BANK_TRANSFER else None,
         "test_mode": not settings.livemode,
     }
@@ -264,15 +268,15 @@ def _transfer(checkout: Checkout) -> dict[str, Any]:
     return {"method": BANK_TRANSFER, **action.get("display_bank_transfer_instructions", {})}
 
 
-def _choices(visit: Visit, stage: Stage, chosen: str | None) -> list[tuple[str, str]]:
+def _choices(checkout_request: CheckoutRequest, stage: Stage, chosen: str | None) -> list[tuple[str, str]]:
     """The other gateways that the customer may pay by, with their titles; none where there is nothing to choose."""
-    if stage not in (Stage.PAY, Stage.AUTHENTICATE) or len(visit.choices) < 2:
+    if stage not in (Stage.PAY, Stage.AUTHENTICATE) or len(checkout_request.choices) < 2:
         return []
-    titles = visit.services.gateway_titles
-    return [(name, titles.get(name) or words(name)) for name in visit.choices if name != chosen]
+    titles = checkout_request.services.gateway_titles
+    return [(name, titles.get(name) or words(name)) for name in checkout_request.choices if name != chosen]
 
 
-def _alert(checkout: Checkout, problem: Problem | None) -> str | None:
+def _alert(checkout: Checkout, problem: ProblemDetails | None) -> str | None:
     if problem is not None:
         return sentence(problem.detail)
     shown = checkout.stage in (Stage.PAY, Stage.FAILED) and checkout.decline is not None
@@ -280,9 +284,9 @@ def _alert(checkout: Checkout, problem: Problem | None) -> str | None:
 
 
 @get(f"{PATH}/status", **BROWSER, **JSON_PROBLEMS)
-async def status(visit: GivenVisit) -> Sent:
+async def status(checkout_request: GivenCheckout) -> PageResponse:
     """Whether there is something else to show: asked again and again by the page's script."""
-    checkout = await visit.checkout()
+    checkout = await checkout_request.checkout()
     return as_json({"stage": checkout.stage.value, "version": checkout.version})
 
 
@@ -290,32 +294,38 @@ async def status(visit: GivenVisit) -> Sent:
 
 
 @post(f"{PATH}/pay", **BROWSER)
-async def pay(request: AnyRequest, services: GivenServices, visit: GivenVisit, form: GivenForm) -> Sent:
+async def pay(
+    request: AnyRequest, services: GivenServices, checkout_request: GivenCheckout, form: GivenForm
+) -> PageResponse:
     """Pay with one of the test cards, or by bank transfer."""
     method = form.safe("payment_method")
     gateway = _gateway_of(services, method)
     if gateway is None:
         raise InvalidInput("choose one of the cards first")
-    await visit.checkout()
+    await checkout_request.checkout()
 
-    async def work(caller: Caller) -> Done:
+    async def work(caller: Caller) -> OperationResult:
         view = await services.payments.start_payment(
-            visit.booking_id,
+            checkout_request.booking_id,
             caller,
             payment_method_id=method,
             confirm_immediately=True,
-            gateway=visit.named(gateway),
+            gateway=checkout_request.named(gateway),
         )
-        return _done(visit, render.payment(view, _reader(visit), services.clock.now()), view.payment.booking_reference)
+        return _done(
+            checkout_request,
+            render.payment(view, _reader(checkout_request), services.clock.now()),
+            view.payment.booking_reference,
+        )
 
-    act = Act(
+    action = FormAction(
         operation="start_payment",
-        booking_id=visit.booking_id,
-        caller=visit.caller,
+        booking_id=checkout_request.booking_id,
+        caller=checkout_request.caller,
         given=Payment(payment_method=method),
     )
-    problem = problem_in(await act_once(request, services, visit.session, form, act, work))
-    return await _afterwards(visit, problem)
+    problem = problem_in(await run_form_action(request, services, checkout_request.session, form, action, work))
+    return await _afterwards(checkout_request, problem)
 
 
 def _gateway_of(services: Services, method: str) -> str | None:
@@ -332,74 +342,89 @@ def _gateway_of(services: Services, method: str) -> str | None:
 
 
 @post(f"{PATH}/bank", **BROWSER)
-async def bank(request: AnyRequest, services: GivenServices, visit: GivenVisit, form: GivenForm) -> Sent:
+async def bank(
+    request: AnyRequest, services: GivenServices, checkout_request: GivenCheckout, form: GivenForm
+) -> PageResponse:
     """Leave the simulated bank window."""
-    checkout = await visit.checkout()
+    checkout = await checkout_request.checkout()
     view = checkout.view
     if services.sandbox is None or view is None:
         raise NotFound()
     if checkout.stage is Stage.AUTHENTICATE and view.handover is not None:
-        await count_gateway_call(request, services, visit.session)
+        await count_gateway_call(request, services, checkout_request.session)
         outcome = "succeeded" if form.get("outcome") == "succeeded" else "failed"
         services.sandbox.authenticate(view.payment.intent_id or "", view.handover.client_secret or "", outcome)
-        await services.payments.look_at_payment(visit.booking_id, visit.caller, anew=True)
-    raise SeeOther(visit.session.path)
+        await services.payments.look_at_payment(checkout_request.booking_id, checkout_request.caller, anew=True)
+    raise SeeOther(checkout_request.session.path)
 
 
-async def _afterwards(visit: Visit, problem: Problem | None) -> Sent:
+async def _afterwards(checkout_request: CheckoutRequest, problem: ProblemDetails | None) -> PageResponse:
     """Back to the page, which shows what became of it; a problem that it can't show by itself comes with it."""
     if problem is None or problem.outcome_unknown:
-        raise SeeOther(visit.session.path)
-    checkout = await visit.checkout()
+        raise SeeOther(checkout_request.session.path)
+    checkout = await checkout_request.checkout()
     if _alert(checkout, None) is not None or checkout.stage is not Stage.PAY:
-        raise SeeOther(visit.session.path)
-    return _shown(visit, checkout, problem)
+        raise SeeOther(checkout_request.session.path)
+    return _render_page(checkout_request, checkout, problem)
 
 
-def _reader(visit: Visit) -> render.Reader:
-    return render.Reader(subject=visit.session.principal.subject, operator=False)
+def _reader(checkout_request: CheckoutRequest) -> render.Reader:
+    return render.Reader(subject=checkout_request.session.principal.subject, operator=False)
 
 
-def _done(visit: Visit, content: PaymentAnswer, reference: str) -> Done:
-    return Done(content=content, reference=reference, intent_id=content.payment_intent_id)
+def _done(checkout_request: CheckoutRequest, content: PaymentAnswer, reference: str) -> OperationResult:
+    return OperationResult(content=content, reference=reference, intent_id=content.payment_intent_id)
 
 
 # --- with Stripe -----------------------------------------------------------------------------------------------
 
 
 @post(f"{PATH}/intent", **BROWSER, **JSON_PROBLEMS)
-async def intent(request: AnyRequest, services: GivenServices, visit: GivenVisit, form: GivenForm) -> Sent:
+async def intent(
+    request: AnyRequest, services: GivenServices, checkout_request: GivenCheckout, form: GivenForm
+) -> PageResponse:
     """The secret that the Payment Element needs; begins the payment where there is none yet.
 
     Methods that redirect come back to this page: its own address, which holds no token. The cookie knows the customer.
     """
     origin = public_origin(request)
-    return_url = f"{origin}{visit.session.path}" if origin else None
-    await visit.checkout()
+    return_url = f"{origin}{checkout_request.session.path}" if origin else None
+    await checkout_request.checkout()
 
-    async def work(caller: Caller) -> Done:
+    async def work(caller: Caller) -> OperationResult:
         view = await services.payments.start_payment(
-            visit.booking_id, caller, return_url=return_url, gateway=visit.named(STRIPE)
+            checkout_request.booking_id, caller, return_url=return_url, gateway=checkout_request.named(STRIPE)
         )
-        return _done(visit, render.payment(view, _reader(visit), services.clock.now()), view.payment.booking_reference)
+        return _done(
+            checkout_request,
+            render.payment(view, _reader(checkout_request), services.clock.now()),
+            view.payment.booking_reference,
+        )
 
-    act = Act(operation="start_payment", booking_id=visit.booking_id, caller=visit.caller, given=Nothing())
-    reply = await act_once(request, services, visit.session, form, act, work)
-    problem = problem_in(reply)
+    action = FormAction(
+        operation="start_payment",
+        booking_id=checkout_request.booking_id,
+        caller=checkout_request.caller,
+        given=Nothing(),
+    )
+    response = await run_form_action(request, services, checkout_request.session, form, action, work)
+    problem = problem_in(response)
     if problem is not None:
-        raise Refused(problem.status, problem.code, sentence(problem.detail))
-    secret = msgspec.json.decode(reply.body, type=PaymentAnswer).client_secret
+        raise RequestRefused(problem.status, problem.code, sentence(problem.detail))
+    secret = msgspec.json.decode(response.body, type=PaymentAnswer).client_secret
     return as_json({"client_secret": secret})
 
 
 @post(f"{PATH}/look", **BROWSER, **JSON_PROBLEMS)
-async def look(request: AnyRequest, services: GivenServices, visit: GivenVisit, form: GivenForm) -> Sent:
+async def look(
+    request: AnyRequest, services: GivenServices, checkout_request: GivenCheckout, form: GivenForm
+) -> PageResponse:
     """Ask Stripe at once how the payment stands: the customer has just acted there."""
-    await count_gateway_call(request, services, visit.session)
-    await services.payments.look_at_payment(visit.booking_id, visit.caller)
-    checkout = await visit.checkout()
+    await count_gateway_call(request, services, checkout_request.session)
+    await services.payments.look_at_payment(checkout_request.booking_id, checkout_request.caller)
+    checkout = await checkout_request.checkout()
     return as_json({"stage": checkout.stage.value, "version": checkout.version})
 
 
 PAGES: Final = (show, status, pay, bank, intent, look)
-DEPENDENCIES: Final = {"visit": Provide(provide_visit), "form": Provide(provide_form)}
+DEPENDENCIES: Final = {"checkout_request": Provide(provide_checkout_request), "form": Provide(provide_form)}

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 from litestar import Request
 
-from booking_payments.entrypoints.http import door
+from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.problems import bad_request
 
 AnyRequest = Request[Any, Any, Any]
@@ -28,8 +28,8 @@ class Form:
     def safe(self, name: str) -> str:
         """The same, for what will be kept: no card number and no secret."""
         text = self.get(name)
-        door.refuse_card_number(text)
-        door.refuse_secret(text)
+        parsing.refuse_card_number(text)
+        parsing.refuse_secret(text)
         return text
 
 

@@ -13,18 +13,24 @@ from litestar.params import SkipValidation
 from litestar.response import Response
 
 from booking_payments.domain.errors import NotFound
-from booking_payments.entrypoints.http import door
+from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.commands import as_response
-from booking_payments.entrypoints.http.frame import request_id_of
 from booking_payments.entrypoints.http.limits import count_failure
-from booking_payments.entrypoints.http.problems import TOLD, Problem, Refused, problem_of, reply_to
+from booking_payments.entrypoints.http.middleware import request_id_of
+from booking_payments.entrypoints.http.problems import (
+    EXPLAINED_ERRORS,
+    ProblemDetails,
+    RequestRefused,
+    problem_of,
+    response_to,
+)
 from booking_payments.entrypoints.pages.forms import Form, read_search
 from booking_payments.entrypoints.pages.rendering import plain
 from booking_payments.runtime.services import Services
 
 AnyRequest = Request[Any, Any, Any]
-Answer = Response[bytes]
+PageResponse = Response[bytes]
 
 log = structlog.get_logger("booking_payments.pages")
 
@@ -77,11 +83,11 @@ def pages(handlers: Sequence[HTTPRouteHandler], dependencies: Mapping[str, Provi
         dependencies={**shared, **dependencies},
         exception_handlers={
             SeeOther: _elsewhere,
-            **dict.fromkeys(TOLD, problem_page),
+            **dict.fromkeys(EXPLAINED_ERRORS, problem_page),
             Exception: _unexpected,
         },
-        request_class=door.WholeRequest,
-        request_max_body_size=door.JSON_LIMIT,
+        request_class=parsing.WholeRequest,
+        request_max_body_size=parsing.JSON_LIMIT,
         include_in_schema=False,
     )
 
@@ -104,45 +110,49 @@ GivenForm = NamedDependency[SkipValidation[Form]]
 async def count_guess(request: AnyRequest) -> None:
     """Count a request without a valid token, together with those over the API.
 
-    Raises ``Refused`` (429) when too many came from this address.
+    Raises ``RequestRefused`` (429) when too many came from this address.
     """
     limits = request.app.state["services"].limits
     if limits is not None:
         await count_failure(limits, request.scope, request.app.state["metrics"])
 
 
-def _elsewhere(_: AnyRequest, error: SeeOther) -> Answer:
+def _elsewhere(_: AnyRequest, error: SeeOther) -> PageResponse:
     return see_other(error.location)
 
 
-def json_problem(_: AnyRequest, error: Exception) -> Answer:
+def json_problem(_: AnyRequest, error: Exception) -> PageResponse:
     """What went wrong, for a script of ours."""
-    return as_response(reply_to(error))
+    return as_response(response_to(error))
 
 
-JSON_PROBLEMS: Final[Mapping[str, Any]] = {"exception_handlers": dict.fromkeys(TOLD, json_problem)}
+JSON_PROBLEMS: Final[Mapping[str, Any]] = {"exception_handlers": dict.fromkeys(EXPLAINED_ERRORS, json_problem)}
 """Arguments for a route that a script reads: its problems are JSON."""
 
 
-def _unexpected(request: AnyRequest, error: Exception) -> Answer:
+def _unexpected(request: AnyRequest, error: Exception) -> PageResponse:
     page = str(request.scope.get("path_template", ""))
     log.error("unexpected error", request_id=request_id_of(request.scope), page=page, exc_info=error)
     return problem_page(request, error)
 
 
-def problem_page(request: AnyRequest, error: Exception) -> Answer:
-    """What went wrong, as a page. Of errors of our own nothing is told."""
-    told = problem_of(error)
-    title = title_of(told)
-    text = "There is nothing here, or it belongs to somebody else." if told.status == 404 else sentence(told.detail)
-    number = request_id_of(request.scope) if told.status >= 500 else None
-    headers = error.headers if isinstance(error, Refused) else {}
-    return plain("problem.html", {"title": title, "text": text, "number": number}, status=told.status, headers=headers)
+def problem_page(request: AnyRequest, error: Exception) -> PageResponse:
+    """What went wrong, as a page. Of errors of our own nothing is problem."""
+    problem = problem_of(error)
+    title = title_of(problem)
+    text = (
+        "There is nothing here, or it belongs to somebody else." if problem.status == 404 else sentence(problem.detail)
+    )
+    number = request_id_of(request.scope) if problem.status >= 500 else None
+    headers = error.headers if isinstance(error, RequestRefused) else {}
+    return plain(
+        "problem.html", {"title": title, "text": text, "number": number}, status=problem.status, headers=headers
+    )
 
 
-def title_of(told: Problem) -> str:
+def title_of(problem: ProblemDetails) -> str:
     """The title of a problem on a page."""
-    return TITLES.get(told.code) or OTHERS.get(told.status) or HTTPStatus(told.status).phrase
+    return TITLES.get(problem.code) or OTHERS.get(problem.status) or HTTPStatus(problem.status).phrase
 
 
 def sentence(text: str) -> str:
@@ -150,12 +160,12 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
 
 
-def see_other(location: str) -> Answer:
+def see_other(location: str) -> PageResponse:
     """Send the browser to another address of ours, to be read with GET."""
     return Response(content=b"", status_code=303, headers={"Location": location}, media_type="text/plain")
 
 
-def as_json(content: object, status: int = 200) -> Answer:
+def as_json(content: object, status: int = 200) -> PageResponse:
     """An answer for a script of ours."""
     return Response(content=msgspec.json.encode(content), status_code=status, media_type="application/json")
 
@@ -163,6 +173,6 @@ def as_json(content: object, status: int = 200) -> Answer:
 def path_id(request: AnyRequest, name: str) -> str:
     """The id in the path. Raises ``NotFound`` for text that can be none."""
     text = str(request.path_params[name])
-    if not door.is_id(text):
+    if not parsing.is_id(text):
         raise NotFound()
     return text

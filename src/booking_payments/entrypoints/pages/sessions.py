@@ -13,9 +13,9 @@ from attrs import field, frozen
 from litestar import Request
 from litestar.datastructures import Cookie
 
-from booking_payments.entrypoints.http import door
+from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.auth import OPERATE, Principal, authenticate
-from booking_payments.entrypoints.http.problems import Refused
+from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.entrypoints.pages.forms import Form
 
 AnyRequest = Request[Any, Any, Any]
@@ -53,8 +53,8 @@ def require_own_site(request: AnyRequest) -> None:
         raise _forged()
 
 
-def _forged() -> Refused:
-    return Refused(403, "form_not_ours", "Go back, load the page again, and send the form once more.")
+def _forged() -> RequestRefused:
+    return RequestRefused(403, "form_not_ours", "Go back, load the page again, and send the form once more.")
 
 
 def principal_of(request: AnyRequest, token: str | None) -> Principal | None:
@@ -63,7 +63,7 @@ def principal_of(request: AnyRequest, token: str | None) -> Principal | None:
         return None
     try:
         return authenticate(f"Bearer {token}", request.app.state["token_rules"])
-    except Refused:
+    except RequestRefused:
         return None
 
 
@@ -74,22 +74,22 @@ def checkout_session(request: AnyRequest, booking_id: str) -> Session:
     """The customer of a checkout, by the token of the address or of the cookie. Raises 401 without one: before it is
     known whether there is such a booking."""
     path = f"/checkout/{booking_id}"
-    given = dict(door.query_pairs(request.scope)).get("token") if request.method == "GET" else None
-    for token in (given, door.cookie(request.scope, CHECKOUT_COOKIE)):
+    given = dict(parsing.query_pairs(request.scope)).get("token") if request.method == "GET" else None
+    for token in (given, parsing.cookie(request.scope, CHECKOUT_COOKIE)):
         principal = principal_of(request, token)
         if principal is not None and token:
             return Session(principal=principal, token=token, path=path)
     if comes_back(request):
         # A bank's app may come back to another browser than the customer has left from, without the cookie.
         text = "You come back from your bank. Open your payment link once more to see how your payment stands."
-        raise Refused(401, "token_missing", f"{text} You will not be charged twice.")
-    raise Refused(401, "token_missing", "The link is incomplete or too old. Ask where you booked for a new one.")
+        raise RequestRefused(401, "token_missing", f"{text} You will not be charged twice.")
+    raise RequestRefused(401, "token_missing", "The link is incomplete or too old. Ask where you booked for a new one.")
 
 
 def comes_back(request: AnyRequest) -> bool:
     """Whether the address looks like that of a customer whom the gateway sends back. Anybody can write such an address:
     it tells that asking is worth it, and nothing about the payment."""
-    return request.method == "GET" and "redirect_status" in dict(door.query_pairs(request.scope))
+    return request.method == "GET" and "redirect_status" in dict(parsing.query_pairs(request.scope))
 
 
 def cookie_of(request: AnyRequest, session: Session, name: str) -> Cookie:
@@ -127,7 +127,7 @@ def public_origin(request: AnyRequest) -> str | None:
     if settings.public_url:
         return str(settings.public_url)
     origin = request.headers.get("origin", "")
-    if door.origin_of(origin) is None or urlsplit(origin).path:
+    if parsing.origin_of(origin) is None or urlsplit(origin).path:
         return None
     site = request.headers.get("sec-fetch-site")
     same = urlsplit(origin).netloc == request.headers.get("host") if site is None else site == "same-origin"
@@ -141,7 +141,7 @@ CONSOLE: Final = "/console"
 
 def operator_session(request: AnyRequest, token: str | None = None) -> Session | None:
     """The operator by ``token``, or by the cookie; None without one, or without scope ``payments:operate``."""
-    given = token if token is not None else door.cookie(request.scope, CONSOLE_COOKIE)
+    given = token if token is not None else parsing.cookie(request.scope, CONSOLE_COOKIE)
     principal = principal_of(request, given)
     if principal is None or not given or OPERATE not in principal.scopes:
         return None

@@ -7,9 +7,9 @@ from booking_payments.entrypoints.pages.assets import asset
 from booking_payments.entrypoints.pages.console import (
     dashboard,
     debts,
-    desk,
     disputes,
     drift,
+    operator_context,
     payments,
     receipts,
     refunds,
@@ -21,7 +21,7 @@ from booking_payments.runtime.services import Services
 
 __all__ = ["pages_of", "running_reconciliations"]
 
-_CONSOLE = (desk, dashboard, payments, refunds, debts, receipts, disputes, webhooks, drift)
+_CONSOLE = (operator_context, dashboard, payments, refunds, debts, receipts, disputes, webhooks, drift)
 
 
 def pages_of(services: Services) -> list[ControllerRouterHandler]:
@@ -30,7 +30,7 @@ def pages_of(services: Services) -> list[ControllerRouterHandler]:
     console = [each for part in _CONSOLE for each in part.PAGES]
     found = [
         *([pages(checkout.PAGES, checkout.DEPENDENCIES)] if settings.checkout_enabled else []),
-        *([pages(console, desk.DEPENDENCIES)] if settings.console_enabled else []),
+        *([pages(console, operator_context.DEPENDENCIES)] if settings.console_enabled else []),
         *([pages(bank.PAGES, {})] if services.sandbox is not None else []),
     ]
     return [*found, asset] if found else []

@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from booking_payments.application.figures import Figures, MoneyOfCurrency, quantile
 from booking_payments.domain.money import Money
-from booking_payments.entrypoints.pages.console.desk import GivenDesk
-from booking_payments.entrypoints.pages.page import BROWSER, Answer, GivenForm, GivenServices
+from booking_payments.entrypoints.pages.console.operator_context import GivenOperator
+from booking_payments.entrypoints.pages.page import BROWSER, GivenForm, GivenServices, PageResponse
 from booking_payments.presentation.formatting import duration, money, words
 from booking_payments.presentation.status_style import STATUS_STYLE
 
@@ -44,7 +44,7 @@ class Panel:
 
 
 @get("/console/", **BROWSER)
-async def dashboard(services: GivenServices, desk: GivenDesk, search: GivenForm) -> Answer:
+async def dashboard(services: GivenServices, operator: GivenOperator, search: GivenForm) -> PageResponse:
     """The dashboard of the last days."""
     chosen = search.get("days")
     days = PERIODS.get(chosen, PERIODS[USUAL])
@@ -56,9 +56,9 @@ async def dashboard(services: GivenServices, desk: GivenDesk, search: GivenForm)
         "days": days,
         "median_refund": quantile(figures.refund_times_s, 0.5),
         "shown": SHOWN,
-        "tones": STATUS_STYLE,
+        "status_style": STATUS_STYLE,
     }
-    return desk.page("console/dashboard.html", "dashboard", context)
+    return operator.page("console/dashboard.html", "dashboard", context)
 
 
 def _panels(figures: Figures) -> Iterator[Panel]:

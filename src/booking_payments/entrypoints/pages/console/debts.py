@@ -10,18 +10,18 @@ from booking_payments.application.payment_details import PaymentDetails, payment
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.events import Settlement
 from booking_payments.domain.money import Money
-from booking_payments.entrypoints.http.commands import Done
-from booking_payments.entrypoints.http.problems import Problem, Refused
-from booking_payments.entrypoints.pages.acting import Act, act_once, problem_in
-from booking_payments.entrypoints.pages.console.desk import Desk, GivenDesk
+from booking_payments.entrypoints.http.commands import OperationResult
+from booking_payments.entrypoints.http.problems import ProblemDetails, RequestRefused
+from booking_payments.entrypoints.pages.console.operator_context import GivenOperator, OperatorContext
 from booking_payments.entrypoints.pages.console.payments import PATH
+from booking_payments.entrypoints.pages.form_actions import FormAction, problem_in, run_form_action
 from booking_payments.entrypoints.pages.forms import Form
 from booking_payments.entrypoints.pages.page import (
     BROWSER,
-    Answer,
     AnyRequest,
     GivenForm,
     GivenServices,
+    PageResponse,
     SeeOther,
     path_id,
     sentence,
@@ -38,67 +38,73 @@ class Settle(msgspec.Struct):
 
 
 @get(f"{PATH}/{{payment_id:str}}/settle", **BROWSER)
-async def preview(request: AnyRequest, services: GivenServices, desk: GivenDesk, search: GivenForm) -> Answer:
+async def preview(
+    request: AnyRequest, services: GivenServices, operator: GivenOperator, search: GivenForm
+) -> PageResponse:
     """What would still be owed after a settlement, before anything is booked."""
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
-    return _previewed(desk, file, search)
+    return _previewed(operator, file, search)
 
 
-def _previewed(desk: Desk, file: PaymentDetails, form: Form, problem: Problem | None = None) -> Answer:
-    told: str | None = sentence(problem.detail) if problem else None
+def _previewed(
+    operator: OperatorContext, file: PaymentDetails, form: Form, problem: ProblemDetails | None = None
+) -> PageResponse:
+    message: str | None = sentence(problem.detail) if problem else None
     owed, amount = file.payment.owed.amount, None
     try:
         amount = Money.parse(form.get("amount"), owed.currency) if form.get("amount") else owed
         if not 0 < amount.minor <= owed.minor:
-            told, amount = told or f"Between nothing and {owed} can be settled.", None
+            message, amount = message or f"Between nothing and {owed} can be settled.", None
     except PaymentError as error:
-        told = told or sentence(error.message)
+        message = message or sentence(error.message)
     context: dict[str, Any] = {
         "file": file,
         "payment": file.payment,
         "amount": amount,
         "left": owed - amount if amount else None,
-        "problem": told,
+        "problem": message,
         "form": form,
         "ways": [each.value for each in Settlement],
-        "key": desk.services.ids.idempotency_key(),
+        "key": operator.services.ids.idempotency_key(),
     }
-    return desk.page("console/settle.html", "payments", context, status=problem.status if problem else 200)
+    return operator.page("console/settle.html", "payments", context, status=problem.status if problem else 200)
 
 
 @post(f"{PATH}/{{payment_id:str}}/settle", **BROWSER)
-async def settle(request: AnyRequest, services: GivenServices, desk: GivenDesk, form: GivenForm) -> Answer:
+async def settle(
+    request: AnyRequest, services: GivenServices, operator: GivenOperator, form: GivenForm
+) -> PageResponse:
     """Take it off what is owed, once."""
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     try:
         given = _given(form)
-    except Refused as refused:
-        return _previewed(desk, file, form, refused.problem)
+    except RequestRefused as refused:
+        return _previewed(operator, file, form, refused.problem)
 
-    async def work(caller: Caller) -> Done:
+    async def work(caller: Caller) -> OperationResult:
         view = await services.payments.settle_debt(
             file.payment.id, caller, amount=given.amount, how=Settlement(given.how), note=given.note
         )
-        content = render.payment(view, desk.reader, services.clock.now())
-        return Done(content=content, reference=file.booking.reference, intent_id=view.payment.intent_id)
+        content = render.payment(view, operator.reader, services.clock.now())
+        return OperationResult(content=content, reference=file.booking.reference, intent_id=view.payment.intent_id)
 
-    act = Act(operation="settle_debt", booking_id=file.booking.id, caller=desk.caller, given=given)
-    problem = problem_in(await act_once(request, services, desk.session, form, act, work))
+    action = FormAction(operation="settle_debt", booking_id=file.booking.id, caller=operator.caller, given=given)
+    problem = problem_in(await run_form_action(request, services, operator.session, form, action, work))
     if problem is None:
         raise SeeOther(f"{PATH}/{file.payment.id}?done=settled")
     if problem.outcome_unknown:
         raise SeeOther(f"{PATH}/{file.payment.id}?done=unsure")
     return _previewed(
-        desk, await payment_details(services.storage, file.payment.id, services.clock.now()), form, problem
+        operator, await payment_details(services.storage, file.payment.id, services.clock.now()), form, problem
     )
 
 
 def _given(form: Form) -> Settle:
     how, note = form.get("how"), form.safe("note")
     if how not in [each.value for each in Settlement]:
-        raise Refused(400, "invalid_input", "choose how it was settled")
+        raise RequestRefused(400, "invalid_input", "choose how it was settled")
     if not form.get("amount"):
-        raise Refused(400, "invalid_input", "name the amount")
+        raise RequestRefused(400, "invalid_input", "name the amount")
     return Settle(amount=form.get("amount"), how=how, note=note)
 
 

@@ -4,21 +4,21 @@ from typing import Final
 
 from litestar import get
 
-from booking_payments.entrypoints.pages.console.desk import GivenDesk
-from booking_payments.entrypoints.pages.page import BROWSER, Answer, GivenServices
+from booking_payments.entrypoints.pages.console.operator_context import GivenOperator
+from booking_payments.entrypoints.pages.page import BROWSER, GivenServices, PageResponse
 from booking_payments.presentation.status_style import STATUS_STYLE
 
 SETTLED_SHOWN: Final = 50
 
 
 @get("/console/disputes", **BROWSER)
-async def listing(services: GivenServices, desk: GivenDesk) -> Answer:
+async def listing(services: GivenServices, operator: GivenOperator) -> PageResponse:
     """Open disputes by their deadline, then the newest that are settled."""
     found = await services.payments.disputes()
     still_open = [each for each in found if each.dispute.status.is_open]
     settled = [each for each in found if not each.dispute.status.is_open][:SETTLED_SHOWN]
-    return desk.page(
-        "console/disputes.html", "disputes", {"open": still_open, "settled": settled, "tones": STATUS_STYLE}
+    return operator.page(
+        "console/disputes.html", "disputes", {"open": still_open, "settled": settled, "status_style": STATUS_STYLE}
     )
 
 

@@ -12,9 +12,16 @@ from attrs import define
 from litestar import Litestar, get, post
 
 from booking_payments.application.callers import Caller
-from booking_payments.entrypoints.pages.acting import count_gateway_call
-from booking_payments.entrypoints.pages.console.desk import GivenDesk
-from booking_payments.entrypoints.pages.page import BROWSER, Answer, AnyRequest, GivenForm, GivenServices, SeeOther
+from booking_payments.entrypoints.pages.console.operator_context import GivenOperator
+from booking_payments.entrypoints.pages.form_actions import count_gateway_call
+from booking_payments.entrypoints.pages.page import (
+    BROWSER,
+    AnyRequest,
+    GivenForm,
+    GivenServices,
+    PageResponse,
+    SeeOther,
+)
 from booking_payments.runtime.services import Services
 
 PATH: Final = "/console/drift"
@@ -52,7 +59,7 @@ async def running_reconciliations(app: Litestar) -> AsyncIterator[None]:
 
 
 @get(PATH, **BROWSER)
-async def report(request: AnyRequest, services: GivenServices, desk: GivenDesk) -> Answer:
+async def report(request: AnyRequest, services: GivenServices, operator: GivenOperator) -> PageResponse:
     """What the last reconciliations have found."""
     runs: Runs = request.app.state["reconciliations"]
     reports = await services.payments.drift_reports(limit=10)
@@ -62,17 +69,17 @@ async def report(request: AnyRequest, services: GivenServices, desk: GivenDesk) 
         "latest": reports[0] if reports else None,
         "earlier": reports[1:],
     }
-    return desk.page("console/drift.html", "drift", context)
+    return operator.page("console/drift.html", "drift", context)
 
 
 @post(f"{PATH}/run", **BROWSER)
-async def run(request: AnyRequest, services: GivenServices, desk: GivenDesk, form: GivenForm) -> Answer:
+async def run(request: AnyRequest, services: GivenServices, operator: GivenOperator, form: GivenForm) -> PageResponse:
     """Begin a reconciliation, unless one is running."""
-    await count_gateway_call(request, services, desk.session)
+    await count_gateway_call(request, services, operator.session)
     runs: Runs = request.app.state["reconciliations"]
     if runs.since is None:
         runs.since = services.clock.now()
-        runs.tasks.start_soon(runs.run, services, desk.caller, SPANS.get(form.get("days"), SPANS["1"]))
+        runs.tasks.start_soon(runs.run, services, operator.caller, SPANS.get(form.get("days"), SPANS["1"]))
     raise SeeOther(PATH)
 
 

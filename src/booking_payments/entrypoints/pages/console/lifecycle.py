@@ -97,7 +97,7 @@ def _drawn(plan: Plan, here: PaymentStatus, way: Sequence[PaymentStatus]) -> ET.
     width, height = reversed(plan.size) if plan.turned else plan.size
     look = {"class": f"lifecycle {plan.name}", "viewBox": f"0 0 {width} {height}"}
     svg = ET.Element("svg", {**look, "role": "img", "aria-labelledby": f"way-{plan.name}"})
-    ET.SubElement(svg, "title", {"id": f"way-{plan.name}"}).text = _told(here, way)
+    ET.SubElement(svg, "title", {"id": f"way-{plan.name}"}).text = _describe_path(here, way)
     for kind in ("way", "next"):
         _tip(svg, plan, kind)
     for move in ahead:
@@ -109,7 +109,7 @@ def _drawn(plan: Plan, here: PaymentStatus, way: Sequence[PaymentStatus]) -> ET.
     return svg
 
 
-def _told(here: PaymentStatus, way: Sequence[PaymentStatus]) -> str:
+def _describe_path(here: PaymentStatus, way: Sequence[PaymentStatus]) -> str:
     names = ", then ".join(status.value.replace("_", " ") for status in way)
     return f"The payment is in {here.value.replace('_', ' ')}. Its way: {names}."
 

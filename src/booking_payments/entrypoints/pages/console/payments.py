@@ -8,15 +8,15 @@ from litestar import get
 from booking_payments.application.payment_details import PaymentDetails, find_by_any_id, payment_details
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.entrypoints.pages.console.desk import Desk, GivenDesk
 from booking_payments.entrypoints.pages.console.lifecycle import diagram, walked
+from booking_payments.entrypoints.pages.console.operator_context import GivenOperator, OperatorContext
 from booking_payments.entrypoints.pages.forms import Form
 from booking_payments.entrypoints.pages.page import (
     BROWSER,
-    Answer,
     AnyRequest,
     GivenForm,
     GivenServices,
+    PageResponse,
     SeeOther,
     path_id,
 )
@@ -47,7 +47,7 @@ DONE: Final = {
 
 
 @get(PATH, **BROWSER)
-async def listing(services: GivenServices, desk: GivenDesk, search: GivenForm) -> Answer:
+async def listing(services: GivenServices, operator: GivenOperator, search: GivenForm) -> PageResponse:
     """Payments, newest first."""
     wanted = search.get("q")
     found = await find_by_any_id(services.storage, wanted) if wanted else None
@@ -69,10 +69,10 @@ async def listing(services: GivenServices, desk: GivenDesk, search: GivenForm) -
         "search": search,
         "filtered": any(search.get(name) for name in ("q", "status", "from", "to")),
         "statuses": list(PaymentStatus),
-        "tones": STATUS_STYLE,
+        "status_style": STATUS_STYLE,
         "records": services.payments.gateway_names != services.payments.gateway_choices,
     }
-    return desk.page("console/payments.html", "payments", context, status=400 if problem else 200)
+    return operator.page("console/payments.html", "payments", context, status=400 if problem else 200)
 
 
 def _filter(search: Form, *, by_customer: bool = False) -> PaymentFilter:
@@ -105,25 +105,25 @@ def _day(text: str) -> datetime | None:
 
 
 @get(f"{PATH}/{{payment_id:str}}", **BROWSER)
-async def one(request: AnyRequest, services: GivenServices, desk: GivenDesk, search: GivenForm) -> Answer:
+async def one(request: AnyRequest, services: GivenServices, operator: GivenOperator, search: GivenForm) -> PageResponse:
     """One payment."""
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
-    return shown(desk, file, search.get("done"))
+    return shown(operator, file, search.get("done"))
 
 
-def shown(desk: Desk, file: PaymentDetails, done: str = "") -> Answer:
+def shown(operator: OperatorContext, file: PaymentDetails, done: str = "") -> PageResponse:
     """The page of a payment; ``done`` says what has just been done."""
-    journal = render.journal(list(file.journal), desk.reader).events
+    journal = render.journal(list(file.journal), operator.reader).events
     steps = [(each, style_of_event(recorded.event)) for each, recorded in zip(journal, file.journal, strict=True)]
     context: dict[str, Any] = {
         "file": file,
         "payment": file.payment,
         "steps": steps,
         "diagram": diagram(file.payment.status, walked(file.journal)),
-        "tones": STATUS_STYLE,
+        "status_style": STATUS_STYLE,
         "done": DONE.get(done),
     }
-    return desk.page("console/payment.html", "payments", context)
+    return operator.page("console/payment.html", "payments", context)
 
 
 PAGES: Final = (listing, one)

@@ -9,13 +9,20 @@ from booking_payments.application.callers import Caller
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import NotFound
 from booking_payments.domain.receipts import ReceiptKind
-from booking_payments.entrypoints.http.commands import Done
-from booking_payments.entrypoints.http.problems import Problem, Refused
-from booking_payments.entrypoints.pages.acting import Act, act_once, problem_in
-from booking_payments.entrypoints.pages.console.desk import Desk, GivenDesk
+from booking_payments.entrypoints.http.commands import OperationResult
+from booking_payments.entrypoints.http.problems import ProblemDetails, RequestRefused
+from booking_payments.entrypoints.pages.console.operator_context import GivenOperator, OperatorContext
 from booking_payments.entrypoints.pages.console.payments import PATH
+from booking_payments.entrypoints.pages.form_actions import FormAction, problem_in, run_form_action
 from booking_payments.entrypoints.pages.forms import Form
-from booking_payments.entrypoints.pages.page import BROWSER, Answer, AnyRequest, GivenForm, GivenServices, SeeOther
+from booking_payments.entrypoints.pages.page import (
+    BROWSER,
+    AnyRequest,
+    GivenForm,
+    GivenServices,
+    PageResponse,
+    SeeOther,
+)
 from booking_payments.entrypoints.pages.page import sentence as sentence_of
 from booking_payments.ports.bookings import BookingFilter
 from booking_payments.presentation import render
@@ -34,37 +41,39 @@ class Record(msgspec.Struct):
 
 
 @get(RECORD, **BROWSER)
-async def form_page(desk: GivenDesk, search: GivenForm) -> Answer:
+async def form_page(operator: GivenOperator, search: GivenForm) -> PageResponse:
     """The form. Raises ``NotFound`` where no gateway of this installation records payments."""
-    _require_recording(desk.services)
-    return _shown(desk, search)
+    _require_recording(operator.services)
+    return _render_form(operator, search)
 
 
 @post(RECORD, **BROWSER)
-async def record(request: AnyRequest, services: GivenServices, desk: GivenDesk, form: GivenForm) -> Answer:
+async def record(
+    request: AnyRequest, services: GivenServices, operator: GivenOperator, form: GivenForm
+) -> PageResponse:
     """Record it, once."""
     _require_recording(services)
     try:
         given = _given(form)
         booking = await _booking(services, given.booking)
-    except Refused as refused:
-        return _shown(desk, form, refused.problem)
+    except RequestRefused as refused:
+        return _render_form(operator, form, refused.problem)
     payment_id = ""
 
-    async def work(caller: Caller) -> Done:
+    async def work(caller: Caller) -> OperationResult:
         nonlocal payment_id
         view = await services.payments.record_payment(
             booking.id, caller, amount=given.amount, kind=ReceiptKind(given.kind), reference=given.reference
         )
         payment_id = view.payment.id
-        content = render.payment(view, desk.reader, services.clock.now())
-        return Done(content=content, reference=booking.reference, intent_id=view.payment.intent_id)
+        content = render.payment(view, operator.reader, services.clock.now())
+        return OperationResult(content=content, reference=booking.reference, intent_id=view.payment.intent_id)
 
-    act = Act(operation="record_payment", booking_id=booking.id, caller=desk.caller, given=given)
-    problem = problem_in(await act_once(request, services, desk.session, form, act, work))
+    action = FormAction(operation="record_payment", booking_id=booking.id, caller=operator.caller, given=given)
+    problem = problem_in(await run_form_action(request, services, operator.session, form, action, work))
     if problem is None:
         raise SeeOther(f"{PATH}/{payment_id}?done=recorded" if payment_id else f"{PATH}?reference={booking.reference}")
-    return _shown(desk, form, problem)
+    return _render_form(operator, form, problem)
 
 
 def _require_recording(services: Services) -> None:
@@ -73,15 +82,15 @@ def _require_recording(services: Services) -> None:
         raise NotFound()
 
 
-def _shown(desk: Desk, form: Form, problem: Problem | None = None) -> Answer:
+def _render_form(operator: OperatorContext, form: Form, problem: ProblemDetails | None = None) -> PageResponse:
     context: dict[str, Any] = {
         "path": RECORD,
         "form": form,
         "kinds": [each.value for each in ReceiptKind],
         "problem": sentence_of(problem.detail) if problem else None,
-        "key": desk.services.ids.idempotency_key(),
+        "key": operator.services.ids.idempotency_key(),
     }
-    return desk.page("console/record.html", "payments", context, status=problem.status if problem else 200)
+    return operator.page("console/record.html", "payments", context, status=problem.status if problem else 200)
 
 
 async def _booking(services: Services, name: str) -> Booking:
@@ -90,16 +99,16 @@ async def _booking(services: Services, name: str) -> Booking:
     page = await services.payments.list_bookings(BookingFilter(reference=name), limit=1)
     found = by_id or next(iter(page.items), None)
     if found is None:
-        raise Refused(404, "not_found", "no booking goes by this id or reference")
+        raise RequestRefused(404, "not_found", "no booking goes by this id or reference")
     return found
 
 
 def _given(form: Form) -> Record:
     kind, booking, amount = form.get("kind"), form.safe("booking").strip(), form.get("amount").strip()
     if kind not in [each.value for each in ReceiptKind]:
-        raise Refused(400, "invalid_input", "choose how the money came")
+        raise RequestRefused(400, "invalid_input", "choose how the money came")
     if not booking or not amount:
-        raise Refused(400, "invalid_input", "name the booking and the amount")
+        raise RequestRefused(400, "invalid_input", "name the booking and the amount")
     return Record(booking=booking, amount=amount, kind=kind, reference=form.safe("reference"))
 
 

@@ -12,19 +12,19 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.payment_details import PaymentDetails, payment_details
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.refunds import RefundQuote, RefundReason
-from booking_payments.entrypoints.http.commands import Done
+from booking_payments.entrypoints.http.commands import OperationResult
 from booking_payments.entrypoints.http.idempotency import REPLAYED
-from booking_payments.entrypoints.http.problems import Problem, Refused, Reply
-from booking_payments.entrypoints.pages.acting import Act, act_once, problem_in
-from booking_payments.entrypoints.pages.console.desk import Desk, GivenDesk
+from booking_payments.entrypoints.http.problems import EncodedResponse, ProblemDetails, RequestRefused
+from booking_payments.entrypoints.pages.console.operator_context import GivenOperator, OperatorContext
 from booking_payments.entrypoints.pages.console.payments import PATH
+from booking_payments.entrypoints.pages.form_actions import FormAction, problem_in, run_form_action
 from booking_payments.entrypoints.pages.forms import Form
 from booking_payments.entrypoints.pages.page import (
     BROWSER,
-    Answer,
     AnyRequest,
     GivenForm,
     GivenServices,
+    PageResponse,
     SeeOther,
     path_id,
     sentence,
@@ -43,35 +43,39 @@ class Refund(msgspec.Struct):
 
 
 @get(f"{PATH}/{{payment_id:str}}/refund", **BROWSER)
-async def quote(request: AnyRequest, services: GivenServices, desk: GivenDesk, search: GivenForm) -> Answer:
+async def quote(
+    request: AnyRequest, services: GivenServices, operator: GivenOperator, search: GivenForm
+) -> PageResponse:
     """What a refund would give, before any money moves."""
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
-    return await _quoted(desk, file, search)
+    return await _quoted(operator, file, search)
 
 
-async def _quoted(desk: Desk, file: PaymentDetails, form: Form, problem: Problem | None = None) -> Answer:
-    """The page of the quote. What stands in the way of a refund is told as the quote tells it."""
-    told: str | None = sentence(problem.detail) if problem else None
+async def _quoted(
+    operator: OperatorContext, file: PaymentDetails, form: Form, problem: ProblemDetails | None = None
+) -> PageResponse:
+    """The page of the quote. What stands in the way of a refund is message as the quote tells it."""
+    message: str | None = sentence(problem.detail) if problem else None
     found: RefundQuote | None = None
     try:
-        found = await desk.services.payments.quote_refund_of_payment(
-            file.payment.id, desk.caller, amount=form.get("amount") or None, override=_overrides(form)
+        found = await operator.services.payments.quote_refund_of_payment(
+            file.payment.id, operator.caller, amount=form.get("amount") or None, override=_overrides(form)
         )
-        told = told or (None if found.allowed else sentence(found.reason.message))
+        message = message or (None if found.allowed else sentence(found.reason.message))
     except PaymentError as error:
-        told = told or sentence(error.message)
+        message = message or sentence(error.message)
     context: dict[str, Any] = {
         "file": file,
         "payment": file.payment,
         "quote": found,
         "override": _overrides(form),
-        "problem": told,
+        "problem": message,
         "form": form,
         "reasons": [reason.value for reason in RefundReason],
-        "key": desk.services.ids.idempotency_key(),
+        "key": operator.services.ids.idempotency_key(),
     }
     status = problem.status if problem else 200
-    return desk.page("console/refund.html", "payments", context, status=status)
+    return operator.page("console/refund.html", "payments", context, status=status)
 
 
 def _overrides(form: Form) -> bool:
@@ -79,15 +83,17 @@ def _overrides(form: Form) -> bool:
 
 
 @post(f"{PATH}/{{payment_id:str}}/refund", **BROWSER)
-async def refund(request: AnyRequest, services: GivenServices, desk: GivenDesk, form: GivenForm) -> Answer:
+async def refund(
+    request: AnyRequest, services: GivenServices, operator: GivenOperator, form: GivenForm
+) -> PageResponse:
     """Give the money back, once."""
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     try:
         given = _given(form)
-    except Refused as refused:
-        return await _quoted(desk, file, form, refused.problem)
+    except RequestRefused as refused:
+        return await _quoted(operator, file, form, refused.problem)
 
-    async def work(caller: Caller) -> Done:
+    async def work(caller: Caller) -> OperationResult:
         view = await services.payments.refund_payment_by_id(
             file.payment.id,
             caller,
@@ -96,33 +102,33 @@ async def refund(request: AnyRequest, services: GivenServices, desk: GivenDesk, 
             note=given.note or None,
             override=given.override,
         )
-        content = render.refund(view.payment, view.refund, desk.reader, services.clock.now(), asked_by_reader=True)
-        return Done(
+        content = render.refund(view.payment, view.refund, operator.reader, services.clock.now(), asked_by_reader=True)
+        return OperationResult(
             content=content,
             reference=file.booking.reference,
             intent_id=view.payment.intent_id,
             headers={REPLAYED: "true"} if view.replayed else {},
         )
 
-    act = Act(operation="refund_payment", booking_id=file.booking.id, caller=desk.caller, given=given)
-    reply = await act_once(request, services, desk.session, form, act, work)
-    problem = problem_in(reply)
+    action = FormAction(operation="refund_payment", booking_id=file.booking.id, caller=operator.caller, given=given)
+    response = await run_form_action(request, services, operator.session, form, action, work)
+    problem = problem_in(response)
     here = f"{PATH}/{file.payment.id}"
     if problem is None:
-        raise SeeOther(f"{here}?done={_outcome(reply)}")
+        raise SeeOther(f"{here}?done={_outcome(response)}")
     if problem.outcome_unknown:
         raise SeeOther(f"{here}?done=unknown")
     return await _quoted(
-        desk, await payment_details(services.storage, file.payment.id, services.clock.now()), form, problem
+        operator, await payment_details(services.storage, file.payment.id, services.clock.now()), form, problem
     )
 
 
-def _outcome(reply: Reply) -> str:
+def _outcome(response: EncodedResponse) -> str:
     """What the page of the payment says: one of ``payments.DONE``."""
-    made = msgspec.json.decode(reply.body, type=RefundAnswer)
+    made = msgspec.json.decode(response.body, type=RefundAnswer)
     if not made.success:
         return "failed"
-    if reply.headers.get(REPLAYED):
+    if response.headers.get(REPLAYED):
         return "repeated"
     return "deferred" if made.deferred else "refund"
 
@@ -130,9 +136,9 @@ def _outcome(reply: Reply) -> str:
 def _given(form: Form) -> Refund:
     reason, note, override = form.get("reason"), form.safe("note"), _overrides(form)
     if reason not in [each.value for each in RefundReason]:
-        raise Refused(400, "invalid_input", "choose one of the reasons")
+        raise RequestRefused(400, "invalid_input", "choose one of the reasons")
     if not form.get("amount"):
-        raise Refused(400, "invalid_input", "name the amount")
+        raise RequestRefused(400, "invalid_input", "name the amount")
     return Refund(amount=form.get("amount"), reason=reason, note=note, override=override)
 
 

@@ -6,14 +6,14 @@ from typing import Any, Final
 from litestar import get, post
 
 from booking_payments.domain.errors import InvalidInput, NotFound
-from booking_payments.entrypoints.pages.acting import count_gateway_call
-from booking_payments.entrypoints.pages.console.desk import Desk, GivenDesk
+from booking_payments.entrypoints.pages.console.operator_context import GivenOperator, OperatorContext
+from booking_payments.entrypoints.pages.form_actions import count_gateway_call
 from booking_payments.entrypoints.pages.page import (
     BROWSER,
-    Answer,
     AnyRequest,
     GivenForm,
     GivenServices,
+    PageResponse,
     SeeOther,
     path_id,
 )
@@ -27,7 +27,7 @@ PAGE_SIZE: Final = 25
 
 
 @get(PATH, **BROWSER)
-async def listing(services: GivenServices, desk: GivenDesk, search: GivenForm) -> Answer:
+async def listing(services: GivenServices, operator: GivenOperator, search: GivenForm) -> PageResponse:
     """Webhooks, newest first; with ``only=unfinished`` those that somebody has to look at."""
     unfinished, cursor, wanted = search.get("only") == "unfinished", search.get("cursor") or None, search.get("q")
     problem = None
@@ -47,25 +47,25 @@ async def listing(services: GivenServices, desk: GivenDesk, search: GivenForm) -
         "unfinished": unfinished,
         "search": search,
         "problem": problem,
-        "tones": STATUS_STYLE,
+        "status_style": STATUS_STYLE,
     }
-    return desk.page("console/webhooks.html", "webhooks", context, status=400 if problem else 200)
+    return operator.page("console/webhooks.html", "webhooks", context, status=400 if problem else 200)
 
 
 @get(f"{PATH}/{{event_id:str}}", **BROWSER)
-async def one(request: AnyRequest, services: GivenServices, desk: GivenDesk, search: GivenForm) -> Answer:
+async def one(request: AnyRequest, services: GivenServices, operator: GivenOperator, search: GivenForm) -> PageResponse:
     """One webhook with its content, without the secrets in it."""
     event_id = path_id(request, "event_id")
     entries = await services.storage.read(lambda uow: uow.inbox.find(event_id))
     if not entries:
         raise NotFound()
-    return _shown(desk, tuple(entries), search.get("done"))
+    return _render_list(operator, tuple(entries), search.get("done"))
 
 
-def _shown(desk: Desk, entries: tuple[InboxEntry, ...], outcome: str) -> Answer:
+def _render_list(operator: OperatorContext, entries: tuple[InboxEntry, ...], outcome: str) -> PageResponse:
     known = outcome if outcome in ("processed", "duplicate", "ignored", "failed") else ""
-    context = {"entries": [(each, _body(each)) for each in entries], "outcome": known, "tones": STATUS_STYLE}
-    return desk.page("console/webhook.html", "webhooks", context)
+    context = {"entries": [(each, _body(each)) for each in entries], "outcome": known, "status_style": STATUS_STYLE}
+    return operator.page("console/webhook.html", "webhooks", context)
 
 
 def _body(entry: InboxEntry) -> str:
@@ -76,11 +76,13 @@ def _body(entry: InboxEntry) -> str:
 
 
 @post(f"{PATH}/{{event_id:str}}/replay", **BROWSER)
-async def replay(request: AnyRequest, services: GivenServices, desk: GivenDesk, form: GivenForm) -> Answer:
+async def replay(
+    request: AnyRequest, services: GivenServices, operator: GivenOperator, form: GivenForm
+) -> PageResponse:
     """Process a webhook again; one that was processed has no second effect."""
     event_id = path_id(request, "event_id")
-    await count_gateway_call(request, services, desk.session)
-    replayed = await services.payments.replay_webhooks([event_id], caller=desk.caller)
+    await count_gateway_call(request, services, operator.session)
+    replayed = await services.payments.replay_webhooks([event_id], caller=operator.caller)
     if any(each.outcome == "unknown" for each in replayed):
         raise NotFound()
     worst = next((each.outcome for each in replayed if each.failed), replayed[0].outcome)

@@ -110,6 +110,9 @@ def _create_bookings() -> None:
         sa.Column("payments_begun", sa.Integer(), server_default="0", nullable=False),
         sa.Column("details", sa.Text(), nullable=True),
         sa.Column("end_reason", sa.Text(), nullable=True),
+        sa.Column("event_id", sa.Text(), nullable=True),
+        sa.Column("version", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("content", sa.Text(), nullable=True),
         sa.CheckConstraint(
             "end_reason IS NULL OR end_reason IN ('attempts_exhausted', 'refunded')",
             name=op.f("bp_bookings_end_reason"),
@@ -133,6 +136,7 @@ def _create_bookings() -> None:
         unique=True,
         where="status IN ('pending', 'confirmed')",
     )
+    _index("bp_bookings_event", "bp_bookings", "event_id", "created_at", "id", where="event_id IS NOT NULL")
     _index("bp_bookings_page", "bp_bookings", "created_at", "id")
     _index("bp_bookings_pending_customer", "bp_bookings", "customer_id", "expires_at", where="status = 'pending'")
     _index("bp_bookings_pending_expires_at", "bp_bookings", "expires_at", where="status = 'pending'")

@@ -4,7 +4,7 @@ from attrs import frozen
 
 
 @frozen
-class Problem:
+class SettingProblem:
     """One wrong setting.
 
     Attributes:
@@ -22,6 +22,6 @@ class Problem:
 class SettingsError(Exception):
     """The settings cannot be used; the message has one line for each wrong one."""
 
-    def __init__(self, *problems: Problem) -> None:
+    def __init__(self, *problems: SettingProblem) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems

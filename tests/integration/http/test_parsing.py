@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from booking_payments.entrypoints.http import door
+from booking_payments.entrypoints.http import parsing
 from booking_payments.presentation.card_numbers import holds_card_number
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, problem_of
 
@@ -368,7 +368,7 @@ def test_a_query_where_none_belongs_is_refused(api: Api) -> None:
 
 
 def test_a_large_body_is_413(api: Api) -> None:
-    response = api.post("/api/bookings/", BOOKING_APP, headers=JSON, content=b" " * (door.JSON_LIMIT + 1))
+    response = api.post("/api/bookings/", BOOKING_APP, headers=JSON, content=b" " * (parsing.JSON_LIMIT + 1))
 
     assert problem_of(response)["code"] == "too_large"
 
@@ -382,13 +382,13 @@ def test_a_large_body_without_a_length_is_413(api: Api) -> None:
 
 
 def test_a_body_at_the_limit_is_read(api: Api) -> None:
-    response = api.post("/api/bookings/", BOOKING_APP, headers=JSON, content=changed().ljust(door.JSON_LIMIT))
+    response = api.post("/api/bookings/", BOOKING_APP, headers=JSON, content=changed().ljust(parsing.JSON_LIMIT))
 
     assert response.status_code == 201
 
 
 def test_a_large_webhook_is_413(api: Api) -> None:
-    assert api.deliver(b" " * (door.WEBHOOK_LIMIT + 1)).status_code == 413
+    assert api.deliver(b" " * (parsing.WEBHOOK_LIMIT + 1)).status_code == 413
 
 
 def test_a_large_webhook_without_a_length_is_413(api: Api) -> None:
@@ -400,7 +400,7 @@ def test_a_large_webhook_without_a_length_is_413(api: Api) -> None:
 
 
 def test_large_headers_are_413(api: Api) -> None:
-    response = api.get("/api/payment/config/", ANN, headers={"X-Much": "x" * door.HEADERS_LIMIT})
+    response = api.get("/api/payment/config/", ANN, headers={"X-Much": "x" * parsing.HEADERS_LIMIT})
 
     assert problem_of(response)["code"] == "too_large"
 

@@ -51,7 +51,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 _ENCODED_IN_VAIN: Final = re.compile(rb"%(?:2[def]|3[0-9]|[46][1-9a-f]|[57][0-9a]|5f|7e)", re.IGNORECASE)
 """A slash, or a character that RFC 3986, 2.3 calls unreserved: both spellings of it mean the same."""
 _LONGER_THAN_AN_ID: Final = "-" * 65
-_MONEY_FIELDS: Final = frozenset({"amount", "percent"})
+_MONEY_FIELDS: Final = frozenset({"amount", "percent", "unit_amount"})
 _SECRET_FIELDS: Final = frozenset({"client_secret"})
 _KEY: Final = re.compile(
     # Stripe's keys and webhook secrets, and client secrets.

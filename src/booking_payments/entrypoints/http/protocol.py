@@ -6,9 +6,9 @@ from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from booking_payments.entrypoints.http.door import TARGET_LIMIT
-from booking_payments.entrypoints.http.frame import SECURITY_HEADERS, headers_too_large, target_too_long
-from booking_payments.entrypoints.http.problems import Reply, bad_request
+from booking_payments.entrypoints.http.middleware import SECURITY_HEADERS, headers_too_large, target_too_long
+from booking_payments.entrypoints.http.parsing import TARGET_LIMIT
+from booking_payments.entrypoints.http.problems import EncodedResponse, bad_request
 
 HEAD_LIMIT: Final = 65_536
 """Bytes of the request line and the headers together; the parser itself would keep any number of them."""
@@ -25,7 +25,7 @@ class _Lingering:
     """A transport that, closed in the middle of a request, listens a little longer: with bytes unread the kernel would
     reset the connection, and the client would see that instead of the answer."""
 
-    def __init__(self, transport: asyncio.Transport, protocol: "StrictHttp") -> None:
+    def __init__(self, transport: asyncio.Transport, protocol: "StrictHttpProtocol") -> None:
         self._transport, self._protocol = transport, protocol
 
     def __getattr__(self, name: str) -> Any:
@@ -44,7 +44,7 @@ class _Lingering:
         return self._protocol.turned_away or self._transport.is_closing()
 
 
-class StrictHttp(HttpToolsProtocol):
+class StrictHttpProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 that takes no endless headers, and whose own refusals are problem details (RFC 9457)."""
 
     def __init__(self, *given: Any, **options: Any) -> None:
@@ -67,9 +67,9 @@ class StrictHttp(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._in_head and len(self.url) > TARGET_LIMIT:
-            self._refuse(target_too_long().reply)
+            self._refuse(target_too_long().response)
         elif self._in_head and self._not_body > HEAD_LIMIT:
-            self._refuse(headers_too_large().reply)
+            self._refuse(headers_too_large().response)
         elif self._not_body > FRAMING_LIMIT:
             self.send_400_response("")
 
@@ -98,25 +98,28 @@ class StrictHttp(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         if self._in_head and len(self.url) > TARGET_LIMIT:  # longer still, the parser itself gives up
-            self._refuse(target_too_long().reply)
+            self._refuse(target_too_long().response)
             return
-        self._refuse(bad_request("this is no HTTP request that can be understood", "bad_request").reply)
+        self._refuse(bad_request("this is no HTTP request that can be understood", "bad_request").response)
 
-    def _refuse(self, reply: Reply) -> None:
+    def _refuse(self, response: EncodedResponse) -> None:
         """Answer and hang up; where an answer is under way, only hang up."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete or not cycle.response_started:
-            self.transport.write(_answer(reply))
+            self.transport.write(_answer(response))
         self.transport.close()
 
 
-def _answer(reply: Reply) -> bytes:
+def _answer(response: EncodedResponse) -> bytes:
     headers = {
         **SECURITY_HEADERS,
-        **reply.headers,
-        "Content-Type": reply.media_type,
-        "Content-Length": str(len(reply.body)),
+        **response.headers,
+        "Content-Type": response.media_type,
+        "Content-Length": str(len(response.body)),
         "Connection": "close",
     }
-    lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}", *(f"{k}: {v}" for k, v in headers.items())]
-    return "\r\n".join([*lines, "", ""]).encode() + reply.body
+    lines = [
+        f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}",
+        *(f"{k}: {v}" for k, v in headers.items()),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + response.body

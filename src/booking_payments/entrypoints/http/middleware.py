@@ -11,12 +11,12 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from booking_payments.adapters.memory.ids import RandomIds
-from booking_payments.entrypoints.http import door
-from booking_payments.entrypoints.http.door import HEADERS_LIMIT, TARGET_LIMIT, may_be_kept
-from booking_payments.entrypoints.http.heads import allowing_head
+from booking_payments.entrypoints.http import parsing
+from booking_payments.entrypoints.http.head_requests import allowing_head
 from booking_payments.entrypoints.http.limits import count_request
 from booking_payments.entrypoints.http.metrics import Metrics
-from booking_payments.entrypoints.http.problems import Refused, Reply
+from booking_payments.entrypoints.http.parsing import HEADERS_LIMIT, TARGET_LIMIT, may_be_kept
+from booking_payments.entrypoints.http.problems import EncodedResponse, RequestRefused
 from booking_payments.runtime.rate_limits import RateLimits
 
 _IDS: Final = RandomIds()
@@ -25,7 +25,7 @@ _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._\-]{1,64}")
 
 SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
+    "X-RequestMiddleware-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -47,8 +47,8 @@ def request_id_of(scope: Scope) -> str:
     return str(state["request_id"])
 
 
-class Frame:
-    """Wraps the whole app, so that the framework's own answers are framed too.
+class RequestMiddleware:
+    """Wraps the whole app, so that the framework's own answers are send_with_headers too.
 
     A middleware of Litestar runs behind its router and does not see what that refuses. Pages of ``origins`` may read
     the answers; ``hsts_max_age_s`` is for how long browsers shall use TLS only.
@@ -65,16 +65,16 @@ class Frame:
             return
         began, statuses = time.perf_counter(), [500]
 
-        async def framed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 statuses[0] = message["status"]
-                message["headers"] = _framed(message["headers"], self._ours(scope))
+                message["headers"] = _with_headers(message["headers"], self._ours(scope))
             await send(message)
 
         try:
-            await self._serve(scope, receive, framed)
-        except Refused as refused:
-            await _send(refused.reply, framed)
+            await self._serve(scope, receive, send_with_headers)
+        except RequestRefused as refused:
+            await _send(refused.response, send_with_headers)
         finally:
             template = str(scope.get("path_template") or "other")
             metrics: Metrics = scope["litestar_app"].state["metrics"]
@@ -98,19 +98,21 @@ class Frame:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADERS_LIMIT:
             raise headers_too_large()
-        if door.target_length(scope) > TARGET_LIMIT:
+        if parsing.target_length(scope) > TARGET_LIMIT:
             raise target_too_long()
         state = scope["litestar_app"].state
         limits: RateLimits | None = state["services"].limits
         if limits is not None:
             await count_request(limits, scope, state["metrics"])
-        if not door.is_plain_path(scope):
-            raise Refused(404, "not_found", "there is nothing here; write each slash of the path once, and plainly")
-        scope["path"] = door.bounded_path(scope["path"])
+        if not parsing.is_plain_path(scope):
+            raise RequestRefused(
+                404, "not_found", "there is nothing here; write each slash of the path once, and plainly"
+            )
+        scope["path"] = parsing.bounded_path(scope["path"])
         await self._app(scope, receive, send)
 
 
-class Correlated(ASGIMiddleware):
+class CorrelationMiddleware(ASGIMiddleware):
     """Lines of the log that are written during a request have its id."""
 
     scopes = (ScopeType.HTTP,)
@@ -120,31 +122,31 @@ class Correlated(ASGIMiddleware):
             await next_app(scope, receive, send)
 
 
-def _framed(headers: object, ours: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _with_headers(headers: object, ours: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     given = [(name.lower(), value) for name, value in headers]  # type: ignore[attr-defined]
     given = [(name, allowing_head(value) if name == b"allow" else value) for name, value in given]
     present = {name for name, _ in given}
     return given + [(name, value) for name, value in ours if name not in present]
 
 
-def headers_too_large() -> Refused:
+def headers_too_large() -> RequestRefused:
     """413 for headers beyond the limit; the connection ends, since nobody reads the rest."""
     detail = f"the request's headers are too large; {HEADERS_LIMIT // 1024} KiB are allowed"
-    return Refused(413, "too_large", detail, headers={"Connection": "close"})
+    return RequestRefused(413, "too_large", detail, headers={"Connection": "close"})
 
 
-def target_too_long() -> Refused:
+def target_too_long() -> RequestRefused:
     """414 for an address beyond the limit; the connection ends, since it may be far longer than was read."""
     detail = f"the address is too long; {TARGET_LIMIT // 1024} KiB are allowed for path and query together"
-    return Refused(414, "uri_too_long", detail, headers={"Connection": "close"})
+    return RequestRefused(414, "uri_too_long", detail, headers={"Connection": "close"})
 
 
-async def _send(reply: Reply, send: Send) -> None:
+async def _send(response: EncodedResponse, send: Send) -> None:
     given = {
-        "Content-Type": reply.media_type,
-        "Content-Length": str(len(reply.body)),
-        **reply.headers,
+        "Content-Type": response.media_type,
+        "Content-Length": str(len(response.body)),
+        **response.headers,
     }
     headers = [(name.lower().encode(), value.encode()) for name, value in given.items()]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body, "more_body": False})

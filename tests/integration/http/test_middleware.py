@@ -7,8 +7,8 @@ import structlog
 
 from booking_payments.domain import errors
 from booking_payments.domain.declines import DECLINES, Decline
-from booking_payments.entrypoints.http.frame import SECURITY_HEADERS
-from booking_payments.entrypoints.http.problems import STATUSES, reply_to, status_of
+from booking_payments.entrypoints.http.middleware import SECURITY_HEADERS
+from booking_payments.entrypoints.http.problems import STATUSES, response_to, status_of
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 from booking_payments.runtime.services import Readiness
 from booking_payments.testing.kit import PaymentsTestKit
@@ -213,7 +213,7 @@ def test_every_error_has_a_status(kind: type[Exception]) -> None:
     ],
 )
 def test_an_errors_status(error: Exception, status: int) -> None:
-    assert (status_of(error), reply_to(error).status) == (status, status)
+    assert (status_of(error), response_to(error).status) == (status, status)
 
 
 @pytest.mark.parametrize("code", [code for code, rule in DECLINES.items() if rule.hidden])
@@ -226,11 +226,11 @@ def test_hidden_declines_read_the_same_to_the_byte(code: str) -> None:
         advice_code="try_again_later",
     )
 
-    assert reply_to(hidden) == reply_to(errors.CardDeclined(generic))
+    assert response_to(hidden) == response_to(errors.CardDeclined(generic))
 
 
 def test_an_unknown_outcome_says_so() -> None:
-    assert b'"outcome_unknown":true' in reply_to(errors.OutcomeUnknown()).body
+    assert b'"outcome_unknown":true' in response_to(errors.OutcomeUnknown()).body
 
 
 # --- health and metrics

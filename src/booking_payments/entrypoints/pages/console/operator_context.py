@@ -1,4 +1,4 @@
-"""The desk: who works at it, the frame of every page, and coming and going."""
+"""The operator: who works at it, the frame of every page, and coming and going."""
 
 import re
 from collections.abc import Mapping
@@ -10,15 +10,15 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import SkipValidation
 
 from booking_payments.application.callers import Caller
-from booking_payments.entrypoints.http.frame import request_id_of
+from booking_payments.entrypoints.http.middleware import request_id_of
 from booking_payments.entrypoints.pages.forms import Form, read_form
 from booking_payments.entrypoints.pages.page import (
     BROWSER,
     PUBLIC,
-    Answer,
     AnyRequest,
     GivenForm,
     GivenServices,
+    PageResponse,
     SeeOther,
     count_guess,
     see_other,
@@ -40,7 +40,7 @@ _NEXT: Final = re.compile(r"(?!.*\.\.)/console(/[A-Za-z0-9_\-./]*)?(\?[A-Za-z0-9
 
 
 @frozen(kw_only=True)
-class Desk:
+class OperatorContext:
     """An operator at work."""
 
     services: Services
@@ -51,7 +51,7 @@ class Desk:
     def reader(self) -> render.Reader:
         return render.Reader(subject=self.session.principal.subject, operator=True)
 
-    def page(self, template: str, here: str, context: Mapping[str, Any], *, status: int = 200) -> Answer:
+    def page(self, template: str, here: str, context: Mapping[str, Any], *, status: int = 200) -> PageResponse:
         """A page of the console; ``here`` is the part of it that is open."""
         frame = {
             "here": here,
@@ -64,7 +64,7 @@ class Desk:
         return html(template, {**frame, **context}, status=status)
 
 
-def at_desk(request: AnyRequest, services: Services) -> Desk:
+def require_operator(request: AnyRequest, services: Services) -> OperatorContext:
     """The operator who is logged in; everybody else is sent to the door."""
     session = operator_session(request)
     if session is None:
@@ -72,21 +72,21 @@ def at_desk(request: AnyRequest, services: Services) -> Desk:
         asked = request.method == "GET" and wanted.rstrip("/") != CONSOLE and _NEXT.fullmatch(wanted)
         raise SeeOther(f"{LOGIN}?next={_quoted(wanted)}" if asked else LOGIN)
     caller = Caller.operator_of(session.principal.subject, request_id_of(request.scope))
-    return Desk(services=services, session=session, caller=caller)
+    return OperatorContext(services=services, session=session, caller=caller)
 
 
-async def provide_desk(request: AnyRequest, services: GivenServices) -> Desk:
-    """As ``at_desk``."""
-    return at_desk(request, services)
+async def provide_operator(request: AnyRequest, services: GivenServices) -> OperatorContext:
+    """As ``require_operator``."""
+    return require_operator(request, services)
 
 
-GivenDesk = NamedDependency[SkipValidation[Desk]]
+GivenOperator = NamedDependency[SkipValidation[OperatorContext]]
 
 
-async def provide_form(request: AnyRequest, desk: GivenDesk) -> Form:
+async def provide_form(request: AnyRequest, operator: GivenOperator) -> Form:
     """The form that an operator has sent. Raises 403 for one that is none of ours."""
     form = await read_form(request)
-    desk.session.require_own(request, form)
+    operator.session.require_own(request, form)
     return form
 
 
@@ -95,13 +95,13 @@ def _quoted(text: str) -> str:
 
 
 @get(LOGIN, **PUBLIC)
-async def door(services: GivenServices, search: GivenForm) -> Answer:
+async def login_page(services: GivenServices, search: GivenForm) -> PageResponse:
     """The login page."""
-    return _door(services, search.get("next"))
+    return _login_page(services, search.get("next"))
 
 
 @post(LOGIN, **PUBLIC)
-async def enter(request: AnyRequest, services: GivenServices) -> Answer:
+async def log_in(request: AnyRequest, services: GivenServices) -> PageResponse:
     """Let an operator in by a token with scope ``payments:operate``."""
     form = await read_form(request)
     require_own_site(request)
@@ -109,25 +109,27 @@ async def enter(request: AnyRequest, services: GivenServices) -> Answer:
     session = operator_session(request, form.get("token"))
     if session is None:
         await count_guess(request)
-        return _door(services, wanted, "This token is wrong, has expired, or lacks the scope payments:operate.", 401)
+        return _login_page(
+            services, wanted, "This token is wrong, has expired, or lacks the scope payments:operate.", 401
+        )
     answer = see_other(wanted if _NEXT.fullmatch(wanted) else f"{CONSOLE}/")
     answer.set_cookie(cookie_of(request, session, CONSOLE_COOKIE))
     return answer
 
 
-def _door(services: Services, wanted: str, problem: str | None = None, status: int = 200) -> Answer:
+def _login_page(services: Services, wanted: str, problem: str | None = None, status: int = 200) -> PageResponse:
     hint = services.settings.jwt_signing_key is not None and services.settings.in_development
     context = {"wanted": wanted if _NEXT.fullmatch(wanted) else "", "problem": problem, "hint": hint}
     return html("console/login.html", context, status=status)
 
 
 @post(f"{CONSOLE}/logout", **BROWSER)
-async def leave(form: GivenForm) -> Answer:
+async def log_out(form: GivenForm) -> PageResponse:
     """Forget the token in this browser."""
     answer = see_other(LOGIN)
     answer.delete_cookie(CONSOLE_COOKIE, path=CONSOLE)
     return answer
 
 
-PAGES: Final = (door, enter, leave)
-DEPENDENCIES: Final = {"desk": Provide(provide_desk), "form": Provide(provide_form)}
+PAGES: Final = (login_page, log_in, log_out)
+DEPENDENCIES: Final = {"operator": Provide(provide_operator), "form": Provide(provide_form)}
