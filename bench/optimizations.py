@@ -99,10 +99,10 @@ def _services(kit: PaymentsTestKit, settings: Settings) -> Services:
 
     return Services(
         payments=kit.payments,
-        gateway=kit.world.gateway,
+        gateway=kit.deps.gateway,
         storage=kit.storage,
         clock=kit.clock,
-        ids=kit.world.ids,
+        ids=kit.deps.ids,
         settings=settings,
         ready=ready,
         sandbox=kit.stripe,

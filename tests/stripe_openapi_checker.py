@@ -17,7 +17,7 @@ from booking_payments.sandbox.emulator import Answer, EventDelivery, FakeStripe
 from booking_payments.sandbox.http import api
 from booking_payments.sandbox.http.account import SandboxStripe
 from booking_payments.sandbox.http.messages import Reply, Request
-from tests.stripe_openapi import problems, problems_of, problems_of_error, problems_of_event
+from tests.stripe_objects import problems, problems_of, problems_of_error, problems_of_event
 
 OTHER_VERBS = (
     "confirm_as_customer",
@@ -26,6 +26,9 @@ OTHER_VERBS = (
     "open_dispute",
     "move_dispute",
     "move_refund",
+    "browser_call",
+    "authenticate_setup",
+    "end_voucher",
 )
 """What answers besides ``call``: the parts of customer, operator and bank."""
 
@@ -47,13 +50,13 @@ class StripeOpenApiChecker:
     def check_call(self, model: FakeStripe, answer: Answer, method: str, path: str, *_: object, **__: object) -> None:
         self._models[id(model)] = model
         method, path = method.upper(), path.rstrip("/")
-        self._note(f"{method} {path} {answer.status}", problems(method, path, answer.status, answer.body))
+        self._note(f"{method} {path} {answer.status}", problems(answer.status, answer.body))
 
     def check_sent(self, _: SandboxStripe, reply: Reply, request: Request) -> None:
         """The body as it is sent; browsers also ask for replies without one (OPTIONS)."""
         if reply.body:
             method, path = "GET" if request.method == "HEAD" else request.method, request.path.rstrip("/")
-            wrong = problems(method, path, reply.status, json.loads(reply.body))
+            wrong = problems(reply.status, json.loads(reply.body))
             self._note(f"wire {method} {path} {reply.status}", wrong)
 
     def check_verb(self, _: FakeStripe, answer: Answer, *__: object, **___: object) -> None:

@@ -275,14 +275,18 @@ def test_a_dispute_arrives_and_is_won(wire: Wire) -> None:
     ("iban", "ends"), [("DE89370400440532013000", "succeeded"), ("DE62370400440532013001", "requires_payment_method")]
 )
 def test_a_bank_debit_settles_later(wire: Wire, iban: str, ends: str) -> None:
+    """The customer accepts the mandate in the browser; a server's confirmation would need mandate data."""
+    booking, started = wire.start(currency="eur")
     debit = {
-        "type": "sepa_debit",
-        "sepa_debit[iban]": iban,
-        "billing_details[name]": "Ann",
-        "billing_details[email]": "ann@example.com",
+        "payment_method_data[type]": "sepa_debit",
+        "payment_method_data[sepa_debit][iban]": iban,
+        "payment_method_data[billing_details][name]": "Ann",
+        "payment_method_data[billing_details][email]": "ann@example.com",
+        "client_secret": started.json()["client_secret"],
+        "key": "pk_test_any",
     }
-    method = wire.sandbox.post("/v1/payment_methods", data=debit).json()["id"]
-    booking, answer = wire.start(method, currency="eur")
+    path = f"{str(wire.sandbox.base_url).rstrip('/')}/v1/payment_intents/{started.json()['payment_intent_id']}/confirm"
+    answer = httpx2.post(path, data=debit, trust_env=False)
 
     assert answer.json()["status"] == "processing", answer.text
     wire.until(booking, status=ends)

@@ -189,6 +189,6 @@ def _over(kit: PaymentsTestKit, storage: SqlStorage) -> PaymentsTestKit:
     """The same gateway and clock, over other books."""
     again = PaymentsTestKit(storage=storage)
     again.clock, again.stripe = kit.clock, kit.stripe
-    again.world = evolve(again.world, gateway=kit.world.gateway, clock=kit.clock)
-    again.payments = BookingPayments(again.world)
+    again.deps = evolve(again.deps, gateway=kit.deps.gateway, clock=kit.clock)
+    again.payments = BookingPayments(again.deps)
     return again

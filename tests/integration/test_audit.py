@@ -194,7 +194,7 @@ async def test_what_nobody_foresaw_is_on_record_without_its_words(kit: PaymentsT
 
     gateway = FailingGateway(kit, create_intent=[RuntimeError("canary")])
     with pytest.raises(RuntimeError):
-        await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).start_payment(booking.id, ANN)
+        await BookingPayments(attrs.evolve(kit.deps, gateway=gateway)).start_payment(booking.id, ANN)
 
     [record] = await kit.payments.audit_trail(limit=1)
     assert (record.outcome, record.code) == (AuditOutcome.FAILED, "RuntimeError")

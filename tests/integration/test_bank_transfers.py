@@ -65,7 +65,7 @@ class TransferStage:
 
     @property
     def desk(self) -> TransferDesk:
-        return TransferDesk(self.gateway, self._kit.world)
+        return TransferDesk(self.gateway, self._kit.deps)
 
     def new_key(self) -> str:
         return self._ids.idempotency_key()
@@ -297,7 +297,7 @@ async def test_money_for_a_booking_that_was_given_up_is_to_be_sent_back(services
 async def test_what_was_said_before_a_crash_is_booked_by_catching_up(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
     gateway = _desk(services).gateway
-    alone = TransferDesk(gateway, PaymentsTestKit().world)  # the payments never hear of it
+    alone = TransferDesk(gateway, PaymentsTestKit().deps)  # the payments never hear of it
     await alone.received(given, GROSS, OLGA)
     assert (await services.payments.payment_status(booking_id)).payment.status is PaymentStatus.REQUIRES_ACTION
 
@@ -309,7 +309,7 @@ async def test_what_was_said_before_a_crash_is_booked_by_catching_up(services: S
 async def test_what_was_said_before_a_crash_may_be_said_again(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
     gateway = _desk(services).gateway
-    await TransferDesk(gateway, PaymentsTestKit().world).received(given, GROSS, OLGA)
+    await TransferDesk(gateway, PaymentsTestKit().deps).received(given, GROSS, OLGA)
 
     await _desk(services).received(given, GROSS, OLGA)
 
@@ -417,7 +417,7 @@ async def test_a_refund_that_came_back_stays_so(services: Services) -> None:
 async def test_a_refund_that_came_back_is_booked_by_catching_up_after_a_crash(services: Services) -> None:
     booking_id, refund_id = await _sent_back(services, "25.00")
     gateway = _desk(services).gateway
-    alone = TransferDesk(gateway, PaymentsTestKit().world)  # the payments never hear of it
+    alone = TransferDesk(gateway, PaymentsTestKit().deps)  # the payments never hear of it
     await alone.failed(refund_id, "account closed", OLGA)
 
     report = await services.payments.reconcile()

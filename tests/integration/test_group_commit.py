@@ -215,7 +215,7 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wai
 async def elsewhere(kit: PaymentsTestKit, database_url: str) -> AsyncIterator[BookingPayments]:
     """Another process on the same books."""
     storage = SqlStorage.open(database_url)
-    yield BookingPayments(attrs.evolve(kit.world, storage=storage))
+    yield BookingPayments(attrs.evolve(kit.deps, storage=storage))
     await storage.close()
 
 
@@ -324,7 +324,7 @@ async def test_a_payment_begun_elsewhere_while_ours_was_judged_is_the_only_one(
     """Even where it has ended by then, so that nothing of it stands in the way of ours but that it was there."""
     booking = await kit.book()
     if alone:
-        monkeypatch.setattr(elsewhere._world.storage, "_groups", None)
+        monkeypatch.setattr(elsewhere._deps.storage, "_groups", None)
     seen: list[int] = []
 
     async def work(uow: UnitOfWork) -> None:
@@ -372,7 +372,7 @@ async def _take_lease(elsewhere: BookingPayments, booking_id: str, payment_id: s
         watch = await uow.payments.watch(payment_id)
         await uow.payments.set_watch(payment_id, attrs.evolve(watch, holder=holder))
 
-    await elsewhere._world.storage.transact(work)
+    await elsewhere._deps.storage.transact(work)
 
 
 async def test_a_refusal_in_a_group_is_told_to_whom_it_concerns_alone(kit: PaymentsTestKit) -> None:
@@ -411,7 +411,7 @@ async def test_a_commit_of_which_nothing_is_heard_is_told_as_such_and_not_tried_
     booking = await kit.book()
     await _paying(kit, booking.id)()
     proxy, storage = proxied
-    far = BookingPayments(attrs.evolve(kit.world, storage=storage))
+    far = BookingPayments(attrs.evolve(kit.deps, storage=storage))
     proxy.cut_after = b"refund_requested"
 
     with pytest.raises(CommitLost):
@@ -429,7 +429,7 @@ async def test_a_record_of_which_nothing_is_heard_does_not_undo_what_was_done(
 ) -> None:
     booking = await kit.book()
     proxy, storage = proxied
-    far = BookingPayments(attrs.evolve(kit.world, storage=storage))
+    far = BookingPayments(attrs.evolve(kit.deps, storage=storage))
     proxy.cut_after = b'"operation":"cancel_booking"'
 
     view = await far.cancel_booking(booking.id, OPERATOR)
@@ -579,7 +579,7 @@ async def test_what_somebody_changed_beside_the_facts_is_judged_again_and_stays(
         handover = await uow.payments.handover(payment.id)
         seen.append(handover.client_secret if handover else None)
         if len(seen) == 1:
-            await elsewhere._world.storage.transact(lambda theirs: theirs.payments.keep_handover(payment.id, there))
+            await elsewhere._deps.storage.transact(lambda theirs: theirs.payments.keep_handover(payment.id, there))
         await uow.payments.set_watch(payment.id, await uow.payments.watch(payment.id))
 
     await storage.transact(work, Subject(booking_id=booking.id))

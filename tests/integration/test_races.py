@@ -128,6 +128,6 @@ async def test_who_puts_a_payment_off_waits_for_whoever_is_just_taking_it(kit: P
     async with anyio.create_task_group() as tasks:
         kit.clock.advance(timedelta(minutes=11))
         with pytest.raises(RuntimeError):
-            await resolve_if_due(attrs.evolve(kit.world, gateway=Overtaken(kit, look)), payment.id)
+            await resolve_if_due(attrs.evolve(kit.deps, gateway=Overtaken(kit, look)), payment.id)
 
     assert await kit.storage.read(lambda uow: uow.payments.watch(payment.id)) == taken

@@ -142,10 +142,10 @@ async def test_a_message_follows_no_redirect_and_nothing_of_the_answer_is_kept(
     asked: list[str] = []
     with answering(status, f"http://127.0.0.1:{port}/{CANARY}", asked) as address:
         publisher = WebhookPublisher(address, [KEY], SystemClock())
-        world = attrs.evolve(kit.world, channels=dict.fromkeys(kit.world.channels, publisher))
-        await deliver_messages(world)
+        deps = attrs.evolve(kit.deps, channels=dict.fromkeys(kit.deps.channels, publisher))
+        await deliver_messages(deps)
         await publisher.close()
-    kept = await undelivered_messages(world, dead=False, limit=10)
+    kept = await undelivered_messages(deps, dead=False, limit=10)
 
     assert len(asked) == 1
     assert [each.error for each in kept] == [f"the receiver answered {status}"]

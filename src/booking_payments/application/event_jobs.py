@@ -15,9 +15,9 @@ from attrs import evolve, field, frozen
 from booking_payments.application.amending import amend_booking
 from booking_payments.application.bookings import cancel_booking
 from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.views import RefundOnCancel
-from booking_payments.application.world import World
 from booking_payments.domain.amendments import KEEP, BookingChange
 from booking_payments.domain.booking import Booking, require_event_id
 from booking_payments.domain.errors import (
@@ -115,7 +115,7 @@ class EventLine:
 
 
 async def preview_event(
-    world: World, event_id: str, *, refund: RefundOnCancel | None, event_starts_at: datetime | None = None
+    deps: Dependencies, event_id: str, *, refund: RefundOnCancel | None, event_starts_at: datetime | None = None
 ) -> EventPreview:
     """Return what canceling an event, or moving it to ``event_starts_at``, would do now. Changes nothing.
 
@@ -124,12 +124,12 @@ async def preview_event(
     mode = refund or RefundOnCancel.FULL
     canceled = event_starts_at is None
     found: list[tuple[Booking, Payment | None]] = []
-    async for booking, payment in _each_booking(world, event_id):
+    async for booking, payment in _each_booking(deps, event_id):
         found.append((booking, payment))
     if not found:
         raise _no_such_event()
     live = [(booking, payment) for booking, payment in found if booking.status.is_live]
-    now = world.clock.now()
+    now = deps.clock.now()
     sums: dict[str, Money] = {}
     for booking, payment in live if canceled else []:
         amount = _would_promise(payment, mode, now)
@@ -145,7 +145,7 @@ async def preview_event(
         unpaid=sum(1 for booking, payment in live if not booking.free and _is_unpaid(payment)),
         processing=statuses.count(PaymentStatus.PROCESSING),
         disputed=[booking.id for booking, payment in live if payment is not None and payment.has_open_dispute],
-        totals=await world.storage.read(lambda uow: uow.events.totals(event_id)),
+        totals=await deps.storage.read(lambda uow: uow.events.totals(event_id)),
     )
 
 
@@ -171,7 +171,12 @@ def _counted(names: Sequence[str]) -> Mapping[str, int]:
 
 
 async def cancel_event(
-    world: World, event_id: str, caller: Caller, *, refund: RefundOnCancel | None = None, reason: str | None = None
+    deps: Dependencies,
+    event_id: str,
+    caller: Caller,
+    *,
+    refund: RefundOnCancel | None = None,
+    reason: str | None = None,
 ) -> EventJob:
     """Cancel an event: no new bookings are taken for it, and a job cancels all that it has.
 
@@ -186,20 +191,20 @@ async def cancel_event(
     """
     require_reason(reason)
     job = EventJob(
-        id=world.ids.new("evj"),
+        id=deps.ids.new("evj"),
         event_id=require_event_id(event_id),
         kind=EventJobKind.CANCEL,
         actor=caller.actor,
         cause=_cause(f"event {event_id} canceled", reason),
-        created_at=world.clock.now(),
+        created_at=deps.clock.now(),
         refund=refund or RefundOnCancel.FULL,
         reason=reason,
     )
-    return await _begin(world, job)
+    return await _begin(deps, job)
 
 
 async def reschedule_event(
-    world: World,
+    deps: Dependencies,
     event_id: str,
     caller: Caller,
     *,
@@ -217,26 +222,26 @@ async def reschedule_event(
         RefusedByRule: ``event_in_past``.
         NotPossibleNow: the event is canceled (``event_canceled``), or another job is running (``event_job_running``).
     """
-    if event_starts_at <= world.clock.now():
+    if event_starts_at <= deps.clock.now():
         raise RefusedByRule("event_starts_at lies in the past", code="event_in_past")
     job = EventJob(
-        id=world.ids.new("evj"),
+        id=deps.ids.new("evj"),
         event_id=require_event_id(event_id),
         kind=EventJobKind.RESCHEDULE,
         actor=caller.actor,
         cause=_cause(f"event {event_id} moved", None),
-        created_at=world.clock.now(),
+        created_at=deps.clock.now(),
         event_starts_at=event_starts_at,
         refund_grace_until=refund_grace_until,
     )
-    return await _begin(world, job)
+    return await _begin(deps, job)
 
 
 def _cause(what: str, reason: str | None) -> str:
     return f"{what}: {reason}" if reason else what
 
 
-async def _begin(world: World, job: EventJob) -> EventJob:
+async def _begin(deps: Dependencies, job: EventJob) -> EventJob:
     async def work(uow: UnitOfWork) -> EventJob:
         known = await uow.events.latest(job.event_id)
         if known is not None and _is_same(known, job):
@@ -250,9 +255,9 @@ async def _begin(world: World, job: EventJob) -> EventJob:
         return job
 
     try:
-        return await world.storage.transact(work)
+        return await deps.storage.transact(work)
     except AlreadyExists:  # somebody began one at the same moment
-        return await world.storage.transact(work)
+        return await deps.storage.transact(work)
 
 
 def _is_same(known: EventJob, job: EventJob) -> bool:
@@ -289,67 +294,67 @@ def _no_such_event() -> NotFound:
 # --- running ---------------------------------------------------------------------------------------------------
 
 
-async def continue_event_jobs(world: World) -> int:
+async def continue_event_jobs(deps: Dependencies) -> int:
     """Take up a part of each running job; returns how many bookings were taken up."""
-    jobs = await world.storage.read(lambda uow: uow.events.running(PAGE))
+    jobs = await deps.storage.read(lambda uow: uow.events.running(PAGE))
     taken = 0
     for job in jobs:
-        taken += await _pass(world, job, world.ids.new("run"))
+        taken += await _pass(deps, job, deps.ids.new("run"))
     return taken
 
 
-async def run_event_job(world: World, job: EventJob, progress: Progress = in_silence) -> EventReport:
+async def run_event_job(deps: Dependencies, job: EventJob, progress: Progress = in_silence) -> EventReport:
     """Carry a job out to its end, as far as the gateway answers; returns the report.
 
     Returns while bookings wait for more than a lease: background work, or the same command again, takes them up.
     """
-    holder = world.ids.new("run")
-    until = world.clock.now() + world.config.lease + AGAIN_AFTER
+    holder = deps.ids.new("run")
+    until = deps.clock.now() + deps.config.lease + AGAIN_AFTER
     while True:
-        taken = await _pass(world, job, holder)
-        report = await event_report(world, job.event_id)
+        taken = await _pass(deps, job, holder)
+        report = await event_report(deps, job.event_id)
         done = sum(number for outcome, number in report.counts.items() if outcome is not BookingOutcome.WAITING)
         progress("bookings", done, report.total)
         if report.job is None or report.job.state is EventJobState.DONE:
             return report
         if taken:
-            until = world.clock.now() + world.config.lease + AGAIN_AFTER
-        elif world.clock.now() >= until:
+            until = deps.clock.now() + deps.config.lease + AGAIN_AFTER
+        elif deps.clock.now() >= until:
             return report
         else:
-            await world.clock.sleep(timedelta(seconds=1))
+            await deps.clock.sleep(timedelta(seconds=1))
 
 
-async def _pass(world: World, job: EventJob, holder: str) -> int:
+async def _pass(deps: Dependencies, job: EventJob, holder: str) -> int:
     """Take up the next bookings of a job, unless another process is at it."""
-    if not await _hold(world, job.id, holder):
+    if not await _hold(deps, job.id, holder):
         return 0
-    before = world.clock.now() - AGAIN_AFTER
-    ids = await world.storage.read(lambda uow: uow.events.next_bookings(job, before, AT_ONCE))
-    await world.gather([partial(_take_up, world, job, booking_id) for booking_id in ids])
-    await _let_go(world, job, holder)
+    before = deps.clock.now() - AGAIN_AFTER
+    ids = await deps.storage.read(lambda uow: uow.events.next_bookings(job, before, AT_ONCE))
+    await deps.gather([partial(_take_up, deps, job, booking_id) for booking_id in ids])
+    await _let_go(deps, job, holder)
     return len(ids)
 
 
-async def _hold(world: World, job_id: str, holder: str) -> bool:
+async def _hold(deps: Dependencies, job_id: str, holder: str) -> bool:
     """Take the lease on a job; False while another process has it."""
 
     async def work(uow: UnitOfWork) -> bool:
-        job, now = await uow.events.lock(job_id), world.clock.now()
+        job, now = await uow.events.lock(job_id), deps.clock.now()
         if job is None or (job.lease_until is not None and job.lease_until > now and job.holder != holder):
             return False
-        until = now + world.config.lease
+        until = now + deps.config.lease
         await uow.events.save(evolve(job, state=EventJobState.RUNNING, lease_until=until, holder=holder))
         return True
 
-    return await world.storage.transact(work)
+    return await deps.storage.transact(work)
 
 
-async def _let_go(world: World, job: EventJob, holder: str) -> None:
+async def _let_go(deps: Dependencies, job: EventJob, holder: str) -> None:
     """Give the lease up, and end the job when no booking is left."""
 
     async def work(uow: UnitOfWork) -> None:
-        known, now = await uow.events.lock(job.id), world.clock.now()
+        known, now = await uow.events.lock(job.id), deps.clock.now()
         if known is None or known.holder != holder:
             return
         waiting = (await uow.events.counts(job.id)).get(BookingOutcome.WAITING, 0)
@@ -359,51 +364,53 @@ async def _let_go(world: World, job: EventJob, holder: str) -> None:
         ended = (known.finished_at or now) if done else None
         await uow.events.save(evolve(known, state=state, finished_at=ended, lease_until=None, holder=None))
 
-    await world.storage.transact(work)
+    await deps.storage.transact(work)
 
 
-async def _take_up(world: World, job: EventJob, booking_id: str) -> None:
+async def _take_up(deps: Dependencies, job: EventJob, booking_id: str) -> None:
     """Cancel or amend one booking, and store how it stands then."""
     try:
-        await _carry_out(world, job, booking_id)
+        await _carry_out(deps, job, booking_id)
     except RefundRefused:
-        result = await _judged(world, job, booking_id)
+        result = await _judged(deps, job, booking_id)
     except (TryAgainLater, AlreadyUnderWay, StorageConflict, CommitLost) as error:
         code = error.code if isinstance(error, PaymentError) else "storage"
-        result = _result(world, job, booking_id, BookingOutcome.WAITING, code)
+        result = _result(deps, job, booking_id, BookingOutcome.WAITING, code)
     except PaymentError as error:
-        result = await _judged(world, job, booking_id, failed=error.code)
+        result = await _judged(deps, job, booking_id, failed=error.code)
     else:
-        result = await _judged(world, job, booking_id)
-    await world.storage.transact(lambda uow: uow.events.put(result))
+        result = await _judged(deps, job, booking_id)
+    await deps.storage.transact(lambda uow: uow.events.put(result))
 
 
-def _result(world: World, job: EventJob, booking_id: str, outcome: BookingOutcome, reason: str | None) -> BookingResult:
-    return BookingResult(job_id=job.id, booking_id=booking_id, outcome=outcome, at=world.clock.now(), reason=reason)
+def _result(
+    deps: Dependencies, job: EventJob, booking_id: str, outcome: BookingOutcome, reason: str | None
+) -> BookingResult:
+    return BookingResult(job_id=job.id, booking_id=booking_id, outcome=outcome, at=deps.clock.now(), reason=reason)
 
 
-async def _carry_out(world: World, job: EventJob, booking_id: str) -> None:
+async def _carry_out(deps: Dependencies, job: EventJob, booking_id: str) -> None:
     caller = Caller(actor=job.actor, cause=job.cause, by_itself=True)
-    booking, payment = await _read(world, booking_id)
+    booking, payment = await _read(deps, booking_id)
     if booking.status.is_live and job.kind is EventJobKind.CANCEL:
-        await cancel_booking(world, booking_id, caller, reason=None, refund=job.refund)
+        await cancel_booking(deps, booking_id, caller, reason=None, refund=job.refund)
     elif booking.status.is_live and job.event_starts_at is not None:
         change = BookingChange(
             event_starts_at=job.event_starts_at,
             refund_grace_until=job.refund_grace_until if job.refund_grace_until is not None else KEEP,
         )
-        await amend_booking(world, booking_id, caller, change)
+        await amend_booking(deps, booking_id, caller, change)
     elif payment is not None and payment.owed.amount > payment.owed_waiting and job.kind is EventJobKind.CANCEL:
         # Canceled before: by policy this asks again only for what was promised and failed.
-        await cancel_booking(world, booking_id, caller, reason=None, refund=RefundOnCancel.POLICY)
+        await cancel_booking(deps, booking_id, caller, reason=None, refund=RefundOnCancel.POLICY)
 
 
-async def _judged(world: World, job: EventJob, booking_id: str, failed: str | None = None) -> BookingResult:
-    booking, payment = await _read(world, booking_id)
+async def _judged(deps: Dependencies, job: EventJob, booking_id: str, failed: str | None = None) -> BookingResult:
+    booking, payment = await _read(deps, booking_id)
     if failed is not None and (booking.status.is_live or job.kind is EventJobKind.CANCEL):
-        return _result(world, job, booking_id, BookingOutcome.FAILED, failed)
+        return _result(deps, job, booking_id, BookingOutcome.FAILED, failed)
     outcome, reason = outcome_of(job, booking, payment)
-    return _result(world, job, booking_id, outcome, reason)
+    return _result(deps, job, booking_id, outcome, reason)
 
 
 def outcome_of(job: EventJob, booking: Booking, payment: Payment | None) -> tuple[BookingOutcome, str | None]:
@@ -424,22 +431,22 @@ def outcome_of(job: EventJob, booking: Booking, payment: Payment | None) -> tupl
     return BookingOutcome.DONE, None
 
 
-async def _read(world: World, booking_id: str) -> tuple[Booking, Payment | None]:
+async def _read(deps: Dependencies, booking_id: str) -> tuple[Booking, Payment | None]:
     async def work(uow: UnitOfWork) -> tuple[Booking, Payment | None]:
         booking = await uow.bookings.get(booking_id)
         if booking is None:
             raise NotFound()
         return booking, payment_of_booking(await uow.payments.of_booking(booking_id))
 
-    return await world.storage.read(work)
+    return await deps.storage.read(work)
 
 
-async def _each_booking(world: World, event_id: str) -> Any:
+async def _each_booking(deps: Dependencies, event_id: str) -> Any:
     cursor: str | None = None
     while True:
-        page = await world.storage.read(partial(_page, BookingFilter(event_id=event_id), cursor))
+        page = await deps.storage.read(partial(_page, BookingFilter(event_id=event_id), cursor))
         for booking in page.items:
-            yield await _read(world, booking.id)
+            yield await _read(deps, booking.id)
         cursor = page.next_cursor
         if cursor is None:
             return
@@ -452,14 +459,14 @@ async def _page(which: BookingFilter, cursor: str | None, uow: UnitOfWork) -> An
 # --- reporting -------------------------------------------------------------------------------------------------
 
 
-async def event_report(world: World, event_id: str) -> EventReport:
+async def event_report(deps: Dependencies, event_id: str) -> EventReport:
     """Return the sums of an event, and how its newest job stands; refunds that ended since are taken into account.
 
     Raises ``NotFound`` for an event without bookings and without a job.
     """
-    job = await world.storage.read(lambda uow: uow.events.latest(event_id))
+    job = await deps.storage.read(lambda uow: uow.events.latest(event_id))
     if job is not None and job.state is EventJobState.DONE:
-        await _refresh(world, job)
+        await _refresh(deps, job)
 
     async def work(uow: UnitOfWork) -> EventReport:
         newest = await uow.events.latest(event_id)
@@ -471,32 +478,32 @@ async def event_report(world: World, event_id: str) -> EventReport:
             counts=await uow.events.counts(newest.id) if newest is not None else {},
         )
 
-    report = await world.storage.read(work)
+    report = await deps.storage.read(work)
     if report.job is None and not report.total:
         raise _no_such_event()
     return report
 
 
-async def _refresh(world: World, job: EventJob) -> None:
+async def _refresh(deps: Dependencies, job: EventJob) -> None:
     """Bring the results up to date that may have changed since they were stored."""
-    async for result in _results(world, job, _OPEN):
-        booking, payment = await _read(world, result.booking_id)
+    async for result in _results(deps, job, _OPEN):
+        booking, payment = await _read(deps, result.booking_id)
         outcome, reason = outcome_of(job, booking, payment)
         refused = result.outcome is BookingOutcome.FAILED and outcome is BookingOutcome.WAITING
         if not refused and (outcome, reason) != (result.outcome, result.reason):
             changed = evolve(result, outcome=outcome, reason=reason)
-            await world.storage.transact(partial(_put, changed))
+            await deps.storage.transact(partial(_put, changed))
 
 
 async def _put(result: BookingResult, uow: UnitOfWork) -> None:
     await uow.events.put(result)
 
 
-async def _results(world: World, job: EventJob, outcomes: Sequence[BookingOutcome]) -> Any:
+async def _results(deps: Dependencies, job: EventJob, outcomes: Sequence[BookingOutcome]) -> Any:
     after = ""
     while True:
         read: Callable[[UnitOfWork], Any] = partial(_results_page, job.id, outcomes, after)
-        found = await world.storage.read(read)
+        found = await deps.storage.read(read)
         for result in found:
             yield result
         if not found:
@@ -510,14 +517,14 @@ async def _results_page(
     return await uow.events.results(job_id, outcomes, after, PAGE)
 
 
-async def event_lines(world: World, event_id: str) -> Sequence[EventLine]:
+async def event_lines(deps: Dependencies, event_id: str) -> Sequence[EventLine]:
     """Return one line for each booking that the newest job has taken up, by booking id. Raises ``NotFound``."""
-    report = await event_report(world, event_id)
+    report = await event_report(deps, event_id)
     if report.job is None:
         raise NotFound("no job of this event")
     lines = []
-    async for result in _results(world, report.job, list(BookingOutcome)):
-        booking, payment = await _read(world, result.booking_id)
+    async for result in _results(deps, report.job, list(BookingOutcome)):
+        booking, payment = await _read(deps, result.booking_id)
         zero = Money.zero(booking.amount.currency)
         lines.append(
             EventLine(

@@ -1062,7 +1062,12 @@ def _refund_deferred(payment: Payment, event: ev.RefundDeferred, at: datetime) -
     }
 
 
-def _raised(payment: Payment, event: ev.RefundRequested | ev.RefundDeferred) -> Changes:
+@_folds(ev.PromiseRaised)
+def _promise_raised(payment: Payment, event: ev.PromiseRaised, at: datetime) -> Changes:
+    return _raised(payment, event)
+
+
+def _raised(payment: Payment, event: ev.RefundRequested | ev.RefundDeferred | ev.PromiseRaised) -> Changes:
     promised = payment.promised if event.promised is None else payment.promised + event.promised
     return {"promised": promised, "beside": payment.beside if event.beside is None else event.beside}
 
@@ -1199,11 +1204,6 @@ def _unchanged(payment: Payment, event: object, at: datetime) -> Changes:
     return {}
 
 
-@_folds(ev.BookingReleased)
-def _booking_released(payment: Payment, event: ev.BookingReleased, at: datetime) -> Changes:
-    return {"promised": payment.promised + event.promised} if event.promised else {}
-
-
 @_folds(ev.BookingAmended)
 def _booking_amended(payment: Payment, event: ev.BookingAmended, at: datetime) -> Changes:
     amendment = event.amendment
@@ -1236,6 +1236,7 @@ def _reduced(payment: Payment, event: ev.BookingAmended | ev.Overcaptured) -> Ch
 
 for _kind in (
     ev.BookingConfirmed,
+    ev.BookingReleased,
     ev.LatePaymentDecided,
     ev.NewsDeferred,
     ev.PaymentAdopted,

@@ -337,8 +337,25 @@ class Refundable:
         """The largest new refund, in addition to the deferred ones."""
         return not_negative(self.breakdown.gross - self.given.amount - self.deferred.amount - self.held)
 
+    @property
+    def is_exceeded(self) -> bool:
+        """True when more was refunded or is held by disputes than was captured."""
+        return self.given.amount + self.held > self.breakdown.gross
+
+    @property
+    def may_send_deferred(self) -> bool:
+        """True when the gateway accepts refunds now and no open inquiry requires a partial refund to wait."""
+        everything = self.deferred.amount >= self.sendable
+        return not self.blocked and (everything or not self.inquiry)
+
     def quote(
-        self, now: datetime, amount: Money | None, *, in_full: bool = False, override: bool = False
+        self,
+        now: datetime,
+        amount: Money | None,
+        *,
+        in_full: bool = False,
+        override: bool = False,
+        denied: QuoteReason | None = None,
     ) -> RefundQuote:
         """Return the result that refunding ``amount`` would have at ``now``.
 
@@ -347,6 +364,7 @@ class Refundable:
             in_full: the organizer cancels, and everything is refunded, including the fee.
             override: an operator disregards the tiers, the start of the event and, for a partial refund, an open
                 inquiry.
+            denied: why this caller may not request refunds, which refuses what the rules allow; None when they may.
 
         Raises:
             InvalidAmount: the amount is zero or negative.
@@ -359,6 +377,8 @@ class Refundable:
         asked = left if amount is None else amount
         if reason.allows and (asked > left or not left):
             reason = self._beyond(asked, left, allowed)
+        if reason.allows and denied is not None:
+            reason = denied
         if not reason.allows:
             zero = Money.zero(asked.currency)
             return RefundQuote(reason=reason, amount=zero, fee_refunded=zero, refundable_until=None)

@@ -103,7 +103,7 @@ def _periodic(container: Container, stripe: FakeStripe | None) -> Iterator[Every
     yield Every(timedelta(minutes=5), maintenance.retry_webhooks)
     if stripe is not None:
         yield Every(timedelta(milliseconds=100), _deliveries(container, stripe, container.settings()).round)
-    if stripe is None or len(container.world().gateway_names) > 1:
+    if stripe is None or len(container.deps().gateway_names) > 1:
         yield Every(timedelta(hours=1), maintenance.catch_up)
 
 

@@ -157,14 +157,14 @@ def services_of(
 
     return Services(
         payments=kit.payments,
-        gateway=kit.world.gateway,
+        gateway=kit.deps.gateway,
         storage=kit.storage,
         clock=kit.clock,
-        ids=kit.world.ids,
+        ids=kit.deps.ids,
         settings=chosen,
         ready=ready,
         sandbox=kit.stripe,
-        limits=RateLimits.of(chosen, Counters(), kit.world.webhook_names) if chosen.rate_limit_enabled else None,
+        limits=RateLimits.of(chosen, Counters(), kit.deps.webhook_names) if chosen.rate_limit_enabled else None,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from booking_payments.adapters.gateways.fake.gateway import due_deliveries
-from booking_payments.application.world import PaymentConfig
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.domain.fees import FeeOnRefund, FeePayer, FeePolicy
 from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, Json, open_api, problem_of

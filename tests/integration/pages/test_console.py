@@ -400,7 +400,7 @@ def _settled(console: Site) -> str:
         page = console.get("/console/drift").text
         if "Comparing since" not in page:
             return page
-        console.run(console.kit.world.clock.sleep, timedelta(0))
+        console.run(console.kit.deps.clock.sleep, timedelta(0))
     raise AssertionError("the comparison did not end")
 
 

@@ -264,7 +264,7 @@ async def test_a_receiver_that_hangs_keeps_nobody_from_seeing_to_the_money(
     queued_storage: SqlStorage, jobs: Jobs
 ) -> None:
     kit, receiver, slots = PaymentsTestKit(storage=queued_storage), Hanging(), 4
-    kit.payments = BookingPayments(attrs.evolve(kit.world, channels={CHANNEL: receiver}))
+    kit.payments = BookingPayments(attrs.evolve(kit.deps, channels={CHANNEL: receiver}))
     booking = await kit.book(expires_in=timedelta(hours=1))
     await jobs.run(MESSAGES, 100 * slots)  # a round claims a hundred
     await jobs.run(DELIVERIES, 40)

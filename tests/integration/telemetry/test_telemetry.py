@@ -148,7 +148,7 @@ def test_the_gateway_keeps_the_id_so_that_its_events_bring_it_back(client: TestC
 async def test_a_call_of_the_background_has_the_id_of_who_asked_first(lines: Lines) -> None:
     kit = PaymentsTestKit()
     kit.stripe.faults.script("POST /v1/payment_intents", "timeout_after", times=9)
-    gateway = logged(kit.world.gateway)
+    gateway = logged(kit.deps.gateway)
     booking = await kit.book()
     caller = Caller.service("shop", "order 17")
     with pytest.raises(Exception, match="has not answered"):
@@ -165,7 +165,7 @@ async def test_a_call_of_the_background_has_the_id_of_who_asked_first(lines: Lin
 async def test_a_decline_is_a_line_with_its_code_and_the_intent_that_it_left(lines: Lines) -> None:
     kit = PaymentsTestKit()
     with pytest.raises(Declined) as declined:
-        await logged(kit.world.gateway).create_intent(creation("pm_card_chargeDeclined"), "key_1")
+        await logged(kit.deps.gateway).create_intent(creation("pm_card_chargeDeclined"), "key_1")
 
     line = lines()[-1]
     assert declined.value.intent is not None
@@ -175,7 +175,7 @@ async def test_a_decline_is_a_line_with_its_code_and_the_intent_that_it_left(lin
 async def test_reads_are_told_only_when_somebody_debugs(lines: Lines) -> None:
     kit = PaymentsTestKit()
 
-    await logged(kit.world.gateway).list_intents(kit.clock.now())
+    await logged(kit.deps.gateway).list_intents(kit.clock.now())
 
     assert [(each["call"], each["level"]) for each in lines()] == [("list_intents", "debug")]
 

@@ -113,14 +113,14 @@ async def test_a_disputed_booking_is_reported_as_such(kit: PaymentsTestKit) -> N
 
 async def test_a_refund_that_is_refused_is_reported_and_asked_for_again(kit: PaymentsTestKit) -> None:
     poor, rich = await booked(kit, 1), await booked(kit, 2)
-    real, left = kit.world.gateway.create_refund, [1]
+    real, left = kit.deps.gateway.create_refund, [1]
 
     async def once(*given: Any) -> Any:
         if left and left.pop():
             raise Refused("the balance is too small", code="balance_insufficient")
         return await real(*given)
 
-    kit.world.gateway.create_refund = once  # type: ignore[method-assign, assignment]
+    kit.deps.gateway.create_refund = once  # type: ignore[method-assign, assignment]
     report = await canceled(kit)
     assert (counted(report), report.needs_person) == ({"failed": 1, "done": 1}, True)
     lines = await kit.payments.event_lines(EVENT)
@@ -244,10 +244,10 @@ async def test_a_job_that_is_killed_at_any_write_is_ended_by_the_next_process(
 async def test_two_processes_do_not_work_on_one_job(kit: PaymentsTestKit) -> None:
     await booked(kit, 1)
     job = await kit.payments.cancel_event(EVENT, OPERATOR)
-    assert await event_jobs._hold(kit.world, job.id, "run_other")
+    assert await event_jobs._hold(kit.deps, job.id, "run_other")
 
     assert await kit.payments.continue_event_jobs() == 0
-    kit.clock.advance(kit.world.config.lease)
+    kit.clock.advance(kit.deps.config.lease)
     assert await kit.payments.continue_event_jobs() == 1
 
 

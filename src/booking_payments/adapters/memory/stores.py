@@ -1,7 +1,7 @@
-"""Storage in memory: one dictionary per table, one transaction at a time, all rules of the port kept.
+"""Storage in memory: one dictionary per table and one transaction at a time, with all rules of the port.
 
-A transaction works on a copy of the tables and puts it in their place when it ends well, so a rollback is exact and
-readers only ever see what was committed. Rows are frozen values, so a copy is as cheap as its dictionaries.
+A transaction works on a copy of the tables, which replaces them when it commits. So a rollback is exact, and readers
+see committed data only. Rows are frozen values; a copy costs no more than its dictionaries.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -53,7 +53,7 @@ AnswerKey = tuple[str, str, str]
 
 @frozen(kw_only=True)
 class MemoryDelivery:
-    """What became of a message on one channel, while it waits there, and afterwards where that is kept."""
+    """The delivery of a message on one channel: waiting, and later delivered or discarded."""
 
     delivery: MessageDelivery
     number: int | None = None
@@ -133,7 +133,7 @@ class MemoryStorage:
 
 
 class MemoryUnitOfWork:
-    """One transaction over its own copy of the tables. What is recorded is written at once."""
+    """One transaction over its own copy of the tables. Changes are written as soon as they are recorded."""
 
     def __init__(self, tables: Tables, database: Database | None = None) -> None:
         self.tables = tables
@@ -448,7 +448,7 @@ class MemoryOutbox(RecordingOutbox):
         return not self._unassigned
 
     def _waiting(self, channel: str | None = None) -> list[MessageDelivery]:
-        """What waits on ``channel`` or on all, in the order in which it was written."""
+        """Return the waiting deliveries of ``channel``, or of all channels, oldest message first."""
         place = {message_id: n for n, message_id in enumerate(self._messages)}
         found = [row.delivery for row in self._rows.values() if row.waits and channel in (None, row.delivery.channel)]
         return sorted(found, key=lambda each: (place[each.message.id], each.channel))
@@ -571,7 +571,7 @@ class MemoryChannels:
         self._rows = rows
 
     async def lock(self) -> None:
-        """One transaction at a time: there is nobody to wait for."""
+        """Transactions run one at a time, so a lock is always free."""
 
     async def all(self) -> Sequence[Channel]:
         return [self._rows[name] for name in sorted(self._rows)]

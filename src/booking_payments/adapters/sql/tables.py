@@ -181,7 +181,7 @@ payments = Table(
     CheckConstraint(
         "refunded_minor >= 0 AND refund_pending_minor >= 0 AND owed_minor >= 0", name="refunds_not_negative"
     ),
-    # Together they may exceed what was captured: somebody may refund more in the gateway's dashboard.
+    # The sum may exceed the captured amount: a refund in the gateway's dashboard may be larger than allowed here.
     CheckConstraint("holds_booking IN (0, 1)", name="holds_booking"),
     CheckConstraint(_CURRENCY, name="currency"),
     CheckConstraint(_one_of("status", PaymentStatus), name="status"),
@@ -422,9 +422,9 @@ message_deliveries = Table(
     Index("bp_message_deliveries_unread", "channel", "number", **_only(text(f"{_WAITS} AND number IS NOT NULL"))),
     sqlite_strict=True,
 )
-"""What became of each message on each channel that was recorded when it was written. ``number`` orders the messages of
-a channel that is read with a cursor. No foreign keys: a row is written with its message, in the same statement or the
-next one, messages are never removed, and a channel that was removed keeps its history."""
+"""The delivery of each message on each channel that was recorded when the message was written. ``number`` orders the
+messages of a channel that is read with a cursor. No foreign keys: a row is written with its message, in the same
+statement or the next one, messages are never deleted, and the history of a removed channel is kept."""
 
 audit = Table(
     "bp_audit",
@@ -445,7 +445,7 @@ audit = Table(
     Index("bp_audit_booking_id", "booking_id", "id"),
     sqlite_strict=True,
 )
-"""No foreign keys: a record of what somebody asked for stands, whether there is such a booking or not."""
+"""No foreign keys: a request for a booking that does not exist is recorded, too."""
 
 drift_reports = Table(
     "bp_drift_reports",

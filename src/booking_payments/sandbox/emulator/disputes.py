@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from booking_payments.sandbox.emulator import objects
 from booking_payments.sandbox.emulator.answers import Json
-from booking_payments.sandbox.emulator.balance import book
+from booking_payments.sandbox.emulator.balance import book, book_charge
 from booking_payments.sandbox.emulator.cards import Opening
 from booking_payments.sandbox.emulator.currencies import CURRENCIES
 from booking_payments.sandbox.emulator.errors import Refusal, invalid
@@ -16,14 +16,17 @@ from booking_payments.sandbox.emulator.events import emit
 from booking_payments.sandbox.emulator.follow_ups import schedule
 from booking_payments.sandbox.emulator.params import (
     boolean,
+    choice,
+    expand,
     mapping,
     merged_metadata,
     metadata,
-    opaque,
+    not_modelled,
     text,
 )
 from booking_payments.sandbox.emulator.records import Account, Record
 from booking_payments.sandbox.emulator.refunds import move_to
+from booking_payments.sandbox.emulator.reviews import close_of_charge
 from booking_payments.sandbox.emulator.settings import Settled, settled
 
 ANSWER_WITHIN: Final = timedelta(days=14)
@@ -37,14 +40,14 @@ FEE: Final = 1500
 
 UPDATE_FIELDS: Final = {
     "evidence": mapping(
-        {name: text(longest=150_000) for name in objects.EVIDENCE_FIELDS} | {"enhanced_evidence": opaque()}
+        {name: text(longest=150_000) for name in objects.EVIDENCE_FIELDS} | not_modelled("appeal", "enhanced_evidence")
     ),
     "metadata": metadata(),
     "submit": boolean(),
-    "intended_submission_method": text(),
-    "expand": opaque(),
+    "intended_submission_method": choice("manual", "prefer_manual", "prefer_smart_disputes", "smart_disputes"),
+    "expand": expand(),
 }
-CLOSE_FIELDS: Final = {"expand": opaque()}
+CLOSE_FIELDS: Final = {"expand": expand()}
 
 # fmt: off
 REASONS: Final = frozenset([
@@ -100,6 +103,8 @@ def open_dispute(account: Account, charge: Record, opening: Opening) -> Record:
     """
     status = opening.status or ("warning_needs_response" if opening.inquiry else "needs_response")
     _check_opening(charge, opening, status)
+    if charge.body["balance_transaction"] is None:
+        book_charge(account, charge)
     id_ = account.new_id("dispute", "du")
     body = objects.dispute(
         account,
@@ -115,6 +120,7 @@ def open_dispute(account: Account, charge: Record, opening: Opening) -> Record:
     dispute = account.add("dispute", id_, body, **_NOTHING_MOVED)
     account.note(charge, disputes=[*charge.private["disputes"], id_])
     account.update(charge, disputed=True)
+    close_of_charge(account, charge, "disputed")
     emit(account, "charge.dispute.created", dispute.body)
     if status not in WARNINGS and opening.case_type != "block":
         _fail_pending_refunds(account, dispute)
@@ -192,6 +198,7 @@ def _evidence_details(account: Account, status: str) -> Json:
         "has_evidence": sent,
         "past_due": False,
         "submission_count": int(sent),
+        "submission_method": "manual" if sent else "not_submitted",
     }
 
 
@@ -209,7 +216,8 @@ def _method_details(charge: Record, case_type: str) -> Json:
     if details["type"] != "card":
         return {"type": details["type"]}
     brand = details["card"]["brand"]
-    return {"card": {"brand": brand, "case_type": case_type, "network_reason_code": "10.4"}, "type": "card"}
+    card = {"brand": brand, "case_type": case_type, "network": brand, "network_reason_code": "10.4"}
+    return {"card": card, "type": "card"}
 
 
 # --- its money
@@ -382,6 +390,8 @@ def update(account: Account, params: Json, id_: str) -> Json:
     """``POST /v1/disputes/{id}``: evidence is sent at once unless ``submit`` is false."""
     dispute = _open_dispute(account, id_)
     previous: Json = {}
+    if "intended_submission_method" in params:
+        previous |= account.update(dispute, intended_submission_method=params["intended_submission_method"])
     if "metadata" in params:
         previous |= account.update(dispute, metadata=merged_metadata(dispute.body["metadata"], params["metadata"]))
     if params.get("evidence"):
@@ -401,7 +411,8 @@ def _submits(dispute: Record, params: Json) -> bool:
 
 def _submit(account: Account, dispute: Record) -> Json:
     details = dispute.body["evidence_details"]
-    sent = details | {"has_evidence": True, "submission_count": details["submission_count"] + 1}
+    count = details["submission_count"] + 1
+    sent = details | {"has_evidence": True, "submission_count": count, "submission_method": "manual"}
     status = _AFTER_EVIDENCE[dispute.body["status"]]
     previous = account.update(dispute, status=status, evidence_details=sent)
     verdict = MAGIC_EVIDENCE.get((dispute.body["evidence"]["uncategorized_text"] or "").strip())

@@ -14,14 +14,17 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from booking_payments.sandbox.emulator import (
+    balance,
+    browser,
     charging,
+    customer_actions,
     disputes,
     events,
     follow_ups,
     idempotency,
-    intents,
     refunds,
     settings,
+    setup_intents,
 )
 from booking_payments.sandbox.emulator.answers import Answer, Json, copy_json
 from booking_payments.sandbox.emulator.cards import Opening
@@ -36,8 +39,8 @@ from booking_payments.sandbox.emulator.errors import (
     server_error,
 )
 from booking_payments.sandbox.emulator.events import EventDelivery
+from booking_payments.sandbox.emulator.expansion import expanded, expansions
 from booking_payments.sandbox.emulator.faults import NETWORK_FAULTS, Fault, Faults, NetworkFault, Struck
-from booking_payments.sandbox.emulator.listing import expanded, expansions
 from booking_payments.sandbox.emulator.params import read_params
 from booking_payments.sandbox.emulator.records import Account, Record, RequestRef, moment
 from booking_payments.sandbox.emulator.store import FakeStore
@@ -56,7 +59,7 @@ def execute(account: Account, method: str, path: str, params: Mapping[str, Any])
     """Do what a request asks for; its answer. Raises ``Refusal``."""
     endpoint, id_ = find_endpoint(method, path)
     values = read_params(params, endpoint.fields)
-    paths = expansions(values)
+    paths = expansions(values, endpoint.kind, in_list=endpoint.in_list)
     return expanded(account, endpoint.handler(account, values, id_), paths)
 
 
@@ -68,7 +71,9 @@ def _roll_forward(account: Account, request: Record) -> None:
 
 
 FOLLOW_UPS: Final[Mapping[str, tuple[str, Callable[[Account, Record], None]]]] = {
+    "book_charge": ("charge", charging.book_later),
     "settle_debit": ("payment_intent", charging.settle_debit),
+    "expire_voucher": ("payment_intent", charging.pass_voucher_end),
     "expire_authorization": ("payment_intent", charging.expire_authorization),
     "refund_succeeds": ("refund", refunds.succeed_later),
     "refund_fails": ("refund", refunds.fail_later),
@@ -104,7 +109,8 @@ class FakeStripe:
     endpoints; ``amount_digits`` are those of the largest charge that the account takes, in Stripe's minor units;
     ``refused_in_action`` are the changes (``updated``, ``confirmed``) that a server is refused while an intent waits in
     ``requires_action``, as Stripe has done at times; ``bank_pages`` is the origin that serves the page which a customer
-    is redirected to (None: Stripe's addresses). Not thread-safe.
+    is redirected to (None: Stripe's addresses); with ``refunds_need_balance`` a refund that the balance does not cover
+    stays pending, or fails. Not thread-safe.
     """
 
     def __init__(
@@ -121,6 +127,7 @@ class FakeStripe:
         refused_in_action: Collection[str] = (),
         amount_in_action: bool = False,
         bank_pages: str | None = None,
+        refunds_need_balance: bool = False,
     ) -> None:
         self.amount_digits = amount_digits
         self._account = Account(
@@ -135,8 +142,11 @@ class FakeStripe:
             refused_in_action=frozenset(refused_in_action),
             amount_in_action=amount_in_action,
             bank_pages=bank_pages,
+            refunds_need_balance=refunds_need_balance,
         )
         self._account.load()
+        balance.load(self._account)
+        refunds.load(self._account)
         follow_ups.plan_again(self._account)
         self._first_seen: dict[str, datetime] = {}
         self.calls: deque[Call] = deque(maxlen=CALLS_KEPT)
@@ -261,7 +271,9 @@ class FakeStripe:
         """The customer pays in the browser, with a method id, a card number, or a type that redirects (``ideal``) and
         comes back to ``return_url``, under the publishable key."""
         return self._act(
-            lambda: intents.confirm_in_browser(self._account, intent_id, client_secret, payment_method, return_url)
+            lambda: customer_actions.confirm_in_browser(
+                self._account, intent_id, client_secret, payment_method, return_url
+            )
         )
 
     def authenticate(self, intent_id: str, client_secret: str, outcome: str) -> Answer:
@@ -270,16 +282,29 @@ class FakeStripe:
 
         Answers 200 with the intent.
         """
-        return self._act(lambda: intents.authenticate(self._account, intent_id, client_secret, outcome))
+        return self._act(lambda: customer_actions.authenticate(self._account, intent_id, client_secret, outcome))
+
+    def browser_call(self, method: str, path: str, params: Mapping[str, Any]) -> Answer:
+        """Answer a request of a customer's browser, with the publishable key: see ``browser.py``."""
+        method, path = method.upper(), path.rstrip("/")
+        return self._act(lambda: browser.execute(self._account, method, path, params))
+
+    def authenticate_setup(self, setup_intent_id: str, client_secret: str, outcome: str) -> Answer:
+        """The customer leaves the 3-D Secure window of a SetupIntent: ``succeeded`` or ``failed``."""
+        return self._act(lambda: setup_intents.authenticate(self._account, setup_intent_id, client_secret, outcome))
+
+    def end_voucher(self, intent_id: str, outcome: str) -> Answer:
+        """The customer pays the voucher that an intent shows (``paid``), or lets it expire (``expired``)."""
+        return self._act(lambda: customer_actions.end_voucher(self._account, intent_id, outcome))
 
     def at_bank(self, intent_id: str, key: str) -> Answer:
         """What the bank's page of ``redirect_to_url`` asks for. Answers 200 with the intent, 404 for another key."""
-        return self._act(lambda: intents.at_bank(self._account, intent_id, key))
+        return self._act(lambda: customer_actions.at_bank(self._account, intent_id, key))
 
     def leave_bank_page(self, intent_id: str, key: str, outcome: str) -> Answer:
         """The customer leaves that page, with an outcome as of ``authenticate``. Answers 200 with the ``url`` that the
         browser is sent back to."""
-        return self._act(lambda: intents.leave_bank_page(self._account, intent_id, key, outcome))
+        return self._act(lambda: customer_actions.leave_bank_page(self._account, intent_id, key, outcome))
 
     # --- the dashboard and the bank
 
@@ -444,6 +469,8 @@ class FakeStripe:
             kind, apply = FOLLOW_UPS[action]
             apply(self._account, self._account.get(kind, target))
             applied += 1
+        if self._account.waiting_refunds:
+            refunds.send_waiting(self._account)
         idempotency.prune(self._account)
         events.prune(self._account)
         return applied

@@ -46,6 +46,7 @@ class SandboxStripe(FakeStripe):
                 follow_up_delay=self.follow_up_delay,
                 deliver_in_process=False,
                 amount_digits=self.amount_digits,
+                refunds_need_balance=True,
             )
 
     def advance(self, by: timedelta) -> int:

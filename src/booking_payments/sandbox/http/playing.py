@@ -29,11 +29,13 @@ class Nothing(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class WebhookEndpoint(msgspec.Struct, forbid_unknown_fields=True):
-    """Where events go, the secret that signs them, and which events (by default all)."""
+    """Where events go, the secret that signs them, which events (by default all), and the version that they have (by
+    default the account's)."""
 
     url: Url
     secret: Secret
     enabled_events: Annotated[tuple[Text, ...], msgspec.Meta(min_length=1, max_length=100)] = ("*",)
+    api_version: Text | None = None
 
 
 class Authentication(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,6 +43,12 @@ class Authentication(msgspec.Struct, forbid_unknown_fields=True):
 
     client_secret: Text
     outcome: Literal["succeeded", "failed", "processing"]
+
+
+class VoucherEnd(msgspec.Struct, forbid_unknown_fields=True):
+    """Whether the customer pays the voucher or lets it expire."""
+
+    outcome: Literal["paid", "expired"]
 
 
 class Confirmation(msgspec.Struct, forbid_unknown_fields=True):
@@ -129,12 +137,16 @@ def _hello(stripe: SandboxStripe, _: str, __: Nothing) -> Reply:
 
 def _register(stripe: SandboxStripe, _: str, given: WebhookEndpoint) -> Reply:
     """An address that is registered already gets the new secret and events instead of a second copy of each event."""
-    params = {"url": given.url, "enabled_events": list(given.enabled_events)}
+    params: dict[str, Any] = {"url": given.url, "enabled_events": list(given.enabled_events)}
+    if given.api_version is not None:
+        params["api_version"] = given.api_version
     with stripe.lock:
-        for known in _endpoints(stripe):
-            if known["url"] == given.url:
-                stripe.by_hand("DELETE", f"/v1/webhook_endpoints/{known['id']}", {})
+        known = [each["id"] for each in _endpoints(stripe) if each["url"] == given.url]
         made = stripe.by_hand("POST", "/v1/webhook_endpoints", params)
+        if not made.ok:
+            return reply_with(made)
+        for id_ in known:
+            stripe.by_hand("DELETE", f"/v1/webhook_endpoints/{id_}", {})
         stripe.set_webhook_secret(made.body["id"], given.secret)
         return Reply(200, _shown(made.body))
 
@@ -145,7 +157,7 @@ def _endpoints(stripe: SandboxStripe) -> list[dict[str, Any]]:
 
 
 def _shown(endpoint: dict[str, Any]) -> dict[str, Any]:
-    return {name: endpoint[name] for name in ("id", "url", "enabled_events", "status")}
+    return {name: endpoint[name] for name in ("id", "url", "enabled_events", "status", "api_version")}
 
 
 def _list_endpoints(stripe: SandboxStripe, _: str, __: Nothing) -> Reply:
@@ -178,6 +190,14 @@ def _waiting(stripe: SandboxStripe, _: str, __: Nothing) -> Reply:
 
 def _authenticate(stripe: SandboxStripe, id_: str, given: Authentication) -> Reply:
     return reply_with(stripe.authenticate(id_, given.client_secret, given.outcome))
+
+
+def _authenticate_setup(stripe: SandboxStripe, id_: str, given: Authentication) -> Reply:
+    return reply_with(stripe.authenticate_setup(id_, given.client_secret, given.outcome))
+
+
+def _end_voucher(stripe: SandboxStripe, id_: str, given: VoucherEnd) -> Reply:
+    return reply_with(stripe.end_voucher(id_, given.outcome))
 
 
 def _confirm(stripe: SandboxStripe, id_: str, given: Confirmation) -> Reply:
@@ -322,6 +342,8 @@ ROLES: Final = (
     _role("DELETE /webhook_endpoints/{id}", Nothing, _remove_endpoint),
     _role("GET /deliveries", Nothing, _waiting),
     _role("POST /payment_intents/{id}/authenticate", Authentication, _authenticate),
+    _role("POST /payment_intents/{id}/voucher", VoucherEnd, _end_voucher),
+    _role("POST /setup_intents/{id}/authenticate", Authentication, _authenticate_setup),
     _role("POST /payment_intents/{id}/confirm", Confirmation, _confirm),
     _role("POST /payment_intents/{id}/refund", DashboardRefund, _refund),
     _role("POST /payment_intents/{id}/dispute", Dispute, _dispute),

@@ -34,6 +34,8 @@ class StripeAccountClient:
 
     def pay(self, payment_method: str = "pm_card_visa", key: str | None = None, /, **params: Any) -> Answer:
         given = {"amount": 1000, "currency": "usd", "automatic_payment_methods": NO_REDIRECTS} | params
+        if "capture_method" not in given:  # books at once; the default, automatic_async, books later
+            given["capture_method"] = "automatic"
         return self.post("payment_intents", key, confirm=True, payment_method=payment_method, **given)
 
     def paid(self, payment_method: str = "pm_card_visa", /, **params: Any) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def test_the_account_lists_releases_as_refunds(sandbox: Sandbox, client: stripe.
 
 
 def test_the_clock_is_advanced_and_what_is_due_happens(sandbox: Sandbox, client: stripe.StripeClient) -> None:
-    intent = client.v1.payment_intents.create(card("pm_card_pendingRefund"))
+    intent = client.v1.payment_intents.create(card("pm_card_pendingRefund", capture_method="automatic"))
     refund = client.v1.refunds.create({"payment_intent": intent.id})
 
     advanced = sandbox.play("/clock", advance_s=86400)

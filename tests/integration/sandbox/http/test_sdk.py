@@ -140,7 +140,8 @@ def test_a_list_is_filtered_by_time(sandbox: Sandbox, client: stripe.StripeClien
 
 
 def test_objects_are_expanded_in_answers_and_lists(client: stripe.StripeClient) -> None:
-    intent = client.v1.payment_intents.create(card(expand=["latest_charge.balance_transaction"]))
+    params = card(expand=["latest_charge.balance_transaction"], capture_method="automatic")
+    intent = client.v1.payment_intents.create(params)
     listed = client.v1.payment_intents.list({"expand": ["data.latest_charge"]})
 
     assert isinstance(intent.latest_charge, stripe.Charge)
