@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import RefundOnCancel
+from booking_payments.domain.amendments import BookingChange
 from booking_payments.domain.errors import CardDeclined, NotFound, OutcomeUnknown, PaymentError, RefusedByRule
 from booking_payments.domain.events import Settlement
 from booking_payments.domain.instructions import CaptureMethod
@@ -22,7 +23,7 @@ from booking_payments.entrypoints.cli import main
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
-from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
+from booking_payments.testing.kit import ANN, NOW, OPERATOR, PaymentsTestKit
 from tests.payments import pay
 from tests.unit.application.failing_gateway import FailingGateway
 
@@ -30,12 +31,12 @@ READING = {
     "get_booking", "payment_status", "journal", "list_payments", "quote_refund", "check_ledger", "list_webhooks",
     "audit_trail", "undelivered_messages", "look_at_payment", "checkout", "figures", "disputes", "drift_reports",
     "list_bookings", "describe_booking", "describe_bookings", "quote_refund_of_payment", "recent_figures",
-    "messages", "channel_states",
+    "messages", "channel_states", "preview_event", "event_report", "event_lines",
 }  # fmt: skip
 WITHOUT_A_COMMAND = {
     "receive_webhook", "work", "settle_payment", "settle_due", "expire_bookings", "catch_up", "forget_answers",
     "deliver_messages", "replay_messages", "drop_messages", "attach_channels", "add_channel", "remove_channel",
-    "announce_expiring",
+    "announce_expiring", "continue_event_jobs", "run_event_job",
 }  # fmt: skip
 """Methods without a record: their changes are recorded elsewhere, or they move no money."""
 
@@ -92,6 +93,12 @@ COMMANDS: dict[str, tuple[Command, Command]] = {
     "cancel_payment": (_authorized, lambda kit, id_: kit.payments.cancel_payment(id_, OPERATOR)),
     "refund_payment": (pay, lambda kit, id_: kit.payments.refund_payment(id_, OPERATOR, amount=Decimal("1.50"))),
     "settle_debt": (_owing, _settle),
+    "amend_booking": (_nothing, lambda kit, id_: kit.payments.amend_booking(id_, BookingChange(title="New"), OPERATOR)),
+    "cancel_event": (_nothing, lambda kit, _: kit.payments.cancel_event("evening", OPERATOR)),
+    "reschedule_event": (
+        _nothing,
+        lambda kit, _: kit.payments.reschedule_event("evening", OPERATOR, event_starts_at=NOW + timedelta(days=1)),
+    ),
     "reconcile": (pay, lambda kit, _: kit.payments.reconcile(caller=OPERATOR)),
     "replay_webhooks": (pay, lambda kit, _: kit.payments.replay_webhooks(caller=OPERATOR)),
 }

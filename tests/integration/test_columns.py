@@ -19,6 +19,7 @@ from sqlalchemy import Column, Table, select
 from booking_payments.adapters.gateways.bank_transfer.tables import BANK_TABLES, MANUAL_TABLES
 from booking_payments.adapters.sql import tables
 from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.ports.event_jobs import BookingOutcome, BookingResult, EventJob, EventJobKind, EventJobState
 from booking_payments.ports.overview import DriftReport
 from booking_payments.ports.publisher import MessageDelivery
 from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
@@ -39,6 +40,13 @@ FIXED: Final[Mapping[str, frozenset[str]]] = {
     "bp_payments": frozenset(
         {"id", "booking_id", "reference", "customer_id", "gateway", "currency", "created_at", "terms"}
     ),
+    "bp_event_jobs": frozenset(
+        {
+            *("id", "event_id", "kind", "actor", "cause", "created_at", "refund", "reason", "event_starts_at"),
+            "refund_grace_until",
+        }
+    ),
+    "bp_event_results": frozenset({"job_id", "booking_id"}),
     "bp_inbox": frozenset({"id", "event_id", "type", "gateway"}),
     "bp_answers": frozenset({"caller", "route", "key"}),
     "bp_refused_deliveries": frozenset({"hour"}),
@@ -118,13 +126,37 @@ async def _rows(storage: SqlStorage) -> Snapshot:
     return found
 
 
+EVENT_JOB: Final = EventJob(
+    id="evj_1",
+    event_id="evening-1",
+    kind=EventJobKind.RESCHEDULE,
+    actor="operator:olga",
+    cause="req_1",
+    created_at=NOW,
+    reason="snow",
+    event_starts_at=LATER,
+    refund_grace_until=LATER,
+    finished_at=NOW,
+    lease_until=NOW,
+    holder="run_1",
+)
+EVENT_RESULT: Final = BookingResult(
+    job_id="evj_1", booking_id="bk_1", outcome=BookingOutcome.FAILED, at=NOW, reason="why"
+)
+
+
 async def _store_the_rest(uow: UnitOfWork) -> None:
     """One row in each table that only its own statements write."""
     await uow.inbox.count_refused(NOW, 3)
     await uow.overview.keep_report(DriftReport(at=NOW, actor="olga", content='{"n": 1}'))
+    await uow.events.add(EVENT_JOB)
+    await uow.events.put(EVENT_RESULT)
 
 
 async def _change_the_rest(uow: UnitOfWork) -> None:
+    changed = attrs.evolve(EVENT_JOB, state=EventJobState.DONE, finished_at=LATER, lease_until=LATER, holder="run_2")
+    await uow.events.save(changed)
+    await uow.events.put(attrs.evolve(EVENT_RESULT, outcome=BookingOutcome.DONE, reason="none", at=LATER))
     await uow.inbox.count_refused(NOW, 4)
     await uow.channels.alive(["python:app"], LATER, in_worker=True)
     first, second = await uow.outbox.undelivered(dead=False, limit=2)

@@ -1,6 +1,7 @@
 """The meaning of settings, values derived from them, and invalid values."""
 
 import base64
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,6 +13,7 @@ from anyio import to_thread
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+import booking_payments
 from booking_payments.adapters.gateways.stripe import amounts
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.application.callers import Caller
@@ -35,6 +37,7 @@ from booking_payments.runtime.settings import (
     normalize_database_url,
 )
 from booking_payments.runtime.settings_error import SettingsError
+from booking_payments.testing import storage_samples as samples
 
 SECRET = "s" * 32
 STRIPE = {
@@ -878,3 +881,33 @@ def test_an_embedded_process_still_refuses_a_weak_secret() -> None:
 
 def test_the_bounds_of_the_largest_amount_are_those_of_stripe() -> None:
     assert (AMOUNT_DIGITS, MOST_AMOUNT_DIGITS) == (amounts.DIGITS, amounts.MOST_DIGITS)
+
+
+SOURCES = "\n".join(
+    path.read_text(encoding="utf-8")
+    for path in Path(booking_payments.__file__).parent.rglob("*.py")
+    if path.name != "settings.py"
+)
+
+
+@pytest.mark.parametrize("field", sorted(Settings.model_fields))
+def test_every_setting_is_read_by_the_program(field: str) -> None:
+    own = (Path(booking_payments.__file__).parent / "runtime" / "settings.py").read_text(encoding="utf-8")
+    reads = re.compile(rf"\b(settings|self)\.{field}\b")
+
+    assert reads.search(SOURCES + own), f"nothing reads the setting {field}"
+
+
+def test_every_part_of_the_fee_policy_has_a_setting() -> None:
+    given = {
+        "PAYMENT_PROCESSING_FEE_RATE": "0.05",
+        "PAYMENT_FEE_FIXED": "0.30",
+        "PAYMENT_FEE_MIN": "0.50",
+        "PAYMENT_FEE_MAX": "20.00",
+        "PAYMENT_FEE_PAYER": "customer",
+        "PAYMENT_FEE_REFUND": "returned",
+    }
+
+    fees = payment_config_of(load(given)).fees
+
+    assert samples.unset(fees) == set(), "the settings do not reach these parts of the fee policy"

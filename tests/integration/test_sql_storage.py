@@ -27,6 +27,7 @@ from booking_payments.ports.payments import Watch
 from booking_payments.ports.schema_name import VERSION_TABLE
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
+from booking_payments.testing.event_jobs_contract import EventJobsContract
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.overview_contract import OverviewContract
 from booking_payments.testing.payment_builder import booking, payment_with_every_event
@@ -64,6 +65,10 @@ class TestGroupCommit(StorageContract):
         storage = SqlStorage.open(postgres_copy)
         yield GroupedStorage(storage)
         await storage.close()
+
+
+class TestSqlEventJobs(EventJobsContract):
+    """The contract of event jobs, on both databases."""
 
 
 class TestSqlOverview(OverviewContract):
