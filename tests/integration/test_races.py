@@ -104,7 +104,7 @@ async def test_refunds_of_10_clients_never_exceed_the_payment(kit: PaymentsTestK
         assert 0 < sum(refund["amount"] for refund in made) <= 10000
 
 
-async def test_who_puts_a_payment_off_waits_for_whoever_is_just_taking_it(kit: PaymentsTestKit) -> None:
+async def test_postponing_a_payment_waits_for_a_transaction_that_claims_it(kit: PaymentsTestKit) -> None:
     payment = (await kit.payments.start_payment(await _book(kit), CUSTOMER)).payment
     lease = kit.clock.now() + timedelta(hours=1)
     taken = PollState(next_check_at=lease, lease_until=lease, holder="somebody else")

@@ -1,7 +1,8 @@
-"""Everybody who acts on payments: customers, operators, bank and dashboard, the webhooks' courier, the resolver.
+"""Actors of the simulation: customers, operators, the bank, the dashboard, the sender of webhooks, the resolver.
 
-Nobody here knows the rules: they do what comes to their mind, in the order in which the seed has it, and the product
-has to say no.
+Actors do not know the product's rules. They choose actions at random, in an order that the seed decides, and the
+product
+has to refuse what is not allowed.
 """
 
 from abc import ABC, abstractmethod
@@ -50,20 +51,20 @@ METHODS: Final = (
 )
 
 UNSETTLED: Final = (OutcomeUnknown, TryAgainLater, AlreadyUnderWay, StorageConflict, StorageGone, ProcessDied)
-"""Answers after which a client asks again: it does not know what became of its request."""
+"""Errors after which a client repeats its request, because it does not know the outcome."""
 
 
 PASSING: Final = (PaymentError, StorageConflict, StorageGone)
 """What may break a round of background work: it passes."""
 
 MOST_IDLE: Final = 1800.0
-"""Seconds between two looks of somebody who has found nothing to do for long."""
+"""The longest pause in seconds of a background actor without work."""
 
 
 @frozen(kw_only=True)
 class Repairs:
-    """Which of the three paths may mend what a fault has torn: the client who asks again, the gateway's webhooks, and
-    the resolver of our own."""
+    """The paths that may repair the effects of a fault: clients that repeat requests, the gateway's webhooks, and the
+    resolver."""
 
     client: bool = True
     webhooks: bool = True
@@ -75,7 +76,7 @@ ALL: Final = Repairs()
 
 @frozen(kw_only=True)
 class RunProfile:
-    """What is usual in one run: decided by the seed, so that each run is another little world."""
+    """The habits of the actors in one run, chosen by the seed, so that runs differ from each other."""
 
     methods: tuple[str, ...]
     capture: CaptureMethod
@@ -101,7 +102,8 @@ class RunProfile:
 
 @define(eq=False)
 class Actor:
-    """Somebody outside, who asks processes for things. ``busy`` is how long they take between two actions."""
+    """Somebody outside the service who sends requests to its processes. ``profile.patience_s`` is the mean pause
+    between two actions."""
 
     world: SimulatedWorld
     profile: RunProfile
@@ -110,7 +112,7 @@ class Actor:
     asked: int = 0
 
     async def ask(self, what: str, caller: Caller, call: Callable[[BookingPayments, Caller], Awaitable[T]]) -> T | None:
-        """The answer to a request; None for any other than a good one. Who may ask again does, until the answer is
+        """Return the result of a request; None after an error. A client repeats the request until the outcome is
         definite."""
         for again in range(4 if self.profile.repairs.client else 1):
             if again:
@@ -136,7 +138,7 @@ class Actor:
         return result
 
     def process(self) -> Process:
-        """Any process: what stands in front of them does not care."""
+        """Return a random process, as a load balancer would."""
         return self.random.choice(self.world.processes)
 
     def customer(self) -> Caller:
@@ -217,7 +219,7 @@ class CustomerActor(Actor):
         return {each.id for each in both if each.requested_amount == amount}
 
     def part_of(self, amount: int) -> str | None:
-        """Some part of an amount, or all of it."""
+        """Return an amount below the whole, or None for the whole."""
         if amount < 2 or self.random.random() < 0.4:
             return None
         return str(Money(self.random.randint(1, amount), Currency.USD).major())
@@ -367,7 +369,7 @@ _A_WHILE: Final = (timedelta(minutes=2), timedelta(hours=1), timedelta(hours=9),
 
 
 async def _let_time_pass(self: CustomerActor) -> None:
-    """Nothing happens for a while, and everybody's requests are over by then or have never been sent."""
+    """Let time pass without an action, until every request has arrived or was lost."""
     await Pause(self.world.time.now + self.random.choice(_A_WHILE))
 
 
@@ -388,13 +390,13 @@ ACTIONS: Final[Mapping[str, Callable[[CustomerActor], Awaitable[None]]]] = {
 }
 
 
-# --- what is owed, and banks that do as they like
+# --- debts, and banks that break their own rules
 
 
 async def _override(self: CustomerActor) -> None:
     amount = self.part_of(10000)
     await self.ask(
-        f"refund {amount or 'all'} whatever the rules say",
+        f"refund {amount or 'all'} despite the rules",
         self.operator(),
         lambda payments, caller: payments.refund_payment(
             self.booking_id, caller, amount=amount, note="as agreed", override=True
@@ -403,7 +405,7 @@ async def _override(self: CustomerActor) -> None:
 
 
 async def _settle_debt(self: CustomerActor) -> None:
-    """An operator pays what is owed, or a part of it, by other means."""
+    """An operator settles a debt, or a part of it, outside the gateway."""
     owed = [each for each in self.payments() if each.owed.amount]
     if not owed:
         return
@@ -411,15 +413,14 @@ async def _settle_debt(self: CustomerActor) -> None:
     minor = self.random.choice((payment.owed.amount.minor, self.random.randint(1, payment.owed.amount.minor)))
     amount = Money(minor, payment.amount.currency).major()
     await self.ask(
-        f"settle {amount} of what is owed",
+        f"settle {amount} of the debt",
         self.operator(),
         lambda payments, caller: payments.settle_debt(payment.id, caller, amount=amount, how=how, note="by transfer"),
     )
 
 
 async def _refund_without_a_key(self: CustomerActor) -> None:
-    """The same request again, with nothing that names it, until its outcome is known: nobody else asks for that
-    amount."""
+    """Repeat a request without an idempotency key until its outcome is known. No other request asks for that amount."""
     minor = self.random.randint(1, 4000)
     while minor in self.world.amounts_asked:
         minor += 1
@@ -475,7 +476,7 @@ OBLIGATIONS: Final[Mapping[str, Callable[[CustomerActor], Awaitable[None]]]] = {
     "move dispute": _move_dispute,
     "move rate": _move_rate,
 }
-"""More actions, of the scenario that is about what is owed."""
+"""Additional actions of the scenario about debts."""
 
 
 # --- customers who change their minds, with methods that have ids of their own
@@ -492,7 +493,7 @@ def _own_method(self: CustomerActor) -> str:
 
 
 async def _pay_own(self: CustomerActor) -> None:
-    """Whatever the call is named, it charges the method that it names."""
+    """Each of the three calls charges the method that it names."""
     method, name = _own_method(self), self.random.choice(("start", "confirm", "retry"))
 
     def call(payments: BookingPayments, caller: Caller) -> Awaitable[PaymentView]:
@@ -508,7 +509,7 @@ async def _pay_own(self: CustomerActor) -> None:
 
 
 async def _browser_own(self: CustomerActor) -> None:
-    """The customer tries another method in the browser, whatever our books say."""
+    """The customer tries another method in the browser, in any state of the payment."""
     intent = self.intent()
     if intent is not None:
         method = _own_method(self)
@@ -534,7 +535,7 @@ async def _choose_twice(self: CustomerActor) -> None:
     await _act_in_browser(
         self,
         await self.ask(
-            "confirm what was chosen",
+            "confirm the chosen method",
             self.customer(),
             lambda payments, caller: payments.confirm_payment(self.booking_id, caller),
         ),
@@ -594,7 +595,7 @@ class WebhookSender(BackgroundActor):
     """Carries webhooks: late, twice, out of order, and again until they are taken."""
 
     async def round(self) -> bool:
-        """Deliver any event that waits, due or not; sometimes nobody hears that it was taken."""
+        """Deliver one of the waiting events, due or not; sometimes the acknowledgement is lost."""
         self.world.stripe.tick()
         waiting = self.world.theirs.deliveries()[:6]
         if not waiting:

@@ -67,7 +67,7 @@ Patch = pytest.MonkeyPatch
 
 @frozen
 class Bug:
-    """A planted bug: its name, what is wrong, how it is planted."""
+    """A planted bug: its name, a description, and the function that plants it."""
 
     name: str
     wrong: str
@@ -112,17 +112,17 @@ def _is_refund(operation: Operation) -> bool:
     return isinstance(operation.instruction, CreateRefund)
 
 
-@_bug("each try of a charge has a key of its own")
+@_bug("each try of a charge uses a new key")
 def fresh_key_per_try(patch: Patch) -> None:
     _with_key(patch, lambda deps, operation: deps.ids.idempotency_key(), lambda operation: not _is_refund(operation))
 
 
-@_bug("each try of a refund has a key of its own")
+@_bug("each try of a refund uses a new key")
 def fresh_refund_key_per_try(patch: Patch) -> None:
     _with_key(patch, lambda deps, operation: deps.ids.idempotency_key(), _is_refund)
 
 
-@_bug("whoever goes on with an operation sends it with a key of the own process")
+@_bug("a process that resumes an operation sends it with a new key")
 def fresh_key_per_process(patch: Patch) -> None:
     numbers = count()
     names: dict[int, tuple[Dependencies, int]] = {}
@@ -134,7 +134,7 @@ def fresh_key_per_process(patch: Patch) -> None:
     _with_key(patch, key, lambda operation: True)
 
 
-@_bug("a key is sent whatever its age")
+@_bug("a key is sent at any age")
 def keys_live_for_ever(patch: Patch) -> None:
     patch.setattr(closing, "KEY_LIFETIME", timedelta(days=365))
 
@@ -178,7 +178,7 @@ def server_error_is_failure(patch: Patch) -> None:
     patch.setattr(operations, "_refused", _refused_unread)
 
 
-@_bug("a refund that nobody answered to has failed")
+@_bug("a refund without a response counts as failed")
 def silent_refund_is_failure(patch: Patch) -> None:
     _with_outcome(patch, _silence_is_failure(lambda _, operation: _is_refund(operation)))
     patch.setattr(operations, "_refused", _refused_unread)
@@ -188,7 +188,7 @@ async def _refused_unread(deps: Dependencies, claimed: Claimed, refused: Refused
     return Observation(refusal=refused.code, error=to_payment_error(refused))
 
 
-@_bug("a cancelation that nobody answered to has worked")
+@_bug("a cancellation without a response counts as done")
 def silent_cancel_is_done(patch: Patch) -> None:
     write_down = operations._write_down
 
@@ -284,14 +284,14 @@ def lease_never_lapses(patch: Patch) -> None:
     patch.setattr(Recorder, "_watch", other)
 
 
-@_bug("after two looks nobody looks again")
+@_bug("polling ends after two checks")
 def resolver_gives_up(patch: Patch) -> None:
     look = next_check
     patch.setattr(recording, "next_check", lambda checks: look(checks) if checks < 2 else timedelta(days=10_000))
     patch.setattr(recording, "KEY_LIFETIME", timedelta(days=10_000))
 
 
-@_bug("nobody looks at a payment that waits")
+@_bug("a waiting payment is not polled")
 def waiting_is_not_watched(patch: Patch) -> None:
     poll_state = Recorder._watch
 
@@ -316,7 +316,7 @@ def own_intent_is_not_found(patch: Patch) -> None:
     patch.setattr(intent_list, "CLOCKS_APART", -timedelta(hours=1))
 
 
-@_bug("what was asked for and not done is never sent again, and taken for refused")
+@_bug("an operation that was not executed is not sent again and counts as refused")
 def nothing_is_sent_again(patch: Patch) -> None:
     async def resumed(deps: Dependencies, claimed: Claimed, listed: IntentList | None = None) -> Observation:
         return Observation(refusal="not_sent_again")
@@ -464,7 +464,7 @@ def paid_is_not_confirmed(patch: Patch) -> None:
     patch.setattr(decisions, "booking_after", other)
 
 
-@_bug("a verdict is written to the attempt that is running, whatever its method")
+@_bug("a decline is recorded for the running attempt although its method differs")
 def verdict_goes_to_the_running_attempt(patch: Patch) -> None:
     patch.setattr(observe_intents, "_running_with", lambda payment, payment_method_id: payment.running_attempt)
 
@@ -500,7 +500,7 @@ def late_refund_failure_is_dropped(patch: Patch) -> None:
     patch.setitem(REFUND, RefundStatus.SUCCEEDED, row)
 
 
-@_bug("a refund made in the dashboard is none of ours")
+@_bug("a refund made in the dashboard is ignored")
 def dashboard_refund_is_dropped(patch: Patch) -> None:
     patch.setattr(observe_refunds, "_found_refund", _no_facts)
 
@@ -515,7 +515,7 @@ def dispute_funds_are_dropped(patch: Patch) -> None:
     patch.setattr(observe_disputes, "_funds", _no_facts)
 
 
-@_bug("a refund takes everything back, whatever was asked")
+@_bug("a partial refund refunds everything")
 def partial_refund_is_full(patch: Patch) -> None:
     read = path_and_params
 
@@ -582,7 +582,7 @@ def refund_is_posted_twice(patch: Patch) -> None:
     patch.setattr(ledger, "_refund_moved", lambda before, fact: post(before, fact) * 2)
 
 
-@_bug("the booking is saved in a transaction of its own")
+@_bug("the booking is saved in a separate transaction")
 def two_transactions(patch: Patch) -> None:
     save = Recorder._save_booking
     late: dict[int, tuple[Dependencies, list[Booking]]] = {}

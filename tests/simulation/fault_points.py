@@ -1,8 +1,8 @@
-"""Exactly one fault, at every point in turn: each use case is run once to count the boundaries that it crosses, then
-once for every boundary and everything that can go wrong there.
+"""Exactly one fault at a time, at every point: each use case runs once to count the boundaries that it crosses, and
+then once for every boundary and every fault that is possible there.
 
-Whatever the fault was, the caller then asks again, or the resolver goes on, and all has to end as if nothing had been:
-one charge, one refund, nothing lost, nothing open.
+After the fault the caller repeats the request, or the resolver runs, and the result must be the same as without it: one
+charge, one refund, nothing lost and nothing in flight.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -84,7 +84,7 @@ class UseCaseRun:
 
 @frozen(kw_only=True)
 class UseCase:
-    """What is done before, while nothing goes wrong, and what is then asked for."""
+    """A use case: ``before`` prepares it without faults, ``request`` is the request under test."""
 
     name: str
     before: Callable[[UseCaseRun], None]
@@ -268,7 +268,7 @@ USE_CASES: Final = (
     UseCase(name="choose another method", before=_attached, request=_choose_another),
     UseCase(name="capture", before=_held, request=_capture, caller=OLGA),
     UseCase(name="cancel", before=_started, request=_cancel),
-    UseCase(name="cancel what is held", before=_held, request=_cancel),
+    UseCase(name="cancel an authorization", before=_held, request=_cancel),
     UseCase(name="cancel the booking", before=_started, request=_cancel_booking, caller=OLGA),
     UseCase(name="cancel the paid booking", before=_paid, request=_cancel_booking, caller=OLGA),
     UseCase(name="refund all", before=_paid, request=_refund),
@@ -305,7 +305,8 @@ def faults_for(point: Point) -> Iterator[OneFault]:
 
 
 def play(case: UseCase, fault: OneFault | None, repairs: Repairs, *, sql: bool = False) -> SimulatedWorld:
-    """The use case with one fault, and what follows until all is settled; the world holds what is broken."""
+    """Run the use case with one fault, then the repairs until everything is settled; returns the world, whose
+    invariants have recorded violations."""
     run = _prepared(case, sql)
     with run.world.faults.instead(fault or NoFaults()):
         _ask(run, case, case.caller)
@@ -328,8 +329,8 @@ def _is_sent_by_the_system(payment: Payment) -> bool:
 
 
 def untouched(case: UseCase, *, sql: bool = False) -> set[Outcome]:
-    """What it looks like when the request never came to anything: nobody but the client could bring that back. Where
-    it was told that it may try again, a payment without an intent may be left."""
+    """Return the outcomes of a request that had no effect; only its client could repeat it. Where the client may retry,
+    a payment without an intent may remain."""
     before = outcome(_prepared(case, sql).world)
     intents, refunds, statuses, bookings = before
     found = {before, (intents, refunds, statuses or ("requires_payment_method",), bookings)}
@@ -361,12 +362,12 @@ def _ask(run: UseCaseRun, case: UseCase, caller: Caller) -> bool:
 
 A_WHILE: Final = (timedelta(minutes=1),) * 40
 A_DAY: Final = (*A_WHILE, *(timedelta(hours=1),) * 25)
-"""How long a client waits before each repetition. When a 500 was saved under the key and nothing was done, that 500 is
-all that the gateway says, until it is given up."""
+"""Pauses of a client between its repetitions. When Stripe has stored a 500 under the key and done nothing, every
+repetition gets that 500, until the operation is abandoned."""
 
 
 def _ask_until_settled(run: UseCaseRun, case: UseCase, waits: Sequence[timedelta]) -> None:
-    """The same request again, until somebody says what became of it."""
+    """Repeat the request until its outcome is definite."""
     again = attrs.evolve(case.caller, resumed=True)
     for wait in waits:
         run.world.time.advance(wait)

@@ -1,7 +1,8 @@
-"""Lives of a payment as the gateway sees them, and the events that it tells us about each.
+"""Histories of a payment at the gateway, and the events that it sends about each.
 
-All that happens is done by others: the customer in the browser, the dashboard, the bank. We made the intent, and from
-then on only hear.
+All actions are those of others: the customer in the browser, the dashboard, the bank. The service has created the
+intent
+and only receives webhooks after that.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ ANN: Final = Caller.customer("ann", "a history")
 
 @define(eq=False)
 class GatewayHistory:
-    """A payment whose intent exists, and everybody who may do something to it."""
+    """A payment with an intent, and the actions of everybody outside the service."""
 
     world: SimulatedWorld
     intent_id: str
@@ -78,7 +79,7 @@ class GatewayHistory:
         assert self.world.stripe.open_dispute(self.intent_id, inquiry=inquiry).ok
 
     def wait(self, **span: float) -> None:
-        """Time passes, and what was going to happen by itself happens."""
+        """Advance the clock, and run what becomes due at the gateway."""
         self.world.time.advance(timedelta(**span))
         self.world.stripe.tick()
 
@@ -89,13 +90,13 @@ class GatewayHistory:
         return [event for event in self.world.theirs.records["event"].values() if event["type"] in KINDS]
 
     def hear(self, event: Mapping[str, Any]) -> str:
-        """Deliver one event; what became of it."""
+        """Deliver one event; returns its outcome."""
         body = msgspec.json.encode(event)
         payments = self.world.processes[0].payments
         return alone(payments.receive_webhook(body, self.world.signed(body)), self.world.time).outcome
 
     def wrong(self) -> list[str]:
-        """What is broken, and where we differ from the gateway."""
+        """Return violated invariants, and differences from the gateway."""
         return [*self.world.invariants.broken, *differences(self.world.ours, self.world.theirs)]
 
     def state(self) -> tuple[object, ...]:
@@ -106,18 +107,20 @@ class GatewayHistory:
 
     # --- going back
 
-    def remember(self) -> tuple[Tables, dict[str, Payment], Any, Any]:
+    def remember(self) -> tuple[Tables, dict[str, Payment], Any, Any, Any]:
         """The books as they are, to go back to (in memory only)."""
         books, ours = self.world.books, self.world.ours
         assert isinstance(books, MemoryPaymentReader)
         ledgers = {payment_id: ledger.copy() for payment_id, ledger in ours.ledgers.items()}
-        return books.tables, dict(ours.payments), dict(ours.bookings), ledgers
+        return books.tables, dict(ours.payments), dict(ours.bookings), ledgers, ours.promised.copy()
 
-    def go_back(self, memory: tuple[Tables, dict[str, Payment], Any, Any]) -> None:
-        """Back to what was remembered. Tables are replaced and never changed, so that is all."""
+    def go_back(self, memory: tuple[Tables, dict[str, Payment], Any, Any, Any]) -> None:
+        """Restore a remembered state. Tables are replaced and never changed, so references suffice."""
         books, ours = self.world.books, self.world.ours
         assert isinstance(books, MemoryPaymentReader)
-        books.tables, payments, bookings, ledgers = memory
+        books.tables, payments, bookings, ledgers, promised = memory
+        ours.promised.clear()
+        ours.promised.update(promised)
         ours.payments, ours.bookings = dict(payments), dict(bookings)
         ours.ledgers.clear()
         ours.ledgers.update({payment_id: ledger.copy() for payment_id, ledger in ledgers.items()})

@@ -8,7 +8,7 @@ from attrs import define, field, frozen
 
 @frozen
 class LogEntry:
-    """One thing that happened: when, who did it, what it was."""
+    """One entry: the time, the actor, and the action."""
 
     at: datetime
     who: str

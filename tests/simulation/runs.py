@@ -64,7 +64,7 @@ CLIENT_ONLY: Final = Scenario(
     methods=tuple(each for each in _CARDS if each in _QUIET and "pending" not in each),
     never=(Fault.ARRIVES_LATE,),
 )
-"""What somebody who asks again can find out: what became of the own requests, and of an authentication."""
+"""The knowledge of a client that repeats requests: the outcomes of its own requests, and of an authentication."""
 
 WEBHOOKS_ONLY: Final = Scenario(repairs=Repairs(client=False, resolver=False))
 RESOLVER_ONLY: Final = Scenario(
@@ -87,7 +87,7 @@ OBLIGATED: Final = Scenario(
     methods=("pm_card_visa", "pm_card_mastercard", "pm_card_createDisputeInquiry", "pm_card_pendingRefund"),
     banks_obey=False,
 )
-"""What is promised and owed: refunds, cancellations, operators and disputes that move in any order."""
+"""Promises and debts: refunds, cancellations, operators and disputes that change in any order."""
 
 _MINDS: Final = Scenario(
     actions=(*SECOND_METHODS, "confirm", "authenticate", "cancel", "capture", "time"),
@@ -113,18 +113,18 @@ STORED: Final = Scenario(
     methods=("pm_card_visa", "pm_card_mastercard", "pm_card_chargeDeclined", "pm_card_authenticationRequired"),
     stored=(Fault.ERROR_LATER, Fault.ERROR_BEFORE),
 )
-"""Mostly 500s that the gateway stores under the key; what was asked for is done later, up to a day, or never."""
+"""Mostly 500s that the gateway stores under the key; the request is applied later, within a day, or never."""
 
 STORED_RESOLVER_ONLY: Final = attrs.evolve(
     STORED, repairs=Repairs(client=False, webhooks=False), never=(Fault.ARRIVES_LATE,)
 )
-"""The same, and no webhook tells of what turns up."""
+"""The same without the webhooks that report late effects."""
 
 SKEWED: Final = Scenario(skew=timedelta(minutes=10))
 """The machine of one process is ten minutes ahead of the gateway, that of the other ten minutes behind."""
 
 JUMPS_BACK: Final = Scenario(jumps_back=True)
-"""The clock of our one machine is set back by an hour in the middle of everything, until somebody mends it."""
+"""The clock of one machine is set back by an hour during the run, and corrected later."""
 
 SKEWED_AND_SET_BACK: Final = Scenario(skew=timedelta(minutes=10), jumps_back=True)
 """Both, on several machines."""
@@ -200,7 +200,7 @@ class Run:
             self._settle()
         except Broken:
             return
-        except Exception as error:  # whatever breaks the run is what the run has found
+        except Exception as error:  # any error is a finding of the run
             self.world.invariants.require(False, f"{type(error).__name__}: {error}")
         finally:
             self.scheduler.close()

@@ -20,7 +20,7 @@ from tests.simulation.scheduler import alone
 from tests.simulation.world import SimulatedWorld
 
 LONGEST: Final = timedelta(hours=26)
-"""A key may be sent for 23 hours; what it did must be known soon after."""
+"""The longest time until an outcome is known: a key may be sent for 23 hours."""
 
 WATCHED_FOR: Final = timedelta(hours=25, minutes=30)
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class Settling:
-    """Lets the repair paths of this run work until nothing is due, and says what is ``left`` undone."""
+    """Runs the repair paths of this run until nothing is due, and lists what is ``left``."""
 
     def __init__(self, world: SimulatedWorld, profile: RunProfile, random: Random) -> None:
         self.world = world
@@ -47,7 +47,7 @@ class Settling:
         self.since = world.time.now
 
     def go(self) -> None:
-        """Round after round, with as much time in between as there is nothing to do."""
+        """Run passes until nothing is due; the clock advances to the next due time."""
         for _ in range(MOST_ROUNDS):
             self.world.arrive()
             self._deliver()
@@ -86,7 +86,7 @@ class Settling:
         return any(intent["status"] not in known for intent in intents)
 
     def _ask_again(self) -> None:
-        """The customer comes back to whatever was left, once nobody is working on it any more."""
+        """The customer asks for the state of each unfinished payment that no process is working on."""
         if not self.repairs.client or self.repairs.resolver:
             return
         for payment in self._unclear():
@@ -126,7 +126,7 @@ class Settling:
         return alone(_reading(self.world, work), self.world.time)
 
     def _next_due(self) -> datetime | None:
-        """When there is something to do next, for anybody who may do it; None when there is nothing."""
+        """Return the next time at which any repair path has work; None when there is no work left."""
         stripe, watches = self.world.stripe, [self._watch(each) for each in self._payments() if not each.is_final]
         due = [stripe.next_due_at, *(request.at for request in self.world.in_transit)]
         if self.repairs.webhooks:
@@ -146,14 +146,14 @@ class Settling:
         return (each.next_try_at or self.world.time.now for each in firsts.values())
 
     def _due_at(self, poll_state: PollState) -> datetime | None:
-        """When anybody may take the payment up: not before the lease of another is over."""
+        """Return the time at which any process may claim the payment: not before the lease of another ends."""
         times = [each for each in (poll_state.next_check_at, poll_state.lease_until) if each is not None]
         return max(times) if poll_state.next_check_at else None
 
     # --- what is left
 
     def left(self) -> Iterator[str]:
-        """What is not settled, and where the two sides differ."""
+        """Yield a line for each operation that is not settled and each difference between the two sides."""
         if self.repairs.resolver or self.repairs.client:
             yield from self._unsettled()
             yield from self._different()
@@ -165,7 +165,7 @@ class Settling:
             yield from self._still_watched()
 
     def _different(self) -> Iterator[str]:
-        """Without the resolver nobody waits until the key of a refund lapses, whose 500 was saved without a refund."""
+        """Yield differences. Without the resolver, a refund whose 500 was stored is not found before its key lapses."""
         waiting = () if self.repairs.resolver else [payment.id for payment in self._in_flight()]
         for each in differences(self.world.ours, self.world.theirs):
             lacks = each.startswith("the gateway does not have the refunds")
@@ -183,8 +183,8 @@ class Settling:
                 yield f"{payment_id} was settled after {checks} checks only"
 
     def _unheard(self) -> Iterator[str]:
-        """Webhooks alone tell of every end of an intent, every refund and every dispute. How an operation is going on
-        that did not come to its end is the resolver's to find out."""
+        """Yield differences that webhooks must repair: they report the end of every intent, every refund and every
+        dispute. An operation that did not end is left to the resolver."""
         for each in differences(self.world.ours, self.world.theirs):
             open_there = any(
                 intent["id"] in each and intent["status"] not in FINAL
@@ -229,8 +229,8 @@ class Settling:
                     yield f"{payment.id} is still watched"
 
     def _kept_twice(self, booking_id: str) -> Iterator[str]:
-        """Of all that a booking was charged, whatever turned up when, one charge at most stays. What banks sent back or
-        took is another matter."""
+        """Yield a line when more than one charge of a booking is kept. Amounts that banks have returned or withdrawn do
+        not count."""
         kept = []
         for intent in self.world.theirs.records["payment_intent"].values():
             if intent["metadata"].get("booking_id") != booking_id:
@@ -268,7 +268,7 @@ class Settling:
             yield from self._untold()
 
     def _unsent(self) -> Iterator[str]:
-        """What waits although nothing stands against it."""
+        """Yield refunds that are still deferred although no obstacle remains."""
         for payment in self._payments():
             free = payment.operation is None and not payment.has_open_dispute and not payment.refundable.blocked
             waits = min(payment.refundable.deferred.amount, payment.refundable.sendable)
@@ -276,7 +276,7 @@ class Settling:
                 yield f"{payment.id} waits with {waits} that nothing stands against"
 
     def _out_of_order(self) -> Iterator[str]:
-        """Messages come at least once, each for the first time only behind all that go before it."""
+        """Yield a line for each message that was not delivered, or first delivered before an earlier one."""
         last: Counter[str] = Counter()
         for message in self.world.published:
             known = last[message.booking_id]
@@ -292,7 +292,7 @@ class Settling:
         ends += list(self.world.ours.bookings.items())
         for subject, status in ends:
             if status in _TOLD and (_TOLD[status], subject) not in told:
-                yield f"nobody was told that {subject} is {status.value}"
+                yield f"no message reported that {subject} is {status.value}"
 
 
 _TOLD: Final[Mapping[Enum, str]] = {

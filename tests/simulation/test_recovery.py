@@ -30,14 +30,14 @@ ANN: Final = Caller.customer("ann", "before the outage")
 
 @attrs.define
 class Outage:
-    """The gateway gets every request and nobody gets an answer."""
+    """The gateway receives every request, and every response is lost."""
 
     def at(self, point: Point) -> Fault | None:
         return Fault.TIMEOUT_AFTER if point.kind is Kind.GATEWAY else None
 
 
 def _after_an_outage(payments: int, *, sql: bool = False) -> SimulatedWorld:
-    """Payments that were started, and charged when nobody heard the answer."""
+    """Payments that were charged although every response was lost."""
     world = SimulatedWorld(Setup(sql=sql))
     for number in range(payments):
         booking_id = _started(world, number)

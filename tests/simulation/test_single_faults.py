@@ -31,7 +31,7 @@ POINTS: Final = {
     "choose another method": (4, 15),
     "capture": (4, 21),
     "cancel": (4, 18),
-    "cancel what is held": (4, 18),
+    "cancel an authorization": (4, 18),
     "cancel the booking": (5, 21),
     "cancel the paid booking": (6, 28),
     "refund all": (5, 23),
@@ -96,8 +96,8 @@ def _ended_as(world: SimulatedWorld, fault: OneFault, case: UseCase, expected: s
 
 
 def _without_lost(world: SimulatedWorld, fault: OneFault) -> Outcome:
-    """How it ended, without a payment that was given up as lost: where a 500 was stored and nothing done, somebody pays
-    again with a new one, or nobody does."""
+    """Return the outcome without payments that were abandoned as lost: after a stored 500 without an effect a client
+    pays with a new payment, or does not."""
     intents, refunds, statuses, bookings = outcome(world)
     lost = any(each.intent_id is None and each.status.value == "canceled" for each in world.ours.payments.values())
     if fault.fault is not Fault.ERROR_BEFORE or not lost:

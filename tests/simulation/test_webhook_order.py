@@ -34,7 +34,7 @@ def _in_order(name: str, *, sql: bool = False, whole: bool = True) -> tuple[obje
 
 
 @lives
-def test_events_that_come_in_order_tell_all_that_has_happened(name: str) -> None:
+def test_events_in_order_report_every_change(name: str) -> None:
     assert _in_order(name) == _in_order(name, sql=True)
 
 
@@ -51,7 +51,7 @@ def test_every_order_of_the_events_ends_in_the_same_state(name: str) -> None:
 
 
 @lives
-def test_what_a_charge_was_made_with_may_be_told_at_any_time(name: str) -> None:
+def test_an_event_with_the_method_of_a_charge_may_arrive_at_any_time(name: str) -> None:
     history = live(name)
     others, charged = _others(history), [event for event in history.events() if event["type"] == CHARGED]
     for place in range(len(others) + 1):
@@ -63,7 +63,7 @@ def test_what_a_charge_was_made_with_may_be_told_at_any_time(name: str) -> None:
 
 
 def _ends(history: GatewayHistory, waiting: list[Json], heard: tuple[Json, ...] = ()) -> Iterator[tuple[object, ...]]:
-    """The state after each order of what is waiting. Each event comes twice at once, and in the end all come again."""
+    """Yield the state after each order of the events. Each event is delivered twice, and all again at the end."""
     if not waiting:
         yield _state_after_repetitions(history, heard)
         return

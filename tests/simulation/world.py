@@ -1,8 +1,8 @@
-"""The simulated world: the product's real use cases in processes that may die, around one gateway and one database.
+"""The simulated world: the product's real use cases in processes that may crash, with one gateway and one database.
 
-Everything that a process asks of the world outside crosses a boundary here. Before and after each crossing the
-scheduler may let somebody else go on, the process may die, and a fault may strike. The database and the gateway
-outlive every process.
+Every call of a process to the outside crosses a boundary here. Before and after each crossing the scheduler may
+continue
+another task, the process may crash, and a fault may occur. The database and the gateway survive every process.
 """
 
 from collections.abc import Awaitable, Callable
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 class ProcessDied(BaseException):
-    """The process is gone, and with it whatever it was doing. No ``except Exception`` can catch that."""
+    """The process has crashed, and its work is lost. No ``except Exception`` catches this."""
 
 
 class StorageGone(Exception):  # noqa: N818 - named like the faults of the ports
@@ -153,11 +153,11 @@ class SimulatedWorld:
         return self._delays.random() * longest
 
     def send_later(self, request: "InTransit") -> None:
-        """The request arrives when nobody waits for its answer any more."""
+        """Deliver the request when its caller no longer waits for the response."""
         self.in_transit.append(request)
 
     def arrive(self) -> None:
-        """What is in transit arrives, if it is time."""
+        """Deliver the requests in transit that are due."""
         for request in [each for each in self.in_transit if each.at <= self.time.now]:
             self.in_transit.remove(request)
             answer = self.stripe.call(request.method, request.path, request.params, request.key)
@@ -284,7 +284,7 @@ class TransportBoundary:
             if fault is Fault.ARRIVES_LATE:
                 self._world.send_later(InTransit(self._world.late(), method, path, params, key))
                 raise Silent("timeout", code="timeout")
-            self._world.stripe.tick()  # by itself, so that what it completes can be told from what we ask for
+            self._world.stripe.tick()  # separate from requests of the service, so that late effects can be told apart
             reply = await self._model.call(method, path, params, key)
         except (Silent, Unreachable) as error:
             self._world.tell("gateway", f"does not say: {error.code}")

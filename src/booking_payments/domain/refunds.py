@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from attrs import field, frozen
@@ -245,7 +246,8 @@ class GivenBack:
     @classmethod
     def zero(cls, of: Money) -> "GivenBack":
         """Return zero amount and fee in the currency of ``of``."""
-        return cls(amount=Money.zero(of.currency), fee=Money.zero(of.currency))
+        nothing = Money.zero(of.currency)
+        return cls(amount=nothing, fee=nothing)
 
 
 def fee_within(fee: Money, amount: Money, payer: FeePayer) -> Money:
@@ -268,7 +270,7 @@ def fee_by_refunds(promised: GivenBack, bank: Money, breakdown: FeeBreakdown) ->
 
 def not_negative(amount: Money) -> Money:
     """Return ``amount``, or zero when it is negative."""
-    return max(amount, Money.zero(amount.currency))
+    return amount if amount.minor >= 0 else Money.zero(amount.currency)
 
 
 @frozen(kw_only=True)
@@ -313,26 +315,28 @@ class Refundable:
     reduced: Money | None = None
     reduced_back: Money | None = None
 
-    @property
+    @cached_property
     def back(self) -> Money:
         """The amount that the customer has received back, or will receive without another request."""
         return self.given.amount + self.deferred.amount + self.taken
 
-    @property
+    @cached_property
     def failed(self) -> GivenBack:
         """The promised amount that is neither sent nor deferred: its refund failed and has to be requested again."""
+        if not self.promised.amount:
+            return GivenBack.zero(self.promised.amount)
         bank = self.taken if self.beside is None else max(self.taken, self.beside)
         amount = not_negative(self.promised.amount - self.given.amount - self.deferred.amount - bank)
         fee = fee_by_refunds(self.promised, bank, self.breakdown)
         fee = not_negative(fee - self.given.fee - self.deferred.fee)
         return GivenBack(amount=amount, fee=fee_within(fee, amount, self.breakdown.payer))
 
-    @property
+    @cached_property
     def sendable(self) -> Money:
         """The largest amount that can be sent now within the captured amount, deferred refunds included."""
         return not_negative(self.breakdown.gross - self.given.amount - self.held)
 
-    @property
+    @cached_property
     def room(self) -> Money:
         """The largest new refund, in addition to the deferred ones."""
         return not_negative(self.breakdown.gross - self.given.amount - self.deferred.amount - self.held)
@@ -453,8 +457,9 @@ class Refundable:
 
     def remaining(self, now: datetime) -> Money:
         """Return the amount that can still be refunded at ``now``; zero when nothing can."""
-        quote = self.quote(now, None)
-        return quote.amount if quote.allowed else Money.zero(self.taken.currency)
+        reason, allowed, _ = self._allowed(now)
+        left = min(allowed, self.room).rounded_down(self.amount_step)
+        return left if reason.allows else Money.zero(self.taken.currency)
 
     def deferral_of(self, amount: Money, *, override: bool = False) -> Deferral | None:
         """Return why a refund of ``amount`` cannot be sent now; None when it can.

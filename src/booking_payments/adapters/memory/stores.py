@@ -13,6 +13,7 @@ from attrs import define, evolve, field, frozen
 
 from booking_payments.adapters.memory.audit import MemoryAudit
 from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor, unknown_cursor
+from booking_payments.adapters.memory.event_jobs import MemoryEventJobs
 from booking_payments.adapters.memory.overview import MemoryOverview
 from booking_payments.adapters.unit_of_work import (
     ChangeSet,
@@ -36,6 +37,7 @@ from booking_payments.domain.ledger import Posting
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
+from booking_payments.ports.event_jobs import BookingResult, EventJob
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import REFUSALS_KEPT, InboxEntry, InboxFilter
 from booking_payments.ports.jobs import Job
@@ -85,6 +87,8 @@ class Tables:
     sequences: dict[str, int] = field(factory=dict)
     refused: dict[datetime, int] = field(factory=dict)
     audit: dict[int, AuditRecord] = field(factory=dict)
+    event_jobs: dict[str, EventJob] = field(factory=dict)
+    event_results: dict[tuple[str, str], BookingResult] = field(factory=dict)
     reports: dict[int, DriftReport] = field(factory=dict)
 
     def add_message(self, message: Message) -> None:
@@ -141,6 +145,7 @@ class MemoryUnitOfWork:
         self.answers = MemoryAnswers(tables)
         self.outbox = MemoryOutbox(session, tables)
         self.channels = MemoryChannels(tables.channels)
+        self.events = MemoryEventJobs(tables.event_jobs, tables.event_results, tables.bookings, tables.payments)
         self.audit = MemoryAudit(session, tables.audit)
         self.overview = MemoryOverview(
             tables.payments, tables.journals, tables.postings, tables.watches, tables.inbox, tables.reports

@@ -32,6 +32,7 @@ from booking_payments.adapters.sql import rows, tables
 from booking_payments.adapters.sql.audit import SqlAudit
 from booking_payments.adapters.sql.channels import SqlChannels
 from booking_payments.adapters.sql.database import SqlDatabase, rows_by, store_first
+from booking_payments.adapters.sql.event_jobs import SqlEventJobs
 from booking_payments.adapters.sql.execute import Execute, StatementResult
 from booking_payments.adapters.sql.in_array import in_array
 from booking_payments.adapters.sql.locks import LockUntilCommit
@@ -87,6 +88,7 @@ class SqlUnitOfWork:
         self.answers = SqlAnswers(flushed)
         self.outbox = SqlOutbox(session, flushed)
         self.channels = SqlChannels(flushed)
+        self.events = SqlEventJobs(flushed)
         self.audit = SqlAudit(session, flushed)
         self.overview = SqlOverview(flushed)
         self.jobs = RecordedJobs()
