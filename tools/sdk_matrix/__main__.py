@@ -29,6 +29,7 @@ RELEASES = (
     ("Python", "14"),
     ("Python", "11"),
     ("Python", "8"),
+    ("dj-stripe", ""),
 )
 """Languages, and the major release; the newest if it is empty."""
 
@@ -60,7 +61,7 @@ def main() -> int:
 def _results() -> Iterator[tuple[str, Result]]:
     for language, major in RELEASES:
         with tempfile.TemporaryDirectory() as folder, Sandbox() as sandbox:
-            run = _node if language == "Node.js" else _python
+            run = {"Node.js": _node, "Python": _python, "dj-stripe": _django}[language]
             try:
                 result = run(Path(folder), major, sandbox.url)
             except (OSError, subprocess.SubprocessError, ValueError) as error:
@@ -75,6 +76,14 @@ def _python(folder: Path, major: str, url: str) -> Result:
     _run([*pip, wanted, "requests", "typing_extensions"], folder)
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     return _read(_run([sys.executable, str(HERE / "life.py"), url], folder, environment))
+
+
+def _django(folder: Path, _: str, url: str) -> Result:
+    """dj-stripe brings Django and a release of Stripe's SDK of its own, so it gets an environment of its own."""
+    _run([sys.executable, "-m", "venv", str(folder / "venv")], folder)
+    python = str(folder / "venv" / "bin" / "python")
+    _run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "dj-stripe"], folder)
+    return _read(_run([python, str(HERE / "django_app.py"), url], folder))
 
 
 def _node(folder: Path, major: str, url: str) -> Result:
@@ -103,9 +112,13 @@ def _table(results: list[Result]) -> str:
     lines = [f"| | {' | '.join(heads)} |", f"|---|{'---|' * len(results)}"]
     lines.append(f"| API version | {' | '.join(result['api_version'] or 'not run' for result in results)} |")
     for step in steps:
-        cells = ["ok" if result["steps"].get(step) == "ok" else "fails" for result in results]
+        cells = [_cell(result["steps"].get(step)) for result in results]
         lines.append(f"| {step.replace('_', ' ')} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _cell(outcome: str | None) -> str:
+    return "" if outcome is None else outcome if outcome == "ok" else "fails"
 
 
 def _write(table: str) -> None:
