@@ -32,7 +32,8 @@ async def pay(
 ) -> PaymentView:
     """Charge a booking at once, given whole or by id; ``options`` are those of ``start_payment``.
 
-    Raises: whatever ``start_payment`` raises, such as CardDeclined.
+    Raises:
+        CardDeclined, PaymentError: as ``start_payment``.
     """
     booking_id = booking if isinstance(booking, str) else booking.id
     return await kit.payments.start_payment(

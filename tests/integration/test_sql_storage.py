@@ -27,6 +27,7 @@ from booking_payments.ports.payments import Watch
 from booking_payments.ports.schema_name import VERSION_TABLE
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
+from booking_payments.testing.event_jobs_contract import EventJobsContract
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.overview_contract import OverviewContract
 from booking_payments.testing.payment_builder import booking, payment_with_every_event
@@ -40,11 +41,11 @@ class TestSqlStorage(StorageContract):
 
 
 OF_THE_CONTRACT = Subject(booking_id="bk_1", event_id="evt_1", intent_id="pi_1")
-"""What most of the contract's transactions are about. A test of anything else runs in a transaction of its own."""
+"""The scope of most transactions of the contract. A test with another scope runs in its own transaction."""
 
 
 class GroupedStorage:
-    """A storage whose transactions all say what they are about, so that all of them may be shared."""
+    """A storage that gives every transaction a scope, so that all of them may be shared."""
 
     def __init__(self, storage: SqlStorage) -> None:
         self._storage = storage
@@ -64,6 +65,10 @@ class TestGroupCommit(StorageContract):
         storage = SqlStorage.open(postgres_copy)
         yield GroupedStorage(storage)
         await storage.close()
+
+
+class TestSqlEventJobs(EventJobsContract):
+    """The contract of event jobs, on both databases."""
 
 
 class TestSqlOverview(OverviewContract):
@@ -149,7 +154,7 @@ async def test_a_conflict_is_begun_again_until_it_works(storage: SqlStorage) -> 
     assert (await storage.transact(work), len(begun)) == ("done", 3)
 
 
-async def test_a_conflict_that_stays_is_told(storage: SqlStorage) -> None:
+async def test_a_lasting_conflict_is_raised(storage: SqlStorage) -> None:
     begun: list[int] = []
 
     async def work(uow: UnitOfWork) -> None:
@@ -238,7 +243,7 @@ async def test_it_ends_no_lease_of_a_command_or_an_embedded_process(storage: Sql
     assert (watch.lease_until, watch.holder) == (FAR, holder)
 
 
-def test_only_leases_can_be_told_apart_by_their_ids() -> None:
+def test_only_leases_are_distinguished_by_their_ids() -> None:
     assert ServingIds().new("pay").startswith("pay_")
     assert not ServingIds().new("pay").startswith("pay_serve")
 
@@ -340,7 +345,7 @@ def _engine(url: str) -> Engine:
 
 
 def _described(engine: Engine) -> dict[str, dict[str, list[str]]]:
-    """What the database says about each table of ours, as text without the order of constraints and indexes."""
+    """Return the database's description of each table as text, independent of the order of constraints and indexes."""
     seen = inspect(engine)
     described = {
         table: {

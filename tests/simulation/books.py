@@ -51,7 +51,7 @@ class Books(Protocol):
     """Storage of the product, in which nothing interferes with a transaction on its way."""
 
     async def transact(self, work: TransactionBody[T], changes: Changes) -> T:
-        """Run ``work`` and commit it; what it stored is added to ``changes``."""
+        """Run ``work`` and commit it; the stored values are added to ``changes``."""
         ...
 
     async def read(self, work: TransactionBody[T]) -> T:
@@ -60,7 +60,7 @@ class Books(Protocol):
 
 
 class _Watched:
-    """The database of a transaction; whatever is written is told to the watcher."""
+    """The database of a transaction; reports all writes to the watcher."""
 
     def __init__(self, database: Database, changes: Changes) -> None:
         self._database, self._changes = database, changes
@@ -99,9 +99,9 @@ class MemoryBooks:
 
 
 class SqlBooks:
-    """The SQL adapter's unit of work over one SQLite connection in memory, begun empty and migrated.
+    """The SQL adapter's unit of work over one migrated SQLite connection in memory.
 
-    ``on_statement`` is called before each statement; what it raises ends the transaction there.
+    ``on_statement`` is called before each statement; an error that it raises ends the transaction.
     """
 
     def __init__(self, on_statement: Callable[[str], None] = lambda _: None) -> None:

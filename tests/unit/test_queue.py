@@ -98,7 +98,7 @@ async def test_an_error_is_only_that_of_its_ticket_and_none_goes_without_an_answ
 
     assert got[1] == 2
     assert got[13] == "unlucky"
-    assert got[404] == "what was under way was left in the middle"
+    assert got[404] == "the transaction was interrupted before its result was known"
 
 
 async def test_alone_nobody_waits() -> None:

@@ -1,11 +1,11 @@
-"""The unit of work that all storages share: it reads what a scope names, records changes, and has them written once.
+"""The unit of work of all storages: it reads what a scope names, records changes, and writes them once.
 
-A storage brings two functions, ``load`` and ``flush`` (``Database``), and its own queries. Everything in between is
-here: what was changed in a transaction is what the transaction reads, and each row is written once, with everything
-that has changed in it.
+A storage implements ``load`` and ``flush`` (``Database``), and its own queries. This module does the rest: a
+transaction reads its own changes, and each row is written once with all of them.
 
-What was read is read again, until the booking is locked: somebody else may have changed it. From then on nobody may,
-so its payments are read once.
+Until the booking is locked, every read loads again, because another transaction may have changed the row. Under the
+lock
+no other transaction can, so its payments are loaded once.
 """
 
 from collections import Counter
@@ -31,7 +31,7 @@ from booking_payments.ports.storage import AlreadyExists
 
 
 class ScopeKind(Enum):
-    """What the id of a scope names, and so what is loaded."""
+    """The meaning of a scope's id, and the rows that are loaded for it."""
 
     BOOKING = auto()
     """The booking with this id."""
@@ -49,7 +49,7 @@ class ScopeKind(Enum):
 
 @frozen
 class Scope:
-    """What is to be loaded."""
+    """A request to load rows."""
 
     kind: ScopeKind
     id: str
@@ -57,7 +57,7 @@ class Scope:
 
 @frozen(kw_only=True)
 class StoredPayment:
-    """A payment with what is kept beside its journal."""
+    """A payment with the values that are stored beside its journal."""
 
     payment: Payment
     watch: Watch = field(factory=Watch)
@@ -191,9 +191,9 @@ class Database(Protocol):
 
 
 class Session:
-    """One transaction: what was recorded in it and is not written yet, and what was read under a lock.
+    """One transaction: recorded changes that are not written yet, and rows that were read under a lock.
 
-    ``at_once``: each change is written as soon as it is recorded, by a storage to which that costs nothing.
+    With ``at_once`` each change is written as soon as it is recorded, for storages in which a write costs nothing.
     """
 
     def __init__(self, database: Database, *, at_once: bool = False) -> None:
@@ -214,7 +214,7 @@ class Session:
         self._keep(changes)
 
     def _keep(self, changes: ChangeSet) -> None:
-        """What was read under a lock is from now on what was written."""
+        """The written values replace those that were read under a lock."""
         for booking_id, booking in self._locked.items():
             self._locked[booking_id] = _saved(booking, changes) if booking else None
         for change in changes.payments.values():
@@ -237,7 +237,7 @@ class Session:
     # --- bookings
 
     async def booking(self, booking_id: str, *, lock: bool = False) -> Booking | None:
-        """The booking with this id, locked until the transaction ends if asked; None where there is none."""
+        """Return the booking with this id, locked until the transaction ends if ``lock``; None if it does not exist."""
         for booking in self.changes.new_bookings:
             if booking.id == booking_id:
                 return _saved(booking, self.changes)
@@ -253,7 +253,7 @@ class Session:
     # --- payments
 
     async def payment(self, payment_id: str) -> StoredPayment | None:
-        """The payment with this id; None where there is none."""
+        """Return the payment with this id; None if it does not exist."""
         change = self.changes.payments.get(payment_id)
         if change is not None and change.is_new:
             return change.as_stored()
@@ -262,7 +262,7 @@ class Session:
         return self._one(await self._database.load(Scope(ScopeKind.PAYMENT, payment_id)))
 
     async def payment_by_gateway_id(self, gateway_id: str) -> StoredPayment | None:
-        """The payment that has this id of the gateway; None where there is none."""
+        """Return the payment with this id of the gateway; None if it does not exist."""
         for change in self.changes.payments.values():
             if change.payment is not None and gateway_id in gateway_ids(change.payment):
                 return await self.payment(change.payment_id)
@@ -282,7 +282,7 @@ class Session:
         return sorted([*stored, *added], key=lambda each: each.payment.created_at)
 
     def change_of(self, payment_id: str) -> PaymentChange:
-        """What is recorded of this payment, to be added to."""
+        """Return the recorded changes of this payment, to add more."""
         if payment_id not in self.changes.payments:
             before = self._before.get(payment_id)
             self.changes.payments[payment_id] = PaymentChange(payment_id, before=before)
@@ -292,7 +292,7 @@ class Session:
         return self._note(loaded.payments[0]) if loaded.payments else None
 
     def _note(self, stored: StoredPayment) -> StoredPayment:
-        """What was just loaded, with what is recorded of it. Under the lock of its booking it is kept."""
+        """Return a loaded payment with the recorded changes. It is kept if its booking is locked."""
         payment_id = stored.payment.id
         if payment_id in self._payments:
             stored = self._payments[payment_id]

@@ -12,13 +12,13 @@ import attrs
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.command import BookingCommand, begin
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import carry_out
 from booking_payments.application.pricing import require_chargeable
 from booking_payments.application.reading import Target
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resuming import earlier_run
 from booking_payments.application.views import RefundOnCancel
-from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain.amendments import (
     Amendment,
@@ -45,7 +45,7 @@ class _NothingLeft(Exception):  # noqa: N818 - no failure: the whole booking is 
 
 
 async def amend_booking(
-    world: World,
+    deps: Dependencies,
     booking_id: str,
     caller: Caller,
     change: BookingChange,
@@ -73,11 +73,11 @@ async def amend_booking(
     """
     if caller.customer_id is not None:
         raise RefusedByRule("only the booking app and operators amend bookings", code="amend_not_allowed")
-    return await _amend(world, booking_id, caller, lambda booking: change, expected_version, refund)
+    return await _amend(deps, booking_id, caller, lambda booking: change, expected_version, refund)
 
 
 async def cancel_items(
-    world: World,
+    deps: Dependencies,
     booking_id: str,
     caller: Caller,
     items: Sequence[ItemCount],
@@ -102,13 +102,13 @@ async def cancel_items(
         return left
 
     try:
-        return await _amend(world, booking_id, caller, change, None, refund)
+        return await _amend(deps, booking_id, caller, change, None, refund)
     except _NothingLeft:
         return None
 
 
 async def _amend(
-    world: World,
+    deps: Dependencies,
     booking_id: str,
     caller: Caller,
     change: Change,
@@ -116,22 +116,22 @@ async def _amend(
     refund: RefundOnCancel | None,
 ) -> Booking:
     target = Target(booking_id=booking_id)
-    await earlier_run(world, booking_id, caller)
+    await earlier_run(deps, booking_id, caller)
     command = BookingCommand(
         target=target,
         caller=caller,
-        decide=partial(_decide, world, caller, change, expected_version, refund),
+        decide=partial(_decide, deps, caller, change, expected_version, refund),
         needs_payment=False,
         waits=lambda recorder: not _is_done(recorder, caller),
     )
-    begun = await begin(world, command)
-    ended = await carry_out(world, begun.claimed, caller) if begun.claimed is not None else None
+    begun = await begin(deps, command)
+    ended = await carry_out(deps, begun.claimed, caller) if begun.claimed is not None else None
 
     async def look(uow: UnitOfWork) -> tuple[Booking, Payment | None]:
         booking = caller.require(await uow.bookings.get(booking_id))
         return booking, await target.find_payment(uow, booking_id)
 
-    booking, payment = await world.storage.read(look)
+    booking, payment = await deps.storage.read(look)
     error = ended.error if ended is not None else None
     if begun.decided is None or begun.decided.is_content_of(booking):
         if payment is not None and payment.owed.amount > payment.owed_waiting and ended is not None:
@@ -152,7 +152,7 @@ def _is_done(recorder: Recorder, caller: Caller) -> bool:
 
 
 def _decide(
-    world: World,
+    deps: Dependencies,
     caller: Caller,
     change: Change,
     expected_version: int | None,
@@ -163,18 +163,18 @@ def _decide(
     booking = recorder.booking
     if _is_done(recorder, caller):
         return None
-    _require_allowed(world, caller, booking, recorder.payment_or_none, refund)
+    _require_allowed(deps, caller, booking, recorder.payment_or_none, refund)
     require_version(booking, expected_version)
     require_amendable(booking)
     mode = refund or RefundOnCancel.POLICY
     amendment = amendment_of(booking, change(booking), refund=mode.value, by=caller.cause, now=recorder.now)
     if amendment.changed(booking):
-        _apply(world, recorder, amendment)
+        _apply(deps, recorder, amendment)
     return amendment
 
 
 def _require_allowed(
-    world: World, caller: Caller, booking: Booking, payment: Payment | None, refund: RefundOnCancel | None
+    deps: Dependencies, caller: Caller, booking: Booking, payment: Payment | None, refund: RefundOnCancel | None
 ) -> None:
     """Check a customer, who may give up items of an own booking while it is unpaid."""
     if caller.customer_id is None:
@@ -182,10 +182,10 @@ def _require_allowed(
     if refund is not None:
         message = "only the booking app and operators may say what a cancellation refunds; leave refund out"
         raise RefusedByRule(message, code="refund_not_allowed")
-    decisions.require_cancelable_by_owner(booking, payment, world.clock.now())
+    decisions.require_cancelable_by_owner(booking, payment, deps.clock.now())
 
 
-def _apply(world: World, recorder: Recorder, amendment: Amendment) -> None:
+def _apply(deps: Dependencies, recorder: Recorder, amendment: Amendment) -> None:
     """Record the amendment, or the gateway call that has to be confirmed before it applies."""
     booking, payment = recorder.booking, recorder.payment_or_none
     step = decisions.step_of(booking, payment, amendment)
@@ -193,7 +193,7 @@ def _apply(world: World, recorder: Recorder, amendment: Amendment) -> None:
         request = recorder.refund_request("booking amended")
         recorder.add(decisions.amend_paid(booking, payment, amendment, request, recorder.new_ids))
         return
-    _require_price(world, booking, payment, amendment, step)
+    _require_price(deps, booking, payment, amendment, step)
     if step in (Step.UPDATE, Step.REPLACE) and payment is not None:
         charged = payment.fee_policy.of_booking(amendment.amount, payment.amount_step).gross
         replacement = Replacement(payment_method_id=None, confirm=False, return_url=payment.return_url)
@@ -202,7 +202,7 @@ def _apply(world: World, recorder: Recorder, amendment: Amendment) -> None:
                 payment,
                 step,
                 amendment,
-                idempotency_key=world.ids.idempotency_key(),
+                idempotency_key=deps.ids.idempotency_key(),
                 amount=charged,
                 replacement=None if amendment.is_free else replacement,
             )
@@ -214,14 +214,16 @@ def _apply(world: World, recorder: Recorder, amendment: Amendment) -> None:
         recorder.confirm()
 
 
-def _require_price(world: World, booking: Booking, payment: Payment | None, amendment: Amendment, step: Step) -> None:
+def _require_price(
+    deps: Dependencies, booking: Booking, payment: Payment | None, amendment: Amendment, step: Step
+) -> None:
     """Raise ``RefusedByRule`` for a new price that no gateway of this installation can charge."""
     if amendment.is_free or decisions.price_change(booking, amendment) is PriceChange.SAME:
         return
     if payment is None or step is Step.APPLY:
-        require_chargeable(world, amendment.apply_to(booking))
+        require_chargeable(deps, amendment.apply_to(booking))
         return
-    gateway = world.of(payment).gateway
+    gateway = deps.of(payment).gateway
     charged = payment.fee_policy.of_booking(amendment.amount, payment.amount_step).gross
     if step is Step.CAPTURE_LESS:
         gateway.check_amount(charged)

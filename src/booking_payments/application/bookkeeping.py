@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import attrs
 from attrs import define, field, frozen
 
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.progress import Progress, in_silence
-from booking_payments.application.world import World
 from booking_payments.domain.events import RefundRequested
 from booking_payments.domain.ledger import Account, Posting, balances, postings_of
 from booking_payments.domain.money import Currency, Money
@@ -52,39 +52,39 @@ class LedgerCheck:
         return not self.faults_found
 
 
-async def check_ledger(world: World, progress: Progress = in_silence) -> LedgerCheck:
+async def check_ledger(deps: Dependencies, progress: Progress = in_silence) -> LedgerCheck:
     """Go through all books. Changes nothing."""
     tally = _Tally()
-    total = await world.storage.read(lambda uow: uow.books.count())
+    total = await deps.storage.read(lambda uow: uow.books.count())
     last = ""
     while True:
-        ids = await _ids_after(world, last)
+        ids = await _ids_after(deps, last)
         if not ids:
             return tally.result()
-        for payment_id, story in (await _stories(world, ids)).items():
+        for payment_id, story in (await _stories(deps, ids)).items():
             tally.add(payment_id, story)
         last = ids[-1]
         progress("checking the books", tally.payments, max(total, tally.payments))
 
 
-async def _ids_after(world: World, last: str) -> Sequence[str]:
-    return await world.storage.read(lambda uow: uow.books.ids(last, AT_ONCE))
+async def _ids_after(deps: Dependencies, last: str) -> Sequence[str]:
+    return await deps.storage.read(lambda uow: uow.books.ids(last, AT_ONCE))
 
 
-async def _stories(world: World, ids: Sequence[str]) -> Mapping[str, Story | Exception]:
+async def _stories(deps: Dependencies, ids: Sequence[str]) -> Mapping[str, Story | Exception]:
     """The stories of these payments. Where one can't be read, they are read one at a time to find out which."""
     try:
-        return await world.storage.read(lambda uow: uow.books.stories(ids))
+        return await deps.storage.read(lambda uow: uow.books.stories(ids))
     except Exception:
-        return {each: await _story(world, each) for each in ids}
+        return {each: await _story(deps, each) for each in ids}
 
 
-async def _story(world: World, payment_id: str) -> Story | Exception:
+async def _story(deps: Dependencies, payment_id: str) -> Story | Exception:
     async def work(uow: UnitOfWork) -> Story:
         return (await uow.books.stories([payment_id]))[payment_id]
 
     try:
-        return await world.storage.read(work)
+        return await deps.storage.read(work)
     except Exception as error:  # whatever a row that nobody could have written makes a reader raise
         return error
 

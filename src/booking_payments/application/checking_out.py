@@ -8,12 +8,12 @@ from fractions import Fraction
 from attrs import evolve, frozen
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.paying import read_now
 from booking_payments.application.pricing import price_now
 from booking_payments.application.reading import current_payment
 from booking_payments.application.refunding import denied_to_customer
 from booking_payments.application.views import PaymentView
-from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.events import Purpose
@@ -102,41 +102,41 @@ class Checkout:
         return f"{self.stage.value}-{payment.id}-{payment.version}" if payment else self.stage.value
 
 
-async def look_at_checkout(world: World, booking_id: str, caller: Caller) -> Checkout:
+async def look_at_checkout(deps: Dependencies, booking_id: str, caller: Caller) -> Checkout:
     """The checkout of a booking that ``caller`` may see. Raises ``NotFound``."""
 
     async def work(uow: UnitOfWork) -> Checkout:
         booking = caller.require(await uow.bookings.get(booking_id))
         payment = await current_payment(uow, booking_id)
         handover = await uow.payments.handover(payment.id) if payment else None
-        now = world.clock.now()
+        now = deps.clock.now()
         payability = booking.payability(now)
-        policy = payment.refund_policy if payment else booking.refund_policy or world.config.refunds
+        policy = payment.refund_policy if payment else booking.refund_policy or deps.config.refunds
         return Checkout(
             booking=booking,
-            price=payment.breakdown if payment else price_now(world, booking),
+            price=payment.breakdown if payment else price_now(deps, booking),
             stage=stage_of(payment, booking, payability),
             payability=payability,
-            refunds_denied=denied_to_customer(world, booking),
+            refunds_denied=denied_to_customer(deps, booking),
             refund_policy=policy,
             shares_ahead=policy.shares_ahead(now, booking.event_starts_at),
             view=PaymentView(payment=payment, handover=handover) if payment else None,
         )
 
-    return await world.storage.read(work)
+    return await deps.storage.read(work)
 
 
-async def ask_about_checkout(world: World, booking_id: str, caller: Caller, *, anew: bool) -> Checkout:
+async def ask_about_checkout(deps: Dependencies, booking_id: str, caller: Caller, *, anew: bool) -> Checkout:
     """The same, after asking the gateway where it may know more than our books: what the customer has done there is
     seen before its webhook comes. Once in two seconds for each payment, unless ``anew`` is set."""
-    seen = await look_at_checkout(world, booking_id, caller)
+    seen = await look_at_checkout(deps, booking_id, caller)
     payment = seen.payment
     if payment is None or not seen.may_have_moved:
         return seen
-    if not anew and not world.reads.begin(f"{payment.id} shown", world.clock.now()):
+    if not anew and not deps.reads.begin(f"{payment.id} shown", deps.clock.now()):
         return seen
-    asked = await read_now(world, booking_id, caller, payment)
-    return evolve(await look_at_checkout(world, booking_id, caller), asked=asked)
+    asked = await read_now(deps, booking_id, caller, payment)
+    return evolve(await look_at_checkout(deps, booking_id, caller), asked=asked)
 
 
 _CHARGES = frozenset({Purpose.PAY, Purpose.REPLACE_PAYMENT})

@@ -9,7 +9,7 @@ from typing import Final
 from attrs import frozen
 
 from booking_payments.application.channels import ChannelStates, states_in
-from booking_payments.application.world import World
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.domain import events as ev
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money, total
@@ -158,9 +158,9 @@ class Figures:
         return self.declined / verdicts if verdicts else None
 
 
-async def figures(world: World, since: datetime) -> Figures:
+async def figures(deps: Dependencies, since: datetime) -> Figures:
     """The figures since then, from one consistent view; days are those of the terms' time zone."""
-    until, zone = world.clock.now(), world.config.time_zone
+    until, zone = deps.clock.now(), deps.config.time_zone
     days = _days(since, until, zone)
     periods = list(days.values())
 
@@ -191,7 +191,7 @@ async def figures(world: World, since: datetime) -> Figures:
             holds=_by_deadline(await told.held(MOST_HELD)),
         )
 
-    return await world.storage.read(work)
+    return await deps.storage.read(work)
 
 
 def _by_deadline(held: Iterable[Payment]) -> tuple[Payment, ...]:

@@ -21,6 +21,7 @@ from typing import Final
 from attrs import evolve, field, frozen
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.gateway_call import (
     Done,
     NotDone,
@@ -35,7 +36,6 @@ from booking_payments.application.recording import Recorder
 from booking_payments.application.refusals import told_to_caller
 from booking_payments.application.starting import begin_anew
 from booking_payments.application.views import PaymentView
-from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, Payability
@@ -136,19 +136,19 @@ async def stands_alone(uow: UnitOfWork, payment: Payment) -> bool:
     return not any(other.holds_booking for other in others if other.id != payment.id)
 
 
-async def carry_out(world: World, claimed: Claimed, caller: Caller) -> Ended:
+async def carry_out(deps: Dependencies, claimed: Claimed, caller: Caller) -> Ended:
     """Carry out a fresh operation and whatever follows from it."""
-    news = await _perform(world, claimed)
-    return await _finish(world, claimed, news, caller)
+    news = await _perform(deps, claimed)
+    return await _finish(deps, claimed, news, caller)
 
 
-async def resume(world: World, claimed: Claimed, caller: Caller, listed: IntentList | None = None) -> Ended:
+async def resume(deps: Dependencies, claimed: Claimed, caller: Caller, listed: IntentList | None = None) -> Ended:
     """Go on with an operation that somebody left; ``listed`` is shared with others of the same round."""
-    news = await _resumed(world, claimed, listed)
-    return await _finish(world, claimed, news, caller)
+    news = await _resumed(deps, claimed, listed)
+    return await _finish(deps, claimed, news, caller)
 
 
-async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) -> Ended:
+async def _finish(deps: Dependencies, claimed: Claimed, news: News, caller: Caller) -> Ended:
     """Write the outcome down, and carry out what follows from it.
 
     When it takes too many steps the rest is left to the resolver, which takes over when the lease has lapsed.
@@ -156,7 +156,7 @@ async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) ->
     asked, error, stored = True, news.error, news.stored or news.walked_at is not None
     for _ in range(MAX_STEPS):
         try:
-            step = await _write_down(world, claimed, news, caller)
+            step = await _write_down(deps, claimed, news, caller)
         except (StorageConflict, CommitLost) as lost:
             # The outcome of what was asked for is written down when more follows from it: that is what is told.
             return Ended(_not_written_down(lost) if asked else error, None, stored)
@@ -165,9 +165,9 @@ async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) ->
             settled = news.walked_at is not None and step.payment.operation is None
             return Ended(None if settled else error, step, stored)
         if isinstance(step, Payment):
-            news = await _read_anew(world, step, news)
+            news = await _read_anew(deps, step, news)
         else:
-            claimed, news = step, await _perform(world, step)
+            claimed, news = step, await _perform(deps, step)
             asked = asked and step.operation.purpose in _GOES_ON
             error = news.error if asked else error
     return Ended(error, None, stored)
@@ -187,24 +187,24 @@ def _not_written_down(lost: Exception) -> OutcomeUnknown:
 # --- calling ---------------------------------------------------------------------------------------------------
 
 
-async def _perform(world: World, claimed: Claimed) -> News:
+async def _perform(deps: Dependencies, claimed: Claimed) -> News:
     """Send an operation for the first time, unless a dispute that our books have not heard of stands against it."""
-    world = world.of(claimed.payment)
+    deps = deps.of(claimed.payment)
     if isinstance(claimed.operation.instruction, CreateRefund):
-        held = await _held_by_news(world, claimed, claimed.operation.instruction.intent_id)
+        held = await _held_by_news(deps, claimed, claimed.operation.instruction.intent_id)
         if held is not None:
             return held
-    return await _send(world, claimed)
+    return await _send(deps, claimed)
 
 
-async def _held_by_news(world: World, claimed: Claimed, intent_id: str) -> News | None:
+async def _held_by_news(deps: Dependencies, claimed: Claimed, intent_id: str) -> News | None:
     """Read the intent's disputes before a refund is sent: one that was prevented has given the money back already, and
     its event may be late. None when nothing stands against the refund, otherwise what was read, which defers it.
 
     When the gateway cannot be read the refund was never sent.
     """
     try:
-        disputes = await with_retries(world, lambda: world.gateway.list_disputes(intent_id))
+        disputes = await with_retries(deps, lambda: deps.gateway.list_disputes(intent_id))
     except (Unreachable, Silent, Misconfigured) as error:
         told = TryAgainLater() if isinstance(error, Silent) else told_to_caller(error)
         return News(refusal=decisions.NEVER_SENT, error=told)
@@ -215,14 +215,14 @@ async def _held_by_news(world: World, claimed: Claimed, intent_id: str) -> News 
     return News(disputes=disputes, refusal=decisions.HELD_BY_DISPUTE)
 
 
-async def _send(world: World, claimed: Claimed) -> News:
-    if not decisions.may_send(claimed.operation, claimed.booking, world.clock.now()):
+async def _send(deps: Dependencies, claimed: Claimed) -> News:
+    if not decisions.may_send(claimed.operation, claimed.booking, deps.clock.now()):
         # This process stood still since it wrote down what it intended, so somebody else may have gone on with it.
         return News(settles=False, unknown="not_sent_in_time", error=OutcomeUnknown())
-    return await _news(world, claimed, await call_gateway(world, claimed.operation))
+    return await _news(deps, claimed, await call_gateway(deps, claimed.operation))
 
 
-async def _news(world: World, claimed: Claimed, outcome: Outcome) -> News:
+async def _news(deps: Dependencies, claimed: Claimed, outcome: Outcome) -> News:
     match outcome:
         case Done(IntentReport() as intent, earlier, answered_with):
             return News(intent=intent, answer=not earlier, answered_with=answered_with)
@@ -233,7 +233,7 @@ async def _news(world: World, claimed: Claimed, outcome: Outcome) -> News:
             error = told_to_caller(declined)
             return News(intent=declined.intent, failure=failure, error=error, answer=True, answered_with=method)
         case NotDone(Refused() as refused):
-            return await _refused(world, claimed, refused)
+            return await _refused(deps, claimed, refused)
         case NotDone((Unreachable() | Misconfigured()) as error):
             return _nothing_happened(claimed, error)
         case Unknown(reason, stored):
@@ -269,7 +269,7 @@ _ASKED_FOR: Final = frozenset(
 """What a caller asks for, who is told whether it was done."""
 
 
-async def _refused(world: World, claimed: Claimed, refused: Refused) -> News:
+async def _refused(deps: Dependencies, claimed: Claimed, refused: Refused) -> News:
     """The gateway refused the request: what it knows that we don't is read, so that our books catch up.
 
     While that can't be read, nobody knows what a canceling that was refused has come to.
@@ -281,10 +281,10 @@ async def _refused(world: World, claimed: Claimed, refused: Refused) -> News:
     if refused.code in decisions.REFUSED_BY_DISPUTE and isinstance(claimed.operation.instruction, CreateRefund):
         error = None  # the refund is deferred
     try:
-        read = await _read(world, intent_id)
+        read = await _read(deps, intent_id)
     except NotThere as gone:
         if isinstance(claimed.operation.instruction, CancelIntent):
-            return _gone(world, claimed, gone, error)
+            return _gone(deps, claimed, gone, error)
         return News(refusal=refused.code, refused=True, error=error)
     except GatewayError as unreadable:
         if isinstance(claimed.operation.instruction, CancelIntent):
@@ -293,20 +293,20 @@ async def _refused(world: World, claimed: Claimed, refused: Refused) -> News:
     return evolve(read, refusal=refused.code, refused=True, error=error)
 
 
-def _gone(world: World, claimed: Claimed, gone: NotThere, error: PaymentError | None = None) -> News:
+def _gone(deps: Dependencies, claimed: Claimed, gone: NotThere, error: PaymentError | None = None) -> News:
     """What it means that the intent which is to be canceled is not there."""
-    if decisions.counts_as_deleted(claimed.operation, world.clock.now()):
+    if decisions.counts_as_deleted(claimed.operation, deps.clock.now()):
         return News(refusal=gone.code, refused=True, error=error)
     return News(settles=False, unknown=gone.code, error=OutcomeUnknown())
 
 
-async def _read_anew(world: World, payment: Payment, news: News) -> News:
+async def _read_anew(deps: Dependencies, payment: Payment, news: News) -> News:
     """An answer that a webhook has overtaken is older than our books: read its objects as they are now."""
-    world = world.of(payment)
+    deps = deps.of(payment)
     try:
-        intent = await world.gateway.retrieve_intent(news.intent.id) if news.intent else None
-        refunds = [await world.gateway.retrieve_refund(refund.id) for refund in news.refunds]
-        disputes = [await world.gateway.retrieve_dispute(dispute.id) for dispute in news.disputes]
+        intent = await deps.gateway.retrieve_intent(news.intent.id) if news.intent else None
+        refunds = [await deps.gateway.retrieve_refund(refund.id) for refund in news.refunds]
+        disputes = [await deps.gateway.retrieve_dispute(dispute.id) for dispute in news.disputes]
     except GatewayError as error:
         return News(settles=False, unknown=error.code, error=OutcomeUnknown())
     return evolve(news, intent=intent, refunds=refunds, disputes=disputes, as_of=payment.version, answer=False)
@@ -315,90 +315,90 @@ async def _read_anew(world: World, payment: Payment, news: News) -> News:
 # --- reading ---------------------------------------------------------------------------------------------------
 
 
-async def look(world: World, payment: Payment, intent_id: str | None = None) -> News:
+async def look(deps: Dependencies, payment: Payment, intent_id: str | None = None) -> News:
     """Read everything that the gateway has about this payment; ``intent_id`` helps where we have not learned it yet.
 
     Raises ``GatewayError``.
     """
     known = payment.intent_id or intent_id
-    return await _read(world.of(payment), known) if known else News(settles=False)
+    return await _read(deps.of(payment), known) if known else News(settles=False)
 
 
-async def watch(world: World, payment: Payment, listed: IntentList | None = None) -> News:
+async def watch(deps: Dependencies, payment: Payment, listed: IntentList | None = None) -> News:
     """As ``look``, and for what may turn up of lost calls; ``walked_at`` says from when the news is, where it is
     complete. Raises ``GatewayError``."""
-    world = world.of(payment)
-    begun, lost = world.clock.now(), payment.lost_intent
+    deps = deps.of(payment)
+    begun, lost = deps.clock.now(), payment.lost_intent
     if payment.intent_id is not None or lost is None:
-        return evolve(await look(world, payment), walked_at=begun)
+        return evolve(await look(deps, payment), walked_at=begun)
     listed = listed or IntentList(begun)
-    found = await listed.find(world, payment.id, lost.sent_at)
-    news = await _read(world, found) if found else News(settles=False)
+    found = await listed.find(deps, payment.id, lost.sent_at)
+    news = await _read(deps, found) if found else News(settles=False)
     return evolve(news, walked_at=listed.walked_at)
 
 
-async def read_intent(world: World, intent_id: str) -> News:
-    """Read an intent of ``world.gateway`` with its refunds and disputes, be it of a payment of ours or not.
+async def read_intent(deps: Dependencies, intent_id: str) -> News:
+    """Read an intent of ``deps.gateway`` with its refunds and disputes, be it of a payment of ours or not.
 
     Raises ``GatewayError``.
     """
-    return await _read(world, intent_id)
+    return await _read(deps, intent_id)
 
 
-async def _read(world: World, intent_id: str) -> News:
-    return await _with_what_followed(world, await with_retries(world, lambda: world.gateway.retrieve_intent(intent_id)))
+async def _read(deps: Dependencies, intent_id: str) -> News:
+    return await _with_what_followed(deps, await with_retries(deps, lambda: deps.gateway.retrieve_intent(intent_id)))
 
 
-async def _with_what_followed(world: World, intent: IntentReport) -> News:
+async def _with_what_followed(deps: Dependencies, intent: IntentReport) -> News:
     if not intent.amount_received.minor:
         return News(intent=intent)
-    refunds = await with_retries(world, lambda: world.gateway.list_refunds(intent.id))
-    disputes = await with_retries(world, lambda: world.gateway.list_disputes(intent.id))
+    refunds = await with_retries(deps, lambda: deps.gateway.list_refunds(intent.id))
+    disputes = await with_retries(deps, lambda: deps.gateway.list_disputes(intent.id))
     return News(intent=intent, refunds=refunds, disputes=disputes)
 
 
 # --- going on --------------------------------------------------------------------------------------------------
 
 
-async def _resumed(world: World, claimed: Claimed, listed: IntentList | None = None) -> News:
-    world = world.of(claimed.payment)
-    may_send = decisions.may_send(claimed.operation, claimed.booking, world.clock.now())
+async def _resumed(deps: Dependencies, claimed: Claimed, listed: IntentList | None = None) -> News:
+    deps = deps.of(claimed.payment)
+    may_send = decisions.may_send(claimed.operation, claimed.booking, deps.clock.now())
     intent_id = claimed.payment.intent_id
-    walked_at: datetime | None = world.clock.now()
+    walked_at: datetime | None = deps.clock.now()
     try:
         if intent_id is None and may_send:
-            return await _made_again(world, claimed, listed)
+            return await _made_again(deps, claimed, listed)
         if intent_id is None:
-            listed = _list_for(claimed, listed) or IntentList(world.clock.now())
-            read = await _found(world, claimed, listed)
+            listed = _list_for(claimed, listed) or IntentList(deps.clock.now())
+            read = await _found(deps, claimed, listed)
             walked_at = listed.walked_at
         else:
-            read = await _read(world, intent_id)
+            read = await _read(deps, intent_id)
     except GatewayError as error:
         if isinstance(error, NotThere) and isinstance(claimed.operation.instruction, CancelIntent):
-            return _gone(world, claimed, error)
+            return _gone(deps, claimed, error)
         return News(settles=False, unknown=error.code, error=OutcomeUnknown())
     if read is not None and _decides(claimed, read):
         return read
     if may_send and decisions.must_wait(claimed.payment, claimed.operation, read.disputes if read else ()):
-        if world.clock.now() - claimed.operation.intended_at < decisions.ARRIVES_WITHIN:
+        if deps.clock.now() - claimed.operation.intended_at < decisions.ARRIVES_WITHIN:
             return evolve(read or News(), settles=False, unknown="held_by_dispute", error=OutcomeUnknown())
         may_send = False  # it is deferred with a key of its own, and sent when nothing stands against it
     if may_send and intent_id is not None:
-        return await _sent_again(world, claimed, intent_id)
-    return _not_found(world, claimed, read, walked_at)
+        return await _sent_again(deps, claimed, intent_id)
+    return _not_found(deps, claimed, read, walked_at)
 
 
-async def _sent_again(world: World, claimed: Claimed, intent_id: str) -> News:
+async def _sent_again(deps: Dependencies, claimed: Claimed, intent_id: str) -> News:
     """What became of a call that was sent again. Where the gateway only repeats a stored error, what it shows now
     decides, unless it is so slow that there is no time left to read."""
-    begun = world.clock.now()
-    news = await _send(world, claimed)
-    walked_at = world.clock.now()
-    if not news.stored or walked_at - begun >= world.config.patience:
+    begun = deps.clock.now()
+    news = await _send(deps, claimed)
+    walked_at = deps.clock.now()
+    if not news.stored or walked_at - begun >= deps.config.patience:
         return news
     try:
-        read = await _read(world, intent_id)
+        read = await _read(deps, intent_id)
     except GatewayError:
         return news
     if _decides(claimed, read):
@@ -406,11 +406,11 @@ async def _sent_again(world: World, claimed: Claimed, intent_id: str) -> News:
     return evolve(read, settles=False, unknown=news.unknown, stored=True, walked_at=walked_at, error=news.error)
 
 
-def _not_found(world: World, claimed: Claimed, read: News | None, walked_at: datetime | None) -> News:
+def _not_found(deps: Dependencies, claimed: Claimed, read: News | None, walked_at: datetime | None) -> News:
     """What is not sent any more, and of which nothing was found in a walk begun at ``walked_at``: it had no effect. But
     after a stored error one walk does not say so; of a known intent that was to change it does when the key is old."""
     operation = claimed.operation
-    too_old = world.clock.now() - operation.intended_at >= KEY_LIFETIME
+    too_old = deps.clock.now() - operation.intended_at >= KEY_LIFETIME
     makes = isinstance(operation.instruction, CreateIntent | CreateRefund)
     if operation.stored_error and walked_at is not None and (makes or not too_old):
         error = OutcomeUnknown()
@@ -424,37 +424,37 @@ def _refusal_of(operation: Operation, *, too_old: bool) -> str:
     return decisions.NOT_AT_GATEWAY if too_old else decisions.NOT_SENT_AGAIN
 
 
-async def _made_again(world: World, claimed: Claimed, listed: IntentList | None) -> News:
+async def _made_again(deps: Dependencies, claimed: Claimed, listed: IntentList | None) -> News:
     """What became of the making of an intent whose id we never learned, by sending it again.
 
     The gateway makes it now, or answers as it did the first time. All other answers are about this sending alone; then
     what the first one made is looked for, unless the gateway is so slow that there is no time left for it. Raises
     ``GatewayError``.
     """
-    begun = world.clock.now()
-    outcome = await call_gateway(world, claimed.operation)
+    begun = deps.clock.now()
+    outcome = await call_gateway(deps, claimed.operation)
     match outcome:
         case Done(IntentReport() as intent, earlier=True):
-            return await _with_what_followed(world, intent)
+            return await _with_what_followed(deps, intent)
         case NotDone(Declined(intent=IntentReport() as intent) as declined):
-            return _verdict(claimed, declined, await _read(world, intent.id))
+            return _verdict(claimed, declined, await _read(deps, intent.id))
         case NotDone(Refused() as refused):
             known = refused.intent
-            found = await (_read(world, known.id) if known else _found(world, claimed))
+            found = await (_read(deps, known.id) if known else _found(deps, claimed))
             return _refusal(claimed, refused, found)
-        case Unknown() if world.clock.now() - begun < world.config.patience:
-            sent_at = world.clock.now()
+        case Unknown() if deps.clock.now() - begun < deps.config.patience:
+            sent_at = deps.clock.now()
             listed = listed or IntentList(sent_at)
-            found = await _found(world, claimed, listed)  # an older list may lack it: then it stays unknown
+            found = await _found(deps, claimed, listed)  # an older list may lack it: then it stays unknown
             if found is not None and _decides(claimed, found):
                 return found
-            news = await _news(world, claimed, outcome)
+            news = await _news(deps, claimed, outcome)
             if found is not None:  # it is there, and nothing was charged yet: from now on it is read
                 return evolve(found, settles=False, unknown=news.unknown, stored=news.stored, error=news.error)
             # Where the error was stored before, this sending did nothing that an older list could lack.
             tells = claimed.operation.stored_error or (listed.walked_at is not None and listed.walked_at >= sent_at)
             return evolve(news, walked_at=listed.walked_at if news.stored and tells else None)
-    return await _news(world, claimed, outcome)
+    return await _news(deps, claimed, outcome)
 
 
 def _verdict(claimed: Claimed, declined: Declined, read: News) -> News:
@@ -472,11 +472,11 @@ def _refusal(claimed: Claimed, refused: Refused, found: News | None) -> News:
     return evolve(found or News(), refusal=refused.code, error=told_to_caller(refused))
 
 
-async def _found(world: World, claimed: Claimed, listed: IntentList | None = None) -> News | None:
+async def _found(deps: Dependencies, claimed: Claimed, listed: IntentList | None = None) -> News | None:
     """What the gateway has of an intent whose id we never learned; None when it is in no list, by default a new one."""
-    listed = listed or IntentList(world.clock.now())
-    intent_id = await listed.find(world, claimed.payment.id, claimed.operation.intended_at)
-    return await _read(world, intent_id) if intent_id else None
+    listed = listed or IntentList(deps.clock.now())
+    intent_id = await listed.find(deps, claimed.payment.id, claimed.operation.intended_at)
+    return await _read(deps, intent_id) if intent_id else None
 
 
 def _list_for(claimed: Claimed, listed: IntentList | None) -> IntentList | None:
@@ -496,7 +496,9 @@ def _decides(claimed: Claimed, read: News) -> bool:
 # --- writing down ----------------------------------------------------------------------------------------------
 
 
-async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller) -> Claimed | Payment | PaymentView:
+async def _write_down(
+    deps: Dependencies, claimed: Claimed, news: News, caller: Caller
+) -> Claimed | Payment | PaymentView:
     """Store what the outcome means. Returns how the payment stands then, or the operation that follows, or the payment
     as it is now when our books have moved on since the answer was given, so that it has to be read anew."""
     key = claimed.operation.idempotency_key
@@ -505,7 +507,7 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
         booking, payment = await load(uow, claimed.payment.id)
         if payment.version > (news.as_of or claimed.payment.version) and news.ages:
             return payment
-        recorder = Recorder(world, uow, booking, payment, caller)
+        recorder = Recorder(deps, uow, booking, payment, caller)
         told = _counted(recorder, claimed, news)
         if told.refusal:
             _settle(recorder, claimed, told)  # first, so that what it had reserved is free again
@@ -514,10 +516,10 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
         if told.refused and told.refusal:
             recorder.add(decisions.abandon(recorder.payment, claimed.operation, told.refusal, told.intent))
         recorder.add(decisions.release_after(claimed.operation, recorder.payment, recorder.booking))
-        _cancel_all_the_same(world, recorder, payment.operation, told)
+        _cancel_all_the_same(deps, recorder, payment.operation, told)
         if payment.operation is not None and payment.operation.idempotency_key == key:
-            _amend(world, recorder, payment.operation, told)
-        _make_room(world, recorder, claimed.operation, told)
+            _amend(deps, recorder, payment.operation, told)
+        _make_room(deps, recorder, claimed.operation, told)
         new = recorder.follow_up(send=not told.refusal or told.walked_at is not None)
         watch = await uow.payments.watch(payment.id)
         in_vain = told.unknown is not None and payment.operation is not None and payment.operation.unknown
@@ -528,15 +530,15 @@ async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller
         if new:
             return claim(recorder, new, claimed.holder)
         if still_there and decisions.starts_replacement(
-            claimed.operation, recorder.payment, recorder.booking, world.clock.now()
+            claimed.operation, recorder.payment, recorder.booking, deps.clock.now()
         ):
-            return await _begin_anew(world, uow, recorder, claimed, caller)
+            return await _begin_anew(deps, uow, recorder, claimed, caller)
         return PaymentView(payment=recorder.payment, handover=await uow.payments.handover(payment.id))
 
-    return await world.storage.transact(work, Subject(booking_id=claimed.booking.id))
+    return await deps.storage.transact(work, Subject(booking_id=claimed.booking.id))
 
 
-def _amend(world: World, recorder: Recorder, ended: Operation, news: News) -> None:
+def _amend(deps: Dependencies, recorder: Recorder, ended: Operation, news: News) -> None:
     """Give the booking its new content once the gateway has canceled the intent for it.
 
     An intent whose amount the gateway refuses to change is canceled for a new one.
@@ -547,27 +549,29 @@ def _amend(world: World, recorder: Recorder, ended: Operation, news: News) -> No
     if recorder.amended_to is not None and recorder.amended_to.is_free:
         recorder.confirm()
     if news.refused and news.refusal and news.intent is not None:
-        key = world.ids.idempotency_key()
+        key = deps.ids.idempotency_key()
         recorder.add(decisions.replace_after_update(recorder.payment, ended, idempotency_key=key))
 
 
-def _make_room(world: World, recorder: Recorder, operation: Operation, news: News) -> None:
+def _make_room(deps: Dependencies, recorder: Recorder, operation: Operation, news: News) -> None:
     """Cancel an intent that the gateway does not let be paid with another method, for a new one that can be."""
     if not news.refused or recorder.booking.payability(recorder.now) is not Payability.PAYABLE:
         return
     replacement = decisions.replacement_after(recorder.payment, operation, news.refusal)
     if replacement is not None:
-        key = world.ids.idempotency_key()
+        key = deps.ids.idempotency_key()
         recorder.add(decisions.intend_replacement(recorder.payment, idempotency_key=key, replacement=replacement))
 
 
-async def _begin_anew(world: World, uow: UnitOfWork, before: Recorder, claimed: Claimed, caller: Caller) -> Claimed:
+async def _begin_anew(
+    deps: Dependencies, uow: UnitOfWork, before: Recorder, claimed: Claimed, caller: Caller
+) -> Claimed:
     """The new payment of a booking whose last one was canceled to make room for it, in the same transaction: nobody can
     come between."""
-    recorder = Recorder(world, uow, before.booking, None, caller)
+    recorder = Recorder(deps, uow, before.booking, None, caller)
     replacement = claimed.operation.replacement
     assert replacement is not None  # noqa: S101 - the decision asked for it
-    begin_anew(world, recorder, before.payment, replacement)
+    begin_anew(deps, recorder, before.payment, replacement)
     await recorder.save(holder=claimed.holder)
     operation = recorder.payment.operation
     assert operation is not None  # noqa: S101 - it was intended just now
@@ -585,7 +589,7 @@ def _counted(recorder: Recorder, claimed: Claimed, news: News) -> News:
     return evolve(news, settles=True, unknown=None, refusal=refusal)
 
 
-def _cancel_all_the_same(world: World, recorder: Recorder, ended: Operation | None, news: News) -> None:
+def _cancel_all_the_same(deps: Dependencies, recorder: Recorder, ended: Operation | None, news: News) -> None:
     """Carry a cancellation with an unknown outcome through: close the booking where it found the payment paid, and ask
     anew, under a new key, where the first request had no effect and its key is too old to be sent again."""
     if ended is None or recorder.payment.operation is not None:
@@ -594,7 +598,7 @@ def _cancel_all_the_same(world: World, recorder: Recorder, ended: Operation | No
     if decisions.cancels_although_paid(ended, recorder.payment, recorder.booking):
         recorder.cancel_with_refund(refund, ended.intended_at)
     elif news.refusal in _HAD_NO_EFFECT and decisions.cancels_again(ended, recorder.payment, recorder.booking):
-        key = world.ids.idempotency_key()
+        key = deps.ids.idempotency_key()
         recorder.add(
             decisions.intend_cancel(
                 recorder.payment, idempotency_key=key, purpose=ended.purpose, refund_on_cancel=refund

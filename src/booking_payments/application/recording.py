@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 import attrs
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.messages import SCHEMA_VERSION, amended_content, message_for, standing
-from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.amendments import Amendment
@@ -38,9 +38,9 @@ class Recorder:
     """Collects the facts of one transaction about ``booking`` and its ``payment`` (None until it is started)."""
 
     def __init__(
-        self, world: World, uow: UnitOfWork, booking: Booking, payment: Payment | None, caller: Caller
+        self, deps: Dependencies, uow: UnitOfWork, booking: Booking, payment: Payment | None, caller: Caller
     ) -> None:
-        self._world, self._uow, self._caller = world, uow, caller
+        self._deps, self._uow, self._caller = deps, uow, caller
         self.booking = booking
         self._payment = payment
         self._in_flight = payment.operation if payment else None
@@ -49,7 +49,7 @@ class Recorder:
         self._messages: list[Message] = []
         self._seen: IntentReport | None = None
         self._facts_without_payment: list[ev.Event] = []
-        self.now: datetime = world.clock.now()
+        self.now: datetime = deps.clock.now()
 
     @property
     def payment(self) -> Payment:
@@ -100,7 +100,7 @@ class Recorder:
 
     def _message(self, kind: str, data: dict[str, object]) -> Message:
         return Message(
-            id=self._world.ids.new("msg"),
+            id=self._deps.ids.new("msg"),
             type=kind,
             booking_id=self.booking.id,
             payment_id=self._payment.id if self._payment else None,
@@ -168,7 +168,7 @@ class Recorder:
         self.release_refunded()
         payment, before = self.payment, self._in_flight
         if decisions.attempts_exhausted(payment):
-            key = self._world.ids.idempotency_key()
+            key = self._deps.ids.idempotency_key()
             self.add(decisions.intend_cancel(payment, idempotency_key=key, purpose=ev.Purpose.END_ATTEMPTS))
         elif decisions.owes_late_refund(payment):
             request = self.refund_request("paid after the booking was closed")
@@ -177,9 +177,9 @@ class Recorder:
             request = self.refund_request("captured beyond the price after an amendment")
             self.add(decisions.promise_overcaptured(payment, request, self.new_ids))
         elif decisions.has_stale_authorization(payment, self._seen):
-            self.add(decisions.intend_release(payment, idempotency_key=self._world.ids.idempotency_key()))
+            self.add(decisions.intend_release(payment, idempotency_key=self._deps.ids.idempotency_key()))
         elif send:
-            installation_id = self._world.config.installation_id
+            installation_id = self._deps.config.installation_id
             self.add(decisions.send_deferred(payment, self.new_ids, self.correlation_id, installation_id))
         self.add(decisions.release_exhausted(self.payment, decisions.booking_after(self.booking, self._facts())))
         operation = self.payment.operation
@@ -188,7 +188,7 @@ class Recorder:
 
     def release_refunded(self) -> None:
         """Cancel the booking where all of its money goes back, as its customer or somebody at the gateway wanted."""
-        if self._payment is None or not self._world.config.full_refund_cancels:
+        if self._payment is None or not self._deps.config.full_refund_cancels:
             return
         facts = self._facts()
         status = decisions.booking_after(self.booking, facts)
@@ -214,13 +214,13 @@ class Recorder:
             note=note,
             made_at=self.now,
             correlation_id=self.correlation_id,
-            installation_id=self._world.config.installation_id,
+            installation_id=self._deps.config.installation_id,
         )
 
     @property
     def new_ids(self) -> decisions.NewIds:
         """Makes the ids of a refund."""
-        ids = self._world.ids
+        ids = self._deps.ids
         return decisions.NewIds(refund_id=lambda: ids.new("rf"), idempotency_key=ids.idempotency_key)
 
     def see(self, intent: IntentReport) -> None:
@@ -299,7 +299,7 @@ class Recorder:
     def _watch(self, payment: Payment, holder: str | None, looks: int) -> Watch:
         operation = payment.operation
         if operation is not None and holder is not None:
-            until = self.now + self._world.config.lease
+            until = self.now + self._deps.config.lease
             return Watch(next_look_at=until, looks=looks, lease_until=until, holder=holder)
         if operation is not None:
             after = self._until_next_look(operation, looks) if operation.unknown else timedelta(0)

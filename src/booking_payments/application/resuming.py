@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from attrs import frozen
 
 from booking_payments.application.callers import Caller, KeyMark
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.resolve import resolve_payment
-from booking_payments.application.world import World
 from booking_payments.domain import events as ev
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.errors import AlreadyUnderWay, CardDeclined
@@ -47,32 +47,32 @@ class Earlier:
         return self.end is not None and self.end.refusal is not None and self.decline is None
 
 
-async def earlier_run(world: World, booking_id: str, caller: Caller) -> Earlier | None:
+async def earlier_run(deps: Dependencies, booking_id: str, caller: Caller) -> Earlier | None:
     """The earlier run of this request, settled first where that is still to be done.
 
     None where there was none, where it never came to an intention, and where the gateway did nothing of it, so that it
     can be begun anew. Raises what the caller is told, as the earlier run would have: ``CardDeclined``,
     ``OutcomeUnknown``, ``AlreadyUnderWay``.
     """
-    earlier = await _look_back(world, booking_id, caller) if caller.resumed else None
+    earlier = await _look_back(deps, booking_id, caller) if caller.resumed else None
     if earlier is not None and earlier.is_under_way:
-        error = await resolve_payment(world, earlier.payment.id)
+        error = await resolve_payment(deps, earlier.payment.id)
         if error is not None:
             raise error
-        earlier = await _look_back(world, booking_id, caller)
+        earlier = await _look_back(deps, booking_id, caller)
     if earlier is not None and earlier.decline is not None:
         raise CardDeclined(earlier.decline)
     return earlier
 
 
-async def require_turn(world: World, uow: UnitOfWork, booking_id: str, caller: Caller) -> None:
+async def require_turn(deps: Dependencies, uow: UnitOfWork, booking_id: str, caller: Caller) -> None:
     """Whether ``caller`` may begin anything now, asked with the booking locked.
 
     A run that took longer than its right to the request lasts, or whose right another process has ended, may have been
     taken over, and begins nothing any more; the one that took over begins nothing that the first has begun at the last
     moment. So of the two only one does. Raises ``AlreadyUnderWay``.
     """
-    if caller.until is not None and world.clock.now() >= caller.until:
+    if caller.until is not None and deps.clock.now() >= caller.until:
         raise AlreadyUnderWay()
     if caller.mark is not None and not await _still_ours(uow, caller, caller.mark):
         raise AlreadyUnderWay()
@@ -90,12 +90,12 @@ async def _still_ours(uow: UnitOfWork, caller: Caller, mark: KeyMark) -> bool:
     return stored is not None and stored.status is None and stored.locked_until == caller.until
 
 
-async def _look_back(world: World, booking_id: str, caller: Caller) -> Earlier | None:
+async def _look_back(deps: Dependencies, booking_id: str, caller: Caller) -> Earlier | None:
     async def look(uow: UnitOfWork) -> Earlier | None:
         caller.require(await uow.bookings.get(booking_id))
         return await _begun(uow, booking_id, caller.cause)
 
-    return await world.storage.read(look)
+    return await deps.storage.read(look)
 
 
 async def _begun(uow: UnitOfWork, booking_id: str, cause: str) -> Earlier | None:

@@ -379,6 +379,21 @@ class DeferredRefundDropped:
 
 
 @frozen(kw_only=True)
+class PromiseRaised:
+    """The amounts of refunds that were not promised, such as refunds in the gateway's dashboard, count as promised.
+
+    If one of these refunds fails, its amount is owed.
+
+    Attributes:
+        promised: the increase of the promise; zero when only ``beside`` changes.
+        beside: the new ``Payment.beside``; None when it does not change.
+    """
+
+    promised: GivenBack
+    beside: Money | None = None
+
+
+@frozen(kw_only=True)
 class PromiseConfirmed:
     """A cancellation has promised the amount of a refund in flight, so that a refusal of its call withdraws nothing."""
 
@@ -508,13 +523,10 @@ class BookingReleased:
 
     Attributes:
         reason: a value of ``EndReason``; None without a reason in addition to ``status``.
-        promised: the increase of the promise. Refunds made in the gateway's dashboard count as promised from now on, so
-            that a failed one is owed. None: no increase.
     """
 
     status: str
     reason: str | None = None
-    promised: GivenBack | None = None
 
 
 @frozen(kw_only=True)
@@ -608,6 +620,7 @@ Event = (
     | RefundRequested
     | RefundDeferred
     | DeferredRefundDropped
+    | PromiseRaised
     | PromiseConfirmed
     | PromiseWithdrawn
     | DebtSettled

@@ -7,6 +7,8 @@ I/O. The events are decided in ``decisions``.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
+from functools import cached_property
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -474,13 +476,13 @@ class Payment:
         shown = self.status in _AFTER_REFUSAL and not paid
         return latest.decline if latest and shown else None
 
-    @property
+    @cached_property
     def refunded(self) -> Money:
         """Sum of the refunds that succeeded."""
         done = (refund.amount for refund in self.refunds if refund.status is RefundStatus.SUCCEEDED)
         return total(done, self.amount.currency)
 
-    @property
+    @cached_property
     def refund_pending(self) -> Money:
         """Sum of the refunds that are requested, pending, or waiting for the customer."""
         return total((r.amount for r in self.refunds if r.status.is_pending), self.amount.currency)
@@ -490,17 +492,17 @@ class Payment:
         """True while any dispute is open."""
         return any(dispute.is_open for dispute in self.disputes)
 
-    @property
+    @cached_property
     def withdrawn(self) -> Money:
         """The amount that all disputes have withdrawn from the balance and not returned."""
         return total((dispute.withdrawn for dispute in self.disputes), self.amount.currency)
 
-    @property
+    @cached_property
     def held_by_disputes(self) -> Money:
         """The amount that must not be refunded because disputes have withdrawn or claim it."""
         return total((dispute.held for dispute in self.disputes), self.amount.currency)
 
-    @property
+    @cached_property
     def taken_by_disputes(self) -> Money:
         """The amount that the customer's bank has withdrawn for good."""
         return total((dispute.taken for dispute in self.disputes), self.amount.currency)
@@ -520,35 +522,39 @@ class Payment:
             )
         return max(self.disputes, key=lambda each: each.opened_at)
 
-    @property
+    @cached_property
     def fee_returned(self) -> Money:
         """The part of the fee in refunds that succeeded or are pending."""
         counted = (refund.fee_refunded for refund in self.refunds if not refund.status.is_lost)
         return total(counted, self.amount.currency)
 
-    @property
+    @cached_property
     def given_back(self) -> GivenBack:
         """Amount and fee of the refunds that succeeded or are pending."""
         return GivenBack(amount=self.refunded + self.refund_pending, fee=self.fee_returned)
 
-    @property
+    @cached_property
     def owed(self) -> GivenBack:
         """The promised amount that has not been returned: promised - refunded - withdrawn for good by disputes.
 
         An amount held by an open dispute stays owed until the dispute ends.
         """
+        if not self.promised.amount:
+            return GivenBack.zero(self.amount)
         given = self.given_back
         bank = max(self.taken_by_disputes, self.beside)
         amount = not_negative(self.promised.amount - given.amount - bank)
         fee = not_negative(fee_by_refunds(self.promised, bank, self.breakdown) - given.fee)
         return GivenBack(amount=amount, fee=fee_within(fee, amount, self.breakdown.payer))
 
-    @property
+    @cached_property
     def owed_waiting(self) -> Money:
         """The part of ``owed`` that needs no operator.
 
         The system sends it when a dispute has ended or the gateway responds again.
         """
+        if not self.owed.amount:
+            return Money.zero(self.amount.currency)
         deferred = self._waiting.amount
         # Without an open or blocking dispute the next pass sends it, independent of the reason for its deferral.
         blocked = any(dispute.blocks_refunds for dispute in self.disputes)
@@ -557,25 +563,29 @@ class Payment:
         held = self.held_by_disputes - self.taken_by_disputes
         return min(self.owed.amount, waiting + min(self.owed.amount - deferred, held))
 
-    @property
+    @cached_property
     def _waiting(self) -> GivenBack:
         """The deferred refunds that are still owed: disputes may have withdrawn a part of them since the promise."""
+        if not self.deferred:
+            return GivenBack.zero(self.amount)
         deferred = self.deferred_in_all
         taken_since = not_negative(self.taken_by_disputes - self.beside)
         amount = min(not_negative(deferred.amount - taken_since), self.owed.amount)
         return deferred.part(amount)
 
-    @property
+    @cached_property
     def deferred_in_all(self) -> GivenBack:
         """The deferred refunds, disregarding disputes.
 
         Refunds made in the gateway's dashboard meanwhile have paid a part of them.
         """
+        if not self.deferred:
+            return GivenBack.zero(self.amount)
         deferred = sum((each.given for each in self.deferred), GivenBack.zero(self.amount))
         unpaid = not_negative(self.promised.amount - self.beside - self.given_back.amount)
         return deferred if deferred.amount <= unpaid else deferred.part(unpaid)
 
-    @property
+    @cached_property
     def refundable(self) -> Refundable:
         """The values that decide about a refund of this payment."""
         return Refundable(
@@ -751,7 +761,7 @@ def evolve(payment: Payment | None, recorded: ev.Recorded) -> Payment:
             raise ValueError("a journal begins with PaymentStarted")
         return _started(event, recorded)
     changes = _FOLDS[type(event)](payment, event, recorded.at)
-    return attrs.evolve(payment, **changes, version=recorded.sequence, updated_at=recorded.at)
+    return _with(payment, {**changes, "version": recorded.sequence, "updated_at": recorded.at})
 
 
 def applied(payment: Payment, event: ev.Event, at: datetime) -> Payment:
@@ -759,7 +769,16 @@ def applied(payment: Payment, event: ev.Event, at: datetime) -> Payment:
 
     For decisions that build on each other.
     """
-    return attrs.evolve(payment, **_FOLDS[type(event)](payment, event, at))
+    return _with(payment, _FOLDS[type(event)](payment, event, at))
+
+
+_FIELDS: Final = tuple(each.name for each in attrs.fields(Payment))
+_VALUES: Final = attrgetter(*_FIELDS)
+
+
+def _with(payment: Payment, changes: Changes) -> Payment:
+    """Return ``payment`` with ``changes``, as ``attrs.evolve`` does; that looks for the fields each time, in Python."""
+    return Payment(**{**dict(zip(_FIELDS, _VALUES(payment), strict=True)), **changes})
 
 
 def fold(journal: Iterable[ev.Recorded]) -> Payment:
@@ -1062,7 +1081,12 @@ def _refund_deferred(payment: Payment, event: ev.RefundDeferred, at: datetime) -
     }
 
 
-def _raised(payment: Payment, event: ev.RefundRequested | ev.RefundDeferred) -> Changes:
+@_folds(ev.PromiseRaised)
+def _promise_raised(payment: Payment, event: ev.PromiseRaised, at: datetime) -> Changes:
+    return _raised(payment, event)
+
+
+def _raised(payment: Payment, event: ev.RefundRequested | ev.RefundDeferred | ev.PromiseRaised) -> Changes:
     promised = payment.promised if event.promised is None else payment.promised + event.promised
     return {"promised": promised, "beside": payment.beside if event.beside is None else event.beside}
 
@@ -1199,11 +1223,6 @@ def _unchanged(payment: Payment, event: object, at: datetime) -> Changes:
     return {}
 
 
-@_folds(ev.BookingReleased)
-def _booking_released(payment: Payment, event: ev.BookingReleased, at: datetime) -> Changes:
-    return {"promised": payment.promised + event.promised} if event.promised else {}
-
-
 @_folds(ev.BookingAmended)
 def _booking_amended(payment: Payment, event: ev.BookingAmended, at: datetime) -> Changes:
     amendment = event.amendment
@@ -1236,6 +1255,7 @@ def _reduced(payment: Payment, event: ev.BookingAmended | ev.Overcaptured) -> Ch
 
 for _kind in (
     ev.BookingConfirmed,
+    ev.BookingReleased,
     ev.LatePaymentDecided,
     ev.NewsDeferred,
     ev.PaymentAdopted,

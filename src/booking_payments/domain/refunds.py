@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from attrs import field, frozen
@@ -245,7 +246,8 @@ class GivenBack:
     @classmethod
     def zero(cls, of: Money) -> "GivenBack":
         """Return zero amount and fee in the currency of ``of``."""
-        return cls(amount=Money.zero(of.currency), fee=Money.zero(of.currency))
+        nothing = Money.zero(of.currency)
+        return cls(amount=nothing, fee=nothing)
 
 
 def fee_within(fee: Money, amount: Money, payer: FeePayer) -> Money:
@@ -268,7 +270,7 @@ def fee_by_refunds(promised: GivenBack, bank: Money, breakdown: FeeBreakdown) ->
 
 def not_negative(amount: Money) -> Money:
     """Return ``amount``, or zero when it is negative."""
-    return max(amount, Money.zero(amount.currency))
+    return amount if amount.minor >= 0 else Money.zero(amount.currency)
 
 
 @frozen(kw_only=True)
@@ -313,32 +315,51 @@ class Refundable:
     reduced: Money | None = None
     reduced_back: Money | None = None
 
-    @property
+    @cached_property
     def back(self) -> Money:
         """The amount that the customer has received back, or will receive without another request."""
         return self.given.amount + self.deferred.amount + self.taken
 
-    @property
+    @cached_property
     def failed(self) -> GivenBack:
         """The promised amount that is neither sent nor deferred: its refund failed and has to be requested again."""
+        if not self.promised.amount:
+            return GivenBack.zero(self.promised.amount)
         bank = self.taken if self.beside is None else max(self.taken, self.beside)
         amount = not_negative(self.promised.amount - self.given.amount - self.deferred.amount - bank)
         fee = fee_by_refunds(self.promised, bank, self.breakdown)
         fee = not_negative(fee - self.given.fee - self.deferred.fee)
         return GivenBack(amount=amount, fee=fee_within(fee, amount, self.breakdown.payer))
 
-    @property
+    @cached_property
     def sendable(self) -> Money:
         """The largest amount that can be sent now within the captured amount, deferred refunds included."""
         return not_negative(self.breakdown.gross - self.given.amount - self.held)
 
-    @property
+    @cached_property
     def room(self) -> Money:
         """The largest new refund, in addition to the deferred ones."""
         return not_negative(self.breakdown.gross - self.given.amount - self.deferred.amount - self.held)
 
+    @property
+    def is_exceeded(self) -> bool:
+        """True when more was refunded or is held by disputes than was captured."""
+        return self.given.amount + self.held > self.breakdown.gross
+
+    @property
+    def may_send_deferred(self) -> bool:
+        """True when the gateway accepts refunds now and no open inquiry requires a partial refund to wait."""
+        everything = self.deferred.amount >= self.sendable
+        return not self.blocked and (everything or not self.inquiry)
+
     def quote(
-        self, now: datetime, amount: Money | None, *, in_full: bool = False, override: bool = False
+        self,
+        now: datetime,
+        amount: Money | None,
+        *,
+        in_full: bool = False,
+        override: bool = False,
+        denied: QuoteReason | None = None,
     ) -> RefundQuote:
         """Return the result that refunding ``amount`` would have at ``now``.
 
@@ -347,6 +368,7 @@ class Refundable:
             in_full: the organizer cancels, and everything is refunded, including the fee.
             override: an operator disregards the tiers, the start of the event and, for a partial refund, an open
                 inquiry.
+            denied: why this caller may not request refunds, which refuses what the rules allow; None when they may.
 
         Raises:
             InvalidAmount: the amount is zero or negative.
@@ -359,6 +381,8 @@ class Refundable:
         asked = left if amount is None else amount
         if reason.allows and (asked > left or not left):
             reason = self._beyond(asked, left, allowed)
+        if reason.allows and denied is not None:
+            reason = denied
         if not reason.allows:
             zero = Money.zero(asked.currency)
             return RefundQuote(reason=reason, amount=zero, fee_refunded=zero, refundable_until=None)
@@ -433,8 +457,9 @@ class Refundable:
 
     def remaining(self, now: datetime) -> Money:
         """Return the amount that can still be refunded at ``now``; zero when nothing can."""
-        quote = self.quote(now, None)
-        return quote.amount if quote.allowed else Money.zero(self.taken.currency)
+        reason, allowed, _ = self._allowed(now)
+        left = min(allowed, self.room).rounded_down(self.amount_step)
+        return left if reason.allows else Money.zero(self.taken.currency)
 
     def deferral_of(self, amount: Money, *, override: bool = False) -> Deferral | None:
         """Return why a refund of ``amount`` cannot be sent now; None when it can.

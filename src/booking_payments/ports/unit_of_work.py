@@ -7,6 +7,7 @@ from attrs import frozen
 
 from booking_payments.ports.audit import AuditTrail
 from booking_payments.ports.bookings import Bookings
+from booking_payments.ports.event_jobs import EventJobs
 from booking_payments.ports.idempotency import Answers
 from booking_payments.ports.inbox import Inbox
 from booking_payments.ports.jobs import Jobs
@@ -40,6 +41,9 @@ class UnitOfWork(Protocol):
 
     @property
     def channels(self) -> Channels: ...
+
+    @property
+    def events(self) -> EventJobs: ...
 
     @property
     def audit(self) -> AuditTrail: ...

@@ -17,9 +17,9 @@ from booking_payments.adapters.memory.steps import gather_limited
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.telemetry.traces import traced_class, traced_storage, tracer
+from booking_payments.application.dependencies import Dependencies, PaymentConfig
 from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.world import PaymentConfig, World
 from booking_payments.ports.gateway_plugin import BuiltGateway
 from booking_payments.ports.storage import Storage
 from booking_payments.runtime.background import WorkSignal
@@ -83,9 +83,9 @@ def _traced(storage: Storage) -> Storage:
     return traced_storage(storage, tracer())
 
 
-def _payments(world: World) -> BookingPayments:
+def _payments(deps: Dependencies) -> BookingPayments:
     """The facade, with a span around each call where somebody collects them."""
-    return traced_class(BookingPayments, "payments", tracer())(world)
+    return traced_class(BookingPayments, "payments", tracer())(deps)
 
 
 def _connected(built: Mapping[str, BuiltGateway]) -> Mapping[str, ConnectedGateway]:
@@ -97,10 +97,10 @@ def _webhook_names(gateways: Mapping[str, ConnectedGateway]) -> tuple[str, ...]:
     return tuple(name for each in gateways.values() for name in each.webhook_names)
 
 
-def _world(gateways: Mapping[str, ConnectedGateway], **more: Any) -> World:
+def _deps(gateways: Mapping[str, ConnectedGateway], **more: Any) -> Dependencies:
     """What the use cases work with: the first of ``gateways`` is the default one."""
     (_, default), *others = gateways.items()
-    return World(
+    return Dependencies(
         gateway=default.gateway,
         webhooks=default.webhooks,
         webhook_names=default.webhook_names,
@@ -123,7 +123,7 @@ class Container(containers.DeclarativeContainer):
     installation_id = providers.Object[str | None](None)
     database_url = settings.provided.normalized_database_url
 
-    # The world outside
+    # The outside
     clock = providers.Singleton(_clock, settings)
     ids = providers.Singleton(_ids, serves)
     random = providers.Singleton(SystemRandom)
@@ -144,8 +144,8 @@ class Container(containers.DeclarativeContainer):
     limits = providers.Singleton(RateLimits.of, settings, counters, webhook_names)
 
     # Use cases
-    world = providers.Singleton(
-        _world,
+    deps = providers.Singleton(
+        _deps,
         connected_gateways,
         storage=providers.Singleton(_traced, storage),
         channels=channels,
@@ -158,4 +158,4 @@ class Container(containers.DeclarativeContainer):
         retry=providers.Callable(retry_policy_of, settings),
         gather=providers.Object(gather_limited),
     )
-    payments = providers.Singleton(_payments, world)
+    payments = providers.Singleton(_payments, deps)

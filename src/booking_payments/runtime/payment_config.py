@@ -3,7 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from booking_payments.application.world import DeliveryConfig, PaymentConfig
+from booking_payments.application.dependencies import DeliveryConfig, PaymentConfig
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import MethodChoice
 from booking_payments.domain.refunds import RefundPolicy

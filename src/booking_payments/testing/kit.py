@@ -13,10 +13,10 @@ from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, MemoryPublisher
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import Dependencies, PaymentConfig
 from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking, PaymentView, WebhookResult
-from booking_payments.application.world import PaymentConfig, World
 from booking_payments.domain.booking import Booking, BookingDetails, Item
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
@@ -46,13 +46,17 @@ class _Both:
 
 
 class PaymentsTestKit:
-    """Everything that a test needs to pay a booking; nothing in it is a stand-in.
+    """An in-memory installation for tests: everything that a test needs to pay a booking, with the real use cases.
 
-    The gateway's clock runs ``gateway_behind`` ours; its largest charge has ``amount_digits`` in Stripe's minor units;
-    ``refused_in_action`` is what it refuses while the customer is to act.
-    ``others`` are gateways beside the fake one, by name.
-    ``consumers`` are the app's functions that take messages, async or not; ``settle`` has them called.
-    Without ``config`` Ann may choose how her payments are captured, which the default configuration forbids.
+    Args:
+        config: None: the default configuration, except that customers may choose the capture method.
+        storage: None: a new one in memory.
+        seed: of ids and all other random values.
+        gateway_behind: how far the gateway's clock is behind the service's.
+        amount_digits: digits of the gateway's largest charge, in Stripe's minor units.
+        refused_in_action: calls that the gateway refuses while the customer has to act.
+        consumers: functions that receive messages, async or not; ``settle`` calls them.
+        others: gateways in addition to the fake one, by name.
     """
 
     def __init__(
@@ -79,7 +83,7 @@ class PaymentsTestKit:
         )
         self.publisher = MemoryPublisher()
         self.storage: Storage = storage or MemoryStorage()
-        self.world = World(
+        self.deps = Dependencies(
             storage=self.storage,
             gateway=FakeGateway(self.stripe, self.clock),
             webhooks=StripeWebhooks([SECRET]),
@@ -91,7 +95,7 @@ class PaymentsTestKit:
             random=random,
             config=config or PaymentConfig(capture_by_customer=True),
         )
-        self.payments = BookingPayments(self.world)
+        self.payments = BookingPayments(self.deps)
         self._made = 0
 
     async def book(
@@ -147,7 +151,7 @@ class PaymentsTestKit:
         return results
 
     async def deliver_event(self, kind: str, subject: dict[str, object]) -> WebhookResult:
-        """Deliver an event of our own making about ``subject``, properly signed."""
+        """Deliver a made-up event about ``subject`` with a valid signature."""
         self._made += 1
         event = {"id": f"evt_made_{self._made}", "object": "event", "type": kind, "data": {"object": subject}}
         return await self.deliver(json.dumps(event).encode())

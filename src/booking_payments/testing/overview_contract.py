@@ -152,7 +152,7 @@ class OverviewContract:
             (TODAY, "usd", 0, "0.00", "10.00", "30.00"),
         ]
 
-    async def test_what_came_back_is_taken_off_on_the_day_that_it_came_back(self, storage: Storage) -> None:
+    async def test_a_refund_reduces_the_figures_of_the_day_of_the_refund(self, storage: Storage) -> None:
         part = Money(1000, Currency.USD)
         builder = started_payment(booking(1), 1, YESTERDAY.ends - MICROSECOND)
         await store(storage, booking(1))

@@ -72,7 +72,7 @@ class PaymentBuilder:
         self._saved = len(self.journal)
 
     async def save(self, uow: UnitOfWork) -> Payment:
-        """Store what has happened since the last call; returns the payment."""
+        """Store the events since the last call; returns the payment."""
         known = len(postings_of(self.journal[: self._saved]))
         payment, postings = self.payment, postings_of(self.journal)
         await uow.payments.append(payment, self.journal[self._saved :], postings[known:])

@@ -1,7 +1,8 @@
-"""Values for tests of storage in which every field can be told from its default, and what each is changed to.
+"""Values for tests of storage in which every field differs from its default, and what each is changed to.
 
-``PREPARE`` and ``STORE`` are the transactions that store all of them, ``CHANGE`` those that change all that may. A
-field that is added to one of these classes has to get a value here; ``unset`` and ``unchanged`` name those without.
+``PREPARE`` and ``STORE`` are the transactions that store all of them, ``CHANGE`` those that change every mutable
+field. A new field of one of these classes needs a value here; ``unset`` and ``unchanged`` return the fields without
+one.
 """
 
 from collections.abc import Sequence
@@ -231,7 +232,7 @@ CHANGES: Final[Sequence[tuple[Any, Any, frozenset[str]]]] = (
     (ENTRY, ENTRY_CHANGED, ENTRY_FIXED),
     (ANSWER, ANSWER_CHANGED, ANSWER_FIXED),
 )
-"""Each value, what it is changed to, and the fields that never change."""
+"""Each value, its changed value, and the fields that never change."""
 
 
 def fields_of(value: Any) -> dict[str, Any]:
@@ -254,7 +255,7 @@ def unset(value: Any) -> set[str]:
 
 @frozen
 class Step:
-    """A transaction, and what it is about."""
+    """A transaction and its scope."""
 
     name: str
     work: TransactionBody[None]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from booking_payments.application.world import PaymentConfig
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.domain.fees import FeePayer, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy, RefundTier

@@ -75,9 +75,7 @@ async def test_so_it_is_where_somebody_has_the_jobs_locked(
     assert (len(begun), await jobs.waiting()) == (2, ["settle_payment pay_1"])
 
 
-async def test_nothing_is_asked_for_while_nobody_would_do_it(
-    queued_storage: SqlStorage, queue: JobQueue, jobs: Jobs
-) -> None:
+async def test_no_jobs_are_stored_without_a_worker(queued_storage: SqlStorage, queue: JobQueue, jobs: Jobs) -> None:
     queue.has_workers = False
 
     await queued_storage.transact(_ask)
@@ -134,7 +132,7 @@ async def test_workers_are_seen_by_their_heartbeat(queued_storage: SqlStorage, q
     assert seen == [0, 1, 0]
 
 
-async def test_workers_are_seen_by_whoever_has_no_queue_for_them(queued_storage: SqlStorage, jobs: Jobs) -> None:
+async def test_processes_without_a_queue_see_live_workers(queued_storage: SqlStorage, jobs: Jobs) -> None:
     presence = WorkerLiveness(queued_storage.engine)
     await jobs.run("SELECT procrastinate_register_worker_v1()")
 

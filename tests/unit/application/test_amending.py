@@ -99,7 +99,7 @@ async def test_while_the_customer_authenticates_the_intent_is_replaced(new: str,
 
 async def test_an_intent_whose_amount_the_gateway_refuses_to_change_is_replaced(kit: PaymentsTestKit) -> None:
     view = await start(kit)
-    gateway = kit.world.gateway
+    gateway = kit.deps.gateway
 
     async def refuse(*_: object) -> None:
         raise Refused("never", code="amount_fixed")

@@ -7,9 +7,9 @@ import attrs
 import pytest
 from structlog.testing import capture_logs
 
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import PaymentView
-from booking_payments.application.world import PaymentConfig
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import (
@@ -84,7 +84,7 @@ async def test_every_intent_carries_our_ids(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     view = await pay(kit, booking)
 
-    intent = await kit.world.gateway.retrieve_intent(view.payment.intent_id or "")
+    intent = await kit.deps.gateway.retrieve_intent(view.payment.intent_id or "")
     assert intent.metadata == {
         "booking_id": booking.id,
         "payment_id": view.payment.id,
@@ -217,7 +217,7 @@ async def test_the_last_decline_fails_the_payment_and_cancels_the_intent(kit: Pa
         await _refusal(kit, booking.id, DECLINED)
 
     payment = await payment_of(kit, booking)
-    intent = await kit.world.gateway.retrieve_intent(payment.intent_id or "")
+    intent = await kit.deps.gateway.retrieve_intent(payment.intent_id or "")
     assert (payment.status, intent.status) == (PaymentStatus.FAILED, PaymentStatus.CANCELED)
 
 
@@ -415,7 +415,7 @@ async def test_a_payment_that_was_started_without_a_place_comes_back_to_that_of_
 ) -> None:
     booking = await kit.book()
     await kit.payments.start_payment(booking.id, ANN)
-    later = BookingPayments(attrs.evolve(kit.world, config=PaymentConfig(return_url=BACK)))
+    later = BookingPayments(attrs.evolve(kit.deps, config=PaymentConfig(return_url=BACK)))
 
     view = await later.confirm_payment(booking.id, ANN, payment_method_id=THREE_D_SECURE)
 

@@ -63,7 +63,7 @@ class Told:
     def __init__(self, kit: PaymentsTestKit) -> None:
         self.clock = kit.clock
         self.at: dict[str, datetime] = {}
-        kit.world = attrs.evolve(kit.world, channels={CHANNEL: self})
+        kit.deps = attrs.evolve(kit.deps, channels={CHANNEL: self})
 
     async def publish(self, message: Message) -> None:
         self.at[message.type] = self.clock.now()
@@ -172,7 +172,7 @@ async def _watched(kit: PaymentsTestKit, payment_id: str) -> Watch:
 
 async def _overtaken(kit: PaymentsTestKit, payment_id: str, meanwhile: Callable[[], Awaitable[object]]) -> None:
     """Look at a payment, which breaks, and ``meanwhile`` another process is at it."""
-    here = attrs.evolve(kit.world, gateway=Overtaken(kit, meanwhile))
+    here = attrs.evolve(kit.deps, gateway=Overtaken(kit, meanwhile))
     kit.clock.advance(timedelta(minutes=11))
     with pytest.raises(RuntimeError):
         await resolve_if_due(here, payment_id)
@@ -218,13 +218,13 @@ async def test_who_comes_back_after_the_own_lease_leaves_the_lease_of_somebody_e
 
     async def another_process() -> None:
         kit.clock.advance(timedelta(minutes=2))
-        await claim_operation(kit.world, payment_id, ANN)
+        await claim_operation(kit.deps, payment_id, ANN)
         seen.append(await _watched(kit, payment_id))
 
     silent = Overtaken(kit, another_process, Silent("no answer", code="timeout"))
     kit.clock.advance(timedelta(minutes=1))
 
-    await resolve_if_due(attrs.evolve(kit.world, gateway=silent), payment_id)
+    await resolve_if_due(attrs.evolve(kit.deps, gateway=silent), payment_id)
 
     assert seen[0].holder is not None
     assert [await _watched(kit, payment_id)] == seen

@@ -11,7 +11,7 @@ import pytest
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway, ModelTransport
 from booking_payments.adapters.gateways.stripe.gateway import Reply
 from booking_payments.adapters.gateways.stripe.requests import Params
-from booking_payments.application.world import PaymentConfig
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown, RefundRefused

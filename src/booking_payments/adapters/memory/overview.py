@@ -130,7 +130,7 @@ def _moved(period: Period, currency: Currency, postings: Iterable[Posting]) -> M
 
 
 def place_in(cursor: str | None) -> int | None:
-    """The place behind which a page of webhooks begins. Raises ``InvalidInput`` for a cursor that is none of ours."""
+    """Return the position after which a page of webhooks begins. Raises ``InvalidInput`` for an invalid cursor."""
     if cursor is None:
         return None
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):

@@ -1,7 +1,7 @@
-"""Storage in memory: one dictionary per table, one transaction at a time, all rules of the port kept.
+"""Storage in memory: one dictionary per table and one transaction at a time, with all rules of the port.
 
-A transaction works on a copy of the tables and puts it in their place when it ends well, so a rollback is exact and
-readers only ever see what was committed. Rows are frozen values, so a copy is as cheap as its dictionaries.
+A transaction works on a copy of the tables, which replaces them when it commits. So a rollback is exact, and readers
+see committed data only. Rows are frozen values; a copy costs no more than its dictionaries.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -13,6 +13,7 @@ from attrs import define, evolve, field, frozen
 
 from booking_payments.adapters.memory.audit import MemoryAudit
 from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor, unknown_cursor
+from booking_payments.adapters.memory.event_jobs import MemoryEventJobs
 from booking_payments.adapters.memory.overview import MemoryOverview
 from booking_payments.adapters.unit_of_work import (
     ChangeSet,
@@ -36,6 +37,7 @@ from booking_payments.domain.ledger import Posting
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
+from booking_payments.ports.event_jobs import BookingResult, EventJob
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import REFUSALS_KEPT, InboxEntry, InboxFilter
 from booking_payments.ports.jobs import Job
@@ -51,7 +53,7 @@ AnswerKey = tuple[str, str, str]
 
 @frozen(kw_only=True)
 class MemoryDelivery:
-    """What became of a message on one channel, while it waits there, and afterwards where that is kept."""
+    """The delivery of a message on one channel: waiting, and later delivered or discarded."""
 
     delivery: MessageDelivery
     number: int | None = None
@@ -85,6 +87,8 @@ class Tables:
     sequences: dict[str, int] = field(factory=dict)
     refused: dict[datetime, int] = field(factory=dict)
     audit: dict[int, AuditRecord] = field(factory=dict)
+    event_jobs: dict[str, EventJob] = field(factory=dict)
+    event_results: dict[tuple[str, str], BookingResult] = field(factory=dict)
     reports: dict[int, DriftReport] = field(factory=dict)
 
     def add_message(self, message: Message) -> None:
@@ -129,7 +133,7 @@ class MemoryStorage:
 
 
 class MemoryUnitOfWork:
-    """One transaction over its own copy of the tables. What is recorded is written at once."""
+    """One transaction over its own copy of the tables. Changes are written as soon as they are recorded."""
 
     def __init__(self, tables: Tables, database: Database | None = None) -> None:
         self.tables = tables
@@ -141,6 +145,7 @@ class MemoryUnitOfWork:
         self.answers = MemoryAnswers(tables)
         self.outbox = MemoryOutbox(session, tables)
         self.channels = MemoryChannels(tables.channels)
+        self.events = MemoryEventJobs(tables.event_jobs, tables.event_results, tables.bookings, tables.payments)
         self.audit = MemoryAudit(session, tables.audit)
         self.overview = MemoryOverview(
             tables.payments, tables.journals, tables.postings, tables.watches, tables.inbox, tables.reports
@@ -443,7 +448,7 @@ class MemoryOutbox(RecordingOutbox):
         return not self._unassigned
 
     def _waiting(self, channel: str | None = None) -> list[MessageDelivery]:
-        """What waits on ``channel`` or on all, in the order in which it was written."""
+        """Return the waiting deliveries of ``channel``, or of all channels, oldest message first."""
         place = {message_id: n for n, message_id in enumerate(self._messages)}
         found = [row.delivery for row in self._rows.values() if row.waits and channel in (None, row.delivery.channel)]
         return sorted(found, key=lambda each: (place[each.message.id], each.channel))
@@ -566,7 +571,7 @@ class MemoryChannels:
         self._rows = rows
 
     async def lock(self) -> None:
-        """One transaction at a time: there is nobody to wait for."""
+        """Transactions run one at a time, so a lock is always free."""
 
     async def all(self) -> Sequence[Channel]:
         return [self._rows[name] for name in sorted(self._rows)]

@@ -1,4 +1,4 @@
-"""What a change set is in rows: the same for a transaction of its own and for one that is shared."""
+"""The rows of a change set, for a transaction of one unit of work and for one that a group shares."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final

@@ -1,7 +1,7 @@
-"""The overview in SQL: each query reads one index, and no more rows than it is told.
+"""The overview in SQL: each query reads one index, and at most as many rows as it is asked for.
 
-Sums of whole periods read an index and no table: one range of it for each period, status, kind and currency. The
-periods come as a parameter, since SQLite knows no time zones and the days of one differ in length.
+Sums over periods read an index without its table: one range for each period, status, kind and currency. The
+periods are a parameter, since SQLite knows no time zones and days of a time zone differ in length.
 """
 
 from collections.abc import Collection, Mapping, Sequence

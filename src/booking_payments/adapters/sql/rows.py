@@ -36,7 +36,7 @@ def _json(value: object) -> str:
 
 @frozen(kw_only=True)
 class _Content:
-    """What of a booking may change and needs no column of its own."""
+    """The fields of a booking that change and have no column of their own."""
 
     items: tuple[Item, ...] = ()
     metadata: Mapping[str, str] = field(factory=dict)
@@ -128,7 +128,7 @@ class _Terms:
 
 @frozen(kw_only=True)
 class _State:
-    """What of a payment changes and needs no column of its own."""
+    """The fields of a payment that change and have no column of their own."""
 
     breakdown: FeeBreakdown
     authorized: Money
@@ -373,7 +373,7 @@ def handover_from(row: Row) -> Handover | None:
 
 
 def stored_payment_from(row: Row) -> StoredPayment:
-    """The payment in a row, with what is kept beside its journal."""
+    """The payment of a row, with the values that are stored beside its journal."""
     return StoredPayment(payment=payment_from(row), watch=watch_from(row), handover=handover_from(row))
 
 
@@ -452,13 +452,13 @@ def numbered_message_from(row: Row) -> Message:
 
 
 def delivery_from(row: Row) -> MessageDelivery:
-    """What became so far of the message in a row."""
+    """The delivery of a message, from a row."""
     names = ("channel", "tries", "next_try_at", "dead_at", "error")
     return MessageDelivery(message=message_from(row), **{name: row[name] for name in names})
 
 
 def delivery_values(delivery: MessageDelivery) -> Values:
-    """What becomes of a message, and which one it is."""
+    """The columns that change with a delivery, and those of its key."""
     return {
         "its_id": delivery.message.id,
         "tries": delivery.tries,

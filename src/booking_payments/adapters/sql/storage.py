@@ -39,7 +39,7 @@ OnJobs = Callable[[Sequence[tuple[Job, datetime]]], None]
 
 
 MAX_BEGINS: Final = 8
-"""How often a transaction is begun again before the caller is told."""
+"""How often a transaction is started before its error is raised."""
 
 PAUSE_S: Final = 0.01
 """Pause before the second begin; it doubles each time."""
@@ -84,7 +84,7 @@ async def _commit(connection: AsyncConnection) -> None:
 
 
 async def _let_go(connection: AsyncConnection) -> None:
-    """Never use it again, whatever it is in the middle of."""
+    """Discard the connection, in whatever state it is."""
     with anyio.move_on_after(CLEAN_UP_S, shield=True):
         await connection.invalidate()
 
@@ -104,10 +104,12 @@ def _require_restartable(
 
 
 class SqlStorage:
-    """Stores everything in SQLite or PostgreSQL.
+    """Storage in SQLite or PostgreSQL.
 
-    ``on_jobs`` is called with the jobs of each committed transaction; ``clock`` is told PostgreSQL's time; ``queue``
-    keeps jobs on PostgreSQL, in the transaction that asks for them.
+    Args:
+        on_jobs: called with the jobs of each committed transaction.
+        clock: receives PostgreSQL's time with the first transactions.
+        queue: stores jobs on PostgreSQL, in the transaction that defers them.
     """
 
     def __init__(
@@ -174,7 +176,7 @@ class SqlStorage:
         return await self._until_it_works(
             lambda: self._once(work),
             is_down=lambda error: is_out_of_reach(error) or only_reads(error),
-            silent=CommitLost,  # the commit may be what was not answered
+            silent=CommitLost,  # perhaps the commit was executed and only its response is missing
         )
 
     async def read(self, work: TransactionBody[T]) -> T:
@@ -183,10 +185,12 @@ class SqlStorage:
     async def _until_it_works(
         self, once: Callable[[], Awaitable[T]], *, is_down: Callable[[DBAPIError], bool], silent: type[Exception]
     ) -> T:
-        """Begin until it works. Raises ``silent`` where the database says nothing.
+        """Run the transaction, and restart it after conflicts. Raises ``silent`` when the database does not answer in
+        time.
 
-        A task that is canceled meanwhile ends its transaction first: cut off in the middle, a driver may be left in a
-        state that nobody can clean up.
+        A canceled task ends its transaction first: a driver that is interrupted in the middle can be left in a state
+        that can't be
+        cleaned up.
         """
         for begin in range(MAX_BEGINS):
             with anyio.move_on_after(engines.LONGEST_S, shield=True) as waited:
@@ -251,13 +255,13 @@ class SqlStorage:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        """A connection; what was not committed on it is rolled back in the end, even when the task is canceled."""
+        """Yield a connection; changes that were not committed are rolled back, even when the task is canceled."""
         connection = await self.engine.connect()
         try:
             yield connection
         except Exception as error:
             if is_unstorable(error):
-                raise InvalidInput("this text has characters that can't be stored", code="invalid_text") from error
+                raise InvalidInput("the text has characters that can't be stored", code="invalid_text") from error
             raise
         except BaseException:  # canceled in the middle, perhaps of a statement
             await _let_go(connection)

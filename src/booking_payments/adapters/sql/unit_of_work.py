@@ -32,6 +32,7 @@ from booking_payments.adapters.sql import rows, tables
 from booking_payments.adapters.sql.audit import SqlAudit
 from booking_payments.adapters.sql.channels import SqlChannels
 from booking_payments.adapters.sql.database import SqlDatabase, rows_by, store_first
+from booking_payments.adapters.sql.event_jobs import SqlEventJobs
 from booking_payments.adapters.sql.execute import Execute, StatementResult
 from booking_payments.adapters.sql.in_array import in_array
 from booking_payments.adapters.sql.locks import LockUntilCommit
@@ -58,7 +59,7 @@ Item = TypeVar("Item", Booking, Payment)
 
 
 class Flushed:
-    """Runs statements that have to see what was recorded: everything is written before each of them."""
+    """Runs statements that read recorded changes: all of them are written first."""
 
     def __init__(self, session: Session, connection: Execute) -> None:
         self._session, self._connection = session, connection
@@ -71,9 +72,9 @@ class Flushed:
 
 
 class SqlUnitOfWork:
-    """One transaction: changes are recorded in ``session``, all other statements are run by ``connection``.
+    """One transaction: ``session`` records changes, ``connection`` runs all other statements.
 
-    Whoever commits it has to ``flush`` it before.
+    Call ``flush`` before the commit.
     """
 
     def __init__(self, connection: Execute, session: Session | None = None) -> None:
@@ -87,6 +88,7 @@ class SqlUnitOfWork:
         self.answers = SqlAnswers(flushed)
         self.outbox = SqlOutbox(session, flushed)
         self.channels = SqlChannels(flushed)
+        self.events = SqlEventJobs(flushed)
         self.audit = SqlAudit(session, flushed)
         self.overview = SqlOverview(flushed)
         self.jobs = RecordedJobs()
@@ -98,8 +100,11 @@ class SqlUnitOfWork:
 def _page_behind(
     table: Table, wanted: Iterable[ColumnElement[bool] | None], cursor: str | None, limit: int
 ) -> Select[Any]:
-    """The rows behind ``cursor`` for which everything ``wanted`` holds, newest first: ``limit``, and one more that says
-    whether a page follows. Raises ``InvalidInput`` for a cursor that is none of ours."""
+    """Return the newest rows after ``cursor`` that fulfil ``wanted``: up to ``limit``, and one more if another page
+    follows.
+
+    Raises ``InvalidInput`` for an invalid cursor.
+    """
     columns = table.c
     statement = select(table).where(and_(True, *(each for each in wanted if each is not None)))
     if cursor is not None:

@@ -40,19 +40,19 @@ MOST: Final = 32
 """Members of one group."""
 
 
-class RestartTransaction(Exception):  # noqa: N818 - it asks for something, it is no failure
-    """Nothing was written: something has changed since it was read."""
+class SnapshotOutdated(Exception):  # noqa: N818 - it asks for another try and reports no failure
+    """Nothing was written: a row has changed since it was read."""
 
 
-OVERTAKEN: Final = (RestartTransaction, psycopg.errors.UniqueViolation)
-"""What the writing ends with when anything has changed since it was read. The connection can be used on."""
+OVERTAKEN: Final = (SnapshotOutdated, psycopg.errors.UniqueViolation)
+"""The errors of the writing statement when a row has changed since it was read. The connection stays usable."""
 
 AT_ONCE: Final = 1
-"""Groups under way at a time: all that arrives meanwhile is the next one."""
+"""Groups that run at a time. Everything that arrives meanwhile forms the next group."""
 
 
 class GroupCommit:
-    """Runs work that says what it is about, in groups, over connections of its own."""
+    """Runs transactions that have a scope in groups, on its own connections."""
 
     def __init__(
         self,
@@ -90,10 +90,11 @@ class GroupCommit:
             await self._idle.pop().close()
 
     async def _serve(self, members: Sequence[Member]) -> None:
-        """Whoever has no answer in the end was not served, and nothing was written for it."""
+        """Serve a group. A member without a result at the end was not served: nothing was written for it, and it runs
+        alone."""
         with anyio.move_on_after(engine.LONGEST_S) as waited:
             try:
-                with suppress(psycopg.Error, OSError, RestartTransaction):
+                with suppress(psycopg.Error, OSError, SnapshotOutdated):
                     async with self._connection() as connection:
                         await self._twice(connection, members)
             finally:
@@ -102,17 +103,17 @@ class GroupCommit:
                         member.fails(_silence() if waited.cancel_called else NeedsOwnTransaction())
 
     async def _twice(self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]) -> None:
-        """Together; and once more, when somebody else was faster."""
+        """Run the group, and once more if another transaction has changed a row that was read."""
         try:
             await self._together(connection, members)
         except OVERTAKEN:
             await self._together(connection, members)
 
     async def _together(self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]) -> None:
-        """Serve those that can be served, and for whose answer somebody waits."""
+        """Run the members that are not canceled; a member that raises is left without a result."""
         batch, jobs, served = Batch(), list[tuple[Job, datetime]](), list[tuple[Member, Any]]()
         for member, uow in await self._read(connection, [each for each in members if not each.is_canceled]):
-            with suppress(Exception):  # whatever it is, it comes again where the work runs alone
+            with suppress(Exception):  # any error is raised again where the work runs alone
                 result = await member.payload(uow)
                 await uow.flush()
                 batch.add(uow.database.rows)
@@ -143,11 +144,11 @@ class GroupCommit:
             await self._write_rows(connection, batch)
 
     async def _write_rows(self, connection: psycopg.AsyncConnection[TupleRow], batch: Batch) -> None:
-        """Raises ``RestartTransaction`` where nothing was written, since something has changed."""
+        """Raises ``SnapshotOutdated`` where nothing was written, since something has changed."""
         statement, parameters = batch.statement()
         row = await (await connection.execute(statement.text, parameters, prepare=True)).fetchone()
         if row is None or not row[0]:
-            raise RestartTransaction
+            raise SnapshotOutdated
 
     async def _read(
         self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]
@@ -181,7 +182,7 @@ class GroupCommit:
         connection = self._idle.pop() if self._idle else await self._open()
         try:
             yield connection
-        except (psycopg.Error, RestartTransaction):
+        except (psycopg.Error, SnapshotOutdated):
             raise
         except BaseException:
             await connection.close()
@@ -207,11 +208,11 @@ def _silence() -> StorageDown:
 
 def _is_rolled_back(connection: psycopg.AsyncConnection[TupleRow], error: BaseException) -> bool:
     """Whether the database itself said that nothing was written: then it is there to say more."""
-    return isinstance(error, (psycopg.Error, RestartTransaction)) and not connection.closed
+    return isinstance(error, (psycopg.Error, SnapshotOutdated)) and not connection.closed
 
 
 def _asked(place: int, subject: Subject) -> bytes | None:
-    """What is asked for a member: nothing where it is about nothing, None where it can't be asked for."""
+    """Return the scope of a member as JSON: empty when it has none, None when it can't be encoded."""
     about = attrs.asdict(subject)
     try:
         return as_json({"place": place, **about}) if any(about.values()) else b""
