@@ -6,11 +6,13 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import booking_payments
+from booking_payments.entrypoints.pages import site
 from tests.rows import row
 
 ROOT = Path(booking_payments.__file__).parent
@@ -158,3 +160,26 @@ def test_the_search_for_floats_finds_them(code: str) -> None:
 @pytest.mark.parametrize("code", ["x = Fraction(a) / 100", "x = a // b", "x = Decimal('1.5')"])
 def test_the_search_for_floats_leaves_what_is_exact(code: str) -> None:
     assert not list(_floats(ast.parse(code)))
+
+
+GATEWAYS = sorted(path.parent for path in (ROOT / "adapters" / "gateways").glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("folder", GATEWAYS, ids=lambda folder: folder.name)
+def test_every_gateway_is_a_plugin_that_the_package_announces(folder: Path) -> None:
+    project = tomllib.loads((ROOT.parents[1] / "pyproject.toml").read_text())["project"]
+    announced = project["entry-points"]["booking_payments.gateways"]
+
+    assert (folder / "plugin.py").exists()
+    assert announced.get(folder.name) == f"booking_payments.adapters.gateways.{folder.name}.plugin:PLUGIN"
+
+
+def test_every_page_of_the_console_is_served() -> None:
+    modules = {path.stem for path in (ROOT / "entrypoints" / "pages" / "console").glob("*.py")}
+    with_pages = {
+        name
+        for name in modules
+        if hasattr(import_module(f"booking_payments.entrypoints.pages.console.{name}"), "PAGES")
+    }
+
+    assert with_pages == {module.__name__.rpartition(".")[2] for module in site._CONSOLE}

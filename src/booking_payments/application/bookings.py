@@ -11,14 +11,21 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.command import BookingCommand, InFlight, attempt, begin
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import carry_out
+from booking_payments.application.passes import through_queue
 from booking_payments.application.pricing import require_chargeable
 from booking_payments.application.reading import Target
 from booking_payments.application.recording import Recorder
-from booking_payments.application.rounds import through_queue
 from booking_payments.application.views import BookingView, NewBooking, PaymentView, RefundOnCancel, Registered
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking, BookingStatus, ItemCount, require_details, require_metadata
+from booking_payments.domain.booking import (
+    Booking,
+    BookingStatus,
+    ItemCount,
+    require_details,
+    require_event_id,
+    require_metadata,
+)
 from booking_payments.domain.errors import AlreadyUnderWay, NotPossibleNow, OutcomeUnknown, RefundRefused, RefusedByRule
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import total
@@ -52,7 +59,7 @@ async def register_booking(deps: Dependencies, new: NewBooking, caller: Caller) 
 
     Raises ``RefusedByRule`` when ``expires_at`` lies after the event's start; for a new booking also when either lies
     in the past, when the gateway can't charge the amount, or when the customer keeps too many holds. ``NotPossibleNow``
-    when the reference belongs to a booking with other content.
+    when the reference belongs to a booking with other content, or the event is canceled (``event_canceled``).
     """
     booking = _booked(deps, new)
     bounded = bool(deps.config.max_unpaid_bookings) and not booking.free
@@ -67,6 +74,7 @@ async def register_booking(deps: Dependencies, new: NewBooking, caller: Caller) 
             return known
         if known is not None:
             raise _reference_taken()
+        await _require_event_goes_on(uow, new.event_id)
         _require_future(deps, booking)
         if not booking.free:
             require_chargeable(deps, booking)
@@ -110,6 +118,12 @@ async def _added(deps: Dependencies, uow: UnitOfWork, booking: Booking, caller: 
     return recorder.booking
 
 
+async def _require_event_goes_on(uow: UnitOfWork, event_id: str | None) -> None:
+    """Raise ``NotPossibleNow`` (``event_canceled``) for a new booking of a canceled event."""
+    if event_id is not None and await uow.events.is_canceled(event_id):
+        raise NotPossibleNow("this event is canceled", code="event_canceled")
+
+
 def _require_future(deps: Dependencies, booking: Booking) -> None:
     """A hold that is over before it began can't be paid. One that is known may be registered again at any time."""
     now = deps.clock.now()
@@ -135,6 +149,8 @@ def _booked(deps: Dependencies, new: NewBooking) -> Booking:
     amount = new.price
     require_metadata(new.metadata)
     require_details(new.details)
+    if new.event_id is not None:
+        require_event_id(new.event_id)
     if amount.minor < 0:
         raise RefusedByRule("the amount must not be negative", code="negative_amount")
     deps.config.methods.narrowed_by(new.details.methods)
@@ -346,11 +362,11 @@ async def _next_try(deps: Dependencies, booking_id: str) -> datetime:
     the gateway's own news may settle it earlier."""
     now = deps.clock.now()
 
-    async def next_look(uow: UnitOfWork) -> datetime | None:
-        looks = [await uow.payments.watch(payment.id) for payment in await uow.payments.of_booking(booking_id)]
-        return min((each.next_look_at for each in looks if each.next_look_at), default=None)
+    async def next_check(uow: UnitOfWork) -> datetime | None:
+        checks = [await uow.payments.poll_state(payment.id) for payment in await uow.payments.of_booking(booking_id)]
+        return min((each.next_check_at for each in checks if each.next_check_at), default=None)
 
-    due = await deps.storage.read(next_look)
+    due = await deps.storage.read(next_check)
     return max(min(due or now, now + LOOKED_AT_AGAIN), now + LEFT_ALONE)
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from booking_payments.application import bookings, paying, refunding, webhooks
+from booking_payments.application import bookings, event_jobs, paying, refunding, webhooks
 from booking_payments.application.amending import amend_booking
 from booking_payments.application.auditing import audited, plain
 from booking_payments.application.bookkeeping import LedgerCheck, check_ledger
@@ -35,9 +35,11 @@ from booking_payments.application.delivering import (
 )
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.drift import KeptReport, keep_report, last_reports
+from booking_payments.application.event_jobs import EventLine, EventPreview, EventReport
 from booking_payments.application.expiring import announce_expiring
 from booking_payments.application.figures import Figures, OpenDispute, days_back, disputes, figures
 from booking_payments.application.idempotency import Marks, Memory, amount_asked, library_request, once
+from booking_payments.application.passes import each_by_itself
 from booking_payments.application.paying import AmountInput
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.reading import Target, journal, payment_status
@@ -50,7 +52,6 @@ from booking_payments.application.replaying import (
     retry_unfinished,
 )
 from booking_payments.application.resolve import resolve_due, resolve_if_due
-from booking_payments.application.rounds import each_by_itself
 from booking_payments.application.views import (
     BookingView,
     NewBooking,
@@ -71,6 +72,7 @@ from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.domain.texts import LONGEST
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
+from booking_payments.ports.event_jobs import EventJob
 from booking_payments.ports.inbox import InboxEntry, InboxFilter
 from booking_payments.ports.payments import PaymentFilter, PaymentPage
 from booking_payments.ports.publisher import Message, MessageDelivery
@@ -213,6 +215,64 @@ class BookingPayments:
         }
         result = Memory(names=lambda booking: {"booking_id": booking.id}, read=self._booking)
         return await self._once("amend_booking", caller, idempotency_key, given, work, result)
+
+    # --- events
+
+    async def preview_event(
+        self, event_id: str, *, refund: RefundOnCancel | None = None, event_starts_at: datetime | None = None
+    ) -> EventPreview:
+        """What canceling an event (or moving it to ``event_starts_at``) would do now. Raises ``NotFound``."""
+        return await event_jobs.preview_event(self._deps, event_id, refund=refund, event_starts_at=event_starts_at)
+
+    async def cancel_event(
+        self,
+        event_id: str,
+        caller: Caller = BACKEND,
+        *,
+        refund: RefundOnCancel | None = None,
+        reason: str | None = None,
+    ) -> EventJob:
+        """Cancel an event: it takes no new bookings, and a job cancels all that it has and refunds them.
+
+        Background work carries the job out, or ``run_event_job``. The same event again: the same job, which takes up
+        again what failed. ``refund`` None gives everything back.
+        """
+        work = event_jobs.cancel_event(self._deps, event_id, caller, refund=refund, reason=reason)
+        asked = {"event_id": event_id, "refund": (refund or RefundOnCancel.FULL).value}
+        return await audited(self._deps, "cancel_event", caller, work, asked=asked)
+
+    async def reschedule_event(
+        self,
+        event_id: str,
+        caller: Caller = BACKEND,
+        *,
+        event_starts_at: datetime,
+        refund_grace_until: datetime | None = None,
+    ) -> EventJob:
+        """Move an event: a job gives its live bookings the new date, and until ``refund_grace_until`` customers may
+        have everything back. Raises ``RefusedByRule``, ``NotPossibleNow`` (``event_canceled``,
+        ``event_job_running``)."""
+        work = event_jobs.reschedule_event(
+            self._deps, event_id, caller, event_starts_at=event_starts_at, refund_grace_until=refund_grace_until
+        )
+        asked = {"event_id": event_id, "event_starts_at": event_starts_at.isoformat()}
+        return await audited(self._deps, "reschedule_event", caller, work, asked=asked)
+
+    async def event_report(self, event_id: str) -> EventReport:
+        """The sums over an event's bookings, and how its newest job stands. Raises ``NotFound``."""
+        return await event_jobs.event_report(self._deps, event_id)
+
+    async def event_lines(self, event_id: str) -> Sequence[EventLine]:
+        """One line for each booking that the event's newest job has taken up. Raises ``NotFound``."""
+        return await event_jobs.event_lines(self._deps, event_id)
+
+    async def run_event_job(self, job: EventJob, progress: Progress = in_silence) -> EventReport:
+        """Carry a job out to its end, as far as the gateway answers; returns the report."""
+        return await event_jobs.run_event_job(self._deps, job, progress)
+
+    async def continue_event_jobs(self) -> int:
+        """Take up a part of each running job; returns how many bookings were taken up."""
+        return await event_jobs.continue_event_jobs(self._deps)
 
     # --- paying
 
@@ -566,7 +626,14 @@ class BookingPayments:
         async def part(round_of: Callable[[Dependencies], Awaitable[int]]) -> None:
             done.append(await round_of(self._deps))
 
-        parts = (deliver_messages, resolve_due, announce_expiring, bookings.expire_bookings, deliver_messages)
+        parts = (
+            deliver_messages,
+            resolve_due,
+            event_jobs.continue_event_jobs,
+            announce_expiring,
+            bookings.expire_bookings,
+            deliver_messages,
+        )
         await each_by_itself(parts, part)
         return sum(done)
 
@@ -854,7 +921,7 @@ class BookingPayments:
             payment = await uow.payments.get(names["payment_id"])
             if payment is None:
                 raise NotFound()
-            return PaymentView(payment=payment, handover=await uow.payments.handover(payment.id))
+            return PaymentView(payment=payment, client_action=await uow.payments.client_action(payment.id))
 
         return await self._deps.storage.read(work)
 

@@ -1,6 +1,7 @@
 """Booking: an order that is paid once, and the rule for when it may be paid."""
 
 import hashlib  # standard library: a digest recognizes the repetition of a registration
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
@@ -283,6 +284,16 @@ def _given_back(item: Item, left: int) -> RefusedByRule:
 def money_left(amount: Money, items: Sequence[Item]) -> Money:
     """Return the part of a booking's price whose money has not gone back by refunds of single items."""
     return total((item.money_left for item in items), amount.currency) if items else amount
+
+
+_EVENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def require_event_id(text: str) -> str:
+    """Return ``text`` if it can be the id of an event, which is a part of addresses. Raises ``InvalidInput``."""
+    if not _EVENT_ID.fullmatch(text):
+        raise InvalidInput("event_id: use 1 to 64 letters, digits, - and _")
+    return text
 
 
 RESERVED_METADATA: Final = frozenset(

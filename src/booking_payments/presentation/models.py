@@ -113,6 +113,10 @@ class MethodsChosen(Asked, omit_defaults=True):
     excluded: Annotated[list[MethodType], Meta(min_length=1, max_length=50)] | None = None
 
 
+EventId = Annotated[
+    str,
+    Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="your own id of the event", examples=["evening-1"]),
+]
 ItemId = Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,64}$", examples=["adult"])]
 Quantity = Annotated[int, Meta(ge=1, le=10_000)]
 WebAddress = Annotated[str, Meta(min_length=1, max_length=2048, examples=["https://shop.example/thanks"])]
@@ -159,7 +163,7 @@ class RegisterBooking(Asked):
     refund_policy: Policy | None = None
     amount: AskedAmount | None = None
     items: Items | None = None
-    event_id: Name | None = None
+    event_id: EventId | None = None
     metadata: Metadata | None = None
     title: Title | None = None
     description: Description | None = None
@@ -280,10 +284,101 @@ class BookingsQuery(Asked):
 
     reference: Name | None = None
     customer_id: Name | None = None
-    event_id: Name | None = None
+    event_id: EventId | None = None
     status: Literal["pending", "confirmed", "canceled", "expired"] | None = None
     cursor: Annotated[str, Meta(min_length=1, max_length=512, pattern="^[!-~]+$")] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+
+class CancelEvent(Asked):
+    """Why an event is canceled, and what its paid bookings give back: everything by default. With ``preview`` nothing
+    is changed."""
+
+    reason: Annotated[str, Meta(max_length=LONGEST)] | None = None
+    refund: RefundText | None = None
+    preview: bool = False
+
+
+class RescheduleEvent(Asked):
+    """The new date of an event. Until ``refund_grace_until`` customers may have everything back. With ``preview``
+    nothing is changed."""
+
+    event_starts_at: Moment
+    refund_grace_until: Moment | None = None
+    preview: bool = False
+
+
+class SumAnswer(Given):
+    """An amount of one currency."""
+
+    currency: CurrencyText
+    amount: AmountText
+
+
+class EventTotalsAnswer(Given):
+    """The sums over the bookings of an event in one currency. ``amount`` is the price of the live ones, ``unpaid`` that
+    of the pending ones; the others are sums over their payments."""
+
+    currency: CurrencyText
+    bookings: dict[str, int]
+    amount: AmountText
+    unpaid: AmountText
+    captured: AmountText
+    authorized: AmountText
+    processing: AmountText
+    refunded: AmountText
+    refund_pending: AmountText
+    refund_owed: AmountText
+
+
+class EventPreviewAnswer(Given):
+    """What canceling or moving an event would do now. ``to_refund`` would be promised to customers, ``held`` bookings
+    would have their holds released, those in ``processing`` are refunded when their money arrives, ``disputed`` ones
+    wait for their dispute."""
+
+    event_id: str
+    preview: bool
+    bookings: dict[str, int]
+    to_refund: list[SumAnswer]
+    held: int
+    unpaid: int
+    processing: int
+    disputed: list[str]
+    totals: list[EventTotalsAnswer]
+
+
+class EventJobAnswer(Given):
+    """A job over the bookings of an event. Of ``total`` bookings, ``done`` need nothing more, ``owed`` have money on
+    its way or sent later by itself, ``disputed`` wait for their dispute, ``failed`` need a person, and ``waiting`` are
+    taken up again in a moment."""
+
+    id: str
+    event_id: str
+    kind: Literal["cancel", "reschedule"]
+    state: Literal["running", "done"]
+    done: int
+    owed: int
+    disputed: int
+    failed: int
+    waiting: int
+    total: int
+    refund: Literal["none", "policy", "full"]
+    reason: str | None
+    event_starts_at: Instant | None
+    refund_grace_until: Instant | None
+    created_at: Instant
+    finished_at: Instant | None
+
+
+class EventReportAnswer(Given):
+    """An event: sums by currency, and the newest job that cancels or moves it; null without one."""
+
+    event_id: str
+    totals: list[EventTotalsAnswer]
+    job: EventJobAnswer | None
 
 
 # --- payments --------------------------------------------------------------------------------------------------

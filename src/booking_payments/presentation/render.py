@@ -12,8 +12,10 @@ from typing import Final
 
 from attrs import asdict, frozen
 
+from booking_payments.application.event_jobs import EventPreview, EventReport
 from booking_payments.application.views import BookingView, PaymentView
 from booking_payments.domain import events as ev
+from booking_payments.domain.amendments import Amendment
 from booking_payments.domain.booking import Item
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
@@ -23,11 +25,16 @@ from booking_payments.domain.money import Money
 from booking_payments.domain.payment import DeferredRefund, Dispute, Payment, Refund
 from booking_payments.domain.refunds import GivenBack, RefundPolicy, RefundQuote, RefundReason
 from booking_payments.domain.reports import MethodDetails
+from booking_payments.ports.event_jobs import BookingOutcome, EventJob, EventTotals
 from booking_payments.presentation.models import (
     BookingAnswer,
     DisputeAnswer,
     EventAnswer,
+    EventJobAnswer,
+    EventPreviewAnswer,
+    EventReportAnswer,
     EventsAnswer,
+    EventTotalsAnswer,
     FeeAnswer,
     ItemAnswer,
     MethodAnswer,
@@ -36,6 +43,7 @@ from booking_payments.presentation.models import (
     Policy,
     QuoteAnswer,
     RefundAnswer,
+    SumAnswer,
     Tier,
 )
 
@@ -88,6 +96,65 @@ def booking(view: BookingView) -> BookingAnswer:
         payment_methods=_methods(entity.details.methods),
         capture_method=entity.details.capture_method.value if entity.details.capture_method else None,
         customer_refunds=entity.details.customer_refunds.value if entity.details.customer_refunds else None,
+    )
+
+
+def event_report(report: EventReport) -> EventReportAnswer:
+    """An event, with its newest job."""
+    return EventReportAnswer(
+        event_id=report.event_id,
+        totals=[_event_totals(each) for each in report.totals],
+        job=event_job(report, report.job) if report.job is not None else None,
+    )
+
+
+def event_job(report: EventReport, job: EventJob) -> EventJobAnswer:
+    """A job, with its bookings by outcome as ``report`` has them."""
+    counts = {outcome.value: report.counts.get(outcome, 0) for outcome in BookingOutcome}
+    starts_at, grace, ended = job.event_starts_at, job.refund_grace_until, job.finished_at
+    return EventJobAnswer(
+        id=job.id,
+        event_id=job.event_id,
+        kind=job.kind.value,
+        state=job.state.value,
+        total=report.total,
+        refund=job.refund.value,
+        reason=job.reason,
+        event_starts_at=moment(starts_at) if starts_at else None,
+        refund_grace_until=moment(grace) if grace else None,
+        created_at=moment(job.created_at),
+        finished_at=moment(ended) if ended else None,
+        **counts,
+    )
+
+
+def event_preview(preview: EventPreview) -> EventPreviewAnswer:
+    """What a job would do."""
+    return EventPreviewAnswer(
+        event_id=preview.event_id,
+        preview=True,
+        bookings=dict(preview.bookings),
+        to_refund=[SumAnswer(currency=each.currency.code, amount=each.major()) for each in preview.to_refund],
+        held=preview.held,
+        unpaid=preview.unpaid,
+        processing=preview.processing,
+        disputed=list(preview.disputed),
+        totals=[_event_totals(each) for each in preview.totals],
+    )
+
+
+def _event_totals(totals: EventTotals) -> EventTotalsAnswer:
+    return EventTotalsAnswer(
+        currency=totals.captured.currency.code,
+        bookings=dict(totals.bookings),
+        amount=totals.amount.major(),
+        unpaid=totals.unpaid.major(),
+        captured=totals.captured.major(),
+        authorized=totals.authorized.major(),
+        processing=totals.processing.major(),
+        refunded=totals.refunded.major(),
+        refund_pending=totals.refund_pending.major(),
+        refund_owed=totals.owed.major(),
     )
 
 
@@ -163,10 +230,10 @@ def _handover(view: PaymentView, reader: Reader) -> tuple[str | None, dict[str, 
     """What the front end goes on with: for the owner, and only while it is the customer's turn."""
     entity = view.payment
     turn = entity.status.is_open and entity.status.awaits_customer
-    if view.handover is None or not turn or reader.subject != entity.customer_id:
+    if view.client_action is None or not turn or reader.subject != entity.customer_id:
         return None, None
-    action = view.handover.next_action if entity.status is PaymentStatus.REQUIRES_ACTION else None
-    return view.handover.client_secret, action
+    action = view.client_action.next_action if entity.status is PaymentStatus.REQUIRES_ACTION else None
+    return view.client_action.client_secret, action
 
 
 def _fee(breakdown: FeeBreakdown) -> FeeAnswer:
@@ -246,7 +313,7 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.CallGivenUp: "",
     ev.LostCallEnded: "found",
     ev.OperationSettled: "",
-    ev.NewsDeferred: "",
+    ev.ObservationDeferred: "",
     ev.ReturnUrlChosen: "",
     ev.IntentLinked: "intent_id",
     ev.PaymentAdopted: "intent_id made_for",
@@ -281,7 +348,7 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.DisputeFundsMoved: "dispute_id withdrawn",
     ev.BookingConfirmed: "",
     ev.BookingReleased: "status reason",
-    ev.BookingAmended: "changed amount_before amount event_starts_at reduced given_back",
+    ev.BookingAmended: "changed amount_before amendment reduced given_back",
     ev.Overcaptured: "reduced given_back",
     ev.LatePaymentDecided: "booking_status",
     ev.DriftFound: "",
@@ -364,11 +431,19 @@ def _plain(value: object) -> object:
         return _policy(value)
     if isinstance(value, MethodDetails):
         return asdict(value)
+    if isinstance(value, Amendment):
+        return _amendment(value)
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, Decimal):
         return f"{value:f}"
     return value.value if isinstance(value, Enum) else value
+
+
+def _amendment(amendment: Amendment) -> dict[str, object]:
+    """The money and the times of an amendment; its texts are in the booking."""
+    names = ("amount", "event_starts_at", "expires_at", "refund_grace_until", "refund")
+    return {name: _plain(getattr(amendment, name)) for name in names}
 
 
 # --- values ----------------------------------------------------------------------------------------------------

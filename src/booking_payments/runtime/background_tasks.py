@@ -103,6 +103,7 @@ def _periodic(container: Container, stripe: FakeStripe | None) -> Iterator[Every
     maintenance = MaintenanceTasks(payments, container.clock())
     yield Every(POLL_PAUSE, payments.expire_bookings)
     yield Every(timedelta(seconds=10), payments.announce_expiring)
+    yield Every(POLL_PAUSE, payments.continue_event_jobs)
     yield Every(timedelta(minutes=5), maintenance.watch_channels)
     yield Every(timedelta(hours=1), maintenance.forget_answers)
     yield Every(timedelta(minutes=5), maintenance.retry_webhooks)

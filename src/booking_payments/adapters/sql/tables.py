@@ -170,8 +170,8 @@ payments = Table(
     Column("updated_at", UtcTime, nullable=False),
     Column("terms", Text, nullable=False, info=_FIXED),
     Column("state", Text, nullable=False),
-    Column("next_look_at", UtcTime),
-    Column("looks", Integer, nullable=False, server_default="0"),
+    Column("next_check_at", UtcTime),
+    Column("checks", Integer, nullable=False, server_default="0"),
     Column("lease_until", UtcTime),
     Column("lease_holder", Text),
     Column("client_secret", Text),
@@ -198,9 +198,46 @@ payments = Table(
     Index("bp_payments_status", "status", "created_at", "id"),
     Index(
         "bp_payments_due",
-        "next_look_at",
-        **_only(text("next_look_at IS NOT NULL")),
+        "next_check_at",
+        **_only(text("next_check_at IS NOT NULL")),
     ),
+    sqlite_strict=True,
+)
+
+event_jobs = Table(
+    "bp_event_jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("event_id", Text, nullable=False, info=_FIXED),
+    Column("kind", Text, nullable=False, info=_FIXED),
+    Column("actor", Text, nullable=False, info=_FIXED),
+    Column("cause", Text, nullable=False, info=_FIXED),
+    Column("created_at", UtcTime, nullable=False, info=_FIXED),
+    Column("refund", Text, nullable=False, info=_FIXED),
+    Column("reason", Text, info=_FIXED),
+    Column("event_starts_at", UtcTime, info=_FIXED),
+    Column("refund_grace_until", UtcTime, info=_FIXED),
+    Column("state", Text, nullable=False),
+    Column("finished_at", UtcTime),
+    Column("lease_until", UtcTime),
+    Column("holder", Text),
+    CheckConstraint("(kind = 'reschedule') = (event_starts_at IS NOT NULL)", name="date"),
+    Index("bp_event_jobs_event", "event_id", "created_at", "id"),
+    Index("bp_event_jobs_one_runs", "event_id", unique=True, **_only(text("state = 'running'"))),
+    sqlite_strict=True,
+)
+"""Jobs that cancel or move an event. A cancellation is never removed: its event takes no new bookings."""
+
+event_results = Table(
+    "bp_event_results",
+    metadata,
+    Column("job_id", Text, ForeignKey("bp_event_jobs.id"), nullable=False),
+    Column("booking_id", Text, ForeignKey("bp_bookings.id"), nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text),
+    Column("at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("job_id", "booking_id"),
+    Index("bp_event_results_outcome", "job_id", "outcome", "booking_id"),
     sqlite_strict=True,
 )
 

@@ -21,6 +21,7 @@ from booking_payments.entrypoints.http import (
     audit,
     bookings,
     config,
+    events,
     health,
     openapi,
     parsing,
@@ -63,6 +64,7 @@ AnyRequest = Request[Any, Any, Any]
 
 OF_CUSTOMERS: Final = (
     bookings.Bookings,
+    events.Events,
     payments.BookingPayment,
     payments.listing,
     refunds.RefundsOfBooking,

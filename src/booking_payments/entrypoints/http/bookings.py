@@ -85,7 +85,7 @@ class Bookings(Controller):
         which = BookingFilter(
             reference=require_line(parameters.reference, "reference") if parameters.reference else None,
             customer_id=require_line(parameters.customer_id, "customer_id") if parameters.customer_id else None,
-            event_id=require_line(parameters.event_id, "event_id") if parameters.event_id else None,
+            event_id=parameters.event_id,
             status=BookingStatus(parameters.status) if parameters.status else None,
         )
         page = await context.payments.list_bookings(which, cursor=parameters.cursor, limit=parameters.limit)
@@ -157,7 +157,7 @@ def _new_booking(given: RegisterBooking) -> NewBooking:
         customer_id=require_line(given.customer_id, "customer_id"),
         amount=Money.parse(given.amount, currency) if given.amount is not None else None,
         items=_items(given.items, currency) if given.items else (),
-        event_id=require_line(given.event_id, "event_id") if given.event_id else None,
+        event_id=given.event_id,
         metadata=given.metadata or {},
         event_starts_at=starts_at,
         expires_at=expires_at,
