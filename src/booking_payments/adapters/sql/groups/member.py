@@ -270,9 +270,21 @@ def _is_served(change: PaymentChange, locked: str | None, known: Mapping[str, Re
     return change.payment is None or known[change.payment_id].stored.payment.version == change.version_before
 
 
+class MemberSession(Session):
+    """Raises ``NeedsOwnTransaction`` as soon as the work needs more than the snapshot, so that it runs once more,
+    alone."""
+
+    def __init__(self, database: MemberDatabase) -> None:
+        super().__init__(database)
+        self._member = database
+
+    async def recorded(self) -> None:
+        self._member.require_served(self.changes)
+
+
 class MemberUnitOfWork(SqlUnitOfWork):
     """The transaction as one member sees it."""
 
     def __init__(self, subject: LockScope, snapshot: Snapshot) -> None:
         self.database = MemberDatabase(subject, snapshot)
-        super().__init__(NULL_CONNECTION, Session(self.database))
+        super().__init__(NULL_CONNECTION, MemberSession(self.database))
