@@ -69,7 +69,7 @@ async def test_whether_the_schema_is_found_without_the_session_is_what_role_or_d
         (GOOD, (True, None)),
         (
             evolve(GOOD, finds_schema=False),
-            (False, 'run: ALTER ROLE "payments" SET search_path = tickets; for a role that nobody else uses'),
+            (False, 'run: ALTER ROLE "payments" SET search_path = tickets; for a role that only this service uses'),
         ),
         (
             evolve(GOOD, prepares=False),
