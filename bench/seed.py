@@ -36,7 +36,7 @@ from booking_payments.domain.events import OperationIntended, PaymentStarted, Re
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.payments import PaymentFilter, Watch
+from booking_payments.ports.payments import PaymentFilter, PollState
 from booking_payments.runtime.settings import load_settings
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 
@@ -96,10 +96,10 @@ class Stencil:
     def __init__(self, pattern: Pattern, seed: int) -> None:
         self._ids = RandomIds(Random(seed))  # noqa: S311 - repeatable on purpose
         self._pattern = pattern
-        watch = Watch(next_look_at=datetime.now(UTC) + timedelta(days=1))
+        poll_state = PollState(next_check_at=datetime.now(UTC) + timedelta(days=1))
         self._rows: dict[Table, list[Rows]] = {
             tables.bookings: [rows.booking_values(pattern.booking)],
-            tables.payments: [{**rows.new_payment_values(pattern.payment), **rows.watch_values(watch)}],
+            tables.payments: [{**rows.new_payment_values(pattern.payment), **rows.poll_state_values(poll_state)}],
             tables.operation_keys: [{"idempotency_key": pattern.key, "payment_id": pattern.payment.id}],
             tables.journal: [rows.recorded_values(pattern.payment.id, each) for each in pattern.journal],
         }

@@ -22,7 +22,7 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.entrypoints.cli import main
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.storage import StorageConflict
-from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody, UnitOfWork
 from booking_payments.testing.kit import ANN, NOW, OPERATOR, PaymentsTestKit
 from tests.payments import pay
 from tests.unit.application.failing_gateway import FailingGateway
@@ -261,7 +261,7 @@ async def test_forgetting_old_answers_leaves_the_trail_alone(kit: PaymentsTestKi
 class Crowded(MemoryStorage):
     """Too busy for records of the audit trail, and for nothing else."""
 
-    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
+    async def transact(self, work: TransactionBody[T], about: LockScope | None = None) -> T:
         async def crowded(uow: UnitOfWork) -> T:
             before = len(await uow.audit.latest(1))
             result = await work(uow)

@@ -22,14 +22,14 @@ from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.event_jobs import BookingOutcome, BookingResult, EventJob, EventJobKind, EventJobState
 from booking_payments.ports.overview import DriftReport
 from booking_payments.ports.publisher import MessageDelivery
-from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody, UnitOfWork
 from booking_payments.testing import storage_samples as samples
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.storage_samples import LATER
 
 Rows = Mapping[tuple[Any, ...], Mapping[str, Any]]
 Snapshot = Mapping[str, Rows]
-Transact = Callable[[TransactionBody[None], Subject | None], Awaitable[None]]
+Transact = Callable[[TransactionBody[None], LockScope | None], Awaitable[None]]
 
 FIXED: Final[Mapping[str, frozenset[str]]] = {
     "bp_bookings": frozenset(
@@ -109,7 +109,7 @@ async def path(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         url = request.getfixturevalue("postgres_copy")
     storage = SqlStorage.open(url)
 
-    async def transact(work: TransactionBody[None], subject: Subject | None) -> None:
+    async def transact(work: TransactionBody[None], subject: LockScope | None) -> None:
         await storage.transact(work, subject if request.param == "group commit" else None)
 
     yield WritePath(storage, transact, request.param == "group commit")

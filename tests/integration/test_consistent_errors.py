@@ -80,7 +80,7 @@ Prepare = Callable[[Scene, Site], None]
 
 
 @frozen(kw_only=True)
-class Told:
+class JournalEntry:
     """The error as a client sees it."""
 
     code: str
@@ -179,13 +179,13 @@ def gone_back(payment: Payment) -> str:
     return (payment.refunded + payment.refund_pending).major()
 
 
-def told_by(answer: httpx.Response) -> Told:
+def told_by(answer: httpx.Response) -> JournalEntry:
     """What HTTP tells."""
     problem = answer.json()
     waits = answer.status_code == 503 or problem["code"] == "operation_in_flight"
     assert ("retry-after" in answer.headers) == waits
     retryable, unknown = problem.get("retryable", False), problem.get("outcome_unknown", False)
-    return Told(code=problem["code"], text=problem["detail"], retryable=retryable, unknown=unknown)
+    return JournalEntry(code=problem["code"], text=problem["detail"], retryable=retryable, unknown=unknown)
 
 
 def library_refund(scene: Scene, site: Site) -> Exception | None:
@@ -207,12 +207,12 @@ def fields_of(site: Site, action: str) -> dict[str, str]:
     return {name: value for name, value in site.hidden(action).items() if name != "amount"}
 
 
-def told_of(error: Exception) -> Told:
+def told_of(error: Exception) -> JournalEntry:
     """What the library tells: by its class and attributes, as an embedding service reads them."""
     problem = problem_of(error)
     later = isinstance(error, TryAgainLater | errors.AlreadyUnderWay | StorageConflict | CommitLost)
     unknown = isinstance(error, CommitLost) or bool(getattr(error, "outcome_unknown", False))
-    return Told(code=problem.code, text=problem.detail, retryable=later, unknown=unknown)
+    return JournalEntry(code=problem.code, text=problem.detail, retryable=later, unknown=unknown)
 
 
 def restored(scene: Scene, site: Site) -> None:

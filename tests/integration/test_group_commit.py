@@ -23,9 +23,9 @@ from booking_payments.domain.errors import NotPossibleNow, OutcomeUnknown
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditOutcome
-from booking_payments.ports.payments import Handover
+from booking_payments.ports.payments import ClientAction
 from booking_payments.ports.storage import CommitLost, StorageConflict
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import ANN, OPERATOR, SECRET, PaymentsTestKit
 from tests.integration.faulty_tcp_proxy import FaultyTcpProxy
@@ -190,11 +190,11 @@ async def test_a_locked_booking_does_not_change_until_the_lock_is_released(
 
     async def write(uow: UnitOfWork) -> None:
         await uow.bookings.lock(booking.id)
-        watch = await uow.payments.watch(payment.id)
-        await uow.payments.set_watch(payment.id, attrs.evolve(watch, looks=watch.looks + 1))
+        poll_state = await uow.payments.poll_state(payment.id)
+        await uow.payments.save_poll_state(payment.id, attrs.evolve(poll_state, checks=poll_state.checks + 1))
 
     async def written() -> None:
-        await storage.transact(write, Subject(booking_id=booking.id))
+        await storage.transact(write, LockScope(booking_id=booking.id))
         order.append("the group")
 
     async with anyio.create_task_group() as tasks:
@@ -237,11 +237,11 @@ async def test_a_payment_that_changed_meanwhile_is_decided_again(
         assert booking is not None
         if judged == 1:
             await elsewhere.cancel_booking(booking_id, OPERATOR, refund=RefundOnCancel.NONE)
-        await uow.payments.set_watch(payment.id, await uow.payments.watch(payment.id))
+        await uow.payments.save_poll_state(payment.id, await uow.payments.poll_state(payment.id))
         return booking.status.value
 
     intent_id = json.loads(body)["data"]["object"]["id"]
-    seen = await storage.transact(work, Subject(event_id="evt_1", intent_id=intent_id))
+    seen = await storage.transact(work, LockScope(event_id="evt_1", intent_id=intent_id))
 
     assert (judged, seen) == (2, "canceled")
 
@@ -337,7 +337,7 @@ async def test_a_payment_begun_elsewhere_while_ours_was_judged_is_the_only_one(
             await elsewhere.cancel_payment(booking.id, ANN)
         await uow.bookings.save(booking)
 
-    await storage.transact(work, Subject(booking_id=booking.id))
+    await storage.transact(work, LockScope(booking_id=booking.id))
 
     assert seen == [0, 1]
 
@@ -357,13 +357,13 @@ async def test_a_lease_that_was_taken_while_we_judged_is_not_overwritten(
         nonlocal judged
         judged += 1
         await uow.bookings.lock(booking.id)
-        watch = await uow.payments.watch(payment.id)
+        poll_state = await uow.payments.poll_state(payment.id)
         if judged == 1:
             await _take_lease(elsewhere, booking.id, payment.id, "somebody else")
-        await uow.payments.set_watch(payment.id, attrs.evolve(watch, looks=watch.looks + 1))
-        return watch.holder
+        await uow.payments.save_poll_state(payment.id, attrs.evolve(poll_state, checks=poll_state.checks + 1))
+        return poll_state.holder
 
-    holder = await storage.transact(work, Subject(booking_id=booking.id))
+    holder = await storage.transact(work, LockScope(booking_id=booking.id))
 
     assert (judged, holder) == (2, "somebody else")
 
@@ -371,8 +371,8 @@ async def test_a_lease_that_was_taken_while_we_judged_is_not_overwritten(
 async def _take_lease(elsewhere: BookingPayments, booking_id: str, payment_id: str, holder: str) -> None:
     async def work(uow: UnitOfWork) -> None:
         await uow.bookings.lock(booking_id)
-        watch = await uow.payments.watch(payment_id)
-        await uow.payments.set_watch(payment_id, attrs.evolve(watch, holder=holder))
+        poll_state = await uow.payments.poll_state(payment_id)
+        await uow.payments.save_poll_state(payment_id, attrs.evolve(poll_state, holder=holder))
 
     await elsewhere._deps.storage.transact(work)
 
@@ -466,7 +466,7 @@ async def test_a_locked_row_delays_its_own_booking_only(kit: PaymentsTestKit, da
     held, *others = [_refunding(kit, each) for each in booking_ids]
 
     async with await psycopg.AsyncConnection.connect(database_url.replace("+psycopg", "")) as keeper:
-        await keeper.execute("UPDATE bp_payments SET looks = looks WHERE booking_id = %s", (booking_ids[0],))
+        await keeper.execute("UPDATE bp_payments SET checks = checks WHERE booking_id = %s", (booking_ids[0],))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(held)
             assert await _together(*others) == [100] * 3
@@ -555,10 +555,10 @@ async def test_who_is_gone_is_not_served_a_second_time(
             overtaken.set()
 
     # The first member is served alone, and the other two together after it.
-    first = asyncio.create_task(storage.transact(partial(of, mine.id), Subject(booking_id=mine.id)))
+    first = asyncio.create_task(storage.transact(partial(of, mine.id), LockScope(booking_id=mine.id)))
     await anyio.lowlevel.checkpoint()
-    task = asyncio.create_task(storage.transact(partial(of, mine.id), Subject(booking_id=mine.id)))
-    other = asyncio.create_task(storage.transact(partial(of, theirs.id), Subject(booking_id=theirs.id)))
+    task = asyncio.create_task(storage.transact(partial(of, mine.id), LockScope(booking_id=mine.id)))
+    other = asyncio.create_task(storage.transact(partial(of, theirs.id), LockScope(booking_id=theirs.id)))
     await asyncio.wait({first, task, other})
 
     assert task.cancelled()
@@ -572,17 +572,17 @@ async def test_a_change_outside_the_journal_is_read_again_and_kept(
     booking = await kit.book()
     payment = (await kit.payments.start_payment(booking.id, ANN)).payment
     seen: list[str | None] = []
-    there = Handover(client_secret="new", next_action={"type": "redirect_to_url"})
+    there = ClientAction(client_secret="new", next_action={"type": "redirect_to_url"})
 
     async def work(uow: UnitOfWork) -> None:
         await uow.bookings.lock(booking.id)
-        handover = await uow.payments.handover(payment.id)
-        seen.append(handover.client_secret if handover else None)
+        client_action = await uow.payments.client_action(payment.id)
+        seen.append(client_action.client_secret if client_action else None)
         if len(seen) == 1:
-            await elsewhere._deps.storage.transact(lambda theirs: theirs.payments.keep_handover(payment.id, there))
-        await uow.payments.set_watch(payment.id, await uow.payments.watch(payment.id))
+            await elsewhere._deps.storage.transact(lambda theirs: theirs.payments.save_client_action(payment.id, there))
+        await uow.payments.save_poll_state(payment.id, await uow.payments.poll_state(payment.id))
 
-    await storage.transact(work, Subject(booking_id=booking.id))
+    await storage.transact(work, LockScope(booking_id=booking.id))
 
     assert seen[1:] == ["new"]
-    assert await storage.read(lambda uow: uow.payments.handover(payment.id)) == there
+    assert await storage.read(lambda uow: uow.payments.client_action(payment.id)) == there

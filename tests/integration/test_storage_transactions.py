@@ -21,7 +21,7 @@ from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import InboxEntry
 from booking_payments.ports.jobs import DeliverMessages
 from booking_payments.ports.storage import CommitLost, StorageDown
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 from booking_payments.runtime import readiness
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.payment_builder import booking, payment_with_every_event
@@ -201,7 +201,7 @@ async def test_what_happened_can_not_be_emptied(storage: SqlStorage, table: str)
 
 
 @ON_SQLITE
-@pytest.mark.parametrize("change", ["UPDATE bp_payments SET looks = 'abc'", "UPDATE bp_payments SET looks = 1.5"])
+@pytest.mark.parametrize("change", ["UPDATE bp_payments SET checks = 'abc'", "UPDATE bp_payments SET checks = 1.5"])
 async def test_a_column_of_sqlite_holds_its_type_only(storage: SqlStorage, change: str) -> None:
     await store(storage, booking())
     await stored(storage, payment_with_every_event(booking()))
@@ -399,7 +399,7 @@ async def test_an_unreachable_database_raises_storage_down(address: str) -> None
 async def test_a_read_only_server_raises_storage_down(database_url: str) -> None:
     storage = SqlStorage.open(f"{database_url}?options=-c%20default_transaction_read_only%3Don")
 
-    for about in (None, Subject(booking_id="bk_1")):
+    for about in (None, LockScope(booking_id="bk_1")):
         with pytest.raises(StorageDown):
             await storage.transact(lambda uow: uow.bookings.add(booking()), about)
     assert await storage.read(_look_for_a_booking) is None
@@ -489,9 +489,9 @@ async def test_a_group_does_not_wait_for_it_without_end_either(
         storage = SqlStorage.open(url.set(port=port).render_as_string(hide_password=False))
 
         with pytest.raises(told):
-            await storage.transact(take_in, Subject(event_id="evt_1"))
+            await storage.transact(take_in, LockScope(event_id="evt_1"))
 
         proxy.silent_after = None
-        await storage.transact(take_in, Subject(event_id="evt_1"))
+        await storage.transact(take_in, LockScope(event_id="evt_1"))
         assert len(await storage.read(lambda uow: uow.inbox.find("evt_1"))) == 1
         await storage.close()

@@ -88,8 +88,8 @@ async def test_a_payment_that_waits_for_news_is_settled_at_its_time(queued_stora
     view = await kit.payments.start_payment((await kit.book()).id)
 
     scheduled = await jobs.run("SELECT args, scheduled_at FROM procrastinate_jobs ORDER BY id DESC LIMIT 1")
-    watch = await queued_storage.read(lambda uow: uow.payments.watch(view.payment.id))
-    assert scheduled == [({"payment_id": view.payment.id}, watch.next_look_at)]
+    poll_state = await queued_storage.read(lambda uow: uow.payments.poll_state(view.payment.id))
+    assert scheduled == [({"payment_id": view.payment.id}, poll_state.next_check_at)]
 
 
 async def test_of_many_messages_few_deliveries_are_made(jobs: Jobs, postgres_copy: str) -> None:
