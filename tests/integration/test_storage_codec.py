@@ -59,7 +59,14 @@ ITEMS = st.builds(
     unit_amount=st.builds(Money, st.integers(0, 10**9), st.sampled_from(Currency)),
 )
 
+METHODS = st.lists(TEXTS, max_size=2).map(tuple)
+
 st.register_type_strategy(Item, ITEMS)
+# Allowed and excluded methods are alternatives.
+st.register_type_strategy(
+    MethodChoice, st.one_of(st.builds(MethodChoice, allowed=METHODS), st.builds(MethodChoice, excluded=METHODS))
+)
+st.register_type_strategy(Mapping, lambda _: st.dictionaries(TEXTS, TEXTS, max_size=2))
 st.register_type_strategy(str, TEXTS)
 st.register_type_strategy(datetime, MOMENTS)
 st.register_type_strategy(Money, MONIES)
