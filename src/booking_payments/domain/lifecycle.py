@@ -23,15 +23,15 @@ from typing import Final, TypeVar
 from booking_payments.domain.errors import IllegalTransition, NotPossibleNow, PaymentError, RefusedByRule
 
 
-class Verdict(Enum):
+class NoTransition(Enum):
     """The entry for a pair of state and event that is not a move."""
 
     NO_EFFECT = "no effect"
     ILLEGAL = "illegal"
 
 
-NO_EFFECT: Final = Verdict.NO_EFFECT
-ILLEGAL: Final = Verdict.ILLEGAL
+NO_EFFECT: Final = NoTransition.NO_EFFECT
+ILLEGAL: Final = NoTransition.ILLEGAL
 
 
 # --- payment ---------------------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ E = PaymentEvent
 _CLOSED: Final = frozenset({S.SUCCEEDED, S.CANCELED, S.FAILED})
 _AWAITS_CUSTOMER: Final = frozenset({S.REQUIRES_PAYMENT_METHOD, S.REQUIRES_CONFIRMATION, S.REQUIRES_ACTION})
 
-PAYMENT: Final[Mapping[PaymentStatus | None, Mapping[PaymentEvent, PaymentStatus | Verdict]]] = {
+PAYMENT: Final[Mapping[PaymentStatus | None, Mapping[PaymentEvent, PaymentStatus | NoTransition]]] = {
     None: {
         E.STARTED: S.REQUIRES_PAYMENT_METHOD,
         E.METHOD_REQUIRED: ILLEGAL,
@@ -319,7 +319,7 @@ class RefundEvent(Enum):
 R = RefundStatus
 V = RefundEvent
 
-REFUND: Final[Mapping[RefundStatus | None, Mapping[RefundEvent, RefundStatus | Verdict]]] = {
+REFUND: Final[Mapping[RefundStatus | None, Mapping[RefundEvent, RefundStatus | NoTransition]]] = {
     # A refund made in the gateway's dashboard is first seen in any status.
     None: {
         V.REQUESTED: R.PENDING,
@@ -435,7 +435,7 @@ _OPEN_CHARGEBACK: Final = frozenset(
 # A dispute is always read before its report is applied, so an earlier status is not a late report: moves back within a
 # stage are moves, and a move that the card networks' rules exclude is ILLEGAL. An ILLEGAL move is recorded as drift,
 # and the disputed amount stays held (``Dispute.contradictory``), since the bank may still withdraw money.
-DISPUTE: Final[Mapping[DisputeStatus | None, Mapping[DisputeStatus, DisputeStatus | Verdict]]] = {
+DISPUTE: Final[Mapping[DisputeStatus | None, Mapping[DisputeStatus, DisputeStatus | NoTransition]]] = {
     None: {status: status for status in P},
     P.WARNING_NEEDS_RESPONSE: {
         P.WARNING_NEEDS_RESPONSE: NO_EFFECT,
@@ -590,7 +590,7 @@ Event = TypeVar("Event", bound=Enum)
 
 
 def move(
-    table: Mapping[State | None, Mapping[Event, State | Verdict]], state: State | None, event: Event
+    table: Mapping[State | None, Mapping[Event, State | NoTransition]], state: State | None, event: Event
 ) -> State | None:
     """Return the state to which ``event`` leads from ``state``; None when the event has no effect.
 
@@ -599,7 +599,7 @@ def move(
     entry = table[state][event]
     if entry is ILLEGAL:
         raise IllegalTransition(state.value if state else "not yet made", event.value)
-    return None if isinstance(entry, Verdict) else entry
+    return None if isinstance(entry, NoTransition) else entry
 
 
 def require(status: PaymentStatus, command: Command) -> None:

@@ -531,6 +531,8 @@ class Payment:
     @cached_property
     def given_back(self) -> GivenBack:
         """Amount and fee of the refunds that succeeded or are pending."""
+        if not self.refunds:
+            return GivenBack.zero(self.amount)
         return GivenBack(amount=self.refunded + self.refund_pending, fee=self.fee_returned)
 
     @cached_property
@@ -1257,7 +1259,7 @@ for _kind in (
     ev.BookingConfirmed,
     ev.BookingReleased,
     ev.LatePaymentDecided,
-    ev.NewsDeferred,
+    ev.ObservationDeferred,
     ev.PaymentAdopted,
 ):
     _FOLDS[_kind] = _unchanged

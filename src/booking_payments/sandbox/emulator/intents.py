@@ -436,7 +436,7 @@ def confirm(account: Account, params: Json, id_: str) -> Json:
 
 
 def confirm_now(account: Account, intent: Record, params: Json) -> None:
-    """Confirm an intent; raises 402 for a declined attempt, 400 for one that cannot be made."""
+    """Confirm an intent; raises 402 for a declined attempt, 400 for an impossible one."""
     _keep_confirmation(account, intent, params)
     method = _named_method(account, params) if intent.body["payment_method"] is None or _renames(params) else None
     if method is not None:

@@ -1,6 +1,6 @@
 """The course of a group: read together, judged one by one, written together."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -24,11 +24,11 @@ from booking_payments.adapters.sql.groups.member import (
     snapshots_in,
 )
 from booking_payments.adapters.sql.groups.queue import Queue, Ticket
-from booking_payments.adapters.sql.groups.statements import READ, READ_TIME, SESSION
+from booking_payments.adapters.sql.groups.statements import READ, READ_TIME, SESSION, Statement
 from booking_payments.adapters.sql.jobs import JobQueue
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.storage import CommitLost, StorageDown
-from booking_payments.ports.unit_of_work import Subject, TransactionBody
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ class GroupCommit:
         self._idle: list[psycopg.AsyncConnection[TupleRow]] = []
         self._queue = Queue[TransactionBody[Any], Any](self._serve, most=MOST, at_once=AT_ONCE)
 
-    async def run(self, work: TransactionBody[T], about: Subject) -> T:
+    async def run(self, work: TransactionBody[T], about: LockScope) -> T:
         """What ``work`` returns, once it is committed; anything that it raises comes through."""
         try:
             result: T = await self._queue.join(work, about)
@@ -146,7 +146,7 @@ class GroupCommit:
     async def _write_rows(self, connection: psycopg.AsyncConnection[TupleRow], batch: Batch) -> None:
         """Raises ``SnapshotOutdated`` where nothing was written, since something has changed."""
         statement, parameters = batch.statement()
-        row = await (await connection.execute(statement.text, parameters, prepare=True)).fetchone()
+        row = await (await _execute(connection, statement, parameters)).fetchone()
         if row is None or not row[0]:
             raise SnapshotOutdated
 
@@ -161,7 +161,7 @@ class GroupCommit:
         found: list[TupleRow] = []
         if about:
             given = {"subjects": f"[{about.decode()}]"}
-            found = await (await connection.execute(READ.text, given, prepare=True)).fetchall()
+            found = await (await _execute(connection, READ, given)).fetchall()
         seen = _each_booking_once(snapshots_in(found, len(members)))
         return [
             (member, MemberUnitOfWork(member.subject, its))
@@ -202,6 +202,12 @@ class GroupCommit:
         return connection
 
 
+async def _execute(
+    connection: psycopg.AsyncConnection[TupleRow], statement: Statement, given: Mapping[str, Any]
+) -> psycopg.AsyncRawCursor[TupleRow]:
+    return await psycopg.AsyncRawCursor(connection).execute(statement.text, statement.values(given), prepare=True)
+
+
 def _silence() -> StorageDown:
     return StorageDown(f"the database has not answered for {engine.LONGEST_S:g} seconds")
 
@@ -211,7 +217,7 @@ def _is_rolled_back(connection: psycopg.AsyncConnection[TupleRow], error: BaseEx
     return isinstance(error, (psycopg.Error, SnapshotOutdated)) and not connection.closed
 
 
-def _asked(place: int, subject: Subject) -> bytes | None:
+def _asked(place: int, subject: LockScope) -> bytes | None:
     """Return the scope of a member as JSON: empty when it has none, None when it can't be encoded."""
     about = attrs.asdict(subject)
     try:
