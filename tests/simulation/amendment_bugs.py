@@ -11,13 +11,15 @@ from attrs import evolve, frozen
 
 from booking_payments.application import amending, event_jobs, refunding
 from booking_payments.application.recording import Recorder
-from booking_payments.domain import decisions
+from booking_payments.domain import amendments, decisions
 from booking_payments.domain.amendments import Amendment, BookingChange
 from booking_payments.domain.booking import BookingStatus, ItemCount
 from booking_payments.domain.decisions import PriceChange, Step
 from booking_payments.domain.errors import OutcomeUnknown, PaymentError
+from booking_payments.domain.instructions import CreateRefund
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.refunds import RefundOnCancel, RefundReason
 from booking_payments.ports.event_jobs import BookingOutcome
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import pay, pay_in_browser, start
@@ -48,8 +50,8 @@ async def cheaper_while_the_page_is_open(kit: PaymentsTestKit) -> list[str]:
     pay_in_browser(kit, view)
     await kit.settle()
     booking = await kit.payments.get_booking(view.payment.booking_id)
-    charged = (await kit.payments.payment_status(booking.id)).payment.captured
-    return [] if charged in (booking.amount, Money.zero(Currency.USD)) else [f"charged {charged} for {booking.amount}"]
+    charged = (await kit.deps.gateway.retrieve_intent(view.payment.intent_id or "")).amount_received
+    return [] if charged == booking.amount else [f"charged {charged} for {booking.amount}"]
 
 
 async def dearer_while_the_page_is_open(kit: PaymentsTestKit) -> list[str]:
@@ -78,7 +80,7 @@ async def an_event_whose_job_dies(kit: PaymentsTestKit) -> list[str]:
     booking = await kit.book(event_id=EVENT)
     view = await pay(kit, booking)
     await kit.payments.refund_payment(booking.id, OPERATOR, amount="40.00")
-    job = await kit.payments.cancel_event(EVENT, OPERATOR, refund=None)
+    job = await kit.payments.cancel_event(EVENT, OPERATOR, refund=RefundOnCancel.NONE)
     await kit.payments.run_event_job(job)
     lost = event_jobs._result(kit.deps, job, booking.id, BookingOutcome.WAITING, "died")
     await kit.storage.transact(lambda uow: uow.events.put(evolve(lost, at=job.created_at)))
@@ -125,7 +127,7 @@ def _dearer_in_place(patch: Patch) -> None:
 
 
 def _items_not_marked(patch: Patch) -> None:
-    real = refunding.refunding_items
+    real = amendments.refunding_items
 
     def unmarked(booking: Any, named: Any, **more: Any) -> Amendment:
         return evolve(real(booking, named, **more), items=booking.items)
@@ -141,23 +143,18 @@ def _job_repeats(patch: Patch) -> None:
     async def again(deps: Any, job: Any, booking_id: str) -> None:
         booking, payment = await event_jobs._read(deps, booking_id)
         if booking.status is BookingStatus.CANCELED and payment is not None and payment.intent_id is not None:
-            await deps.gateway.create_refund(
-                decisions_refund(payment.intent_id, booking_id), deps.ids.idempotency_key()
+            one_cent = CreateRefund(
+                intent_id=payment.intent_id,
+                refund_id=booking_id,
+                amount=Money(1, Currency.USD),
+                reason=RefundReason.REQUESTED_BY_CUSTOMER,
             )
+            await deps.gateway.create_refund(one_cent, deps.ids.idempotency_key())
             return
         await real(deps, job, booking_id)
 
     real = event_jobs._carry_out
     patch.setattr(event_jobs, "_carry_out", again)
-
-
-def decisions_refund(intent_id: str, booking_id: str) -> Any:
-    """Return an instruction to refund one cent of an intent."""
-    from booking_payments.domain.instructions import CreateRefund
-    from booking_payments.domain.refunds import RefundReason
-
-    reason = RefundReason.REQUESTED_BY_CUSTOMER
-    return CreateRefund(intent_id=intent_id, refund_id=booking_id, amount=Money(1, Currency.USD), reason=reason)
 
 
 @frozen
