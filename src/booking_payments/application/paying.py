@@ -314,7 +314,7 @@ def _require_whole_price(price: Money, amount: AmountInput) -> None:
     else:
         given = Money.parse(amount if isinstance(amount, str) else f"{amount:f}", price.currency)
     if given != price:
-        raise RefusedByRule(f"the price is {price}; record the whole amount at once", code="amount_differs")
+        raise RefusedByRule(f"the price is {price}; record all of it at once", code="amount_differs")
 
 
 # --- confirming ------------------------------------------------------------------------------------------------
