@@ -44,22 +44,22 @@ def samples() -> Mapping[str, _Schema]:
 
 
 def problems(status: int, body: object) -> Iterator[str]:
-    """What is wrong with the body of an answer; nothing for one that conforms."""
+    """Return the violations in the body of a response; empty for one that conforms."""
     yield from problems_of_error(body) if status >= 400 else problems_of(body)
 
 
 def problems_of_event(event: Any) -> Iterator[str]:
-    """What is wrong with an event and with the object that it carries."""
+    """Return the violations in an event and in its object."""
     yield from problems_of(event)
 
 
 def problems_of_error(body: object) -> Iterator[str]:
-    """What is wrong with the body of a refusal."""
+    """Return the violations in the body of an error."""
     yield from _wrong(_validator("error"), "error", body)
 
 
 def problems_of(body: object) -> Iterator[str]:
-    """What is wrong with an object, checked by the kind that it says it is."""
+    """Return the violations in an object, checked by the type that it names."""
     kind = _kind(body)
     if isinstance(body, Mapping) and body.get("deleted") is True:
         kind = "deleted"
@@ -184,7 +184,7 @@ _PLAIN: Mapping[Any, _Schema] = {
 
 
 def _of_type(hint: Any, names: Mapping[str, Any]) -> _Schema:
-    """The schema of a declared type; what it cannot read is any value."""
+    """Return the schema of a declared type; an unknown declaration accepts any value."""
     if isinstance(hint, str | ForwardRef):
         return {}
     if hint in _PLAIN:

@@ -1,7 +1,8 @@
-"""A fixture for test modules whose every answer has to conform to Stripe's description.
+"""A fixture for test modules in which every response has to conform to Stripe's OpenAPI description.
 
-It hears the model, and the replies of sandboxes in this process as they leave for the wire. The sandbox's model has
-verbs of its own in the place of the model's, so both are listened to.
+It observes the model, and the responses of sandboxes in this process as they are sent. The sandbox's model overrides
+some
+methods of the model, so both classes are observed.
 """
 
 import json
@@ -35,7 +36,12 @@ OTHER_VERBS = (
 
 @define
 class StripeOpenApiChecker:
-    """Hears every model of a test; ``heard`` and ``found``: the answers so far, and what is wrong with them."""
+    """Checks every model of a test.
+
+    Attributes:
+        heard: the responses so far.
+        found: their violations.
+    """
 
     heard: list[str] = field(factory=list)
     found: list[str] = field(factory=list)
@@ -43,7 +49,7 @@ class StripeOpenApiChecker:
     _delivered: set[tuple[int, str, int]] = field(factory=set)
 
     def hooks(self) -> dict[str, Callable[..., None]]:
-        """Who hears which verb of a model."""
+        """Return the check for each method of a model."""
         others = dict.fromkeys(OTHER_VERBS, self.check_verb)
         return {"call": self.check_call, "pending_deliveries": self.check_deliveries, **others}
 

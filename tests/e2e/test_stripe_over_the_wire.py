@@ -150,7 +150,9 @@ def test_our_ids_are_on_the_intent(wire: Wire) -> None:
         ("pm_card_chargeDeclinedFraudulent", "card_declined", "generic_decline"),
     ],
 )
-def test_a_decline_is_told_and_another_card_pays(wire: Wire, card: str, code: str, decline_code: str | None) -> None:
+def test_a_decline_is_reported_and_another_card_pays(
+    wire: Wire, card: str, code: str, decline_code: str | None
+) -> None:
     booking, declined = wire.start(card)
     paid = wire.post(f"/bookings/{booking}/payment/retry/", {"payment_method_id": "pm_card_mastercard"})
 
@@ -306,7 +308,7 @@ def test_one_fault_of_the_network_is_not_felt(wire: Wire, fault: str) -> None:
     assert len(wire.charges(booking)) == 1
 
 
-def test_an_outcome_that_nobody_knows_is_settled_by_itself(wire: Wire) -> None:
+def test_an_unknown_outcome_is_settled_in_the_background(wire: Wire) -> None:
     booking = wire.book()
     wire.play("/faults", match="POST /v1/payment_intents", times=3, fault="reset_after")
 

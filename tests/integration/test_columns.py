@@ -1,8 +1,10 @@
-"""Every column of every table is written by every path that writes the table: whoever adds a column finds out here.
+"""Every write path writes every column of its tables; a new column that a path leaves out fails here.
 
-The columns come from the tables' metadata. A path stores rows in which each value can be told from the column's
-default, and then changes everything that may change. A column that stays NULL or at its default was left out of the
-insert; one that stays as it was, and is not listed as fixed, was left out of the update.
+The columns come from the tables' metadata. Each path stores rows whose values differ from the columns' defaults, and
+then
+changes every mutable value. A column that stays NULL or at its default is missing in the insert; one that does not
+change and
+is not listed as fixed is missing in the update.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -20,14 +22,14 @@ from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.event_jobs import BookingOutcome, BookingResult, EventJob, EventJobKind, EventJobState
 from booking_payments.ports.overview import DriftReport
 from booking_payments.ports.publisher import MessageDelivery
-from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody, UnitOfWork
 from booking_payments.testing import storage_samples as samples
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.storage_samples import LATER
 
 Rows = Mapping[tuple[Any, ...], Mapping[str, Any]]
 Snapshot = Mapping[str, Rows]
-Transact = Callable[[TransactionBody[None], Subject | None], Awaitable[None]]
+Transact = Callable[[TransactionBody[None], LockScope | None], Awaitable[None]]
 
 FIXED: Final[Mapping[str, frozenset[str]]] = {
     "bp_bookings": frozenset(
@@ -107,7 +109,7 @@ async def path(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         url = request.getfixturevalue("postgres_copy")
     storage = SqlStorage.open(url)
 
-    async def transact(work: TransactionBody[None], subject: Subject | None) -> None:
+    async def transact(work: TransactionBody[None], subject: LockScope | None) -> None:
         await storage.transact(work, subject if request.param == "group commit" else None)
 
     yield WritePath(storage, transact, request.param == "group commit")

@@ -1,4 +1,4 @@
-"""What the settings mean, what follows from them, and what is refused."""
+"""The meaning of settings, values derived from them, and invalid values."""
 
 import base64
 import re
@@ -197,7 +197,7 @@ def test_stripe_does_not_start_without(missing: str) -> None:
     assert refused(env, PAYMENT_GATEWAY="stripe") == [missing]
 
 
-def test_all_that_is_missing_is_named_at_once() -> None:
+def test_all_missing_settings_are_named_at_once() -> None:
     assert refused(PAYMENT_GATEWAY="stripe") == [
         "STRIPE_SECRET_KEY",
         "STRIPE_PUBLISHABLE_KEY",
@@ -511,7 +511,7 @@ def test_where_others_can_call_the_development_secrets_are_refused() -> None:
     assert refused(HOST="0.0.0.0") == ["STRIPE_WEBHOOK_SECRET", "JWT_SECRET"]
 
 
-def test_where_others_can_call_the_fake_runs_with_secrets_of_its_own() -> None:
+def test_a_reachable_fake_gateway_does_not_use_the_development_secrets() -> None:
     settings = load(HOST="0.0.0.0", JWT_SECRET=SECRET, STRIPE_WEBHOOK_SECRET="whsec_x")
 
     assert not settings.uses_development_jwt_secret
@@ -864,7 +864,7 @@ EMBEDDED_STRIPE = {"STRIPE_SECRET_KEY": "sk_test_abc", "STRIPE_PUBLISHABLE_KEY":
 
 
 @pytest.mark.parametrize("env", [EMBEDDED_STRIPE, {"HOST": "0.0.0.0", "PAYMENT_GATEWAY": "fake"}])
-def test_an_embedded_process_needs_no_secret_for_what_it_does_not_answer(env: Mapping[str, str]) -> None:
+def test_an_embedded_process_needs_no_secrets_of_interfaces_that_it_does_not_serve(env: Mapping[str, str]) -> None:
     settings = load_settings(env, None, embedded=True)
 
     assert (settings.webhook_secrets, settings.jwt_signing_key) == ((), None)

@@ -1,4 +1,4 @@
-"""Facts and values survive their way to JSON text and back, whatever they hold."""
+"""Events and values are equal after a round trip through JSON text."""
 
 import json
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ MONIES = st.builds(Money, MINORS, st.sampled_from(Currency))
 
 @st.composite
 def breakdowns(draw: st.DrawFn) -> FeeBreakdown:
-    """Whatever a fee policy can make of an amount."""
+    """All breakdowns that a fee policy can return."""
     amount = Money(draw(st.integers(0, 10**9)), draw(st.sampled_from(Currency)))
     rate = draw(st.sampled_from([Decimal("0"), Decimal("0.029")]))
     return FeePolicy(rate=rate, payer=draw(st.sampled_from(FeePayer))).of_booking(amount)
@@ -44,7 +44,7 @@ def breakdowns(draw: st.DrawFn) -> FeeBreakdown:
 
 @st.composite
 def refund_policies(draw: st.DrawFn) -> RefundPolicy:
-    """Up to three tiers, each with hours of its own."""
+    """Up to three tiers with different hours."""
     hours = draw(st.lists(st.integers(0, 1000), max_size=3, unique=True))
     percents = st.decimals(0, 100, places=3)
     return RefundPolicy(tiers=tuple(RefundTier(hours_before=each, percent=draw(percents)) for each in hours))
@@ -91,7 +91,7 @@ def test_an_instruction_is_written_with_the_name_of_its_class() -> None:
     }
 
 
-def test_every_class_of_instruction_has_a_name_of_its_own() -> None:
+def test_every_class_of_instruction_has_a_unique_name() -> None:
     assert set(INSTRUCTIONS.values()) == set(get_args(Instruction))
 
 
@@ -102,7 +102,7 @@ def test_an_unknown_kind_of_instruction_is_not_read() -> None:
         fact_from_json("operation_intended", text)
 
 
-def test_every_kind_of_fact_has_a_name_of_its_own() -> None:
+def test_every_kind_of_event_has_a_unique_name() -> None:
     kinds = set(ev.Event.__args__)
 
     assert set(FACTS.values()) == kinds

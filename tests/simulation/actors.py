@@ -243,10 +243,10 @@ async def _start(self: CustomerActor) -> None:
         self.customer(),
         lambda payments, caller: payments.start_payment(self.booking_id, caller, capture_method=self.profile.capture),
     )
-    if view is not None and view.handover is not None:
+    if view is not None and view.client_action is not None:
         await self.wait()
         method = self.method()
-        secret = view.handover.client_secret or ""
+        secret = view.client_action.client_secret or ""
         answer = self.world.stripe.confirm_as_customer(view.payment.intent_id or "", secret, method)
         self.world.tell(self.name, f"pays in the browser with {method}: {answer.status}")
 

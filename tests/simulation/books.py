@@ -79,7 +79,7 @@ class _Watched:
 # --- in memory -------------------------------------------------------------------------------------------------
 
 
-class MemoryBooks:
+class MemoryPaymentReader:
     """The in-memory adapter's tables."""
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ class MemoryBooks:
 # --- in SQLite -------------------------------------------------------------------------------------------------
 
 
-class SqlBooks:
+class SqlPaymentReader:
     """The SQL adapter's unit of work over one migrated SQLite connection in memory.
 
     ``on_statement`` is called before each statement; an error that it raises ends the transaction.

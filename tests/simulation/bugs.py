@@ -30,9 +30,9 @@ from booking_payments.application.channels import attach_channels
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.gateway_call import Done, NotDone, Outcome, Unknown
 from booking_payments.application.intent_list import IntentList
-from booking_payments.application.operations import Claimed, News
+from booking_payments.application.operations import Claimed, Observation
 from booking_payments.application.recording import Recorder
-from booking_payments.application.refusals import told_to_caller
+from booking_payments.application.refusals import to_payment_error
 from booking_payments.application.views import WebhookResult
 from booking_payments.domain import decisions, ledger
 from booking_payments.domain import events as ev
@@ -54,10 +54,10 @@ from booking_payments.domain.lifecycle import (
 )
 from booking_payments.domain.payment import Operation, Payment
 from booking_payments.domain.refunds import Refundable
-from booking_payments.domain.retry import next_look
+from booking_payments.domain.retry import next_check
 from booking_payments.ports.gateway import Declined, GatewayError, Refused, Silent, Unreachable
 from booking_payments.ports.inbox import InboxStatus
-from booking_payments.ports.payments import Watch
+from booking_payments.ports.payments import PollState
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.ports.webhooks import GatewayEvent
@@ -184,19 +184,19 @@ def silent_refund_is_failure(patch: Patch) -> None:
     patch.setattr(operations, "_refused", _refused_unread)
 
 
-async def _refused_unread(deps: Dependencies, claimed: Claimed, refused: Refused) -> News:
-    return News(refusal=refused.code, error=told_to_caller(refused))
+async def _refused_unread(deps: Dependencies, claimed: Claimed, refused: Refused) -> Observation:
+    return Observation(refusal=refused.code, error=to_payment_error(refused))
 
 
 @_bug("a cancellation without a response counts as done")
 def silent_cancel_is_done(patch: Patch) -> None:
     write_down = operations._write_down
 
-    async def other(deps: Dependencies, claimed: Claimed, news: News, caller: Any) -> Any:
-        if news.unknown and isinstance(claimed.operation.instruction, CancelIntent):
+    async def other(deps: Dependencies, claimed: Claimed, observation: Observation, caller: Any) -> Any:
+        if observation.unknown and isinstance(claimed.operation.instruction, CancelIntent):
             patch_facts.append(claimed.payment.id)
-            news = News()
-        return await write_down(deps, claimed, news, caller)
+            observation = Observation()
+        return await write_down(deps, claimed, observation, caller)
 
     patch_facts: list[str] = []
     settle = decisions.settle
@@ -250,9 +250,13 @@ def _declined_without_intent(self: Any, failure: Any, intent: Any) -> None:
 def unreadable_is_not_done(patch: Patch) -> None:
     resumed = operations._resumed
 
-    async def other(deps: Dependencies, claimed: Claimed, listed: IntentList | None = None) -> News:
-        news = await resumed(deps, claimed, listed)
-        return attrs.evolve(news, settles=True, unknown=None, refusal="gave_up") if news.unknown else news
+    async def other(deps: Dependencies, claimed: Claimed, listed: IntentList | None = None) -> Observation:
+        observation = await resumed(deps, claimed, listed)
+        return (
+            attrs.evolve(observation, settles=True, unknown=None, refusal="gave_up")
+            if observation.unknown
+            else observation
+        )
 
     patch.setattr(operations, "_resumed", other)
 
@@ -261,9 +265,9 @@ def unreadable_is_not_done(patch: Patch) -> None:
 def lease_is_ignored(patch: Patch) -> None:
     save = Recorder._watch
 
-    def other(self: Recorder, payment: Payment, holder: str | None, looks: int) -> Any:
-        watch = save(self, payment, holder, looks)
-        return attrs.evolve(watch, lease_until=None, next_look_at=self.now) if watch.holder else watch
+    def other(self: Recorder, payment: Payment, holder: str | None, checks: int) -> Any:
+        poll_state = save(self, payment, holder, checks)
+        return attrs.evolve(poll_state, lease_until=None, next_check_at=self.now) if poll_state.holder else poll_state
 
     patch.setattr(Recorder, "_watch", other)
 
@@ -272,39 +276,39 @@ def lease_is_ignored(patch: Patch) -> None:
 def lease_never_lapses(patch: Patch) -> None:
     save = Recorder._watch
 
-    def other(self: Recorder, payment: Payment, holder: str | None, looks: int) -> Any:
-        watch = save(self, payment, holder, looks)
+    def other(self: Recorder, payment: Payment, holder: str | None, checks: int) -> Any:
+        poll_state = save(self, payment, holder, checks)
         never = self.now + timedelta(days=10_000)
-        return attrs.evolve(watch, lease_until=never, next_look_at=never) if watch.holder else watch
+        return attrs.evolve(poll_state, lease_until=never, next_check_at=never) if poll_state.holder else poll_state
 
     patch.setattr(Recorder, "_watch", other)
 
 
 @_bug("polling ends after two checks")
 def resolver_gives_up(patch: Patch) -> None:
-    look = next_look
-    patch.setattr(recording, "next_look", lambda looks: look(looks) if looks < 2 else timedelta(days=10_000))
+    look = next_check
+    patch.setattr(recording, "next_check", lambda checks: look(checks) if checks < 2 else timedelta(days=10_000))
     patch.setattr(recording, "KEY_LIFETIME", timedelta(days=10_000))
 
 
 @_bug("a waiting payment is not polled")
 def waiting_is_not_watched(patch: Patch) -> None:
-    watch = Recorder._watch
+    poll_state = Recorder._watch
 
-    def other(self: Recorder, payment: Payment, holder: str | None, looks: int) -> Any:
-        return watch(self, payment, holder, looks) if payment.operation else Watch()
+    def other(self: Recorder, payment: Payment, holder: str | None, checks: int) -> Any:
+        return poll_state(self, payment, holder, checks) if payment.operation else PollState()
 
     patch.setattr(Recorder, "_watch", other)
 
 
 @_bug("the resolver reads intents and no refunds")
 def refunds_are_not_read(patch: Patch) -> None:
-    read = operations._read
+    read = operations._read_intent
 
-    async def other(deps: Dependencies, intent_id: str) -> News:
+    async def other(deps: Dependencies, intent_id: str) -> Observation:
         return attrs.evolve(await read(deps, intent_id), refunds=())
 
-    patch.setattr(operations, "_read", other)
+    patch.setattr(operations, "_read_intent", other)
 
 
 @_bug("an intent that our call made is looked for in the wrong hour")
@@ -314,8 +318,8 @@ def own_intent_is_not_found(patch: Patch) -> None:
 
 @_bug("an operation that was not executed is not sent again and counts as refused")
 def nothing_is_sent_again(patch: Patch) -> None:
-    async def resumed(deps: Dependencies, claimed: Claimed, listed: IntentList | None = None) -> News:
-        return News(refusal="not_sent_again")
+    async def resumed(deps: Dependencies, claimed: Claimed, listed: IntentList | None = None) -> Observation:
+        return Observation(refusal="not_sent_again")
 
     patch.setattr(operations, "_resumed", resumed)
 

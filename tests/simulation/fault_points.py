@@ -77,7 +77,7 @@ class UseCaseRun:
         return view
 
     def authenticate(self, view: PaymentView) -> None:
-        secret = view.handover.client_secret if view.handover else None
+        secret = view.client_action.client_secret if view.client_action else None
         answer = self.world.stripe.authenticate(view.payment.intent_id or "", secret or "", "succeeded")
         assert answer.ok
 
@@ -145,7 +145,7 @@ def _overdue(run: UseCaseRun) -> None:
 def _paid_in_browser(run: UseCaseRun) -> None:
     run.book()
     view = run.do(run.payments.start_payment(run.booking_id, BEFORE))
-    run.world.stripe.confirm_as_customer(view.payment.intent_id, view.handover.client_secret, "pm_card_visa")
+    run.world.stripe.confirm_as_customer(view.payment.intent_id, view.client_action.client_secret, "pm_card_visa")
     run.event = run.world.theirs.deliveries()[-1].event
 
 
@@ -153,7 +153,7 @@ def _declined_in_browser(run: UseCaseRun) -> None:
     run.book()
     view = run.do(run.payments.start_payment(run.booking_id, BEFORE))
     method = "pm_card_chargeDeclined"
-    run.world.stripe.confirm_as_customer(view.payment.intent_id, view.handover.client_secret, method)
+    run.world.stripe.confirm_as_customer(view.payment.intent_id, view.client_action.client_secret, method)
     run.event = run.world.theirs.deliveries()[-1].event
 
 

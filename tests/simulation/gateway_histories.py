@@ -19,7 +19,7 @@ from booking_payments.application.views import NewBooking
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
-from tests.simulation.books import MemoryBooks
+from tests.simulation.books import MemoryPaymentReader
 from tests.simulation.invariants import Json, differences
 from tests.simulation.scheduler import alone
 from tests.simulation.world import NOW, Setup, SimulatedWorld
@@ -49,9 +49,9 @@ class GatewayHistory:
         booking = alone(payments.register_booking(new), world.time).booking
         world.booking_ids.append(booking.id)
         view = alone(payments.start_payment(booking.id, ANN, capture_method=capture), world.time)
-        assert view.handover is not None
+        assert view.client_action is not None
         assert view.payment.intent_id is not None
-        return cls(world, view.payment.intent_id, view.handover.client_secret or "")
+        return cls(world, view.payment.intent_id, view.client_action.client_secret or "")
 
     # --- what others do
 
@@ -110,14 +110,14 @@ class GatewayHistory:
     def remember(self) -> tuple[Tables, dict[str, Payment], Any, Any, Any]:
         """The books as they are, to go back to (in memory only)."""
         books, ours = self.world.books, self.world.ours
-        assert isinstance(books, MemoryBooks)
+        assert isinstance(books, MemoryPaymentReader)
         ledgers = {payment_id: ledger.copy() for payment_id, ledger in ours.ledgers.items()}
         return books.tables, dict(ours.payments), dict(ours.bookings), ledgers, ours.promised.copy()
 
     def go_back(self, memory: tuple[Tables, dict[str, Payment], Any, Any, Any]) -> None:
         """Restore a remembered state. Tables are replaced and never changed, so references suffice."""
         books, ours = self.world.books, self.world.ours
-        assert isinstance(books, MemoryBooks)
+        assert isinstance(books, MemoryPaymentReader)
         books.tables, payments, bookings, ledgers, promised = memory
         ours.promised.clear()
         ours.promised.update(promised)

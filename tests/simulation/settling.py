@@ -12,7 +12,7 @@ from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import Origin
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.payments import Watch
+from booking_payments.ports.payments import PollState
 from booking_payments.ports.unit_of_work import TransactionBody
 from tests.simulation.actors import Actor, Repairs, Resolver, RunProfile, WebhookSender
 from tests.simulation.invariants import differences
@@ -43,7 +43,7 @@ class Settling:
         self.webhook_sender = WebhookSender(world, profile, random, "webhook sender")
         self.resolver = Resolver(world, profile, random, "resolver")
         self.client = Actor(world, profile, random, "client")
-        self.looks: Counter[str] = Counter()
+        self.checks: Counter[str] = Counter()
         self.since = world.time.now
 
     def go(self) -> None:
@@ -75,7 +75,7 @@ class Settling:
             return
         looked_at = [payment.id for payment in self._in_flight() if self._is_due(payment)]
         alone(self.resolver.round(), self.world.time)
-        self.looks.update(each for each in looked_at if self._could_be_known(each))
+        self.checks.update(each for each in looked_at if self._could_be_known(each))
 
     def _could_be_known(self, payment_id: str) -> bool:
         """Whether the gateway has something to tell that our books don't have. Where a 500 was saved and nothing
@@ -112,15 +112,15 @@ class Settling:
         return (payment for payment in self._payments() if payment.operation is not None)
 
     def _is_due(self, payment: Payment) -> bool:
-        at = self._watch(payment).next_look_at
+        at = self._watch(payment).next_check_at
         return at is not None and at <= self.world.time.now
 
     def _is_leased(self, payment: Payment) -> bool:
         until = self._watch(payment).lease_until
         return until is not None and until > self.world.time.now
 
-    def _watch(self, payment: Payment) -> Watch:
-        return self._read(lambda uow: uow.payments.watch(payment.id))
+    def _watch(self, payment: Payment) -> PollState:
+        return self._read(lambda uow: uow.payments.poll_state(payment.id))
 
     def _read(self, work: TransactionBody[T]) -> T:
         return alone(_reading(self.world, work), self.world.time)
@@ -132,10 +132,10 @@ class Settling:
         if self.repairs.webhooks:
             due.extend(delivery.due_at for delivery in self.world.theirs.deliveries())
         if self.repairs.resolver:
-            due.extend(self._due_at(watch) for watch in watches)
+            due.extend(self._due_at(poll_state) for poll_state in watches)
             due.extend(self._messages_due())
         elif self.repairs.client:
-            due.extend(self._due_at(watch) for watch in watches if watch.holder)
+            due.extend(self._due_at(poll_state) for poll_state in watches if poll_state.holder)
         later = [each for each in due if each is not None]
         return min(later, default=None)
 
@@ -145,10 +145,10 @@ class Settling:
         firsts = {each.message.booking_id: each for each in reversed(waiting)}
         return (each.next_try_at or self.world.time.now for each in firsts.values())
 
-    def _due_at(self, watch: Watch) -> datetime | None:
+    def _due_at(self, poll_state: PollState) -> datetime | None:
         """Return the time at which any process may claim the payment: not before the lease of another ends."""
-        times = [each for each in (watch.next_look_at, watch.lease_until) if each is not None]
-        return max(times) if watch.next_look_at else None
+        times = [each for each in (poll_state.next_check_at, poll_state.lease_until) if each is not None]
+        return max(times) if poll_state.next_check_at else None
 
     # --- what is left
 
@@ -178,9 +178,9 @@ class Settling:
                 continue
             purpose = payment.operation.purpose.value if payment.operation else ""
             yield f"{payment.id} still has an operation in flight: {purpose}"
-        for payment_id, looks in self.looks.items():
-            if looks > MOST_LOOKS:
-                yield f"{payment_id} was settled after {looks} looks only"
+        for payment_id, checks in self.checks.items():
+            if checks > MOST_LOOKS:
+                yield f"{payment_id} was settled after {checks} checks only"
 
     def _unheard(self) -> Iterator[str]:
         """Yield differences that webhooks must repair: they report the end of every intent, every refund and every

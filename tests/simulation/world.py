@@ -25,11 +25,11 @@ from booking_payments.domain.booking import BookingStatus
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import StorageConflict
-from booking_payments.ports.unit_of_work import Subject, TransactionBody
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import CHANNEL
-from tests.simulation.books import Books, Changes, MemoryBooks, SqlBooks
+from tests.simulation.books import Books, Changes, MemoryPaymentReader, SqlPaymentReader
 from tests.simulation.faults import SCRIPTS, Fault, Faults, Kind, NoFaults, Point, Switch
 from tests.simulation.invariants import GatewaySide, Invariants, OurSide
 from tests.simulation.run_log import RunLog
@@ -100,7 +100,7 @@ class SimulatedWorld:
             store=self.theirs,
             refused_in_action=setup.refused_in_action,
         )
-        self.books: Books = SqlBooks(self._statement) if setup.sql else MemoryBooks()
+        self.books: Books = SqlPaymentReader(self._statement) if setup.sql else MemoryPaymentReader()
         self.published: list[Message] = []
         self.booking_ids: list[str] = []
         self.amounts_asked: set[int] = set()
@@ -367,7 +367,7 @@ class StorageBoundary:
         self._process = process
         self._world = process.world
 
-    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
+    async def transact(self, work: TransactionBody[T], about: LockScope | None = None) -> T:
         return await self._process.cross(Kind.TRANSACTION, f"writes {_name(work)}", partial(self._transact, work))
 
     async def read(self, work: TransactionBody[T]) -> T:

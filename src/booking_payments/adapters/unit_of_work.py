@@ -23,7 +23,7 @@ from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.inbox import InboxEntry
 from booking_payments.ports.jobs import Job
-from booking_payments.ports.payments import Handover, Watch
+from booking_payments.ports.payments import ClientAction, PollState
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import AlreadyExists
 
@@ -60,8 +60,8 @@ class StoredPayment:
     """A payment with the values that are stored beside its journal."""
 
     payment: Payment
-    watch: Watch = field(factory=Watch)
-    handover: Handover | None = None
+    poll_state: PollState = field(factory=PollState)
+    client_action: ClientAction | None = None
 
 
 @frozen(kw_only=True)
@@ -81,7 +81,7 @@ class PaymentChange:
     """What changes in one payment.
 
     ``before`` is the payment as it was last loaded; None where it was not. ``payment`` is None where nothing is
-    appended to its journal. ``watch`` and ``handover`` are None where they stay as they are.
+    appended to its journal. ``watch`` and ``client_action`` are None where they stay as they are.
     """
 
     payment_id: str
@@ -89,8 +89,8 @@ class PaymentChange:
     payment: Payment | None = None
     recorded: list[Recorded] = field(factory=list)
     postings: list[Posting] = field(factory=list)
-    watch: Watch | None = None
-    handover: Handover | None = None
+    poll_state: PollState | None = None
+    client_action: ClientAction | None = None
 
     @property
     def version_before(self) -> int:
@@ -125,8 +125,8 @@ class PaymentChange:
         """The payment as it is with this change."""
         return StoredPayment(
             payment=self.payment or stored.payment,
-            watch=self.watch or stored.watch,
-            handover=self.handover or stored.handover,
+            poll_state=self.poll_state or stored.poll_state,
+            client_action=self.client_action or stored.client_action,
         )
 
     def as_stored(self) -> StoredPayment | None:
@@ -376,20 +376,20 @@ class RecordingPayments:
         found = await self._session.payment_by_gateway_id(gateway_id)
         return found.payment if found else None
 
-    async def handover(self, payment_id: str) -> Handover | None:
+    async def client_action(self, payment_id: str) -> ClientAction | None:
         found = await self._session.payment(payment_id)
-        return found.handover if found else None
+        return found.client_action if found else None
 
-    async def keep_handover(self, payment_id: str, handover: Handover) -> None:
-        self._session.change_of(payment_id).handover = handover
+    async def save_client_action(self, payment_id: str, client_action: ClientAction) -> None:
+        self._session.change_of(payment_id).client_action = client_action
         await self._session.recorded()
 
-    async def watch(self, payment_id: str) -> Watch:
+    async def poll_state(self, payment_id: str) -> PollState:
         found = await self._session.payment(payment_id)
-        return found.watch if found else Watch()
+        return found.poll_state if found else PollState()
 
-    async def set_watch(self, payment_id: str, watch: Watch) -> None:
-        self._session.change_of(payment_id).watch = watch
+    async def save_poll_state(self, payment_id: str, poll_state: PollState) -> None:
+        self._session.change_of(payment_id).poll_state = poll_state
         await self._session.recorded()
 
 

@@ -8,7 +8,7 @@ being adopted. The payment keeps the id that its charge names: it is the same pa
 from attrs import frozen
 
 from booking_payments.application.dependencies import Dependencies
-from booking_payments.application.operations import News, read_intent
+from booking_payments.application.operations import Observation, read_intent
 from booking_payments.application.recording import Recorder
 from booking_payments.application.settling import CALLER
 from booking_payments.domain import decisions
@@ -38,13 +38,13 @@ async def adopt(deps: Dependencies, intent_id: str) -> Adoption:
 
     Raises ``GatewayError`` where it can't be read.
     """
-    news = await read_intent(deps, intent_id)
-    intent = news.intent
+    observation = await read_intent(deps, intent_id)
+    intent = observation.intent
     if intent is None or intent.status not in decisions.CHARGED:
         return Adoption(not_adopted="it has changed meanwhile; reconcile again")
 
     async def work(uow: UnitOfWork) -> Adoption:
-        return await _adopt(deps, uow, intent, news)
+        return await _adopt(deps, uow, intent, observation)
 
     try:
         return await deps.storage.transact(work)
@@ -52,7 +52,7 @@ async def adopt(deps: Dependencies, intent_id: str) -> Adoption:
         return await deps.storage.transact(work)
 
 
-async def _adopt(deps: Dependencies, uow: UnitOfWork, intent: IntentReport, news: News) -> Adoption:
+async def _adopt(deps: Dependencies, uow: UnitOfWork, intent: IntentReport, observation: Observation) -> Adoption:
     said = intent.metadata.get
     found = (await uow.bookings.page(BookingFilter(reference=said("booking_reference", "")), None, 2)).items
     # Locked before anything else is looked up: what another process has done is seen from here on.
@@ -72,7 +72,7 @@ async def _adopt(deps: Dependencies, uow: UnitOfWork, intent: IntentReport, news
     )
     if reason is not None or booking is None or started is None:
         return Adoption(not_adopted=reason)
-    return await _written(Recorder(deps, uow, booking, None, CALLER), started, news, intent)
+    return await _written(Recorder(deps, uow, booking, None, CALLER), started, observation, intent)
 
 
 def _started(deps: Dependencies, booking: Booking, intent: IntentReport) -> ev.PaymentStarted:
@@ -89,15 +89,17 @@ def _started(deps: Dependencies, booking: Booking, intent: IntentReport) -> ev.P
     )
 
 
-async def _written(recorder: Recorder, started: ev.PaymentStarted, news: News, intent: IntentReport) -> Adoption:
+async def _written(
+    recorder: Recorder, started: ev.PaymentStarted, observation: Observation, intent: IntentReport
+) -> Adoption:
     recorder.start(started)
     recorder.add(decisions.adopted(intent))
     recorder.add(decisions.observe_intent(recorder.payment, intent, recorder.booking))
     for drift in recorder.payment.drifts:  # a charge that can't be booked is not adopted: nothing is saved
         return Adoption(not_adopted=drift.detail)
-    for refund in news.refunds:
+    for refund in observation.refunds:
         recorder.add(decisions.observe_refund(recorder.payment, refund))
-    for dispute in news.disputes:
+    for dispute in observation.disputes:
         recorder.add(decisions.observe_dispute(recorder.payment, dispute))
     recorder.follow_up()
     await recorder.save()

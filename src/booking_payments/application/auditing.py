@@ -16,7 +16,7 @@ from booking_payments.application.dependencies import Dependencies
 from booking_payments.domain.errors import OurFault, PaymentError, TryAgainLater
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.storage import CommitLost, StorageConflict
-from booking_payments.ports.unit_of_work import Subject
+from booking_payments.ports.unit_of_work import LockScope
 
 T = TypeVar("T")
 
@@ -88,4 +88,4 @@ async def _keep(deps: Dependencies, record: AuditRecord) -> None:
     repeated: the facts are in the journal, and the payment log has the same line."""
     at = deps.clock.now()
     with suppress(StorageConflict, CommitLost):
-        await deps.storage.transact(lambda uow: uow.audit.append(evolve(record, at=at)), Subject())
+        await deps.storage.transact(lambda uow: uow.audit.append(evolve(record, at=at)), LockScope())

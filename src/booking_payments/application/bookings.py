@@ -11,10 +11,10 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.command import BookingCommand, InFlight, attempt, begin
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import carry_out
+from booking_payments.application.passes import through_queue
 from booking_payments.application.pricing import require_chargeable
 from booking_payments.application.reading import Target
 from booking_payments.application.recording import Recorder
-from booking_payments.application.rounds import through_queue
 from booking_payments.application.views import BookingView, NewBooking, PaymentView, RefundOnCancel, Registered
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
@@ -362,11 +362,11 @@ async def _next_try(deps: Dependencies, booking_id: str) -> datetime:
     the gateway's own news may settle it earlier."""
     now = deps.clock.now()
 
-    async def next_look(uow: UnitOfWork) -> datetime | None:
-        looks = [await uow.payments.watch(payment.id) for payment in await uow.payments.of_booking(booking_id)]
-        return min((each.next_look_at for each in looks if each.next_look_at), default=None)
+    async def next_check(uow: UnitOfWork) -> datetime | None:
+        checks = [await uow.payments.poll_state(payment.id) for payment in await uow.payments.of_booking(booking_id)]
+        return min((each.next_check_at for each in checks if each.next_check_at), default=None)
 
-    due = await deps.storage.read(next_look)
+    due = await deps.storage.read(next_check)
     return max(min(due or now, now + LOOKED_AT_AGAIN), now + LEFT_ALONE)
 
 

@@ -25,7 +25,7 @@ from booking_payments.application.views import PaymentView
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import AlreadyUnderWay, NotFound
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 
 T = TypeVar("T")
 
@@ -159,7 +159,7 @@ async def attempt(deps: Dependencies, command: BookingCommand[T]) -> Begun[T] | 
             claimed=_claimed(recorder, payment, holder),
         )
 
-    return await deps.storage.transact(work, Subject(booking_id=booking_id))
+    return await deps.storage.transact(work, LockScope(booking_id=booking_id))
 
 
 def _claimed(recorder: Recorder, before: Payment | None, holder: str) -> Claimed | None:

@@ -23,7 +23,7 @@ DELIVER_AT_ONCE = 100
 
 
 @define
-class Round:
+class Pass:
     """What became of the messages of one round on ``channel``, until it is written down; nothing is begun after
     ``ends_at``.
 
@@ -47,13 +47,13 @@ async def deliver_messages(deps: Dependencies, besides: Collection[str] = ()) ->
     """
     await attach_channels(deps)
     await _say_alive(deps)
-    rounds: list[Round] = []
+    passes: list[Pass] = []
     names = sorted(deps.channels.keys() - set(besides))
-    await deps.gather([partial(_deliver_on, deps, name, rounds) for name in names])
-    raised = [error for each in rounds for error in each.raised]
+    await deps.gather([partial(_deliver_on, deps, name, passes) for name in names])
+    raised = [error for each in passes for error in each.raised]
     if raised:
         raise ExceptionGroup(f"{len(raised)} broke in this round", raised)
-    return sum(len(each.delivered) for each in rounds)
+    return sum(len(each.delivered) for each in passes)
 
 
 async def _say_alive(deps: Dependencies) -> None:
@@ -64,16 +64,16 @@ async def _say_alive(deps: Dependencies) -> None:
         deps.attached.said(names, now)
 
 
-async def _deliver_on(deps: Dependencies, channel: str, rounds: list[Round]) -> None:
+async def _deliver_on(deps: Dependencies, channel: str, passes: list[Pass]) -> None:
     now = deps.clock.now()
-    round_ = Round(channel, ends_at=now + deps.config.deliveries.lease / 2)
-    rounds.append(round_)
+    pass_ = Pass(channel, ends_at=now + deps.config.deliveries.lease / 2)
+    passes.append(pass_)
     try:
         due = await _claim(deps, channel, now)
-        await deps.gather([partial(_deliver_apart, deps, round_, each) for each in _by_booking(due)])
-        await _write_down(deps, round_)
+        await deps.gather([partial(_deliver_apart, deps, pass_, each) for each in _by_booking(due)])
+        await _write_down(deps, pass_)
     except Exception as error:  # what broke on one channel is raised when all had their turn
-        round_.raised.append(error)
+        pass_.raised.append(error)
 
 
 async def _claim(deps: Dependencies, channel: str, now: datetime) -> Sequence[MessageDelivery]:
@@ -98,26 +98,26 @@ def _by_booking(due: Sequence[MessageDelivery]) -> Collection[Sequence[MessageDe
     return found.values()
 
 
-async def _deliver_apart(deps: Dependencies, round_: Round, deliveries: Sequence[MessageDelivery]) -> None:
+async def _deliver_apart(deps: Dependencies, pass_: Pass, deliveries: Sequence[MessageDelivery]) -> None:
     """One booking's messages. Whatever is raised waits until what was delivered is written down, others' included."""
     try:
-        await _deliver_booking(deps, round_, deliveries)
+        await _deliver_booking(deps, pass_, deliveries)
     except Exception as error:
-        round_.raised.append(error)
+        pass_.raised.append(error)
 
 
-async def _deliver_booking(deps: Dependencies, round_: Round, deliveries: Sequence[MessageDelivery]) -> None:
+async def _deliver_booking(deps: Dependencies, pass_: Pass, deliveries: Sequence[MessageDelivery]) -> None:
     """One booking's messages, until one fails, is dead and may not be passed, or the round is over."""
     for delivery in deliveries:
         if delivery.dead_at and deps.config.deliveries.skip_dead:
             continue
-        if delivery.dead_at or deps.clock.now() >= round_.ends_at:
+        if delivery.dead_at or deps.clock.now() >= pass_.ends_at:
             return
-        error = await _publish(deps, round_.channel, delivery.message)
+        error = await _publish(deps, pass_.channel, delivery.message)
         if error is not None:
-            round_.failed.append(_after_failure(deps, delivery, error))
+            pass_.failed.append(_after_failure(deps, delivery, error))
             return
-        round_.delivered.append(delivery.message.id)
+        pass_.delivered.append(delivery.message.id)
 
 
 async def _publish(deps: Dependencies, channel: str, message: Message) -> str | None:
@@ -144,14 +144,14 @@ def _after_failure(deps: Dependencies, delivery: MessageDelivery, error: str) ->
     )
 
 
-async def _write_down(deps: Dependencies, round_: Round) -> None:
-    if not (round_.delivered or round_.failed):
+async def _write_down(deps: Dependencies, pass_: Pass) -> None:
+    if not (pass_.delivered or pass_.failed):
         return
 
     async def work(uow: UnitOfWork) -> None:
-        if round_.delivered:
-            await uow.outbox.delivered(round_.channel, round_.delivered, deps.clock.now())
-        for each in round_.failed:
+        if pass_.delivered:
+            await uow.outbox.delivered(pass_.channel, pass_.delivered, deps.clock.now())
+        for each in pass_.failed:
             await uow.outbox.reschedule(each)
 
     await deps.storage.transact(work)

@@ -87,7 +87,7 @@ class PaymentConfig:
     time_zone: tzinfo = UTC
 
     @property
-    def patience(self) -> timedelta:
+    def retry_window(self) -> timedelta:
         """How long one call to the gateway is tried again, so that its last try still ends within the lease."""
         return max(self.lease - LONGEST_TRY, self.lease / 2)
 

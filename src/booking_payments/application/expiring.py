@@ -11,9 +11,9 @@ from typing import Final
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.dependencies import Dependencies
+from booking_payments.application.passes import through_queue
 from booking_payments.application.reading import current_payment
 from booking_payments.application.recording import Recorder
-from booking_payments.application.rounds import through_queue
 from booking_payments.ports.unit_of_work import UnitOfWork
 
 EXPIRING: Final = "booking.expiring"

@@ -14,7 +14,7 @@ _UNTOLD: Final = (
     ev.CallNotFound,
     ev.DriftFound,
     ev.LostCallEnded,
-    ev.NewsDeferred,
+    ev.ObservationDeferred,
     ev.OperationIntended,
     ev.OperationSettled,
     ev.OutcomeLeftUnknown,

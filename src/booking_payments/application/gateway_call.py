@@ -87,7 +87,7 @@ async def with_retries(deps: Dependencies, send: Callable[[], Awaitable[T]]) -> 
     """
     silent: Silent | None = None
     tries = 0
-    until = deps.clock.now() + deps.config.patience
+    until = deps.clock.now() + deps.config.retry_window
     while True:
         tries += 1
         last: Silent | Unreachable

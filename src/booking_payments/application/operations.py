@@ -33,7 +33,7 @@ from booking_payments.application.gateway_call import (
 from booking_payments.application.intent_list import IntentList
 from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
-from booking_payments.application.refusals import told_to_caller
+from booking_payments.application.refusals import to_payment_error
 from booking_payments.application.starting import begin_anew
 from booking_payments.application.views import PaymentView
 from booking_payments.domain import decisions
@@ -47,14 +47,14 @@ from booking_payments.domain.reports import DisputeReport, Failure, IntentReport
 from booking_payments.domain.retry import KEY_LIFETIME
 from booking_payments.ports.gateway import Declined, GatewayError, Misconfigured, NotThere, Refused, Silent, Unreachable
 from booking_payments.ports.storage import CommitLost, StorageConflict
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 
 MAX_STEPS = 8
 """How often one run writes down, reads anew or carries on; more would be a loop of our own making."""
 
 
 @frozen(kw_only=True)
-class News:
+class Observation:
     """What a call or a read brought home, to be judged under the lock.
 
     ``settles`` ends the operation (with the gateway's ``refusal`` code, if it refused); ``unknown`` says why it does
@@ -82,14 +82,14 @@ class News:
     answered_with: str | None = None
 
     @property
-    def intent_ages(self) -> bool:
+    def intent_may_be_stale(self) -> bool:
         """Whether what is said of the intent may be out of date as soon as our books move: all but its end."""
         return self.intent is not None and (self.intent.status is None or self.intent.status.is_open)
 
     @property
-    def ages(self) -> bool:
+    def may_be_stale(self) -> bool:
         """Whether anything of this may be out of date as soon as our books move."""
-        return self.intent_ages or bool(self.refunds or self.disputes)
+        return self.intent_may_be_stale or bool(self.refunds or self.disputes)
 
 
 @frozen(kw_only=True)
@@ -138,38 +138,38 @@ async def stands_alone(uow: UnitOfWork, payment: Payment) -> bool:
 
 async def carry_out(deps: Dependencies, claimed: Claimed, caller: Caller) -> Ended:
     """Carry out a fresh operation and whatever follows from it."""
-    news = await _perform(deps, claimed)
-    return await _finish(deps, claimed, news, caller)
+    observation = await _perform(deps, claimed)
+    return await _finish(deps, claimed, observation, caller)
 
 
 async def resume(deps: Dependencies, claimed: Claimed, caller: Caller, listed: IntentList | None = None) -> Ended:
     """Go on with an operation that somebody left; ``listed`` is shared with others of the same round."""
-    news = await _resumed(deps, claimed, listed)
-    return await _finish(deps, claimed, news, caller)
+    observation = await _resumed(deps, claimed, listed)
+    return await _finish(deps, claimed, observation, caller)
 
 
-async def _finish(deps: Dependencies, claimed: Claimed, news: News, caller: Caller) -> Ended:
+async def _finish(deps: Dependencies, claimed: Claimed, observation: Observation, caller: Caller) -> Ended:
     """Write the outcome down, and carry out what follows from it.
 
     When it takes too many steps the rest is left to the resolver, which takes over when the lease has lapsed.
     """
-    asked, error, stored = True, news.error, news.stored or news.walked_at is not None
+    asked, error, stored = True, observation.error, observation.stored or observation.walked_at is not None
     for _ in range(MAX_STEPS):
         try:
-            step = await _write_down(deps, claimed, news, caller)
+            step = await _write_down(deps, claimed, observation, caller)
         except (StorageConflict, CommitLost) as lost:
             # The outcome of what was asked for is written down when more follows from it: that is what is told.
             return Ended(_not_written_down(lost) if asked else error, None, stored)
         if isinstance(step, PaymentView):
             # What was given up as lost is settled: who waited for it may begin anew.
-            settled = news.walked_at is not None and step.payment.operation is None
+            settled = observation.walked_at is not None and step.payment.operation is None
             return Ended(None if settled else error, step, stored)
         if isinstance(step, Payment):
-            news = await _read_anew(deps, step, news)
+            observation = await _read_anew(deps, step, observation)
         else:
-            claimed, news = step, await _perform(deps, step)
+            claimed, observation = step, await _perform(deps, step)
             asked = asked and step.operation.purpose in _GOES_ON
-            error = news.error if asked else error
+            error = observation.error if asked else error
     return Ended(error, None, stored)
 
 
@@ -187,7 +187,7 @@ def _not_written_down(lost: Exception) -> OutcomeUnknown:
 # --- calling ---------------------------------------------------------------------------------------------------
 
 
-async def _perform(deps: Dependencies, claimed: Claimed) -> News:
+async def _perform(deps: Dependencies, claimed: Claimed) -> Observation:
     """Send an operation for the first time, unless a dispute that our books have not heard of stands against it."""
     deps = deps.of(claimed.payment)
     if isinstance(claimed.operation.instruction, CreateRefund):
@@ -197,7 +197,7 @@ async def _perform(deps: Dependencies, claimed: Claimed) -> News:
     return await _send(deps, claimed)
 
 
-async def _held_by_news(deps: Dependencies, claimed: Claimed, intent_id: str) -> News | None:
+async def _held_by_news(deps: Dependencies, claimed: Claimed, intent_id: str) -> Observation | None:
     """Read the intent's disputes before a refund is sent: one that was prevented has given the money back already, and
     its event may be late. None when nothing stands against the refund, otherwise what was read, which defers it.
 
@@ -206,54 +206,54 @@ async def _held_by_news(deps: Dependencies, claimed: Claimed, intent_id: str) ->
     try:
         disputes = await with_retries(deps, lambda: deps.gateway.list_disputes(intent_id))
     except (Unreachable, Silent, Misconfigured) as error:
-        told = TryAgainLater() if isinstance(error, Silent) else told_to_caller(error)
-        return News(refusal=decisions.NEVER_SENT, error=told)
+        told = TryAgainLater() if isinstance(error, Silent) else to_payment_error(error)
+        return Observation(refusal=decisions.NEVER_SENT, error=told)
     except GatewayError:
         return None  # it answers to the refund itself, too
     if not decisions.must_wait(claimed.payment, claimed.operation, disputes):
         return None
-    return News(disputes=disputes, refusal=decisions.HELD_BY_DISPUTE)
+    return Observation(disputes=disputes, refusal=decisions.HELD_BY_DISPUTE)
 
 
-async def _send(deps: Dependencies, claimed: Claimed) -> News:
+async def _send(deps: Dependencies, claimed: Claimed) -> Observation:
     if not decisions.may_send(claimed.operation, claimed.booking, deps.clock.now()):
         # This process stood still since it wrote down what it intended, so somebody else may have gone on with it.
-        return News(settles=False, unknown="not_sent_in_time", error=OutcomeUnknown())
+        return Observation(settles=False, unknown="not_sent_in_time", error=OutcomeUnknown())
     return await _news(deps, claimed, await call_gateway(deps, claimed.operation))
 
 
-async def _news(deps: Dependencies, claimed: Claimed, outcome: Outcome) -> News:
+async def _news(deps: Dependencies, claimed: Claimed, outcome: Outcome) -> Observation:
     match outcome:
         case Done(IntentReport() as intent, earlier, answered_with):
-            return News(intent=intent, answer=not earlier, answered_with=answered_with)
+            return Observation(intent=intent, answer=not earlier, answered_with=answered_with)
         case Done(RefundReport() as refund):
-            return News(refunds=(refund,))
+            return Observation(refunds=(refund,))
         case NotDone(Declined() as declined):
             failure, method = declined.failure, declined.failure.payment_method_id
-            error = told_to_caller(declined)
-            return News(intent=declined.intent, failure=failure, error=error, answer=True, answered_with=method)
+            error = to_payment_error(declined)
+            return Observation(intent=declined.intent, failure=failure, error=error, answer=True, answered_with=method)
         case NotDone(Refused() as refused):
             return await _refused(deps, claimed, refused)
         case NotDone((Unreachable() | Misconfigured()) as error):
             return _nothing_happened(claimed, error)
         case Unknown(reason, stored):
-            return News(settles=False, unknown=reason, stored=stored, error=OutcomeUnknown())
+            return Observation(settles=False, unknown=reason, stored=stored, error=OutcomeUnknown())
     raise AssertionError(outcome)  # pragma: no cover - the match above is exhaustive
 
 
-def _nothing_happened(claimed: Claimed, error: Unreachable | Misconfigured) -> News:
+def _nothing_happened(claimed: Claimed, error: Unreachable | Misconfigured) -> Observation:
     """What somebody asked for and was never sent is given up, since the caller is told to try again; what we do by
     ourselves stays and is sent again later. Of a resumed one this sending alone had no effect: nobody knows what became
     of the first."""
     if claimed.resumed:
-        return News(settles=False, unknown=error.code, error=OutcomeUnknown())
-    told = told_to_caller(error)
+        return Observation(settles=False, unknown=error.code, error=OutcomeUnknown())
+    told = to_payment_error(error)
     purpose = claimed.operation.purpose
     if purpose is ev.Purpose.REFUND:
-        return News(refusal=decisions.NEVER_SENT, error=told)
+        return Observation(refusal=decisions.NEVER_SENT, error=told)
     if purpose in _ASKED_FOR:
-        return News(refusal=error.code, error=told)
-    return News(settles=False, unknown=error.code, error=told)
+        return Observation(refusal=error.code, error=told)
+    return Observation(settles=False, unknown=error.code, error=told)
 
 
 _ASKED_FOR: Final = frozenset(
@@ -269,62 +269,62 @@ _ASKED_FOR: Final = frozenset(
 """What a caller asks for, who is told whether it was done."""
 
 
-async def _refused(deps: Dependencies, claimed: Claimed, refused: Refused) -> News:
+async def _refused(deps: Dependencies, claimed: Claimed, refused: Refused) -> Observation:
     """The gateway refused the request: what it knows that we don't is read, so that our books catch up.
 
     While that can't be read, nobody knows what a canceling that was refused has come to.
     """
-    error: PaymentError | None = told_to_caller(refused)
+    error: PaymentError | None = to_payment_error(refused)
     intent_id = claimed.payment.intent_id
     if intent_id is None:
-        return News(intent=refused.intent, refusal=refused.code, error=error)
+        return Observation(intent=refused.intent, refusal=refused.code, error=error)
     if refused.code in decisions.REFUSED_BY_DISPUTE and isinstance(claimed.operation.instruction, CreateRefund):
         error = None  # the refund is deferred
     try:
-        read = await _read(deps, intent_id)
+        read = await _read_intent(deps, intent_id)
     except NotThere as gone:
         if isinstance(claimed.operation.instruction, CancelIntent):
             return _gone(deps, claimed, gone, error)
-        return News(refusal=refused.code, refused=True, error=error)
+        return Observation(refusal=refused.code, refused=True, error=error)
     except GatewayError as unreadable:
         if isinstance(claimed.operation.instruction, CancelIntent):
-            return News(settles=False, unknown=unreadable.code, error=OutcomeUnknown())
-        return News(refusal=refused.code, error=error)
+            return Observation(settles=False, unknown=unreadable.code, error=OutcomeUnknown())
+        return Observation(refusal=refused.code, error=error)
     return evolve(read, refusal=refused.code, refused=True, error=error)
 
 
-def _gone(deps: Dependencies, claimed: Claimed, gone: NotThere, error: PaymentError | None = None) -> News:
+def _gone(deps: Dependencies, claimed: Claimed, gone: NotThere, error: PaymentError | None = None) -> Observation:
     """What it means that the intent which is to be canceled is not there."""
     if decisions.counts_as_deleted(claimed.operation, deps.clock.now()):
-        return News(refusal=gone.code, refused=True, error=error)
-    return News(settles=False, unknown=gone.code, error=OutcomeUnknown())
+        return Observation(refusal=gone.code, refused=True, error=error)
+    return Observation(settles=False, unknown=gone.code, error=OutcomeUnknown())
 
 
-async def _read_anew(deps: Dependencies, payment: Payment, news: News) -> News:
+async def _read_anew(deps: Dependencies, payment: Payment, observation: Observation) -> Observation:
     """An answer that a webhook has overtaken is older than our books: read its objects as they are now."""
     deps = deps.of(payment)
     try:
-        intent = await deps.gateway.retrieve_intent(news.intent.id) if news.intent else None
-        refunds = [await deps.gateway.retrieve_refund(refund.id) for refund in news.refunds]
-        disputes = [await deps.gateway.retrieve_dispute(dispute.id) for dispute in news.disputes]
+        intent = await deps.gateway.retrieve_intent(observation.intent.id) if observation.intent else None
+        refunds = [await deps.gateway.retrieve_refund(refund.id) for refund in observation.refunds]
+        disputes = [await deps.gateway.retrieve_dispute(dispute.id) for dispute in observation.disputes]
     except GatewayError as error:
-        return News(settles=False, unknown=error.code, error=OutcomeUnknown())
-    return evolve(news, intent=intent, refunds=refunds, disputes=disputes, as_of=payment.version, answer=False)
+        return Observation(settles=False, unknown=error.code, error=OutcomeUnknown())
+    return evolve(observation, intent=intent, refunds=refunds, disputes=disputes, as_of=payment.version, answer=False)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
 
 
-async def look(deps: Dependencies, payment: Payment, intent_id: str | None = None) -> News:
+async def look(deps: Dependencies, payment: Payment, intent_id: str | None = None) -> Observation:
     """Read everything that the gateway has about this payment; ``intent_id`` helps where we have not learned it yet.
 
     Raises ``GatewayError``.
     """
     known = payment.intent_id or intent_id
-    return await _read(deps.of(payment), known) if known else News(settles=False)
+    return await _read_intent(deps.of(payment), known) if known else Observation(settles=False)
 
 
-async def watch(deps: Dependencies, payment: Payment, listed: IntentList | None = None) -> News:
+async def read_with_lost_calls(deps: Dependencies, payment: Payment, listed: IntentList | None = None) -> Observation:
     """As ``look``, and for what may turn up of lost calls; ``walked_at`` says from when the news is, where it is
     complete. Raises ``GatewayError``."""
     deps = deps.of(payment)
@@ -333,34 +333,34 @@ async def watch(deps: Dependencies, payment: Payment, listed: IntentList | None 
         return evolve(await look(deps, payment), walked_at=begun)
     listed = listed or IntentList(begun)
     found = await listed.find(deps, payment.id, lost.sent_at)
-    news = await _read(deps, found) if found else News(settles=False)
-    return evolve(news, walked_at=listed.walked_at)
+    observation = await _read_intent(deps, found) if found else Observation(settles=False)
+    return evolve(observation, walked_at=listed.walked_at)
 
 
-async def read_intent(deps: Dependencies, intent_id: str) -> News:
+async def read_intent(deps: Dependencies, intent_id: str) -> Observation:
     """Read an intent of ``deps.gateway`` with its refunds and disputes, be it of a payment of ours or not.
 
     Raises ``GatewayError``.
     """
-    return await _read(deps, intent_id)
+    return await _read_intent(deps, intent_id)
 
 
-async def _read(deps: Dependencies, intent_id: str) -> News:
+async def _read_intent(deps: Dependencies, intent_id: str) -> Observation:
     return await _with_what_followed(deps, await with_retries(deps, lambda: deps.gateway.retrieve_intent(intent_id)))
 
 
-async def _with_what_followed(deps: Dependencies, intent: IntentReport) -> News:
+async def _with_what_followed(deps: Dependencies, intent: IntentReport) -> Observation:
     if not intent.amount_received.minor:
-        return News(intent=intent)
+        return Observation(intent=intent)
     refunds = await with_retries(deps, lambda: deps.gateway.list_refunds(intent.id))
     disputes = await with_retries(deps, lambda: deps.gateway.list_disputes(intent.id))
-    return News(intent=intent, refunds=refunds, disputes=disputes)
+    return Observation(intent=intent, refunds=refunds, disputes=disputes)
 
 
 # --- going on --------------------------------------------------------------------------------------------------
 
 
-async def _resumed(deps: Dependencies, claimed: Claimed, listed: IntentList | None = None) -> News:
+async def _resumed(deps: Dependencies, claimed: Claimed, listed: IntentList | None = None) -> Observation:
     deps = deps.of(claimed.payment)
     may_send = decisions.may_send(claimed.operation, claimed.booking, deps.clock.now())
     intent_id = claimed.payment.intent_id
@@ -373,40 +373,44 @@ async def _resumed(deps: Dependencies, claimed: Claimed, listed: IntentList | No
             read = await _found(deps, claimed, listed)
             walked_at = listed.walked_at
         else:
-            read = await _read(deps, intent_id)
+            read = await _read_intent(deps, intent_id)
     except GatewayError as error:
         if isinstance(error, NotThere) and isinstance(claimed.operation.instruction, CancelIntent):
             return _gone(deps, claimed, error)
-        return News(settles=False, unknown=error.code, error=OutcomeUnknown())
+        return Observation(settles=False, unknown=error.code, error=OutcomeUnknown())
     if read is not None and _decides(claimed, read):
         return read
     if may_send and decisions.must_wait(claimed.payment, claimed.operation, read.disputes if read else ()):
         if deps.clock.now() - claimed.operation.intended_at < decisions.ARRIVES_WITHIN:
-            return evolve(read or News(), settles=False, unknown="held_by_dispute", error=OutcomeUnknown())
+            return evolve(read or Observation(), settles=False, unknown="held_by_dispute", error=OutcomeUnknown())
         may_send = False  # it is deferred with a key of its own, and sent when nothing stands against it
     if may_send and intent_id is not None:
         return await _sent_again(deps, claimed, intent_id)
     return _not_found(deps, claimed, read, walked_at)
 
 
-async def _sent_again(deps: Dependencies, claimed: Claimed, intent_id: str) -> News:
+async def _sent_again(deps: Dependencies, claimed: Claimed, intent_id: str) -> Observation:
     """What became of a call that was sent again. Where the gateway only repeats a stored error, what it shows now
     decides, unless it is so slow that there is no time left to read."""
     begun = deps.clock.now()
-    news = await _send(deps, claimed)
+    observation = await _send(deps, claimed)
     walked_at = deps.clock.now()
-    if not news.stored or walked_at - begun >= deps.config.patience:
-        return news
+    if not observation.stored or walked_at - begun >= deps.config.retry_window:
+        return observation
     try:
-        read = await _read(deps, intent_id)
+        read = await _read_intent(deps, intent_id)
     except GatewayError:
-        return news
+        return observation
     if _decides(claimed, read):
         return read
-    return evolve(read, settles=False, unknown=news.unknown, stored=True, walked_at=walked_at, error=news.error)
+    return evolve(
+        read, settles=False, unknown=observation.unknown, stored=True, walked_at=walked_at, error=observation.error
+    )
 
 
-def _not_found(deps: Dependencies, claimed: Claimed, read: News | None, walked_at: datetime | None) -> News:
+def _not_found(
+    deps: Dependencies, claimed: Claimed, read: Observation | None, walked_at: datetime | None
+) -> Observation:
     """What is not sent any more, and of which nothing was found in a walk begun at ``walked_at``: it had no effect. But
     after a stored error one walk does not say so; of a known intent that was to change it does when the key is old."""
     operation = claimed.operation
@@ -414,8 +418,10 @@ def _not_found(deps: Dependencies, claimed: Claimed, read: News | None, walked_a
     makes = isinstance(operation.instruction, CreateIntent | CreateRefund)
     if operation.stored_error and walked_at is not None and (makes or not too_old):
         error = OutcomeUnknown()
-        return evolve(read or News(), settles=False, unknown=decisions.NOT_AT_GATEWAY, walked_at=walked_at, error=error)
-    return evolve(read or News(), refusal=_refusal_of(operation, too_old=too_old and read is None))
+        return evolve(
+            read or Observation(), settles=False, unknown=decisions.NOT_AT_GATEWAY, walked_at=walked_at, error=error
+        )
+    return evolve(read or Observation(), refusal=_refusal_of(operation, too_old=too_old and read is None))
 
 
 def _refusal_of(operation: Operation, *, too_old: bool) -> str:
@@ -424,7 +430,7 @@ def _refusal_of(operation: Operation, *, too_old: bool) -> str:
     return decisions.NOT_AT_GATEWAY if too_old else decisions.NOT_SENT_AGAIN
 
 
-async def _made_again(deps: Dependencies, claimed: Claimed, listed: IntentList | None) -> News:
+async def _made_again(deps: Dependencies, claimed: Claimed, listed: IntentList | None) -> Observation:
     """What became of the making of an intent whose id we never learned, by sending it again.
 
     The gateway makes it now, or answers as it did the first time. All other answers are about this sending alone; then
@@ -437,46 +443,52 @@ async def _made_again(deps: Dependencies, claimed: Claimed, listed: IntentList |
         case Done(IntentReport() as intent, earlier=True):
             return await _with_what_followed(deps, intent)
         case NotDone(Declined(intent=IntentReport() as intent) as declined):
-            return _verdict(claimed, declined, await _read(deps, intent.id))
+            return _verdict(claimed, declined, await _read_intent(deps, intent.id))
         case NotDone(Refused() as refused):
             known = refused.intent
-            found = await (_read(deps, known.id) if known else _found(deps, claimed))
+            found = await (_read_intent(deps, known.id) if known else _found(deps, claimed))
             return _refusal(claimed, refused, found)
-        case Unknown() if deps.clock.now() - begun < deps.config.patience:
+        case Unknown() if deps.clock.now() - begun < deps.config.retry_window:
             sent_at = deps.clock.now()
             listed = listed or IntentList(sent_at)
             found = await _found(deps, claimed, listed)  # an older list may lack it: then it stays unknown
             if found is not None and _decides(claimed, found):
                 return found
-            news = await _news(deps, claimed, outcome)
+            observation = await _news(deps, claimed, outcome)
             if found is not None:  # it is there, and nothing was charged yet: from now on it is read
-                return evolve(found, settles=False, unknown=news.unknown, stored=news.stored, error=news.error)
+                return evolve(
+                    found,
+                    settles=False,
+                    unknown=observation.unknown,
+                    stored=observation.stored,
+                    error=observation.error,
+                )
             # Where the error was stored before, this sending did nothing that an older list could lack.
             tells = claimed.operation.stored_error or (listed.walked_at is not None and listed.walked_at >= sent_at)
-            return evolve(news, walked_at=listed.walked_at if news.stored and tells else None)
+            return evolve(observation, walked_at=listed.walked_at if observation.stored and tells else None)
     return await _news(deps, claimed, outcome)
 
 
-def _verdict(claimed: Claimed, declined: Declined, read: News) -> News:
+def _verdict(claimed: Claimed, declined: Declined, read: Observation) -> Observation:
     """A decline may be a stored answer: what is read is newer, where it tells of that charge or of a later one."""
     if _decides(claimed, read):
         return read
     failure = None if read.intent and read.intent.failure else declined.failure
     method = declined.failure.payment_method_id
-    return evolve(read, failure=failure, error=told_to_caller(declined), answered_with=method)
+    return evolve(read, failure=failure, error=to_payment_error(declined), answered_with=method)
 
 
-def _refusal(claimed: Claimed, refused: Refused, found: News | None) -> News:
+def _refusal(claimed: Claimed, refused: Refused, found: Observation | None) -> Observation:
     if found is not None and _decides(claimed, found):
         return found
-    return evolve(found or News(), refusal=refused.code, error=told_to_caller(refused))
+    return evolve(found or Observation(), refusal=refused.code, error=to_payment_error(refused))
 
 
-async def _found(deps: Dependencies, claimed: Claimed, listed: IntentList | None = None) -> News | None:
+async def _found(deps: Dependencies, claimed: Claimed, listed: IntentList | None = None) -> Observation | None:
     """What the gateway has of an intent whose id we never learned; None when it is in no list, by default a new one."""
     listed = listed or IntentList(deps.clock.now())
     intent_id = await listed.find(deps, claimed.payment.id, claimed.operation.intended_at)
-    return await _read(deps, intent_id) if intent_id else None
+    return await _read_intent(deps, intent_id) if intent_id else None
 
 
 def _list_for(claimed: Claimed, listed: IntentList | None) -> IntentList | None:
@@ -485,7 +497,7 @@ def _list_for(claimed: Claimed, listed: IntentList | None) -> IntentList | None:
     return listed if certain else None
 
 
-def _decides(claimed: Claimed, read: News) -> bool:
+def _decides(claimed: Claimed, read: Observation) -> bool:
     instruction = claimed.operation.instruction
     if isinstance(instruction, CreateRefund):
         names = decisions.names_of_sending(instruction.metadata)
@@ -497,7 +509,7 @@ def _decides(claimed: Claimed, read: News) -> bool:
 
 
 async def _write_down(
-    deps: Dependencies, claimed: Claimed, news: News, caller: Caller
+    deps: Dependencies, claimed: Claimed, observation: Observation, caller: Caller
 ) -> Claimed | Payment | PaymentView:
     """Store what the outcome means. Returns how the payment stands then, or the operation that follows, or the payment
     as it is now when our books have moved on since the answer was given, so that it has to be read anew."""
@@ -505,13 +517,13 @@ async def _write_down(
 
     async def work(uow: UnitOfWork) -> Claimed | Payment | PaymentView:
         booking, payment = await load(uow, claimed.payment.id)
-        if payment.version > (news.as_of or claimed.payment.version) and news.ages:
+        if payment.version > (observation.as_of or claimed.payment.version) and observation.may_be_stale:
             return payment
         recorder = Recorder(deps, uow, booking, payment, caller)
-        told = _counted(recorder, claimed, news)
+        told = _counted(recorder, claimed, observation)
         if told.refusal:
             _settle(recorder, claimed, told)  # first, so that what it had reserved is free again
-        await judge(uow, recorder, told)
+        await apply_observation(uow, recorder, told)
         _settle(recorder, claimed, told)
         if told.refused and told.refusal:
             recorder.add(decisions.abandon(recorder.payment, claimed.operation, told.refusal, told.intent))
@@ -521,24 +533,24 @@ async def _write_down(
             _amend(deps, recorder, payment.operation, told)
         _make_room(deps, recorder, claimed.operation, told)
         new = recorder.follow_up(send=not told.refusal or told.walked_at is not None)
-        watch = await uow.payments.watch(payment.id)
+        poll_state = await uow.payments.poll_state(payment.id)
         in_vain = told.unknown is not None and payment.operation is not None and payment.operation.unknown
-        looks = watch.looks + 1 if in_vain else 0
+        checks = poll_state.checks + 1 if in_vain else 0
         still_there = payment.operation is not None and payment.operation.idempotency_key == key
-        still_ours = still_there and watch.holder in (None, claimed.holder)  # our lease may have lapsed meanwhile
-        await recorder.save(holder=claimed.holder if new else None, yields=still_ours, looks=looks)
+        still_ours = still_there and poll_state.holder in (None, claimed.holder)  # our lease may have lapsed meanwhile
+        await recorder.save(holder=claimed.holder if new else None, yields=still_ours, checks=checks)
         if new:
             return claim(recorder, new, claimed.holder)
         if still_there and decisions.starts_replacement(
             claimed.operation, recorder.payment, recorder.booking, deps.clock.now()
         ):
             return await _begin_anew(deps, uow, recorder, claimed, caller)
-        return PaymentView(payment=recorder.payment, handover=await uow.payments.handover(payment.id))
+        return PaymentView(payment=recorder.payment, client_action=await uow.payments.client_action(payment.id))
 
-    return await deps.storage.transact(work, Subject(booking_id=claimed.booking.id))
+    return await deps.storage.transact(work, LockScope(booking_id=claimed.booking.id))
 
 
-def _amend(deps: Dependencies, recorder: Recorder, ended: Operation, news: News) -> None:
+def _amend(deps: Dependencies, recorder: Recorder, ended: Operation, observation: Observation) -> None:
     """Give the booking its new content once the gateway has canceled the intent for it.
 
     An intent whose amount the gateway refuses to change is canceled for a new one.
@@ -548,16 +560,16 @@ def _amend(deps: Dependencies, recorder: Recorder, ended: Operation, news: News)
     recorder.add(decisions.amend_after(ended, recorder.payment, recorder.booking))
     if recorder.amended_to is not None and recorder.amended_to.is_free:
         recorder.confirm()
-    if news.refused and news.refusal and news.intent is not None:
+    if observation.refused and observation.refusal and observation.intent is not None:
         key = deps.ids.idempotency_key()
         recorder.add(decisions.replace_after_update(recorder.payment, ended, idempotency_key=key))
 
 
-def _make_room(deps: Dependencies, recorder: Recorder, operation: Operation, news: News) -> None:
+def _make_room(deps: Dependencies, recorder: Recorder, operation: Operation, observation: Observation) -> None:
     """Cancel an intent that the gateway does not let be paid with another method, for a new one that can be."""
-    if not news.refused or recorder.booking.payability(recorder.now) is not Payability.PAYABLE:
+    if not observation.refused or recorder.booking.payability(recorder.now) is not Payability.PAYABLE:
         return
-    replacement = decisions.replacement_after(recorder.payment, operation, news.refusal)
+    replacement = decisions.replacement_after(recorder.payment, operation, observation.refusal)
     if replacement is not None:
         key = deps.ids.idempotency_key()
         recorder.add(decisions.intend_replacement(recorder.payment, idempotency_key=key, replacement=replacement))
@@ -578,18 +590,20 @@ async def _begin_anew(
     return claim(recorder, operation, claimed.holder)
 
 
-def _counted(recorder: Recorder, claimed: Claimed, news: News) -> News:
+def _counted(recorder: Recorder, claimed: Claimed, observation: Observation) -> Observation:
     """Count a walk that found nothing. With the last one that it takes, the operation is lost."""
-    if news.walked_at is None:
-        return news
-    recorder.add(decisions.note_walk(recorder.payment, claimed.operation, news.walked_at))
+    if observation.walked_at is None:
+        return observation
+    recorder.add(decisions.note_walk(recorder.payment, claimed.operation, observation.walked_at))
     if not decisions.is_lost(recorder.payment, claimed.operation):
-        return news
+        return observation
     refusal = _refusal_of(claimed.operation, too_old=True)
-    return evolve(news, settles=True, unknown=None, refusal=refusal)
+    return evolve(observation, settles=True, unknown=None, refusal=refusal)
 
 
-def _cancel_all_the_same(deps: Dependencies, recorder: Recorder, ended: Operation | None, news: News) -> None:
+def _cancel_all_the_same(
+    deps: Dependencies, recorder: Recorder, ended: Operation | None, observation: Observation
+) -> None:
     """Carry a cancellation with an unknown outcome through: close the booking where it found the payment paid, and ask
     anew, under a new key, where the first request had no effect and its key is too old to be sent again."""
     if ended is None or recorder.payment.operation is not None:
@@ -597,7 +611,7 @@ def _cancel_all_the_same(deps: Dependencies, recorder: Recorder, ended: Operatio
     refund = ended.refund_on_cancel or RefundOnCancel.POLICY
     if decisions.cancels_although_paid(ended, recorder.payment, recorder.booking):
         recorder.cancel_with_refund(refund, ended.intended_at)
-    elif news.refusal in _HAD_NO_EFFECT and decisions.cancels_again(ended, recorder.payment, recorder.booking):
+    elif observation.refusal in _HAD_NO_EFFECT and decisions.cancels_again(ended, recorder.payment, recorder.booking):
         key = deps.ids.idempotency_key()
         recorder.add(
             decisions.intend_cancel(
@@ -609,40 +623,44 @@ def _cancel_all_the_same(deps: Dependencies, recorder: Recorder, ended: Operatio
 _HAD_NO_EFFECT: Final = (decisions.NOT_SENT_AGAIN, decisions.NOT_AT_GATEWAY)
 
 
-async def judge(uow: UnitOfWork, recorder: Recorder, news: News) -> None:
+async def apply_observation(uow: UnitOfWork, recorder: Recorder, observation: Observation) -> None:
     """Let the facts happen that follow from what was read, and keep what the front end needs."""
-    if news.failure is not None and not news.answer:  # what was read is newer than the verdict
-        recorder.add(decisions.observe_verdict(recorder.payment, news.failure))
-    if news.intent is not None:
+    if observation.failure is not None and not observation.answer:  # what was read is newer than the verdict
+        recorder.add(decisions.observe_verdict(recorder.payment, observation.failure))
+    if observation.intent is not None:
         alone = await stands_alone(uow, recorder.payment)
-        read, method = not news.answer, news.answered_with
+        read, method = not observation.answer, observation.answered_with
         observed = decisions.observe_intent(
-            recorder.payment, news.intent, recorder.booking, alone=alone, read=read, answered_with=method
+            recorder.payment, observation.intent, recorder.booking, alone=alone, read=read, answered_with=method
         )
         recorder.add(observed)
-        recorder.add(decisions.observe_lost_intent(recorder.payment, news.intent))
-        recorder.see(news.intent)
-    if news.failure is not None and news.answer and not (news.intent and news.intent.failure):
-        recorder.add(decisions.observe_verdict(recorder.payment, news.failure))
-    for refund in news.refunds:
+        recorder.add(decisions.observe_lost_intent(recorder.payment, observation.intent))
+        recorder.see(observation.intent)
+    if (
+        observation.failure is not None
+        and observation.answer
+        and not (observation.intent and observation.intent.failure)
+    ):
+        recorder.add(decisions.observe_verdict(recorder.payment, observation.failure))
+    for refund in observation.refunds:
         recorder.add(decisions.observe_refund(recorder.payment, refund))
-    for dispute in news.disputes:
+    for dispute in observation.disputes:
         recorder.add(decisions.observe_dispute(recorder.payment, dispute))
-    await recorder.keep_handover(news.intent)
+    await recorder.save_client_action(observation.intent)
 
 
-def _settle(recorder: Recorder, claimed: Claimed, news: News) -> None:
+def _settle(recorder: Recorder, claimed: Claimed, observation: Observation) -> None:
     payment, operation = recorder.payment, claimed.operation
-    if news.settles:
+    if observation.settles:
         answered = not claimed.resumed
         if claimed.resumed:  # somebody may have sent it before
-            recorder.add(decisions.watch(payment, operation, news.refusal))
+            recorder.add(decisions.watch(payment, operation, observation.refusal))
             payment = recorder.payment
-        recorder.add(decisions.settle(payment, operation, refusal=news.refusal, answered=answered))
-    elif news.unknown and payment.operation is not None and _is_news(payment.operation, news):
-        key, stored = operation.idempotency_key, news.stored
-        recorder.add((ev.OutcomeLeftUnknown(idempotency_key=key, reason=news.unknown, stored_error=stored),))
+        recorder.add(decisions.settle(payment, operation, refusal=observation.refusal, answered=answered))
+    elif observation.unknown and payment.operation is not None and _is_news(payment.operation, observation):
+        key, stored = operation.idempotency_key, observation.stored
+        recorder.add((ev.OutcomeLeftUnknown(idempotency_key=key, reason=observation.unknown, stored_error=stored),))
 
 
-def _is_news(operation: Operation, news: News) -> bool:
-    return not operation.unknown or (news.stored and not operation.stored_error)
+def _is_news(operation: Operation, observation: Observation) -> bool:
+    return not operation.unknown or (observation.stored and not operation.stored_error)

@@ -6,7 +6,7 @@ from enum import Enum
 from booking_payments.application.callers import Caller
 from booking_payments.application.command import BookingCommand, run
 from booking_payments.application.dependencies import Dependencies
-from booking_payments.application.operations import judge, look
+from booking_payments.application.operations import apply_observation, look
 from booking_payments.application.pricing import price_now
 from booking_payments.application.reading import Target, load, payment_status
 from booking_payments.application.recording import Recorder
@@ -357,7 +357,7 @@ async def _look_now(deps: Dependencies, booking_id: str, caller: Caller, seen: P
 async def read_now(deps: Dependencies, booking_id: str, caller: Caller, seen: Payment) -> bool:
     """Ask the gateway how the payment stands, and book it. False when the gateway can't be read."""
     try:
-        news = await look(deps, seen)
+        observation = await look(deps, seen)
     except GatewayError:
         return False
 
@@ -365,7 +365,7 @@ async def read_now(deps: Dependencies, booking_id: str, caller: Caller, seen: Pa
         booking, payment = await load(uow, seen.id)
         if payment.version == seen.version:
             recorder = Recorder(deps, uow, booking, payment, caller)
-            await judge(uow, recorder, news)
+            await apply_observation(uow, recorder, observation)
             recorder.follow_up()
             await recorder.save()
 

@@ -39,6 +39,7 @@ from booking_payments.application.event_jobs import EventLine, EventPreview, Eve
 from booking_payments.application.expiring import announce_expiring
 from booking_payments.application.figures import Figures, OpenDispute, days_back, disputes, figures
 from booking_payments.application.idempotency import Marks, Memory, amount_asked, library_request, once
+from booking_payments.application.passes import each_by_itself
 from booking_payments.application.paying import AmountInput
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.reading import Target, journal, payment_status
@@ -51,7 +52,6 @@ from booking_payments.application.replaying import (
     retry_unfinished,
 )
 from booking_payments.application.resolve import resolve_due, resolve_if_due
-from booking_payments.application.rounds import each_by_itself
 from booking_payments.application.views import (
     BookingView,
     NewBooking,
@@ -921,7 +921,7 @@ class BookingPayments:
             payment = await uow.payments.get(names["payment_id"])
             if payment is None:
                 raise NotFound()
-            return PaymentView(payment=payment, handover=await uow.payments.handover(payment.id))
+            return PaymentView(payment=payment, client_action=await uow.payments.client_action(payment.id))
 
         return await self._deps.storage.read(work)
 

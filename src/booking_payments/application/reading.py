@@ -74,7 +74,7 @@ async def payment_view(deps: Dependencies, target: Target, caller: Caller) -> Pa
         booking_id = await target.booking_of(uow)
         caller.require(await uow.bookings.get(booking_id))
         payment = await target.payment_of(uow, booking_id)
-        return PaymentView(payment=payment, handover=await uow.payments.handover(payment.id))
+        return PaymentView(payment=payment, client_action=await uow.payments.client_action(payment.id))
 
     return await deps.storage.read(work)
 

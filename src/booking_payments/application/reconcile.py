@@ -29,7 +29,7 @@ from booking_payments.application.differences import (
 from booking_payments.application.findings import Finding, Findings
 from booking_payments.application.gateway_call import with_retries
 from booking_payments.application.intent_list import CLOCKS_APART
-from booking_payments.application.operations import News, judge, look
+from booking_payments.application.operations import Observation, apply_observation, look
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
@@ -242,7 +242,7 @@ class _Comparison:
     async def _of_intents(self, intent_ids: Iterable[str | None]) -> Mapping[str, Payment]:
         """The payments of these intents of ``deps.gateway``."""
         ids, name = {each for each in intent_ids if each}, self.deps.gateway.name
-        found = await self.deps.storage.read(lambda uow: uow.books.of_intents(ids))
+        found = await self.deps.storage.read(lambda uow: uow.payment_reader.of_intents(ids))
         return {intent_id: payment for intent_id, payment in found.items() if payment.gateway == name}
 
     async def _compare_unknown(self, intent: IntentReport) -> None:
@@ -341,7 +341,7 @@ class _Comparison:
     # --- our side
 
     async def _compare_ours(self) -> None:
-        total = await self.deps.storage.read(lambda uow: uow.books.count(self.since))
+        total = await self.deps.storage.read(lambda uow: uow.payment_reader.count(self.since))
         async for payment in payments_since(self.deps, self.since):
             self.payments += 1
             if payment.gateway not in self.unread and await self._is_suspect(payment):
@@ -377,9 +377,9 @@ class _Comparison:
         if payment_id in self.examined or before.operation is not None:
             return  # whoever has begun an operation since everything was settled reads for himself
         self.examined.add(payment_id)
-        news: News | None = None
+        observation: Observation | None = None
         try:
-            news = await self._read_and_book(payment_id, intent_id)
+            observation = await self._read_and_book(payment_id, intent_id)
         except NotThere:
             text = f"the gateway does not know the intent of this payment ({before.status.value})"
             self.findings.leave("not_at_gateway", text, before, before.intent_id)
@@ -389,43 +389,43 @@ class _Comparison:
         except Exception as error:  # whatever it is, one payment that breaks holds up no other
             self.findings.leave("broke", f"{type(error).__name__}: {safe_text(error)}", before, before.intent_id)
         await self.findings.heal(before, "healed", "our books lagged behind the gateway's")
-        if news is not None:
-            await self._leave_differences(payment_id, news)
+        if observation is not None:
+            await self._leave_differences(payment_id, observation)
 
-    async def _read_and_book(self, payment_id: str, intent_id: str | None) -> News:
+    async def _read_and_book(self, payment_id: str, intent_id: str | None) -> Observation:
         """What the gateway says, once it is booked and what follows from it is done."""
-        news = await self._until_booked(await payment_of(self.deps, payment_id), intent_id)
+        observation = await self._until_booked(await payment_of(self.deps, payment_id), intent_id)
         if (await payment_of(self.deps, payment_id)).operation is None:
-            return news
+            return observation
         await go_on(self.deps, payment_id)
         return await self._until_booked(await payment_of(self.deps, payment_id), intent_id)
 
-    async def _until_booked(self, payment: Payment, intent_id: str | None) -> News:
+    async def _until_booked(self, payment: Payment, intent_id: str | None) -> Observation:
         for _ in range(MAX_READS):
-            news = await look(self.deps, payment, intent_id)
-            moved_on = await _book(self.deps, payment, news)
+            observation = await look(self.deps, payment, intent_id)
+            moved_on = await _book(self.deps, payment, observation)
             if moved_on is None:
-                return news
+                return observation
             payment = moved_on
         raise StorageConflict("the payment kept changing while it was read")
 
-    async def _leave_differences(self, payment_id: str, news: News) -> None:
+    async def _leave_differences(self, payment_id: str, observation: Observation) -> None:
         payment = await payment_of(self.deps, payment_id)
         if payment.operation is not None:
             leave_in_flight(self.findings, payment)
             return
-        for each in (*_differences(payment, news), *refund_owed(payment)):
+        for each in (*_differences(payment, observation), *refund_owed(payment)):
             self.findings.leave(each.code, each.text, payment, each.gateway_id)
         for each in refund_waiting(payment):
             self.findings.wait(each.code, each.text, payment, each.gateway_id)
 
 
-def _differences(payment: Payment, news: News) -> Iterator[Difference]:
-    if news.intent is not None:
-        yield from all_differences(payment, news.intent, news.refunds, news.disputes)
+def _differences(payment: Payment, observation: Observation) -> Iterator[Difference]:
+    if observation.intent is not None:
+        yield from all_differences(payment, observation.intent, observation.refunds, observation.disputes)
 
 
-async def _book(deps: Dependencies, seen: Payment, news: News) -> Payment | None:
+async def _book(deps: Dependencies, seen: Payment, observation: Observation) -> Payment | None:
     """Judge what was read when the payment was as ``seen``; the payment as it is now when it has moved on since."""
 
     async def work(uow: UnitOfWork) -> Payment | None:
@@ -434,8 +434,8 @@ async def _book(deps: Dependencies, seen: Payment, news: News) -> Payment | None
             return payment
         recorder = Recorder(deps, uow, booking, payment, CALLER)
         # While a call of ours is in flight, an intent that is not final is left to its answer, which is newer.
-        left = payment.operation is not None and news.intent_ages
-        await judge(uow, recorder, evolve(news, intent=None) if left else news)
+        left = payment.operation is not None and observation.intent_may_be_stale
+        await apply_observation(uow, recorder, evolve(observation, intent=None) if left else observation)
         recorder.follow_up()
         if recorder.payment.version != payment.version:
             await recorder.save()

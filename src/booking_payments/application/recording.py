@@ -20,14 +20,14 @@ from booking_payments.domain.ledger import Posting, postings
 from booking_payments.domain.payment import Operation, Payment, evolve
 from booking_payments.domain.refunds import RefundOnCancel, RefundReason
 from booking_payments.domain.reports import IntentReport
-from booking_payments.domain.retry import KEY_LIFETIME, next_look
+from booking_payments.domain.retry import KEY_LIFETIME, next_check
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
-from booking_payments.ports.payments import Handover, Watch
+from booking_payments.ports.payments import ClientAction, PollState
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.unit_of_work import UnitOfWork
 
-LOOKS_AT_WAITING = 3
+CHECKS_OF_WAITING = 3
 """Where in the schedule of looks a payment begins that merely waits: ten minutes, an hour, hours, days."""
 
 LOST_LOOKED_FOR = timedelta(hours=1)
@@ -227,45 +227,47 @@ class Recorder:
         """Remember the intent as it is, for what follows from it though it changes nothing in our books."""
         self._seen = intent
 
-    async def keep_handover(self, report: IntentReport | None) -> None:
+    async def save_client_action(self, report: IntentReport | None) -> None:
         """Keep what the front end needs to go on with the intent: its secret, and what the customer has to do now. A
         report without the secret leaves it as it is."""
         if report is None or report.id != self.payment.intent_id:
             return
         secret = report.client_secret
         if secret is None:
-            known = await self._uow.payments.handover(self.payment.id)
+            known = await self._uow.payments.client_action(self.payment.id)
             secret = known.client_secret if known else None
         action = dict(report.next_action) if report.next_action else None
-        await self._uow.payments.keep_handover(self.payment.id, Handover(client_secret=secret, next_action=action))
+        await self._uow.payments.save_client_action(
+            self.payment.id, ClientAction(client_secret=secret, next_action=action)
+        )
 
-    async def save(self, *, holder: str | None = None, yields: bool = False, looks: int = 0) -> None:
+    async def save(self, *, holder: str | None = None, yields: bool = False, checks: int = 0) -> None:
         """Store everything.
 
         ``holder`` takes the lease on the operation that was begun here; ``yields`` gives up the lease on the one
-        that was in flight before. Without either, a lease of somebody else stays as it is. ``looks`` counts looks
+        that was in flight before. Without either, a lease of somebody else stays as it is. ``checks`` counts looks
         that were in vain.
         """
         await self._save_booking()
         if self._payment is not None:
-            await self._save_payment(self._payment, holder, yields, looks)
+            await self._save_payment(self._payment, holder, yields, checks)
         if self._caller.by_itself and self._facts():
             await self._uow.audit.append(self._audit_record())
         if self._messages:
             await self._uow.outbox.append(*map(self._complete, self._messages))
             self._uow.jobs.defer(DeliverMessages(), self.now)
 
-    async def take_lease(self, holder: str, looks: int) -> None:
+    async def take_lease(self, holder: str, checks: int) -> None:
         """Take the lease on the operation in flight, for whoever goes on with it."""
-        await self._uow.payments.set_watch(self.payment.id, self._watch(self.payment, holder, looks))
+        await self._uow.payments.save_poll_state(self.payment.id, self._watch(self.payment, holder, checks))
 
-    async def _save_payment(self, payment: Payment, holder: str | None, yields: bool, looks: int) -> None:
+    async def _save_payment(self, payment: Payment, holder: str | None, yields: bool, checks: int) -> None:
         if self._recorded:
             await self._uow.payments.append(payment, self._recorded, self._postings)
         before, now = self._in_flight, payment.operation
         same = before is not None and now is not None and before.idempotency_key == now.idempotency_key
         if yields or not same:
-            await self._uow.payments.set_watch(payment.id, self._watch(payment, holder, looks))
+            await self._uow.payments.save_poll_state(payment.id, self._watch(payment, holder, checks))
 
     async def _save_booking(self) -> None:
         facts = self._facts()
@@ -296,29 +298,29 @@ class Recorder:
             asked={"facts": " ".join(happened)},
         )
 
-    def _watch(self, payment: Payment, holder: str | None, looks: int) -> Watch:
+    def _watch(self, payment: Payment, holder: str | None, checks: int) -> PollState:
         operation = payment.operation
         if operation is not None and holder is not None:
             until = self.now + self._deps.config.lease
-            return Watch(next_look_at=until, looks=looks, lease_until=until, holder=holder)
+            return PollState(next_check_at=until, checks=checks, lease_until=until, holder=holder)
         if operation is not None:
-            after = self._until_next_look(operation, looks) if operation.unknown else timedelta(0)
-            return self._look_again(payment, after, looks)
+            after = self._until_next_look(operation, checks) if operation.unknown else timedelta(0)
+            return self._look_again(payment, after, checks)
         waits = bool(payment.refund_pending or payment.owed_waiting) or (
             payment.status.is_open and payment.intent_id is not None
         )
         if not waits and not payment.lost:
-            return Watch()
-        return self._look_again(payment, self._until_turned_up(payment, looks), looks)
+            return PollState()
+        return self._look_again(payment, self._until_turned_up(payment, checks), checks)
 
-    def _until_next_look(self, operation: Operation, looks: int) -> timedelta:
+    def _until_next_look(self, operation: Operation, checks: int) -> timedelta:
         """As the schedule says, when the next walk counts that looks for a lost call, and when the key is too old to be
         sent again: from then on reading alone decides."""
-        after = min(next_look(looks), LOST_LOOKED_FOR) if operation.stored_error else next_look(looks)
+        after = min(next_check(checks), LOST_LOOKED_FOR) if operation.stored_error else next_check(checks)
         return self._not_beyond(after, operation.intended_at + KEY_LIFETIME, decisions.next_walk_at(operation))
 
-    def _until_turned_up(self, payment: Payment, looks: int) -> timedelta:
-        after = next_look(looks + LOOKS_AT_WAITING)
+    def _until_turned_up(self, payment: Payment, checks: int) -> timedelta:
+        after = next_check(checks + CHECKS_OF_WAITING)
         ends = [decisions.watched_until(lost) for lost in payment.lost]
         if any(end > self.now for end in ends):
             after = min(after, LOST_LOOKED_FOR)
@@ -328,6 +330,6 @@ class Recorder:
         """``after``, or until the first of ``moments`` that is still to come."""
         return min(after, *(each - self.now for each in moments if each is not None and each > self.now), after)
 
-    def _look_again(self, payment: Payment, after: timedelta, looks: int) -> Watch:
+    def _look_again(self, payment: Payment, after: timedelta, checks: int) -> PollState:
         self._uow.jobs.defer(SettlePayment(payment_id=payment.id), self.now + after)
-        return Watch(next_look_at=self.now + after, looks=looks)
+        return PollState(next_check_at=self.now + after, checks=checks)

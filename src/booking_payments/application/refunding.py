@@ -147,7 +147,7 @@ async def _refund_payment(deps: Dependencies, target: Target, caller: Caller, re
     decide = partial(_decide, deps, caller, request)
     begun = await begin(deps, BookingCommand(target=target, caller=caller, decide=decide))
     if begun.claimed is None:
-        return _shown(begun)
+        return _view_of_begun(begun)
     refund_id = begun.decided.refund_id
     ended = await carry_out(deps, begun.claimed, caller)
     if ended.error is None and ended.view is not None:
@@ -195,7 +195,7 @@ def _decide(deps: Dependencies, caller: Caller, request: RefundRequest, recorder
     return _Decided(refund_id=_newest(payment, recorder.payment).id)
 
 
-def _shown(begun: Begun[_Decided]) -> RefundView:
+def _view_of_begun(begun: Begun[_Decided]) -> RefundView:
     """Return the refund of a command that asked nothing of the gateway."""
     payment, decided = begun.payment, begun.decided
     assert payment is not None  # noqa: S101 - the command needs a payment
@@ -252,7 +252,7 @@ async def _acknowledged(deps: Dependencies, caller: Caller, payment_id: str, ref
     command = BookingCommand(
         target=Target(payment_id=payment_id), caller=caller, decide=decide, waits=lambda _: False, repeatable=True
     )
-    return _shown(await begin(deps, command))
+    return _view_of_begun(await begin(deps, command))
 
 
 def _found(payment: Payment, refund_id: str) -> Refund | DeferredRefund:

@@ -13,8 +13,8 @@ from attrs import frozen
 
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.gateway_call import with_retries
+from booking_payments.application.passes import while_answered
 from booking_payments.application.progress import Progress, in_silence
-from booking_payments.application.rounds import while_answered
 from booking_payments.application.webhooks import take_in
 from booking_payments.domain.errors import PaymentError
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
@@ -212,11 +212,11 @@ async def _catch_up_on(deps: Dependencies, begin: datetime, end: datetime | None
 
 
 async def _news_among(deps: Dependencies, events: Sequence[GatewayEvent]) -> Sequence[GatewayEvent]:
-    news: list[GatewayEvent] = []
+    observation: list[GatewayEvent] = []
     for some in batches(events, AT_ONCE):
         done = await _done_among(deps, [event.id for event in some])
-        news.extend(event for event in some if event.id not in done)
-    return news
+        observation.extend(event for event in some if event.id not in done)
+    return observation
 
 
 async def _done_among(deps: Dependencies, ids: Sequence[str]) -> frozenset[str]:

@@ -12,14 +12,14 @@ from attrs import evolve, field, frozen
 from booking_payments.application.callers import Caller
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.intent_list import IntentList
-from booking_payments.application.operations import Claimed, claim, judge, resume, watch
+from booking_payments.application.operations import Claimed, apply_observation, claim, read_with_lost_calls, resume
+from booking_payments.application.passes import through_queue
 from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
-from booking_payments.application.rounds import through_queue
 from booking_payments.domain import decisions
 from booking_payments.domain.errors import AlreadyUnderWay, PaymentError
 from booking_payments.domain.payment import Payment
-from booking_payments.domain.retry import next_look
+from booking_payments.domain.retry import next_check
 from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.unit_of_work import UnitOfWork
@@ -61,8 +61,8 @@ async def _resolve_due_at(deps: Dependencies, gateway: str | None) -> int:
 
 async def resolve_if_due(deps: Dependencies, payment_id: str) -> bool:
     """Take up one payment, if it is due and nobody is at it."""
-    watch = await deps.storage.read(lambda uow: uow.payments.watch(payment_id))
-    if not watch.is_due(deps.clock.now()):
+    poll_state = await deps.storage.read(lambda uow: uow.payments.poll_state(payment_id))
+    if not poll_state.is_due(deps.clock.now()):
         return False
     await _resolve_or_put_off(deps, None, payment_id)
     return True
@@ -83,10 +83,12 @@ async def _put_off(deps: Dependencies, payment_id: str, holder: str) -> None:
 
     async def work(uow: UnitOfWork) -> None:
         await load(uow, payment_id)
-        watch, now = await uow.payments.watch(payment_id), deps.clock.now()
-        if watch.holder == holder or watch.is_due(now):
-            later = now + next_look(watch.looks)
-            await uow.payments.set_watch(payment_id, evolve(watch, next_look_at=later, looks=watch.looks + 1))
+        poll_state, now = await uow.payments.poll_state(payment_id), deps.clock.now()
+        if poll_state.holder == holder or poll_state.is_due(now):
+            later = now + next_check(poll_state.checks)
+            await uow.payments.save_poll_state(
+                payment_id, evolve(poll_state, next_check_at=later, checks=poll_state.checks + 1)
+            )
 
     with suppress(StorageConflict):
         await deps.storage.transact(work)
@@ -133,11 +135,11 @@ async def claim_operation(
         booking, payment = await load(uow, payment_id)
         if payment.operation is None:
             return payment
-        watch = await uow.payments.watch(payment_id)
-        if watch.is_held(deps.clock.now()):
+        poll_state = await uow.payments.poll_state(payment_id)
+        if poll_state.is_held(deps.clock.now()):
             raise AlreadyUnderWay()
         recorder = Recorder(deps, uow, booking, payment, caller)
-        await recorder.take_lease(holder, watch.looks)
+        await recorder.take_lease(holder, poll_state.checks)
         return claim(recorder, payment.operation, holder, resumed=True)
 
     return await deps.storage.transact(work)
@@ -146,21 +148,21 @@ async def claim_operation(
 async def _look_at(deps: Dependencies, payment: Payment, listed: IntentList | None) -> bool:
     """Whether the gateway could be read."""
     try:
-        news = await watch(deps, payment, listed)
+        observation = await read_with_lost_calls(deps, payment, listed)
     except GatewayError:
-        news = None
+        observation = None
 
     async def work(uow: UnitOfWork) -> None:
         booking, now = await load(uow, payment.id)
-        looks = (await uow.payments.watch(payment.id)).looks
+        checks = (await uow.payments.poll_state(payment.id)).checks
         recorder = Recorder(deps, uow, booking, now, CALLER)
-        if news is not None and now.version == payment.version:
-            await judge(uow, recorder, news)
-            if news.walked_at is not None:
-                recorder.add(decisions.end_watch(recorder.payment, news.walked_at))
+        if observation is not None and now.version == payment.version:
+            await apply_observation(uow, recorder, observation)
+            if observation.walked_at is not None:
+                recorder.add(decisions.end_watch(recorder.payment, observation.walked_at))
             recorder.follow_up()
         changed = recorder.payment.version != payment.version
-        await recorder.save(yields=now.operation is None, looks=0 if changed else looks + 1)
+        await recorder.save(yields=now.operation is None, checks=0 if changed else checks + 1)
 
     await deps.storage.transact(work)
-    return news is not None
+    return observation is not None

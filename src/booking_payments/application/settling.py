@@ -13,8 +13,8 @@ from booking_payments.application.resolve import claim_operation
 from booking_payments.domain.error_texts import safe_text
 from booking_payments.domain.errors import AlreadyUnderWay, NotFound
 from booking_payments.domain.payment import Payment
-from booking_payments.domain.retry import next_look
-from booking_payments.ports.payments import Watch
+from booking_payments.domain.retry import next_check
+from booking_payments.ports.payments import PollState
 from booking_payments.ports.storage import StorageConflict
 
 CALLER: Final = Caller.system("reconcile")
@@ -30,8 +30,8 @@ async def settle_in_flight(deps: Dependencies, findings: Findings, progress: Pro
     """Settle every operation that is in flight now; where that does not work it is left."""
     waiting = [each.id async for each in payments_since(deps, deps.clock.now()) if each.operation is not None]
     total = len(waiting)
-    for rounds in range(MAX_ROUNDS if total else 0):
-        if rounds and waiting:
+    for passes in range(MAX_ROUNDS if total else 0):
+        if passes and waiting:
             await deps.clock.sleep(await _pause(deps, waiting))
         waiting = [each for each in waiting if not await _settle(deps, findings, each)]
         progress("settling what is in flight", total - len(waiting), total)
@@ -71,12 +71,16 @@ async def _pause(deps: Dependencies, waiting: Sequence[str]) -> timedelta:
     """Until the first lease lapses; where nobody has one, a moment."""
     now = deps.clock.now()
     watches = [await _watch(deps, each) for each in waiting]
-    leases = [watch.lease_until - now for watch in watches if watch.lease_until and watch.lease_until > now]
-    return min(leases, default=next_look(0))
+    leases = [
+        poll_state.lease_until - now
+        for poll_state in watches
+        if poll_state.lease_until and poll_state.lease_until > now
+    ]
+    return min(leases, default=next_check(0))
 
 
-async def _watch(deps: Dependencies, payment_id: str) -> Watch:
-    return await deps.storage.read(lambda uow: uow.payments.watch(payment_id))
+async def _watch(deps: Dependencies, payment_id: str) -> PollState:
+    return await deps.storage.read(lambda uow: uow.payments.poll_state(payment_id))
 
 
 def leave_in_flight(findings: Findings, payment: Payment) -> None:
@@ -112,8 +116,8 @@ async def payments_since(deps: Dependencies, since: datetime) -> AsyncIterator[P
 
 
 async def _ids_after(deps: Dependencies, last: str, since: datetime) -> Sequence[str]:
-    return await deps.storage.read(lambda uow: uow.books.ids(last, AT_ONCE, since))
+    return await deps.storage.read(lambda uow: uow.payment_reader.ids(last, AT_ONCE, since))
 
 
 async def _payments(deps: Dependencies, ids: Sequence[str]) -> Sequence[Payment]:
-    return list((await deps.storage.read(lambda uow: uow.books.payments(ids))).values())
+    return list((await deps.storage.read(lambda uow: uow.payment_reader.payments(ids))).values())

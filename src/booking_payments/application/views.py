@@ -12,7 +12,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
 from booking_payments.domain.refunds import RefundOnCancel, RefundPolicy
-from booking_payments.ports.payments import Handover
+from booking_payments.ports.payments import ClientAction
 
 
 @frozen(kw_only=True)
@@ -68,7 +68,7 @@ class PaymentView:
     """A payment, with what the front end needs to take the customer on (secret: for the owner only)."""
 
     payment: Payment
-    handover: Handover | None = None
+    client_action: ClientAction | None = None
 
     def to_dict(
         self, *, now: datetime | None = None, client_secret: bool = False, operator: bool = False
@@ -80,7 +80,7 @@ class PaymentView:
             client_secret: with the secret and the next action, for the browser of the booking's owner and nobody else.
             operator: with the reasons that are hidden from customers.
         """
-        given = self.handover if client_secret else None
+        given = self.client_action if client_secret else None
         return self.payment.to_dict(
             now or datetime.now(UTC),
             client_secret=given.client_secret if given else None,
@@ -181,7 +181,7 @@ class PaymentResult:
             payment_intent_id=payment.intent_id,
             status=payment.status.value,
             requires_action=payment.status is PaymentStatus.REQUIRES_ACTION,
-            client_secret=view.handover.client_secret if view.handover and waits else None,
+            client_secret=view.client_action.client_secret if view.client_action and waits else None,
         )
 
 

@@ -14,7 +14,7 @@ from attrs import evolve
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.dependencies import Dependencies
-from booking_payments.application.operations import News, judge, look
+from booking_payments.application.operations import Observation, apply_observation, look
 from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
 from booking_payments.application.views import WebhookResult
@@ -27,7 +27,7 @@ from booking_payments.domain.reports import IntentReport, Unreadable
 from booking_payments.ports.gateway import GatewayError, NotThere, Silent
 from booking_payments.ports.inbox import InboxEntry, InboxStatus
 from booking_payments.ports.storage import CommitLost, StorageConflict
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 from booking_payments.ports.webhooks import (
     GatewayEvent,
     HeaderItems,
@@ -116,7 +116,7 @@ async def take_in(deps: Dependencies, event: GatewayEvent) -> WebhookResult:
 
 
 async def _process(deps: Dependencies, event: GatewayEvent) -> WebhookResult:
-    about = Subject(event_id=event.id, intent_id=event.intent_id)
+    about = LockScope(event_id=event.id, intent_id=event.intent_id)
     first = await deps.storage.transact(lambda uow: _take_first_step(deps, uow, event), about)
     if isinstance(first, WebhookResult):
         return first
@@ -126,8 +126,8 @@ async def _process(deps: Dependencies, event: GatewayEvent) -> WebhookResult:
     if event.kind is None:
         return await _ignore(deps, event, event.remark or NOT_OURS, payment)
     for _ in range(MAX_READS):
-        news = await look(deps, payment, intent_id)
-        result = await deps.storage.transact(partial(_take_second_step, deps, event, payment, news))
+        observation = await look(deps, payment, intent_id)
+        result = await deps.storage.transact(partial(_take_second_step, deps, event, payment, observation))
         if isinstance(result, WebhookResult):
             return result
         payment = result
@@ -155,7 +155,7 @@ async def _take_first_step(deps: Dependencies, uow: UnitOfWork, event: GatewayEv
         reason = LOST if _is_lost(deps, event) else NOT_OURS
     if reason is not None:
         return await _close(deps, uow, entry, event, reason, payment)
-    if payment is not None and _is_old_news(event, payment) and not await _is_other_action(uow, event, payment):
+    if payment is not None and _is_stale(event, payment) and not await _is_other_action(uow, event, payment):
         return await _close(deps, uow, entry, event)
     if payment is not None and event.charge is not None:
         await _book_method(deps, uow, event, payment, event.charge)
@@ -163,7 +163,7 @@ async def _take_first_step(deps: Dependencies, uow: UnitOfWork, event: GatewayEv
     if payment is None or not _is_final(event):
         await uow.inbox.put(entry)
         return payment
-    await _book(deps, uow, event, payment, News(intent=event.intent))
+    await _book(deps, uow, event, payment, Observation(intent=event.intent))
     return await _close(deps, uow, entry, event)
 
 
@@ -292,12 +292,12 @@ def _of_gateway(deps: Dependencies, payment: Payment | None) -> Payment | None:
     return payment if payment is not None and payment.gateway == deps.gateway.name else None
 
 
-def _is_old_news(event: GatewayEvent, payment: Payment) -> bool:
+def _is_stale(event: GatewayEvent, payment: Payment) -> bool:
     if event.intent is not None:
-        return decisions.is_old_intent_news(payment, event.intent)
+        return decisions.is_stale_intent(payment, event.intent)
     if event.refund is not None:
-        return decisions.is_old_refund_news(payment, event.refund)
-    return event.dispute is not None and decisions.is_old_dispute_news(payment, event.dispute)
+        return decisions.is_stale_refund(payment, event.refund)
+    return event.dispute is not None and decisions.is_stale_dispute(payment, event.dispute)
 
 
 async def _is_other_action(uow: UnitOfWork, event: GatewayEvent, payment: Payment) -> bool:
@@ -305,7 +305,7 @@ async def _is_other_action(uow: UnitOfWork, event: GatewayEvent, payment: Paymen
     the same one again. Of an event that is read again it can't be told, since what it hands over is not kept."""
     if event.intent is None or event.intent.status is not PaymentStatus.REQUIRES_ACTION:
         return False
-    known = await uow.payments.handover(payment.id)
+    known = await uow.payments.client_action(payment.id)
     return known is None or known.next_action != event.intent.next_action
 
 
@@ -324,21 +324,23 @@ def _is_final(event: GatewayEvent) -> bool:
     return event.intent is not None and event.intent.status in FINAL
 
 
-async def _book(deps: Dependencies, uow: UnitOfWork, event: GatewayEvent, payment: Payment, news: News) -> None:
+async def _book(
+    deps: Dependencies, uow: UnitOfWork, event: GatewayEvent, payment: Payment, observation: Observation
+) -> None:
     """Let the news happen. While a call of ours is in flight, an intent that is not final is left to its answer,
     which is newer; the fact makes sure that the answer is read anew."""
     booking, now = await load(uow, payment.id)
     recorder = Recorder(deps, uow, booking, now, Caller.gateway(event.id))
-    if now.operation is not None and news.intent_ages:
-        recorder.add((ev.NewsDeferred(),))
-        news = evolve(news, intent=None)
-    await judge(uow, recorder, news)
+    if now.operation is not None and observation.intent_may_be_stale:
+        recorder.add((ev.ObservationDeferred(),))
+        observation = evolve(observation, intent=None)
+    await apply_observation(uow, recorder, observation)
     recorder.follow_up()
     await recorder.save()
 
 
 async def _take_second_step(
-    deps: Dependencies, event: GatewayEvent, seen: Payment, news: News, uow: UnitOfWork
+    deps: Dependencies, event: GatewayEvent, seen: Payment, observation: Observation, uow: UnitOfWork
 ) -> WebhookResult | Payment:
     """Judge what was read; the payment as it is now when our books have moved on while it was being read."""
     entry = _entry(deps, event, await uow.inbox.find(event.id))
@@ -347,7 +349,7 @@ async def _take_second_step(
     _, payment = await load(uow, seen.id)
     if payment.version != seen.version:
         return payment
-    await _book(deps, uow, event, payment, news)
+    await _book(deps, uow, event, payment, observation)
     return await _close(deps, uow, entry, event)
 
 

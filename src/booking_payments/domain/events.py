@@ -581,7 +581,7 @@ class LatePaymentDecided:
 
 
 @frozen(kw_only=True)
-class NewsDeferred:
+class ObservationDeferred:
     """A webhook arrived while a call was in flight: its object is read when the call is over."""
 
 
@@ -638,7 +638,7 @@ Event = (
     | BookingAmended
     | Overcaptured
     | LatePaymentDecided
-    | NewsDeferred
+    | ObservationDeferred
     | DriftFound
 )
 

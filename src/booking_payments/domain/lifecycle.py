@@ -23,15 +23,15 @@ from typing import Final, TypeVar
 from booking_payments.domain.errors import IllegalTransition, NotPossibleNow, PaymentError, RefusedByRule
 
 
-class Verdict(Enum):
+class NoTransition(Enum):
     """The entry for a pair of state and event that is not a move."""
 
     NO_EFFECT = "no effect"
     ILLEGAL = "illegal"
 
 
-NO_EFFECT: Final = Verdict.NO_EFFECT
-ILLEGAL: Final = Verdict.ILLEGAL
+NO_EFFECT: Final = NoTransition.NO_EFFECT
+ILLEGAL: Final = NoTransition.ILLEGAL
 
 # The same under short names for the tables: the state stays the same, or the pair is illegal.
 same: Final = NO_EFFECT
@@ -41,9 +41,11 @@ State = TypeVar("State", bound=Enum)
 Event = TypeVar("Event", bound=Enum)
 
 
-def _table(
-    events: type[Event], rows: Mapping[State | None, tuple[State | Verdict, ...]]
-) -> Mapping[State | None, Mapping[Event, State | Verdict]]:
+_Table = Mapping[State | None, Mapping[Event, State | NoTransition]]
+"""By state and event the next state, or why there is none."""
+
+
+def _table(events: type[Event], rows: Mapping[State | None, tuple[State | NoTransition, ...]]) -> _Table[State, Event]:
     """The table whose rows have a cell for each of ``events``, in their order. A short row is a ``ValueError``."""
     return {state: dict(zip(events, cells, strict=True)) for state, cells in rows.items()}
 
@@ -99,7 +101,7 @@ METHOD, CONFRM, ACTION, PROCSS, HELD, PAID, CANCEL, FAILED = S
 
 # Aligned, so that one screen shows the table.
 # fmt: off
-PAYMENT: Final[Mapping[PaymentStatus | None, Mapping[PaymentEvent, PaymentStatus | Verdict]]] = _table(PaymentEvent, {
+PAYMENT: Final[_Table[PaymentStatus, PaymentEvent]] = _table(PaymentEvent, {
     #                                   method  method  action  pro-    autho-  succ-   attempt no more
     #                           started needed  set     needed  cessing rized   eeded   refused attempt canceled
     None:                      (METHOD, ILL,    ILL,    ILL,    ILL,    ILL,    ILL,    ILL,    ILL,    ILL),
@@ -222,7 +224,7 @@ R_PENDING, R_ACTION, R_SUCCEEDED, R_FAILED, R_CANCELED = R
 # has succeeded still moves: the bank may send the money back days later, or ask for the customer's details again.
 # Aligned, so that one screen shows the table.
 # fmt: off
-REFUND: Final[Mapping[RefundStatus | None, Mapping[RefundEvent, RefundStatus | Verdict]]] = _table(RefundEvent, {
+REFUND: Final[_Table[RefundStatus, RefundEvent]] = _table(RefundEvent, {
     #                                                           action
     #                    requested    refused      pending      required     succeeded    failed       canceled
     None:               (R_PENDING,   ILL,         R_PENDING,   R_ACTION,    R_SUCCEEDED, R_FAILED,    R_CANCELED),
@@ -297,7 +299,7 @@ I_NEED, I_REVW, I_CLOS, C_NEED, C_REVW, WON, LOST, PREVNT, A_NEED, A_REVW, UNKNW
 
 # Aligned, so that one screen shows the table.
 # fmt: off
-DISPUTE: Final[Mapping[DisputeStatus | None, Mapping[DisputeStatus, DisputeStatus | Verdict]]] = _table(DisputeStatus, {
+DISPUTE: Final[_Table[DisputeStatus, DisputeStatus]] = _table(DisputeStatus, {
     #                           I_NEED  I_REVW  I_CLOS  C_NEED  C_REVW  WON     LOST    PREVNT  A_NEED  A_REVW  UNKNWN
     None:                      (I_NEED, I_REVW, I_CLOS, C_NEED, C_REVW, WON,    LOST,   PREVNT, A_NEED, A_REVW, UNKNWN),
     P.WARNING_NEEDS_RESPONSE:  (same,   I_REVW, I_CLOS, C_NEED, C_REVW, WON,    LOST,   PREVNT, A_NEED, A_REVW, UNKNWN),
@@ -318,9 +320,7 @@ DISPUTE: Final[Mapping[DisputeStatus | None, Mapping[DisputeStatus, DisputeStatu
 # --- reading the tables ----------------------------------------------------------------------------------------
 
 
-def move(
-    table: Mapping[State | None, Mapping[Event, State | Verdict]], state: State | None, event: Event
-) -> State | None:
+def move(table: _Table[State, Event], state: State | None, event: Event) -> State | None:
     """Return the state to which ``event`` leads from ``state``; None when the event has no effect.
 
     Raises ``IllegalTransition`` when the table entry is ``ILLEGAL``.
@@ -328,7 +328,7 @@ def move(
     entry = table[state][event]
     if entry is ILLEGAL:
         raise IllegalTransition(state.value if state else "not yet made", event.value)
-    return None if isinstance(entry, Verdict) else entry
+    return None if isinstance(entry, NoTransition) else entry
 
 
 def require(status: PaymentStatus, command: Command) -> None:

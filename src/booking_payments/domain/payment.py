@@ -1257,7 +1257,7 @@ for _kind in (
     ev.BookingConfirmed,
     ev.BookingReleased,
     ev.LatePaymentDecided,
-    ev.NewsDeferred,
+    ev.ObservationDeferred,
     ev.PaymentAdopted,
 ):
     _FOLDS[_kind] = _unchanged

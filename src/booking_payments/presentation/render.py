@@ -230,10 +230,10 @@ def _handover(view: PaymentView, reader: Reader) -> tuple[str | None, dict[str, 
     """What the front end goes on with: for the owner, and only while it is the customer's turn."""
     entity = view.payment
     turn = entity.status.is_open and entity.status.awaits_customer
-    if view.handover is None or not turn or reader.subject != entity.customer_id:
+    if view.client_action is None or not turn or reader.subject != entity.customer_id:
         return None, None
-    action = view.handover.next_action if entity.status is PaymentStatus.REQUIRES_ACTION else None
-    return view.handover.client_secret, action
+    action = view.client_action.next_action if entity.status is PaymentStatus.REQUIRES_ACTION else None
+    return view.client_action.client_secret, action
 
 
 def _fee(breakdown: FeeBreakdown) -> FeeAnswer:
@@ -313,7 +313,7 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.CallGivenUp: "",
     ev.LostCallEnded: "found",
     ev.OperationSettled: "",
-    ev.NewsDeferred: "",
+    ev.ObservationDeferred: "",
     ev.ReturnUrlChosen: "",
     ev.IntentLinked: "intent_id",
     ev.PaymentAdopted: "intent_id made_for",

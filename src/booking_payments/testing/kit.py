@@ -130,7 +130,7 @@ class PaymentsTestKit:
 
     def authenticate(self, view: PaymentView, outcome: str) -> None:
         """The customer leaves the bank's 3-D Secure window: ``succeeded`` or ``failed``."""
-        secret = view.handover.client_secret if view.handover else None
+        secret = view.client_action.client_secret if view.client_action else None
         answer = self.stripe.authenticate(view.payment.intent_id or "", secret or "", outcome)
         if not answer.ok:
             raise ValueError(answer.body["error"]["message"])

@@ -150,7 +150,7 @@ def payment_with_every_event(of: Booking) -> PaymentBuilder:
             ev.OutcomeLeftUnknown(idempotency_key=key, reason="http_500", stored_error=True),
             ev.CallNotFound(idempotency_key=key, begun_at=NOW + timedelta(minutes=10)),
             ev.CallGivenUp(idempotency_key=key),
-            ev.NewsDeferred(),
+            ev.ObservationDeferred(),
             ev.OperationSettled(idempotency_key=key, refusal="why"),
             ev.AttemptDropped(number=place + 1),
             ev.LostCallEnded(idempotency_key=key, found="pi_1" if place else None),

@@ -29,10 +29,10 @@ from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import InboxEntry, InboxFilter, InboxStatus
-from booking_payments.ports.payments import Handover, PaymentFilter, PaymentPage, Watch
+from booking_payments.ports.payments import ClientAction, PaymentFilter, PaymentPage, PollState
 from booking_payments.ports.publisher import Backlog, Channel, Message, MessageDelivery
 from booking_payments.ports.storage import AlreadyExists, Storage
-from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody, UnitOfWork
 from booking_payments.testing import storage_samples as samples
 from booking_payments.testing.kit import CHANNEL, NOW
 from booking_payments.testing.payment_builder import (
@@ -117,8 +117,8 @@ async def stored(storage: Storage, builder: PaymentBuilder) -> Payment:
     return await storage.transact(builder.save)
 
 
-async def _set_watch(watch: Watch, uow: UnitOfWork) -> None:
-    await uow.payments.set_watch("pay_1", watch)
+async def _set_watch(poll_state: PollState, uow: UnitOfWork) -> None:
+    await uow.payments.save_poll_state("pay_1", poll_state)
 
 
 async def _pages(uow: UnitOfWork, filters: Sequence[PaymentFilter]) -> Sequence[PaymentPage]:
@@ -243,7 +243,7 @@ class StorageContract:
     async def test_every_field_is_stored_and_found(self, storage: Storage) -> None:
         await self._take(storage, *samples.PREPARE, *samples.STORE)
 
-        values = (samples.BOOKING, samples.PAYMENT, samples.WATCH, samples.HANDOVER, samples.ENTRY, samples.ANSWER)
+        values = (samples.BOOKING, samples.PAYMENT, samples.POLL_STATE, samples.HANDOVER, samples.ENTRY, samples.ANSWER)
         assert await storage.transact(self._stored) == [samples.fields_of(each) for each in values]
 
     async def test_every_field_that_may_change_is_changed(self, storage: Storage) -> None:
@@ -279,8 +279,8 @@ class StorageContract:
         found = (
             await uow.bookings.get(samples.BOOKING.id),
             await uow.payments.get(payment_id),
-            await uow.payments.watch(payment_id),
-            await uow.payments.handover(payment_id),
+            await uow.payments.poll_state(payment_id),
+            await uow.payments.client_action(payment_id),
             *await uow.inbox.find(samples.EVENT_ID),
             await uow.answers.get(answer.caller, answer.route, answer.key),
         )
@@ -345,10 +345,10 @@ class StorageContract:
 
         assert await storage.read(lambda uow: uow.bookings.get("bk_1")) == confirmed
 
-    @pytest.mark.parametrize("about", [None, Subject(booking_id="bk_1")], ids=["alone", "in a group"])
+    @pytest.mark.parametrize("scope", [None, LockScope(booking_id="bk_1")], ids=["alone", "in a group"])
     @pytest.mark.parametrize("reason", EndReason)
     async def test_why_a_booking_has_ended_is_saved(
-        self, storage: Storage, about: Subject | None, reason: EndReason
+        self, storage: Storage, scope: LockScope | None, reason: EndReason
     ) -> None:
         await store(storage, booking())
         ended = attrs.evolve(booking(), status=BookingStatus.EXPIRED, end_reason=reason)
@@ -357,7 +357,7 @@ class StorageContract:
             await uow.bookings.lock("bk_1")
             await uow.bookings.save(ended)
 
-        await storage.transact(end, about)
+        await storage.transact(end, scope)
 
         assert await storage.read(lambda uow: uow.bookings.get("bk_1")) == ended
 
@@ -636,35 +636,35 @@ class StorageContract:
     async def test_a_handover_is_kept_apart(self, storage: Storage, secret: str | None) -> None:
         await store(storage, booking())
         await stored(storage, started_payment(booking()))
-        handover = Handover(client_secret=secret, next_action={"type": "use_stripe_sdk"})
-        assert await storage.read(lambda uow: uow.payments.handover("pay_1")) is None
+        client_action = ClientAction(client_secret=secret, next_action={"type": "use_stripe_sdk"})
+        assert await storage.read(lambda uow: uow.payments.client_action("pay_1")) is None
 
-        await storage.transact(lambda uow: uow.payments.keep_handover("pay_1", handover))
+        await storage.transact(lambda uow: uow.payments.save_client_action("pay_1", client_action))
 
-        assert await storage.read(lambda uow: uow.payments.handover("pay_1")) == handover
+        assert await storage.read(lambda uow: uow.payments.client_action("pay_1")) == client_action
 
     async def test_a_watch_is_kept(self, storage: Storage) -> None:
         await store(storage, booking())
         await stored(storage, started_payment(booking()))
-        watch = Watch(next_look_at=NOW, looks=3, lease_until=NOW + timedelta(minutes=1), holder="run_1")
-        assert await storage.read(lambda uow: uow.payments.watch("pay_1")) == Watch()
+        poll_state = PollState(next_check_at=NOW, checks=3, lease_until=NOW + timedelta(minutes=1), holder="run_1")
+        assert await storage.read(lambda uow: uow.payments.poll_state("pay_1")) == PollState()
 
-        await storage.transact(lambda uow: uow.payments.set_watch("pay_1", watch))
+        await storage.transact(lambda uow: uow.payments.save_poll_state("pay_1", poll_state))
 
-        assert await storage.read(lambda uow: uow.payments.watch("pay_1")) == watch
+        assert await storage.read(lambda uow: uow.payments.poll_state("pay_1")) == poll_state
 
     async def test_due_payments_come_most_overdue_first_and_without_those_under_a_lease(self, storage: Storage) -> None:
         await self._many(storage, 4)
         watches = {
-            "pay_1": Watch(next_look_at=NOW),
-            "pay_2": Watch(next_look_at=NOW - timedelta(hours=1), lease_until=NOW),
-            "pay_3": Watch(next_look_at=NOW - timedelta(hours=2), lease_until=NOW + timedelta(seconds=1)),
-            "pay_4": Watch(next_look_at=NOW + timedelta(seconds=1)),
+            "pay_1": PollState(next_check_at=NOW),
+            "pay_2": PollState(next_check_at=NOW - timedelta(hours=1), lease_until=NOW),
+            "pay_3": PollState(next_check_at=NOW - timedelta(hours=2), lease_until=NOW + timedelta(seconds=1)),
+            "pay_4": PollState(next_check_at=NOW + timedelta(seconds=1)),
         }
 
         async def work(uow: UnitOfWork) -> None:
-            for payment_id, watch in watches.items():
-                await uow.payments.set_watch(payment_id, watch)
+            for payment_id, poll_state in watches.items():
+                await uow.payments.save_poll_state(payment_id, poll_state)
 
         await storage.transact(work)
 
@@ -675,8 +675,8 @@ class StorageContract:
         await stored(storage, payment_with_every_event(booking()))
         due = []
 
-        for watch in (Watch(next_look_at=NOW), Watch()):
-            await storage.transact(partial(_set_watch, watch))
+        for poll_state in (PollState(next_check_at=NOW), PollState()):
+            await storage.transact(partial(_set_watch, poll_state))
             due.append(await storage.read(lambda uow: uow.payments.due(NOW, 10)))
 
         assert due == [["pay_1"], []]
@@ -686,15 +686,15 @@ class StorageContract:
     async def test_the_books_are_gone_through_in_pieces(self, storage: Storage) -> None:
         await self._pay_three(storage)
 
-        first = await storage.read(lambda uow: uow.books.ids("", 2))
-        rest = await storage.read(lambda uow: uow.books.ids(first[-1], 2))
-        end = await storage.read(lambda uow: uow.books.ids(rest[-1], 2))
+        first = await storage.read(lambda uow: uow.payment_reader.ids("", 2))
+        rest = await storage.read(lambda uow: uow.payment_reader.ids(first[-1], 2))
+        end = await storage.read(lambda uow: uow.payment_reader.ids(rest[-1], 2))
         assert ([*first, *rest], end) == (["pay_1", "pay_2", "pay_3"], [])
 
     async def test_payments_are_read_many_at_once(self, storage: Storage) -> None:
         await self._pay_three(storage)
 
-        found = await storage.read(lambda uow: uow.books.payments(["pay_1", "pay_3", "pay_9"]))
+        found = await storage.read(lambda uow: uow.payment_reader.payments(["pay_1", "pay_3", "pay_9"]))
         alone = await storage.read(lambda uow: uow.payments.get("pay_3"))
         assert (sorted(found), found["pay_3"]) == (["pay_1", "pay_3"], alone)
 
@@ -702,13 +702,13 @@ class StorageContract:
         await store(storage, booking(1))
         payment = await stored(storage, started_payment(booking(1)).happen(ev.IntentLinked(intent_id="pi_1")))
 
-        found = await storage.read(lambda uow: uow.books.of_intents(["pi_1", "pi_2"]))
+        found = await storage.read(lambda uow: uow.payment_reader.of_intents(["pi_1", "pi_2"]))
         assert found == {"pi_1": payment}
 
     async def test_a_charge_is_no_intent(self, storage: Storage) -> None:
         await store(storage, booking(1))
         await stored(storage, payment_with_every_event(booking(1)))
-        charges = await storage.read(lambda uow: uow.books.of_intents(["ch_1", "re_1", "du_1"]))
+        charges = await storage.read(lambda uow: uow.payment_reader.of_intents(["ch_1", "re_1", "du_1"]))
 
         assert charges == {}
 
@@ -717,14 +717,14 @@ class StorageContract:
         await stored(storage, started_payment(booking(2), 2))
         payment = await stored(storage, payment_with_every_event(booking(1)))
 
-        story = (await storage.read(lambda uow: uow.books.stories(["pay_1", "pay_2"])))["pay_1"]
+        story = (await storage.read(lambda uow: uow.payment_reader.histories(["pay_1", "pay_2"])))["pay_1"]
         assert (story.payment, fold(story.journal), story.stale) == (payment, payment, ())
         assert story.postings == postings_of(story.journal)
 
     async def test_no_names_are_no_payments(self, storage: Storage) -> None:
         await self._pay_three(storage)
 
-        assert await storage.read(lambda uow: uow.books.stories([])) == {}
+        assert await storage.read(lambda uow: uow.payment_reader.histories([])) == {}
 
     async def test_final_payments_are_left_out_unless_they_have_changed_since(self, storage: Storage) -> None:
         await store(storage, booking(1), booking(2))
@@ -761,8 +761,8 @@ class StorageContract:
         assert await self._since(storage, NOW + timedelta(days=1)) == ["pay_2", "pay_3"]
 
     async def _since(self, storage: Storage, since: datetime) -> Sequence[str]:
-        ids = await storage.read(lambda uow: uow.books.ids("", 10, since))
-        assert await storage.read(lambda uow: uow.books.count(since)) == len(ids)
+        ids = await storage.read(lambda uow: uow.payment_reader.ids("", 10, since))
+        assert await storage.read(lambda uow: uow.payment_reader.count(since)) == len(ids)
         return ids
 
     async def _pay_three(self, storage: Storage) -> None:

@@ -26,9 +26,9 @@ from booking_payments.domain.refunds import Deferral, GivenBack, RefundReason
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import InboxEntry, InboxStatus
-from booking_payments.ports.payments import Handover, Watch
+from booking_payments.ports.payments import ClientAction, PollState
 from booking_payments.ports.publisher import Message
-from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody, UnitOfWork
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.payment_builder import booking, payment_with_every_event, started_payment
 
@@ -142,10 +142,10 @@ PAYMENT_FIXED: Final = frozenset(
 )
 """The fields of a payment that never change."""
 
-WATCH: Final = Watch(next_look_at=NOW, looks=3, lease_until=NOW + timedelta(minutes=1), holder="run_1")
-WATCH_CHANGED: Final = Watch(next_look_at=LATER, looks=4, lease_until=LATER, holder="run_2")
-HANDOVER: Final = Handover(client_secret="pi_1_secret", next_action={"type": "redirect_to_url"})  # noqa: S106
-HANDOVER_CHANGED: Final = Handover(client_secret="pi_2_secret", next_action={"type": "use_stripe_sdk"})  # noqa: S106
+POLL_STATE: Final = PollState(next_check_at=NOW, checks=3, lease_until=NOW + timedelta(minutes=1), holder="run_1")
+POLL_STATE_CHANGED: Final = PollState(next_check_at=LATER, checks=4, lease_until=LATER, holder="run_2")
+HANDOVER: Final = ClientAction(client_secret="pi_1_secret", next_action={"type": "redirect_to_url"})  # noqa: S106
+HANDOVER_CHANGED: Final = ClientAction(client_secret="pi_2_secret", next_action={"type": "use_stripe_sdk"})  # noqa: S106
 
 ENTRY: Final = InboxEntry(
     event_id=EVENT_ID,
@@ -227,7 +227,7 @@ ANSWER_FIXED: Final = frozenset({"caller", "route", "key"})
 CHANGES: Final[Sequence[tuple[Any, Any, frozenset[str]]]] = (
     (BOOKING, BOOKING_ENDED, BOOKING_FIXED),
     (PAYMENT, PAYMENT_CHANGED, PAYMENT_FIXED),
-    (WATCH, WATCH_CHANGED, frozenset()),
+    (POLL_STATE, POLL_STATE_CHANGED, frozenset()),
     (HANDOVER, HANDOVER_CHANGED, frozenset()),
     (ENTRY, ENTRY_CHANGED, ENTRY_FIXED),
     (ANSWER, ANSWER_CHANGED, ANSWER_FIXED),
@@ -259,7 +259,7 @@ class Step:
 
     name: str
     work: TransactionBody[None]
-    subject: Subject | None = None
+    subject: LockScope | None = None
 
 
 async def _register(uow: UnitOfWork) -> None:
@@ -270,8 +270,8 @@ async def _register(uow: UnitOfWork) -> None:
 async def _begin_payment(uow: UnitOfWork) -> None:
     await uow.bookings.lock(BOOKING.id)
     await uow.payments.append(PAYMENT, FACTS, POSTINGS)
-    await uow.payments.set_watch(PAYMENT.id, WATCH)
-    await uow.payments.keep_handover(PAYMENT.id, HANDOVER)
+    await uow.payments.save_poll_state(PAYMENT.id, POLL_STATE)
+    await uow.payments.save_client_action(PAYMENT.id, HANDOVER)
     await uow.outbox.append(*(attrs.evolve(each, sequence=0) for each in MESSAGES))
     await uow.audit.append(RECORD)
 
@@ -284,8 +284,8 @@ async def _receive(uow: UnitOfWork) -> None:
 async def _change_payment(uow: UnitOfWork) -> None:
     await uow.bookings.lock(BOOKING.id)
     await uow.payments.append(PAYMENT_CHANGED, [_ADDED], [])
-    await uow.payments.set_watch(PAYMENT.id, WATCH_CHANGED)
-    await uow.payments.keep_handover(PAYMENT.id, HANDOVER_CHANGED)
+    await uow.payments.save_poll_state(PAYMENT.id, POLL_STATE_CHANGED)
+    await uow.payments.save_client_action(PAYMENT.id, HANDOVER_CHANGED)
     await uow.bookings.save(BOOKING_ENDED)
 
 
@@ -308,8 +308,8 @@ async def _answer_again(uow: UnitOfWork) -> None:
     await uow.answers.put(ANSWER_CHANGED)
 
 
-_ABOUT_BOOKING: Final = Subject(booking_id=BOOKING.id)
-_ABOUT_EVENT: Final = Subject(event_id=EVENT_ID, intent_id=INTENT_ID)
+_ABOUT_BOOKING: Final = LockScope(booking_id=BOOKING.id)
+_ABOUT_EVENT: Final = LockScope(event_id=EVENT_ID, intent_id=INTENT_ID)
 
 PREPARE: Final = (Step("register", _register),)
 STORE: Final = (

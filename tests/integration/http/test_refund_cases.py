@@ -1,5 +1,5 @@
 """The numbered cases of issue 16 over HTTP, and in the library where it has a way of its own; the console's are in
-``pages/test_console_refunds`` and ``test_one_story``.
+``pages/test_console_refunds`` and ``test_consistent_errors``.
 
 Every case ends with ``sound``: the ledger agrees, no more left at the gateway than was captured, and what was promised
 has gone back, was taken by the bank, or is listed as owed.

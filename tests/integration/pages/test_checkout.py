@@ -628,7 +628,7 @@ def at_bank() -> Iterator[tuple[Site, str, str]]:
         more = {"payment_method_id": "pm_card_authenticationRequired", "confirm_immediately": True}
         back = f"http://testserver.local/checkout/{booking_id}"
         view = site.run(site.kit.payments.start_payment, booking_id, ANN, return_url=back, **more)
-        url = view.handover.next_action["redirect_to_url"]["url"]
+        url = view.client_action.next_action["redirect_to_url"]["url"]
         yield site, booking_id, url.removeprefix("http://testserver.local")
 
 

@@ -231,7 +231,7 @@ def test_a_payment_holds_no_secrets(console: Site) -> None:
     booking_id = console.paid("pm_card_authenticationRequired")
     view = console.run(console.kit.payments.payment_status, booking_id)
 
-    assert view.handover.client_secret not in console.get(page_of(console, booking_id)).text
+    assert view.client_action.client_secret not in console.get(page_of(console, booking_id)).text
 
 
 def test_the_present_place_is_lit(console: Site) -> None:
@@ -388,7 +388,7 @@ def test_a_webhooks_content_is_shown_without_secrets(console: Site) -> None:
 
     assert all("sha256" in each and "client_secret" not in each for each in pages)
     assert pages
-    assert all(view.handover.client_secret not in each for each in pages)
+    assert all(view.client_action.client_secret not in each for each in pages)
 
 
 def test_a_missing_webhook_is_not_found(console: Site) -> None:

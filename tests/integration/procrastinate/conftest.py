@@ -18,7 +18,7 @@ class Jobs:
     dsn: str
 
     async def run(self, statement: str, *values: object) -> list[TupleRow]:
-        """Run one statement in a transaction of its own."""
+        """Run one statement in its own transaction."""
         async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as connection:
             cursor = await connection.execute(statement.encode(), values)
             return await cursor.fetchall() if cursor.description else []

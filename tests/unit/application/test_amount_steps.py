@@ -201,9 +201,9 @@ async def test_late_money_goes_back_whole() -> None:
     for _ in range(2):
         with suppress(PaymentError):
             await kit.payments.cancel_booking(booking.id)
-    handover = view.handover
-    assert handover is not None
-    kit.stripe.confirm_as_customer(view.payment.intent_id or "", handover.client_secret or "", "pm_card_visa")
+    client_action = view.client_action
+    assert client_action is not None
+    kit.stripe.confirm_as_customer(view.payment.intent_id or "", client_action.client_secret or "", "pm_card_visa")
 
     await kit.settle()
 

@@ -39,7 +39,7 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy, RefundReason
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.idempotency import ANSWER_LIFETIME
-from booking_payments.ports.payments import Watch
+from booking_payments.ports.payments import PollState
 from booking_payments.ports.storage import CommitLost, StorageConflict
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import ANN, PaymentsTestKit
@@ -526,7 +526,7 @@ async def test_money_goes_back_once_when_another_process_ends_the_lease_of_a_run
 
     async def end_all_leases(uow: UnitOfWork) -> None:
         payment_id = (await uow.payments.of_booking(booking_id))[0].id
-        await uow.payments.set_watch(payment_id, Watch())
+        await uow.payments.save_poll_state(payment_id, PollState())
         request = library_request("refund_payment", BACKEND, KEY, {})
         mark = await uow.answers.get(request.caller, request.route, request.key)
         assert mark is not None

@@ -53,8 +53,8 @@ async def test_a_payment_that_is_started_waits_for_a_payment_method(kit: Payment
 async def test_a_started_payment_hands_the_front_end_its_client_secret(kit: PaymentsTestKit) -> None:
     view = await start(kit)
 
-    assert view.handover is not None
-    assert (view.handover.client_secret or "").startswith(f"{view.payment.intent_id}_secret_")
+    assert view.client_action is not None
+    assert (view.client_action.client_secret or "").startswith(f"{view.payment.intent_id}_secret_")
 
 
 async def test_starting_again_gives_the_same_payment(kit: PaymentsTestKit) -> None:
@@ -253,8 +253,8 @@ async def test_three_d_secure_is_no_error(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, THREE_D_SECURE)
 
     assert view.payment.status is PaymentStatus.REQUIRES_ACTION
-    assert view.handover is not None
-    assert view.handover.next_action is not None
+    assert view.client_action is not None
+    assert view.client_action.next_action is not None
 
 
 async def test_a_passed_authentication_pays_the_booking(kit: PaymentsTestKit) -> None:
@@ -427,7 +427,7 @@ async def test_a_payment_that_was_started_without_a_place_comes_back_to_that_of_
 
 def kind_of_action(view: PaymentView) -> object:
     """``use_stripe_sdk`` for a window on the front end's page, ``redirect_to_url`` for the bank's own page."""
-    action: Any = view.handover.next_action if view.handover else None
+    action: Any = view.client_action.next_action if view.client_action else None
     return action["type"]
 
 

@@ -160,9 +160,9 @@ async def test_an_operation_of_somebody_who_still_works_on_it_is_left(kit: Payme
 
     async def renew() -> None:
         async def work(uow: UnitOfWork) -> None:
-            watch = await uow.payments.watch(payment.id)
-            await uow.payments.set_watch(
-                payment.id, attrs.evolve(watch, lease_until=kit.clock.now() + timedelta(minutes=1))
+            poll_state = await uow.payments.poll_state(payment.id)
+            await uow.payments.save_poll_state(
+                payment.id, attrs.evolve(poll_state, lease_until=kit.clock.now() + timedelta(minutes=1))
             )
 
         await kit.storage.transact(work)

@@ -159,7 +159,7 @@ async def test_a_payment_that_was_only_to_be_started_is_lost_likewise(kit: Payme
     await _until_lost(kit)
 
     assert (await payment_of(kit, booking)).status is PaymentStatus.CANCELED
-    assert (await kit.payments.start_payment(booking.id, ANN)).handover is not None
+    assert (await kit.payments.start_payment(booking.id, ANN)).client_action is not None
 
 
 async def test_an_overdue_booking_expires_when_its_payment_is_lost_and_not_before(kit: PaymentsTestKit) -> None:

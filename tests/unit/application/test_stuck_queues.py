@@ -13,11 +13,11 @@ from booking_payments.application.bookings import EXPIRE_AT_ONCE, expire_booking
 from booking_payments.application.callers import Caller
 from booking_payments.application.delivering import DELIVER_AT_ONCE, deliver_messages
 from booking_payments.application.dependencies import Dependencies
+from booking_payments.application.passes import through_queue
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.recording import Recorder
 from booking_payments.application.replaying import UNFINISHED
 from booking_payments.application.resolve import RESOLVE_AT_ONCE, resolve_due
-from booking_payments.application.rounds import through_queue
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.payment import Payment
@@ -116,8 +116,8 @@ async def test_payments_that_can_not_be_read_keep_no_other_from_being_settled(
     with pytest.raises(ExceptionGroup):
         await resolve_due(kit.deps)
 
-    watch = await kit.storage.read(lambda uow: uow.payments.watch(behind))
-    assert not watch.is_due(kit.clock.now())
+    poll_state = await kit.storage.read(lambda uow: uow.payments.poll_state(behind))
+    assert not poll_state.is_due(kit.clock.now())
 
 
 class Choosy:

@@ -42,10 +42,10 @@ from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import REFUSALS_KEPT, InboxEntry, InboxFilter
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.overview import DriftReport
-from booking_payments.ports.payments import Handover, PaymentFilter, PaymentPage, Story, Watch
+from booking_payments.ports.payments import ClientAction, PaymentFilter, PaymentHistory, PaymentPage, PollState
 from booking_payments.ports.publisher import Backlog, Channel, Message, MessageDelivery
 from booking_payments.ports.storage import AlreadyExists
-from booking_payments.ports.unit_of_work import Subject, TransactionBody
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody
 
 T = TypeVar("T")
 AnswerKey = tuple[str, str, str]
@@ -76,8 +76,8 @@ class Tables:
     postings: dict[str, tuple[Posting, ...]] = field(factory=dict)
     keys: dict[str, str] = field(factory=dict)
     gateway_ids: dict[str, str] = field(factory=dict)
-    handovers: dict[str, Handover] = field(factory=dict)
-    watches: dict[str, Watch] = field(factory=dict)
+    client_actions: dict[str, ClientAction] = field(factory=dict)
+    watches: dict[str, PollState] = field(factory=dict)
     inbox: dict[tuple[str, str], InboxEntry] = field(factory=dict)
     answers: dict[AnswerKey, StoredAnswer] = field(factory=dict)
     messages: dict[str, Message] = field(factory=dict)
@@ -119,7 +119,7 @@ class MemoryStorage:
         self._lock = anyio.Lock()
         self.on_jobs = on_jobs
 
-    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
+    async def transact(self, work: TransactionBody[T], scope: LockScope | None = None) -> T:
         async with self._lock:
             uow = MemoryUnitOfWork(self._tables.copy())
             result = await work(uow)
@@ -140,7 +140,7 @@ class MemoryUnitOfWork:
         session = Session(database or MemoryDatabase(tables), at_once=True)
         self.bookings = MemoryBookings(session, tables)
         self.payments = MemoryPayments(session, tables)
-        self.books = MemoryBooks(tables)
+        self.payment_reader = MemoryPaymentReader(tables)
         self.inbox = MemoryInbox(session, tables)
         self.answers = MemoryAnswers(tables)
         self.outbox = MemoryOutbox(session, tables)
@@ -176,8 +176,11 @@ class MemoryDatabase:
         return Loaded(payments=[self._stored(payment) for payment in found])
 
     def _stored(self, payment: Payment) -> StoredPayment:
-        watch, handover = self._tables.watches.get(payment.id, Watch()), self._tables.handovers.get(payment.id)
-        return StoredPayment(payment=payment, watch=watch, handover=handover)
+        poll_state, client_action = (
+            self._tables.watches.get(payment.id, PollState()),
+            self._tables.client_actions.get(payment.id),
+        )
+        return StoredPayment(payment=payment, poll_state=poll_state, client_action=client_action)
 
     async def flush(self, changes: ChangeSet) -> None:
         tables = self._tables
@@ -205,10 +208,10 @@ class MemoryDatabase:
         tables, its = self._tables, change.payment_id
         if change.payment is not None:
             self._append(change.payment, change)
-        if change.watch is not None:
-            tables.watches[its] = change.watch
-        if change.handover is not None:
-            tables.handovers[its] = change.handover
+        if change.poll_state is not None:
+            tables.watches[its] = change.poll_state
+        if change.client_action is not None:
+            tables.client_actions[its] = change.client_action
 
     def _append(self, payment: Payment, change: PaymentChange) -> None:
         tables = self._tables
@@ -306,15 +309,15 @@ class MemoryPayments(RecordingPayments):
 
     async def due(self, now: datetime, limit: int, gateway: str | None = None) -> Sequence[str]:
         due = [
-            (watch.next_look_at, payment_id)
-            for payment_id, watch in self._tables.watches.items()
-            if watch.is_due(now) and watch.next_look_at is not None
+            (poll_state.next_check_at, payment_id)
+            for payment_id, poll_state in self._tables.watches.items()
+            if poll_state.is_due(now) and poll_state.next_check_at is not None
             if gateway in (None, self._tables.payments[payment_id].gateway)
         ]
         return [payment_id for _, payment_id in sorted(due)[:limit]]
 
 
-class MemoryBooks:
+class MemoryPaymentReader:
     """The books of the port, in memory."""
 
     def __init__(self, tables: Tables) -> None:
@@ -334,7 +337,7 @@ class MemoryBooks:
             if since is None
             or payment.updated_at >= since
             or not payment.is_final
-            or watches.get(payment.id, Watch()).next_look_at is not None
+            or watches.get(payment.id, PollState()).next_check_at is not None
         )
 
     async def payments(self, ids: Collection[str]) -> Mapping[str, Payment]:
@@ -349,12 +352,12 @@ class MemoryBooks:
             if payment_id in payments and payments[payment_id].intent_id == intent_id
         }
 
-    async def stories(self, ids: Collection[str]) -> Mapping[str, Story]:
+    async def histories(self, ids: Collection[str]) -> Mapping[str, PaymentHistory]:
         return {each: self._story(payment) for each, payment in (await self.payments(ids)).items()}
 
-    def _story(self, payment: Payment) -> Story:
+    def _story(self, payment: Payment) -> PaymentHistory:
         journal, postings = self._tables.journals[payment.id], self._tables.postings.get(payment.id, ())
-        return Story(payment=payment, journal=journal, postings=postings)
+        return PaymentHistory(payment=payment, journal=journal, postings=postings)
 
 
 def _matches(payment: Payment, which: PaymentFilter) -> bool:

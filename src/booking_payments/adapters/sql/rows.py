@@ -23,7 +23,7 @@ from booking_payments.domain.refunds import GivenBack, RefundPolicy
 from booking_payments.domain.reports import MethodDetails
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import InboxEntry, InboxStatus
-from booking_payments.ports.payments import Handover, Watch
+from booking_payments.ports.payments import ClientAction, PollState
 from booking_payments.ports.publisher import Message, MessageDelivery
 
 Row = Mapping[str, Any] | RowMapping
@@ -338,43 +338,45 @@ def posting_from(row: Row) -> Posting:
     return Posting(kind=PostingKind(row["kind"]), at=row["at"], subject=row["subject"], lines=lines)
 
 
-def watch_values(watch: Watch) -> Values:
+def poll_state_values(poll_state: PollState) -> Values:
     """The columns of a payment's row that hold its watch."""
     return {
-        "next_look_at": watch.next_look_at,
-        "looks": watch.looks,
-        "lease_until": watch.lease_until,
-        "lease_holder": watch.holder,
+        "next_check_at": poll_state.next_check_at,
+        "checks": poll_state.checks,
+        "lease_until": poll_state.lease_until,
+        "lease_holder": poll_state.holder,
     }
 
 
-def watch_from(row: Row) -> Watch:
+def poll_state_from(row: Row) -> PollState:
     """The watch in a row."""
-    return Watch(
-        next_look_at=row["next_look_at"],
-        looks=row["looks"],
+    return PollState(
+        next_check_at=row["next_check_at"],
+        checks=row["checks"],
         lease_until=row["lease_until"],
         holder=row["lease_holder"],
     )
 
 
-def handover_values(handover: Handover) -> Values:
+def client_action_values(client_action: ClientAction) -> Values:
     """The columns of a payment's row that hold its handover."""
-    action = handover.next_action
-    return {"client_secret": handover.client_secret, "next_action": _json(action) if action else None}
+    action = client_action.next_action
+    return {"client_secret": client_action.client_secret, "next_action": _json(action) if action else None}
 
 
-def handover_from(row: Row) -> Handover | None:
+def client_action_from(row: Row) -> ClientAction | None:
     """The handover in a row."""
     secret, action = row["client_secret"], row["next_action"]
     if secret is None and action is None:
         return None
-    return Handover(client_secret=secret, next_action=msgspec.json.decode(action) if action else None)
+    return ClientAction(client_secret=secret, next_action=msgspec.json.decode(action) if action else None)
 
 
 def stored_payment_from(row: Row) -> StoredPayment:
     """The payment of a row, with the values that are stored beside its journal."""
-    return StoredPayment(payment=payment_from(row), watch=watch_from(row), handover=handover_from(row))
+    return StoredPayment(
+        payment=payment_from(row), poll_state=poll_state_from(row), client_action=client_action_from(row)
+    )
 
 
 def inbox_values(entry: InboxEntry) -> Values:

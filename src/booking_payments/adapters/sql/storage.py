@@ -27,7 +27,7 @@ from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.idempotency import LIBRARY_ROUTE
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
-from booking_payments.ports.unit_of_work import Subject, TransactionBody
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody
 
 if TYPE_CHECKING:
     import psycopg
@@ -50,7 +50,7 @@ CLEAN_UP_S: Final = 5
 _END_LEASES: Final = (
     update(payments)
     .where(payments.c.lease_until.is_not(None), payments.c.lease_holder.startswith(f"{SERVING_RUN}_", autoescape=True))
-    .values(lease_until=None, lease_holder=None, next_look_at=bindparam("now")),
+    .values(lease_until=None, lease_holder=None, next_check_at=bindparam("now")),
     update(answers)
     .where(answers.c.status.is_(None), answers.c.route.not_like(f"{LIBRARY_ROUTE}%"))
     .values(locked_until=bindparam("now")),
@@ -167,9 +167,9 @@ class SqlStorage:
             for statement in _END_LEASES:
                 await connection.execute(statement, {"now": datetime.now(UTC)})
 
-    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
-        if about is not None and self._groups is not None:
-            return await self._groups.run(work, about)
+    async def transact(self, work: TransactionBody[T], scope: LockScope | None = None) -> T:
+        if scope is not None and self._groups is not None:
+            return await self._groups.run(work, scope)
         return await self._alone(work)
 
     async def _alone(self, work: TransactionBody[T]) -> T:

@@ -170,8 +170,8 @@ payments = Table(
     Column("updated_at", UtcTime, nullable=False),
     Column("terms", Text, nullable=False, info=_FIXED),
     Column("state", Text, nullable=False),
-    Column("next_look_at", UtcTime),
-    Column("looks", Integer, nullable=False, server_default="0"),
+    Column("next_check_at", UtcTime),
+    Column("checks", Integer, nullable=False, server_default="0"),
     Column("lease_until", UtcTime),
     Column("lease_holder", Text),
     Column("client_secret", Text),
@@ -198,8 +198,8 @@ payments = Table(
     Index("bp_payments_status", "status", "created_at", "id"),
     Index(
         "bp_payments_due",
-        "next_look_at",
-        **_only(text("next_look_at IS NOT NULL")),
+        "next_check_at",
+        **_only(text("next_check_at IS NOT NULL")),
     ),
     sqlite_strict=True,
 )

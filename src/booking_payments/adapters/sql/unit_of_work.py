@@ -53,7 +53,7 @@ from booking_payments.domain.payment import Payment
 from booking_payments.ports.bookings import BookingFilter, BookingPage
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import REFUSALS_KEPT, InboxEntry, InboxFilter, InboxStatus
-from booking_payments.ports.payments import PaymentFilter, PaymentPage, Story
+from booking_payments.ports.payments import PaymentFilter, PaymentHistory, PaymentPage
 
 Item = TypeVar("Item", Booking, Payment)
 
@@ -83,7 +83,7 @@ class SqlUnitOfWork:
         self.flush = session.flush
         self.bookings = SqlBookings(session, flushed)
         self.payments = SqlPayments(session, flushed)
-        self.books = SqlBooks(flushed)
+        self.payment_reader = SqlPaymentReader(flushed)
         self.inbox = SqlInbox(session, flushed)
         self.answers = SqlAnswers(flushed)
         self.outbox = SqlOutbox(session, flushed)
@@ -223,10 +223,10 @@ _POSTINGS: Final = rows_by(tables.postings, "payment_id").order_by(tables.postin
 _DUE: Final = (
     select(tables.payments.c.id)
     .where(
-        tables.payments.c.next_look_at <= bindparam("now"),
+        tables.payments.c.next_check_at <= bindparam("now"),
         or_(tables.payments.c.lease_until.is_(None), tables.payments.c.lease_until <= bindparam("now")),
     )
-    .order_by(tables.payments.c.next_look_at)
+    .order_by(tables.payments.c.next_check_at)
     .limit(bindparam("most"))
 )
 _DUE_AT: Final = _DUE.where(tables.payments.c.gateway == bindparam("gateway"))
@@ -284,7 +284,7 @@ def _may_move(since: datetime) -> ColumnElement[bool]:
     is_open = columns.status.in_([status.value for status in PaymentStatus if status.is_open])
     disputed.append(columns.state.contains('"contradictory":true'))
     disputed.append(and_(columns.state.contains('"won"'), columns.state.contains('"withdrawn"')))
-    watched = columns.next_look_at.is_not(None)
+    watched = columns.next_check_at.is_not(None)
     refunding = or_(columns.refund_pending_minor > 0, columns.owed_minor > 0)
     return or_(columns.updated_at >= since, is_open, watched, refunding, *disputed)
 
@@ -303,7 +303,7 @@ _MANY_POSTINGS: Final = (
 )
 
 
-class SqlBooks:
+class SqlPaymentReader:
     """The books of the port, in SQL."""
 
     def __init__(self, connection: Execute) -> None:
@@ -326,7 +326,7 @@ class SqlBooks:
     async def of_intents(self, intent_ids: Collection[str]) -> Mapping[str, Payment]:
         return {row["intent_id"]: rows.payment_from(row) for row in await self._rows(_MANY_BY_INTENT, intent_ids)}
 
-    async def stories(self, ids: Collection[str]) -> Mapping[str, Story]:
+    async def histories(self, ids: Collection[str]) -> Mapping[str, PaymentHistory]:
         journals: dict[str, list[Recorded]] = defaultdict(list)
         for row in await self._rows(_MANY_JOURNALS, ids):
             journals[row["payment_id"]].append(rows.recorded_from(row))
@@ -335,7 +335,7 @@ class SqlBooks:
             postings[row["payment_id"]].append(rows.posting_from(row))
         found = {row["id"]: (row, rows.payment_from(row)) for row in await self._rows(_MANY_PAYMENTS, ids)}
         return {
-            payment_id: Story(
+            payment_id: PaymentHistory(
                 payment=payment,
                 journal=tuple(journals[payment_id]),
                 postings=tuple(postings[payment_id]),

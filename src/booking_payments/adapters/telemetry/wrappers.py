@@ -23,7 +23,7 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
 from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.storage import Storage
-from booking_payments.ports.unit_of_work import Subject, TransactionBody
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody
 from booking_payments.ports.webhooks import GatewayEvent
 
 T = TypeVar("T")
@@ -52,9 +52,9 @@ class WrappedStorage:
     next: Storage
     around: Around
 
-    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
-        call = Call("transact", (work, about))
-        return await self.around(call, lambda: self.next.transact(work, about))
+    async def transact(self, work: TransactionBody[T], scope: LockScope | None = None) -> T:
+        call = Call("transact", (work, scope))
+        return await self.around(call, lambda: self.next.transact(work, scope))
 
     async def read(self, work: TransactionBody[T]) -> T:
         return await self.around(Call("read", (work,)), lambda: self.next.read(work))

@@ -110,20 +110,20 @@ from booking_payments.domain.decisions.obligations import (
 )
 from booking_payments.domain.decisions.observe_disputes import (
     disputed_amount,
-    is_old_dispute_news,
+    is_stale_dispute,
     observe_dispute,
     withdrawn_amount,
 )
 from booking_payments.domain.decisions.observe_intents import (
     is_conclusive,
-    is_old_intent_news,
+    is_stale_intent,
     observe_intent,
     observe_method,
     observe_verdict,
 )
 from booking_payments.domain.decisions.observe_refunds import (
-    is_old_refund_news,
     is_release,
+    is_stale_refund,
     observe_refund,
     refund_of,
 )
@@ -179,10 +179,10 @@ __all__ = [
     "intend_update",
     "is_conclusive",
     "is_lost",
-    "is_old_dispute_news",
-    "is_old_intent_news",
-    "is_old_refund_news",
     "is_release",
+    "is_stale_dispute",
+    "is_stale_intent",
+    "is_stale_refund",
     "may_send",
     "must_wait",
     "name_client",

@@ -72,7 +72,7 @@ def observe_method(payment: Payment, report: IntentReport) -> Events:
 _CHARGED = (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE, PaymentStatus.SUCCEEDED)
 
 
-def is_old_intent_news(payment: Payment, report: IntentReport) -> bool:
+def is_stale_intent(payment: Payment, report: IntentReport) -> bool:
     """True when a snapshot contains nothing new, so that the intent need not be read.
 
     A snapshot in ``requires_action`` may be about another action than the known one; the payment does not record it.

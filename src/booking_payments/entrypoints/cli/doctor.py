@@ -164,7 +164,9 @@ def pooling_checks(found: "Pooling") -> list[Check]:
         remedy = "use PgBouncer 1.22 or newer with max_prepared_statements above 200, session mode, or no pooler"
         return [Check(POOLER, False, "in transaction mode, and it does not keep prepared statements", remedy)]
     if not found.finds_schema:
-        remedy = f'run: ALTER ROLE "{found.role}" SET search_path = {found.schema}; for a role that nobody else uses'
+        remedy = (
+            f'run: ALTER ROLE "{found.role}" SET search_path = {found.schema}; for a role that only this service uses'
+        )
         return [Check(POOLER, False, "in transaction mode: what sets the schema is lost between transactions", remedy)]
     return [Check(POOLER, True, f"in transaction mode; the role finds the schema {found.schema}")]
 

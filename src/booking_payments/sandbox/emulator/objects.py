@@ -6,6 +6,9 @@ from booking_payments.sandbox.emulator.answers import Json, copy_json
 from booking_payments.sandbox.emulator.cards import Behaviour
 from booking_payments.sandbox.emulator.records import Account
 
+ACCOUNT_ID: Final = "acct_sandbox"
+"""The one account's id."""
+
 EVIDENCE_FIELDS: Final = (
     "access_activity_log",
     "billing_address",
@@ -441,7 +444,7 @@ def setup_intent(account: Account, id_: str, **given: Any) -> Json:
 def stripe_account(account: Account, currency: str) -> Json:
     """The account itself, as ``GET /v1/account`` answers."""
     return {
-        "id": "acct_sandbox",
+        "id": ACCOUNT_ID,
         "object": "account",
         "business_profile": {"mcc": None, "name": "Sandbox", "support_email": None, "support_phone": None, "url": None},
         "business_type": "company",

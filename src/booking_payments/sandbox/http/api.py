@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from booking_payments.sandbox.emulator import browser
 from booking_payments.sandbox.emulator.errors import Refusal, invalid, not_modelled_header, unauthorized
+from booking_payments.sandbox.emulator.objects import ACCOUNT_ID
 from booking_payments.sandbox.emulator.published import is_version
 from booking_payments.sandbox.http.account import SandboxStripe
 from booking_payments.sandbox.http.forms import BadForm, decode
@@ -99,10 +100,11 @@ def _take_version(request: Request, params: dict[str, Any]) -> str | None:
 
 
 def _check_account(request: Request, params: dict[str, Any]) -> None:
+    """Raises 400 for a request on behalf of another account; one's own may be named."""
     for name in ("Stripe-Account", "Stripe-Context"):
-        if request.headers.get(name.lower()):
+        if request.headers.get(name.lower(), ACCOUNT_ID) != ACCOUNT_ID:
             raise not_modelled_header(name)
-    if params.pop("_stripe_account", None):
+    if params.pop("_stripe_account", ACCOUNT_ID) != ACCOUNT_ID:
         raise not_modelled_header("_stripe_account")
 
 

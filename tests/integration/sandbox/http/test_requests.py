@@ -135,6 +135,12 @@ def test_requests_for_other_accounts_are_refused_by_name(http: httpx2.Client, he
     assert http.get("/v1/payment_intents").json()["data"] == []
 
 
+def test_requests_may_name_the_account_itself(http: httpx2.Client) -> None:
+    own = http.get("/v1/account").json()["id"]
+
+    assert http.get("/v1/charges", headers={"Stripe-Account": own}).status_code == 200
+
+
 def test_a_webhook_has_the_version_of_its_endpoint(
     sandbox: Sandbox, client: stripe.StripeClient, receiver: Receiver
 ) -> None:

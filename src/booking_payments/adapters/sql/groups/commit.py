@@ -28,7 +28,7 @@ from booking_payments.adapters.sql.groups.statements import READ, READ_TIME, SES
 from booking_payments.adapters.sql.jobs import JobQueue
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.storage import CommitLost, StorageDown
-from booking_payments.ports.unit_of_work import Subject, TransactionBody
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ class GroupCommit:
         self._idle: list[psycopg.AsyncConnection[TupleRow]] = []
         self._queue = Queue[TransactionBody[Any], Any](self._serve, most=MOST, at_once=AT_ONCE)
 
-    async def run(self, work: TransactionBody[T], about: Subject) -> T:
+    async def run(self, work: TransactionBody[T], about: LockScope) -> T:
         """What ``work`` returns, once it is committed; anything that it raises comes through."""
         try:
             result: T = await self._queue.join(work, about)
@@ -211,7 +211,7 @@ def _is_rolled_back(connection: psycopg.AsyncConnection[TupleRow], error: BaseEx
     return isinstance(error, (psycopg.Error, SnapshotOutdated)) and not connection.closed
 
 
-def _asked(place: int, subject: Subject) -> bytes | None:
+def _asked(place: int, subject: LockScope) -> bytes | None:
     """Return the scope of a member as JSON: empty when it has none, None when it can't be encoded."""
     about = attrs.asdict(subject)
     try:

@@ -39,7 +39,7 @@ from booking_payments.adapters.unit_of_work import (
 )
 from booking_payments.domain.booking import Booking
 from booking_payments.ports.inbox import InboxEntry
-from booking_payments.ports.unit_of_work import Subject
+from booking_payments.ports.unit_of_work import LockScope
 
 Rows = dict[str, list[Values]]
 """Rows to be written, by the parameters of ``statements.write``."""
@@ -171,7 +171,7 @@ class MemberDatabase:
     ``rows`` are those that it wants written.
     """
 
-    def __init__(self, subject: Subject, snapshot: Snapshot) -> None:
+    def __init__(self, subject: LockScope, snapshot: Snapshot) -> None:
         self._subject, self._snapshot = subject, snapshot
         self._is_locked = False
         self.rows: Rows = {}
@@ -273,6 +273,6 @@ def _is_served(change: PaymentChange, locked: str | None, known: Mapping[str, Re
 class MemberUnitOfWork(SqlUnitOfWork):
     """The transaction as one member sees it."""
 
-    def __init__(self, subject: Subject, snapshot: Snapshot) -> None:
+    def __init__(self, subject: LockScope, snapshot: Snapshot) -> None:
         self.database = MemberDatabase(subject, snapshot)
         super().__init__(NULL_CONNECTION, Session(self.database))

@@ -19,7 +19,7 @@ import anyio
 from attrs import define, field
 
 from booking_payments.ports.storage import CommitLost
-from booking_payments.ports.unit_of_work import Subject
+from booking_payments.ports.unit_of_work import LockScope
 
 MOMENT_S: Final = 0.001
 """How long a leader waits for company: less than a commit takes."""
@@ -43,7 +43,7 @@ class Ticket(Generic[P, R]):
     """
 
     payload: P
-    subject: Subject
+    subject: LockScope
     subjects: frozenset[str]
     turn: "asyncio.Future[None]" = field(factory=_future)
     leads: bool = False
@@ -52,7 +52,7 @@ class Ticket(Generic[P, R]):
     _answer: Callable[[], R] | None = None
 
     @classmethod
-    def of(cls, payload: P, subject: Subject) -> "Ticket[P, R]":
+    def of(cls, payload: P, subject: LockScope) -> "Ticket[P, R]":
         about = frozenset(each for each in (subject.booking_id, subject.event_id, subject.intent_id) if each)
         return cls(payload, subject, about)
 
@@ -102,7 +102,7 @@ class Queue(Generic[P, R]):
         self._last_size = 1
         self._enough = anyio.Event()
 
-    async def join(self, payload: P, subject: Subject) -> R:
+    async def join(self, payload: P, subject: LockScope) -> R:
         """Serve ``payload`` with others and return its result. Raises its error."""
         ticket: Ticket[P, R] = Ticket.of(payload, subject)
         self._waiting.append(ticket)

@@ -169,8 +169,8 @@ def _create_payments() -> None:
         sa.Column("updated_at", UTC_TIME, nullable=False),
         sa.Column("terms", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("next_look_at", UTC_TIME, nullable=True),
-        sa.Column("looks", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("next_check_at", UTC_TIME, nullable=True),
+        sa.Column("checks", sa.Integer(), server_default="0", nullable=False),
         sa.Column("lease_until", UTC_TIME, nullable=True),
         sa.Column("lease_holder", sa.Text(), nullable=True),
         sa.Column("client_secret", sa.Text(), nullable=True),
@@ -199,7 +199,7 @@ def _create_payments() -> None:
     )
     _index("bp_payments_booking_id", "bp_payments", "booking_id", "created_at")
     _index("bp_payments_customer", "bp_payments", "customer_id", "created_at", "id")
-    _index("bp_payments_due", "bp_payments", "next_look_at", where="next_look_at IS NOT NULL")
+    _index("bp_payments_due", "bp_payments", "next_check_at", where="next_check_at IS NOT NULL")
     _index("bp_payments_one_holds_booking", "bp_payments", "booking_id", unique=True, where="holds_booking = 1")
     _index("bp_payments_page", "bp_payments", "created_at", "id")
     _index("bp_payments_reference", "bp_payments", "reference")
