@@ -1,6 +1,7 @@
 """Events and values are equal after a round trip through JSON text."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import get_args
@@ -23,7 +24,7 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Item
 from booking_payments.domain.errors import InvalidAmount
 from booking_payments.domain.fees import FeeBreakdown, FeePayer, FeePolicy
-from booking_payments.domain.instructions import CancelIntent, CancellationReason, Instruction
+from booking_payments.domain.instructions import CancelIntent, CancellationReason, Instruction, MethodChoice
 from booking_payments.domain.lifecycle import DisputeStatus
 from booking_payments.domain.money import MAX_DIGITS, Currency, Money
 from booking_payments.domain.refunds import RefundPolicy, RefundTier
@@ -58,13 +59,27 @@ ITEMS = st.builds(
     unit_amount=st.builds(Money, st.integers(0, 10**9), st.sampled_from(Currency)),
 )
 
+METHODS = st.lists(TEXTS, max_size=2).map(tuple)
+
 st.register_type_strategy(Item, ITEMS)
+# Allowed and excluded methods are alternatives.
+st.register_type_strategy(
+    MethodChoice, st.one_of(st.builds(MethodChoice, allowed=METHODS), st.builds(MethodChoice, excluded=METHODS))
+)
+st.register_type_strategy(Mapping, lambda _: st.dictionaries(TEXTS, TEXTS, max_size=2))
 st.register_type_strategy(str, TEXTS)
 st.register_type_strategy(datetime, MOMENTS)
 st.register_type_strategy(Money, MONIES)
 st.register_type_strategy(FeeBreakdown, breakdowns())
 st.register_type_strategy(FeePolicy, st.builds(FeePolicy, rate=st.decimals(0, "0.5", places=4)))
 st.register_type_strategy(RefundPolicy, refund_policies())
+st.register_type_strategy(
+    MethodChoice,
+    st.builds(MethodChoice, allowed=st.just(()))
+    | st.builds(MethodChoice, excluded=st.just(()), configuration=st.none()),
+)
+# The application stores metadata as a dict; by default hypothesis draws other mappings, which JSON has no form for.
+st.register_type_strategy(Mapping, st.dictionaries(TEXTS, TEXTS, max_size=3))
 FACT: SearchStrategy[ev.Event] = st.one_of([st.from_type(kind) for kind in FACTS.values()])
 
 

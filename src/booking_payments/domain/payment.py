@@ -531,6 +531,8 @@ class Payment:
     @cached_property
     def given_back(self) -> GivenBack:
         """Amount and fee of the refunds that succeeded or are pending."""
+        if not self.refunds:
+            return GivenBack.zero(self.amount)
         return GivenBack(amount=self.refunded + self.refund_pending, fee=self.fee_returned)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The account's balance, in the currency that it settles in: its movements, Stripe's fees, and what is left.
+"""The account's balance, in the currency that it settles in: its movements, Stripe's fees, and the sums.
 
 Money of a charge is ``pending`` for two days and ``available`` afterwards. Stripe's fees are of its price list for the
 United States; they differ by country and contract.
@@ -98,7 +98,7 @@ def load(account: Account) -> None:
 
 
 def update_statuses(account: Account) -> None:
-    """Make what is due available. Nothing is planned for it: the status is written when it is read."""
+    """Make due amounts available. Nothing is planned for it: the status is written when it is read."""
     now = account.now()
     for record in account.table(KIND).values():
         if record.body["status"] == "pending" and record.body["available_on"] <= now:
@@ -106,7 +106,7 @@ def update_statuses(account: Account) -> None:
 
 
 def retrieve(account: Account, _: Json, __: str) -> Json:
-    """``GET /v1/balance``: what can be paid out, and what is still pending, by currency."""
+    """``GET /v1/balance``: the available and the pending amounts by currency."""
     update_statuses(account)
     records = list(account.table(KIND).values())
     currencies = sorted({record.body["currency"] for record in records}) or [default_currency(account)]

@@ -323,7 +323,7 @@ def behaviour(name: str) -> Behaviour:
 def name_of(test_id: str) -> str | None:
     """The table name behind ``pm_card_...``, ``tok_...`` or ``pm_usBankAccount_...``.
 
-    ``None`` if there is none.
+    ``None`` for an unknown id.
     """
     if test_id.startswith("pm_usBankAccount"):
         name = test_id.removeprefix("pm_")

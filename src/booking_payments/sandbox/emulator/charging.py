@@ -37,7 +37,7 @@ AUTHORIZATION_LASTS: Final = timedelta(days=7)
 
 
 _NOTHING_YET: Final[Json] = {"refunds": [], "disputes": [], "released": 0}
-"""What is noted of a new charge; ``released``: how much of its authorization is listed as a refund."""
+"""Private notes about a new charge; ``released``: how much of its authorization is listed as a refund."""
 
 
 @frozen
@@ -121,7 +121,7 @@ def _require_action(account: Account, intent: Record, method: Record, how: Circu
 
 
 def script_action(account: Account) -> Json:
-    """The next action of a card that Stripe.js shows in a window of its own."""
+    """The next action of a card, which Stripe.js shows in a window."""
     source = f"payatt_{account.token()}"
     url = f"https://hooks.stripe.com/redirect/authenticate/{source}"
     script = {"type": "three_d_secure_redirect", "source": source, "stripe_js": url}

@@ -96,7 +96,7 @@ def update(account: Account, params: Json, id_: str) -> Json:
 
 
 def _set_default(account: Account, customer: Record, params: Json) -> Json:
-    """Write ``invoice_settings[default_payment_method]``; raises 400 for a method of nobody or somebody else."""
+    """Write ``invoice_settings[default_payment_method]``; raises 400 for a method that is not the customer's."""
     given = params.get("invoice_settings") or {}
     if "default_payment_method" not in given:
         return {}

@@ -133,10 +133,10 @@ def open_dispute(account: Account, charge: Record, opening: Opening) -> Record:
 
 
 _NOTHING_MOVED: Final[Json] = {"withdrawn": 0, "taken": 0, "debit": 0, "fee": 0}
-"""What is noted of a dispute's money.
+"""Private notes about a dispute's money.
 
-``withdrawn``: what is out at present, in the disputed currency; ``taken``: the last withdrawal, and ``debit`` the same
-in the settlement currency; ``fee``: what it cost and was not given back.
+``withdrawn``: the amount withdrawn at present, in the disputed currency; ``taken``: the last withdrawal, and ``debit``
+the same in the settlement currency; ``fee``: its cost, as far as it was not given back.
 """
 
 
@@ -232,10 +232,10 @@ def _withdraw(account: Account, dispute: Record, amount: int) -> None:
 
 
 def _reinstate(account: Account, dispute: Record, amount: int | None) -> None:
-    """Give money back: ``amount`` in the smallest unit of the settlement currency, ``None`` for all that is out.
+    """Give money back: ``amount`` in the smallest unit of the settlement currency, ``None`` for all withdrawn money.
 
-    Who wins gets the fee back, too. All that is out is converted at the present rate, so it may be another amount than
-    was withdrawn.
+    A won dispute gives the fee back as well. The whole amount is converted at the present rate, so it may differ from
+    the one that was withdrawn.
     """
     won, out, fee = dispute.body["status"] == "won", dispute.private["withdrawn"], dispute.private["fee"]
     back = settled(account, out, dispute.body["currency"])
@@ -265,8 +265,8 @@ class Move:
 
     Attributes:
         status: Any status; no move is impossible.
-        reinstated: Money given back, in the smallest unit of the settlement currency; ``None``: all that is out when
-            the dispute becomes ``won``, else nothing.
+        reinstated: Money given back, in the smallest unit of the settlement currency; ``None``: the whole withdrawn
+            amount when the dispute becomes ``won``, else nothing.
         refundable: ``is_charge_refundable`` from now on; ``None``: false while a chargeback is open, else true.
         case_type: ``block`` or ``resolution`` for a prevented dispute.
         keeps_refunds: Refunds made during an inquiry stay succeeded although it becomes a chargeback.
@@ -282,8 +282,9 @@ class Move:
 def move_dispute(account: Account, dispute: Record, move: Move) -> None:
     """Move a dispute, with its money and its events.
 
-    What is missing of the disputed amount is withdrawn when an inquiry, a block or a won dispute becomes a chargeback,
-    a resolution or lost. An inquiry into a charge that was refunded in full withdraws nothing more.
+    The part of the disputed amount that is not withdrawn yet is withdrawn when an inquiry, a block or a won dispute
+    becomes a chargeback, a resolution or lost. An inquiry into a charge that was refunded in full withdraws nothing
+    more.
 
     Raises:
         Refusal: 400 for an unknown status or case type, and for money given back that was never withdrawn.
@@ -328,14 +329,14 @@ def _to_withdraw(account: Account, dispute: Record, move: Move) -> int:
 
 
 def _is_refunded_for_good(account: Account, dispute: Record) -> bool:
-    """Whether everything went back already, without what is still under way."""
+    """Whether everything was refunded already, pending refunds excluded."""
     charge = _charge(account, dispute)
     pending = any(refund.body["status"] == "pending" for refund in _refunds(account, dispute))
     return bool(charge.body["refunded"]) and not pending
 
 
 def _enter(account: Account, dispute: Record, move: Move) -> Json:
-    """Write the new status and what follows from it; returns the values before."""
+    """Write the new status and the fields that depend on it; returns the values before."""
     before, charge = dispute.body["status"], _charge(account, dispute)
     card = dispute.body["payment_method_details"].get("card", {})
     case_type = _case_type(move.status, move.case_type, card.get("case_type"))
@@ -366,7 +367,7 @@ def _tell_end(account: Account, dispute: Record) -> None:
 
 
 def _fail_pending_refunds(account: Account, dispute: Record) -> None:
-    """What is still under way when the money is taken does not arrive."""
+    """Refunds that are pending when the money is taken fail."""
     for refund in _refunds(account, dispute):
         if refund.body["status"] == "pending":
             move_to(account, refund, "failed", "charge_for_pending_refund_disputed")
@@ -444,7 +445,7 @@ def _charge(account: Account, dispute: Record) -> Record:
 
 
 def _decide(account: Account, dispute: Record, status: str) -> None:
-    """End a dispute. A lost one says for ever that the charge cannot be refunded, unless a part was never disputed."""
+    """End a dispute. A lost one says that the charge cannot be refunded any more, unless a part was not disputed."""
     whole = dispute.body["amount"] >= _charge(account, dispute).body["amount_captured"]
     move_dispute(account, dispute, Move(status, refundable=not (status == "lost" and whole)))
 
@@ -473,7 +474,7 @@ def escalate(account: Account, dispute: Record) -> None:
 
 
 def pass_deadline(account: Account, dispute: Record) -> None:
-    """Nobody answered in time. A deadline that was replaced by a later one passes without effect."""
+    """No answer came in time. A deadline that was replaced by a later one passes without effect."""
     if account.now() < dispute.body["evidence_details"]["due_by"]:
         return
     if dispute.body["status"] in ("needs_response", "appeal_needs_response"):

@@ -177,7 +177,7 @@ def _try_again_later(account: Account, record: Record) -> None:
 
 
 def forget_endpoint(account: Account, endpoint_id: str) -> None:
-    """Drop what waits for an endpoint that is gone."""
+    """Drop the deliveries of a removed endpoint."""
     for record in list(account.table(_QUEUE).values()):
         if record.body["endpoint"] == endpoint_id:
             _leave_queue(account, record)

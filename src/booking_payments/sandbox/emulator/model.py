@@ -1,6 +1,6 @@
-"""``FakeStripe``: the whole model behind one door.
+"""``FakeStripe``: the whole model in one class.
 
-``call`` is Stripe's HTTP interface without the HTTP; the other verbs play the parts that are not ours: the
+``call`` is Stripe's HTTP interface without the HTTP; the other methods act for the other parties: the
 customer in the browser, the bank, the operator in Stripe's dashboard, the webhook transport, the network.
 """
 
@@ -309,7 +309,7 @@ class FakeStripe:
     # --- the dashboard and the bank
 
     def refund_in_dashboard(self, intent_id: str, amount: int | None = None) -> Answer:
-        """An operator refunds in Stripe's dashboard: no metadata and no idempotency key of ours."""
+        """An operator refunds in Stripe's dashboard: without metadata and idempotency key."""
         params: Json = {"payment_intent": intent_id} | ({} if amount is None else {"amount": amount})
         return self._act(lambda: refunds.create(self._account, read_params(params, refunds.CREATE_FIELDS), ""))
 
@@ -365,7 +365,7 @@ class FakeStripe:
         Args:
             dispute_id: The dispute.
             status: One of ``disputes.STATUSES``; the present one, to give money back only.
-            reinstated: Money given back, in the smallest unit of the settlement currency; ``None``: all that is out
+            reinstated: Money given back, in the smallest unit of the settlement currency; ``None``: the whole amount
                 when ``won``, else nothing.
             refundable: ``is_charge_refundable``; ``None``: false while a chargeback is open, else true.
             case_type: ``resolution`` (default) or ``block`` for ``prevented``; a block moves no money.

@@ -41,7 +41,7 @@ EVIDENCE_FIELDS: Final = (
 
 
 def payment_intent(account: Account, id_: str, **given: Any) -> Json:
-    """A PaymentIntent that nobody has paid yet."""
+    """An unpaid PaymentIntent."""
     return {
         "id": id_,
         "object": "payment_intent",

@@ -1,6 +1,6 @@
-"""Payment methods: made from tokens and IBANs, and from the test ids that everybody shares; and their owners.
+"""Payment methods: made from tokens, IBANs and the shared test ids; and their owners.
 
-A method belongs to one customer, or to none. One that belongs to none pays once and cannot be used again
+A method belongs to one customer at most. Without a customer it pays once and cannot be used again
 (docs.stripe.com/payments/payment-methods#compatibility).
 """
 
@@ -149,7 +149,7 @@ def from_data(account: Account, data: Json, *, typed: bool = False) -> Record:
 
 
 def _keep_details(account: Account, method: Record, data: Json) -> None:
-    """Write what was said about the method into its details."""
+    """Write the request's data about the method into its details."""
     type_ = method.body["type"]
     given = data.get(type_) or {}
     kept = {name: given[name] for name in _DETAILS_KEPT.get(type_, ()) if given.get(name) is not None}

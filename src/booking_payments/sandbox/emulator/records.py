@@ -71,7 +71,7 @@ class Account:
     _dirty: dict[tuple[str, str], Record | None] = field(factory=dict)
     _seq: int = 0
     balances: dict[str, int] = field(factory=dict)
-    """What was moved in each currency, without Stripe's fees; kept by ``balance.py``."""
+    """The sum of all movements in each currency, without Stripe's fees; kept by ``balance.py``."""
     waiting_refunds: set[str] = field(factory=set)
     """Refunds that the balance did not cover; kept by ``refunds.py``."""
 
@@ -90,7 +90,7 @@ class Account:
         return "".join(self.random.choices(_ALPHABET, k=length))
 
     def new_id(self, kind: str, prefix: str) -> str:
-        """An id nobody has. A reseeded generator repeats itself after a restart, hence the look."""
+        """An unused id. A reseeded generator repeats itself after a restart, so used ids are skipped."""
         while (id_ := f"{prefix}_{self.token()}") in self.table(kind):
             pass
         return id_

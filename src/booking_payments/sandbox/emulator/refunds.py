@@ -221,7 +221,7 @@ def _count(account: Account, charge: Record, change: int) -> Json:
 
 
 def _paid_back(charge: Record) -> int:
-    """What was refunded of the captured amount. A release that is listed as a refund was never captured."""
+    """The refunded part of the captured amount. A release that is listed as a refund was never captured."""
     return int(charge.body["amount_refunded"]) - int(charge.private["released"])
 
 

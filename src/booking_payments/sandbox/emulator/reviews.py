@@ -1,4 +1,4 @@
-"""Reviews: Radar holds a payment of elevated risk for somebody to look at (docs.stripe.com/radar/reviews)."""
+"""Reviews: Radar marks a payment of elevated risk for a manual check (docs.stripe.com/radar/reviews)."""
 
 from typing import Final
 

@@ -1,7 +1,7 @@
 """Stripe's search: ``status:'succeeded' AND metadata['seat']:'7'`` (docs.stripe.com/search#search-query-language).
 
-Results are complete and up to date here. Stripe's own lag behind by up to a minute or more, so no program may rely on
-them to see what it has just written.
+Results are complete and up to date here. Stripe's own lag behind by up to a minute or more, so programs cannot rely on
+them to see their own recent changes.
 """
 
 import re

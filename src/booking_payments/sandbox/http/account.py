@@ -15,7 +15,7 @@ FURTHEST: Final = timedelta(days=36525)
 
 
 class SandboxClock:
-    """The system's clock, and what it was advanced by."""
+    """The system's clock, plus the time that it was advanced by."""
 
     def __init__(self) -> None:
         self.ahead = timedelta()
@@ -50,7 +50,7 @@ class SandboxStripe(FakeStripe):
             )
 
     def advance(self, by: timedelta) -> int:
-        """Let time pass, and whatever becomes due happen; returns how many things did.
+        """Let time pass and do everything that becomes due; returns how many things were done.
 
         Raises ``ValueError`` for steps back and beyond a hundred years ahead.
         """

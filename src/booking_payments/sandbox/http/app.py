@@ -27,8 +27,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-class Gone(Exception):  # noqa: N818 - nothing is wrong, nobody listens any more
-    """The client left before its request was complete."""
+class ClientDisconnected(Exception):  # noqa: N818 - nothing is wrong, nobody listens any more
+    """The client closed the connection before its request was complete."""
 
 
 class SandboxApp:
@@ -45,7 +45,7 @@ class SandboxApp:
             reply = await self._reply(scope, receive)
         except NetworkFault as fault:
             await self._fail(fault, scope, receive)
-        except Gone:
+        except ClientDisconnected:
             return
         else:
             await self._wait(reply.delay, receive)
@@ -53,13 +53,13 @@ class SandboxApp:
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
         try:
-            request = await _read(scope, receive)
+            request = await _read_request(scope, receive)
             return self._answer(request)
         except Refusal as refusal:
             return reply_refusing(refusal)
 
     def _answer(self, request: Request) -> Reply:
-        """A fault of the sandbox itself is told as one, and logged."""
+        """An error of the sandbox itself is a 500, and is logged."""
         try:
             return _department(request.path)(self._stripe, request)
         except NetworkFault:
@@ -100,8 +100,8 @@ def _nobody(_: SandboxStripe, request: Request) -> Reply:
     return reply_refusing(unknown_url(request.method, request.path))
 
 
-async def _read(scope: Scope, receive: Receive) -> Request:
-    """The whole request. Raises ``Gone``, and 413 for a body that is too large."""
+async def _read_request(scope: Scope, receive: Receive) -> Request:
+    """The whole request. Raises ``ClientDisconnected``, and 413 for a body that is too large."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     body = await _body(receive)
     if len(body) > MAX_BODY:
@@ -114,7 +114,7 @@ async def _body(receive: Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Gone
+            raise ClientDisconnected
         read += len(message.get("body", b""))
         if len(body) <= MAX_BODY:
             body += message.get("body", b"")

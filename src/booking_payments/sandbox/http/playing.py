@@ -59,7 +59,7 @@ class Confirmation(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class DashboardRefund(msgspec.Struct, forbid_unknown_fields=True):
-    """In the currency's smallest unit; without an amount, all that is left."""
+    """In the currency's smallest unit; without an amount, everything left."""
 
     amount: Amount | None = None
 
@@ -94,7 +94,7 @@ class RefundMove(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AccountChange(msgspec.Struct, forbid_unknown_fields=True):
-    """Settings of the account for what follows; what is left out stays. ``FakeStripe.set_settlement`` and
+    """Settings of the account from now on; those that are left out stay. ``FakeStripe.set_settlement`` and
     ``set_release_as_refund`` say what they mean."""
 
     settlement_currency: Text | msgspec.UnsetType | None = msgspec.UNSET
@@ -122,7 +122,7 @@ def answer(stripe: SandboxStripe, request: Request) -> Reply:
     """Answer a request below ``/_sandbox``."""
     try:
         role, id_ = _find(request)
-        return role.play(stripe, id_, _read(request, role.body))
+        return role.play(stripe, id_, _read_body(request, role.body))
     except Refusal as refusal:
         return reply_refusing(refusal)
 
@@ -148,7 +148,7 @@ def _register(stripe: SandboxStripe, _: str, given: WebhookEndpoint) -> Reply:
         for id_ in known:
             stripe.by_hand("DELETE", f"/v1/webhook_endpoints/{id_}", {})
         stripe.set_webhook_secret(made.body["id"], given.secret)
-        return Reply(200, _shown(made.body))
+        return Reply(200, _endpoint_summary(made.body))
 
 
 def _endpoints(stripe: SandboxStripe) -> list[dict[str, Any]]:
@@ -156,12 +156,12 @@ def _endpoints(stripe: SandboxStripe) -> list[dict[str, Any]]:
     return found
 
 
-def _shown(endpoint: dict[str, Any]) -> dict[str, Any]:
+def _endpoint_summary(endpoint: dict[str, Any]) -> dict[str, Any]:
     return {name: endpoint[name] for name in ("id", "url", "enabled_events", "status", "api_version")}
 
 
 def _list_endpoints(stripe: SandboxStripe, _: str, __: Nothing) -> Reply:
-    return Reply(200, {"webhook_endpoints": [_shown(endpoint) for endpoint in _endpoints(stripe)]})
+    return Reply(200, {"webhook_endpoints": [_endpoint_summary(endpoint) for endpoint in _endpoints(stripe)]})
 
 
 def _remove_endpoint(stripe: SandboxStripe, id_: str, _: Nothing) -> Reply:
@@ -380,10 +380,10 @@ def _other_method(allowed: list[str]) -> Refusal:
     return Refusal(405, error, executed=False, headers={"Allow": ", ".join(allowed)})
 
 
-def _read(request: Request, model: type[M]) -> M:
+def _read_body(request: Request, model: type[M]) -> M:
     """The body as ``model``.
 
-    Only a declared JSON body is read: a page that somebody happens to visit cannot send one here.
+    Only a declared JSON body is read: a web page of another origin cannot send one.
     """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.body.strip() and media != "application/json":

@@ -264,7 +264,7 @@ def test_an_event_has_the_version_of_its_endpoint(account: StripeAccountClient) 
     assert account.get("events").body["data"][0]["api_version"] == "2026-10-28.endive"
 
 
-def test_the_account_has_a_version_of_its_own() -> None:
+def test_the_account_has_its_own_version() -> None:
     account = StripeAccountClient()
     account.stripe = FakeStripe(lambda: account.now, api_version="2025-03-31.basil")
     account.stripe.call("POST", "/v1/customers")

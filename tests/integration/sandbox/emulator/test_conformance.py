@@ -228,7 +228,7 @@ def _ask(account: StripeAccountClient, scene: dict[str, str], line: str, params:
 
 
 @pytest.mark.parametrize(("line", "params", "place"), CASES, ids=[_case(line, place) for line, _, place in CASES])
-def test_whatever_a_parameter_says_the_answer_conforms(
+def test_answers_conform_for_any_value_of_a_parameter(
     account: StripeAccountClient,
     every_answer_conforms: StripeOpenApiChecker,
     line: str,
@@ -243,5 +243,5 @@ def test_whatever_a_parameter_says_the_answer_conforms(
 
 
 @pytest.mark.parametrize(("line", "params"), WELL_FORMED, ids=[line for line, _ in WELL_FORMED])
-def test_what_is_spoilt_there_was_well_formed(account: StripeAccountClient, line: str, params: dict[str, Any]) -> None:
+def test_the_spoilt_requests_were_well_formed(account: StripeAccountClient, line: str, params: dict[str, Any]) -> None:
     assert _ask(account, _scene(account, line), line, params).status == 200

@@ -46,7 +46,7 @@ def test_a_refund_of_nothing_is_no_number(account: StripeAccountClient, amount: 
     )
 
 
-def test_a_refund_must_name_what_it_refunds(account: StripeAccountClient) -> None:
+def test_a_refund_must_name_its_charge(account: StripeAccountClient) -> None:
     answer = account.post("refunds", amount=100)
 
     assert (answer.status, error(answer).get("code")) == (400, None)
@@ -105,7 +105,7 @@ def test_a_failed_refund_can_be_asked_for_again(account: StripeAccountClient) ->
     assert account.refunded(intent)["amount"] == 1000
 
 
-def test_a_refund_in_the_dashboard_carries_nothing_of_ours(account: StripeAccountClient) -> None:
+def test_a_refund_in_the_dashboard_has_no_metadata(account: StripeAccountClient) -> None:
     intent = account.paid(metadata={"booking_id": "b1"})
 
     refund = made(account.stripe.refund_in_dashboard(intent["id"], 300))

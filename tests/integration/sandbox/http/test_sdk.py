@@ -170,7 +170,7 @@ def test_the_same_key_for_something_else_is_refused(client: stripe.StripeClient)
     assert (refused.value.http_status, refused.value.code) == (400, None)
 
 
-def test_what_is_not_there_is_missing(client: stripe.StripeClient) -> None:
+def test_an_unknown_id_is_missing(client: stripe.StripeClient) -> None:
     with pytest.raises(stripe.InvalidRequestError) as refused:
         client.v1.payment_intents.retrieve("pi_nobody_has_this")
 

@@ -1,6 +1,6 @@
 """The course of a group: read together, judged one by one, written together."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -24,7 +24,7 @@ from booking_payments.adapters.sql.groups.member import (
     snapshots_in,
 )
 from booking_payments.adapters.sql.groups.queue import Queue, Ticket
-from booking_payments.adapters.sql.groups.statements import READ, READ_TIME, SESSION
+from booking_payments.adapters.sql.groups.statements import READ, READ_TIME, SESSION, Statement
 from booking_payments.adapters.sql.jobs import JobQueue
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.storage import CommitLost, StorageDown
@@ -146,7 +146,7 @@ class GroupCommit:
     async def _write_rows(self, connection: psycopg.AsyncConnection[TupleRow], batch: Batch) -> None:
         """Raises ``SnapshotOutdated`` where nothing was written, since something has changed."""
         statement, parameters = batch.statement()
-        row = await (await connection.execute(statement.text, parameters, prepare=True)).fetchone()
+        row = await (await _execute(connection, statement, parameters)).fetchone()
         if row is None or not row[0]:
             raise SnapshotOutdated
 
@@ -161,7 +161,7 @@ class GroupCommit:
         found: list[TupleRow] = []
         if about:
             given = {"subjects": f"[{about.decode()}]"}
-            found = await (await connection.execute(READ.text, given, prepare=True)).fetchall()
+            found = await (await _execute(connection, READ, given)).fetchall()
         seen = _each_booking_once(snapshots_in(found, len(members)))
         return [
             (member, MemberUnitOfWork(member.subject, its))
@@ -200,6 +200,12 @@ class GroupCommit:
             await connection.close()
             raise
         return connection
+
+
+async def _execute(
+    connection: psycopg.AsyncConnection[TupleRow], statement: Statement, given: Mapping[str, Any]
+) -> psycopg.AsyncRawCursor[TupleRow]:
+    return await psycopg.AsyncRawCursor(connection).execute(statement.text, statement.values(given), prepare=True)
 
 
 def _silence() -> StorageDown:

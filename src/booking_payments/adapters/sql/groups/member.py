@@ -34,8 +34,8 @@ from booking_payments.adapters.unit_of_work import (
     PaymentChange,
     Scope,
     ScopeKind,
-    Session,
     StoredPayment,
+    UnitOfWorkSession,
 )
 from booking_payments.domain.booking import Booking
 from booking_payments.ports.inbox import InboxEntry
@@ -275,4 +275,4 @@ class MemberUnitOfWork(SqlUnitOfWork):
 
     def __init__(self, subject: LockScope, snapshot: Snapshot) -> None:
         self.database = MemberDatabase(subject, snapshot)
-        super().__init__(NULL_CONNECTION, Session(self.database))
+        super().__init__(NULL_CONNECTION, UnitOfWorkSession(self.database))

@@ -38,7 +38,7 @@ from sqlalchemy.types import TypeEngine, UserDefinedType
 from booking_payments.adapters.sql import tables
 from booking_payments.adapters.sql.tables import IS_FIXED
 
-_DIALECT: Final[Dialect] = psycopg_dialect()  # type: ignore[no-untyped-call] # as SQLAlchemy has it
+_DIALECT: Final[Dialect] = psycopg_dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call] # as it is
 
 
 class _TransactionId(UserDefinedType[str]):
@@ -100,13 +100,22 @@ def count_of(name: str) -> str:
 
 @frozen
 class Statement:
-    """A statement as text for psycopg; its parameters are bound by name."""
+    """A statement as text for PostgreSQL, and the names of its parameters in their order ($1, $2, ...).
+
+    psycopg reads a text with named parameters anew each time it is longer than 4 kB.
+    """
 
     text: str
+    names: tuple[str, ...]
+
+    def values(self, given: Mapping[str, Any]) -> Sequence[Any]:
+        """The parameters in their order."""
+        return [given[name] for name in self.names]
 
     @classmethod
     def of(cls, statement: Executable) -> "Statement":
-        return cls(str(statement.compile(dialect=_DIALECT)))  # type: ignore[attr-defined] # all of ours can be compiled
+        compiled = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined] # all of ours can be compiled
+        return cls(str(compiled), tuple(compiled.positiontup or ()))
 
 
 def _given(parameter: str, types: Mapping[str, TypeEngine[Any]]) -> TableValuedAlias:
