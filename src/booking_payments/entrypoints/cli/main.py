@@ -15,6 +15,7 @@ COMMANDS = LazyCommands(
         "token": ("token:token", "Print a token, signed with JWT_SECRET."),
         "booking": ("booking:booking", "Bookings: what is to be paid for."),
         "bookings": ("bookings:bookings", "Bookings: what is to be paid for."),
+        "events": ("events:events", "Events: their sums, canceling and moving them."),
         "payments": ("payments:payments", "Payments: which there are, and what happened to one."),
         "disputes": ("disputes:disputes", "Disputes: claims of customers' banks."),
         "reconcile": ("reconcile:reconcile", "Compare our books with the gateway's."),
