@@ -21,6 +21,7 @@ from booking_payments.entrypoints.http import (
     audit,
     bookings,
     config,
+    events,
     health,
     openapi,
     parsing,
@@ -63,6 +64,7 @@ AnyRequest = Request[Any, Any, Any]
 
 OF_CUSTOMERS: Final = (
     bookings.Bookings,
+    events.Events,
     payments.BookingPayment,
     payments.listing,
     refunds.RefundsOfBooking,
@@ -164,7 +166,7 @@ def _cross_origin(origins: tuple[str, ...]) -> CORSConfig | None:
         return None
     return CORSConfig(
         allow_origins=list(origins),
-        allow_methods=["GET", "POST"],
+        allow_methods=["GET", "POST", "PATCH"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID],
         expose_headers=list(EXPOSED),
         allow_credentials=False,

@@ -77,8 +77,8 @@ def fill(registry: CollectorRegistry, figures: Figures) -> None:
     declines = gauge("declines", "Declined attempts of the last hour, by reason.", ["reason"])
     for reason, count in _bounded(figures.declines):
         declines.labels(reason).set(count)
-    _quantiles(gauge("refund_seconds", "From request to success, of the last hour.", ["quantile"]), figures)
-    _delays(gauge("webhook_delay_seconds", "From event to arrival, of the last hour.", ["quantile"]), figures)
+    _quantiles(gauge("refund_seconds", "From request to success, of the last hour.", ["percentile"]), figures)
+    _delays(gauge("webhook_delay_seconds", "From event to arrival, of the last hour.", ["percentile"]), figures)
     _holds(gauge, figures)
     _channels(gauge, figures)
     for name, told, count in (
@@ -137,12 +137,12 @@ def _quantiles(gauge: Gauge, figures: Figures) -> None:
     for share in QUANTILES:
         seconds = quantile(figures.refund_times_s, share)
         if seconds is not None:
-            gauge.labels(str(share)).set(seconds)
+            gauge.labels(f"{share * 100:g}").set(seconds)
 
 
 def _delays(gauge: Gauge, figures: Figures) -> None:
     """Of the latest day that had any: an hour may lie on both sides of midnight."""
     day = next((each for each in reversed(figures.webhooks) if each.median_delay_s is not None), None)
     if day is not None and day.median_delay_s is not None and day.slow_delay_s is not None:
-        gauge.labels("0.5").set(day.median_delay_s)
-        gauge.labels("0.95").set(day.slow_delay_s)
+        gauge.labels("50").set(day.median_delay_s)
+        gauge.labels("95").set(day.slow_delay_s)

@@ -19,7 +19,8 @@ from litestar.typing import FieldDefinition
 Json = dict[str, Any]
 
 TAGS: Final = (
-    Tag(name="bookings", description="Registering, finding and canceling bookings"),
+    Tag(name="bookings", description="Registering, finding, amending and canceling bookings"),
+    Tag(name="events", description="Sums over the bookings of an event; canceling and moving events"),
     Tag(name="payment", description="Paying for a booking, and giving money back"),
     Tag(name="webhooks", description="Where the payment provider tells what happened"),
     Tag(name="health", description="Probes and metrics"),

@@ -14,6 +14,7 @@ from booking_payments.entrypoints.http.problems import PROBLEM_MEDIA, ProblemDet
 MEANINGS: Final[Mapping[int, str]] = {
     200: "OperationResult",
     201: "Created",
+    202: "Begun: background work carries it out",
     400: "The request cannot be understood; `detail` names the field",
     401: "No valid token",
     402: "The card was declined; `detail` is fit for the customer",

@@ -38,6 +38,7 @@ def worker_tasks(maintenance: MaintenanceTasks, slots: int) -> WorkerTasks:
             Periodic("expire_bookings", often, payments.expire_bookings, SOON),
             Periodic("deliver_due", often, partial(limiter.run, maintenance.deliver), FIRST),
             Periodic("announce_expiring", "* * * * * */10", payments.announce_expiring),
+            Periodic("continue_event_jobs", "* * * * * */5", payments.continue_event_jobs),
             Periodic("watch_channels", "*/5 * * * *", maintenance.watch_channels),
             Periodic("retry_webhooks", "*/5 * * * *", maintenance.retry_webhooks),
             Periodic("catch_up", "7 * * * *", maintenance.catch_up),

@@ -1,4 +1,4 @@
-"""``booking-payments sandbox`` as a process of its own."""
+"""``booking-payments sandbox`` as a separate process."""
 
 import re
 import signal
