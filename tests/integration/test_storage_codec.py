@@ -73,6 +73,13 @@ st.register_type_strategy(Money, MONIES)
 st.register_type_strategy(FeeBreakdown, breakdowns())
 st.register_type_strategy(FeePolicy, st.builds(FeePolicy, rate=st.decimals(0, "0.5", places=4)))
 st.register_type_strategy(RefundPolicy, refund_policies())
+st.register_type_strategy(
+    MethodChoice,
+    st.builds(MethodChoice, allowed=st.just(()))
+    | st.builds(MethodChoice, excluded=st.just(()), configuration=st.none()),
+)
+# The application stores metadata as a dict; by default hypothesis draws other mappings, which JSON has no form for.
+st.register_type_strategy(Mapping, st.dictionaries(TEXTS, TEXTS, max_size=3))
 FACT: SearchStrategy[ev.Event] = st.one_of([st.from_type(kind) for kind in FACTS.values()])
 
 

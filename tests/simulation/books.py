@@ -20,7 +20,7 @@ from booking_payments.adapters.sql.database import SqlDatabase
 from booking_payments.adapters.sql.engine import prepare_sqlite
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
-from booking_payments.adapters.unit_of_work import ChangeSet, Database, Loaded, Scope, Session
+from booking_payments.adapters.unit_of_work import ChangeSet, Database, Loaded, Scope, UnitOfWorkSession
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
@@ -111,7 +111,7 @@ class SqlPaymentReader:
     async def transact(self, work: TransactionBody[T], changes: Changes) -> T:
         with self._engine.begin() as connection:
             execute = _Statements(connection, self.on_statement)
-            uow = SqlUnitOfWork(execute, Session(_Watched(SqlDatabase(execute), changes)))
+            uow = SqlUnitOfWork(execute, UnitOfWorkSession(_Watched(SqlDatabase(execute), changes)))
             result = await work(uow)
             await uow.flush()
             return result

@@ -16,6 +16,7 @@ from attrs import define, frozen
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking, PaymentView, RefundOnCancel
+from booking_payments.domain.amendments import BookingChange
 from booking_payments.domain.errors import AlreadyUnderWay, PaymentError, TryAgainLater
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
@@ -92,6 +93,8 @@ class UseCase:
     repairs: tuple[Repairs, ...] = (CLIENT, RESOLVER)
     caller: Caller = ANN
     refused_in_action: tuple[str, ...] = ()
+    replaces: bool = False
+    """The payment is canceled for a new one, whose intent a later request makes where this one could not."""
 
 
 def _booked(run: UseCaseRun) -> None:
@@ -229,6 +232,16 @@ async def _cancel_booking(run: UseCaseRun, caller: Caller) -> object:
     return await run.payments.cancel_booking(run.booking_id, caller, refund=RefundOnCancel.FULL)
 
 
+async def _amend_cheaper(run: UseCaseRun, caller: Caller) -> object:
+    change = BookingChange(amount=Money.parse("80.00", Currency.USD))
+    return await run.payments.amend_booking(run.booking_id, change, caller, refund=RefundOnCancel.FULL)
+
+
+async def _amend_dearer(run: UseCaseRun, caller: Caller) -> object:
+    change = BookingChange(amount=Money.parse("120.00", Currency.USD))
+    return await run.payments.amend_booking(run.booking_id, change, caller)
+
+
 async def _refund(run: UseCaseRun, caller: Caller) -> object:
     return await run.payments.refund_payment(run.booking_id, caller)
 
@@ -271,6 +284,9 @@ USE_CASES: Final = (
     UseCase(name="cancel an authorization", before=_held, request=_cancel),
     UseCase(name="cancel the booking", before=_started, request=_cancel_booking, caller=OLGA),
     UseCase(name="cancel the paid booking", before=_paid, request=_cancel_booking, caller=OLGA),
+    UseCase(name="amend to a lower price", before=_started, request=_amend_cheaper, caller=OLGA),
+    UseCase(name="amend to a higher price", before=_started, request=_amend_dearer, caller=OLGA, replaces=True),
+    UseCase(name="amend the paid booking", before=_paid, request=_amend_cheaper, caller=OLGA),
     UseCase(name="refund all", before=_paid, request=_refund),
     UseCase(name="refund a part", before=_paid, request=_refund_part),
     UseCase(name="webhook of a success", before=_paid_in_browser, request=_webhook, repairs=WEBHOOK),
@@ -340,6 +356,12 @@ def untouched(case: UseCase, *, sql: bool = False) -> set[Outcome]:
     if case.refused_in_action:  # room was made, and the new payment has not reached the gateway
         found.add(((("canceled", 0),), refunds, ("canceled", "requires_payment_method"), bookings))
     return found
+
+
+def replaced(case: UseCase) -> set[Outcome]:
+    """Return the outcomes of a use case whose new payment has not reached the gateway, or was lost on its way."""
+    statuses = (("canceled", "requires_payment_method"), ("canceled",))
+    return {((("canceled", 0),), (), each, ("pending",)) for each in statuses} if case.replaces else set()
 
 
 def _prepared(case: UseCase, sql: bool) -> UseCaseRun:

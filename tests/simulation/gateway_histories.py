@@ -132,7 +132,7 @@ def _money(payment: Payment) -> tuple[object, ...]:
     return payment.status.value, payment.captured.minor, payment.attempts_made, refunds, disputes
 
 
-# --- the lives -------------------------------------------------------------------------------------------------
+# --- the histories ---------------------------------------------------------------------------------------------
 
 
 def _success(history: GatewayHistory) -> None:

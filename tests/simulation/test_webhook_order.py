@@ -12,7 +12,7 @@ from tests.simulation.sizes import NIGHTLY
 
 MOST_EVENTS = 7
 
-lives = pytest.mark.parametrize("name", GATEWAY_HISTORIES)
+histories = pytest.mark.parametrize("name", GATEWAY_HISTORIES)
 
 
 CHARGED = "charge.succeeded"
@@ -33,12 +33,12 @@ def _in_order(name: str, *, sql: bool = False, whole: bool = True) -> tuple[obje
     return history.state()
 
 
-@lives
+@histories
 def test_events_in_order_report_every_change(name: str) -> None:
     assert _in_order(name) == _in_order(name, sql=True)
 
 
-@lives
+@histories
 def test_every_order_of_the_events_ends_in_the_same_state(name: str) -> None:
     history = live(name)
     events = _others(history)
@@ -50,7 +50,7 @@ def test_every_order_of_the_events_ends_in_the_same_state(name: str) -> None:
     assert history.world.invariants.broken == []
 
 
-@lives
+@histories
 def test_an_event_with_the_method_of_a_charge_may_arrive_at_any_time(name: str) -> None:
     history = live(name)
     others, charged = _others(history), [event for event in history.events() if event["type"] == CHARGED]
@@ -82,7 +82,7 @@ def _state_after_repetitions(history: GatewayHistory, heard: tuple[Json, ...]) -
     return state
 
 
-@lives
+@histories
 def test_some_orders_of_the_events_end_in_the_same_state_of_sql_books(name: str) -> None:
     expected = repr(_in_order(name))
     for order in islice(permutations(range(len(live(name).events()))), 0, None, 5 if NIGHTLY else 50):

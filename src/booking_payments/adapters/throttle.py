@@ -28,7 +28,7 @@ log = structlog.get_logger("booking_payments.throttle")
 
 
 @frozen(kw_only=True)
-class Verdict:
+class RateDecision:
     """``wait_s``: when to come again, 0 for go ahead. ``alone``: the shared store did not answer."""
 
     wait_s: float
@@ -90,20 +90,20 @@ class Throttle:
         self._local = over(counters.memory)
         self._shared = over(counters.shared) if counters.shared is not None else None
 
-    async def take(self, key: str) -> Verdict:
+    async def take(self, key: str) -> RateDecision:
         """Count one request of ``key``, unless it has to wait."""
         return await self._ask(key, _take)
 
-    async def _ask(self, key: str, ask: Question) -> Verdict:
+    async def _ask(self, key: str, ask: Question) -> RateDecision:
         if self._shared is None:
-            return Verdict(wait_s=await ask(self._local, key))
+            return RateDecision(wait_s=await ask(self._local, key))
         if not self._counters.shared_is_down():
             try:
                 with anyio.fail_after(PATIENCE_S):
-                    return Verdict(wait_s=await ask(self._shared, key))
+                    return RateDecision(wait_s=await ask(self._shared, key))
             except Exception as error:  # an error of the store must not stop a payment
                 self._counters.note_failure(type(error).__name__)
-        return Verdict(wait_s=await ask(self._local, key), alone=True)
+        return RateDecision(wait_s=await ask(self._local, key), alone=True)
 
 
 async def _take(throttled: Throttled, key: str) -> float:

@@ -190,7 +190,7 @@ class Database(Protocol):
         ...
 
 
-class Session:
+class UnitOfWorkSession:
     """One transaction: recorded changes that are not written yet, and rows that were read under a lock.
 
     With ``at_once`` each change is written as soon as it is recorded, for storages in which a write costs nothing.
@@ -332,7 +332,7 @@ def _saved(booking: Booking, changes: ChangeSet) -> Booking:
 class RecordingBookings:
     """The part of the port's bookings that is the same for all storages."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: UnitOfWorkSession) -> None:
         self._session = session
 
     async def add(self, booking: Booking) -> None:
@@ -353,7 +353,7 @@ class RecordingBookings:
 class RecordingPayments:
     """The part of the port's payments that is the same for all storages."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: UnitOfWorkSession) -> None:
         self._session = session
 
     async def append(self, payment: Payment, recorded: Sequence[Recorded], postings: Sequence[Posting]) -> None:
@@ -396,7 +396,7 @@ class RecordingPayments:
 class RecordingInbox:
     """The part of the port's inbox that is the same for all storages."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: UnitOfWorkSession) -> None:
         self._session = session
 
     async def find(self, event_id: str) -> Sequence[InboxEntry]:
@@ -410,7 +410,7 @@ class RecordingInbox:
 class RecordingOutbox:
     """The part of the port's outbox that is the same for all storages."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: UnitOfWorkSession) -> None:
         self._session = session
 
     async def append(self, *messages: Message) -> None:
@@ -421,7 +421,7 @@ class RecordingOutbox:
 class RecordingAudit:
     """The part of the port's audit trail that is the same for all storages."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: UnitOfWorkSession) -> None:
         self._session = session
 
     async def append(self, record: AuditRecord) -> None:

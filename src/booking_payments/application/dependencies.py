@@ -59,6 +59,7 @@ class PaymentConfig:
     ``lease`` is how long an operation in flight belongs to whoever began it; it outlasts the longest call, retries
     included. ``installation_id``: what tells our objects at the gateway from those of others on the same account; None:
     all that bear ids like ours are ours. ``receipt_emails``: whether the gateway may mail receipts.
+    ``booking_metadata``: whether the metadata of bookings go to the gateway.
     ``capture_by_customer``: whether customers may choose the capture method of their payments.
     ``customer_refunds``: which refunds customers may ask for, where their booking does not say.
     ``full_refund_cancels``: whether a booking is canceled when its customer, or somebody in the gateway's dashboard,
@@ -79,6 +80,7 @@ class PaymentConfig:
     methods: MethodChoice = ANY_METHOD
     statement_descriptor_suffix: str | None = None
     receipt_emails: bool = False
+    booking_metadata: bool = False
     installation_id: str | None = None
     max_unpaid_bookings: int = 0
     lease: timedelta = timedelta(seconds=60)

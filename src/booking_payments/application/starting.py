@@ -74,6 +74,7 @@ def created(
         ),
         correlation_id=recorder.correlation_id,
         installation_id=deps.config.installation_id,
+        booking_metadata=recorder.booking.metadata if deps.config.booking_metadata else {},
     )
 
 

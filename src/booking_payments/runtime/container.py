@@ -32,7 +32,7 @@ from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.settings import Settings
 
 if TYPE_CHECKING:  # what extras bring, and what few need, is imported where it is chosen
-    from booking_payments.adapters.procrastinate.queue import JobQueue
+    from booking_payments.adapters.procrastinate.queue import ProcrastinateJobQueue
     from booking_payments.adapters.throttle import Counters
 
 
@@ -46,23 +46,26 @@ def _ids(serves: bool) -> RandomIds:
 
 
 def _storage(
-    settings: Settings, work_signal: WorkSignal, clock: SystemClock | DatabaseClock, queue: "JobQueue | None"
+    settings: Settings,
+    work_signal: WorkSignal,
+    clock: SystemClock | DatabaseClock,
+    queue: "ProcrastinateJobQueue | None",
 ) -> SqlStorage:
     require_driver(on_postgresql=settings.on_postgresql)
     shared = clock if isinstance(clock, DatabaseClock) else None
     return SqlStorage.open(settings.normalized_database_url, on_jobs=work_signal.notify, clock=shared, queue=queue)
 
 
-def _queue(settings: Settings) -> "JobQueue | None":
+def _queue(settings: Settings) -> "ProcrastinateJobQueue | None":
     """SQLite has one process, which needs no queue. Nor need those on PostgreSQL that are alone: where the extra
     ``worker`` is not installed nobody is asked for work, and workers find it a few seconds later by themselves."""
     if not settings.on_postgresql:
         return None
     try:
-        from booking_payments.adapters.procrastinate.queue import JobQueue
+        from booking_payments.adapters.procrastinate.queue import ProcrastinateJobQueue
     except ModuleNotFoundError:
         return None
-    return JobQueue()
+    return ProcrastinateJobQueue()
 
 
 def _payment_config(settings: Settings, installation_id: str | None) -> PaymentConfig:

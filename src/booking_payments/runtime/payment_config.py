@@ -28,6 +28,7 @@ def payment_config_of(settings: Settings) -> PaymentConfig:
         return_url=settings.return_url,
         statement_descriptor_suffix=settings.statement_descriptor_suffix,
         receipt_emails=settings.receipt_emails,
+        booking_metadata=settings.stripe_booking_metadata,
         methods=MethodChoice(
             allowed=settings.stripe_allowed_methods,
             excluded=settings.stripe_excluded_methods,

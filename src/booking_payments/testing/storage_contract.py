@@ -270,7 +270,7 @@ class StorageContract:
         assert samples.unset(samples.RECORD) == set()
         assert [samples.unset(each) for each in samples.MESSAGES] == [{"cursor"}] * len(samples.MESSAGES)
 
-    async def _take(self, storage: Storage, *steps: samples.Step) -> None:
+    async def _take(self, storage: Storage, *steps: samples.SampleTransaction) -> None:
         for step in steps:
             await storage.transact(step.work, step.subject)
 

@@ -254,7 +254,7 @@ def unset(value: Any) -> set[str]:
 
 
 @frozen
-class Step:
+class SampleTransaction:
     """A transaction and its scope."""
 
     name: str
@@ -311,16 +311,16 @@ async def _answer_again(uow: UnitOfWork) -> None:
 _ABOUT_BOOKING: Final = LockScope(booking_id=BOOKING.id)
 _ABOUT_EVENT: Final = LockScope(event_id=EVENT_ID, intent_id=INTENT_ID)
 
-PREPARE: Final = (Step("register", _register),)
+PREPARE: Final = (SampleTransaction("register", _register),)
 STORE: Final = (
-    Step("begin a payment", _begin_payment, _ABOUT_BOOKING),
-    Step("receive an event", _receive, _ABOUT_EVENT),
-    Step("answer", _answer),
+    SampleTransaction("begin a payment", _begin_payment, _ABOUT_BOOKING),
+    SampleTransaction("receive an event", _receive, _ABOUT_EVENT),
+    SampleTransaction("answer", _answer),
 )
 CHANGE: Final = (
-    Step("change the payment", _change_payment, _ABOUT_BOOKING),
-    Step("begin another payment", _begin_another, _ABOUT_BOOKING),
-    Step("receive the event again", _receive_again),
-    Step("answer again", _answer_again),
+    SampleTransaction("change the payment", _change_payment, _ABOUT_BOOKING),
+    SampleTransaction("begin another payment", _begin_another, _ABOUT_BOOKING),
+    SampleTransaction("receive the event again", _receive_again),
+    SampleTransaction("answer again", _answer_again),
 )
 """The steps that have a subject are those that may share a transaction with others."""

@@ -7,7 +7,7 @@ import pytest
 from attrs import frozen
 from psycopg.rows import TupleRow
 
-from booking_payments.adapters.procrastinate.queue import JobQueue
+from booking_payments.adapters.procrastinate.queue import ProcrastinateJobQueue
 from booking_payments.adapters.sql.storage import SqlStorage
 
 
@@ -35,15 +35,15 @@ def jobs(postgres_copy: str) -> Jobs:
 
 
 @pytest.fixture
-def queue() -> JobQueue:
+def queue() -> ProcrastinateJobQueue:
     """A queue that knows of workers."""
-    queue = JobQueue()
+    queue = ProcrastinateJobQueue()
     queue.has_workers = True
     return queue
 
 
 @pytest.fixture
-async def queued_storage(postgres_copy: str, queue: JobQueue) -> AsyncIterator[SqlStorage]:
+async def queued_storage(postgres_copy: str, queue: ProcrastinateJobQueue) -> AsyncIterator[SqlStorage]:
     """Storage that asks workers."""
     storage = SqlStorage.open(postgres_copy, queue=queue)
     yield storage

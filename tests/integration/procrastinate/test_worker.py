@@ -15,7 +15,7 @@ from procrastinate.exceptions import ConnectorException
 from psycopg import sql
 from structlog.testing import capture_logs
 
-from booking_payments.adapters.procrastinate.queue import FIRST, JobQueue
+from booking_payments.adapters.procrastinate.queue import FIRST, ProcrastinateJobQueue
 from booking_payments.adapters.procrastinate.worker import Periodic, WorkerTasks, make_app, run_worker, take_up_again
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.application.payments import BookingPayments
@@ -223,7 +223,7 @@ async def test_a_killed_workers_job_is_over_where_the_same_work_waits_already(jo
 
 
 async def test_a_job_that_fails_is_kept_and_ends_no_worker(
-    queued_storage: SqlStorage, queue: JobQueue, jobs: Jobs, diary: Diary
+    queued_storage: SqlStorage, queue: ProcrastinateJobQueue, jobs: Jobs, diary: Diary
 ) -> None:
     async def broken(payment_id: str) -> None:
         raise ZeroDivisionError(payment_id)

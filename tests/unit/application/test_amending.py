@@ -7,7 +7,8 @@ import attrs
 import pytest
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.views import RefundOnCancel
+from booking_payments.application.dependencies import PaymentConfig
+from booking_payments.application.views import NewBooking, RefundOnCancel
 from booking_payments.domain.amendments import BookingChange
 from booking_payments.domain.booking import Booking, BookingStatus, Item
 from booking_payments.domain.errors import NotFound, NotPossibleNow, OutcomeUnknown, PaymentError, RefusedByRule
@@ -439,3 +440,22 @@ async def test_items_make_the_price(kit: PaymentsTestKit) -> None:
 async def test_no_item_has_a_negative_price() -> None:
     with pytest.raises(RefusedByRule):
         Item(id="a", label="a", quantity=1, unit_amount=-usd("1.00"))
+
+
+@pytest.mark.parametrize("sends", [False, True])
+async def test_a_bookings_metadata_goes_to_the_gateway_only_by_the_setting(sends: bool) -> None:
+    kit = PaymentsTestKit(config=PaymentConfig(booking_metadata=sends))
+    new = NewBooking(
+        reference="R-1",
+        customer_id="ann",
+        amount=usd("10.00"),
+        event_starts_at=NOW + timedelta(days=1),
+        metadata={"table": "7"},
+    )
+    booking = (await kit.payments.register_booking(new)).booking
+
+    view = await pay(kit, booking)
+
+    intent = await kit.deps.gateway.retrieve_intent(view.payment.intent_id or "")
+    assert intent.metadata.get("table") == ("7" if sends else None)
+    assert intent.metadata["booking_id"] == booking.id

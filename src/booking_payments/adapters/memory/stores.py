@@ -27,8 +27,8 @@ from booking_payments.adapters.unit_of_work import (
     RecordingPayments,
     Scope,
     ScopeKind,
-    Session,
     StoredPayment,
+    UnitOfWorkSession,
     gateway_ids,
 )
 from booking_payments.domain.booking import Booking, BookingStatus
@@ -137,7 +137,7 @@ class MemoryUnitOfWork:
 
     def __init__(self, tables: Tables, database: Database | None = None) -> None:
         self.tables = tables
-        session = Session(database or MemoryDatabase(tables), at_once=True)
+        session = UnitOfWorkSession(database or MemoryDatabase(tables), at_once=True)
         self.bookings = MemoryBookings(session, tables)
         self.payments = MemoryPayments(session, tables)
         self.payment_reader = MemoryPaymentReader(tables)
@@ -238,7 +238,7 @@ class MemoryDatabase:
 class MemoryBookings(RecordingBookings):
     """The bookings of the port, in memory."""
 
-    def __init__(self, session: Session, tables: Tables) -> None:
+    def __init__(self, session: UnitOfWorkSession, tables: Tables) -> None:
         super().__init__(session)
         self._rows = tables.bookings
         self._payments = tables.payments
@@ -284,7 +284,7 @@ class MemoryBookings(RecordingBookings):
 class MemoryPayments(RecordingPayments):
     """The payments of the port, in memory."""
 
-    def __init__(self, session: Session, tables: Tables) -> None:
+    def __init__(self, session: UnitOfWorkSession, tables: Tables) -> None:
         super().__init__(session)
         self._tables = tables
 
@@ -373,7 +373,7 @@ def _matches(payment: Payment, which: PaymentFilter) -> bool:
 class MemoryInbox(RecordingInbox):
     """The inbox of the port, in memory."""
 
-    def __init__(self, session: Session, tables: Tables) -> None:
+    def __init__(self, session: UnitOfWorkSession, tables: Tables) -> None:
         super().__init__(session)
         self._rows = tables.inbox
         self._refused = tables.refused
@@ -434,7 +434,7 @@ class MemoryAnswers:
 class MemoryOutbox(RecordingOutbox):
     """The outbox of the port, in memory. What a channel has is forgotten, unless it is read with a cursor."""
 
-    def __init__(self, session: Session, tables: Tables) -> None:
+    def __init__(self, session: UnitOfWorkSession, tables: Tables) -> None:
         super().__init__(session)
         self._tables = tables
         self._messages = tables.messages

@@ -24,7 +24,7 @@ from booking_payments.adapters.memory.cursors import unknown_cursor
 from booking_payments.adapters.sql import rows, tables
 from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.in_array import in_array, in_array_int
-from booking_payments.adapters.unit_of_work import RecordingOutbox, Session
+from booking_payments.adapters.unit_of_work import RecordingOutbox, UnitOfWorkSession
 from booking_payments.ports.publisher import MOST_COUNTED, Backlog, Message, MessageDelivery
 
 _OUTBOX: Final = tables.outbox
@@ -250,7 +250,7 @@ def _on(channel: str | None) -> dict[str, Any]:
 class SqlOutbox(RecordingOutbox):
     """The outbox of the port, in SQL."""
 
-    def __init__(self, session: Session, connection: Execute) -> None:
+    def __init__(self, session: UnitOfWorkSession, connection: Execute) -> None:
         super().__init__(session)
         self._connection = connection
 

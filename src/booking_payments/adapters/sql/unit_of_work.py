@@ -43,7 +43,7 @@ from booking_payments.adapters.unit_of_work import (
     RecordingBookings,
     RecordingInbox,
     RecordingPayments,
-    Session,
+    UnitOfWorkSession,
 )
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import Recorded
@@ -61,7 +61,7 @@ Item = TypeVar("Item", Booking, Payment)
 class Flushed:
     """Runs statements that read recorded changes: all of them are written first."""
 
-    def __init__(self, session: Session, connection: Execute) -> None:
+    def __init__(self, session: UnitOfWorkSession, connection: Execute) -> None:
         self._session, self._connection = session, connection
 
     async def execute(
@@ -77,8 +77,8 @@ class SqlUnitOfWork:
     Call ``flush`` before the commit.
     """
 
-    def __init__(self, connection: Execute, session: Session | None = None) -> None:
-        session = session or Session(SqlDatabase(connection))
+    def __init__(self, connection: Execute, session: UnitOfWorkSession | None = None) -> None:
+        session = session or UnitOfWorkSession(SqlDatabase(connection))
         flushed = Flushed(session, connection)
         self.flush = session.flush
         self.bookings = SqlBookings(session, flushed)
@@ -180,7 +180,7 @@ def _wanted_bookings(which: BookingFilter) -> Sequence[ColumnElement[bool] | Non
 class SqlBookings(RecordingBookings):
     """The bookings of the port, in SQL."""
 
-    def __init__(self, session: Session, connection: Execute) -> None:
+    def __init__(self, session: UnitOfWorkSession, connection: Execute) -> None:
         super().__init__(session)
         self._connection = connection
 
@@ -235,7 +235,7 @@ _DUE_AT: Final = _DUE.where(tables.payments.c.gateway == bindparam("gateway"))
 class SqlPayments(RecordingPayments):
     """The payments of the port, in SQL."""
 
-    def __init__(self, session: Session, connection: Execute) -> None:
+    def __init__(self, session: UnitOfWorkSession, connection: Execute) -> None:
         super().__init__(session)
         self._connection = connection
 
@@ -378,7 +378,7 @@ _REFUSED_SINCE: Final = select(func.coalesce(func.sum(_REFUSED.deliveries), 0)).
 class SqlInbox(RecordingInbox):
     """The inbox of the port, in SQL."""
 
-    def __init__(self, session: Session, connection: Execute) -> None:
+    def __init__(self, session: UnitOfWorkSession, connection: Execute) -> None:
         super().__init__(session)
         self._connection = connection
 

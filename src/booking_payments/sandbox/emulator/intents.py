@@ -1,7 +1,7 @@
 """PaymentIntents: create, change, confirm, capture, cancel. ``customer_actions.py`` has what customers do with them."""
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Final
 
 from booking_payments.sandbox.emulator import method_types, objects, payment_methods
 from booking_payments.sandbox.emulator.answers import Json
@@ -17,11 +17,10 @@ from booking_payments.sandbox.emulator.errors import (
     Refusal,
     card_error,
     invalid,
-    parameter_missing,
-    parameter_unknown,
     unexpected_state,
 )
 from booking_payments.sandbox.emulator.events import emit
+from booking_payments.sandbox.emulator.intent_types import check_details, check_types, choose_types, configuration
 from booking_payments.sandbox.emulator.params import merged_metadata, new_metadata
 from booking_payments.sandbox.emulator.records import Account, Record
 from booking_payments.sandbox.emulator.refunds import release
@@ -129,63 +128,6 @@ def _check_descriptor(intent: Json, types: Collection[str]) -> None:
         raise invalid(message, param="statement_descriptor")
 
 
-# --- which types of methods
-
-
-def check_types(account: Account, params: Json) -> None:
-    """Which parameters name types of methods depends on the version (docs.stripe.com/changelog)."""
-    version = account.request.version or account.api_version
-    if "payment_method_types" in params and version >= TYPES_GONE:
-        message = (
-            "The `payment_method_types` parameter is no longer supported. Use `allowed_payment_method_types`, "
-            "`excluded_payment_method_types` or `payment_method_configuration`."
-        )
-        code = "payment_method_types_no_longer_supported"
-        raise invalid(message, code=code, param="payment_method_types")
-    if "allowed_payment_method_types" in params and version < _ALLOWED_CAME:
-        raise parameter_unknown("allowed_payment_method_types")
-    for given in ("allowed_payment_method_types", "payment_method_types"):
-        others = [name for name in _EXCLUSIVE[given] if params.get(name)]
-        if given in params and others:
-            raise invalid(f"You may only specify one of these parameters: {', '.join([given, *others])}.")
-    for position, type_ in enumerate(params.get("payment_method_types") or ()):
-        if type_ not in method_types.MODELLED:
-            param = f"payment_method_types[{position}]"
-            raise invalid(f"Parameter value not modelled by this sandbox: {param}={type_}.", param=param)
-
-
-_ALLOWED_CAME: Final = "2026-07-29"
-TYPES_GONE: Final = "2026-09-30"
-_EXCLUSIVE: Final = {
-    "allowed_payment_method_types": (
-        "automatic_payment_methods",
-        "excluded_payment_method_types",
-        "payment_method_configuration",
-        "payment_method_types",
-    ),
-    "payment_method_types": (
-        "automatic_payment_methods",
-        "excluded_payment_method_types",
-        "payment_method_configuration",
-    ),
-}
-
-
-def _types(fields: Json, listed: list[str] | None, currency: str) -> list[str]:
-    """The types that an intent accepts. Allowed ones that do not fit the currency are dropped without an error."""
-    if listed:
-        return listed
-    allowed, excluded = fields["allowed_payment_method_types"], fields["excluded_payment_method_types"] or ()
-    if allowed:
-        fits = method_types.offered(currency, redirects=True, named=tuple(allowed))
-        return [type_ for type_ in allowed if type_ in fits]
-    automatic = fields["automatic_payment_methods"]
-    if automatic is None:
-        return ["card"]
-    redirects = automatic["allow_redirects"] == "always" and fields["redirects_asked"]
-    return [type_ for type_ in method_types.offered(currency, redirects=redirects) if type_ not in excluded]
-
-
 def _new_fields(params: Json, currency: str) -> Json:
     """The fields of a new intent, and ``redirects_asked``, which ``_add`` takes out."""
     automatic = _automatic(params)
@@ -202,18 +144,12 @@ def _new_fields(params: Json, currency: str) -> Json:
         # Redirects are offered only where they are asked for by name; other requests get cards and debits.
         "redirects_asked": params.get("automatic_payment_methods", {}).get("allow_redirects") == "always",
     }
-    types = _types(fields, params.get("payment_method_types"), currency)
+    types = choose_types(fields, params.get("payment_method_types"), currency)
     fields["payment_method_types"] = types
     fields["payment_method_options"] = method_types.answered_options(types, params.get("payment_method_options") or {})
     if params.get("payment_details"):
         fields["payment_details"] = {"customer_reference": None, "order_reference": None} | params["payment_details"]
     return fields
-
-
-def configuration(params: Json) -> Json | None:
-    """``payment_method_configuration_details`` for the parameter of nearly the same name."""
-    id_ = params.get("payment_method_configuration")
-    return {"id": id_, "parent": None} if id_ else None
 
 
 # fmt: off
@@ -393,7 +329,7 @@ def apply_choice(account: Account, intent: Record, params: Json) -> None:
     if not (fields or options or "currency" in params):
         return
     asked = {"redirects_asked": intent.private["redirects_asked"]}
-    types = _types(intent.body | fields | asked, intent.private["listed"], intent.body["currency"])
+    types = choose_types(intent.body | fields | asked, intent.private["listed"], intent.body["currency"])
     answered = method_types.answered_options(types, intent.private["options"])
     account.update(intent, **fields, payment_method_types=types, payment_method_options=answered)
 
@@ -453,7 +389,7 @@ def confirm_now(account: Account, intent: Record, params: Json) -> None:
     used = account.get("payment_method", intent.body["payment_method"])
     _check_usable(intent.body, used)
     _check_descriptor(intent.body, [used.body["type"]])
-    _check_details(used, params)
+    check_details(used, params)
     error = attempt(account, intent, used, _circumstances(params))
     if error is not None:
         raise card_error({**error, "payment_intent": intent.body})
@@ -481,61 +417,6 @@ def _circumstances(params: Json) -> Circumstances:
         return_url=params.get("return_url"),
         use_stripe_sdk=bool(params.get("use_stripe_sdk")),
     )
-
-
-# --- what a type needs to be confirmed with
-
-
-def _check_details(method: Record, params: Json) -> None:
-    """Raises 400 where a type needs billing details or a mandate that the request does not have.
-
-    In the browser Stripe.js shows the mandate, and sends it (``typed``).
-    """
-    type_, billing = method.body["type"], method.body["billing_details"]
-    for path in _needed_details(method):
-        value: Any = billing
-        for step in path:
-            value = (value or {}).get(step)
-        if not value:
-            param = "billing_details" + "".join(f"[{step}]" for step in path)
-            raise parameter_missing(param)
-    mandated = params.get("mandate_data") or params.get("typed") or method.private.get("mandate")
-    if type_ == "sepa_debit" and not mandated:
-        message = (
-            "You must provide `mandate_data` (or a mandate from an earlier payment) when you confirm with the payment "
-            "method type sepa_debit and a secret key."
-        )
-        raise invalid(message, code="parameter_missing", param="mandate_data", executed=True)
-
-
-def _needed_details(method: Record) -> list[tuple[str, ...]]:
-    type_ = method.body["type"]
-    needed = list(_BILLING.get(type_, ()))
-    if type_ == "sepa_debit" and method.body["sepa_debit"]["country"] not in _EEA:
-        needed += [("address", "line1"), ("address", "country")]
-    return needed
-
-
-_BILLING: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
-    "sepa_debit": (("name",), ("email",)),
-    "boleto": (
-        ("name",),
-        ("email",),
-        *(("address", line) for line in ("line1", "city", "state", "postal_code", "country")),
-    ),
-    "konbini": (("name",), ("email",)),
-    "multibanco": (("email",),),
-    "oxxo": (("name",), ("email",)),
-}
-"""What ``billing_details`` must have (docs.stripe.com/payments/sepa-debit, .../boleto, .../konbini, ...)."""
-
-# fmt: off
-_EEA: Final = frozenset((
-    "AT", "BE", "BG", "HR", "CY", "CZ", "DK", "EE", "FI", "FR", "DE", "GR", "HU", "IE", "IT", "LV", "LT", "LU", "MT",
-    "NL", "PL", "PT", "RO", "SK", "SI", "ES", "SE", "IS", "LI", "NO",
-))
-# fmt: on
-"""Bank accounts outside the European Economic Area need an address since 2026-09-30.endive."""
 
 
 # --- capture and cancel

@@ -9,13 +9,8 @@ from booking_payments.sandbox.emulator.charging import script_action
 from booking_payments.sandbox.emulator.errors import card_error, error_body, invalid
 from booking_payments.sandbox.emulator.events import emit
 from booking_payments.sandbox.emulator.intent_params import MANDATE_DATA, OLD_TYPE_FIELD, TYPE_FIELDS
-from booking_payments.sandbox.emulator.intents import (
-    check_free,
-    check_redirects,
-    check_references,
-    check_types,
-    configuration,
-)
+from booking_payments.sandbox.emulator.intent_types import check_types, configuration
+from booking_payments.sandbox.emulator.intents import check_free, check_redirects, check_references
 from booking_payments.sandbox.emulator.params import (
     Fields,
     boolean,

@@ -34,8 +34,8 @@ from booking_payments.adapters.unit_of_work import (
     PaymentChange,
     Scope,
     ScopeKind,
-    Session,
     StoredPayment,
+    UnitOfWorkSession,
 )
 from booking_payments.domain.booking import Booking
 from booking_payments.ports.inbox import InboxEntry
@@ -270,7 +270,7 @@ def _is_served(change: PaymentChange, locked: str | None, known: Mapping[str, Re
     return change.payment is None or known[change.payment_id].stored.payment.version == change.version_before
 
 
-class MemberSession(Session):
+class MemberSession(UnitOfWorkSession):
     """Raises ``NeedsOwnTransaction`` as soon as the work needs more than the snapshot, so that it runs once more,
     alone."""
 
