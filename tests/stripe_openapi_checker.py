@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from attrs import define, field
 
-from booking_payments.sandbox.emulator import Answer, EventDelivery, FakeStripe
+from booking_payments.sandbox.emulator import EventDelivery, FakeStripe, StripeResponse
 from booking_payments.sandbox.http import api
 from booking_payments.sandbox.http.account import SandboxStripe
-from booking_payments.sandbox.http.messages import Reply, Request
+from booking_payments.sandbox.http.messages import HttpResponse, Request
 from tests.stripe_objects import problems, problems_of, problems_of_error, problems_of_event
 
 OTHER_VERBS = (
@@ -53,19 +53,21 @@ class StripeOpenApiChecker:
         others = dict.fromkeys(OTHER_VERBS, self.check_verb)
         return {"call": self.check_call, "pending_deliveries": self.check_deliveries, **others}
 
-    def check_call(self, model: FakeStripe, answer: Answer, method: str, path: str, *_: object, **__: object) -> None:
+    def check_call(
+        self, model: FakeStripe, answer: StripeResponse, method: str, path: str, *_: object, **__: object
+    ) -> None:
         self._models[id(model)] = model
         method, path = method.upper(), path.rstrip("/")
         self._note(f"{method} {path} {answer.status}", problems(answer.status, answer.body))
 
-    def check_sent(self, _: SandboxStripe, reply: Reply, request: Request) -> None:
+    def check_sent(self, _: SandboxStripe, reply: HttpResponse, request: Request) -> None:
         """The body as it is sent; browsers also ask for replies without one (OPTIONS)."""
         if reply.body:
             method, path = "GET" if request.method == "HEAD" else request.method, request.path.rstrip("/")
             wrong = problems(reply.status, json.loads(reply.body))
             self._note(f"wire {method} {path} {reply.status}", wrong)
 
-    def check_verb(self, _: FakeStripe, answer: Answer, *__: object, **___: object) -> None:
+    def check_verb(self, _: FakeStripe, answer: StripeResponse, *__: object, **___: object) -> None:
         self._note(f"verb {answer.status}", problems_of(answer.body) if answer.ok else problems_of_error(answer.body))
 
     def check_deliveries(self, model: FakeStripe, deliveries: list[EventDelivery], *_: object, **__: object) -> None:

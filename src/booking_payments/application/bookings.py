@@ -52,14 +52,15 @@ Overdue = Booking
 
 
 async def register_booking(deps: Dependencies, new: NewBooking, caller: Caller) -> Registered:
-    """Register a booking, or find it registered with the same content. One that costs nothing is confirmed at once.
+    """Register a booking, or return it if it is registered with the same content. A free one is confirmed at once.
 
-    The reference of a booking that is canceled or has expired may be used again: that registers a new booking. One that
-    is overdue and has not been closed yet is closed first.
+    The reference of a canceled or expired booking may be used again, for a new booking. An overdue booking that is
+    still pending is expired first.
 
-    Raises ``RefusedByRule`` when ``expires_at`` lies after the event's start; for a new booking also when either lies
-    in the past, when the gateway can't charge the amount, or when the customer keeps too many holds. ``NotPossibleNow``
-    when the reference belongs to a booking with other content, or the event is canceled (``event_canceled``).
+    Raises:
+        RefusedByRule: ``expires_at`` lies after the start of the event; for a new booking also when either lies in the
+            past, the gateway cannot charge the amount, or the customer has too many unpaid bookings.
+        NotPossibleNow: the reference belongs to a booking with other content.
     """
     booking = _booked(deps, new)
     bounded = bool(deps.config.max_unpaid_bookings) and not booking.free
@@ -125,7 +126,7 @@ async def _require_event_goes_on(uow: UnitOfWork, event_id: str | None) -> None:
 
 
 def _require_future(deps: Dependencies, booking: Booking) -> None:
-    """A hold that is over before it began can't be paid. One that is known may be registered again at any time."""
+    """Raise ``RefusedByRule`` for a hold that has ended; a known booking may be registered again at any time."""
     now = deps.clock.now()
     if booking.event_starts_at <= now:
         raise RefusedByRule("event_starts_at lies in the past", code="event_in_past")
@@ -134,8 +135,10 @@ def _require_future(deps: Dependencies, booking: Booking) -> None:
 
 
 async def _require_room(deps: Dependencies, uow: UnitOfWork, customer_id: str) -> None:
-    """Seats that one customer holds unpaid are kept from all others, whatever the holds wait for. The customer is
-    locked, so that registrations at the same moment are counted one after the other."""
+    """Raise ``RefusedByRule`` when the customer has as many unpaid bookings as allowed, whatever they wait for.
+
+    The customer is locked, so that simultaneous registrations are counted one after the other.
+    """
     most = deps.config.max_unpaid_bookings
     if await uow.bookings.count_unpaid(customer_id) >= most:
         message = f"this customer holds {most} unpaid bookings already; pay or cancel one first"
@@ -173,7 +176,7 @@ def _booked(deps: Dependencies, new: NewBooking) -> Booking:
 
 
 async def describe_booking(deps: Dependencies, booking_id: str, caller: Caller) -> BookingView:
-    """The booking with what is owed for it. Raises ``NotFound`` for one that does not exist for this caller."""
+    """Return the booking with its owed refunds. Raises ``NotFound`` if it does not exist for this caller."""
 
     async def work(uow: UnitOfWork) -> BookingView:
         return await _described(uow, caller.require(await uow.bookings.get(booking_id)))
@@ -182,7 +185,7 @@ async def describe_booking(deps: Dependencies, booking_id: str, caller: Caller) 
 
 
 async def describe_bookings(deps: Dependencies, found: Sequence[Booking]) -> Sequence[BookingView]:
-    """Each booking with what is owed for it, read on one consistent view."""
+    """Return each booking with its owed refunds, read from one consistent snapshot."""
 
     async def work(uow: UnitOfWork) -> Sequence[BookingView]:
         return [await _described(uow, booking) for booking in found]
@@ -198,7 +201,7 @@ async def _described(uow: UnitOfWork, booking: Booking) -> BookingView:
 
 
 async def get_booking(deps: Dependencies, booking_id: str, caller: Caller) -> Booking:
-    """The booking. Raises ``NotFound`` for one that does not exist for this caller."""
+    """Return the booking. Raises ``NotFound`` if it does not exist for this caller."""
     return caller.require(await deps.storage.read(lambda uow: uow.bookings.get(booking_id)))
 
 
@@ -266,7 +269,7 @@ async def cancel_booking(
 
 
 def _raise_refusal(view: PaymentView | None) -> None:
-    """Raise ``RefundRefused`` when a person has to act on what the canceled booking owes."""
+    """Raise ``RefundRefused`` when an operator has to act on the refund of the canceled booking."""
     if view is not None and view.payment.owed.amount > view.payment.owed_waiting:
         raise RefundRefused()
 
@@ -288,7 +291,7 @@ def _decide_cancel(deps: Dependencies, caller: Caller, refund: RefundOnCancel | 
     if booking.status is BookingStatus.EXPIRED:
         raise NotPossibleNow("this booking has expired already", code="booking_expired")
     if by_owner and booking.status is BookingStatus.CANCELED:
-        return  # what it gives back is up to whoever canceled it
+        return  # its refund was decided by the caller who canceled it
     if by_owner:
         decisions.require_cancelable_by_owner(booking, recorder.payment_or_none, recorder.now)
     if booking.status is BookingStatus.CANCELED:
@@ -298,7 +301,7 @@ def _decide_cancel(deps: Dependencies, caller: Caller, refund: RefundOnCancel | 
 
 
 def _close(deps: Dependencies, recorder: Recorder, refund: RefundOnCancel) -> None:
-    """What canceling means for the payment, and for the booking where nothing has to be asked of the gateway."""
+    """Cancel the payment; close the booking if no gateway call is needed for that."""
     payment = recorder.payment_or_none
     if payment is not None and _can_be_canceled(payment):
         key, purpose = deps.ids.idempotency_key(), ev.Purpose.CANCEL_BOOKING
@@ -309,7 +312,7 @@ def _close(deps: Dependencies, recorder: Recorder, refund: RefundOnCancel) -> No
 
 
 def _can_be_canceled(payment: Payment) -> bool:
-    """A payment in processing can't be stopped; if it succeeds, the rule for late payments sends it back."""
+    """Return True for an open payment, unless it is processing; its success is refunded as a late payment."""
     return payment.status.is_open and payment.status is not PaymentStatus.PROCESSING
 
 
@@ -337,7 +340,7 @@ async def expire_bookings(deps: Dependencies) -> int:
 
 
 async def _expire(deps: Dependencies, booking_id: str) -> bool | None:
-    """Whether the gateway answered; None where it was not asked."""
+    """Expire one booking. Returns True when the gateway answered, False when not, None when it was not asked."""
     caller = Caller.system("expiry")
     command = BookingCommand(
         target=Target(booking_id=booking_id),

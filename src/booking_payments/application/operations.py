@@ -1,17 +1,16 @@
-"""Operations: carrying out what was intended, and going on where somebody else stopped.
+"""Gateway calls: sending intended ones, and resuming those that another process left.
 
-An operation is written down first (``OperationIntended``, with key and instruction), then sent with no transaction
-open, then its outcome is written down. The three names of where it may have stopped:
+An operation is recorded first (``OperationIntended``, with its idempotency key and exact instruction), then sent with
+no transaction open; then its outcome is recorded. It may stop at three recovery points:
 
-- *intended*: the fact is in the journal, nobody knows whether the call was made;
-- *unknown*: the call was made and the gateway did not say what became of it;
-- *settled*: the outcome is in the journal.
+- *intended*: the event is in the journal; it is not known whether the call was sent; - *unknown*: the call was sent,
+and the gateway's response is missing or inconclusive; - *settled*: the outcome is in the journal.
 
-``carry_out`` takes an operation from intended to settled; ``resume`` takes over one whose lease has lapsed. Where we
-know the intent it reads first, and sends again with the same key only what may still be sent. Where we don't, because
-the answer to its making got lost, sending again comes first: by the key the gateway knows at once what it did, while
-reading would mean to list everybody's intents. Where the gateway only repeats a stored error, neither tells: that rule
-is in ``domain.decisions.lost``.
+``carry_out`` takes an operation from intended to settled. ``resume`` takes over one whose lease has expired. If the
+intent's id is known, the intent is read first, and the call is sent again with the same key only if it still may be. If
+the id is unknown, because the response to the creating call was lost, the call is sent again first: the gateway answers
+by its key, while reading would mean to list all intents. Where the gateway only repeats a stored error, neither gives
+the outcome; that rule is in ``domain.decisions.lost``.
 """
 
 from collections.abc import Sequence
@@ -50,20 +49,28 @@ from booking_payments.ports.storage import CommitLost, StorageConflict
 from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 
 MAX_STEPS = 8
-"""How often one run writes down, reads anew or carries on; more would be a loop of our own making."""
+"""Most steps of one run: recording, reading again, starting operations that follow. More would be an endless loop."""
 
 
 @frozen(kw_only=True)
 class Observation:
-    """What a call or a read brought home, to be judged under the lock.
+    """The result of a gateway call or read, applied with the booking locked.
 
-    ``settles`` ends the operation (with the gateway's ``refusal`` code, if it refused); ``unknown`` says why it does
-    not. ``error`` is what the caller is told. ``as_of`` is the version of the payment when this was read (None: when
-    the operation was claimed). ``refused``: the refusal is the gateway's own, and its intent was looked at since; there
-    is none any more where ``intent`` is None. ``answer``: ``intent`` is the gateway's answer to the call in flight, and
-    not read; ``answered_with`` is the payment method that this answer named. ``stored``: the gateway repeats an error
-    of its own for the key. ``walked_at``: a complete walk, begun then, did not find what the operation was to make (see
-    ``decisions.lost``).
+    Attributes:
+        intent: the intent as reported; None when it was not read, or with ``refused`` when the gateway has none.
+        failure: the verdict of a declined charge.
+        refunds, disputes: as reported.
+        settles: the operation has ended.
+        refusal: the gateway's error code if it refused the operation; None when it succeeded.
+        refused: the gateway itself refused, and its intent was read afterwards.
+        unknown: why the outcome is still unknown; None when it is known.
+        stored: the gateway repeats an internal error that it has stored for the idempotency key.
+        walked_at: start of a complete walk through the gateway's lists that did not find the operation's object (see
+            ``decisions.lost``).
+        error: the error to raise for the caller; None without one.
+        as_of: the payment's version at the time of the read; None: when the operation was claimed.
+        answer: ``intent`` is the response to the call in flight, not a later read.
+        answered_with: the payment method that this response names.
     """
 
     intent: IntentReport | None = None
@@ -83,20 +90,20 @@ class Observation:
 
     @property
     def intent_may_be_stale(self) -> bool:
-        """Whether what is said of the intent may be out of date as soon as our books move: all but its end."""
+        """True when the reported intent is open, so that it may be outdated once the payment has a new version."""
         return self.intent is not None and (self.intent.status is None or self.intent.status.is_open)
 
     @property
     def may_be_stale(self) -> bool:
-        """Whether anything of this may be out of date as soon as our books move."""
+        """True when any report may be outdated once the payment has a new version."""
         return self.intent_may_be_stale or bool(self.refunds or self.disputes)
 
 
 @frozen(kw_only=True)
 class Claimed:
-    """An operation that is ours for the length of the lease, with the state in which it was claimed.
+    """An operation whose lease this process holds, with the state in which it was claimed.
 
-    ``resumed``: somebody else had it before, who may have sent it.
+    ``resumed``: another process held it before, and may have sent it.
     """
 
     payment: Payment
@@ -108,8 +115,13 @@ class Claimed:
 
 @frozen
 class Ended:
-    """What became of an operation: what the caller is to be told, if anything, and the payment as it was written down;
-    None where the rest is left to the resolver. ``stored``: the gateway answered, with an error that it has stored."""
+    """The end of an operation.
+
+    Attributes:
+        error: the error to raise for the caller; None without one.
+        view: the payment as recorded; None when the resolver has to record the outcome.
+        stored: the gateway answered with an internal error that it has stored.
+    """
 
     error: PaymentError | None = field(eq=False)
     view: PaymentView | None
@@ -117,19 +129,19 @@ class Ended:
 
     @property
     def answered(self) -> bool:
-        """Whether the gateway is there."""
+        """True when the gateway responded."""
         return self.stored or not isinstance(self.error, TryAgainLater)
 
 
 def claim(recorder: Recorder, operation: Operation, holder: str, *, resumed: bool = False) -> Claimed:
-    """``operation``, which the recorder has just saved with a lease for ``holder``."""
+    """Return ``operation`` as claimed; the recorder has just saved it with a lease for ``holder``."""
     return Claimed(
         payment=recorder.payment, booking=recorder.booking, operation=operation, holder=holder, resumed=resumed
     )
 
 
 async def stands_alone(uow: UnitOfWork, payment: Payment) -> bool:
-    """Whether no other payment holds the booking."""
+    """Return True when no other payment holds the booking."""
     if payment.holds_booking:
         return True
     others = await uow.payments.of_booking(payment.booking_id)
@@ -137,31 +149,34 @@ async def stands_alone(uow: UnitOfWork, payment: Payment) -> bool:
 
 
 async def carry_out(deps: Dependencies, claimed: Claimed, caller: Caller) -> Ended:
-    """Carry out a fresh operation and whatever follows from it."""
+    """Send an operation that has just been intended, and record its outcome and the operations that follow."""
     observation = await _perform(deps, claimed)
     return await _finish(deps, claimed, observation, caller)
 
 
 async def resume(deps: Dependencies, claimed: Claimed, caller: Caller, listed: IntentList | None = None) -> Ended:
-    """Go on with an operation that somebody left; ``listed`` is shared with others of the same round."""
+    """Continue an operation of another process, then the operations that follow from it.
+
+    ``listed`` is a list of intents that all payments of the same pass share.
+    """
     observation = await _resumed(deps, claimed, listed)
     return await _finish(deps, claimed, observation, caller)
 
 
 async def _finish(deps: Dependencies, claimed: Claimed, observation: Observation, caller: Caller) -> Ended:
-    """Write the outcome down, and carry out what follows from it.
+    """Record the outcome, and carry out the operations that follow from it.
 
-    When it takes too many steps the rest is left to the resolver, which takes over when the lease has lapsed.
+    After ``MAX_STEPS`` the resolver continues, once the lease has expired.
     """
     asked, error, stored = True, observation.error, observation.stored or observation.walked_at is not None
     for _ in range(MAX_STEPS):
         try:
             step = await _write_down(deps, claimed, observation, caller)
         except (StorageConflict, CommitLost) as lost:
-            # The outcome of what was asked for is written down when more follows from it: that is what is told.
+            # Once a following operation has begun, the outcome of the requested one is recorded: raise that one.
             return Ended(_not_written_down(lost) if asked else error, None, stored)
         if isinstance(step, PaymentView):
-            # What was given up as lost is settled: who waited for it may begin anew.
+            # An operation that was given up as lost is settled, so a waiting command may begin.
             settled = observation.walked_at is not None and step.payment.operation is None
             return Ended(None if settled else error, step, stored)
         if isinstance(step, Payment):
@@ -174,11 +189,11 @@ async def _finish(deps: Dependencies, claimed: Claimed, observation: Observation
 
 
 _GOES_ON: Final = frozenset({ev.Purpose.PAY, ev.Purpose.REPLACE_PAYMENT, ev.Purpose.AMEND_BOOKING})
-"""What follows from an operation and is still what its caller asked for; all else follows by itself."""
+"""Purposes of following operations that are still part of the caller's request; all others are the system's."""
 
 
 def _not_written_down(lost: Exception) -> OutcomeUnknown:
-    """The gateway was called, so nobody may be told that nothing happened. The resolver will find out."""
+    """Return ``OutcomeUnknown``: the gateway was called, so the caller must not assume that nothing happened."""
     unknown = OutcomeUnknown()
     unknown.__cause__ = lost
     return unknown
@@ -188,7 +203,7 @@ def _not_written_down(lost: Exception) -> OutcomeUnknown:
 
 
 async def _perform(deps: Dependencies, claimed: Claimed) -> Observation:
-    """Send an operation for the first time, unless a dispute that our books have not heard of stands against it."""
+    """Send an operation for the first time. A refund is deferred if the gateway has a dispute that is not recorded."""
     deps = deps.of(claimed.payment)
     if isinstance(claimed.operation.instruction, CreateRefund):
         held = await _held_by_news(deps, claimed, claimed.operation.instruction.intent_id)
@@ -198,10 +213,10 @@ async def _perform(deps: Dependencies, claimed: Claimed) -> Observation:
 
 
 async def _held_by_news(deps: Dependencies, claimed: Claimed, intent_id: str) -> Observation | None:
-    """Read the intent's disputes before a refund is sent: one that was prevented has given the money back already, and
-    its event may be late. None when nothing stands against the refund, otherwise what was read, which defers it.
+    """Read the intent's disputes before a refund is sent: a prevented dispute has returned the amount already.
 
-    When the gateway cannot be read the refund was never sent.
+    Returns None when no dispute prevents the refund; otherwise an observation that defers it, or that records that it
+    was never sent because the gateway could not be read.
     """
     try:
         disputes = await with_retries(deps, lambda: deps.gateway.list_disputes(intent_id))
@@ -217,7 +232,7 @@ async def _held_by_news(deps: Dependencies, claimed: Claimed, intent_id: str) ->
 
 async def _send(deps: Dependencies, claimed: Claimed) -> Observation:
     if not decisions.may_send(claimed.operation, claimed.booking, deps.clock.now()):
-        # This process stood still since it wrote down what it intended, so somebody else may have gone on with it.
+        # This process was suspended since it recorded the operation, so another one may have resumed it.
         return Observation(settles=False, unknown="not_sent_in_time", error=OutcomeUnknown())
     return await _news(deps, claimed, await call_gateway(deps, claimed.operation))
 
@@ -242,9 +257,12 @@ async def _news(deps: Dependencies, claimed: Claimed, outcome: Outcome) -> Obser
 
 
 def _nothing_happened(claimed: Claimed, error: Unreachable | Misconfigured) -> Observation:
-    """What somebody asked for and was never sent is given up, since the caller is told to try again; what we do by
-    ourselves stays and is sent again later. Of a resumed one this sending alone had no effect: nobody knows what became
-    of the first."""
+    """Return the observation of a call that had no effect.
+
+    An operation that a caller requested is abandoned, since the caller is asked to try again. Operations of the system
+    stay intended and are sent again later. Of a resumed operation only this call had no effect; the first one may have
+    had one.
+    """
     if claimed.resumed:
         return Observation(settles=False, unknown=error.code, error=OutcomeUnknown())
     told = to_payment_error(error)
@@ -266,13 +284,14 @@ _ASKED_FOR: Final = frozenset(
         ev.Purpose.AMEND_BOOKING,
     }
 )
-"""What a caller asks for, who is told whether it was done."""
+"""Purposes of operations that a caller requests, and whose outcome is returned to that caller."""
 
 
 async def _refused(deps: Dependencies, claimed: Claimed, refused: Refused) -> Observation:
-    """The gateway refused the request: what it knows that we don't is read, so that our books catch up.
+    """Return the observation of a call that the gateway refused, with the intent as read afterwards.
 
-    While that can't be read, nobody knows what a canceling that was refused has come to.
+    The read brings the journal up to date. The outcome of a refused cancellation stays unknown until the intent is
+    read.
     """
     error: PaymentError | None = to_payment_error(refused)
     intent_id = claimed.payment.intent_id
@@ -294,14 +313,14 @@ async def _refused(deps: Dependencies, claimed: Claimed, refused: Refused) -> Ob
 
 
 def _gone(deps: Dependencies, claimed: Claimed, gone: NotThere, error: PaymentError | None = None) -> Observation:
-    """What it means that the intent which is to be canceled is not there."""
+    """Return the observation of a cancellation whose intent the gateway does not have."""
     if decisions.counts_as_deleted(claimed.operation, deps.clock.now()):
         return Observation(refusal=gone.code, refused=True, error=error)
     return Observation(settles=False, unknown=gone.code, error=OutcomeUnknown())
 
 
 async def _read_anew(deps: Dependencies, payment: Payment, observation: Observation) -> Observation:
-    """An answer that a webhook has overtaken is older than our books: read its objects as they are now."""
+    """Read the reported objects again: the payment has a new version, so the observation may be outdated."""
     deps = deps.of(payment)
     try:
         intent = await deps.gateway.retrieve_intent(observation.intent.id) if observation.intent else None
@@ -316,17 +335,19 @@ async def _read_anew(deps: Dependencies, payment: Payment, observation: Observat
 
 
 async def look(deps: Dependencies, payment: Payment, intent_id: str | None = None) -> Observation:
-    """Read everything that the gateway has about this payment; ``intent_id`` helps where we have not learned it yet.
+    """Read everything that the gateway has about this payment.
 
-    Raises ``GatewayError``.
+    ``intent_id`` is used while the payment has no intent. Raises ``GatewayError``.
     """
     known = payment.intent_id or intent_id
     return await _read_intent(deps.of(payment), known) if known else Observation(settles=False)
 
 
 async def read_with_lost_calls(deps: Dependencies, payment: Payment, listed: IntentList | None = None) -> Observation:
-    """As ``look``, and for what may turn up of lost calls; ``walked_at`` says from when the news is, where it is
-    complete. Raises ``GatewayError``."""
+    """Read as ``look``, and search for objects of lost calls.
+
+    ``walked_at`` of the result is the start of the walk; None when it was not complete. Raises ``GatewayError``.
+    """
     deps = deps.of(payment)
     begun, lost = deps.clock.now(), payment.lost_intent
     if payment.intent_id is not None or lost is None:
@@ -338,7 +359,7 @@ async def read_with_lost_calls(deps: Dependencies, payment: Payment, listed: Int
 
 
 async def read_intent(deps: Dependencies, intent_id: str) -> Observation:
-    """Read an intent of ``deps.gateway`` with its refunds and disputes, be it of a payment of ours or not.
+    """Read an intent of ``deps.gateway`` with its refunds and disputes, of a recorded payment or not.
 
     Raises ``GatewayError``.
     """
@@ -383,15 +404,18 @@ async def _resumed(deps: Dependencies, claimed: Claimed, listed: IntentList | No
     if may_send and decisions.must_wait(claimed.payment, claimed.operation, read.disputes if read else ()):
         if deps.clock.now() - claimed.operation.intended_at < decisions.ARRIVES_WITHIN:
             return evolve(read or Observation(), settles=False, unknown="held_by_dispute", error=OutcomeUnknown())
-        may_send = False  # it is deferred with a key of its own, and sent when nothing stands against it
+        may_send = False  # it is deferred, and sent under a new key when no dispute prevents it
     if may_send and intent_id is not None:
         return await _sent_again(deps, claimed, intent_id)
     return _not_found(deps, claimed, read, walked_at)
 
 
 async def _sent_again(deps: Dependencies, claimed: Claimed, intent_id: str) -> Observation:
-    """What became of a call that was sent again. Where the gateway only repeats a stored error, what it shows now
-    decides, unless it is so slow that there is no time left to read."""
+    """Send a call again, and return its observation.
+
+    If the gateway only repeats a stored error, the intent's present state decides. It is not read when the call has
+    used up ``retry_window``.
+    """
     begun = deps.clock.now()
     observation = await _send(deps, claimed)
     walked_at = deps.clock.now()
@@ -411,8 +435,11 @@ async def _sent_again(deps: Dependencies, claimed: Claimed, intent_id: str) -> O
 def _not_found(
     deps: Dependencies, claimed: Claimed, read: Observation | None, walked_at: datetime | None
 ) -> Observation:
-    """What is not sent any more, and of which nothing was found in a walk begun at ``walked_at``: it had no effect. But
-    after a stored error one walk does not say so; of a known intent that was to change it does when the key is old."""
+    """Return the observation of an operation that is not sent again and whose object was not found: it had no effect.
+
+    After a stored error one walk is not enough to conclude this; for a change of a known intent it is once the key has
+    expired. ``walked_at`` is the start of the walk.
+    """
     operation = claimed.operation
     too_old = deps.clock.now() - operation.intended_at >= KEY_LIFETIME
     makes = isinstance(operation.instruction, CreateIntent | CreateRefund)
@@ -431,10 +458,10 @@ def _refusal_of(operation: Operation, *, too_old: bool) -> str:
 
 
 async def _made_again(deps: Dependencies, claimed: Claimed, listed: IntentList | None) -> Observation:
-    """What became of the making of an intent whose id we never learned, by sending it again.
+    """Send the creating call of an intent again, whose id was never received.
 
-    The gateway makes it now, or answers as it did the first time. All other answers are about this sending alone; then
-    what the first one made is looked for, unless the gateway is so slow that there is no time left for it. Raises
+    The gateway creates it now, or returns the response of the first call. Any other response is about this call only;
+    then the result of the first call is searched for, unless this call has used up ``retry_window``. Raises
     ``GatewayError``.
     """
     begun = deps.clock.now()
@@ -470,7 +497,7 @@ async def _made_again(deps: Dependencies, claimed: Claimed, listed: IntentList |
 
 
 def _verdict(claimed: Claimed, declined: Declined, read: Observation) -> Observation:
-    """A decline may be a stored answer: what is read is newer, where it tells of that charge or of a later one."""
+    """Return the observation of a decline that may be a stored response; a conclusive read is newer."""
     if _decides(claimed, read):
         return read
     failure = None if read.intent and read.intent.failure else declined.failure
@@ -485,14 +512,14 @@ def _refusal(claimed: Claimed, refused: Refused, found: Observation | None) -> O
 
 
 async def _found(deps: Dependencies, claimed: Claimed, listed: IntentList | None = None) -> Observation | None:
-    """What the gateway has of an intent whose id we never learned; None when it is in no list, by default a new one."""
+    """Search the gateway's lists (by default a new one) for the payment's intent, and read it; None without one."""
     listed = listed or IntentList(deps.clock.now())
     intent_id = await listed.find(deps, claimed.payment.id, claimed.operation.intended_at)
     return await _read_intent(deps, intent_id) if intent_id else None
 
 
 def _list_for(claimed: Claimed, listed: IntentList | None) -> IntentList | None:
-    """The shared list where it says for certain that nothing was made."""
+    """Return the shared list if it is certain to contain the operation's intent; None otherwise."""
     certain = listed is not None and listed.shows_all_of(claimed.operation, claimed.booking)
     return listed if certain else None
 
@@ -511,8 +538,11 @@ def _decides(claimed: Claimed, read: Observation) -> bool:
 async def _write_down(
     deps: Dependencies, claimed: Claimed, observation: Observation, caller: Caller
 ) -> Claimed | Payment | PaymentView:
-    """Store what the outcome means. Returns how the payment stands then, or the operation that follows, or the payment
-    as it is now when our books have moved on since the answer was given, so that it has to be read anew."""
+    """Record the outcome.
+
+    Returns the payment as recorded, or the operation that follows. Returns the payment as stored when it has a newer
+    version than the observation, which then has to be read again.
+    """
     key = claimed.operation.idempotency_key
 
     async def work(uow: UnitOfWork) -> Claimed | Payment | PaymentView:
@@ -522,7 +552,7 @@ async def _write_down(
         recorder = Recorder(deps, uow, booking, payment, caller)
         told = _counted(recorder, claimed, observation)
         if told.refusal:
-            _settle(recorder, claimed, told)  # first, so that what it had reserved is free again
+            _settle(recorder, claimed, told)  # first, so that its reserved amount is free again
         await apply_observation(uow, recorder, told)
         _settle(recorder, claimed, told)
         if told.refused and told.refusal:
@@ -566,7 +596,7 @@ def _amend(deps: Dependencies, recorder: Recorder, ended: Operation, observation
 
 
 def _make_room(deps: Dependencies, recorder: Recorder, operation: Operation, observation: Observation) -> None:
-    """Cancel an intent that the gateway does not let be paid with another method, for a new one that can be."""
+    """Cancel an intent that does not accept another payment method, so that a new payment can."""
     if not observation.refused or recorder.booking.payability(recorder.now) is not Payability.PAYABLE:
         return
     replacement = decisions.replacement_after(recorder.payment, operation, observation.refusal)
@@ -578,8 +608,10 @@ def _make_room(deps: Dependencies, recorder: Recorder, operation: Operation, obs
 async def _begin_anew(
     deps: Dependencies, uow: UnitOfWork, before: Recorder, claimed: Claimed, caller: Caller
 ) -> Claimed:
-    """The new payment of a booking whose last one was canceled to make room for it, in the same transaction: nobody can
-    come between."""
+    """Start the payment that replaces a canceled one, in the transaction that records the cancellation.
+
+    Another process cannot start a payment in between.
+    """
     recorder = Recorder(deps, uow, before.booking, None, caller)
     replacement = claimed.operation.replacement
     assert replacement is not None  # noqa: S101 - the decision asked for it
@@ -591,7 +623,7 @@ async def _begin_anew(
 
 
 def _counted(recorder: Recorder, claimed: Claimed, observation: Observation) -> Observation:
-    """Count a walk that found nothing. With the last one that it takes, the operation is lost."""
+    """Count a walk without a result. After the last required one the operation is lost."""
     if observation.walked_at is None:
         return observation
     recorder.add(decisions.note_walk(recorder.payment, claimed.operation, observation.walked_at))
@@ -604,8 +636,11 @@ def _counted(recorder: Recorder, claimed: Claimed, observation: Observation) -> 
 def _cancel_all_the_same(
     deps: Dependencies, recorder: Recorder, ended: Operation | None, observation: Observation
 ) -> None:
-    """Carry a cancellation with an unknown outcome through: close the booking where it found the payment paid, and ask
-    anew, under a new key, where the first request had no effect and its key is too old to be sent again."""
+    """Complete a cancellation whose outcome was unknown.
+
+    The booking is canceled if the payment turned out to have succeeded. If the first call had no effect and its key has
+    expired, the cancellation is intended again under a new key.
+    """
     if ended is None or recorder.payment.operation is not None:
         return
     refund = ended.refund_on_cancel or RefundOnCancel.POLICY
@@ -624,8 +659,8 @@ _HAD_NO_EFFECT: Final = (decisions.NOT_SENT_AGAIN, decisions.NOT_AT_GATEWAY)
 
 
 async def apply_observation(uow: UnitOfWork, recorder: Recorder, observation: Observation) -> None:
-    """Let the facts happen that follow from what was read, and keep what the front end needs."""
-    if observation.failure is not None and not observation.answer:  # what was read is newer than the verdict
+    """Record the events that follow from an observation, and store the front-end data."""
+    if observation.failure is not None and not observation.answer:  # the report was read after the verdict
         recorder.add(decisions.observe_verdict(recorder.payment, observation.failure))
     if observation.intent is not None:
         alone = await stands_alone(uow, recorder.payment)
@@ -653,7 +688,7 @@ def _settle(recorder: Recorder, claimed: Claimed, observation: Observation) -> N
     payment, operation = recorder.payment, claimed.operation
     if observation.settles:
         answered = not claimed.resumed
-        if claimed.resumed:  # somebody may have sent it before
+        if claimed.resumed:  # another process may have sent it before
             recorder.add(decisions.watch(payment, operation, observation.refusal))
             payment = recorder.payment
         recorder.add(decisions.settle(payment, operation, refusal=observation.refusal, answered=answered))

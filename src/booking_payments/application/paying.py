@@ -42,21 +42,24 @@ async def start_payment(
     client: Client | None = None,
     gateway: str | None = None,
 ) -> PaymentView:
-    """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
+    """Start the booking's payment, or continue its open one; charge it if ``confirm_immediately`` is set.
 
-    What an open payment is given anew holds from then on: the newest payment method is the one that is charged, and the
-    newest ``return_url`` the one to come back to; an intent that was made without one is canceled for another one that
-    takes methods that redirect. The capture method stays. While the customer is to act, the method that waits for it is
-    not charged again, and comes back to where it was begun with.
+    The parameters of the newest request apply to an open payment: its method is charged, and the customer returns to
+    its ``return_url``. An intent that was created without a return URL is replaced when one is given, because it
+    excludes methods that redirect. The capture method does not change. While an attempt waits for the customer, its
+    method is not charged again, and the customer returns to the URL of that attempt.
 
-    ``gateway`` names the one that a new payment is made at, by default the installation's default one. An open payment
-    of another gateway is canceled first; a new payment follows when that gateway has confirmed it.
+    Args:
+        payment_method_id: None when the front end collects the method.
+        capture_method: None for the booking's. Customers may name another one only if the configuration allows it.
+        gateway: the name of the gateway of a new payment; None for the default one. An open payment of another gateway
+            is canceled first, and the new payment starts once that gateway has confirmed it.
 
-    A customer who names another ``capture_method`` than the booking's is refused unless the terms let customers choose;
-    backends and operators may choose.
-
-    Raises ``RefusedByRule`` or ``NotPossibleNow`` where the booking can't be paid, there is no such gateway, or the
-    open payment can't be changed so, ``CardDeclined``, and ``OutcomeUnknown`` when the gateway went silent.
+    Raises:
+        RefusedByRule, NotPossibleNow: the booking cannot be paid, the gateway does not exist, or the open payment
+            cannot be changed in this way.
+        CardDeclined: the charge was declined.
+        OutcomeUnknown: the gateway did not answer.
     """
     if confirm_immediately and payment_method_id is None:
         raise _method_required()
@@ -91,7 +94,7 @@ async def start_payment(
 
 
 class _Next(Enum):
-    """What follows a decision to pay, besides the intended gateway call."""
+    """The step after a decision to pay, in addition to the intended gateway call."""
 
     NOTHING = "nothing"
     NEW_PAYMENT = "new payment"
@@ -150,7 +153,7 @@ def _leave(
     A payment without an intent is canceled at once. Otherwise its gateway has to confirm the cancellation before the
     new payment starts.
 
-    Raises ``RefusedByRule`` for an amount that the other gateway can't charge, so that nothing is given up in vain.
+    Raises ``RefusedByRule`` for an amount that the other gateway cannot charge; the open payment then stays.
     """
     there = deps.at(gateway).gateway
     step = there.amount_step(recorder.booking.amount.currency)
@@ -166,7 +169,7 @@ def _leave(
 
 
 def _updated(deps: Dependencies, payment: Payment, payment_method_id: str | None) -> decisions.Events:
-    """The newest method of an open payment that is not charged yet; nothing where it is the one that is tried."""
+    """Return the events that attach another method to an open payment; none if it is the one being tried."""
     if payment_method_id is None or decisions.has_method(payment, payment_method_id):
         return ()
     key = deps.ids.idempotency_key()
@@ -182,11 +185,12 @@ async def _in_action(
     *,
     goes_on: bool,
 ) -> PaymentView | None:
-    """The payment as the gateway has it now, where what is asked for is the very attempt that the customer is to act
-    on: that is not begun again. None where another method is to be charged, the customer is not to act, or that attempt
-    is over by now and what is asked for ``goes_on``.
+    """Return the payment as the gateway has it now, if the request repeats the attempt that waits for the customer.
 
-    Raises ``NotPossibleNow`` where the attempt would have to come back to somewhere else.
+    Such an attempt is not started again. None if another method is to be charged, no attempt waits for the customer, or
+    the attempt has ended and the request ``goes_on`` to a new one.
+
+    Raises ``NotPossibleNow`` if the request names another return URL than the attempt.
     """
     seen = await payment_status(deps, booking_id, caller)
     if not decisions.asks_for_attempt_in_action(seen.payment, payment_method_id):
@@ -215,7 +219,10 @@ def _may_choose_capture(deps: Dependencies, caller: Caller) -> bool:
 
 
 def _goes_on(payment: Payment | None) -> bool:
-    """Whether the booking's payment is gone on with; a canceled one makes room, a failed or paid one forbids."""
+    """Return True when the booking's payment is continued, and False when a new one starts.
+
+    Raises ``NotPossibleNow`` or ``RefusedByRule`` if the payment has failed or is paid.
+    """
     if payment is None or payment.status is PaymentStatus.CANCELED:
         return False
     if not payment.status.is_open:
@@ -226,8 +233,11 @@ def _goes_on(payment: Payment | None) -> bool:
 def _confirmed(
     deps: Dependencies, payment: Payment, payment_method_id: str | None, return_url: str | None
 ) -> decisions.Events:
-    """An intent that was made with a ``return_url`` takes methods that redirect, and Stripe refuses to confirm such a
-    one without: what it was made with holds where the call names none."""
+    """Return the events that charge the intent.
+
+    Without a URL in the request the payment's own is sent: Stripe refuses to confirm an intent that accepts methods
+    that redirect without one.
+    """
     return decisions.intend_confirm(
         payment,
         idempotency_key=deps.ids.idempotency_key(),
@@ -246,19 +256,21 @@ def _method_required() -> RefusedByRule:
 async def record_payment(
     deps: Dependencies, booking_id: str, caller: Caller, *, amount: AmountInput, kind: ReceiptKind, reference: str
 ) -> PaymentView:
-    """Write down that an operator has received the booking's price by hand. An open payment of another gateway is
-    canceled first, and the money is booked when that gateway has confirmed it.
+    """Record that an operator has received the booking's price outside of a gateway.
+
+    An open payment of another gateway is canceled first; the receipt is recorded once that gateway has confirmed it.
 
     Args:
-        amount: What was received, in the booking's currency; it has to be the whole price.
-        kind: How the money came.
-        reference: What names the receipt, the invoice or the voucher.
+        amount: the received amount, in the booking's currency; it has to be the whole price.
+        kind: how it was paid.
+        reference: the number of the receipt, invoice or voucher.
 
     Raises:
-        RefusedByRule: For customers, for another amount, and where no gateway of this installation records payments.
-        InvalidInput: For a reference that is none.
-        NotPossibleNow: When the booking can't be paid now.
-        OutcomeUnknown: When the other gateway did not say whether its payment is canceled: nothing is recorded yet.
+        RefusedByRule: the caller is a customer, the amount differs, or no gateway of this installation records
+            payments.
+        InvalidInput: the reference has a wrong format.
+        NotPossibleNow: the booking cannot be paid now.
+        OutcomeUnknown: the other gateway did not confirm the cancellation; nothing is recorded.
     """
     _require_operator(caller)
     method = receipt_method(kind, reference)
@@ -311,10 +323,12 @@ def _require_whole_price(price: Money, amount: AmountInput) -> None:
 async def confirm_payment(
     deps: Dependencies, booking_id: str, caller: Caller, *, payment_method_id: str | None, return_url: str | None
 ) -> PaymentView:
-    """Charge the booking's payment. While the customer is to act and no other method is given, only look; with another
-    method that attempt is over. Where it is over already the method that is named is charged again.
+    """Charge the booking's payment.
 
-    Raises as ``start_payment`` does, and ``NotFound`` when no payment was started.
+    While an attempt waits for the customer, a request without another method only reads the payment from the gateway; a
+    request with another method ends that attempt. When the attempt has ended, the named method is charged.
+
+    Raises as ``start_payment``, and ``NotFound`` when no payment was started.
     """
     named = payment_method_id is not None
     acting = await _in_action(deps, booking_id, caller, payment_method_id, return_url, goes_on=named)
@@ -338,8 +352,11 @@ async def confirm_payment(
 
 
 async def look_at_payment(deps: Dependencies, booking_id: str, caller: Caller, *, anew: bool = False) -> PaymentView:
-    """Ask the gateway how an open payment stands, and book it. One that was read less than two seconds ago is
-    answered from the books, unless ``anew`` is set. Raises ``NotFound`` when none was started."""
+    """Read an open payment from the gateway, record changes, and return it.
+
+    A payment that was read less than two seconds ago is returned as stored, unless ``anew`` is set. Raises ``NotFound``
+    when no payment was started.
+    """
     seen = await payment_status(deps, booking_id, caller)
     payment = seen.payment
     if payment.intent_id is None or payment.operation is not None or not payment.status.is_open:
@@ -355,7 +372,7 @@ async def _look_now(deps: Dependencies, booking_id: str, caller: Caller, seen: P
 
 
 async def read_now(deps: Dependencies, booking_id: str, caller: Caller, seen: Payment) -> bool:
-    """Ask the gateway how the payment stands, and book it. False when the gateway can't be read."""
+    """Read the payment from the gateway and record changes. Returns False when the gateway cannot be read."""
     try:
         observation = await look(deps, seen)
     except GatewayError:
@@ -379,7 +396,14 @@ async def read_now(deps: Dependencies, booking_id: str, caller: Caller, seen: Pa
 
 
 async def capture_payment(deps: Dependencies, booking_id: str, caller: Caller, *, amount: AmountInput) -> PaymentView:
-    """Collect held money, all of it or ``amount``; the rest is released."""
+    """Capture the held money, or ``amount`` of it; the gateway releases the rest.
+
+    Raises:
+        NotPossibleNow: no money is held.
+        InvalidAmount, RefusedByRule: the amount is not positive, exceeds the held one, or the gateway cannot express
+            it.
+        OutcomeUnknown: the gateway did not answer.
+    """
 
     def decide(recorder: Recorder) -> None:
         wanted = amount_in(deps, amount, recorder.payment)
@@ -391,7 +415,10 @@ async def capture_payment(deps: Dependencies, booking_id: str, caller: Caller, *
 
 
 async def cancel_payment(deps: Dependencies, booking_id: str, caller: Caller) -> PaymentView:
-    """Give the booking's payment up; the booking stays pending and may be paid by a new payment."""
+    """Cancel the booking's open payment; the booking stays pending and can be paid by a new payment.
+
+    Raises ``NotPossibleNow`` when the payment cannot be canceled, ``OutcomeUnknown`` when the gateway did not answer.
+    """
 
     def decide(recorder: Recorder) -> None:
         key = deps.ids.idempotency_key()
@@ -402,9 +429,9 @@ async def cancel_payment(deps: Dependencies, booking_id: str, caller: Caller) ->
 
 
 def amount_in(deps: Dependencies, amount: AmountInput, payment: Payment) -> Money | None:
-    """An amount in the payment's currency, from text, a Decimal or Money.
+    """Return an amount in the payment's currency, from text, a Decimal or Money; None for None.
 
-    Raises ``InvalidAmount`` for what is no amount, ``RefusedByRule`` for one that the gateway can't express.
+    Raises ``InvalidAmount`` for text that is not an amount, ``RefusedByRule`` for one that the gateway cannot express.
     """
     if amount is None:
         return None

@@ -53,24 +53,24 @@ class Recorder:
 
     @property
     def payment(self) -> Payment:
-        """The payment with all facts added so far."""
+        """The payment with all events added so far. Raises ``LookupError`` before a payment was started."""
         if self._payment is None:
             raise LookupError("no payment was started")
         return self._payment
 
     @property
     def payment_or_none(self) -> Payment | None:
-        """The payment, or None while there is none."""
+        """The payment with all events added so far; None before a payment was started."""
         return self._payment
 
     def start(self, started: ev.PaymentStarted) -> None:
-        """Begin a new payment; whatever the recorder was about is over and stays as it is."""
+        """Begin a new payment; the recorder's earlier payment stays as it is."""
         self._payment = None
         self._add(started)
 
     @property
     def correlation_id(self) -> str:
-        """What names the request behind all of this."""
+        """The id of the request that causes these events."""
         return self._caller.correlation_id
 
     def add(self, facts: Sequence[ev.Event]) -> None:
@@ -115,12 +115,12 @@ class Recorder:
         )
 
     async def tell(self, kind: str, data: dict[str, object]) -> None:
-        """Store a message that follows from no fact; nothing else is changed."""
+        """Store a message that no event causes; nothing else changes."""
         await self._uow.outbox.append(self._complete(self._message(kind, data)))
         self._uow.jobs.defer(DeliverMessages(), self.now)
 
     def _complete(self, message: Message) -> Message:
-        """The message with the booking as this transaction leaves it, and who acted."""
+        """Return the message with the booking's status after this transaction, and the actor's role."""
         said = {"booking_status": self.booking.status.value, "actor": self._caller.role}
         return attrs.evolve(message, data={**message.data, **said})
 
@@ -187,7 +187,7 @@ class Recorder:
         return None if same else operation
 
     def release_refunded(self) -> None:
-        """Cancel the booking where all of its money goes back, as its customer or somebody at the gateway wanted."""
+        """Cancel the booking if its customer, or somebody in the gateway's dashboard, refunded everything."""
         if self._payment is None or not self._deps.config.full_refund_cancels:
             return
         facts = self._facts()
@@ -224,7 +224,7 @@ class Recorder:
         return decisions.NewIds(refund_id=lambda: ids.new("rf"), idempotency_key=ids.idempotency_key)
 
     def see(self, intent: IntentReport) -> None:
-        """Remember the intent as it is, for what follows from it though it changes nothing in our books."""
+        """Remember the reported intent for ``follow_up``, also when it changes nothing in the journal."""
         self._seen = intent
 
     async def save_client_action(self, report: IntentReport | None) -> None:
@@ -258,7 +258,7 @@ class Recorder:
             self._uow.jobs.defer(DeliverMessages(), self.now)
 
     async def take_lease(self, holder: str, checks: int) -> None:
-        """Take the lease on the operation in flight, for whoever goes on with it."""
+        """Take the lease on the operation in flight."""
         await self._uow.payments.save_poll_state(self.payment.id, self._watch(self.payment, holder, checks))
 
     async def _save_payment(self, payment: Payment, holder: str | None, yields: bool, checks: int) -> None:
@@ -285,7 +285,7 @@ class Recorder:
         return [*(recorded.event for recorded in self._recorded), *self._facts_without_payment]
 
     def _audit_record(self) -> AuditRecord:
-        """Background work and the gateway's news: nobody gave a command, so what happened is the record."""
+        """Return the audit record of background work or of a webhook, which lists the events."""
         happened = dict.fromkeys(type(fact).__name__ for fact in self._facts())
         return AuditRecord(
             at=self.now,

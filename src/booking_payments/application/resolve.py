@@ -1,6 +1,6 @@
-"""Resolving: going on with operations that were left, and looking at payments that wait too long for news.
+"""The resolver: resumes operations that other processes left, and checks payments that wait too long for a webhook.
 
-What is due is found by a query over our own tables, so nothing that a process forgets is lost.
+Due payments are found by a query over the payments' own table, so a lost job never loses a payment.
 """
 
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ CALLER = Caller.system("resolve")
 
 
 async def resolve_due(deps: Dependencies) -> int:
-    """Take up every payment that is due, until its gateway falls silent; returns how many were taken up.
+    """Resume or check every payment that is due, until its gateway stops answering; returns their number.
 
-    One that breaks holds up no other: it is looked at later again. Raises an ``ExceptionGroup`` in the end of what
-    broke.
+    A payment that raises an error does not delay the others; it is checked again later. Raises an ``ExceptionGroup`` of
+    these errors at the end.
     """
     taken, broken = 0, list[Exception]()
     # One gateway after the other, so that one that is silent holds up no payment of another.
@@ -60,7 +60,7 @@ async def _resolve_due_at(deps: Dependencies, gateway: str | None) -> int:
 
 
 async def resolve_if_due(deps: Dependencies, payment_id: str) -> bool:
-    """Take up one payment, if it is due and nobody is at it."""
+    """Resume or check one payment, if it is due and no lease is valid. Returns True if it was due."""
     poll_state = await deps.storage.read(lambda uow: uow.payments.poll_state(payment_id))
     if not poll_state.is_due(deps.clock.now()):
         return False
@@ -69,7 +69,7 @@ async def resolve_if_due(deps: Dependencies, payment_id: str) -> bool:
 
 
 async def _resolve_or_put_off(deps: Dependencies, listed: IntentList | None, payment_id: str) -> bool | None:
-    """Whether the gateway answered; None where it was not asked."""
+    """Return True when the gateway answered, False when it did not, None when it was not asked."""
     holder = deps.ids.new("run")
     try:
         return (await _resolve(deps, payment_id, holder, listed)).answered
@@ -79,7 +79,7 @@ async def _resolve_or_put_off(deps: Dependencies, listed: IntentList | None, pay
 
 
 async def _put_off(deps: Dependencies, payment_id: str, holder: str) -> None:
-    """Look again later, unless somebody else has taken the payment up since it broke here, or has looked at it."""
+    """Postpone the next check, unless another process has taken the payment over or checked it since the error."""
 
     async def work(uow: UnitOfWork) -> None:
         await load(uow, payment_id)
@@ -95,17 +95,17 @@ async def _put_off(deps: Dependencies, payment_id: str, holder: str) -> None:
 
 
 async def resolve_payment(deps: Dependencies, payment_id: str) -> PaymentError | None:
-    """Go on with the payment's operation, or look at its intent when none is in flight.
+    """Resume the payment's operation, or check its intent when no operation is in flight.
 
-    Does nothing while the operation belongs to somebody whose lease still runs. Returns what a caller is to be told
-    when the outcome stays unknown.
+    Returns the error to raise for a caller who waits for the operation; None when it is settled. With a valid lease of
+    another process nothing is done, and ``AlreadyUnderWay`` is returned.
     """
     return (await _resolve(deps, payment_id, deps.ids.new("run"))).error
 
 
 @frozen(kw_only=True)
 class _Resolved:
-    """What a caller is to be told, if anything, and whether the gateway ``answered``: None where it was not asked."""
+    """The error for a waiting caller, and whether the gateway ``answered``: None when it was not asked."""
 
     error: PaymentError | None = field(default=None, eq=False)
     answered: bool | None = None
@@ -125,9 +125,9 @@ async def _resolve(deps: Dependencies, payment_id: str, holder: str, listed: Int
 async def claim_operation(
     deps: Dependencies, payment_id: str, caller: Caller, holder: str | None = None
 ) -> Claimed | Payment:
-    """Take the lease on the payment's operation; the payment itself when none is in flight.
+    """Take the lease on the payment's operation; returns the payment when no operation is in flight.
 
-    Raises ``AlreadyUnderWay`` while somebody else's lease runs.
+    Raises ``AlreadyUnderWay`` while the lease of another process is valid.
     """
     holder = holder or deps.ids.new("run")
 
@@ -146,7 +146,7 @@ async def claim_operation(
 
 
 async def _look_at(deps: Dependencies, payment: Payment, listed: IntentList | None) -> bool:
-    """Whether the gateway could be read."""
+    """Read the payment from the gateway and record changes. Returns False when the gateway cannot be read."""
     try:
         observation = await read_with_lost_calls(deps, payment, listed)
     except GatewayError:

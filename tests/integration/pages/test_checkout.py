@@ -11,8 +11,10 @@ import pytest
 import structlog
 
 from booking_payments.application.dependencies import PaymentConfig
+from booking_payments.domain.amendments import BookingChange
 from booking_payments.domain.fees import FeePayer, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy, RefundTier
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.integration.http.api import token
@@ -668,3 +670,17 @@ def test_the_checkout_can_be_switched_off() -> None:
     with open_site(CHECKOUT_ENABLED="false") as site:
         assert site.get(address(site.book())).status_code == 404
         assert site.get("/console/").status_code == 303
+
+
+def test_a_page_that_shows_an_old_price_does_not_pay_the_new_one(site: Site) -> None:
+    booking_id = site.book()
+    site.get(address(booking_id))
+    fields = {**site.hidden(f"/checkout/{booking_id}/pay"), "payment_method": "pm_card_visa"}
+    change = BookingChange(amount=Money.parse("120.00", Currency.USD))
+    site.run(site.kit.payments.amend_booking, booking_id, change)
+
+    answer = site.post(f"/checkout/{booking_id}/pay", fields)
+
+    assert (answer.status_code, "price of this booking has changed" in answer.text) == (409, True)
+    assert "120.00" in answer.text
+    assert pay(site, booking_id).status_code == 303

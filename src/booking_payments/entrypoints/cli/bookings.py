@@ -28,7 +28,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the answer o
 
 @click.group()
 def bookings() -> None:
-    """Bookings: what is to be paid for.
+    """Find, register and cancel bookings.
 
     \b
     Examples:
@@ -143,7 +143,7 @@ def show(name: str, as_json: bool) -> None:
 
 
 async def booking_named(services: Services, name: str) -> Booking:
-    """The booking with this id, or the newest with this reference. Fails when there is none."""
+    """Return the booking with this id, or the newest with this reference. Fails without a match."""
     from booking_payments.ports.bookings import BookingFilter
 
     by_id = await services.storage.read(lambda uow: uow.bookings.get(name))

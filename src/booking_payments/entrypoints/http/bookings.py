@@ -59,7 +59,7 @@ _CANCEL: Final = {"reason": "the hall is flooded", "refund": "full"}
 
 
 class Bookings(Controller):
-    """The routes of bookings. Whose booking it is decides the use case, under its lock."""
+    """The routes of bookings. The use case checks the ownership of the booking under its lock."""
 
     path = "/api/bookings"
     tags = ("bookings",)

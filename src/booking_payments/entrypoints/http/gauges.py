@@ -1,5 +1,8 @@
-"""How the books stand, as Prometheus gauges. They are read from the database, so that every process says the same,
-however many there are; and not more often than every few seconds, since anybody may ask."""
+"""Prometheus gauges of the stored payments, webhooks and messages.
+
+They are read from the database, so that every process reports the same values, and at most every ``FRESH_S`` seconds,
+since the endpoint is public.
+"""
 
 import time
 from collections.abc import Callable, Iterable
@@ -16,7 +19,7 @@ from booking_payments.runtime.services import Services
 
 WINDOW: Final = timedelta(hours=1)
 FRESH_S: Final = 15.0
-"""How long what was read is told again; Prometheus asks every 15 to 60 seconds."""
+"""Seconds for which the gauges are reused; Prometheus scrapes every 15 to 60 seconds."""
 
 QUANTILES: Final = (0.5, 0.95)
 SOON_S: Final = 48 * 3600.0
@@ -24,7 +27,7 @@ MOST_NAMED: Final = 20
 """How many payments are named at most: each is a time series."""
 
 MOST_REASONS: Final = 60
-"""Stripe has some fifty decline codes; what it may invent is ``other`` once there are more."""
+"""Stripe has about fifty decline codes; with more distinct values than this, new ones are counted as ``other``."""
 
 log = structlog.get_logger("booking_payments.metrics")
 
@@ -50,7 +53,7 @@ async def _collect(services: Services) -> bytes:
     readable = Gauge("booking_payments_books_readable", "Whether the database could be read.", registry=registry)
     try:
         figures = await services.payments.figures(services.clock.now() - WINDOW)
-    except Exception as error:  # whatever it is, the process still has metrics to tell
+    except Exception as error:  # with any error the process still serves its other metrics
         log.warning("the figures of the books could not be read", reason=type(error).__name__)
         return generate_latest(registry)
     readable.set(1)
@@ -64,7 +67,7 @@ def fill(registry: CollectorRegistry, figures: Figures) -> None:
     def gauge(name: str, told: str, labels: Iterable[str] = ()) -> Gauge:
         return Gauge(f"booking_payments_{name}", told, tuple(labels), registry=registry)
 
-    payments = gauge("payments", "Payments begun in the last hour, by what became of them.", ["outcome"])
+    payments = gauge("payments", "Payments begun in the last hour, by outcome.", ["outcome"])
     for outcome, count in (
         ("succeeded", figures.succeeded),
         ("lost", figures.lost),
@@ -86,7 +89,7 @@ def fill(registry: CollectorRegistry, figures: Figures) -> None:
             sum(day.failed for day in figures.webhooks),
         ),
         ("webhooks_unfinished", "Webhooks of the last hour that were not processed yet.", figures.unfinished_webhooks),
-        ("unknown_outcomes", "Payments of which nobody knows yet whether money has moved.", len(figures.unknown)),
+        ("unknown_outcomes", "Payments whose gateway call has an unknown outcome.", len(figures.unknown)),
         ("open_disputes", "Disputes that are not settled.", len(figures.disputes)),
         ("customers_declined_often", "Customers with five declines or more in an hour.", figures.declined_often),
         ("dead_letters", "Messages to the booking app that were given up.", figures.dead_letters),
@@ -95,7 +98,7 @@ def fill(registry: CollectorRegistry, figures: Figures) -> None:
 
 
 def _channels(gauge: Callable[..., Gauge], figures: Figures) -> None:
-    """What the booking app has not been told yet, by channel; ``none`` is what waits for the first channel."""
+    """Gauges of undelivered messages by channel; ``none`` counts the messages that wait for the first channel."""
     waiting = gauge("messages_waiting", "Messages that wait on a channel (none: for the first one).", ["channel"])
     oldest = gauge("message_oldest_seconds", "How long the oldest message waits on a channel.", ["channel"])
     discarded = gauge("messages_discarded", "Messages that operators have discarded, by channel.", ["channel"])

@@ -1,4 +1,4 @@
-"""The door: what comes in is read strictly, once, before anybody works with it.
+"""Strict parsing of requests: each part is validated once, before a use case sees it.
 
 A body is JSON in UTF-8, not too deep, without repeated names, and fits its model exactly: no unknown fields, no
 conversions. What looks like a card number or a secret is turned away wherever it stands, and nothing that came in is
@@ -39,8 +39,8 @@ FIRST_YEAR, LAST_YEAR = 2000, 2199
 NO_FIELDS: Final = b"{}"
 M = TypeVar("M", bound=msgspec.Struct)
 
-# Every expression here takes time linear in its text (tests/unit/test_linear_time.py): none can match one place in two
-# ways, and what may fail late can begin in few places only. A string that nobody closes ends with the text.
+# Every expression here takes time linear in its text (tests/unit/test_linear_time.py): no expression matches
+# one place in two ways, and a match that fails late can start at few places. An unclosed string ends with the text.
 _STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 _NO_BRACKETS: Final = re.compile(r"[^\[\]{}]+")
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
@@ -59,7 +59,7 @@ _KEY: Final = re.compile(
     r"|(?:pi|seti)_[A-Za-z0-9]++_secret_[A-Za-z0-9]{8})"
 )
 _TOKEN_HEAD: Final = re.compile(
-    # What stands before the payload of a token, and may end with the token's own header.
+    # The text before the payload of a token, which may end with the header of the token.
     r"(?<![A-Za-z0-9_-])(?P<head>[A-Za-z0-9_-]++)(?=\.eyJ[A-Za-z0-9_-]{8,}+\.)"
 )
 _HEADER: Final = re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8}")
@@ -91,7 +91,8 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 
 
 class WholeRequest(Request[Any, Any, Any]):
-    """A request whose body came whole; the framework takes a client that hung up for a failure of ours."""
+    """A request whose body was received completely; the framework would report a client's disconnect as a server
+    error."""
 
     async def body(self) -> bytes:
         """The body. Raises 413 when it is too large, 400 when the client hangs up before its end."""
@@ -270,7 +271,7 @@ def _code(message: str) -> str:
 
 
 def _explain(message: str) -> str:
-    """msgspec's message, rewritten: it names fields and types, but also repeats what came in."""
+    """msgspec's message, rewritten: it names fields and types, but also repeats input."""
     where = _WHERE.search(message)
     path = where["path"] if where else ""
     named = _FIELD.search(message)
@@ -337,7 +338,7 @@ def _raw_path(scope: Scope) -> bytes:
 def query_pairs(scope: Scope) -> list[tuple[str, str]]:
     """The query's names and values in order. Raises 400 when there are too many.
 
-    Read here and not by the framework, which keeps what it has read: a thousand queries of any length.
+    Parsed here and not by the framework, which caches a thousand parsed queries of any length.
     """
     try:
         query = scope["query_string"].decode("latin-1")
@@ -349,8 +350,8 @@ def query_pairs(scope: Scope) -> list[tuple[str, str]]:
 def cookie(scope: Scope, name: str) -> str | None:
     """The value of the first cookie called ``name``, as it was sent; None without one.
 
-    Read here and not by the framework: that keeps what it has read, and takes time that is quadratic in the length of a
-    quoted value before Python 3.11.10 and 3.12.6.
+    Parsed here and not by the framework: that caches parsed headers, and before Python 3.11.10 and 3.12.6 takes time
+    quadratic in the length of a quoted value.
     """
     for header, value in scope["headers"]:
         if header == b"cookie":
@@ -362,7 +363,7 @@ def cookie(scope: Scope, name: str) -> str | None:
 
 
 def _typed(model: type[msgspec.Struct], name: str, value: str) -> object:
-    """Text, but a number or a truth value where the model wants one and the text is one."""
+    """Convert text to a number or boolean where the model requires one and the text is one; else return the text."""
     if name in getattr(model, "TRUTHS", ()) and value in _TRUTHS:
         return _TRUTHS[value]
     whole = name in getattr(model, "WHOLE_NUMBERS", ())
@@ -373,7 +374,7 @@ _TRUTHS: Final = {"true": True, "false": False}
 
 
 def is_id(text: str) -> bool:
-    """Whether ``text`` can be an id of ours at all; anything else is simply not found."""
+    """True when ``text`` has the form of an id of this service; for other text callers answer 404."""
     return _ID.fullmatch(text) is not None and may_be_kept(text)
 
 

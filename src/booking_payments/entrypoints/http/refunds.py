@@ -1,4 +1,4 @@
-"""Refunds: giving money back, saying beforehand what would come back, and settling what is owed otherwise."""
+"""Routes of refunds: refund, quote, and settlement of a debt without a refund."""
 
 import re
 from typing import Annotated, Final
@@ -50,7 +50,7 @@ class RefundsOfBooking(Controller):
     tags = ("payment",)
 
     @post(
-        summary="Give money back: `amount`, or all that can come back",
+        summary="Refund `amount`, or everything refundable",
         **operation("refund_payment", Access.OWNER_OR_OPERATOR, errors={404, 502}),
     )
     async def refund(
@@ -140,7 +140,7 @@ class RefundsOfPayment(Controller):
 
     @post(
         "/owed/settle",
-        summary="Take off what is owed to the customer: it was paid elsewhere, or waived",
+        summary="Settle a debt to the customer that was paid elsewhere or waived",
         **operation("settle_debt", Access.OPERATOR, errors={404}),
     )
     async def settle(

@@ -117,7 +117,7 @@ def _refused(request: AnyRequest, outcome: str, code: str, refusal: RequestRefus
 
 def _note(request: AnyRequest, outcome: str, *, error: str | None = None, result: WebhookResult | None = None) -> None:
     metrics: Metrics = request.app.state["metrics"]
-    # A name that no gateway has is refused before anything is counted, so nobody makes up time series.
+    # An unknown gateway name is refused before it is counted, so that callers cannot create time series.
     metrics.webhook(str(request.path_params["gateway"]), result.type if result else None, outcome)
     audit.webhook(request_id_of(request.scope), outcome, error=error, result=result)
 

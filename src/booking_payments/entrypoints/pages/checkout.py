@@ -18,7 +18,7 @@ from booking_payments.adapters.gateways.bank_transfer import METHOD as BANK_TRAN
 from booking_payments.application.callers import Caller
 from booking_payments.application.checking_out import Checkout, CheckoutStage
 from booking_payments.domain.booking import BookingStatus
-from booking_payments.domain.errors import InvalidInput, NotFound
+from booking_payments.domain.errors import InvalidInput, NotFound, NotPossibleNow
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.refunds import QuoteReason
 from booking_payments.entrypoints.http import parsing
@@ -313,6 +313,7 @@ async def pay(
     await checkout_request.checkout()
 
     async def work(caller: Caller) -> OperationResult:
+        await _require_shown_price(checkout_request, form)
         view = await services.payments.start_payment(
             checkout_request.booking_id,
             caller,
@@ -334,6 +335,16 @@ async def pay(
     )
     problem = problem_in(await run_form_action(request, services, checkout_request.session, form, action, work))
     return await _afterwards(checkout_request, problem)
+
+
+async def _require_shown_price(checkout_request: CheckoutRequest, form: Form) -> None:
+    """Raise ``NotPossibleNow`` (``price_changed``) when the page showed another price than the booking has by now.
+
+    An operator may have amended the booking since the page was loaded.
+    """
+    shown = form.get("price")
+    if shown and shown != (await checkout_request.checkout()).price.gross.major():
+        raise NotPossibleNow("the price of this booking has changed; look at it again, then pay", code="price_changed")
 
 
 def _gateway_of(services: Services, method: str) -> str | None:
@@ -400,6 +411,7 @@ async def intent(
     await checkout_request.checkout()
 
     async def work(caller: Caller) -> OperationResult:
+        await _require_shown_price(checkout_request, form)
         view = await services.payments.start_payment(
             checkout_request.booking_id, caller, return_url=return_url, gateway=checkout_request.named(STRIPE)
         )

@@ -1,6 +1,6 @@
 """Stripe's refusals, with its statuses, types and codes (docs.stripe.com/error-codes).
 
-``Refusal`` travels inside this package only; ``FakeStripe.call`` turns it into an ``Answer``. ``executed``
+``Refusal`` travels inside this package only; ``FakeStripe.call`` turns it into an ``StripeResponse``. ``executed``
 says whether the endpoint had begun: only then is the answer saved under the idempotency key. What the
 parameters alone decide is validation; what needed the account's state is execution.
 """

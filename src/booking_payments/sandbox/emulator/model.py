@@ -26,7 +26,7 @@ from booking_payments.sandbox.emulator import (
     settings,
     setup_intents,
 )
-from booking_payments.sandbox.emulator.answers import Answer, Json, copy_json
+from booking_payments.sandbox.emulator.answers import Json, StripeResponse, copy_json
 from booking_payments.sandbox.emulator.cards import Opening
 from booking_payments.sandbox.emulator.currencies import DEFAULT_DIGITS
 from booking_payments.sandbox.emulator.endpoints import find_endpoint
@@ -88,7 +88,7 @@ FOLLOW_UPS: Final[Mapping[str, tuple[str, Callable[[Account, Record], None]]]] =
 
 
 @frozen
-class Call:
+class LoggedCall:
     """A request that reached the model.
 
     ``key_age``: time since its key was first seen; ``None`` without a key.
@@ -149,7 +149,7 @@ class FakeStripe:
         refunds.load(self._account)
         follow_ups.plan_again(self._account)
         self._first_seen: dict[str, datetime] = {}
-        self.calls: deque[Call] = deque(maxlen=CALLS_KEPT)
+        self.calls: deque[LoggedCall] = deque(maxlen=CALLS_KEPT)
 
     # --- Stripe's own interface
 
@@ -160,7 +160,7 @@ class FakeStripe:
         params: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         version: str | None = None,
-    ) -> Answer:
+    ) -> StripeResponse:
         """Answer a request. ``params`` are decoded: nested mappings and lists of text, numbers and booleans.
         ``version`` is the one of ``Stripe-Version``: it decides which parameters there are, not what is answered.
 
@@ -183,7 +183,7 @@ class FakeStripe:
             age = now - self._first_seen.setdefault(key, now)
             if len(self._first_seen) > CALLS_KEPT:
                 del self._first_seen[next(iter(self._first_seen))]
-        self.calls.append(Call(method, path, key, age))
+        self.calls.append(LoggedCall(method, path, key, age))
 
     def _answer_with(
         self,
@@ -193,7 +193,7 @@ class FakeStripe:
         params: Mapping[str, Any],
         key: str | None,
         version: str | None,
-    ) -> Answer:
+    ) -> StripeResponse:
         fault = struck.fault if struck else None
         self._begin(key, version)
         if fault in (Fault.TIMEOUT_BEFORE, Fault.RESET_BEFORE):
@@ -210,7 +210,7 @@ class FakeStripe:
 
     def _answer(
         self, method: str, path: str, params: Mapping[str, Any], key: str | None, struck: Struck | None = None
-    ) -> Answer:
+    ) -> StripeResponse:
         """Replay or execute.
 
         With the faults ``500_before``, ``500_after`` and ``500_later`` Stripe breaks down when it has begun to execute,
@@ -236,7 +236,7 @@ class FakeStripe:
             idempotency.save(self._account, key, print_, answer, answer.headers["Request-Id"])
         return answer
 
-    def _saved(self, key: str | None, print_: str) -> Answer | None:
+    def _saved(self, key: str | None, print_: str) -> StripeResponse | None:
         if key is None:
             return None
         idempotency.check_key(key)
@@ -247,13 +247,13 @@ class FakeStripe:
         request = self._account.add(UNFINISHED, self._account.new_id(UNFINISHED, "unfinished"), body)
         follow_ups.schedule(self._account, "roll_forward", request.id, delay)
 
-    def _answered(self, body: Json) -> Answer:
-        return Answer(200, copy_json(body), self._headers())
+    def _answered(self, body: Json) -> StripeResponse:
+        return StripeResponse(200, copy_json(body), self._headers())
 
-    def _refused(self, refusal: Refusal) -> Answer:
+    def _refused(self, refusal: Refusal) -> StripeResponse:
         url = f"https://dashboard.stripe.com/test/logs/{self._account.request.id}?t={self._account.now()}"
         error = copy_json({**refusal.error, "request_log_url": url})
-        return Answer(refusal.status, {"error": error}, {**self._headers(), **refusal.headers})
+        return StripeResponse(refusal.status, {"error": error}, {**self._headers(), **refusal.headers})
 
     def _headers(self) -> dict[str, str]:
         request = self._account.request
@@ -267,7 +267,7 @@ class FakeStripe:
 
     def confirm_as_customer(
         self, intent_id: str, client_secret: str, payment_method: str, return_url: str | None = None
-    ) -> Answer:
+    ) -> StripeResponse:
         """The customer pays in the browser, with a method id, a card number, or a type that redirects (``ideal``) and
         comes back to ``return_url``, under the publishable key."""
         return self._act(
@@ -276,7 +276,7 @@ class FakeStripe:
             )
         )
 
-    def authenticate(self, intent_id: str, client_secret: str, outcome: str) -> Answer:
+    def authenticate(self, intent_id: str, client_secret: str, outcome: str) -> StripeResponse:
         """The customer leaves the 3-D Secure window: ``succeeded`` or ``failed``; ``processing`` where a method that
         redirects takes its time.
 
@@ -284,31 +284,31 @@ class FakeStripe:
         """
         return self._act(lambda: customer_actions.authenticate(self._account, intent_id, client_secret, outcome))
 
-    def browser_call(self, method: str, path: str, params: Mapping[str, Any]) -> Answer:
+    def browser_call(self, method: str, path: str, params: Mapping[str, Any]) -> StripeResponse:
         """Answer a request of a customer's browser, with the publishable key: see ``browser.py``."""
         method, path = method.upper(), path.rstrip("/")
         return self._act(lambda: browser.execute(self._account, method, path, params))
 
-    def authenticate_setup(self, setup_intent_id: str, client_secret: str, outcome: str) -> Answer:
+    def authenticate_setup(self, setup_intent_id: str, client_secret: str, outcome: str) -> StripeResponse:
         """The customer leaves the 3-D Secure window of a SetupIntent: ``succeeded`` or ``failed``."""
         return self._act(lambda: setup_intents.authenticate(self._account, setup_intent_id, client_secret, outcome))
 
-    def end_voucher(self, intent_id: str, outcome: str) -> Answer:
+    def end_voucher(self, intent_id: str, outcome: str) -> StripeResponse:
         """The customer pays the voucher that an intent shows (``paid``), or lets it expire (``expired``)."""
         return self._act(lambda: customer_actions.end_voucher(self._account, intent_id, outcome))
 
-    def at_bank(self, intent_id: str, key: str) -> Answer:
+    def at_bank(self, intent_id: str, key: str) -> StripeResponse:
         """What the bank's page of ``redirect_to_url`` asks for. Answers 200 with the intent, 404 for another key."""
         return self._act(lambda: customer_actions.at_bank(self._account, intent_id, key))
 
-    def leave_bank_page(self, intent_id: str, key: str, outcome: str) -> Answer:
+    def leave_bank_page(self, intent_id: str, key: str, outcome: str) -> StripeResponse:
         """The customer leaves that page, with an outcome as of ``authenticate``. Answers 200 with the ``url`` that the
         browser is sent back to."""
         return self._act(lambda: customer_actions.leave_bank_page(self._account, intent_id, key, outcome))
 
     # --- the dashboard and the bank
 
-    def refund_in_dashboard(self, intent_id: str, amount: int | None = None) -> Answer:
+    def refund_in_dashboard(self, intent_id: str, amount: int | None = None) -> StripeResponse:
         """An operator refunds in Stripe's dashboard: without metadata and idempotency key."""
         params: Json = {"payment_intent": intent_id} | ({} if amount is None else {"amount": amount})
         return self._act(lambda: refunds.create(self._account, read_params(params, refunds.CREATE_FIELDS), ""))
@@ -324,7 +324,7 @@ class FakeStripe:
         currency: str | None = None,
         case_type: str | None = None,
         refundable: bool | None = None,
-    ) -> Answer:
+    ) -> StripeResponse:
         """The customer's bank disputes, or asks about, the charge of a paid intent; a charge may have several.
 
         Args:
@@ -359,7 +359,7 @@ class FakeStripe:
         refundable: bool | None = None,
         case_type: str | None = None,
         keeps_refunds: bool = False,
-    ) -> Answer:
+    ) -> StripeResponse:
         """The bank moves a dispute to any status, in any order, with its balance transactions and events.
 
         Args:
@@ -383,7 +383,7 @@ class FakeStripe:
         disputes.move_dispute(self._account, dispute, move)
         return dispute.body
 
-    def move_refund(self, refund_id: str, status: str, failure_reason: str = "unknown") -> Answer:
+    def move_refund(self, refund_id: str, status: str, failure_reason: str = "unknown") -> StripeResponse:
         """The bank moves a refund to another status, if ``refunds.TRANSITIONS`` allows.
 
         ``failure_reason``: one of ``refunds.FAILURE_REASONS``, for ``failed`` and ``canceled``. A failed or canceled
@@ -391,7 +391,7 @@ class FakeStripe:
         """
         return self._act(lambda: self._move_refund(refund_id, status, failure_reason))
 
-    def fail_refund(self, refund_id: str, failure_reason: str = "unknown") -> Answer:
+    def fail_refund(self, refund_id: str, failure_reason: str = "unknown") -> StripeResponse:
         """The bank sends a refund back, at once or long after it succeeded; its amount is refundable again.
 
         Returns:
@@ -442,7 +442,7 @@ class FakeStripe:
         finally:
             self._account.flush()
 
-    def _act(self, work: Callable[[], Json]) -> Answer:
+    def _act(self, work: Callable[[], Json]) -> StripeResponse:
         self._begin()
         try:
             self._apply_due()

@@ -6,7 +6,7 @@ from functools import wraps
 from threading import RLock
 from typing import Any, Final
 
-from booking_payments.sandbox.emulator import Answer, FakeStripe
+from booking_payments.sandbox.emulator import FakeStripe, StripeResponse
 from booking_payments.sandbox.emulator.currencies import DEFAULT_DIGITS
 from booking_payments.sandbox.emulator.model import execute
 
@@ -60,7 +60,7 @@ class SandboxStripe(FakeStripe):
             self.clock.ahead += by
             return self.tick()
 
-    def by_hand(self, method: str, path: str, params: Mapping[str, Any]) -> Answer:
+    def by_hand(self, method: str, path: str, params: Mapping[str, Any]) -> StripeResponse:
         """A request outside the interface: no fault strikes it, and it is not among the calls."""
         with self.lock:
             return self._act(lambda: execute(self._account, method, path, params))

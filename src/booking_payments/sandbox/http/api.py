@@ -11,7 +11,7 @@ from booking_payments.sandbox.emulator.objects import ACCOUNT_ID
 from booking_payments.sandbox.emulator.published import is_version
 from booking_payments.sandbox.http.account import SandboxStripe
 from booking_payments.sandbox.http.forms import BadForm, decode
-from booking_payments.sandbox.http.messages import Reply, Request, reply_refusing, reply_with
+from booking_payments.sandbox.http.messages import HttpResponse, Request, reply_refusing, reply_with
 
 SECRET_KEYS: Final = ("sk_test_", "rk_test_")
 """How the keys begin that may do everything: secret keys, and restricted ones, whose permissions are not modelled."""
@@ -21,7 +21,7 @@ PUBLISHABLE_KEY: Final = "pk_test_"
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
-def answer(stripe: SandboxStripe, request: Request) -> Reply:
+def answer(stripe: SandboxStripe, request: Request) -> HttpResponse:
     """Answer as Stripe does. Raises ``NetworkFault`` when a script says so."""
     try:
         reply = _answer(stripe, request)
@@ -30,9 +30,9 @@ def answer(stripe: SandboxStripe, request: Request) -> Reply:
     return _dressed(reply, request)
 
 
-def _answer(stripe: SandboxStripe, request: Request) -> Reply:
+def _answer(stripe: SandboxStripe, request: Request) -> HttpResponse:
     if request.method == "OPTIONS":
-        return Reply(204, None, {"Allow": "GET, HEAD, POST, DELETE, OPTIONS"})
+        return HttpResponse(204, None, {"Allow": "GET, HEAD, POST, DELETE, OPTIONS"})
     params = _params(request)
     key = _take_key(request, params)
     method = "GET" if request.method == "HEAD" else request.method
@@ -124,7 +124,7 @@ def _params(request: Request) -> dict[str, Any]:
 # --- what the reply says ---------------------------------------------------------------------------------------
 
 
-def _dressed(reply: Reply, request: Request) -> Reply:
+def _dressed(reply: HttpResponse, request: Request) -> HttpResponse:
     """The version asked for is echoed; browsers may read what their customers may."""
     headers = dict(reply.headers)
     version = request.headers.get("stripe-version", "")
@@ -132,7 +132,7 @@ def _dressed(reply: Reply, request: Request) -> Reply:
         headers["Stripe-Version"] = version
     if browser.is_open_to_pages(request.path.rstrip("/")):
         headers |= _CORS
-    return Reply(reply.status, reply.content, headers, reply.delay)
+    return HttpResponse(reply.status, reply.content, headers, reply.delay)
 
 
 _CORS: Final = {

@@ -11,7 +11,7 @@ from booking_payments.sandbox.emulator import NetworkFault
 from booking_payments.sandbox.emulator.errors import Refusal, error_body, server_error, unknown_url
 from booking_payments.sandbox.http import api, playing
 from booking_payments.sandbox.http.account import SandboxStripe
-from booking_payments.sandbox.http.messages import MAX_BODY, Reply, Request, reply_refusing, without_body
+from booking_payments.sandbox.http.messages import MAX_BODY, HttpResponse, Request, reply_refusing, without_body
 
 LONGEST_SILENCE: Final = timedelta(seconds=60)
 """How long a scripted timeout holds a connection open; clients give up earlier."""
@@ -51,14 +51,14 @@ class SandboxApp:
             await self._wait(reply.delay, receive)
             await _send(without_body(reply) if scope["method"] == "HEAD" else reply, send)
 
-    async def _reply(self, scope: Scope, receive: Receive) -> Reply:
+    async def _reply(self, scope: Scope, receive: Receive) -> HttpResponse:
         try:
             request = await _read_request(scope, receive)
             return self._answer(request)
         except Refusal as refusal:
             return reply_refusing(refusal)
 
-    def _answer(self, request: Request) -> Reply:
+    def _answer(self, request: Request) -> HttpResponse:
         """An error of the sandbox itself is a 500, and is logged."""
         try:
             return _department(request.path)(self._stripe, request)
@@ -90,13 +90,13 @@ class SandboxApp:
                 tasks.start_soon(until, self.stopping.wait)
 
 
-def _department(path: str) -> Callable[[SandboxStripe, Request], Reply]:
+def _department(path: str) -> Callable[[SandboxStripe, Request], HttpResponse]:
     if path == playing.PREFIX or path.startswith(f"{playing.PREFIX}/"):
         return playing.answer
     return api.answer if path.startswith("/v1/") else _nobody
 
 
-def _nobody(_: SandboxStripe, request: Request) -> Reply:
+def _nobody(_: SandboxStripe, request: Request) -> HttpResponse:
     return reply_refusing(unknown_url(request.method, request.path))
 
 
@@ -127,7 +127,7 @@ def _too_large() -> Refusal:
     return Refusal(413, error_body("invalid_request_error", message), executed=False, headers={"Connection": "close"})
 
 
-async def _send(reply: Reply, send: Send) -> None:
+async def _send(reply: HttpResponse, send: Send) -> None:
     body = reply.body
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **reply.headers}
     if reply.status == 204:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from booking_payments.sandbox.emulator import Answer
+from booking_payments.sandbox.emulator import StripeResponse
 from booking_payments.sandbox.emulator.endpoints import ENDPOINTS, Endpoint
 from tests.integration.sandbox.emulator.stripe_account import StripeAccountClient, made
 from tests.stripe_objects import problems, problems_of, problems_of_event, samples
@@ -220,7 +220,7 @@ def _scene(account: StripeAccountClient, line: str) -> dict[str, str]:
     return {}
 
 
-def _ask(account: StripeAccountClient, scene: dict[str, str], line: str, params: dict[str, Any]) -> Answer:
+def _ask(account: StripeAccountClient, scene: dict[str, str], line: str, params: dict[str, Any]) -> StripeResponse:
     method, path = line.split()
     ids = scene | ({"payment_intents": account.intent()["id"]} if "payment_intents/{id}" in path else {})
     named = {"payment_intent": scene["paid"]} if line == "POST /v1/refunds" else {}
