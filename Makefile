@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit coverage nightly bench lint typecheck docs screenshots lock mutation audit clean
+.PHONY: help run test test-unit coverage nightly sdk-matrix bench lint typecheck docs screenshots lock mutation audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -55,11 +55,15 @@ nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a 
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes --no-deps \
 		-r requirements/fuzz.txt 2>/dev/null || true
 	@$(BIN)/python -m tests.fuzz
+	@$(BIN)/python -m tools.sdk_matrix --allow-missing
 
 # What reads SIMULATION=nightly beside the simulation: the same tests with more of everything.
 PROOFS := tests/unit/test_card_numbers.py tests/unit/stripe/test_currencies.py tests/unit/stripe/test_hostile_signatures.py \
 	tests/unit/application tests/integration/http/test_card_data.py tests/integration/test_canaries.py \
 	tests/integration/http/test_exploring.py tests/e2e/test_restoring.py tests/examples/test_messages.py
+
+sdk-matrix: $(VENV)/.dev  ## Stripe's SDKs for Node.js and Python, newest and older releases, against the sandbox (about half a minute)
+	@$(BIN)/python -m tools.sdk_matrix --write
 
 bench: $(VENV)/.dev  ## webhooks and payments a second, beside a bare handler and pgbench (about half an hour); writes docs/performance.md
 	@$(BIN)/python -m bench.run
@@ -85,7 +89,7 @@ docs: $(VENV)/.dev  ## print the diagrams in docs/ from the lifecycle tables, an
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site
 	@echo "the site: build/site/index.html"
 
-screenshots: $(VENV)/.dev  ## take those in docs/pictures anew, in the browser tests (about a minute)
+screenshots: $(VENV)/.dev  ## take those in docs/pictures anew, in the browser tests (about half a minute)
 	@$(BIN)/python -m tools.screenshots
 
 lock: $(VENV)/.dev  ## pin and hash the dependencies anew

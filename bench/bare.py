@@ -1,6 +1,6 @@
-"""The least that anybody could do: one handler that verifies, decodes, and does five round trips in a transaction.
+"""The smallest possible webhook handler: it verifies, decodes, and makes five round trips in a transaction.
 
-No lifecycle, no ledger, no messages, no metrics, no log: a bound to hold the service against.
+It has no lifecycle, ledger, messages, metrics or log, and is a bound to compare the service with.
 """
 
 import hmac
@@ -23,20 +23,20 @@ CREATE TABLE bare_audit (id bigserial PRIMARY KEY, event_id text NOT NULL, what 
 
 
 class Intent(msgspec.Struct):
-    """What is read of an intent."""
+    """The fields read from an intent."""
 
     id: str
     status: str
 
 
 class Data(msgspec.Struct):
-    """What is read of an event's data."""
+    """The fields read from an event's data."""
 
     object: Intent
 
 
 class Event(msgspec.Struct):
-    """What is read of an event."""
+    """The fields read from an event."""
 
     id: str
     data: Data

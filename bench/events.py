@@ -1,4 +1,4 @@
-"""Signed events that say that a payment has succeeded, each with ids of its own, as whole HTTP requests."""
+"""Signed events that report a successful payment, each with new ids, as complete HTTP requests."""
 
 import asyncio
 import json

@@ -15,8 +15,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @define
 class Load:
-    """What was measured: how long each answer took, in seconds, how many there were of each status, and the processor
-    time that the server took for all of them."""
+    """The measurements: seconds per response, responses by status, and the server's processor time in total."""
 
     took: list[float] = field(factory=list)
     statuses: Counter[int] = field(factory=Counter)
@@ -37,7 +36,7 @@ class Load:
 
 
 async def drive(port: int, requests: Iterator[bytes], *, connections: int, seconds: float) -> Load:
-    """Send ``requests`` until the time is over or there are none left."""
+    """Send ``requests`` until the time is over or all are sent."""
     load = Load()
     began = time.perf_counter()
     await asyncio.gather(*[_connection(port, requests, load, began + seconds) for _ in range(connections)])

@@ -38,7 +38,7 @@ PER_BATCH: Final = 20
 
 @contextmanager
 def default_collection() -> Iterator[None]:
-    """Python's own settings of garbage collection, everything included."""
+    """Python's default settings of garbage collection."""
     gc.unfreeze()
     gc.set_threshold(700, 10, 10)
     yield
@@ -99,10 +99,10 @@ def _services(kit: PaymentsTestKit, settings: Settings) -> Services:
 
     return Services(
         payments=kit.payments,
-        gateway=kit.world.gateway,
+        gateway=kit.deps.gateway,
         storage=kit.storage,
         clock=kit.clock,
-        ids=kit.world.ids,
+        ids=kit.deps.ids,
         settings=settings,
         ready=ready,
         sandbox=kit.stripe,
@@ -111,8 +111,8 @@ def _services(kit: PaymentsTestKit, settings: Settings) -> Services:
 
 
 async def _batch(application: Litestar, settings: Settings) -> float:
-    """Microseconds of one webhook, over a service of its own: its payments are few, so that the memory's own work on
-    them does not grow."""
+    """Return microseconds per webhook over a new service with few payments, so that the cost of the in-memory storage
+    does not grow."""
     logging.disable()
     kit = PaymentsTestKit()
     kit.clock.advance(datetime.now(UTC) - kit.clock.now())

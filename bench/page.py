@@ -1,4 +1,4 @@
-"""Writes what was measured into ``docs/performance.md``: a table between two marks, and a picture."""
+"""Writes the measurements into ``docs/performance.md``: a table between two marks, and a picture."""
 
 import platform
 from collections.abc import Iterator, Mapping

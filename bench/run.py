@@ -1,9 +1,10 @@
-"""Measures webhook ingestion and paying on a PostgreSQL of its own, side by side with a bare handler and pgbench.
+"""Measures webhooks and payments on a separate PostgreSQL, compared with a minimal handler and pgbench.
 
-    python -m bench.run                  # half an hour; writes docs/performance.md's table and picture
-    python -m bench.run --quick          # to see that it works
+    python -m bench.run                  # half an hour; writes the table and picture of docs/performance.md
+    python -m bench.run --quick          # checks that it works
 
-Every slot gets the same server, sixteen connections and events of its own; rounds are interleaved; medians are told.
+Every configuration uses the same server, sixteen connections and new events; rounds are interleaved; medians are
+reported.
 """
 
 import asyncio
@@ -57,7 +58,7 @@ COMMIT;
 
 @define
 class Slot:
-    """One thing that is measured, and what came of its rounds."""
+    """One configuration that is measured, and the results of its rounds."""
 
     name: str
     rates: list[float] = field(factory=list)
@@ -251,7 +252,7 @@ def main(quick: bool, payments: int, memory: int) -> None:
             connection.execute("CREATE DATABASE bare")
         bench = Bench(server, seconds, rounds, few)
         migrate(bench.url("service"))
-        # Growth comes last: the server goes on writing down for a while what it was filled with.
+        # Growth comes last: after it was filled, the server writes to disk for a while.
         measured = {**_ingestion(bench), **_paying(bench)}
         resident = _resident(bench, 1_000 if quick else memory)
         measured["growth"] = _growth(bench, sizes)
@@ -260,7 +261,7 @@ def main(quick: bool, payments: int, memory: int) -> None:
 
 
 def _ingestion(bench: Bench) -> dict[str, Any]:
-    """Webhooks, in turn with what they are held against."""
+    """Webhooks, alternating with the programs they are compared with."""
     bare, service, tps = Slot("bare handler"), Slot("booking-payments"), list[float]()
     for _ in range(bench.rounds):
         bare.add(_say("bare handler", bench.bare, _rate))

@@ -36,7 +36,7 @@ from booking_payments.domain.events import OperationIntended, PaymentStarted, Re
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.payments import PaymentFilter, Watch
+from booking_payments.ports.payments import PaymentFilter, PollState
 from booking_payments.runtime.settings import load_settings
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 
@@ -96,10 +96,10 @@ class Stencil:
     def __init__(self, pattern: Pattern, seed: int) -> None:
         self._ids = RandomIds(Random(seed))  # noqa: S311 - repeatable on purpose
         self._pattern = pattern
-        watch = Watch(next_look_at=datetime.now(UTC) + timedelta(days=1))
+        poll_state = PollState(next_check_at=datetime.now(UTC) + timedelta(days=1))
         self._rows: dict[Table, list[Rows]] = {
             tables.bookings: [rows.booking_values(pattern.booking)],
-            tables.payments: [{**rows.new_payment_values(pattern.payment), **rows.watch_values(watch)}],
+            tables.payments: [{**rows.new_payment_values(pattern.payment), **rows.poll_state_values(poll_state)}],
             tables.operation_keys: [{"idempotency_key": pattern.key, "payment_id": pattern.payment.id}],
             tables.journal: [rows.recorded_values(pattern.payment.id, each) for each in pattern.journal],
         }
@@ -159,7 +159,8 @@ def _write(connection: Connection, table: Table, columns: list[str], values: lis
 
 
 def reset(engine: Engine) -> None:
-    """Empty every table of ours. Journal and postings refuse that in service; a benchmark owns its database."""
+    """Empty every table of the service. The triggers of journal and postings are disabled for it; the database belongs
+    to the benchmark."""
     with engine.begin() as connection:
         if connection.dialect.name == "sqlite":
             _without_triggers(connection)
@@ -225,7 +226,7 @@ def _ids(lines: Iterator[str]) -> Iterator[str]:
 @click.option("--currency", default="usd", show_default=True)
 @click.option("--gateway", default="stripe", show_default=True, help="The gateway that the payments belong to.")
 @click.option("--reset", "empties", is_flag=True, help="Empty all tables first. Everything in them is lost.")
-@click.option("--report", "reports", is_flag=True, help="Print what is there as JSON.")
+@click.option("--report", "reports", is_flag=True, help="Print the numbers of rows as JSON.")
 def main(
     count: int | None,
     intent_ids: Path | None,
@@ -235,7 +236,7 @@ def main(
     empties: bool,
     reports: bool,
 ) -> None:
-    """Fill, empty, or say what is there."""
+    """Fill, empty, or describe the database."""
     if not (count or empties or reports):
         raise click.UsageError("say what to do: --count N --intent-ids FILE, --reset or --report")
     if count and intent_ids is None:

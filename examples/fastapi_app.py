@@ -84,7 +84,9 @@ async def pay(booking_id: str, customer: str, card: str, payments: Payments) -> 
         )
     except OutcomeUnknown:  # it may have been charged: nobody pays again, and it is found out by itself
         return {"status": "pending", "client_secret": None}
-    secret = view.handover.client_secret if view.handover else None  # for Stripe.js, in this customer's browser
+    secret = (
+        view.client_action.client_secret if view.client_action else None
+    )  # for Stripe.js, in this customer's browser
     return {"status": view.payment.status.value, "client_secret": secret}
 
 

@@ -109,7 +109,7 @@ class PayPalGateway:
         return _intent(await self._call("POST", "/v2/checkout/orders", order, idempotency_key))
 
     async def update_intent(self, instruction: ask.UpdateIntent, idempotency_key: str) -> IntentReport:
-        _require_method(instruction.payment_method_id)
+        _require_method(instruction.payment_method_id, instruction.amount)
         return await self.retrieve_intent(instruction.intent_id)
 
     async def confirm_intent(self, instruction: ask.ConfirmIntent, idempotency_key: str) -> IntentReport:
@@ -258,9 +258,9 @@ def _dispute(given: Json) -> DisputeReport:
     )
 
 
-def _require_method(method_id: str | None) -> None:
-    if method_id not in (None, METHOD):
-        raise Refused(f"the only payment method is {METHOD}", code="payment_method_unknown", param="payment_method")
+def _require_method(method_id: str | None, amount: Money | None = None) -> None:
+    if method_id not in (None, METHOD) or amount is not None:  # for another amount a new order is made
+        raise Refused(f"the method is {METHOD}, and an amount does not change", code="payment_method_unknown")
 
 
 def _fail(status: int, name: str) -> NoReturn:

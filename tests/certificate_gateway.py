@@ -1,4 +1,4 @@
-"""A gateway that signs its webhooks in five headers, with a certificate of its own server."""
+"""A gateway that signs its webhooks with a certificate from its own server, in five headers."""
 
 import json
 from collections.abc import Mapping

@@ -39,7 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End what is shared: here and not in a fixture, since waiting for other workers is no part of any test's time."""
+    """Stop the shared servers here and not in a fixture, so that waiting for other workers does not count as a test's
+    time."""
     session.config.stash[SHARED].close()
 
 

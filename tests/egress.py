@@ -17,7 +17,7 @@ LOOKING_UP: Final = ("socket.getaddrinfo", "socket.gethostbyname")
 NAMED: Final = frozenset({"", "localhost", "::1", urlsplit(os.environ.get("TEST_DATABASE_URL", "")).hostname or ""})
 
 attempts: list[str] = []
-"""What was refused and has not been looked at yet."""
+"""Refused connections that no test has examined yet."""
 
 
 class LeftTheMachine(RuntimeError):  # noqa: N818 - it says what is the case

@@ -1,4 +1,4 @@
-"""Signature headers of somebody who wants in."""
+"""Forged ``Stripe-Signature`` headers."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ def mac(message: bytes, secret: str, hash_: Callable[..., Any] = sha256) -> str:
 
 
 def hostile_headers(body: bytes, secret: str, now: datetime) -> dict[str, str]:
-    """Each of them nearly a genuine header for ``body`` under ``secret`` at ``now``, by what is wrong with it."""
+    """Return headers that are almost genuine for ``body`` under ``secret`` at ``now``, by their defect."""
     t = int(now.timestamp())
     v1 = mac(b"%d." % t + body, secret)
 

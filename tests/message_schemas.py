@@ -22,7 +22,7 @@ def _validator(kind: str) -> Any:
 
 
 def errors_of(body: dict[str, Any]) -> list[str]:
-    """What is wrong with a message as it goes out."""
+    """Return the violations of its schema by a message as it is sent."""
     if body["type"] not in MESSAGE_TYPES:
         return [f"there is no type {body['type']}"]
     return [f"{body['type']}: {error}" for error in _validator(body["type"]).iter_errors(body)]

@@ -32,7 +32,8 @@ async def pay(
 ) -> PaymentView:
     """Charge a booking at once, given whole or by id; ``options`` are those of ``start_payment``.
 
-    Raises: whatever ``start_payment`` raises, such as CardDeclined.
+    Raises:
+        CardDeclined, PaymentError: as ``start_payment``.
     """
     booking_id = booking if isinstance(booking, str) else booking.id
     return await kit.payments.start_payment(
@@ -92,8 +93,8 @@ async def die_while_paying(kit: PaymentsTestKit) -> Booking:
 
 def pay_in_browser(kit: PaymentsTestKit, view: PaymentView, card: str = VISA) -> None:
     """Confirm a started payment as the customer's browser does, with the client secret of ``view``."""
-    assert view.handover is not None
-    kit.stripe.confirm_as_customer(view.payment.intent_id or "", view.handover.client_secret or "", card)
+    assert view.client_action is not None
+    kit.stripe.confirm_as_customer(view.payment.intent_id or "", view.client_action.client_secret or "", card)
 
 
 async def payment_of(kit: PaymentsTestKit, of: Booking | PaymentView | str) -> Payment:
@@ -115,7 +116,7 @@ def charges_of(kit: PaymentsTestKit, payment: Payment) -> int:
 
 def return_url_of(view: PaymentView) -> object:
     """Where the bank's authentication page leads when the customer leaves it."""
-    action: Any = view.handover.next_action if view.handover else None
+    action: Any = view.client_action.next_action if view.client_action else None
     return action["redirect_to_url"]["return_url"]
 
 

@@ -11,7 +11,7 @@ _chance = random.SystemRandom()
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on, for a server that is about to start."""
+    """Return a free port of this machine for a server that is about to start."""
     while True:
         port = _chance.choice(BELOW_THE_EPHEMERAL)
         with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""What pyproject.toml asks for, and what comes with it, as it is installed here."""
+"""The requirements of pyproject.toml, and the installed packages that they need."""
 
 import tomllib
 from collections.abc import Iterator
@@ -76,7 +76,7 @@ used, in functions."""
 
 
 def corner_of(module: str) -> str | None:
-    """The extra that ``module`` needs; None for what is always there."""
+    """Return the extra that ``module`` needs; None for modules of the base installation."""
     inside = module.removeprefix("booking_payments.")
     for extra, parts in CORNERS.items():
         if any(inside == part or inside.startswith(f"{part}.") for part in parts):

@@ -1,4 +1,4 @@
-"""Tables that are tested row by row within one test: hundreds of tests cost more time than what they test."""
+"""Tables that one test checks row by row: hundreds of parametrized tests would cost more time than their checks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def row(name: object) -> Iterator[None]:
-    """Let whatever fails within the block say which row of the table it was."""
+    """Add the row to the error that the block raises."""
     try:
         yield
     except BaseException as error:

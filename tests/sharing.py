@@ -1,7 +1,8 @@
-"""What the processes of one test run share: the first that asks makes it, the last that needs it keeps it alive.
+"""Resources that the processes of one test run share: the first process creates one, the last one that needs it stops
+it.
 
-With pytest-xdist the suite runs in several worker processes. Each has its own databases, ports and folders; what is
-expensive to start, such as a PostgreSQL server or a migrated template, is made once for all of them.
+With pytest-xdist the suite runs in several worker processes, each with its own databases, ports and folders. Resources
+that are expensive to start, such as a PostgreSQL server or a migrated template, are created once for all of them.
 """
 
 import fcntl

@@ -1,7 +1,8 @@
-"""A fixture for test modules whose every answer has to conform to Stripe's description.
+"""A fixture for test modules in which every response has to conform to Stripe's OpenAPI description.
 
-It hears the model, and the replies of sandboxes in this process as they leave for the wire. The sandbox's model has
-verbs of its own in the place of the model's, so both are listened to.
+It observes the model, and the responses of sandboxes in this process as they are sent. The sandbox's model overrides
+some
+methods of the model, so both classes are observed.
 """
 
 import json
@@ -13,11 +14,11 @@ from typing import Any
 import pytest
 from attrs import define, field
 
-from booking_payments.sandbox.emulator import Answer, EventDelivery, FakeStripe
+from booking_payments.sandbox.emulator import EventDelivery, FakeStripe, StripeResponse
 from booking_payments.sandbox.http import api
 from booking_payments.sandbox.http.account import SandboxStripe
-from booking_payments.sandbox.http.messages import Reply, Request
-from tests.stripe_openapi import problems, problems_of, problems_of_error, problems_of_event
+from booking_payments.sandbox.http.messages import HttpResponse, Request
+from tests.stripe_objects import problems, problems_of, problems_of_error, problems_of_event
 
 OTHER_VERBS = (
     "confirm_as_customer",
@@ -26,13 +27,21 @@ OTHER_VERBS = (
     "open_dispute",
     "move_dispute",
     "move_refund",
+    "browser_call",
+    "authenticate_setup",
+    "end_voucher",
 )
 """What answers besides ``call``: the parts of customer, operator and bank."""
 
 
 @define
 class StripeOpenApiChecker:
-    """Hears every model of a test; ``heard`` and ``found``: the answers so far, and what is wrong with them."""
+    """Checks every model of a test.
+
+    Attributes:
+        heard: the responses so far.
+        found: their violations.
+    """
 
     heard: list[str] = field(factory=list)
     found: list[str] = field(factory=list)
@@ -40,23 +49,25 @@ class StripeOpenApiChecker:
     _delivered: set[tuple[int, str, int]] = field(factory=set)
 
     def hooks(self) -> dict[str, Callable[..., None]]:
-        """Who hears which verb of a model."""
+        """Return the check for each method of a model."""
         others = dict.fromkeys(OTHER_VERBS, self.check_verb)
         return {"call": self.check_call, "pending_deliveries": self.check_deliveries, **others}
 
-    def check_call(self, model: FakeStripe, answer: Answer, method: str, path: str, *_: object, **__: object) -> None:
+    def check_call(
+        self, model: FakeStripe, answer: StripeResponse, method: str, path: str, *_: object, **__: object
+    ) -> None:
         self._models[id(model)] = model
         method, path = method.upper(), path.rstrip("/")
-        self._note(f"{method} {path} {answer.status}", problems(method, path, answer.status, answer.body))
+        self._note(f"{method} {path} {answer.status}", problems(answer.status, answer.body))
 
-    def check_sent(self, _: SandboxStripe, reply: Reply, request: Request) -> None:
+    def check_sent(self, _: SandboxStripe, reply: HttpResponse, request: Request) -> None:
         """The body as it is sent; browsers also ask for replies without one (OPTIONS)."""
         if reply.body:
             method, path = "GET" if request.method == "HEAD" else request.method, request.path.rstrip("/")
-            wrong = problems(method, path, reply.status, json.loads(reply.body))
+            wrong = problems(reply.status, json.loads(reply.body))
             self._note(f"wire {method} {path} {reply.status}", wrong)
 
-    def check_verb(self, _: FakeStripe, answer: Answer, *__: object, **___: object) -> None:
+    def check_verb(self, _: FakeStripe, answer: StripeResponse, *__: object, **___: object) -> None:
         self._note(f"verb {answer.status}", problems_of(answer.body) if answer.ok else problems_of_error(answer.body))
 
     def check_deliveries(self, model: FakeStripe, deliveries: list[EventDelivery], *_: object, **__: object) -> None:

@@ -20,7 +20,7 @@ SHORT: Final = 1_000
 DOUBLINGS: Final = 3
 LONG: Final = SHORT * 2**DOUBLINGS
 MOST: Final = 3 * 2**DOUBLINGS
-"""The largest ratio that is taken for linear: three times what it should be, and less than half of quadratic."""
+"""The largest ratio that counts as linear: three times the exact one, and less than half of a quadratic one."""
 
 NEGLIGIBLE_S: Final = 0.001
 """A quadratic parser can't be through the long text by then: it would take 30 ps for a step."""

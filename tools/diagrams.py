@@ -45,8 +45,8 @@ CHAPTERS: tuple[tuple[str, str, Table, type[Enum]], ...] = (
     ),
     (
         "Refund",
-        "A refund may fall from `succeeded` to `failed` when the bank sends it back; a refund that came to nothing "
-        "stays so, and its amount may be refunded again.",
+        "A refund may fall from `succeeded` to `failed` when the bank sends it back; a refund that failed or was "
+        "canceled stays so, and its amount may be refunded again.",
         REFUND,
         RefundEvent,
     ),

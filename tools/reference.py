@@ -72,7 +72,7 @@ def _http() -> Iterator[str]:
 def _problems_of_all(document: Json) -> Iterator[str]:
     yield "Paths of the API are taken with and without a slash at the end."
     yield "HEAD is answered wherever GET is, without a body.\n"
-    yield "What goes wrong is told as a [problem](#problem) (RFC 9457):\n"
+    yield "An error is returned as a [problem](#problemdetails) (RFC 9457):\n"
     told = {
         status: answer["description"]
         for methods in document["paths"].values()

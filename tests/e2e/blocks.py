@@ -1,6 +1,6 @@
-"""The blocks of code in the documents, and a terminal that runs those of the shell.
+"""The code blocks of the documents, and a terminal that runs shell blocks.
 
-A block that can't be run offline has a mark above it, with the reason: ``<!-- not run: needs nginx -->``.
+A block that can't run offline has a comment with the reason above it: ``<!-- not run: needs nginx -->``.
 """
 
 import json
@@ -99,9 +99,9 @@ def json_of(page: str) -> list[dict[str, Any]]:
 
 @define
 class Terminal:
-    """A shell's doing, without the shell: our commands run in this process, which saves half a second each.
+    """Runs commands as a shell would. Commands of this package run in this process, which saves half a second each.
 
-    ``ports``: what is read in place of the ports that the documents name.
+    ``ports``: replacements for the ports that the documents name.
     """
 
     folder: Path
@@ -109,7 +109,7 @@ class Terminal:
     env: dict[str, str] = Factory(dict)
 
     def paste(self, code: str) -> None:
-        """Run every command of a block; fail on the first that does not do what it is for."""
+        """Run every command of a block; fail on the first that does not succeed."""
         for pattern, stand_in in STAND_FOR:
             code = pattern.sub(stand_in, code)
         for line in code.replace("\\\n", " ").splitlines():
@@ -138,7 +138,7 @@ class Terminal:
             self._finished([*MODULES[name], *words[len(name.split()) :]], ROOT, finds)
 
     def _installable(self, requirements: list[str]) -> None:
-        """Pip needs an index, so what is looked at here is that the extras are there; test_install.py installs them."""
+        """Pip needs an index, so only the names of the extras are checked here; test_install.py installs them."""
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         for each in requirements:
             name, _, extras = each.rstrip("]").partition("[")
@@ -170,8 +170,8 @@ class Terminal:
         assert result.exit_code in allowed, f"{words}: {result.output}"
 
     def _begun(self, words: list[str], given: Mapping[str, str]) -> None:
-        """What runs until a signal: its options are read here. That it runs is seen by all tests that start it, and
-        ``serve`` with settings of its own is started."""
+        """Check the options of a command that runs until a signal. Other tests start it, and ``serve`` is started with
+        changed settings."""
         command = main.commands[words[0]]
         with command.make_context(words[0], words[1:], resilient_parsing=False) as context:
             assert isinstance(context, click.Context)

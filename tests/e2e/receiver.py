@@ -1,4 +1,4 @@
-"""The booking app's end: takes signed messages, sometimes says no, and remembers what came in which order."""
+"""The booking app's receiver: accepts signed messages, sometimes refuses one, and records their order."""
 
 import json
 import random
@@ -17,7 +17,7 @@ from tests.message_schemas import errors_of
 
 @define
 class Received:
-    """What came: the messages of each booking in order of arrival, and what was wrong with any."""
+    """The received messages: those of each booking in order of arrival, and their violations."""
 
     secret: str
     chance: random.Random

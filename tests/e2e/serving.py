@@ -18,7 +18,7 @@ from tests.ports import free_port
 
 READY_S = 60
 STOP_S = 40
-"""Longer than the service takes to finish what is under way."""
+"""Longer than the service takes to finish running requests."""
 
 
 def command(*words: str) -> list[str]:
@@ -27,16 +27,17 @@ def command(*words: str) -> list[str]:
 
 
 def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment with ``settings`` as the only ones of ours."""
+    """Return this process's environment with ``settings`` as the only settings of the service."""
     own = {name: value for name, value in os.environ.items() if name not in SETTING_NAMES}
     return own | dict(settings or {})
 
 
 def invoked(directory: Path, *words: str, settings: Mapping[str, str] | None = None) -> Result:
-    """What came of a command that ended by itself, run in ``directory`` with ``settings`` as the only ones of ours.
+    """Return the result of a command that ends by itself, run in ``directory`` with only these ``settings``.
 
-    It runs in this process: one of its own would take a second or more of CPU to import the package. That commands
-    work as processes is tested in ``test_readme``, ``test_install`` and ``test_restoring``.
+    It runs in this process, since a new one would need a second or more of CPU time to import the package.
+    ``test_readme``,
+    ``test_install`` and ``test_restoring`` test commands as processes.
 
     Raises:
         Exception: the command's, if it raised one instead of reporting an error.
@@ -85,7 +86,7 @@ def sandboxed(directory: Path, *words: str) -> Iterator[str]:
 def process(
     *words: str, directory: Path, settings: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A command that runs until the block ends. What it logs goes to ``<its name>.log`` in ``directory``."""
+    """Run a command until the block ends. Its log goes to ``<its name>.log`` in ``directory``."""
     with (directory / f"{words[0]}.log").open("ab") as log:
         started = subprocess.Popen(command(*words), cwd=directory, env=environment(settings), stderr=log)
         try:

@@ -1,7 +1,7 @@
-"""Bank transfers while everybody is killed: the service, and the operator's commands that say what the account shows.
+"""Bank transfers while processes are killed: the service, and the operator's commands that record transfers.
 
-Each transfer is booked once, no refund is made twice, and the gateway's own records and the payments' books are equal
-in the end. ``TRANSFER_KILLS`` says how many kills each database gets, ``KILLS_SEED`` which ones.
+Each transfer is booked once, no refund is made twice, and the gateway's records and the payments agree at the end.
+``TRANSFER_KILLS`` sets the number of kills for each database, ``KILLS_SEED`` the seed.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Processes side by side, some with channels and some without: whatever is written arrives on each of its channels."""
+"""Several processes, with and without channels: every message is delivered on each recorded channel."""
 
 import base64
 import random
@@ -39,7 +39,7 @@ def until(look: Callable[[], bool], what: str) -> None:
 
 
 def write(payments: SyncBookingPayments, *references: str) -> None:
-    """One message for each of these bookings: nobody is asked for money."""
+    """Write one message for each of these bookings, which are free."""
     for reference in references:
         starts = datetime(2100, 1, 1, tzinfo=UTC) + timedelta(days=1)
         price = Money.parse("10.00", Currency.USD)

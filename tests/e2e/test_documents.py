@@ -60,7 +60,7 @@ JSON = {
     "docs/observability.md": "tests/e2e/test_readme.py, against the log of the tour",
     "docs/guides/bank-transfers.md": "tests/integration/pages/test_bank_transfer.py",
 }
-"""Pages with JSON, and who holds it against what is sent and answered."""
+"""Pages with JSON, and the function that checks their blocks against real requests and responses."""
 
 
 def _of(*languages: str) -> list[object]:
@@ -183,14 +183,14 @@ def _message_of(kind: str) -> Message:
 
 
 def _shape(content: object) -> object:
-    """The names in it and the kinds of what they hold."""
+    """Return the keys of a JSON value with the types of their values."""
     if isinstance(content, dict):
         return {name: _shape(part) for name, part in content.items()}
     return type(content)
 
 
 @pytest.mark.parametrize(("code", "output"), PYTHON)
-def test_the_python_of_the_documents_runs_and_says_what_stands_below_it(code: str, output: str, tmp_path: Path) -> None:
+def test_python_of_the_documents_runs_and_prints_the_output_below_it(code: str, output: str, tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60
     )

@@ -51,7 +51,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def run(*command: str, folder: Path) -> str:
-    """What a command prints. Fails with all that it said when it fails."""
+    """Return the output of a command. Fails with the output when the command fails."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -1,4 +1,5 @@
-"""Limits over real sockets: sizes with and without a length, headers, what is no HTTP, and memory under a flood."""
+"""Limits over real sockets: body sizes with and without a length, headers, invalid HTTP, and memory under many
+requests."""
 
 import json
 import socket
@@ -28,7 +29,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def told(address: str, sent: bytes) -> tuple[int, dict[str, str], Any]:
-    """Status, headers and problem that come back for bytes that a client of ours would not send."""
+    """Return status, headers and problem for raw bytes that an HTTP client would not send."""
     parts = urlsplit(address)
     with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10) as line:
         line.sendall(sent)
@@ -75,7 +76,7 @@ NO_HTTP: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", NO_HTTP)
-def test_what_is_no_http_is_a_problem_too(service: str, name: str) -> None:
+def test_invalid_http_gets_a_problem_document_too(service: str, name: str) -> None:
     status, headers, problem = told(service, NO_HTTP[name])
 
     assert 400 <= status < 500
@@ -125,7 +126,7 @@ def test_a_flood_of_oversize_bodies_is_refused_in_bounded_memory(tmp_path: Path)
     assert grown < 50 * MIB
 
 
-def test_ten_thousand_distinct_long_requests_are_kept_by_nobody(tmp_path: Path) -> None:
+def test_ten_thousand_distinct_long_requests_leave_no_memory_behind(tmp_path: Path) -> None:
     settings = {"RATE_LIMIT_ENABLED": "false", "LOG_LEVEL": "ERROR"}
     printed(tmp_path, "migrate", settings=settings)
     port = free_port()

@@ -49,7 +49,7 @@ def test_a_connection_goes_on_after_head(service: httpx2.Client) -> None:
     assert headed.headers["content-length"] == got.headers["content-length"]
 
 
-def test_where_nobody_watches_every_line_of_the_log_is_json(tmp_path: Path) -> None:
+def test_without_a_terminal_every_line_of_the_log_is_json(tmp_path: Path) -> None:
     with serving(tmp_path) as address:
         pass
     lines = [json.loads(line) for line in (tmp_path / "serve.log").read_text().splitlines()]

@@ -50,7 +50,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def environment(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the package and what it always needs, and nothing else, not even pip."""
+    """An environment with the package and its mandatory dependencies, without anything else, even pip."""
     folder = tmp_path_factory.mktemp("bare") / "venv"
     done(sys.executable, "-m", "venv", "--without-pip", folder)
     done(*PIP, "--python", folder / "bin" / "python", "install", "--no-index", "--no-deps", built[1])
@@ -61,7 +61,7 @@ def environment(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def brought(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """What an extra brings, in a folder of its own."""
+    """Return a folder with the packages that an extra installs."""
     root = tmp_path_factory.mktemp("extras")
 
     def folder_of(extra: str) -> Path:
@@ -118,7 +118,7 @@ def test_the_wheel_has_types_migrations_and_pages_and_no_tests(built: tuple[Path
     } <= names
 
 
-def test_an_empty_environment_with_what_is_asked_for_lacks_nothing(environment: Path) -> None:
+def test_an_empty_environment_with_the_declared_dependencies_is_complete(environment: Path) -> None:
     checked = subprocess.run(
         [*PIP, "--python", environment / "bin" / "python", "check"], capture_output=True, text=True
     )
@@ -173,8 +173,8 @@ print(json.dumps(failed))
 
 
 @pytest.mark.parametrize("extra", [None, *CORNERS])
-def test_what_is_installed_is_all_that_its_modules_import(kit: PaymentsTestKit, extra: str | None) -> None:
-    # Migrations run inside Alembic only; the contract suites come with the pytest of whoever subclasses them.
+def test_modules_import_declared_dependencies_only(kit: PaymentsTestKit, extra: str | None) -> None:
+    # Migrations run inside Alembic only; the contract suites import the pytest of the project that subclasses them.
     apart = (".migrations.", ".testing.plugin", "_contract", "__main__")
     wanted = [name for name in modules() if corner_of(name) == extra and not any(part in name for part in apart)]
 
@@ -205,7 +205,7 @@ INSTALL = "run: pip install 'booking-payments[{}]'"
         ),
     ],
 )
-def test_what_is_missing_is_named_with_the_command_that_brings_it(
+def test_a_missing_package_is_named_with_the_command_that_installs_it(
     kit: PaymentsTestKit, command: str, settings: dict[str, str], expected: str
 ) -> None:
     result = kit("booking-payments", *command.split(), **settings)

@@ -1,7 +1,7 @@
-"""A serving process is killed again and again while customers pay and refund over a bad network.
+"""A serving process is killed repeatedly while customers pay and refund over an unreliable network.
 
-Nobody is charged twice, nothing that was answered is lost, and afterwards reconciliation finds nothing to mend.
-``KILLS`` says how many kills each database gets, ``KILLS_SEED`` which ones.
+No customer is charged twice, no confirmed request is lost, and afterwards reconciliation finds nothing to repair.
+``KILLS`` sets the number of kills for each database, ``KILLS_SEED`` the seed.
 """
 
 import json
@@ -81,7 +81,7 @@ def restartable_service(port: int | str, folder: Path, settings: dict[str, str])
 
 @define
 class Crowd:
-    """Customers that book, pay and refund, and keep at it with the same keys until they are told what became of it."""
+    """Customers that book, pay and refund, and repeat each request with its key until its outcome is definite."""
 
     address: str
     tokens: dict[str, str]
@@ -170,7 +170,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.timeout(200 + 10 * KILLS)
-def test_nobody_is_charged_twice_and_nothing_answered_is_lost(database: str, tmp_path: Path) -> None:
+def test_no_customer_is_charged_twice_and_no_confirmed_request_is_lost(database: str, tmp_path: Path) -> None:
     chance = random.Random(SEED)
     with sandboxed(tmp_path, "--delay", "0.1") as sandbox, httpx2.Client(base_url=sandbox, trust_env=False) as stripe:
         stripe.auth = httpx2.BasicAuth("sk_test_kills", "")
@@ -230,7 +230,7 @@ def _compare(stripe: httpx2.Client, crowd: Crowd) -> None:
         booking = intents[refund["payment_intent"]]["metadata"]["booking_id"]
         refunds[booking] = refunds.get(booking, 0) + refund["amount"]
 
-    assert crowd.paid, "nobody got through: the service was killed too soon to prove anything"
+    assert crowd.paid, "no payment succeeded: the service was killed too soon to prove anything"
     assert max(charges.values()) == 1
     assert {booking for booking in crowd.paid if charges.get(booking) != 1} == set()
     assert {booking for booking in crowd.refunded if refunds.get(booking) != 3000} == set()

@@ -32,7 +32,7 @@ DRAIN_S = 60
 
 
 @pytest.mark.timeout(240 + 10 * KILLS)
-def test_five_processes_share_the_work_whoever_of_them_is_killed(postgres_server: Server, tmp_path: Path) -> None:
+def test_five_processes_share_the_work_while_some_of_them_are_killed(postgres_server: Server, tmp_path: Path) -> None:
     chance = random.Random(SEED)
     received = Received(SECRET, random.Random(SEED), refusals=0.1)
     with ExitStack() as stack:
@@ -105,7 +105,7 @@ def _drained(database: str) -> int:
 
 
 def _check_messages(received: Received, database: str, crowd: Crowd) -> None:
-    """What was written has arrived: everything, in order, with one id each."""
+    """Every message has arrived, in order and with one id."""
     with psycopg.connect(database.replace("+psycopg", ""), autocommit=True) as books:
         written = books.execute(
             "SELECT booking_id, max(sequence), count(*) FROM bp_outbox GROUP BY booking_id"

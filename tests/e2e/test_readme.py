@@ -54,7 +54,7 @@ def _venv_in(folder: Path) -> None:
 
 @contextmanager
 def _pasted(code: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A shell that runs ``code`` until the block ends, with whatever it has started."""
+    """A shell that runs ``code``; at the end of the block it and its child processes are stopped."""
     with (folder / "shell.log").open("ab") as log:
         shell = subprocess.Popen(
             ["bash", "-ec", code], cwd=folder, env=environment(), stdout=log, stderr=log, start_new_session=True
@@ -96,11 +96,11 @@ def tour(toured: Path) -> str:
         '"object":"payment_intent"',
     ],
 )
-def test_the_tour_shows_what_it_promises(tour: str, what: str) -> None:
+def test_the_tour_prints_the_documented_output(tour: str, what: str) -> None:
     assert what in tour
 
 
-def test_every_answer_of_the_tour_has_a_line_of_its_own(tour: str) -> None:
+def test_every_response_of_the_tour_is_on_a_separate_line(tour: str) -> None:
     asked = re.findall("^(?:until )?curl", "".join(_shell("A tour")), re.MULTILINE)
     answers = re.sub(r"\n +|\n}", " ", tour)  # the sandbox answers as Stripe does, on many lines
 

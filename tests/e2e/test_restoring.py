@@ -1,6 +1,6 @@
-"""The guide on restoring a backup, from the backup to the end, with its own commands, on both databases.
+"""The guide on restoring a backup, with its own commands, on both databases.
 
-Whatever was paid after the backup is adopted or left for a person, and nobody pays twice.
+Every payment made after the backup is adopted or left to an operator, and no customer pays twice.
 """
 
 import json
@@ -134,7 +134,7 @@ def _pay(payments: SyncBookingPayments, booking_id: str) -> Any:
 
 
 def _left(printed: str) -> list[tuple[str, str]]:
-    """Code and reference of what is left for a person."""
+    """Return code and reference of the findings that are left to an operator."""
     return sorted(re.findall(r"^left\s+(\w+)\s+(order-\d+)", printed, re.MULTILINE))
 
 
@@ -143,7 +143,7 @@ def _adopted(printed: str) -> list[str]:
 
 
 def _charged(stripe: Sandbox, reference: str) -> list[int]:
-    """What was charged for a reference, at the gateway itself."""
+    """Return the amount charged for a reference at the gateway."""
     with httpx2.Client(base_url=stripe.url, trust_env=False, auth=("sk_test_kills", "")) as client:
         intents = client.get("/v1/payment_intents", params={"limit": 100}).json()["data"]
     found = [each for each in intents if each["metadata"].get("booking_reference") == reference]
@@ -234,7 +234,7 @@ def test_without_a_backup_the_setting_says_which_installation_it_is(
     assert _adopted(adopted) == ["order-1002"]
 
 
-def test_nobody_is_let_in_before_everything_is_adopted() -> None:
+def test_requests_are_refused_until_every_payment_is_adopted() -> None:
     """Between registering and adopting a booking can be paid a second time."""
     text = GUIDE.read_text()
     let_in = text.index("### 6. Let customers in")

@@ -17,7 +17,7 @@ PER_CONNECTION = 50
 
 
 def requests(number: int) -> bytes:
-    """Honest ones, ill-formed ones and ones without a token, each with something of its own."""
+    """Valid requests, invalid ones and ones without a token, each with different values."""
     text, auth = f"{number:08}", f"Authorization: Bearer {token(f'customer-{number % 500}')}\r\n"
     app = f"Authorization: Bearer {token('app', 'bookings:write')}\r\n"
     booking = (

@@ -150,7 +150,9 @@ def test_our_ids_are_on_the_intent(wire: Wire) -> None:
         ("pm_card_chargeDeclinedFraudulent", "card_declined", "generic_decline"),
     ],
 )
-def test_a_decline_is_told_and_another_card_pays(wire: Wire, card: str, code: str, decline_code: str | None) -> None:
+def test_a_decline_is_reported_and_another_card_pays(
+    wire: Wire, card: str, code: str, decline_code: str | None
+) -> None:
     booking, declined = wire.start(card)
     paid = wire.post(f"/bookings/{booking}/payment/retry/", {"payment_method_id": "pm_card_mastercard"})
 
@@ -275,14 +277,18 @@ def test_a_dispute_arrives_and_is_won(wire: Wire) -> None:
     ("iban", "ends"), [("DE89370400440532013000", "succeeded"), ("DE62370400440532013001", "requires_payment_method")]
 )
 def test_a_bank_debit_settles_later(wire: Wire, iban: str, ends: str) -> None:
+    """The customer accepts the mandate in the browser; a server's confirmation would need mandate data."""
+    booking, started = wire.start(currency="eur")
     debit = {
-        "type": "sepa_debit",
-        "sepa_debit[iban]": iban,
-        "billing_details[name]": "Ann",
-        "billing_details[email]": "ann@example.com",
+        "payment_method_data[type]": "sepa_debit",
+        "payment_method_data[sepa_debit][iban]": iban,
+        "payment_method_data[billing_details][name]": "Ann",
+        "payment_method_data[billing_details][email]": "ann@example.com",
+        "client_secret": started.json()["client_secret"],
+        "key": "pk_test_any",
     }
-    method = wire.sandbox.post("/v1/payment_methods", data=debit).json()["id"]
-    booking, answer = wire.start(method, currency="eur")
+    path = f"{str(wire.sandbox.base_url).rstrip('/')}/v1/payment_intents/{started.json()['payment_intent_id']}/confirm"
+    answer = httpx2.post(path, data=debit, trust_env=False)
 
     assert answer.json()["status"] == "processing", answer.text
     wire.until(booking, status=ends)
@@ -302,7 +308,7 @@ def test_one_fault_of_the_network_is_not_felt(wire: Wire, fault: str) -> None:
     assert len(wire.charges(booking)) == 1
 
 
-def test_an_outcome_that_nobody_knows_is_settled_by_itself(wire: Wire) -> None:
+def test_an_unknown_outcome_is_settled_in_the_background(wire: Wire) -> None:
     booking = wire.book()
     wire.play("/faults", match="POST /v1/payment_intents", times=3, fault="reset_after")
 

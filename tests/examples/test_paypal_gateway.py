@@ -108,7 +108,7 @@ async def test_a_booking_is_paid_after_approval_refunded_and_disputed() -> None:
     view = await kit.payments.start_payment(
         booking.id, ANN, payment_method_id=METHOD, confirm_immediately=True, gateway="paypal"
     )
-    action = view.handover.next_action if view.handover else None
+    action = view.client_action.next_action if view.client_action else None
     assert (view.payment.status, bool(action)) == (PaymentStatus.REQUIRES_ACTION, True)
 
     stage.server.approve(view.payment.intent_id or "")

@@ -27,7 +27,7 @@ def fuzz(name: str, arguments: list[str]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Fuzz the target that is named, or every one in a process of its own."""
+    """Fuzz the named target, or each target in a separate process."""
     try:
         import atheris  # noqa: F401
     except ImportError:

@@ -1,4 +1,4 @@
-"""What reads bytes from strangers, as functions of bytes. Each either takes them or says no in one of our own ways."""
+"""Parsers of untrusted bytes as functions of bytes. Each accepts its input or raises an expected error."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ def _require_status(refused: RequestRefused, status: int) -> None:
 
 
 def signature(raw: bytes) -> None:
-    """A ``Stripe-Signature`` header. Whoever has no secret can't make one that is accepted, save the genuine one."""
+    """A ``Stripe-Signature`` header. Without the secret no accepted header can be made, except the genuine one."""
     header = raw.decode("utf-8", "surrogateescape")
     try:
         verify(BODY, header, (SECRET,), NOW)
@@ -64,7 +64,7 @@ def key(raw: bytes) -> None:
 
 
 def token(raw: bytes) -> None:
-    """A bearer token. Nobody guesses the key."""
+    """A bearer token. The key can't be guessed."""
     try:
         authenticate("Bearer " + raw.decode("latin-1"), RULES)
     except RequestRefused as refused:

@@ -1,4 +1,4 @@
-"""Databases for the tests: SQLite files and a real PostgreSQL, each test with an empty one of its own."""
+"""Databases for the tests: SQLite files and a real PostgreSQL; each test has an empty one."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager

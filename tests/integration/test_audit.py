@@ -1,4 +1,4 @@
-"""The audit trail: every command that may move money leaves one record, and nobody can change it afterwards."""
+"""The audit trail: every command that may move money leaves one record, which the database refuses to change."""
 
 import inspect
 import sqlite3
@@ -15,14 +15,15 @@ from click.testing import CliRunner
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import RefundOnCancel
+from booking_payments.domain.amendments import BookingChange
 from booking_payments.domain.errors import CardDeclined, NotFound, OutcomeUnknown, PaymentError, RefusedByRule
 from booking_payments.domain.events import Settlement
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.entrypoints.cli import main
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.storage import StorageConflict
-from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
-from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody, UnitOfWork
+from booking_payments.testing.kit import ANN, NOW, OPERATOR, PaymentsTestKit
 from tests.payments import pay
 from tests.unit.application.failing_gateway import FailingGateway
 
@@ -30,14 +31,14 @@ READING = {
     "get_booking", "payment_status", "journal", "list_payments", "quote_refund", "check_ledger", "list_webhooks",
     "audit_trail", "undelivered_messages", "look_at_payment", "checkout", "figures", "disputes", "drift_reports",
     "list_bookings", "describe_booking", "describe_bookings", "quote_refund_of_payment", "recent_figures",
-    "messages", "channel_states",
+    "messages", "channel_states", "preview_event", "event_report", "event_lines",
 }  # fmt: skip
 WITHOUT_A_COMMAND = {
     "receive_webhook", "work", "settle_payment", "settle_due", "expire_bookings", "catch_up", "forget_answers",
     "deliver_messages", "replay_messages", "drop_messages", "attach_channels", "add_channel", "remove_channel",
-    "announce_expiring",
+    "announce_expiring", "continue_event_jobs", "run_event_job",
 }  # fmt: skip
-"""Nobody commands the money here: what these change leaves its own record; old answers and messages move none."""
+"""Methods without a record: their changes are recorded elsewhere, or they move no money."""
 
 GUIDES = {"process_booking_payment", "retry_booking_payment", "process_booking_refund", "refund_payment_by_id"}
 """The guide's three calls are made of the commands, and so is a refund by the payment's own id."""
@@ -92,6 +93,12 @@ COMMANDS: dict[str, tuple[Command, Command]] = {
     "cancel_payment": (_authorized, lambda kit, id_: kit.payments.cancel_payment(id_, OPERATOR)),
     "refund_payment": (pay, lambda kit, id_: kit.payments.refund_payment(id_, OPERATOR, amount=Decimal("1.50"))),
     "settle_debt": (_owing, _settle),
+    "amend_booking": (_nothing, lambda kit, id_: kit.payments.amend_booking(id_, BookingChange(title="New"), OPERATOR)),
+    "cancel_event": (_nothing, lambda kit, _: kit.payments.cancel_event("evening", OPERATOR)),
+    "reschedule_event": (
+        _nothing,
+        lambda kit, _: kit.payments.reschedule_event("evening", OPERATOR, event_starts_at=NOW + timedelta(days=1)),
+    ),
     "reconcile": (pay, lambda kit, _: kit.payments.reconcile(caller=OPERATOR)),
     "replay_webhooks": (pay, lambda kit, _: kit.payments.replay_webhooks(caller=OPERATOR)),
 }
@@ -122,7 +129,7 @@ async def test_a_command_leaves_one_record(kit: PaymentsTestKit, operation: str)
     assert new[0].cause
 
 
-async def test_a_record_tells_of_whose_booking_and_what_was_asked(kit: PaymentsTestKit) -> None:
+async def test_a_record_has_the_booking_its_owner_and_the_request(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await pay(kit, booking)
 
@@ -163,7 +170,7 @@ async def test_a_refusal_is_on_record(kit: PaymentsTestKit) -> None:
     assert await _outcome(kit, work, RefusedByRule) == (AuditOutcome.REFUSED, "exceeds_refundable")
 
 
-async def test_who_asks_for_somebody_elses_booking_is_on_record(kit: PaymentsTestKit) -> None:
+async def test_a_request_for_another_customers_booking_is_recorded(kit: PaymentsTestKit) -> None:
     work = kit.payments.cancel_payment("bk_of_nobody", ANN)
 
     assert await _outcome(kit, work, NotFound) == (AuditOutcome.REFUSED, "not_found")
@@ -182,12 +189,12 @@ async def test_an_unknown_outcome_is_on_record_and_so_is_who_settles_it(kit: Pay
     assert (settled.actor, settled.operation) in {("system", "resolve"), ("gateway", "webhook")}
 
 
-async def test_what_nobody_foresaw_is_on_record_without_its_words(kit: PaymentsTestKit) -> None:
+async def test_an_unexpected_error_is_recorded_without_its_text(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
 
     gateway = FailingGateway(kit, create_intent=[RuntimeError("canary")])
     with pytest.raises(RuntimeError):
-        await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).start_payment(booking.id, ANN)
+        await BookingPayments(attrs.evolve(kit.deps, gateway=gateway)).start_payment(booking.id, ANN)
 
     [record] = await kit.payments.audit_trail(limit=1)
     assert (record.outcome, record.code) == (AuditOutcome.FAILED, "RuntimeError")
@@ -230,7 +237,7 @@ async def test_a_webhook_that_changes_nothing_leaves_none(kit: PaymentsTestKit) 
 
 
 async def test_every_fact_belongs_to_a_record(kit: PaymentsTestKit) -> None:
-    """Whatever is in a journal was commanded, or recorded by whoever did it without a command."""
+    """Every event of the journal belongs to a recorded command, or was recorded without a command."""
     booking = await kit.book()
     view = await pay(kit, booking, "pm_card_authenticationRequired")
     kit.authenticate(view, "succeeded")
@@ -254,7 +261,7 @@ async def test_forgetting_old_answers_leaves_the_trail_alone(kit: PaymentsTestKi
 class Crowded(MemoryStorage):
     """Too busy for records of the audit trail, and for nothing else."""
 
-    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
+    async def transact(self, work: TransactionBody[T], about: LockScope | None = None) -> T:
         async def crowded(uow: UnitOfWork) -> T:
             before = len(await uow.audit.latest(1))
             result = await work(uow)

@@ -1,4 +1,4 @@
-"""Who does the background work: `serve` alone, or workers while there are any; and embedded consumers."""
+"""Background work runs in `serve` alone, or in workers if there are any; and embedded consumers."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -95,7 +95,7 @@ async def test_while_a_worker_is_alive_serve_leaves_the_background_work_to_it(
     assert await _status(services, booking_id) == "pending"
 
 
-async def test_chores_of_workers_find_what_is_due(services: Services) -> None:
+async def test_periodic_tasks_of_workers_find_due_work(services: Services) -> None:
     booking_id = await _overdue(services)
     maintenance = MaintenanceTasks(services.payments, services.clock)
 
@@ -108,7 +108,7 @@ async def test_chores_of_workers_find_what_is_due(services: Services) -> None:
 
 
 @pytest.mark.parametrize("background", [True, False])
-async def test_messages_wait_for_a_channel_whoever_does_the_background_work(
+async def test_messages_wait_for_a_channel_with_every_kind_of_background_work(
     database_url: str, background: bool
 ) -> None:
     """A process that has no channel leaves them alone."""
@@ -122,7 +122,7 @@ async def test_messages_wait_for_a_channel_whoever_does_the_background_work(
     assert [(each.message.type, each.channel) for each in undelivered] == [("booking.canceled", None)]
 
 
-async def test_an_embedding_service_is_told_by_its_own_functions(database_url: str) -> None:
+async def test_an_embedding_service_receives_messages_in_its_own_functions(database_url: str) -> None:
     told: list[Message] = []
 
     async with open_payments(

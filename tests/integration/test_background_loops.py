@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 
+from booking_payments.ports.jobs import DeliverMessages, SettlePayment
 from booking_payments.runtime import background
-from booking_payments.runtime.background import Every, Pass, WorkSignal, running
+from booking_payments.runtime.background import Every, Pass, WokenBy, WorkSignal, running
 
 PATIENCE_S = 30
 
@@ -70,9 +71,28 @@ async def test_a_round_that_breaks_holds_up_no_other() -> None:
 
 
 @pytest.mark.usefixtures("only_when_woken")
+async def test_a_job_wakes_the_loops_that_it_concerns_and_no_other() -> None:
+    deliver, settle, everything = _free(), _free(), _free()
+    signal = _signal()
+    woken: list[Pass | WokenBy] = [
+        WokenBy(DeliverMessages, deliver.work),
+        WokenBy(SettlePayment, settle.work),
+        everything.work,
+    ]
+
+    async with running(signal, woken):
+        await _until(lambda: all(each.begun == 1 for each in (deliver, settle, everything)))
+        signal.notify([(DeliverMessages(), datetime.now(UTC))])
+        await _until(lambda: (deliver.begun, everything.begun) == (2, 2))
+        signal.notify([(SettlePayment(payment_id="pay_1"), datetime.now(UTC))])
+        await _until(lambda: everything.begun == 3 and settle.begun >= 2)
+        assert (deliver.begun, settle.begun) == (2, 2)
+
+
+@pytest.mark.usefixtures("only_when_woken")
 async def test_the_signal_wakes_every_loop_that_waits() -> None:
     works = [_free(), _free()]
-    woken: list[Pass] = [each.work for each in works]
+    woken: list[Pass | WokenBy] = [each.work for each in works]
     signal = _signal()
 
     async with running(signal, woken):

@@ -65,7 +65,7 @@ class TransferStage:
 
     @property
     def desk(self) -> TransferDesk:
-        return TransferDesk(self.gateway, self._kit.world)
+        return TransferDesk(self.gateway, self._kit.deps)
 
     def new_key(self) -> str:
         return self._ids.idempotency_key()
@@ -89,7 +89,7 @@ class TestBankTransfers(GatewayContract):
         yield TransferStage(BankTransferGateway(store, clock, "Example Cinemas, DE02 1203 0000 0000 2020 51"))
         await store.close()
 
-    async def test_the_customer_is_told_where_to_send_the_money(self, stage: TransferStage) -> None:
+    async def test_the_customer_gets_the_bank_details(self, stage: TransferStage) -> None:
         asked = await stage.gateway.create_intent(creation(METHOD), stage.new_key())
 
         assert asked.status is PaymentStatus.REQUIRES_ACTION
@@ -174,7 +174,7 @@ async def services(url: str) -> AsyncIterator[Services]:
 
 
 async def _asked(payments: BookingPayments, expires_in: timedelta | None = None) -> tuple[str, str]:
-    """A booking whose customer was told where to send the money: its id, and the reference."""
+    """Create a booking whose customer has seen the bank details; returns its id and the reference."""
     now = datetime.now(UTC)
     new = NewBooking(
         reference="R-1",
@@ -231,7 +231,7 @@ async def test_a_second_transfer_under_the_same_reference_is_noticed(services: S
         await _desk(services).received(given, GROSS, OLGA)
 
 
-async def test_an_unknown_reference_is_told(services: Services) -> None:
+async def test_an_unknown_reference_is_reported(services: Services) -> None:
     with pytest.raises(NotFound, match="no transfer has this reference"):
         await _desk(services).received("bt_nobody", GROSS, OLGA)
 
@@ -294,10 +294,10 @@ async def test_money_for_a_booking_that_was_given_up_is_to_be_sent_back(services
     assert [each.id for each in await _desk(services).awaited()] == []
 
 
-async def test_what_was_said_before_a_crash_is_booked_by_catching_up(services: Services) -> None:
+async def test_a_transfer_recorded_before_a_crash_is_applied_by_catching_up(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
     gateway = _desk(services).gateway
-    alone = TransferDesk(gateway, PaymentsTestKit().world)  # the payments never hear of it
+    alone = TransferDesk(gateway, PaymentsTestKit().deps)  # the payments never hear of it
     await alone.received(given, GROSS, OLGA)
     assert (await services.payments.payment_status(booking_id)).payment.status is PaymentStatus.REQUIRES_ACTION
 
@@ -306,10 +306,10 @@ async def test_what_was_said_before_a_crash_is_booked_by_catching_up(services: S
     assert (await services.payments.payment_status(booking_id)).payment.status is PaymentStatus.SUCCEEDED
 
 
-async def test_what_was_said_before_a_crash_may_be_said_again(services: Services) -> None:
+async def test_a_transfer_recorded_before_a_crash_may_be_recorded_again(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
     gateway = _desk(services).gateway
-    await TransferDesk(gateway, PaymentsTestKit().world).received(given, GROSS, OLGA)
+    await TransferDesk(gateway, PaymentsTestKit().deps).received(given, GROSS, OLGA)
 
     await _desk(services).received(given, GROSS, OLGA)
 
@@ -380,7 +380,7 @@ async def test_a_refund_that_was_sent_may_come_back(services: Services) -> None:
     assert (await services.payments.check_ledger()).agrees
 
 
-async def test_the_booking_app_is_told_of_a_refund_that_came_back(services: Services) -> None:
+async def test_the_booking_app_gets_a_message_about_a_returned_refund(services: Services) -> None:
     _, refund_id = await _sent_back(services, "25.00")
 
     await _desk(services).failed(refund_id, "account closed", OLGA)
@@ -417,7 +417,7 @@ async def test_a_refund_that_came_back_stays_so(services: Services) -> None:
 async def test_a_refund_that_came_back_is_booked_by_catching_up_after_a_crash(services: Services) -> None:
     booking_id, refund_id = await _sent_back(services, "25.00")
     gateway = _desk(services).gateway
-    alone = TransferDesk(gateway, PaymentsTestKit().world)  # the payments never hear of it
+    alone = TransferDesk(gateway, PaymentsTestKit().deps)  # the payments never hear of it
     await alone.failed(refund_id, "account closed", OLGA)
 
     report = await services.payments.reconcile()

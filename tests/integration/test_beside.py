@@ -1,4 +1,4 @@
-"""Our tables beside those of an application that has the same names, and Alembic of its own."""
+"""The tables of the service in the database of an application with tables of the same names and its own Alembic."""
 
 import subprocess
 import sys
@@ -193,8 +193,10 @@ async def test_a_schema_that_only_says_that_it_is_current_is_not_ready(
     assert said in str(ready.detail)
 
 
-def test_doctor_says_what_is_missing(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Somebody else's revision, or an autogenerate that was believed, leaves the revision as it is."""
+def test_doctor_names_missing_tables_and_columns(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A wrong migration of the application changes the tables and not the revision."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOOKING_PAYMENTS_DATABASE_URL", database_url)
     parsed = normalize_url(database_url)

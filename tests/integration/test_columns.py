@@ -1,8 +1,10 @@
-"""Every column of every table is written by every path that writes the table: whoever adds a column finds out here.
+"""Every write path writes every column of its tables; a new column that a path leaves out fails here.
 
-The columns come from the tables' metadata. A path stores rows in which each value can be told from the column's
-default, and then changes everything that may change. A column that stays NULL or at its default was left out of the
-insert; one that stays as it was, and is not listed as fixed, was left out of the update.
+The columns come from the tables' metadata. Each path stores rows whose values differ from the columns' defaults, and
+then
+changes every mutable value. A column that stays NULL or at its default is missing in the insert; one that does not
+change and
+is not listed as fixed is missing in the update.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -17,27 +19,34 @@ from sqlalchemy import Column, Table, select
 from booking_payments.adapters.gateways.bank_transfer.tables import BANK_TABLES, MANUAL_TABLES
 from booking_payments.adapters.sql import tables
 from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.ports.event_jobs import BookingOutcome, BookingResult, EventJob, EventJobKind, EventJobState
 from booking_payments.ports.overview import DriftReport
 from booking_payments.ports.publisher import MessageDelivery
-from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody, UnitOfWork
 from booking_payments.testing import storage_samples as samples
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.storage_samples import LATER
 
 Rows = Mapping[tuple[Any, ...], Mapping[str, Any]]
 Snapshot = Mapping[str, Rows]
-Transact = Callable[[TransactionBody[None], Subject | None], Awaitable[None]]
+Transact = Callable[[TransactionBody[None], LockScope | None], Awaitable[None]]
 
 FIXED: Final[Mapping[str, frozenset[str]]] = {
     "bp_bookings": frozenset(
         {
-            *("id", "reference", "customer_id", "amount_minor", "currency", "event_starts_at", "expires_at"),
-            *("refund_policy", "created_at", "details"),
+            *("id", "reference", "customer_id", "currency", "refund_policy", "created_at", "event_id"),
         }
     ),
     "bp_payments": frozenset(
-        {"id", "booking_id", "reference", "customer_id", "gateway", "amount_minor", "currency", "created_at", "terms"}
+        {"id", "booking_id", "reference", "customer_id", "gateway", "currency", "created_at", "terms"}
     ),
+    "bp_event_jobs": frozenset(
+        {
+            *("id", "event_id", "kind", "actor", "cause", "created_at", "refund", "reason", "event_starts_at"),
+            "refund_grace_until",
+        }
+    ),
+    "bp_event_results": frozenset({"job_id", "booking_id"}),
     "bp_inbox": frozenset({"id", "event_id", "type", "gateway"}),
     "bp_answers": frozenset({"caller", "route", "key"}),
     "bp_refused_deliveries": frozenset({"hour"}),
@@ -100,7 +109,7 @@ async def path(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         url = request.getfixturevalue("postgres_copy")
     storage = SqlStorage.open(url)
 
-    async def transact(work: TransactionBody[None], subject: Subject | None) -> None:
+    async def transact(work: TransactionBody[None], subject: LockScope | None) -> None:
         await storage.transact(work, subject if request.param == "group commit" else None)
 
     yield WritePath(storage, transact, request.param == "group commit")
@@ -117,13 +126,37 @@ async def _rows(storage: SqlStorage) -> Snapshot:
     return found
 
 
+EVENT_JOB: Final = EventJob(
+    id="evj_1",
+    event_id="evening-1",
+    kind=EventJobKind.RESCHEDULE,
+    actor="operator:olga",
+    cause="req_1",
+    created_at=NOW,
+    reason="snow",
+    event_starts_at=LATER,
+    refund_grace_until=LATER,
+    finished_at=NOW,
+    lease_until=NOW,
+    holder="run_1",
+)
+EVENT_RESULT: Final = BookingResult(
+    job_id="evj_1", booking_id="bk_1", outcome=BookingOutcome.FAILED, at=NOW, reason="why"
+)
+
+
 async def _store_the_rest(uow: UnitOfWork) -> None:
     """One row in each table that only its own statements write."""
     await uow.inbox.count_refused(NOW, 3)
     await uow.overview.keep_report(DriftReport(at=NOW, actor="olga", content='{"n": 1}'))
+    await uow.events.add(EVENT_JOB)
+    await uow.events.put(EVENT_RESULT)
 
 
 async def _change_the_rest(uow: UnitOfWork) -> None:
+    changed = attrs.evolve(EVENT_JOB, state=EventJobState.DONE, finished_at=LATER, lease_until=LATER, holder="run_2")
+    await uow.events.save(changed)
+    await uow.events.put(attrs.evolve(EVENT_RESULT, outcome=BookingOutcome.DONE, reason="none", at=LATER))
     await uow.inbox.count_refused(NOW, 4)
     await uow.channels.alive(["python:app"], LATER, in_worker=True)
     first, second = await uow.outbox.undelivered(dead=False, limit=2)

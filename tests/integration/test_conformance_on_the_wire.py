@@ -1,4 +1,4 @@
-"""What leaves the sandbox is judged by Stripe's description, whoever asked and whoever refused."""
+"""All responses that the sandbox sends are checked against Stripe's OpenAPI description."""
 
 from collections.abc import Iterator
 from typing import Any

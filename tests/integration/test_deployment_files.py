@@ -31,7 +31,7 @@ Check = Callable[..., str]
 
 @pytest.fixture
 def check() -> Check:
-    """Runs a checking program, which has to succeed; returns all that it says."""
+    """Run a checking program, which must succeed; returns its output."""
 
     def run(*command: str | Path) -> str:
         name = str(command[0])

@@ -67,7 +67,7 @@ def test_a_script_without_a_loop_pays_a_booking(env: Mapping[str, str]) -> None:
     assert (paid.success, refunded.success) == (True, True)
 
 
-def test_what_was_paid_is_still_paid_after_a_restart(env: Mapping[str, str]) -> None:
+def test_a_payment_is_still_paid_after_a_restart(env: Mapping[str, str]) -> None:
     with open_payments_sync(env, env_file=None, migrate=True) as payments:
         booking = payments.register_booking(_seat()).booking
         payments.process_booking_payment(booking, "pm_card_visa")
@@ -105,7 +105,7 @@ def test_many_threads_may_call_at_once(env: Mapping[str, str]) -> None:
     assert results == [True] * 8
 
 
-async def test_events_of_the_fake_gateway_come_in_without_anybody_who_listens(env: Mapping[str, str]) -> None:
+async def test_events_of_the_fake_gateway_arrive_without_a_listening_server(env: Mapping[str, str]) -> None:
     """They were posted to port 8000 of this machine, where another service may be."""
     async with open_payments(env, env_file=None, migrate=True) as payments:
         booking = (await payments.register_booking(_seat())).booking
@@ -115,10 +115,10 @@ async def test_events_of_the_fake_gateway_come_in_without_anybody_who_listens(en
     assert {"payment_intent.created", "charge.succeeded"} <= kinds
 
 
-async def test_nor_is_an_address_or_a_secret_needed_for_them(env: Mapping[str, str]) -> None:
+async def test_an_embedded_fake_gateway_needs_neither_an_address_nor_a_secret(env: Mapping[str, str]) -> None:
     everywhere = {**env, "HOST": "0.0.0.0"}
     async with open_payments(everywhere, env_file=None, migrate=True) as payments:
-        with pytest.raises(WebhookRefused):  # what everybody knows opens nothing then
+        with pytest.raises(WebhookRefused):  # the public development secret is refused
             await payments.receive_webhook(
                 b"{}", {"Stripe-Signature": sign(b"{}", DEVELOPMENT_WEBHOOK_SECRET, datetime.now(UTC))}
             )
@@ -215,7 +215,7 @@ async def test_events_are_read_by_its_own_reader(env: Mapping[str, str], own: Ow
             await payments.receive_webhook(body, {"Stripe-Signature": sign(body, DEVELOPMENT_WEBHOOK_SECRET, now)})
 
 
-async def test_a_webhook_of_a_gateway_with_headers_of_its_own_moves_the_payment(env: Mapping[str, str]) -> None:
+async def test_a_webhook_of_a_gateway_with_other_headers_changes_the_payment(env: Mapping[str, str]) -> None:
     clock, signer = SystemClock(), CertificateGateway()
     stripe = FakeStripe(clock.now)
     own = OwnGateway(FakeGateway(stripe, clock), signer.reader)

@@ -65,7 +65,7 @@ def _grouped() -> None:
 
 
 @pytest.mark.parametrize("broken", [_chained, _in_context, _grouped])
-def test_no_text_of_anybody_elses_error_is_logged(broken: Callable[[], None], lines: Any) -> None:
+def test_texts_of_foreign_errors_are_not_logged(broken: Callable[[], None], lines: Any) -> None:
     try:
         broken()
     except Exception:
@@ -74,7 +74,7 @@ def test_no_text_of_anybody_elses_error_is_logged(broken: Callable[[], None], li
     written = json.dumps(lines()[0])
     assert NOTE not in written
     assert "ValueError" in written
-    assert "test_error_texts.py" in written, "where it happened is told"
+    assert "test_error_texts.py" in written, "the log names the place of the error"
 
 
 def test_a_line_of_a_library_is_masked_as_ours_are(lines: Any) -> None:
@@ -88,7 +88,7 @@ def test_a_line_of_a_library_is_masked_as_ours_are(lines: Any) -> None:
     assert NOTE not in json.dumps(lines())
 
 
-def test_our_own_texts_are_told() -> None:
+def test_texts_of_the_services_own_errors_are_logged() -> None:
     assert safe_text(InvalidInput("send one key")) == "send one key"
     assert safe_text(ConnectionRefusedError(111, NOTE)).startswith("errno=111 ")
     assert NOTE not in safe_text(ValueError(NOTE))

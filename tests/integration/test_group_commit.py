@@ -23,9 +23,9 @@ from booking_payments.domain.errors import NotPossibleNow, OutcomeUnknown
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditOutcome
-from booking_payments.ports.payments import Handover
+from booking_payments.ports.payments import ClientAction
 from booking_payments.ports.storage import CommitLost, StorageConflict
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import ANN, OPERATOR, SECRET, PaymentsTestKit
 from tests.integration.faulty_tcp_proxy import FaultyTcpProxy
@@ -106,7 +106,9 @@ async def _statuses(kit: PaymentsTestKit, booking_ids: list[str]) -> list[tuple[
 PAID = (BookingStatus.CONFIRMED, PaymentStatus.SUCCEEDED)
 
 
-async def test_what_arrives_together_is_committed_together(kit: PaymentsTestKit, storage: SqlStorage) -> None:
+async def test_transactions_that_arrive_together_are_committed_together(
+    kit: PaymentsTestKit, storage: SqlStorage
+) -> None:
     booking_ids, bodies = await _successes(kit, 12)
 
     results = await _together(*[_delivering(kit, body) for body in bodies])
@@ -136,7 +138,7 @@ async def test_an_event_that_comes_twice_at_once_has_one_effect(kit: PaymentsTes
     assert await _ask(storage, "SELECT count(*) FROM bp_inbox") == 2
 
 
-async def test_one_that_cannot_be_served_here_holds_up_and_spoils_nobody(kit: PaymentsTestKit) -> None:
+async def test_a_member_that_leaves_the_group_affects_no_other_member(kit: PaymentsTestKit) -> None:
     booking_ids, bodies = await _successes(kit, 3)
     stranger = _succeeded(kit, json.loads(bodies[0])["data"]["object"]["id"]).replace(b"pi_", b"pi_else_")
     refunded = json.loads(bodies[1]) | {"id": "evt_refunded", "type": "charge.refunded"}
@@ -147,7 +149,7 @@ async def test_one_that_cannot_be_served_here_holds_up_and_spoils_nobody(kit: Pa
     assert await _statuses(kit, booking_ids) == [PAID] * 3
 
 
-async def test_a_booking_that_somebody_works_on_is_waited_for_alone(kit: PaymentsTestKit, storage: SqlStorage) -> None:
+async def test_a_locked_booking_is_waited_for_outside_the_group(kit: PaymentsTestKit, storage: SqlStorage) -> None:
     booking_ids, bodies = await _successes(kit, 3)
     locked, done = anyio.Event(), anyio.Event()
 
@@ -171,7 +173,7 @@ async def test_a_booking_that_somebody_works_on_is_waited_for_alone(kit: Payment
     assert await _statuses(kit, booking_ids) == [PAID] * 3
 
 
-async def test_a_booking_that_somebody_works_on_stays_as_it_is_until_they_are_done(
+async def test_a_locked_booking_does_not_change_until_the_lock_is_released(
     kit: PaymentsTestKit, storage: SqlStorage
 ) -> None:
     """Also where the row of the booking itself is not written, so that nothing else would wait for its lock."""
@@ -188,11 +190,11 @@ async def test_a_booking_that_somebody_works_on_stays_as_it_is_until_they_are_do
 
     async def write(uow: UnitOfWork) -> None:
         await uow.bookings.lock(booking.id)
-        watch = await uow.payments.watch(payment.id)
-        await uow.payments.set_watch(payment.id, attrs.evolve(watch, looks=watch.looks + 1))
+        poll_state = await uow.payments.poll_state(payment.id)
+        await uow.payments.save_poll_state(payment.id, attrs.evolve(poll_state, checks=poll_state.checks + 1))
 
     async def written() -> None:
-        await storage.transact(write, Subject(booking_id=booking.id))
+        await storage.transact(write, LockScope(booking_id=booking.id))
         order.append("the group")
 
     async with anyio.create_task_group() as tasks:
@@ -215,11 +217,11 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wai
 async def elsewhere(kit: PaymentsTestKit, database_url: str) -> AsyncIterator[BookingPayments]:
     """Another process on the same books."""
     storage = SqlStorage.open(database_url)
-    yield BookingPayments(attrs.evolve(kit.world, storage=storage))
+    yield BookingPayments(attrs.evolve(kit.deps, storage=storage))
     await storage.close()
 
 
-async def test_what_has_moved_on_while_it_was_judged_is_judged_again(
+async def test_a_payment_that_changed_meanwhile_is_decided_again(
     kit: PaymentsTestKit, storage: SqlStorage, elsewhere: BookingPayments
 ) -> None:
     """The booking is canceled between reading and writing, so that the payment is late and its money goes back."""
@@ -235,11 +237,11 @@ async def test_what_has_moved_on_while_it_was_judged_is_judged_again(
         assert booking is not None
         if judged == 1:
             await elsewhere.cancel_booking(booking_id, OPERATOR, refund=RefundOnCancel.NONE)
-        await uow.payments.set_watch(payment.id, await uow.payments.watch(payment.id))
+        await uow.payments.save_poll_state(payment.id, await uow.payments.poll_state(payment.id))
         return booking.status.value
 
     intent_id = json.loads(body)["data"]["object"]["id"]
-    seen = await storage.transact(work, Subject(event_id="evt_1", intent_id=intent_id))
+    seen = await storage.transact(work, LockScope(event_id="evt_1", intent_id=intent_id))
 
     assert (judged, seen) == (2, "canceled")
 
@@ -321,10 +323,10 @@ async def test_payments_that_are_begun_together_are_committed_together(
 async def test_a_payment_begun_elsewhere_while_ours_was_judged_is_the_only_one(
     kit: PaymentsTestKit, storage: SqlStorage, elsewhere: BookingPayments, monkeypatch: pytest.MonkeyPatch, alone: bool
 ) -> None:
-    """Even where it has ended by then, so that nothing of it stands in the way of ours but that it was there."""
+    """The other transaction has ended by then; only its committed change stands in the way."""
     booking = await kit.book()
     if alone:
-        monkeypatch.setattr(elsewhere._world.storage, "_groups", None)
+        monkeypatch.setattr(elsewhere._deps.storage, "_groups", None)
     seen: list[int] = []
 
     async def work(uow: UnitOfWork) -> None:
@@ -335,7 +337,7 @@ async def test_a_payment_begun_elsewhere_while_ours_was_judged_is_the_only_one(
             await elsewhere.cancel_payment(booking.id, ANN)
         await uow.bookings.save(booking)
 
-    await storage.transact(work, Subject(booking_id=booking.id))
+    await storage.transact(work, LockScope(booking_id=booking.id))
 
     assert seen == [0, 1]
 
@@ -343,7 +345,7 @@ async def test_a_payment_begun_elsewhere_while_ours_was_judged_is_the_only_one(
 async def test_a_lease_that_was_taken_while_we_judged_is_not_overwritten(
     kit: PaymentsTestKit, storage: SqlStorage, elsewhere: BookingPayments
 ) -> None:
-    """Whoever goes on with an operation that was left takes the lease, and the payment's version stays as it is."""
+    """A process that resumes an operation takes the lease, and the payment's version does not change."""
     booking = await kit.book()
     kit.stripe.faults.script("POST /v1/payment_intents", "timeout_before", times=9)
     with pytest.raises(OutcomeUnknown):
@@ -355,13 +357,13 @@ async def test_a_lease_that_was_taken_while_we_judged_is_not_overwritten(
         nonlocal judged
         judged += 1
         await uow.bookings.lock(booking.id)
-        watch = await uow.payments.watch(payment.id)
+        poll_state = await uow.payments.poll_state(payment.id)
         if judged == 1:
             await _take_lease(elsewhere, booking.id, payment.id, "somebody else")
-        await uow.payments.set_watch(payment.id, attrs.evolve(watch, looks=watch.looks + 1))
-        return watch.holder
+        await uow.payments.save_poll_state(payment.id, attrs.evolve(poll_state, checks=poll_state.checks + 1))
+        return poll_state.holder
 
-    holder = await storage.transact(work, Subject(booking_id=booking.id))
+    holder = await storage.transact(work, LockScope(booking_id=booking.id))
 
     assert (judged, holder) == (2, "somebody else")
 
@@ -369,13 +371,13 @@ async def test_a_lease_that_was_taken_while_we_judged_is_not_overwritten(
 async def _take_lease(elsewhere: BookingPayments, booking_id: str, payment_id: str, holder: str) -> None:
     async def work(uow: UnitOfWork) -> None:
         await uow.bookings.lock(booking_id)
-        watch = await uow.payments.watch(payment_id)
-        await uow.payments.set_watch(payment_id, attrs.evolve(watch, holder=holder))
+        poll_state = await uow.payments.poll_state(payment_id)
+        await uow.payments.save_poll_state(payment_id, attrs.evolve(poll_state, holder=holder))
 
-    await elsewhere._world.storage.transact(work)
+    await elsewhere._deps.storage.transact(work)
 
 
-async def test_a_refusal_in_a_group_is_told_to_whom_it_concerns_alone(kit: PaymentsTestKit) -> None:
+async def test_an_error_in_a_group_is_raised_only_for_its_own_member(kit: PaymentsTestKit) -> None:
     first, paid = await kit.book(reference="R-1"), await kit.book(reference="R-2")
     await _paying(kit, paid.id)()
 
@@ -403,7 +405,7 @@ async def proxied(database_url: str) -> AsyncIterator[tuple[FaultyTcpProxy, SqlS
         await storage.close()
 
 
-async def test_a_commit_of_which_nothing_is_heard_is_told_as_such_and_not_tried_again(
+async def test_a_commit_without_a_response_raises_commit_lost_and_is_not_repeated(
     kit: PaymentsTestKit, proxied: tuple[FaultyTcpProxy, SqlStorage]
 ) -> None:
     """Tried again, it would find its own operation under way and say that nothing was done; the same request would
@@ -411,7 +413,7 @@ async def test_a_commit_of_which_nothing_is_heard_is_told_as_such_and_not_tried_
     booking = await kit.book()
     await _paying(kit, booking.id)()
     proxy, storage = proxied
-    far = BookingPayments(attrs.evolve(kit.world, storage=storage))
+    far = BookingPayments(attrs.evolve(kit.deps, storage=storage))
     proxy.cut_after = b"refund_requested"
 
     with pytest.raises(CommitLost):
@@ -424,12 +426,12 @@ async def test_a_commit_of_which_nothing_is_heard_is_told_as_such_and_not_tried_
     assert (record.outcome, record.code) == (AuditOutcome.UNKNOWN, "CommitLost")
 
 
-async def test_a_record_of_which_nothing_is_heard_does_not_undo_what_was_done(
+async def test_an_audit_record_without_a_response_does_not_undo_the_command(
     kit: PaymentsTestKit, proxied: tuple[FaultyTcpProxy, SqlStorage]
 ) -> None:
     booking = await kit.book()
     proxy, storage = proxied
-    far = BookingPayments(attrs.evolve(kit.world, storage=storage))
+    far = BookingPayments(attrs.evolve(kit.deps, storage=storage))
     proxy.cut_after = b'"operation":"cancel_booking"'
 
     view = await far.cancel_booking(booking.id, OPERATOR)
@@ -439,7 +441,7 @@ async def test_a_record_of_which_nothing_is_heard_does_not_undo_what_was_done(
     assert [record.operation for record in records].count("cancel_booking") == 1
 
 
-async def test_an_ordinary_commit_of_which_nothing_is_heard_is_told_as_such(
+async def test_an_ordinary_commit_without_a_response_raises_commit_lost(
     kit: PaymentsTestKit, proxied: tuple[FaultyTcpProxy, SqlStorage]
 ) -> None:
     proxy, storage = proxied
@@ -457,16 +459,14 @@ async def test_an_ordinary_commit_of_which_nothing_is_heard_is_told_as_such(
     assert (await kit.payments.get_booking(booking.id)).status is BookingStatus.CANCELED
 
 
-async def test_a_row_that_somebody_keeps_locked_holds_up_its_own_booking_only(
-    kit: PaymentsTestKit, database_url: str
-) -> None:
-    """An operator's open transaction, say, who asks nobody for the booking first."""
+async def test_a_locked_row_delays_its_own_booking_only(kit: PaymentsTestKit, database_url: str) -> None:
+    """For example an operator's open transaction, which does not lock the booking first."""
     booking_ids = [(await kit.book(reference=f"R-{number}")).id for number in range(4)]
     await _together(*[_paying(kit, each) for each in booking_ids])
     held, *others = [_refunding(kit, each) for each in booking_ids]
 
     async with await psycopg.AsyncConnection.connect(database_url.replace("+psycopg", "")) as keeper:
-        await keeper.execute("UPDATE bp_payments SET looks = looks WHERE booking_id = %s", (booking_ids[0],))
+        await keeper.execute("UPDATE bp_payments SET checks = checks WHERE booking_id = %s", (booking_ids[0],))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(held)
             assert await _together(*others) == [100] * 3
@@ -525,8 +525,8 @@ async def test_what_cannot_be_read_or_written_is_the_trouble_of_one_member_alone
     assert await _ask(storage, COMMITS_OF_OTHERS) <= 3
 
 
-async def test_a_task_that_is_canceled_takes_nobody_with_it(kit: PaymentsTestKit) -> None:
-    """Whoever leads is canceled the way asyncio does it, from which nothing can be shielded."""
+async def test_a_canceled_task_cancels_no_other_member(kit: PaymentsTestKit) -> None:
+    """The leader's task is canceled by asyncio, against which anyio's shields do not help."""
     booking_ids = [(await kit.book(reference=f"R-{number}")).id for number in range(6)]
     tasks = [asyncio.create_task(_paying(kit, each)()) for each in booking_ids]
     await anyio.lowlevel.checkpoint()
@@ -541,7 +541,7 @@ async def test_a_task_that_is_canceled_takes_nobody_with_it(kit: PaymentsTestKit
 async def test_who_is_gone_is_not_served_a_second_time(
     kit: PaymentsTestKit, storage: SqlStorage, elsewhere: BookingPayments
 ) -> None:
-    """The first writing is overtaken; whoever was canceled by then is left out of the second."""
+    """The first write fails because of a newer change; a member that was canceled meanwhile is not in the second."""
     mine, theirs = await kit.book(reference="R-1"), await kit.book(reference="R-2")
     served: list[str] = []
     overtaken = anyio.Event()
@@ -554,35 +554,35 @@ async def test_who_is_gone_is_not_served_a_second_time(
             await elsewhere.cancel_booking(theirs.id, OPERATOR, refund=RefundOnCancel.NONE)
             overtaken.set()
 
-    # What comes first is served alone, so that the other two are served together after it.
-    first = asyncio.create_task(storage.transact(partial(of, mine.id), Subject(booking_id=mine.id)))
+    # The first member is served alone, and the other two together after it.
+    first = asyncio.create_task(storage.transact(partial(of, mine.id), LockScope(booking_id=mine.id)))
     await anyio.lowlevel.checkpoint()
-    task = asyncio.create_task(storage.transact(partial(of, mine.id), Subject(booking_id=mine.id)))
-    other = asyncio.create_task(storage.transact(partial(of, theirs.id), Subject(booking_id=theirs.id)))
+    task = asyncio.create_task(storage.transact(partial(of, mine.id), LockScope(booking_id=mine.id)))
+    other = asyncio.create_task(storage.transact(partial(of, theirs.id), LockScope(booking_id=theirs.id)))
     await asyncio.wait({first, task, other})
 
     assert task.cancelled()
     assert served == [mine.id, mine.id, theirs.id, theirs.id]
 
 
-async def test_what_somebody_changed_beside_the_facts_is_judged_again_and_stays(
+async def test_a_change_outside_the_journal_is_read_again_and_kept(
     kit: PaymentsTestKit, storage: SqlStorage, elsewhere: BookingPayments
 ) -> None:
     """A new place for 3-D Secure, say: neither the payment's version nor its lease says that it came."""
     booking = await kit.book()
     payment = (await kit.payments.start_payment(booking.id, ANN)).payment
     seen: list[str | None] = []
-    there = Handover(client_secret="new", next_action={"type": "redirect_to_url"})
+    there = ClientAction(client_secret="new", next_action={"type": "redirect_to_url"})
 
     async def work(uow: UnitOfWork) -> None:
         await uow.bookings.lock(booking.id)
-        handover = await uow.payments.handover(payment.id)
-        seen.append(handover.client_secret if handover else None)
+        client_action = await uow.payments.client_action(payment.id)
+        seen.append(client_action.client_secret if client_action else None)
         if len(seen) == 1:
-            await elsewhere._world.storage.transact(lambda theirs: theirs.payments.keep_handover(payment.id, there))
-        await uow.payments.set_watch(payment.id, await uow.payments.watch(payment.id))
+            await elsewhere._deps.storage.transact(lambda theirs: theirs.payments.save_client_action(payment.id, there))
+        await uow.payments.save_poll_state(payment.id, await uow.payments.poll_state(payment.id))
 
-    await storage.transact(work, Subject(booking_id=booking.id))
+    await storage.transact(work, LockScope(booking_id=booking.id))
 
     assert seen[1:] == ["new"]
-    assert await storage.read(lambda uow: uow.payments.handover(payment.id)) == there
+    assert await storage.read(lambda uow: uow.payments.client_action(payment.id)) == there

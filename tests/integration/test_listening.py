@@ -39,7 +39,7 @@ def test_each_worker_gets_a_share_of_the_connections(host: str) -> None:
     assert len(waiting) == 2
 
 
-def test_a_port_that_somebody_else_has_is_refused_to_workers() -> None:
+def test_a_port_that_is_in_use_is_refused_to_workers() -> None:
     mine = settings()
 
     with listen(mine), pytest.raises(OSError, match="in use"):

@@ -32,13 +32,13 @@ def logging_as_before() -> Iterator[None]:
 
 
 def written(**env: str) -> Lines:
-    """Set up JSON logs with these settings; the result reads what was written so far."""
+    """Set up JSON logs with these settings; the result reads the lines written so far."""
     stream = io.StringIO()
     set_up_logging(load_settings({"LOG_FORMAT": "json", **env}, env_file=None), stream)
     return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_a_line_of_ours_is_one_json_object() -> None:
+def test_a_line_of_the_services_loggers_is_one_json_object() -> None:
     lines = written()
 
     structlog.get_logger("booking_payments.payments").info("payment operation", operation="refund", status=200)

@@ -115,7 +115,7 @@ async def test_customers_record_nothing(payments: BookingPayments) -> None:
 
 
 @pytest.mark.parametrize("caller", [ANN, OLGA])
-async def test_nobody_pays_by_it_without_recording(payments: BookingPayments, caller: Caller) -> None:
+async def test_a_customer_can_not_pay_with_it_without_a_record(payments: BookingPayments, caller: Caller) -> None:
     booking = await booked(payments)
 
     with pytest.raises(RefusedByRule) as refused:
@@ -138,7 +138,7 @@ async def test_a_refund_that_an_operator_records_is_settled_at_once(payments: Bo
     assert (await payments.reconcile()).left == ()
 
 
-async def test_a_refund_that_nobody_has_given_back_yet_waits(payments: BookingPayments) -> None:
+async def test_a_refund_that_was_not_paid_out_yet_is_pending(payments: BookingPayments) -> None:
     booking = await booked(payments)
     await payments.record_payment(booking, OLGA, amount="100.00", kind=ReceiptKind.GIFT_CARD, reference="G-1")
 

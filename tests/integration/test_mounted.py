@@ -32,14 +32,14 @@ SEAT: dict[str, str] = {
 
 @pytest.fixture
 def env(tmp_path: Path, sqlite_template: Path) -> dict[str, str]:
-    """Settings that name a port on which nobody listens."""
+    """Settings with a port that no server listens on."""
     (tmp_path / "books.db").write_bytes(sqlite_template.read_bytes())
     return {"DATABASE_URL": f"sqlite:///{tmp_path / 'books.db'}", "JWT_SECRET": JWT_SECRET, "PORT": "9"}
 
 
 @contextmanager
 def mounted(env: Mapping[str, str]) -> Iterator[TestClient]:
-    """A client of a FastAPI application that has the API at ``/pay`` and a page of its own."""
+    """A client of a FastAPI application with the API at ``/pay`` and one page of the application."""
     payments = Application(load_settings(env, None))
 
     @asynccontextmanager
@@ -117,7 +117,7 @@ def test_an_embedding_process_posts_them_to_that_address_too(env: Mapping[str, s
     assert receiver.events(SECRET)
 
 
-def test_a_mounted_application_that_nobody_opened_says_what_is_to_be_done(env: Mapping[str, str]) -> None:
+def test_a_mounted_application_that_was_not_opened_says_what_to_do(env: Mapping[str, str]) -> None:
     host = FastAPI()
     host.mount("/pay", Application(load_settings(env, None)))
 
@@ -126,6 +126,6 @@ def test_a_mounted_application_that_nobody_opened_says_what_is_to_be_done(env: M
 
 
 @pytest.mark.parametrize("address", ["8000", "ftp://127.0.0.1/hook", "http://user:password@127.0.0.1/hook"])
-def test_what_is_no_address_is_refused(address: str) -> None:
+def test_an_invalid_address_is_refused(address: str) -> None:
     with pytest.raises(SettingsError, match=r"^FAKE_WEBHOOK_URL: must be an address"):
         load_settings({"FAKE_WEBHOOK_URL": address}, None)

@@ -1,4 +1,4 @@
-"""A pooler in transaction mode before PostgreSQL is noticed, and ``doctor`` says what it takes."""
+"""A pooler in transaction mode in front of PostgreSQL is detected, and ``doctor`` says how to configure it."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ GOOD = Pooling(by_transaction=True, prepares=True, finds_schema=True, schema="ti
 
 @pytest.fixture
 def direct(postgres_server: Server) -> Iterator[str]:
-    """A migrated database whose sessions find no tables of ours by themselves."""
+    """A migrated database whose search path does not include the service's schema."""
     with postgres_server.database() as url:
         postgres_server.run(_forget_schema(url))
         migrate(url)
@@ -40,7 +40,7 @@ async def test_a_direct_connection_is_no_pooler(direct: str) -> None:
     assert pooling_checks(found) == []
 
 
-async def test_a_pooler_in_transaction_mode_is_noticed_and_that_it_loses_what_is_prepared(direct: str) -> None:
+async def test_a_pooler_in_transaction_mode_without_prepared_statements_is_detected(direct: str) -> None:
     with pooled(direct) as address:
         found = await examine(address)
 
@@ -69,7 +69,7 @@ async def test_whether_the_schema_is_found_without_the_session_is_what_role_or_d
         (GOOD, (True, None)),
         (
             evolve(GOOD, finds_schema=False),
-            (False, 'run: ALTER ROLE "payments" SET search_path = tickets; for a role that nobody else uses'),
+            (False, 'run: ALTER ROLE "payments" SET search_path = tickets; for a role that only this service uses'),
         ),
         (
             evolve(GOOD, prepares=False),
@@ -92,7 +92,7 @@ def test_doctor_names_the_pooler(direct: str, monkeypatch: pytest.MonkeyPatch) -
     assert "FAIL  pooler      in transaction mode, and it does not keep prepared statements" in done.output
 
 
-def test_doctor_says_nothing_where_there_is_none(direct: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_does_not_mention_a_pooler_without_one(direct: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOOKING_PAYMENTS_DATABASE_URL", direct)
 
     assert "pooler" not in CliRunner().invoke(main, ["doctor"]).output

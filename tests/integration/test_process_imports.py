@@ -1,4 +1,4 @@
-"""Processes of our own do not load what they never use."""
+"""The service's processes do not import modules that they never use."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ print(*sorted(name for name in {names!r} if name in sys.modules))
 
 
 def loaded(code: str, *names: str) -> list[str]:
-    """Which of the modules are there after ``code`` in a process of its own."""
+    """Return which of the modules are imported after ``code`` in a new process."""
     program = LOADED.format(code=code, names=names)
     return subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
 

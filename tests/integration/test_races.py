@@ -17,7 +17,7 @@ import pytest
 
 from booking_payments.application.resolve import resolve_if_due
 from booking_payments.entrypoints.http.app import create_app
-from booking_payments.ports.payments import Watch
+from booking_payments.ports.payments import PollState
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import ANN as CUSTOMER
 from booking_payments.testing.kit import PaymentsTestKit
@@ -104,15 +104,15 @@ async def test_refunds_of_10_clients_never_exceed_the_payment(kit: PaymentsTestK
         assert 0 < sum(refund["amount"] for refund in made) <= 10000
 
 
-async def test_who_puts_a_payment_off_waits_for_whoever_is_just_taking_it(kit: PaymentsTestKit) -> None:
+async def test_postponing_a_payment_waits_for_a_transaction_that_claims_it(kit: PaymentsTestKit) -> None:
     payment = (await kit.payments.start_payment(await _book(kit), CUSTOMER)).payment
     lease = kit.clock.now() + timedelta(hours=1)
-    taken = Watch(next_look_at=lease, lease_until=lease, holder="somebody else")
+    taken = PollState(next_check_at=lease, lease_until=lease, holder="somebody else")
     taking, broken = anyio.Event(), anyio.Event()
 
     async def take(uow: UnitOfWork) -> None:
         await uow.bookings.lock(payment.booking_id)
-        await uow.payments.set_watch(payment.id, taken)
+        await uow.payments.save_poll_state(payment.id, taken)
         taking.set()
         await broken.wait()
         await anyio.sleep(0.1)  # by now the other one waits
@@ -128,6 +128,6 @@ async def test_who_puts_a_payment_off_waits_for_whoever_is_just_taking_it(kit: P
     async with anyio.create_task_group() as tasks:
         kit.clock.advance(timedelta(minutes=11))
         with pytest.raises(RuntimeError):
-            await resolve_if_due(attrs.evolve(kit.world, gateway=Overtaken(kit, look)), payment.id)
+            await resolve_if_due(attrs.evolve(kit.deps, gateway=Overtaken(kit, look)), payment.id)
 
-    assert await kit.storage.read(lambda uow: uow.payments.watch(payment.id)) == taken
+    assert await kit.storage.read(lambda uow: uow.payments.poll_state(payment.id)) == taken

@@ -1,7 +1,7 @@
-"""No request makes the service call an address: whatever stands where, nobody is connected to.
+"""No request makes the service connect to an address, in any field of a request or an event.
 
-The only addresses that are called are settings of the operator's. What answers there leads nowhere else, and nothing of
-its answer is shown.
+The service connects only to addresses in its settings. It follows no redirects from there, and shows nothing of
+their responses.
 """
 
 import base64
@@ -34,7 +34,7 @@ METADATA = "http://169.254.169.254/latest/meta-data/"
 
 @pytest.fixture(scope="module")
 def listener() -> Iterator[socket.socket]:
-    """A port of this machine, over IPv4 and IPv6 where there is any, where somebody would be heard."""
+    """A listening port of this machine, over IPv4 and, where available, IPv6."""
     dual = socket.has_dualstack_ipv6()
     family, host = (socket.AF_INET6, "::") if dual else (socket.AF_INET, "127.0.0.1")
     with closing(socket.create_server((host, 0), family=family, dualstack_ipv6=dual)) as listening:
@@ -61,7 +61,7 @@ def addresses(port: int) -> list[str]:
 
 
 def nobody_called(listener: socket.socket) -> bool:
-    """Whether nobody has connected to the port, and nobody has tried to leave this machine."""
+    """Return True when the port had no connection and no connection to another machine was tried."""
     try:
         listener.accept()[0].close()
     except BlockingIOError:
@@ -75,10 +75,10 @@ def test_a_call_would_be_noticed(listener: socket.socket, port: int) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_an_address_in_a_request_is_called_by_nobody(
+def test_the_service_does_not_connect_to_an_address_in_a_request(
     site: Site, listener: socket.socket, port: int, method: str, path: str
 ) -> None:
-    """In every field of the body and the query, asked by everybody who may."""
+    """The address is sent in every field of the body and the query, by every caller with access."""
     operation = OPERATIONS[method, path]
     queries = [each["name"] for each in operation.get("parameters", []) if each["in"] == "query"]
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
@@ -101,7 +101,7 @@ def _names(schema: dict[str, str]) -> list[str]:
 
 
 @pytest.mark.parametrize("path", ["/api/bookings/bk_1/payment/status/", "/checkout/bk_1", "/console/", "/nowhere"])
-def test_an_address_in_a_header_or_a_token_is_called_by_nobody(
+def test_the_service_does_not_connect_to_an_address_in_a_header_or_a_token(
     site: Site, listener: socket.socket, port: int, path: str
 ) -> None:
     named = ("Host", "X-Forwarded-Host", "X-Forwarded-For", "Forwarded", "Referer", "Origin", "X-Original-URL", "Proxy")
@@ -117,7 +117,9 @@ def test_an_address_in_a_header_or_a_token_is_called_by_nobody(
     assert nobody_called(listener)
 
 
-def test_an_address_in_a_genuine_event_is_called_by_nobody(site: Site, listener: socket.socket, port: int) -> None:
+def test_the_service_does_not_connect_to_an_address_in_a_genuine_event(
+    site: Site, listener: socket.socket, port: int
+) -> None:
     for number, address in enumerate(addresses(port)):
         fields = {"object": "payment_intent", "id": address, "receipt_url": address, "return_url": address}
         subject = {**fields, "next_action": {"type": "redirect_to_url", "redirect_to_url": {"url": address}}}
@@ -142,10 +144,10 @@ async def test_a_message_follows_no_redirect_and_nothing_of_the_answer_is_kept(
     asked: list[str] = []
     with answering(status, f"http://127.0.0.1:{port}/{CANARY}", asked) as address:
         publisher = WebhookPublisher(address, [KEY], SystemClock())
-        world = attrs.evolve(kit.world, channels=dict.fromkeys(kit.world.channels, publisher))
-        await deliver_messages(world)
+        deps = attrs.evolve(kit.deps, channels=dict.fromkeys(kit.deps.channels, publisher))
+        await deliver_messages(deps)
         await publisher.close()
-    kept = await undelivered_messages(world, dead=False, limit=10)
+    kept = await undelivered_messages(deps, dead=False, limit=10)
 
     assert len(asked) == 1
     assert [each.error for each in kept] == [f"the receiver answered {status}"]
@@ -155,7 +157,7 @@ async def test_a_message_follows_no_redirect_and_nothing_of_the_answer_is_kept(
 
 @contextmanager
 def answering(status: int, location: str, asked: list[str]) -> Iterator[str]:
-    """The address of a server that sends everybody on to ``location``, and says a word in all that it answers."""
+    """The address of a server that redirects every request to ``location``, with a marker in each response."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -1,6 +1,7 @@
-"""What the settings mean, what follows from them, and what is refused."""
+"""The meaning of settings, values derived from them, and invalid values."""
 
 import base64
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,6 +13,7 @@ from anyio import to_thread
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+import booking_payments
 from booking_payments.adapters.gateways.stripe import amounts
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.application.callers import Caller
@@ -35,6 +37,7 @@ from booking_payments.runtime.settings import (
     normalize_database_url,
 )
 from booking_payments.runtime.settings_error import SettingsError
+from booking_payments.testing import storage_samples as samples
 
 SECRET = "s" * 32
 STRIPE = {
@@ -194,7 +197,7 @@ def test_stripe_does_not_start_without(missing: str) -> None:
     assert refused(env, PAYMENT_GATEWAY="stripe") == [missing]
 
 
-def test_all_that_is_missing_is_named_at_once() -> None:
+def test_all_missing_settings_are_named_at_once() -> None:
     assert refused(PAYMENT_GATEWAY="stripe") == [
         "STRIPE_SECRET_KEY",
         "STRIPE_PUBLISHABLE_KEY",
@@ -508,7 +511,7 @@ def test_where_others_can_call_the_development_secrets_are_refused() -> None:
     assert refused(HOST="0.0.0.0") == ["STRIPE_WEBHOOK_SECRET", "JWT_SECRET"]
 
 
-def test_where_others_can_call_the_fake_runs_with_secrets_of_its_own() -> None:
+def test_a_reachable_fake_gateway_does_not_use_the_development_secrets() -> None:
     settings = load(HOST="0.0.0.0", JWT_SECRET=SECRET, STRIPE_WEBHOOK_SECRET="whsec_x")
 
     assert not settings.uses_development_jwt_secret
@@ -861,7 +864,7 @@ EMBEDDED_STRIPE = {"STRIPE_SECRET_KEY": "sk_test_abc", "STRIPE_PUBLISHABLE_KEY":
 
 
 @pytest.mark.parametrize("env", [EMBEDDED_STRIPE, {"HOST": "0.0.0.0", "PAYMENT_GATEWAY": "fake"}])
-def test_an_embedded_process_needs_no_secret_for_what_it_does_not_answer(env: Mapping[str, str]) -> None:
+def test_an_embedded_process_needs_no_secrets_of_interfaces_that_it_does_not_serve(env: Mapping[str, str]) -> None:
     settings = load_settings(env, None, embedded=True)
 
     assert (settings.webhook_secrets, settings.jwt_signing_key) == ((), None)
@@ -878,3 +881,33 @@ def test_an_embedded_process_still_refuses_a_weak_secret() -> None:
 
 def test_the_bounds_of_the_largest_amount_are_those_of_stripe() -> None:
     assert (AMOUNT_DIGITS, MOST_AMOUNT_DIGITS) == (amounts.DIGITS, amounts.MOST_DIGITS)
+
+
+SOURCES = "\n".join(
+    path.read_text(encoding="utf-8")
+    for path in Path(booking_payments.__file__).parent.rglob("*.py")
+    if path.name != "settings.py"
+)
+
+
+@pytest.mark.parametrize("field", sorted(Settings.model_fields))
+def test_every_setting_is_read_by_the_program(field: str) -> None:
+    own = (Path(booking_payments.__file__).parent / "runtime" / "settings.py").read_text(encoding="utf-8")
+    reads = re.compile(rf"\b(settings|self)\.{field}\b")
+
+    assert reads.search(SOURCES + own), f"nothing reads the setting {field}"
+
+
+def test_every_part_of_the_fee_policy_has_a_setting() -> None:
+    given = {
+        "PAYMENT_PROCESSING_FEE_RATE": "0.05",
+        "PAYMENT_FEE_FIXED": "0.30",
+        "PAYMENT_FEE_MIN": "0.50",
+        "PAYMENT_FEE_MAX": "20.00",
+        "PAYMENT_FEE_PAYER": "customer",
+        "PAYMENT_FEE_REFUND": "returned",
+    }
+
+    fees = payment_config_of(load(given)).fees
+
+    assert samples.unset(fees) == set(), "the settings do not reach these parts of the fee policy"

@@ -1,4 +1,4 @@
-"""Going through the books in SQL: what was changed behind our back in the database itself is found."""
+"""Checks of an SQL database: a row that was changed behind the service's back is found."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from tests.payments import book_and_pay
 
 
 async def _run(storage: SqlStorage, statement: str, **values: object) -> None:
-    """Run a statement as somebody with the database's password would, past the triggers."""
+    """Run a statement with the database's password, past the triggers."""
     async with storage.engine.begin() as connection:
         if storage.engine.dialect.name == "postgresql":
             await connection.execute(text("SET session_replication_role = replica"))

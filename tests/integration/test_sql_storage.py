@@ -23,10 +23,11 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.jobs import DeliverMessages
 from booking_payments.ports.overview import Period
-from booking_payments.ports.payments import Watch
+from booking_payments.ports.payments import PollState
 from booking_payments.ports.schema_name import VERSION_TABLE
 from booking_payments.ports.storage import StorageConflict
-from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody, UnitOfWork
+from booking_payments.testing.event_jobs_contract import EventJobsContract
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.overview_contract import OverviewContract
 from booking_payments.testing.payment_builder import booking, payment_with_every_event
@@ -39,17 +40,17 @@ class TestSqlStorage(StorageContract):
     """The contract, over SQLite and PostgreSQL."""
 
 
-OF_THE_CONTRACT = Subject(booking_id="bk_1", event_id="evt_1", intent_id="pi_1")
-"""What most of the contract's transactions are about. A test of anything else runs in a transaction of its own."""
+OF_THE_CONTRACT = LockScope(booking_id="bk_1", event_id="evt_1", intent_id="pi_1")
+"""The scope of most transactions of the contract. A test with another scope runs in its own transaction."""
 
 
 class GroupedStorage:
-    """A storage whose transactions all say what they are about, so that all of them may be shared."""
+    """A storage that gives every transaction a scope, so that all of them may be shared."""
 
     def __init__(self, storage: SqlStorage) -> None:
         self._storage = storage
 
-    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
+    async def transact(self, work: TransactionBody[T], about: LockScope | None = None) -> T:
         return await self._storage.transact(work, about or OF_THE_CONTRACT)
 
     async def read(self, work: TransactionBody[T]) -> T:
@@ -64,6 +65,10 @@ class TestGroupCommit(StorageContract):
         storage = SqlStorage.open(postgres_copy)
         yield GroupedStorage(storage)
         await storage.close()
+
+
+class TestSqlEventJobs(EventJobsContract):
+    """The contract of event jobs, on both databases."""
 
 
 class TestSqlOverview(OverviewContract):
@@ -149,7 +154,7 @@ async def test_a_conflict_is_begun_again_until_it_works(storage: SqlStorage) -> 
     assert (await storage.transact(work), len(begun)) == ("done", 3)
 
 
-async def test_a_conflict_that_stays_is_told(storage: SqlStorage) -> None:
+async def test_a_lasting_conflict_is_raised(storage: SqlStorage) -> None:
     begun: list[int] = []
 
     async def work(uow: UnitOfWork) -> None:
@@ -215,30 +220,30 @@ async def test_jobs_are_handed_over_after_the_commit(storage: SqlStorage) -> Non
 FAR = datetime(2999, 1, 1, tzinfo=UTC)
 
 
-async def _watch_after_taking_over(storage: SqlStorage, holder: str) -> Watch:
+async def _watch_after_taking_over(storage: SqlStorage, holder: str) -> PollState:
     await _paid(storage)
     lease = f"lease_until = '2999-01-01T00:00:00.000000Z', lease_holder = '{holder}'"
     await _run(storage, f"UPDATE bp_payments SET {lease}")  # noqa: S608 - texts of this test
     await storage.take_over()
-    return await storage.read(lambda uow: uow.payments.watch("pay_1"))
+    return await storage.read(lambda uow: uow.payments.poll_state("pay_1"))
 
 
 async def test_a_process_that_serves_takes_over_what_the_one_before_it_had_in_flight(storage: SqlStorage) -> None:
-    watch = await _watch_after_taking_over(storage, ServingIds().new("run"))
+    poll_state = await _watch_after_taking_over(storage, ServingIds().new("run"))
 
-    assert (watch.lease_until, watch.holder, watch.next_look_at is not None) == (None, None, True)
+    assert (poll_state.lease_until, poll_state.holder, poll_state.next_check_at is not None) == (None, None, True)
 
 
 @pytest.mark.parametrize(
     "holder", ["run_1", RandomIds().new("run"), "runXserveX1"], ids=["a run", "a new run", "no underscore"]
 )
 async def test_it_ends_no_lease_of_a_command_or_an_embedded_process(storage: SqlStorage, holder: str) -> None:
-    watch = await _watch_after_taking_over(storage, holder)
+    poll_state = await _watch_after_taking_over(storage, holder)
 
-    assert (watch.lease_until, watch.holder) == (FAR, holder)
+    assert (poll_state.lease_until, poll_state.holder) == (FAR, holder)
 
 
-def test_only_leases_can_be_told_apart_by_their_ids() -> None:
+def test_only_leases_are_distinguished_by_their_ids() -> None:
     assert ServingIds().new("pay").startswith("pay_")
     assert not ServingIds().new("pay").startswith("pay_serve")
 
@@ -340,7 +345,7 @@ def _engine(url: str) -> Engine:
 
 
 def _described(engine: Engine) -> dict[str, dict[str, list[str]]]:
-    """What the database says about each table of ours, as text without the order of constraints and indexes."""
+    """Return the database's description of each table as text, independent of the order of constraints and indexes."""
     seen = inspect(engine)
     described = {
         table: {

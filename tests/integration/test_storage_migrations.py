@@ -111,7 +111,7 @@ def _downgrade(url: str) -> None:
 
 
 @pytest.mark.parametrize("bare_url", ["postgresql"], indirect=True)
-def test_somebody_elses_job_queue_is_left_alone(bare_url: str) -> None:
+def test_the_job_queue_of_another_application_is_left_alone(bare_url: str) -> None:
     _run(bare_url, "CREATE SCHEMA booking_payments CREATE TABLE procrastinate_jobs (id bigint)")
 
     with pytest.raises(CannotMigrateError, match="Procrastinate"):

@@ -21,7 +21,7 @@ from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import InboxEntry
 from booking_payments.ports.jobs import DeliverMessages
 from booking_payments.ports.storage import CommitLost, StorageDown
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 from booking_payments.runtime import readiness
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.payment_builder import booking, payment_with_every_event
@@ -104,7 +104,7 @@ async def test_a_lock_is_not_waited_for_without_end(storage: SqlStorage) -> None
 
 
 @ON_POSTGRESQL
-async def test_a_lock_that_was_waited_for_in_vain_is_a_conflict(storage: SqlStorage) -> None:
+async def test_a_lock_that_is_not_released_in_time_is_a_conflict(storage: SqlStorage) -> None:
     await store(storage, booking())
 
     async def work(uow: UnitOfWork) -> None:
@@ -201,7 +201,7 @@ async def test_what_happened_can_not_be_emptied(storage: SqlStorage, table: str)
 
 
 @ON_SQLITE
-@pytest.mark.parametrize("change", ["UPDATE bp_payments SET looks = 'abc'", "UPDATE bp_payments SET looks = 1.5"])
+@pytest.mark.parametrize("change", ["UPDATE bp_payments SET checks = 'abc'", "UPDATE bp_payments SET checks = 1.5"])
 async def test_a_column_of_sqlite_holds_its_type_only(storage: SqlStorage, change: str) -> None:
     await store(storage, booking())
     await stored(storage, payment_with_every_event(booking()))
@@ -226,7 +226,7 @@ async def test_postgresql_works_at_read_committed_and_reads_at_repeatable_read(s
     seen: list[object] = []
 
     async def work(uow: UnitOfWork) -> None:
-        # The repositories' own connection, asked through the one door that they have.
+        # The repositories' connection, through their one method.
         connection = uow.bookings._connection  # type: ignore[attr-defined]
         seen.append((await connection.execute(text("SHOW transaction_isolation"))).scalar_one())
 
@@ -237,7 +237,7 @@ async def test_postgresql_works_at_read_committed_and_reads_at_repeatable_read(s
 
 
 async def _let_go_of_all(storage: SqlStorage) -> None:
-    """The database ends everybody else's connection, as when it is started anew."""
+    """End all other sessions, as a restart of the server does."""
     others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
     url = storage.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     async with await psycopg.AsyncConnection.connect(url) as connection:
@@ -293,7 +293,9 @@ def _mark(cause: str) -> StoredAnswer:
 
 
 @ON_POSTGRESQL
-async def test_a_key_that_somebody_else_has_taken_meanwhile_is_theirs(storage: SqlStorage, other: SqlStorage) -> None:
+async def test_a_key_that_another_request_has_taken_meanwhile_stays_with_it(
+    storage: SqlStorage, other: SqlStorage
+) -> None:
     seen: list[bytes | None] = []
 
     async def take(uow: UnitOfWork) -> None:
@@ -309,7 +311,7 @@ async def test_a_key_that_somebody_else_has_taken_meanwhile_is_theirs(storage: S
 
 
 @ON_POSTGRESQL
-async def test_a_mark_that_somebody_works_on_is_read_when_they_are_done(storage: SqlStorage, other: SqlStorage) -> None:
+async def test_a_locked_idempotency_key_is_read_after_its_transaction(storage: SqlStorage, other: SqlStorage) -> None:
     await storage.transact(lambda uow: uow.answers.put(_mark("nobody's")))
     read, done = anyio.Event(), anyio.Event()
     seen: list[bytes | None] = []
@@ -341,7 +343,7 @@ WAITING_FOR_A_LOCK = (
 
 
 @ON_POSTGRESQL
-async def test_an_event_that_somebody_else_has_taken_in_meanwhile_is_seen(
+async def test_an_event_that_another_process_has_stored_meanwhile_is_found(
     storage: SqlStorage, other: SqlStorage
 ) -> None:
     seen: list[int] = []
@@ -359,7 +361,7 @@ async def test_an_event_that_somebody_else_has_taken_in_meanwhile_is_seen(
     assert (await storage.read(lambda uow: uow.inbox.find("evt_1")))[0].tries == entry().tries
 
 
-async def test_what_was_looked_for_in_vain_may_be_stored_twice_in_one_transaction(storage: SqlStorage) -> None:
+async def test_an_event_that_was_not_found_may_be_stored_twice_in_one_transaction(storage: SqlStorage) -> None:
     async def work(uow: UnitOfWork) -> None:
         assert await uow.answers.get("ann", "POST /x", "key-1") is None
         assert not await uow.inbox.find("evt_1")
@@ -383,7 +385,7 @@ async def _look_for_a_booking(uow: UnitOfWork) -> object:
 
 
 @pytest.mark.parametrize("address", ["postgresql://nobody@127.0.0.1:9/nowhere", "sqlite:////nowhere/books.db"])
-async def test_a_database_out_of_reach_is_told_as_such(address: str) -> None:
+async def test_an_unreachable_database_raises_storage_down(address: str) -> None:
     storage = SqlStorage.open(address)
 
     for run in (storage.read, storage.transact):
@@ -394,10 +396,10 @@ async def test_a_database_out_of_reach_is_told_as_such(address: str) -> None:
 
 
 @ON_POSTGRESQL
-async def test_a_server_that_only_reads_is_told_as_such(database_url: str) -> None:
+async def test_a_read_only_server_raises_storage_down(database_url: str) -> None:
     storage = SqlStorage.open(f"{database_url}?options=-c%20default_transaction_read_only%3Don")
 
-    for about in (None, Subject(booking_id="bk_1")):
+    for about in (None, LockScope(booking_id="bk_1")):
         with pytest.raises(StorageDown):
             await storage.transact(lambda uow: uow.bookings.add(booking()), about)
     assert await storage.read(_look_for_a_booking) is None
@@ -406,7 +408,7 @@ async def test_a_server_that_only_reads_is_told_as_such(database_url: str) -> No
 
 
 @ON_SQLITE
-async def test_so_is_a_file_that_can_only_be_read(storage: SqlStorage) -> None:
+async def test_a_read_only_file_raises_storage_down(storage: SqlStorage) -> None:
     async def work(uow: UnitOfWork) -> None:
         await uow.bookings.add(booking())
 
@@ -419,7 +421,7 @@ async def test_so_is_a_file_that_can_only_be_read(storage: SqlStorage) -> None:
 
 
 @ON_POSTGRESQL
-async def test_a_session_that_was_ended_from_outside_is_no_bug_of_ours(storage: SqlStorage) -> None:
+async def test_a_session_that_was_ended_from_outside_counts_as_unreachable(storage: SqlStorage) -> None:
     async with storage.engine.connect() as connection:
         with pytest.raises(DBAPIError) as ended:
             await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
@@ -431,7 +433,7 @@ async def test_a_session_that_was_ended_from_outside_is_no_bug_of_ours(storage: 
 @pytest.mark.parametrize(
     ("asked", "told"), [(b"BEGIN", StorageDown), (b"INSERT INTO bp_bookings", CommitLost), (b"COMMIT\0", CommitLost)]
 )
-async def test_a_server_that_stands_still_is_not_waited_for_for_ever(
+async def test_a_server_that_stops_responding_is_not_waited_for_without_end(
     database_url: str, asked: bytes, told: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "LONGEST_S", 0.5)
@@ -452,9 +454,7 @@ async def test_a_server_that_stands_still_is_not_waited_for_for_ever(
 
 
 @ON_POSTGRESQL
-async def test_whether_a_silent_server_is_there_is_told_in_time(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_readiness_reports_a_silent_server_in_time(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "READY_WITHIN_S", 0.5)
     url = make_url(database_url)
     proxy = FaultyTcpProxy(url.port or 5432)
@@ -473,7 +473,7 @@ async def test_whether_a_silent_server_is_there_is_told_in_time(
 @pytest.mark.parametrize(
     ("asked", "told"), [(b"AS given_subjects(place", StorageDown), (b"INSERT INTO bp_inbox", CommitLost)]
 )
-async def test_nor_is_it_waited_for_by_those_who_share_a_transaction(
+async def test_a_group_does_not_wait_for_it_without_end_either(
     database_url: str, asked: bytes, told: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "LONGEST_S", 0.5)
@@ -489,9 +489,9 @@ async def test_nor_is_it_waited_for_by_those_who_share_a_transaction(
         storage = SqlStorage.open(url.set(port=port).render_as_string(hide_password=False))
 
         with pytest.raises(told):
-            await storage.transact(take_in, Subject(event_id="evt_1"))
+            await storage.transact(take_in, LockScope(event_id="evt_1"))
 
         proxy.silent_after = None
-        await storage.transact(take_in, Subject(event_id="evt_1"))
+        await storage.transact(take_in, LockScope(event_id="evt_1"))
         assert len(await storage.read(lambda uow: uow.inbox.find("evt_1"))) == 1
         await storage.close()

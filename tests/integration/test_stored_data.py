@@ -14,7 +14,10 @@ import pytest
 
 from booking_payments.adapters.sql import rows
 from booking_payments.adapters.sql.codec import FACTS, INSTRUCTIONS, fact_from_json
+from booking_payments.application.message_schemas import MESSAGE_TYPES, message_schema
+from booking_payments.application.messages import message_for
 from booking_payments.domain.events import Event
+from booking_payments.testing import storage_samples as samples
 
 FOLDER: Final = Path(__file__).resolve().parents[1] / "data" / "stored"
 Json = dict[str, Any]
@@ -57,3 +60,14 @@ def test_a_stored_payment_can_be_read(row: Json) -> None:
     payment = rows.payment_from({**row, **{name: datetime.fromisoformat(row[name]) for name in TIMES}})
 
     assert payment.id == row["id"]
+
+
+def test_every_message_that_an_event_causes_has_a_schema() -> None:
+    causes = [fact_from_json(entry["type"], json.dumps(entry["data"])) for entry in JOURNAL]
+    made = [message_for(event, samples.PAYMENT) for event in causes]
+    messages = {kind: content for kind, content in filter(None, made)}
+
+    assert {"payment.succeeded", "dispute.opened"} <= messages.keys()
+    assert not messages.keys() - set(MESSAGE_TYPES), "add these types to application/message_schemas.py"
+    for kind, content in messages.items():
+        assert content.keys() <= message_schema(kind)["properties"]["data"]["properties"].keys()

@@ -1,6 +1,6 @@
-"""Workers of ``serve`` are replaced when they end, whatever the others do, and all end with a signal.
+"""``serve`` replaces workers that end, independently of each other, and all of them end with a signal.
 
-The workers do what the test tells them, one step at a time, so nothing here depends on how fast they are.
+The test controls each step of the workers, so that nothing depends on their speed.
 """
 
 import os
@@ -67,7 +67,7 @@ class Supervised:
         return worker
 
     def wait_until_said(self, event: str) -> None:
-        """Read the supervisor's log until it tells of ``event``."""
+        """Read the supervisor's log until it contains ``event``."""
         assert self.process.stdout is not None
         assert any(event in line for line in self.process.stdout)
 
@@ -120,7 +120,7 @@ def test_a_signal_is_obeyed_while_workers_start(folder: Path, asked: signal.Sign
         assert supervisor.ended() == 0
 
 
-def test_all_that_serve_end_with_a_signal(folder: Path) -> None:
+def test_all_workers_end_with_a_signal(folder: Path) -> None:
     with supervised(folder) as supervisor:
         serving = [supervisor.serving() for _ in range(WORKERS)]
         supervisor.process.terminate()

@@ -78,7 +78,7 @@ async def test_processes_with_one_store_count_together(server: ValkeyServer) -> 
     assert waits == [False, False, False, True]
 
 
-async def test_what_is_stored_is_short_lived(server: ValkeyServer) -> None:
+async def test_stored_counters_are_short_lived(server: ValkeyServer) -> None:
     empty(server)
     async with counters(f"redis://127.0.0.1:{server.port}/0") as opened:
         await three_a_minute(opened, "brief").take("a")
@@ -116,7 +116,7 @@ async def test_a_store_that_comes_back_is_asked_again(server: ValkeyServer, monk
     assert [verdict.alone for verdict in (first, paused, back)] == [True, True, False]
 
 
-async def test_a_store_that_hangs_costs_a_request_no_more_than_its_patience(server: ValkeyServer) -> None:
+async def test_a_store_that_hangs_delays_a_request_by_its_time_limit_at_most(server: ValkeyServer) -> None:
     with closing(server.client()) as client:
         client.execute_command("CLIENT", "PAUSE", "600", "ALL")
         async with counters(f"redis://127.0.0.1:{server.port}/0") as opened:
@@ -144,7 +144,7 @@ async def test_memory_is_bounded_and_forgets_who_was_not_seen_for_longest(monkey
     assert (await bounded.take("first")).wait_s == 0
 
 
-def test_a_missing_client_library_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_client_library_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "redis.asyncio", None)
 
     with pytest.raises(ImportError):

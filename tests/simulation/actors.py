@@ -1,7 +1,8 @@
-"""Everybody who acts on payments: customers, operators, bank and dashboard, the webhooks' courier, the resolver.
+"""Actors of the simulation: customers, operators, the bank, the dashboard, the sender of webhooks, the resolver.
 
-Nobody here knows the rules: they do what comes to their mind, in the order in which the seed has it, and the product
-has to say no.
+Actors do not know the product's rules. They choose actions at random, in an order that the seed decides, and the
+product
+has to refuse what is not allowed.
 """
 
 from abc import ABC, abstractmethod
@@ -50,20 +51,20 @@ METHODS: Final = (
 )
 
 UNSETTLED: Final = (OutcomeUnknown, TryAgainLater, AlreadyUnderWay, StorageConflict, StorageGone, ProcessDied)
-"""Answers after which a client asks again: it does not know what became of its request."""
+"""Errors after which a client repeats its request, because it does not know the outcome."""
 
 
 PASSING: Final = (PaymentError, StorageConflict, StorageGone)
 """What may break a round of background work: it passes."""
 
 MOST_IDLE: Final = 1800.0
-"""Seconds between two looks of somebody who has found nothing to do for long."""
+"""The longest pause in seconds of a background actor without work."""
 
 
 @frozen(kw_only=True)
 class Repairs:
-    """Which of the three paths may mend what a fault has torn: the client who asks again, the gateway's webhooks, and
-    the resolver of our own."""
+    """The paths that may repair the effects of a fault: clients that repeat requests, the gateway's webhooks, and the
+    resolver."""
 
     client: bool = True
     webhooks: bool = True
@@ -74,8 +75,8 @@ ALL: Final = Repairs()
 
 
 @frozen(kw_only=True)
-class Habits:
-    """What is usual in one run: decided by the seed, so that each run is another little world."""
+class RunProfile:
+    """The habits of the actors in one run, chosen by the seed, so that runs differ from each other."""
 
     methods: tuple[str, ...]
     capture: CaptureMethod
@@ -85,7 +86,7 @@ class Habits:
     repairs: Repairs = ALL
 
     @classmethod
-    def of(cls, random: Random, repairs: Repairs, actions: Sequence[str], methods: Sequence[str]) -> "Habits":
+    def of(cls, random: Random, repairs: Repairs, actions: Sequence[str], methods: Sequence[str]) -> "RunProfile":
         usual = tuple(random.sample(methods, k=random.randint(1, 3)))
         weights = {action: random.random() ** 2 for action in actions if random.random() < 0.7}
         weights["refund"] = max(weights.get("refund", 0.0), 0.3)
@@ -101,18 +102,19 @@ class Habits:
 
 @define(eq=False)
 class Actor:
-    """Somebody outside, who asks processes for things. ``busy`` is how long they take between two actions."""
+    """Somebody outside the service who sends requests to its processes. ``profile.patience_s`` is the mean pause
+    between two actions."""
 
     world: SimulatedWorld
-    habits: Habits
+    profile: RunProfile
     random: Random
     name: str
     asked: int = 0
 
     async def ask(self, what: str, caller: Caller, call: Callable[[BookingPayments, Caller], Awaitable[T]]) -> T | None:
-        """The answer to a request; None for any other than a good one. Who may ask again does, until the answer is
+        """Return the result of a request; None after an error. A client repeats the request until the outcome is
         definite."""
-        for again in range(4 if self.habits.repairs.client else 1):
+        for again in range(4 if self.profile.repairs.client else 1):
             if again:
                 await self.wait()
                 caller = attrs.evolve(caller, resumed=True)
@@ -136,7 +138,7 @@ class Actor:
         return result
 
     def process(self) -> Process:
-        """Any process: what stands in front of them does not care."""
+        """Return a random process, as a load balancer would."""
         return self.random.choice(self.world.processes)
 
     def customer(self) -> Caller:
@@ -149,11 +151,11 @@ class Actor:
 
     async def wait(self, times: float = 1.0) -> None:
         """Let some time pass."""
-        seconds = self.random.expovariate(1) * self.habits.patience_s * times
+        seconds = self.random.expovariate(1) * self.profile.patience_s * times
         await Pause(self.world.time.now + timedelta(seconds=seconds))
 
     def method(self) -> str:
-        return self.random.choice(self.habits.methods)
+        return self.random.choice(self.profile.methods)
 
 
 def _seen(result: object) -> str:
@@ -168,7 +170,7 @@ def _seen(result: object) -> str:
 
 
 @define(eq=False)
-class Visitor(Actor):
+class CustomerActor(Actor):
     """Acts on one booking: as its customer, as an operator, or from the side of the gateway."""
 
     booking_id: str = ""
@@ -176,12 +178,12 @@ class Visitor(Actor):
     alone: bool = False
     made: list[str] = field(factory=list)
 
-    async def live(self) -> None:
+    async def run(self) -> None:
         """Come, act, go."""
-        actions, weights = zip(*self.habits.actions.items(), strict=True)
+        actions, weights = zip(*self.profile.actions.items(), strict=True)
         for turn in range(self.turns):
             await self.wait()
-            action = self.random.choices(actions, weights)[0] if turn else self.habits.first
+            action = self.random.choices(actions, weights)[0] if turn else self.profile.first
             await {**ACTIONS, **OBLIGATIONS, **SECOND_METHODS}[action](self)
 
     def intent(self) -> Mapping[str, Any] | None:
@@ -217,14 +219,14 @@ class Visitor(Actor):
         return {each.id for each in both if each.requested_amount == amount}
 
     def part_of(self, amount: int) -> str | None:
-        """Some part of an amount, or all of it."""
+        """Return an amount below the whole, or None for the whole."""
         if amount < 2 or self.random.random() < 0.4:
             return None
         return str(Money(self.random.randint(1, amount), Currency.USD).major())
 
 
-async def _pay(self: Visitor) -> None:
-    method, capture = self.method(), self.habits.capture
+async def _pay(self: CustomerActor) -> None:
+    method, capture = self.method(), self.profile.capture
     view = await self.ask(
         f"pay with {method}",
         self.customer(),
@@ -235,21 +237,21 @@ async def _pay(self: Visitor) -> None:
     await _act_in_browser(self, view)
 
 
-async def _start(self: Visitor) -> None:
+async def _start(self: CustomerActor) -> None:
     view = await self.ask(
         "start",
         self.customer(),
-        lambda payments, caller: payments.start_payment(self.booking_id, caller, capture_method=self.habits.capture),
+        lambda payments, caller: payments.start_payment(self.booking_id, caller, capture_method=self.profile.capture),
     )
-    if view is not None and view.handover is not None:
+    if view is not None and view.client_action is not None:
         await self.wait()
         method = self.method()
-        secret = view.handover.client_secret or ""
+        secret = view.client_action.client_secret or ""
         answer = self.world.stripe.confirm_as_customer(view.payment.intent_id or "", secret, method)
         self.world.tell(self.name, f"pays in the browser with {method}: {answer.status}")
 
 
-async def _confirm(self: Visitor) -> None:
+async def _confirm(self: CustomerActor) -> None:
     method = self.method() if self.random.random() < 0.7 else None
     view = await self.ask(
         f"confirm with {method}",
@@ -259,7 +261,7 @@ async def _confirm(self: Visitor) -> None:
     await _act_in_browser(self, view)
 
 
-async def _act_in_browser(self: Visitor, view: PaymentView | None) -> None:
+async def _act_in_browser(self: CustomerActor, view: PaymentView | None) -> None:
     """Most customers pass the bank's window, and the front end then asks for the end of it."""
     if view is None or view.payment.status is not PaymentStatus.REQUIRES_ACTION or self.random.random() < 0.1:
         return
@@ -273,7 +275,7 @@ async def _act_in_browser(self: Visitor, view: PaymentView | None) -> None:
         )
 
 
-async def _authenticate(self: Visitor) -> None:
+async def _authenticate(self: CustomerActor) -> None:
     intent = self.intent()
     if intent is None or intent["status"] != "requires_action":
         return
@@ -282,7 +284,7 @@ async def _authenticate(self: Visitor) -> None:
     self.world.tell(self.name, f"leaves the bank's window: {outcome}, {answer.status}")
 
 
-async def _cancel(self: Visitor) -> None:
+async def _cancel(self: CustomerActor) -> None:
     await self.ask(
         "cancel the payment",
         self.customer(),
@@ -290,7 +292,7 @@ async def _cancel(self: Visitor) -> None:
     )
 
 
-async def _refund(self: Visitor) -> None:
+async def _refund(self: CustomerActor) -> None:
     amount = self.part_of(5000)
     caller = self.customer() if self.random.random() < 0.7 else self.operator()
     await self.ask(
@@ -300,7 +302,7 @@ async def _refund(self: Visitor) -> None:
     )
 
 
-async def _capture(self: Visitor) -> None:
+async def _capture(self: CustomerActor) -> None:
     amount = self.part_of(10000)
     await self.ask(
         f"capture {amount or 'all'}",
@@ -309,7 +311,7 @@ async def _capture(self: Visitor) -> None:
     )
 
 
-async def _cancel_booking(self: Visitor) -> None:
+async def _cancel_booking(self: CustomerActor) -> None:
     if self.random.random() < 0.3:
         await self.ask(
             "cancel their booking",
@@ -325,7 +327,7 @@ async def _cancel_booking(self: Visitor) -> None:
     )
 
 
-async def _refund_in_dashboard(self: Visitor) -> None:
+async def _refund_in_dashboard(self: CustomerActor) -> None:
     intent = self.intent()
     if intent is not None:
         amount = self.random.randint(1, 6000)
@@ -333,7 +335,7 @@ async def _refund_in_dashboard(self: Visitor) -> None:
         self.world.tell(self.name, f"refunds {amount} in the dashboard: {answer.status}")
 
 
-async def _dispute(self: Visitor) -> None:
+async def _dispute(self: CustomerActor) -> None:
     intent = self.intent()
     if intent is not None:
         inquiry = self.random.random() < 0.4
@@ -344,7 +346,7 @@ async def _dispute(self: Visitor) -> None:
 _EVIDENCE: Final = ("winning_evidence", "losing_evidence", "escalate_inquiry_evidence")
 
 
-async def _evidence(self: Visitor) -> None:
+async def _evidence(self: CustomerActor) -> None:
     disputes = [each for each in self.world.theirs.records["dispute"].values()]
     if disputes:
         text = self.random.choice(_EVIDENCE)
@@ -355,7 +357,7 @@ async def _evidence(self: Visitor) -> None:
         self.world.tell(self.name, f"sends {text} for {dispute_id}: {answer.status}")
 
 
-async def _bounce(self: Visitor) -> None:
+async def _bounce(self: CustomerActor) -> None:
     refunds = list(self.world.theirs.records["refund"].values())
     if refunds:
         refund_id = self.random.choice(refunds)["id"]
@@ -366,12 +368,12 @@ async def _bounce(self: Visitor) -> None:
 _A_WHILE: Final = (timedelta(minutes=2), timedelta(hours=1), timedelta(hours=9), timedelta(hours=24))
 
 
-async def _let_time_pass(self: Visitor) -> None:
-    """Nothing happens for a while, and everybody's requests are over by then or have never been sent."""
+async def _let_time_pass(self: CustomerActor) -> None:
+    """Let time pass without an action, until every request has arrived or was lost."""
     await Pause(self.world.time.now + self.random.choice(_A_WHILE))
 
 
-ACTIONS: Final[Mapping[str, Callable[[Visitor], Awaitable[None]]]] = {
+ACTIONS: Final[Mapping[str, Callable[[CustomerActor], Awaitable[None]]]] = {
     "pay": _pay,
     "start": _start,
     "confirm": _confirm,
@@ -388,13 +390,13 @@ ACTIONS: Final[Mapping[str, Callable[[Visitor], Awaitable[None]]]] = {
 }
 
 
-# --- what is owed, and banks that do as they like
+# --- debts, and banks that break their own rules
 
 
-async def _override(self: Visitor) -> None:
+async def _override(self: CustomerActor) -> None:
     amount = self.part_of(10000)
     await self.ask(
-        f"refund {amount or 'all'} whatever the rules say",
+        f"refund {amount or 'all'} despite the rules",
         self.operator(),
         lambda payments, caller: payments.refund_payment(
             self.booking_id, caller, amount=amount, note="as agreed", override=True
@@ -402,8 +404,8 @@ async def _override(self: Visitor) -> None:
     )
 
 
-async def _settle_debt(self: Visitor) -> None:
-    """An operator pays what is owed, or a part of it, by other means."""
+async def _settle_debt(self: CustomerActor) -> None:
+    """An operator settles a debt, or a part of it, outside the gateway."""
     owed = [each for each in self.payments() if each.owed.amount]
     if not owed:
         return
@@ -411,15 +413,14 @@ async def _settle_debt(self: Visitor) -> None:
     minor = self.random.choice((payment.owed.amount.minor, self.random.randint(1, payment.owed.amount.minor)))
     amount = Money(minor, payment.amount.currency).major()
     await self.ask(
-        f"settle {amount} of what is owed",
+        f"settle {amount} of the debt",
         self.operator(),
         lambda payments, caller: payments.settle_debt(payment.id, caller, amount=amount, how=how, note="by transfer"),
     )
 
 
-async def _refund_without_a_key(self: Visitor) -> None:
-    """The same request again, with nothing that names it, until its outcome is known: nobody else asks for that
-    amount."""
+async def _refund_without_a_key(self: CustomerActor) -> None:
+    """Repeat a request without an idempotency key until its outcome is known. No other request asks for that amount."""
     minor = self.random.randint(1, 4000)
     while minor in self.world.amounts_asked:
         minor += 1
@@ -439,7 +440,7 @@ async def _refund_without_a_key(self: Visitor) -> None:
         await self.wait()
 
 
-async def _dispute_anyhow(self: Visitor) -> None:
+async def _dispute_anyhow(self: CustomerActor) -> None:
     """The bank disputes any part, in any status, and lets refunds pass or not."""
     intent = self.intent()
     if intent is not None and intent["amount_received"]:
@@ -449,7 +450,7 @@ async def _dispute_anyhow(self: Visitor) -> None:
         self.world.tell(self.name, f"disputes {amount} of {intent['id']}, {status}: {answer.status}")
 
 
-async def _move_dispute(self: Visitor) -> None:
+async def _move_dispute(self: CustomerActor) -> None:
     """The bank moves a dispute to any status, and gives back any part of the money."""
     disputes = list(self.world.theirs.records["dispute"].values())
     if disputes:
@@ -460,14 +461,14 @@ async def _move_dispute(self: Visitor) -> None:
         self.world.tell(self.name, f"moves {dispute['id']} to {status}, {part} back: {answer.status}")
 
 
-async def _move_rate(self: Visitor) -> None:
+async def _move_rate(self: CustomerActor) -> None:
     """The gateway settles in euros from now on, at a rate of the day."""
     rate = self.random.choice(("0.9", "0.915", "0.92", "0.93", "1.01"))
     self.world.stripe.set_settlement("eur", {"usd": rate})
     self.world.tell("gateway", f"settles in eur at {rate}")
 
 
-OBLIGATIONS: Final[Mapping[str, Callable[[Visitor], Awaitable[None]]]] = {
+OBLIGATIONS: Final[Mapping[str, Callable[[CustomerActor], Awaitable[None]]]] = {
     "override": _override,
     "settle": _settle_debt,
     "refund without a key": _refund_without_a_key,
@@ -475,14 +476,14 @@ OBLIGATIONS: Final[Mapping[str, Callable[[Visitor], Awaitable[None]]]] = {
     "move dispute": _move_dispute,
     "move rate": _move_rate,
 }
-"""More actions, of the scenario that is about what is owed."""
+"""Additional actions of the scenario about debts."""
 
 
 # --- customers who change their minds, with methods that have ids of their own
 
 
-def _own_method(self: Visitor) -> str:
-    """A new payment method, or one that this visitor has tried before."""
+def _own_method(self: CustomerActor) -> str:
+    """A new payment method, or one that this customer has tried before."""
     if self.made and self.random.random() < 0.3:
         return self.random.choice(self.made)
     token = f"tok_{self.method().removeprefix('pm_card_')}"
@@ -491,8 +492,8 @@ def _own_method(self: Visitor) -> str:
     return self.made[-1]
 
 
-async def _pay_own(self: Visitor) -> None:
-    """Whatever the call is named, it charges the method that it names."""
+async def _pay_own(self: CustomerActor) -> None:
+    """Each of the three calls charges the method that it names."""
     method, name = _own_method(self), self.random.choice(("start", "confirm", "retry"))
 
     def call(payments: BookingPayments, caller: Caller) -> Awaitable[PaymentView]:
@@ -507,8 +508,8 @@ async def _pay_own(self: Visitor) -> None:
         await _act_in_browser(self, view)
 
 
-async def _browser_own(self: Visitor) -> None:
-    """The customer tries another method in the browser, whatever our books say."""
+async def _browser_own(self: CustomerActor) -> None:
+    """The customer tries another method in the browser, in any state of the payment."""
     intent = self.intent()
     if intent is not None:
         method = _own_method(self)
@@ -516,7 +517,7 @@ async def _browser_own(self: Visitor) -> None:
         self.world.tell(self.name, f"pays in the browser with {method}: {answer.status}")
 
 
-async def _choose_twice(self: Visitor) -> None:
+async def _choose_twice(self: CustomerActor) -> None:
     """Name one method, then another, then confirm: the first one must not be charged any more."""
     acknowledged: list[str] = []
     for _ in range(2):
@@ -534,7 +535,7 @@ async def _choose_twice(self: Visitor) -> None:
     await _act_in_browser(
         self,
         await self.ask(
-            "confirm what was chosen",
+            "confirm the chosen method",
             self.customer(),
             lambda payments, caller: payments.confirm_payment(self.booking_id, caller),
         ),
@@ -544,7 +545,7 @@ async def _choose_twice(self: Visitor) -> None:
         self.world.invariants.require(not grown, f"{acknowledged[0]} was charged, and {acknowledged[1]} was chosen")
 
 
-SECOND_METHODS: Final[Mapping[str, Callable[[Visitor], Awaitable[None]]]] = {
+SECOND_METHODS: Final[Mapping[str, Callable[[CustomerActor], Awaitable[None]]]] = {
     "pay own": _pay_own,
     "browser own": _browser_own,
     "choose twice": _choose_twice,
@@ -573,16 +574,16 @@ def register(world: SimulatedWorld, random: Random, number: int) -> str:
 
 
 @define(eq=False)
-class Helper(Actor, ABC):
+class BackgroundActor(Actor, ABC):
     """Works round after round until ``stopped``; with nothing to do, less and less often."""
 
     stopped: bool = False
 
-    async def live(self) -> None:
+    async def run(self) -> None:
         idle = 1.0
         while not self.stopped:
             await self.wait(idle)
-            idle = 1.0 if await self.round() else min(idle * 2, MOST_IDLE / self.habits.patience_s)
+            idle = 1.0 if await self.round() else min(idle * 2, MOST_IDLE / self.profile.patience_s)
 
     @abstractmethod
     async def round(self) -> bool:
@@ -590,11 +591,11 @@ class Helper(Actor, ABC):
 
 
 @define(eq=False)
-class Courier(Helper):
+class WebhookSender(BackgroundActor):
     """Carries webhooks: late, twice, out of order, and again until they are taken."""
 
     async def round(self) -> bool:
-        """Deliver any event that waits, due or not; sometimes nobody hears that it was taken."""
+        """Deliver one of the waiting events, due or not; sometimes the acknowledgement is lost."""
         self.world.stripe.tick()
         waiting = self.world.theirs.deliveries()[:6]
         if not waiting:
@@ -614,7 +615,7 @@ class Courier(Helper):
 
 
 @define(eq=False)
-class Janitor(Helper):
+class Resolver(BackgroundActor):
     """Does the background work."""
 
     async def round(self) -> bool:

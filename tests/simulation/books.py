@@ -20,7 +20,7 @@ from booking_payments.adapters.sql.database import SqlDatabase
 from booking_payments.adapters.sql.engine import prepare_sqlite
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
-from booking_payments.adapters.unit_of_work import ChangeSet, Database, Loaded, Scope, Session
+from booking_payments.adapters.unit_of_work import ChangeSet, Database, Loaded, Scope, UnitOfWorkSession
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
@@ -51,7 +51,7 @@ class Books(Protocol):
     """Storage of the product, in which nothing interferes with a transaction on its way."""
 
     async def transact(self, work: TransactionBody[T], changes: Changes) -> T:
-        """Run ``work`` and commit it; what it stored is added to ``changes``."""
+        """Run ``work`` and commit it; the stored values are added to ``changes``."""
         ...
 
     async def read(self, work: TransactionBody[T]) -> T:
@@ -60,7 +60,7 @@ class Books(Protocol):
 
 
 class _Watched:
-    """The database of a transaction; whatever is written is told to the watcher."""
+    """The database of a transaction; reports all writes to the watcher."""
 
     def __init__(self, database: Database, changes: Changes) -> None:
         self._database, self._changes = database, changes
@@ -79,7 +79,7 @@ class _Watched:
 # --- in memory -------------------------------------------------------------------------------------------------
 
 
-class MemoryBooks:
+class MemoryPaymentReader:
     """The in-memory adapter's tables."""
 
     def __init__(self) -> None:
@@ -98,10 +98,10 @@ class MemoryBooks:
 # --- in SQLite -------------------------------------------------------------------------------------------------
 
 
-class SqlBooks:
-    """The SQL adapter's unit of work over one SQLite connection in memory, begun empty and migrated.
+class SqlPaymentReader:
+    """The SQL adapter's unit of work over one migrated SQLite connection in memory.
 
-    ``on_statement`` is called before each statement; what it raises ends the transaction there.
+    ``on_statement`` is called before each statement; an error that it raises ends the transaction.
     """
 
     def __init__(self, on_statement: Callable[[str], None] = lambda _: None) -> None:
@@ -111,7 +111,7 @@ class SqlBooks:
     async def transact(self, work: TransactionBody[T], changes: Changes) -> T:
         with self._engine.begin() as connection:
             execute = _Statements(connection, self.on_statement)
-            uow = SqlUnitOfWork(execute, Session(_Watched(SqlDatabase(execute), changes)))
+            uow = SqlUnitOfWork(execute, UnitOfWorkSession(_Watched(SqlDatabase(execute), changes)))
             result = await work(uow)
             await uow.flush()
             return result

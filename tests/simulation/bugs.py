@@ -18,6 +18,7 @@ from booking_payments.adapters.gateways.stripe import gateway as stripe_gateway
 from booking_payments.adapters.gateways.stripe.requests import path_and_params
 from booking_payments.application import (
     bookings,
+    command,
     delivering,
     gateway_call,
     intent_list,
@@ -26,13 +27,13 @@ from booking_payments.application import (
     webhooks,
 )
 from booking_payments.application.channels import attach_channels
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.gateway_call import Done, NotDone, Outcome, Unknown
 from booking_payments.application.intent_list import IntentList
-from booking_payments.application.operations import Claimed, News
+from booking_payments.application.operations import Claimed, Observation
 from booking_payments.application.recording import Recorder
-from booking_payments.application.refusals import told_to_caller
+from booking_payments.application.refusals import to_payment_error
 from booking_payments.application.views import WebhookResult
-from booking_payments.application.world import World
 from booking_payments.domain import decisions, ledger
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
@@ -53,10 +54,10 @@ from booking_payments.domain.lifecycle import (
 )
 from booking_payments.domain.payment import Operation, Payment
 from booking_payments.domain.refunds import Refundable
-from booking_payments.domain.retry import next_look
+from booking_payments.domain.retry import next_check
 from booking_payments.ports.gateway import Declined, GatewayError, Refused, Silent, Unreachable
 from booking_payments.ports.inbox import InboxStatus
-from booking_payments.ports.payments import Watch
+from booking_payments.ports.payments import PollState
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.ports.webhooks import GatewayEvent
@@ -66,7 +67,7 @@ Patch = pytest.MonkeyPatch
 
 @frozen
 class Bug:
-    """A planted bug: its name, what is wrong, how it is planted."""
+    """A planted bug: its name, a description, and the function that plants it."""
 
     name: str
     wrong: str
@@ -95,12 +96,14 @@ def _bug(wrong: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch], No
 # --- keys ------------------------------------------------------------------------------------------------------
 
 
-def _with_key(patch: Patch, change: Callable[[World, Operation], str], which: Callable[[Operation], bool]) -> None:
+def _with_key(
+    patch: Patch, change: Callable[[Dependencies, Operation], str], which: Callable[[Operation], bool]
+) -> None:
     send = gateway_call._send
 
-    async def other(world: World, operation: Operation) -> gateway_call.Report:
-        key = change(world, operation) if which(operation) else operation.idempotency_key
-        return await send(world, attrs.evolve(operation, idempotency_key=key))
+    async def other(deps: Dependencies, operation: Operation) -> gateway_call.Report:
+        key = change(deps, operation) if which(operation) else operation.idempotency_key
+        return await send(deps, attrs.evolve(operation, idempotency_key=key))
 
     patch.setattr(gateway_call, "_send", other)
 
@@ -109,29 +112,29 @@ def _is_refund(operation: Operation) -> bool:
     return isinstance(operation.instruction, CreateRefund)
 
 
-@_bug("each try of a charge has a key of its own")
+@_bug("each try of a charge uses a new key")
 def fresh_key_per_try(patch: Patch) -> None:
-    _with_key(patch, lambda world, operation: world.ids.idempotency_key(), lambda operation: not _is_refund(operation))
+    _with_key(patch, lambda deps, operation: deps.ids.idempotency_key(), lambda operation: not _is_refund(operation))
 
 
-@_bug("each try of a refund has a key of its own")
+@_bug("each try of a refund uses a new key")
 def fresh_refund_key_per_try(patch: Patch) -> None:
-    _with_key(patch, lambda world, operation: world.ids.idempotency_key(), _is_refund)
+    _with_key(patch, lambda deps, operation: deps.ids.idempotency_key(), _is_refund)
 
 
-@_bug("whoever goes on with an operation sends it with a key of the own process")
+@_bug("a process that resumes an operation sends it with a new key")
 def fresh_key_per_process(patch: Patch) -> None:
     numbers = count()
-    names: dict[int, tuple[World, int]] = {}
+    names: dict[int, tuple[Dependencies, int]] = {}
 
-    def key(world: World, operation: Operation) -> str:
-        _, number = names.setdefault(id(world), (world, next(numbers)))
+    def key(deps: Dependencies, operation: Operation) -> str:
+        _, number = names.setdefault(id(deps), (deps, next(numbers)))
         return f"{operation.idempotency_key}-{number}"
 
     _with_key(patch, key, lambda operation: True)
 
 
-@_bug("a key is sent whatever its age")
+@_bug("a key is sent at any age")
 def keys_live_for_ever(patch: Patch) -> None:
     patch.setattr(closing, "KEY_LIFETIME", timedelta(days=365))
 
@@ -142,8 +145,8 @@ def keys_live_for_ever(patch: Patch) -> None:
 def _with_outcome(patch: Patch, change: Callable[[Operation, Outcome], Outcome]) -> None:
     call = gateway_call.call_gateway
 
-    async def other(world: World, operation: Operation) -> Outcome:
-        return change(operation, await call(world, operation))
+    async def other(deps: Dependencies, operation: Operation) -> Outcome:
+        return change(operation, await call(deps, operation))
 
     patch.setattr(operations, "call_gateway", other)
 
@@ -175,25 +178,25 @@ def server_error_is_failure(patch: Patch) -> None:
     patch.setattr(operations, "_refused", _refused_unread)
 
 
-@_bug("a refund that nobody answered to has failed")
+@_bug("a refund without a response counts as failed")
 def silent_refund_is_failure(patch: Patch) -> None:
     _with_outcome(patch, _silence_is_failure(lambda _, operation: _is_refund(operation)))
     patch.setattr(operations, "_refused", _refused_unread)
 
 
-async def _refused_unread(world: World, claimed: Claimed, refused: Refused) -> News:
-    return News(refusal=refused.code, error=told_to_caller(refused))
+async def _refused_unread(deps: Dependencies, claimed: Claimed, refused: Refused) -> Observation:
+    return Observation(refusal=refused.code, error=to_payment_error(refused))
 
 
-@_bug("a cancelation that nobody answered to has worked")
+@_bug("a cancellation without a response counts as done")
 def silent_cancel_is_done(patch: Patch) -> None:
     write_down = operations._write_down
 
-    async def other(world: World, claimed: Claimed, news: News, caller: Any) -> Any:
-        if news.unknown and isinstance(claimed.operation.instruction, CancelIntent):
+    async def other(deps: Dependencies, claimed: Claimed, observation: Observation, caller: Any) -> Any:
+        if observation.unknown and isinstance(claimed.operation.instruction, CancelIntent):
             patch_facts.append(claimed.payment.id)
-            news = News()
-        return await write_down(world, claimed, news, caller)
+            observation = Observation()
+        return await write_down(deps, claimed, observation, caller)
 
     patch_facts: list[str] = []
     settle = decisions.settle
@@ -208,15 +211,15 @@ def silent_cancel_is_done(patch: Patch) -> None:
 
 @_bug("after a silent try a refused one is the last word")
 def silence_is_forgotten(patch: Patch) -> None:
-    async def other(world: World, send: Callable[[], Awaitable[Any]]) -> Any:
+    async def other(deps: Dependencies, send: Callable[[], Awaitable[Any]]) -> Any:
         for tries in count(1):
             try:
                 return await send()
             except GatewayError as error:
-                delay = world.retry.delay_after(tries, world.random)
+                delay = deps.retry.delay_after(tries, deps.random)
                 if delay is None or not isinstance(error, Silent | Unreachable):
                     raise
-                await world.clock.sleep(delay)
+                await deps.clock.sleep(delay)
         raise AssertionError
 
     patch.setattr(gateway_call, "with_retries", other)
@@ -224,7 +227,7 @@ def silence_is_forgotten(patch: Patch) -> None:
 
 @_bug("a stored answer is taken for the state of now")
 def replay_is_trusted(patch: Patch) -> None:
-    async def other(world: World, report: gateway_call.Report) -> Outcome:
+    async def other(deps: Dependencies, report: gateway_call.Report) -> Outcome:
         return Done(report)
 
     patch.setattr(gateway_call, "_fresh", other)
@@ -247,9 +250,13 @@ def _declined_without_intent(self: Any, failure: Any, intent: Any) -> None:
 def unreadable_is_not_done(patch: Patch) -> None:
     resumed = operations._resumed
 
-    async def other(world: World, claimed: Claimed, listed: IntentList | None = None) -> News:
-        news = await resumed(world, claimed, listed)
-        return attrs.evolve(news, settles=True, unknown=None, refusal="gave_up") if news.unknown else news
+    async def other(deps: Dependencies, claimed: Claimed, listed: IntentList | None = None) -> Observation:
+        observation = await resumed(deps, claimed, listed)
+        return (
+            attrs.evolve(observation, settles=True, unknown=None, refusal="gave_up")
+            if observation.unknown
+            else observation
+        )
 
     patch.setattr(operations, "_resumed", other)
 
@@ -258,9 +265,9 @@ def unreadable_is_not_done(patch: Patch) -> None:
 def lease_is_ignored(patch: Patch) -> None:
     save = Recorder._watch
 
-    def other(self: Recorder, payment: Payment, holder: str | None, looks: int) -> Any:
-        watch = save(self, payment, holder, looks)
-        return attrs.evolve(watch, lease_until=None, next_look_at=self.now) if watch.holder else watch
+    def other(self: Recorder, payment: Payment, holder: str | None, checks: int) -> Any:
+        poll_state = save(self, payment, holder, checks)
+        return attrs.evolve(poll_state, lease_until=None, next_check_at=self.now) if poll_state.holder else poll_state
 
     patch.setattr(Recorder, "_watch", other)
 
@@ -269,39 +276,39 @@ def lease_is_ignored(patch: Patch) -> None:
 def lease_never_lapses(patch: Patch) -> None:
     save = Recorder._watch
 
-    def other(self: Recorder, payment: Payment, holder: str | None, looks: int) -> Any:
-        watch = save(self, payment, holder, looks)
+    def other(self: Recorder, payment: Payment, holder: str | None, checks: int) -> Any:
+        poll_state = save(self, payment, holder, checks)
         never = self.now + timedelta(days=10_000)
-        return attrs.evolve(watch, lease_until=never, next_look_at=never) if watch.holder else watch
+        return attrs.evolve(poll_state, lease_until=never, next_check_at=never) if poll_state.holder else poll_state
 
     patch.setattr(Recorder, "_watch", other)
 
 
-@_bug("after two looks nobody looks again")
+@_bug("polling ends after two checks")
 def resolver_gives_up(patch: Patch) -> None:
-    look = next_look
-    patch.setattr(recording, "next_look", lambda looks: look(looks) if looks < 2 else timedelta(days=10_000))
+    look = next_check
+    patch.setattr(recording, "next_check", lambda checks: look(checks) if checks < 2 else timedelta(days=10_000))
     patch.setattr(recording, "KEY_LIFETIME", timedelta(days=10_000))
 
 
-@_bug("nobody looks at a payment that waits")
+@_bug("a waiting payment is not polled")
 def waiting_is_not_watched(patch: Patch) -> None:
-    watch = Recorder._watch
+    poll_state = Recorder._watch
 
-    def other(self: Recorder, payment: Payment, holder: str | None, looks: int) -> Any:
-        return watch(self, payment, holder, looks) if payment.operation else Watch()
+    def other(self: Recorder, payment: Payment, holder: str | None, checks: int) -> Any:
+        return poll_state(self, payment, holder, checks) if payment.operation else PollState()
 
     patch.setattr(Recorder, "_watch", other)
 
 
 @_bug("the resolver reads intents and no refunds")
 def refunds_are_not_read(patch: Patch) -> None:
-    read = operations._read
+    read = operations._read_intent
 
-    async def other(world: World, intent_id: str) -> News:
-        return attrs.evolve(await read(world, intent_id), refunds=())
+    async def other(deps: Dependencies, intent_id: str) -> Observation:
+        return attrs.evolve(await read(deps, intent_id), refunds=())
 
-    patch.setattr(operations, "_read", other)
+    patch.setattr(operations, "_read_intent", other)
 
 
 @_bug("an intent that our call made is looked for in the wrong hour")
@@ -309,10 +316,10 @@ def own_intent_is_not_found(patch: Patch) -> None:
     patch.setattr(intent_list, "CLOCKS_APART", -timedelta(hours=1))
 
 
-@_bug("what was asked for and not done is never sent again, and taken for refused")
+@_bug("an operation that was not executed is not sent again and counts as refused")
 def nothing_is_sent_again(patch: Patch) -> None:
-    async def resumed(world: World, claimed: Claimed, listed: IntentList | None = None) -> News:
-        return News(refusal="not_sent_again")
+    async def resumed(deps: Dependencies, claimed: Claimed, listed: IntentList | None = None) -> Observation:
+        return Observation(refusal="not_sent_again")
 
     patch.setattr(operations, "_resumed", resumed)
 
@@ -340,11 +347,11 @@ def walks_at_once_count(patch: Patch) -> None:
 def broken_walk_counts(patch: Patch) -> None:
     find = IntentList.find
 
-    async def other(self: IntentList, world: World, payment_id: str, first_sent: datetime) -> str | None:
+    async def other(self: IntentList, deps: Dependencies, payment_id: str, first_sent: datetime) -> str | None:
         try:
-            return await find(self, world, payment_id, first_sent)
+            return await find(self, deps, payment_id, first_sent)
         except GatewayError:
-            self.walked_at = world.clock.now()
+            self.walked_at = deps.clock.now()
             return None
 
     patch.setattr(IntentList, "find", other)
@@ -367,16 +374,16 @@ def lost_refund_is_sent_at_once(patch: Patch) -> None:
 def marked_before_effect(patch: Patch) -> None:
     process = webhooks._process
 
-    async def other(world: World, event: GatewayEvent) -> WebhookResult:
+    async def other(deps: Dependencies, event: GatewayEvent) -> WebhookResult:
         async def mark(uow: UnitOfWork) -> bool:
-            entry = webhooks._entry(world, event, await uow.inbox.find(event.id))
+            entry = webhooks._entry(deps, event, await uow.inbox.find(event.id))
             if not entry.status.is_done:
                 await uow.inbox.put(attrs.evolve(entry, status=InboxStatus.PROCESSED))
             return entry.status.is_done
 
-        if await world.storage.transact(mark):
+        if await deps.storage.transact(mark):
             return WebhookResult(event_id=event.id, type=event.type, outcome="duplicate")
-        return await process(world, attrs.evolve(event, id=f"{event.id}-effect"))
+        return await process(deps, attrs.evolve(event, id=f"{event.id}-effect"))
 
     patch.setattr(webhooks, "_process", other)
 
@@ -385,9 +392,9 @@ def marked_before_effect(patch: Patch) -> None:
 def failed_webhook_is_taken(patch: Patch) -> None:
     take_in = webhooks.take_in
 
-    async def other(world: World, event: GatewayEvent) -> WebhookResult:
+    async def other(deps: Dependencies, event: GatewayEvent) -> WebhookResult:
         try:
-            return await take_in(world, event)
+            return await take_in(deps, event)
         except webhooks.WebhookFailed:
             return WebhookResult(event_id=event.id, type=event.type, outcome="processed")
 
@@ -403,8 +410,8 @@ def failed_is_duplicate(patch: Patch) -> None:
 def early_event_is_foreign(patch: Patch) -> None:
     found = webhooks._payment_of
 
-    async def other(world: World, uow: UnitOfWork, event: GatewayEvent) -> Payment | None:
-        return await found(world, uow, attrs.evolve(event, payment_id=None))
+    async def other(deps: Dependencies, uow: UnitOfWork, event: GatewayEvent) -> Payment | None:
+        return await found(deps, uow, attrs.evolve(event, payment_id=None))
 
     patch.setattr(webhooks, "_payment_of", other)
 
@@ -457,7 +464,7 @@ def paid_is_not_confirmed(patch: Patch) -> None:
     patch.setattr(decisions, "booking_after", other)
 
 
-@_bug("a verdict is written to the attempt that is running, whatever its method")
+@_bug("a decline is recorded for the running attempt although its method differs")
 def verdict_goes_to_the_running_attempt(patch: Patch) -> None:
     patch.setattr(observe_intents, "_running_with", lambda payment, payment_method_id: payment.running_attempt)
 
@@ -493,7 +500,7 @@ def late_refund_failure_is_dropped(patch: Patch) -> None:
     patch.setitem(REFUND, RefundStatus.SUCCEEDED, row)
 
 
-@_bug("a refund made in the dashboard is none of ours")
+@_bug("a refund made in the dashboard is ignored")
 def dashboard_refund_is_dropped(patch: Patch) -> None:
     patch.setattr(observe_refunds, "_found_refund", _no_facts)
 
@@ -508,7 +515,7 @@ def dispute_funds_are_dropped(patch: Patch) -> None:
     patch.setattr(observe_disputes, "_funds", _no_facts)
 
 
-@_bug("a refund takes everything back, whatever was asked")
+@_bug("a partial refund refunds everything")
 def partial_refund_is_full(patch: Patch) -> None:
     read = path_and_params
 
@@ -525,10 +532,14 @@ def partial_refund_is_full(patch: Patch) -> None:
 
 @_bug("a booking expires while the outcome of its payment is unknown")
 def unknown_releases_booking(patch: Patch) -> None:
-    def other(world: World, recorder: Recorder) -> None:
+    def other(deps: Dependencies, recorder: Recorder) -> None:
         recorder.release(BookingStatus.EXPIRED.value)
 
-    patch.setattr(bookings, "_lapse", other)
+    def unchecked(deps: Dependencies, expiry: command.BookingCommand[None]) -> Awaitable[object]:
+        return command.attempt(deps, attrs.evolve(expiry, waits=lambda _: False))
+
+    patch.setattr(bookings, "_decide_expiry", other)
+    patch.setattr(bookings, "attempt", unchecked)
 
 
 @_bug("a booking is canceled and its open payment left as it is")
@@ -571,14 +582,14 @@ def refund_is_posted_twice(patch: Patch) -> None:
     patch.setattr(ledger, "_refund_moved", lambda before, fact: post(before, fact) * 2)
 
 
-@_bug("the booking is saved in a transaction of its own")
+@_bug("the booking is saved in a separate transaction")
 def two_transactions(patch: Patch) -> None:
     save = Recorder._save_booking
-    late: dict[int, tuple[World, list[Booking]]] = {}
+    late: dict[int, tuple[Dependencies, list[Booking]]] = {}
 
     async def other(self: Recorder) -> None:
         before, known = self.booking, self._uow.bookings.save
-        _, waiting = late.setdefault(id(self._world), (self._world, []))
+        _, waiting = late.setdefault(id(self._deps), (self._deps, []))
         for booking in waiting:
             await known(booking)
         waiting.clear()
@@ -594,10 +605,10 @@ def two_transactions(patch: Patch) -> None:
 
 @_bug("a message is crossed off before it is published")
 def message_is_crossed_off_first(patch: Patch) -> None:
-    async def other(world: World, channel: str, message: Message) -> str | None:
-        now = world.clock.now()
-        await world.storage.transact(lambda uow: uow.outbox.delivered(channel, [message.id], now))
-        return await publish(world, channel, message)
+    async def other(deps: Dependencies, channel: str, message: Message) -> str | None:
+        now = deps.clock.now()
+        await deps.storage.transact(lambda uow: uow.outbox.delivered(channel, [message.id], now))
+        return await publish(deps, channel, message)
 
     publish = delivering._publish
 
@@ -606,15 +617,15 @@ def message_is_crossed_off_first(patch: Patch) -> None:
 
 @_bug("the rest of a booking's messages does not wait for one that failed")
 def messages_overtake(patch: Patch) -> None:
-    async def other(world: World, besides: Collection[str] = ()) -> int:
-        await attach_channels(world)
-        await world.storage.transact(lambda uow: uow.outbox.assign(100))
-        (channel,) = world.channels
-        waiting = await world.storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=100))
+    async def other(deps: Dependencies, besides: Collection[str] = ()) -> int:
+        await attach_channels(deps)
+        await deps.storage.transact(lambda uow: uow.outbox.assign(100))
+        (channel,) = deps.channels
+        waiting = await deps.storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=100))
         messages = [each.message for each in waiting]
-        delivered = [each.id for each in messages if await delivering._publish(world, channel, each) is None]
-        now = world.clock.now()
-        await world.storage.transact(lambda uow: uow.outbox.delivered(channel, delivered, now))
+        delivered = [each.id for each in messages if await delivering._publish(deps, channel, each) is None]
+        now = deps.clock.now()
+        await deps.storage.transact(lambda uow: uow.outbox.delivered(channel, delivered, now))
         return len(delivered)
 
     patch.setattr("booking_payments.application.payments.deliver_messages", other)

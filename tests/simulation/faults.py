@@ -90,7 +90,7 @@ FAULTS_AT: Final[Mapping[Kind, tuple[Fault, ...]]] = {
 
 @frozen
 class Point:
-    """One crossing of a boundary: the how-manieth of the run, of which kind, and what was asked there."""
+    """One crossing of a boundary: its number in the run, its kind, and a label of the request."""
 
     number: int
     kind: Kind
@@ -150,10 +150,9 @@ _OUTAGES: Final = (Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER, Fault.UNAVAILABLE)
 
 
 class Swarm:
-    """Each run has some kinds of faults and not the others, each with a rate of its own: so that some runs are
-    nothing but crashes, some nothing but rate limits, and in some the gateway does not answer once. All is decided by
-    ``random``. What is in ``never`` does not happen; what is in ``stored`` meets many requests of the gateway that
-    change something."""
+    """Chooses a subset of the fault kinds for each run, each with its own rate: some runs have crashes only, some rate
+    limits only, and in some the gateway never responds. ``random`` decides everything. Faults in ``never`` do not
+    occur; those in ``stored`` apply to many of the gateway's requests that change something."""
 
     def __init__(
         self, random: Random, harshness: float, never: Collection[Fault] = (), stored: Collection[Fault] = ()

@@ -1,7 +1,7 @@
-"""What must hold after every step, at the gateway and in our books, whatever goes wrong.
+"""Invariants that must hold after every step, at the gateway and in the service's database, with any faults.
 
-The gateway's side is watched through the store that its model keeps its state in, ours through what each committed
-transaction has stored. Neither reads, and neither uses the product's own checks where it can count by itself.
+The gateway is observed through the store of its model, the database through the changes of each committed
+transaction. Neither side is read, and the product's own checks are not used where the invariant can count by itself.
 """
 
 from collections import Counter, defaultdict
@@ -61,7 +61,8 @@ Pair = tuple[str, str, str]
 
 @define
 class Invariants:
-    """Collects what is ``broken``, and which pairs of states were seen (``pairs``: of what, from, to)."""
+    """Collects violations in ``broken``, and the transitions that were seen in ``pairs`` (kind, state before, state
+    after)."""
 
     longest_key_age: timedelta = LONGEST_KEY_AGE
     banks_obey: bool = True
@@ -187,8 +188,8 @@ def _named(record: Json, name: str) -> str:
 
 @define
 class Walks:
-    """The complete walks through the gateway's lists, as they went over the wire, by what was listed: when each was
-    begun. ``stored``: when each key was first answered with a stored error."""
+    """The complete walks through the gateway's lists as they were sent, by list, with their start times. ``stored``:
+    the time at which each key was first answered with a stored error."""
 
     complete: dict[str, list[datetime]] = field(factory=lambda: defaultdict(list))
     stored: dict[str, datetime] = field(factory=dict)
@@ -249,7 +250,7 @@ class OurSide:
             self._replayed[key] = self._clock
 
     def silent(self, key: str | None) -> None:
-        """The gateway did not say what became of a request."""
+        """The outcome of a request to the gateway is ambiguous."""
         self._clock += 1
         if key is not None:
             self._unknown[key] = self._clock
@@ -298,7 +299,8 @@ class OurSide:
             moved("dispute", dispute.id, seen.status if seen else None, dispute.status)
 
     def _no_guess(self, before: Payment | None, recorded: ev.Recorded) -> None:
-        """Unknown stays unknown until the gateway has said what became of it, and what is so by now is read."""
+        """Require that an operation stays unknown until the gateway has reported its outcome, and that the current
+        state is read."""
         fact = recorded.event
         operation = before.operation if before else None
         if not self.alone or not isinstance(fact, ev.OperationSettled) or operation is None:
@@ -314,8 +316,8 @@ class OurSide:
         )
 
     def _lost(self, before: Payment, recorded: ev.Recorded) -> None:
-        """A call whose stored error is in our books is given up only after ten minutes and three complete walks, and
-        what was given up is watched for a day."""
+        """Require that an operation with a stored error is abandoned only after ten minutes and three complete walks,
+        and that it is watched for a day after that."""
         fact, operation = recorded.event, before.operation
         if isinstance(fact, ev.CallGivenUp) and operation is not None and operation.stored_error:
             is_refund = operation.purpose is ev.Purpose.REFUND
@@ -341,12 +343,14 @@ class OurSide:
         self.invariants.require(kept, f"{payment.id}: captured <= authorized does not hold")
         withdrawn = sum(dispute.withdrawn.minor for dispute in payment.disputes)
         held = payment.captured.minor - payment.refunded.minor - withdrawn
-        self.invariants.require(ledger[Account.GATEWAY] == held, f"the ledger of {payment.id} has not what it holds")
+        self.invariants.require(
+            ledger[Account.GATEWAY] == held, f"the ledger of {payment.id} differs from the amounts that it holds"
+        )
 
     def _owed(self, payment: Payment, fact: ev.Event) -> None:
         """Owed = promised - refunded - withdrawn by disputes that ended against us, never below zero."""
         promised = self.promised
-        if isinstance(fact, ev.RefundRequested | ev.RefundDeferred) and fact.promised is not None:
+        if isinstance(fact, ev.RefundRequested | ev.RefundDeferred | ev.PromiseRaised) and fact.promised is not None:
             promised[payment.id] += fact.promised.amount.minor
         elif isinstance(fact, ev.PromiseWithdrawn):
             promised[payment.id] -= fact.promised.amount.minor
@@ -372,7 +376,7 @@ _CLAIMS: Final = frozenset({"needs_response", "under_review", "appeal_needs_resp
 
 
 def _held(dispute: Dispute) -> int:
-    """The larger of what the dispute has withdrawn and what it claims as an open chargeback."""
+    """Return the larger of the withdrawn amount and the amount that an open chargeback claims."""
     claimed = dispute.amount.minor if dispute.status.value in _CLAIMS else 0
     return max(dispute.withdrawn.minor, claimed)
 
@@ -381,8 +385,8 @@ _CLOSED: Final = (BookingStatus.CANCELED, BookingStatus.EXPIRED)
 
 
 def _may_still_charge(payment: Payment) -> bool:
-    """Whether a booking with this payment must not be closed: it is open, or a call for it is in flight. Who
-    pays by a debit that is on its way gets it back when it arrives."""
+    """Return True when a booking with this payment must not be closed: the payment is open, or an operation is in
+    flight. A debit that is being processed is refunded when it arrives."""
     status = payment.status
     return status.is_open and (status is not PaymentStatus.PROCESSING or payment.operation is not None)
 
@@ -431,8 +435,8 @@ def _of_payment(payment: Payment, theirs: GatewaySide, forgivable: Collection[st
 
 
 def _of_attempts(payment: Payment, theirs: GatewaySide) -> Iterator[str]:
-    """A verdict stands at an attempt with the method that was charged. Of a test id, for which the gateway makes a new
-    method at each use, that can't be told."""
+    """Require that a decline belongs to an attempt with the method that was charged. The gateway creates a new method
+    at each use of a test id, so for these it can't be checked."""
     for attempt in payment.attempts:
         charge = theirs.records["charge"].get(attempt.charge_id or "")
         named = attempt.payment_method_id
@@ -454,8 +458,8 @@ def _of_refunds(payment: Payment, refunds: list[Json]) -> Iterator[str]:
 
 
 def _released(payment: Payment, refunds: list[Json]) -> set[str]:
-    """Refunds that we may take for the release of what was held and not captured: without our metadata, and in all no
-    more than the difference. Older API versions list one, and nothing tells it from a refund in the dashboard."""
+    """Return the refunds that may be releases of an uncaptured remainder: without the service's metadata, and in total
+    not above the difference. Older API versions list one that looks like a refund in the dashboard."""
     released = {each.gateway_refund_id for each in payment.releases}
     foreign = [each for each in refunds if each["id"] in released and not _named(each, "refund_id")]
     left = payment.asked.minor - payment.captured.minor

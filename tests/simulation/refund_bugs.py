@@ -31,7 +31,7 @@ Events = tuple[ev.Event, ...]
 
 @frozen
 class RefundBug:
-    """A planted bug: what is wrong, how it is planted, the words that find it, and how they are lived."""
+    """A planted bug: its description, the function that plants it, the word that finds it, and the setting."""
 
     wrong: str
     plant: Callable[[Patch], None]
@@ -88,7 +88,7 @@ def canceled_under_dispute_promises_nothing(patch: Patch) -> None:
     patch.setattr(decisions, "promise_on_cancel", other)
 
 
-@_bug("what was deferred is never sent", "dispute", "cancel full", "won")
+@_bug("a deferred refund is never sent", "dispute", "cancel full", "won")
 def deferred_is_never_sent(patch: Patch) -> None:
     patch.setattr(decisions, "send_deferred", _nothing)
 
@@ -108,7 +108,10 @@ def failed_refund_is_sent_again(patch: Patch) -> None:
         refund = payment.refund(report.id)
         if not lost or refund is None:
             return facts
-        return (*facts, obligations._put_back(attrs.evolve(refund, id="rf_again"), Deferral.DISPUTE, None))
+        return (
+            *facts,
+            obligations._NewRefund.again(attrs.evolve(refund, id="rf_again"), None).deferred(Deferral.DISPUTE),
+        )
 
     patch.setattr(decisions, "observe_refund", other)
 
@@ -123,7 +126,7 @@ def failed_refund_is_promised_twice(patch: Patch) -> None:
     patch.setattr(obligations, "_raise_on_request", lambda payment, given: (given, None))
 
 
-@_bug("what was settled otherwise is still owed", "refund", "refund fails", "settle")
+@_bug("a debt that was settled outside the gateway is still owed", "refund", "refund fails", "settle")
 def settled_debt_is_still_owed(patch: Patch) -> None:
     patch.setattr(decisions, "settle_debt", _nothing)
 
@@ -138,10 +141,12 @@ def canceled_and_never_sent_is_given_up(patch: Patch) -> None:
 
 @_bug("a dispute over a part that was lost ends the whole promise", "partial dispute", "cancel full", "lost")
 def partial_loss_ends_the_promise(patch: Patch) -> None:
-    def other(payment: Payment, known: Money) -> Money:
-        return payment.captured if known else known
+    def other(payment: Payment) -> Money:
+        taken = sum(each.taken.minor for each in payment.disputes)
+        return payment.captured if taken else Money.zero(payment.captured.currency)
 
-    _property(patch, Payment, "taken_by_disputes", other)
+    # A cached property of a slotted class can't be wrapped, so it is replaced.
+    patch.setattr(Payment, "taken_by_disputes", property(other))
 
 
 @_bug("canceling again in full promises it on top", "cancel policy", "cancel full")
@@ -184,10 +189,10 @@ def closed_inquiry_holds(patch: Patch) -> None:
 @_bug("a part is refunded during an inquiry", "inquiry", "refund")
 def part_is_sent_during_an_inquiry(patch: Patch) -> None:
     patch.setattr(Refundable, "deferral_of", lambda self, amount, *, override=False: None)
-    patch.setattr(obligations, "_may_send", lambda refundable: True)
+    patch.setattr(Refundable, "may_send_deferred", True)
 
 
-@_bug("what waits is sent while the gateway takes no refund", "dispute", "cancel full")
+@_bug("a deferred refund is sent while the gateway accepts none", "dispute", "cancel full")
 def deferred_is_sent_during_a_dispute(patch: Patch) -> None:
     _property(patch, Dispute, "blocks_refunds", lambda self, known: False)
     _property(patch, Dispute, "held", lambda self, known: _none(known))
@@ -330,7 +335,7 @@ def fee_of_what_failed_is_lost(patch: Patch) -> None:
 # --- what an operator sees -------------------------------------------------------------------------------------
 
 
-@_bug("what waits for a dispute is a person's to act on", "dispute", "cancel full")
+@_bug("a refund that waits for a dispute is an operator's task", "dispute", "cancel full")
 def waiting_is_left(patch: Patch) -> None:
     patch.setattr(Payment, "owed_waiting", property(_zero))
 
@@ -340,7 +345,7 @@ def failed_is_waiting(patch: Patch) -> None:
     patch.setattr(Payment, "owed_waiting", property(lambda self: self.owed.amount))
 
 
-@_bug("the event's start ends what was promised", "refund", "refund fails", "event starts", "refund")
+@_bug("the start of the event ends a promise", "refund", "refund fails", "event starts", "refund")
 def promise_ends_with_the_event(patch: Patch) -> None:
     _property(
         patch,

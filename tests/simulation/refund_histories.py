@@ -1,10 +1,9 @@
-"""Histories of one paid booking: every order of cancellations, refunds, disputes and the event's start, up to a length.
+"""Histories of one paid booking: all orders of cancellations, refunds, disputes and the event's start, up to a length.
 
-A history is a word over ``STEPS``. After each step the webhooks are delivered and the background work is done, so every
-prefix of a history is a history too, and all are walked as one tree: after a step and all that follows it everything
-goes back to where the history before it ended. After each step the books are compared with the gateway's own objects
-and with ``Expected``, which follows the rules of ``docs/guides/refund-policy.md`` in plain integers and shares no code
-with the domain.
+A history is a word over ``STEPS``. After each step the webhooks are delivered and the background work runs, so every
+prefix of a history is a history, and all of them are walked as one tree: after a step and its continuations the state
+before it is restored. After each step the database is compared with the gateway's objects and with ``Expected``, which
+implements the rules of ``docs/guides/refund-policy.md`` in plain integers and shares no code with the domain.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
@@ -18,10 +17,10 @@ from typing import Final
 from attrs import define, evolve, field, frozen
 
 from booking_payments.adapters.memory.stores import MemoryStorage
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.differences import refund_owed, refund_waiting
 from booking_payments.application.findings import Finding
 from booking_payments.application.views import RefundOnCancel
-from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.errors import (
     NotPossibleNow,
     OutcomeUnknown,
@@ -72,7 +71,7 @@ class Expected:
     in_full: bool = False
     """Whether the organizer has given everything back, fee included, with nothing taken off that since."""
     unacknowledged: dict[int, datetime] = field(factory=dict)
-    """Amounts of refunds whose caller was told that their outcome is unknown, and when."""
+    """Amounts of refunds with an unknown outcome, and the times of their requests."""
 
     def copy(self) -> "Expected":
         """The same, to go on from."""
@@ -108,7 +107,7 @@ class Expected:
         return asked <= min(by_rule, self.gross - given - waiting - held)
 
     def owed(self, given: int, taken: int) -> int:
-        """What was promised and has not gone back."""
+        """The promised amount that was not returned yet."""
         return max(self.promised - given - max(taken, self.beside), 0)
 
 
@@ -284,7 +283,7 @@ async def _refunds_in_the_dashboard(history: History) -> bool:
 
 
 async def _settles(history: History) -> bool:
-    """An operator pays what is owed by other means."""
+    """An operator settles the debt outside the gateway."""
     owed = history.payment.owed.amount
     if not owed or history.payment.operation is not None:
         return False
@@ -368,7 +367,7 @@ def require(history: History, rule: str, ours: object, theirs: object) -> None:
 
 
 def check(history: History, *, waited: bool) -> None:
-    """Compare the books with the gateway and with what is expected. Raises ``Wrong``.
+    """Compare the database with the gateway and with the expectation. Raises ``Wrong``.
 
     ``waited``: refunds were deferred before the last step.
     """
@@ -389,14 +388,14 @@ def check(history: History, *, waited: bool) -> None:
     if expected.in_full and not foreign and not history.disputes() and not owed:
         require(history, "the organizer gives the whole fee back", payment.fee_returned, payment.breakdown.fee)
     asked_for = sum(each["amount"] for each in history.refunds() if each["metadata"] and each["status"] not in LOST)
-    require(history, "only what was promised is sent", asked_for <= expected.promised, True)
+    require(history, "refunds do not exceed the promise", asked_for <= expected.promised, True)
     _bound(history, refunded, waited)
     _is_listed(history, owed)
     _nothing_is_stuck(history)
 
 
 def _bound(history: History, refunded: int, waited: bool) -> None:
-    """No refund of ours went beyond what was captured and is not held by disputes. ``waited``: some were deferred."""
+    """Require that no refund exceeds the captured amount without what disputes hold. ``waited``: some were deferred."""
     ours = frozenset(each["id"] for each in history.refunds() if each["metadata"].get("refund_id"))
     new, history.ours = ours - history.ours, ours
     if history.word[-1] == "refund fails" and not waited:
@@ -409,12 +408,12 @@ def _bound(history: History, refunded: int, waited: bool) -> None:
 
 
 def _is_listed(history: History, owed: int) -> None:
-    """What is owed is listed, as waiting or for a person."""
+    """Require that debts are listed, as deferred or as an operator's task."""
     payment = history.payment
     listed = {each.code for each in (*refund_owed(payment), *refund_waiting(payment))}
-    require(history, "what is owed is listed", bool(listed), bool(owed))
+    require(history, "a debt is listed", bool(listed), bool(owed))
     waiting = payment.owed_waiting
-    require(history, "what waits is owed", waiting <= payment.owed.amount, True)
+    require(history, "a deferred refund is owed", waiting <= payment.owed.amount, True)
     if payment.has_open_dispute and not any(each.status.is_lost for each in payment.refunds):
         require(history, "what a dispute holds back waits", waiting, payment.owed.amount)
     may_wait = payment.has_open_dispute or bool(payment.deferred)
@@ -431,14 +430,14 @@ def _quoted(history: History) -> int:
 
 
 def _nothing_is_stuck(history: History) -> None:
-    """With no dispute open, what is owed is owed because a refund of it failed."""
+    """Require that a debt without an open dispute comes from a failed refund."""
     payment = history.payment
     failed = sum(each.amount.minor for each in payment.refunds if each.status.is_lost and each.gateway_refund_id)
     free = not payment.has_open_dispute and payment.operation is None
     if free and payment.owed.amount.minor > failed:
-        require(history, "something sends what is owed", payment.owed.amount.minor, failed)
+        require(history, "a debt has a cause", payment.owed.amount.minor, failed)
     if free:
-        require(history, "what waits is sent", payment.refundable.deferred.amount.minor, 0)
+        require(history, "a deferred refund is sent", payment.refundable.deferred.amount.minor, 0)
     require(history, "no operation is left", payment.operation, None)
 
 
@@ -447,8 +446,8 @@ def _claimed(dispute: Json) -> int:
 
 
 async def check_end(history: History) -> None:
-    """The work of an operator at the end of a word: ``ledger check`` agrees, and ``reconcile`` finds nothing to heal
-    and lists exactly what is owed. Raises ``Wrong``."""
+    """Run an operator's checks at the end of a word: ``ledger check`` agrees, ``reconcile`` finds nothing to repair and
+    lists exactly the debts. Raises ``Wrong``."""
     ledger = await history.kit.payments.check_ledger()
     require(history, "the ledger agrees", [each.text for each in ledger.faults], [])
     found = await history.kit.payments.reconcile()
@@ -481,7 +480,7 @@ class Bookmark:
         self._expected = history.expected.copy()
         self._books = _memory(kit)._tables
         self._now = kit.clock.now()
-        self._random = kit.world.random.getstate()
+        self._random = kit.deps.random.getstate()
         self._agenda, self._seq = list(account.agenda), account._seq
         self._records = {
             kind: [(record, dict(record.body), dict(record.private)) for record in table.values()]
@@ -491,14 +490,14 @@ class Bookmark:
         self._published = len(kit.publisher.published)
 
     def go_back(self) -> None:
-        """Back to what was remembered."""
+        """Restore the remembered state."""
         history, kit = self._history, self._history.kit
         account = kit.stripe._account
         history.payment, history.word, history.ours = self._fields
         history.expected = self._expected.copy()
         _memory(kit)._tables = self._books
         kit.clock._now = self._now
-        kit.world.random.setstate(self._random)
+        kit.deps.random.setstate(self._random)
         account.agenda[:], account._seq = self._agenda, self._seq
         account._tables = {kind: dict(map(_restored, table)) for kind, table in self._records.items()}
         kit.stripe._first_seen = dict(self._first_seen)

@@ -15,11 +15,11 @@ from tests.simulation.actors import (
     METHODS,
     OBLIGATIONS,
     SECOND_METHODS,
-    Courier,
-    Habits,
-    Janitor,
+    CustomerActor,
     Repairs,
-    Visitor,
+    Resolver,
+    RunProfile,
+    WebhookSender,
     register,
 )
 from tests.simulation.faults import Fault, Swarm
@@ -64,7 +64,7 @@ CLIENT_ONLY: Final = Scenario(
     methods=tuple(each for each in _CARDS if each in _QUIET and "pending" not in each),
     never=(Fault.ARRIVES_LATE,),
 )
-"""What somebody who asks again can find out: what became of the own requests, and of an authentication."""
+"""The knowledge of a client that repeats requests: the outcomes of its own requests, and of an authentication."""
 
 WEBHOOKS_ONLY: Final = Scenario(repairs=Repairs(client=False, resolver=False))
 RESOLVER_ONLY: Final = Scenario(
@@ -87,7 +87,7 @@ OBLIGATED: Final = Scenario(
     methods=("pm_card_visa", "pm_card_mastercard", "pm_card_createDisputeInquiry", "pm_card_pendingRefund"),
     banks_obey=False,
 )
-"""What is promised and owed: refunds, cancellations, operators and disputes that move in any order."""
+"""Promises and debts: refunds, cancellations, operators and disputes that change in any order."""
 
 _MINDS: Final = Scenario(
     actions=(*SECOND_METHODS, "confirm", "authenticate", "cancel", "capture", "time"),
@@ -113,18 +113,18 @@ STORED: Final = Scenario(
     methods=("pm_card_visa", "pm_card_mastercard", "pm_card_chargeDeclined", "pm_card_authenticationRequired"),
     stored=(Fault.ERROR_LATER, Fault.ERROR_BEFORE),
 )
-"""Mostly 500s that the gateway stores under the key; what was asked for is done later, up to a day, or never."""
+"""Mostly 500s that the gateway stores under the key; the request is applied later, within a day, or never."""
 
 STORED_RESOLVER_ONLY: Final = attrs.evolve(
     STORED, repairs=Repairs(client=False, webhooks=False), never=(Fault.ARRIVES_LATE,)
 )
-"""The same, and no webhook tells of what turns up."""
+"""The same without the webhooks that report late effects."""
 
 SKEWED: Final = Scenario(skew=timedelta(minutes=10))
 """The machine of one process is ten minutes ahead of the gateway, that of the other ten minutes behind."""
 
 JUMPS_BACK: Final = Scenario(jumps_back=True)
-"""The clock of our one machine is set back by an hour in the middle of everything, until somebody mends it."""
+"""The clock of one machine is set back by an hour during the run, and corrected later."""
 
 SKEWED_AND_SET_BACK: Final = Scenario(skew=timedelta(minutes=10), jumps_back=True)
 """Both, on several machines."""
@@ -142,10 +142,10 @@ class Result:
     crashes: int
     struck: Counter[Fault]
     pairs: Counter[Pair]
-    story: str = field(repr=False, default="")
+    log: str = field(repr=False, default="")
 
 
-def simulate(seed: int, scenario: Scenario = Scenario(), *, story: bool = False) -> Result:
+def simulate(seed: int, scenario: Scenario = Scenario(), *, log: bool = False) -> Result:
     """Run ``seed``. The same seed and scenario give the same run, step by step."""
     run = Run(seed, scenario)
     run.go()
@@ -153,13 +153,13 @@ def simulate(seed: int, scenario: Scenario = Scenario(), *, story: bool = False)
     return Result(
         seed=seed,
         broken=tuple(dict.fromkeys(world.invariants.broken)),
-        trace=world.story.trace(),
+        trace=world.log.trace(),
         steps=run.scheduler.steps,
         points=world.points,
         crashes=world.crashes,
         struck=run.swarm.struck,
         pairs=world.invariants.pairs,
-        story=world.story.text() if story or world.invariants.broken else "",
+        log=world.log.text() if log or world.invariants.broken else "",
     )
 
 
@@ -185,8 +185,8 @@ class Run:
             refused_in_action=scenario.refused_in_action,
         )
         self.world = SimulatedWorld(setup)
-        habits = Habits.of(self.random, scenario.repairs, scenario.actions, scenario.methods)
-        self.habits = attrs.evolve(habits, first=scenario.first or habits.first)
+        profile = RunProfile.of(self.random, scenario.repairs, scenario.actions, scenario.methods)
+        self.profile = attrs.evolve(profile, first=scenario.first or profile.first)
         self.crash_rate = self.random.choice((0.0, 0.002, 0.02)) if scenario.faults else 0.0
         self.may_jump_back = scenario.jumps_back
         self.scheduler = Scheduler(self.world.time, Random(f"{seed}:order"), self._before_step)
@@ -200,21 +200,21 @@ class Run:
             self._settle()
         except Broken:
             return
-        except Exception as error:  # whatever breaks the run is what the run has found
+        except Exception as error:  # any error is a finding of the run
             self.world.invariants.require(False, f"{type(error).__name__}: {error}")
         finally:
             self.scheduler.close()
 
     def _faults(self) -> None:
-        visitors = list(self._visitors())
-        helpers = list(self._helpers())
-        for actor in (*visitors, *helpers):
-            self.scheduler.spawn(actor.name, actor.live())
-        names = {visitor.name for visitor in visitors}
+        customers = list(self._customers())
+        background_actors = list(self._background_actors())
+        for actor in (*customers, *background_actors):
+            self.scheduler.spawn(actor.name, actor.run())
+        names = {customer_actor.name for customer_actor in customers}
         while any(task.name in names for task in self.scheduler.tasks):
             self._step()
-        for helper in helpers:
-            helper.stopped = True
+        for background in background_actors:
+            background.stopped = True
         self.may_jump_back = False
         self.world.faults.heal()
         self.world.jumped_back = timedelta(0)
@@ -238,31 +238,31 @@ class Run:
         if self.random.random() < self.crash_rate:
             self.world.crash(self.random.choice(self.world.processes))
 
-    def _visitors(self) -> Iterator[Visitor]:
+    def _customers(self) -> Iterator[CustomerActor]:
         for number in range(self.random.randint(1, 2)):
             booking_id = register(self.world, self.random, number)
             places = self.random.randint(1, 2)
             for place in range(places):
-                yield Visitor(
+                yield CustomerActor(
                     self.world,
-                    self.habits,
+                    self.profile,
                     Random(self.random.random()),
-                    f"visitor {number}.{place}",
+                    f"customer {number}.{place}",
                     booking_id=booking_id,
                     turns=self.random.randint(2, 6),
                     alone=places == 1,
                 )
 
-    def _helpers(self) -> Iterator[Courier | Janitor]:
+    def _background_actors(self) -> Iterator[WebhookSender | Resolver]:
         repairs = self.scenario.repairs
         if repairs.webhooks:
-            yield Courier(self.world, self.habits, Random(self.random.random()), "courier")
+            yield WebhookSender(self.world, self.profile, Random(self.random.random()), "webhook sender")
         if repairs.resolver:
             for number in range(self.random.randint(1, 2)):
-                yield Janitor(self.world, self.habits, Random(self.random.random()), f"janitor {number}")
+                yield Resolver(self.world, self.profile, Random(self.random.random()), f"resolver {number}")
 
     def _settle(self) -> None:
-        settling = Settling(self.world, self.habits, self.random)
+        settling = Settling(self.world, self.profile, self.random)
         settling.go()
         for each in settling.left():
             self.world.invariants.require(False, each)
@@ -290,10 +290,10 @@ def replay(result: Result, scenario: Scenario) -> str:
     """How a run is repeated: one command."""
     name = next(name for name, each in SCENARIOS.items() if attrs.evolve(each, sql=scenario.sql) == scenario)
     sql = " --sql" if scenario.sql else ""
-    return f'python -m tests.simulation --seed {result.seed} --scenario "{name}"{sql} --story'
+    return f'python -m tests.simulation --seed {result.seed} --scenario "{name}"{sql} --log'
 
 
 def explain(result: Result, scenario: Scenario) -> str:
-    """What a failing run is reported with: what is broken, how to repeat it, and its story."""
+    """Return the report of a failed run: the violated invariants, the command that repeats it, and its log."""
     broken = "\n".join(f"  {each}" for each in result.broken)
-    return f"seed {result.seed} broke:\n{broken}\nrepeat it with:\n  {replay(result, scenario)}\n{result.story}"
+    return f"seed {result.seed} broke:\n{broken}\nrepeat it with:\n  {replay(result, scenario)}\n{result.log}"

@@ -1,7 +1,8 @@
-"""One thread, many tasks: which of them goes on is decided by the seed, at every boundary that they come to.
+"""One thread, many tasks: the seed decides at every boundary which task continues.
 
-Tasks are plain coroutines, stepped by hand. They give up control with ``PAUSE`` (anybody may go on now) and with
-``Pause(until)`` (nothing to do before then); no event loop, thread or wall clock has a say.
+Tasks are plain coroutines that are stepped by hand. They yield control with ``PAUSE`` (any task may continue now) and
+with
+``Pause(until)`` (not before that time). No event loop, thread or wall clock is involved.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -25,7 +26,7 @@ class Time:
 
 
 class Pause:
-    """Gives up control; ``until`` None: for no longer than somebody else wants it."""
+    """Yields control until ``until``; with None until the scheduler chooses the task again."""
 
     __slots__ = ("until",)
 
@@ -82,14 +83,14 @@ class Scheduler:
             task.ready_at = pause.until or self.time.now
 
     def close(self) -> None:
-        """Throw away whatever has not come to its end."""
+        """Close all tasks that have not ended."""
         for task in self.tasks:
             task.coroutine.close()
         self.tasks.clear()
 
 
 def alone(awaitable: Awaitable[T], time: Time) -> T:
-    """The result of something that nobody else interferes with; while it waits, time passes."""
+    """Run one task without any other and return its result; time passes while it waits."""
     steps = awaitable.__await__()
     try:
         while True:

@@ -12,15 +12,15 @@ from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import Origin
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.payments import Watch
+from booking_payments.ports.payments import PollState
 from booking_payments.ports.unit_of_work import TransactionBody
-from tests.simulation.actors import Actor, Courier, Habits, Janitor, Repairs
+from tests.simulation.actors import Actor, Repairs, Resolver, RunProfile, WebhookSender
 from tests.simulation.invariants import differences
 from tests.simulation.scheduler import alone
 from tests.simulation.world import SimulatedWorld
 
 LONGEST: Final = timedelta(hours=26)
-"""A key may be sent for 23 hours; what it did must be known soon after."""
+"""The longest time until an outcome is known: a key may be sent for 23 hours."""
 
 WATCHED_FOR: Final = timedelta(hours=25, minutes=30)
 
@@ -35,19 +35,19 @@ T = TypeVar("T")
 
 
 class Settling:
-    """Lets the repair paths of this run work until nothing is due, and says what is ``left`` undone."""
+    """Runs the repair paths of this run until nothing is due, and lists what is ``left``."""
 
-    def __init__(self, world: SimulatedWorld, habits: Habits, random: Random) -> None:
+    def __init__(self, world: SimulatedWorld, profile: RunProfile, random: Random) -> None:
         self.world = world
-        self.repairs: Repairs = habits.repairs
-        self.courier = Courier(world, habits, random, "courier")
-        self.janitor = Janitor(world, habits, random, "janitor")
-        self.client = Actor(world, habits, random, "client")
-        self.looks: Counter[str] = Counter()
+        self.repairs: Repairs = profile.repairs
+        self.webhook_sender = WebhookSender(world, profile, random, "webhook sender")
+        self.resolver = Resolver(world, profile, random, "resolver")
+        self.client = Actor(world, profile, random, "client")
+        self.checks: Counter[str] = Counter()
         self.since = world.time.now
 
     def go(self) -> None:
-        """Round after round, with as much time in between as there is nothing to do."""
+        """Run passes until nothing is due; the clock advances to the next due time."""
         for _ in range(MOST_ROUNDS):
             self.world.arrive()
             self._deliver()
@@ -67,15 +67,15 @@ class Settling:
             return
         for delivery in world.theirs.deliveries():
             if delivery.due_at <= world.time.now:
-                taken = alone(self.courier.deliver(delivery.event), world.time)
+                taken = alone(self.webhook_sender.deliver(delivery.event), world.time)
                 world.stripe.delivered(delivery.event["id"], taken, delivery.endpoint_id)
 
     def _work(self) -> None:
         if not self.repairs.resolver:
             return
         looked_at = [payment.id for payment in self._in_flight() if self._is_due(payment)]
-        alone(self.janitor.round(), self.world.time)
-        self.looks.update(each for each in looked_at if self._could_be_known(each))
+        alone(self.resolver.round(), self.world.time)
+        self.checks.update(each for each in looked_at if self._could_be_known(each))
 
     def _could_be_known(self, payment_id: str) -> bool:
         """Whether the gateway has something to tell that our books don't have. Where a 500 was saved and nothing
@@ -86,7 +86,7 @@ class Settling:
         return any(intent["status"] not in known for intent in intents)
 
     def _ask_again(self) -> None:
-        """The customer comes back to whatever was left, once nobody is working on it any more."""
+        """The customer asks for the state of each unfinished payment that no process is working on."""
         if not self.repairs.client or self.repairs.resolver:
             return
         for payment in self._unclear():
@@ -112,30 +112,30 @@ class Settling:
         return (payment for payment in self._payments() if payment.operation is not None)
 
     def _is_due(self, payment: Payment) -> bool:
-        at = self._watch(payment).next_look_at
+        at = self._watch(payment).next_check_at
         return at is not None and at <= self.world.time.now
 
     def _is_leased(self, payment: Payment) -> bool:
         until = self._watch(payment).lease_until
         return until is not None and until > self.world.time.now
 
-    def _watch(self, payment: Payment) -> Watch:
-        return self._read(lambda uow: uow.payments.watch(payment.id))
+    def _watch(self, payment: Payment) -> PollState:
+        return self._read(lambda uow: uow.payments.poll_state(payment.id))
 
     def _read(self, work: TransactionBody[T]) -> T:
         return alone(_reading(self.world, work), self.world.time)
 
     def _next_due(self) -> datetime | None:
-        """When there is something to do next, for anybody who may do it; None when there is nothing."""
+        """Return the next time at which any repair path has work; None when there is no work left."""
         stripe, watches = self.world.stripe, [self._watch(each) for each in self._payments() if not each.is_final]
         due = [stripe.next_due_at, *(request.at for request in self.world.in_transit)]
         if self.repairs.webhooks:
             due.extend(delivery.due_at for delivery in self.world.theirs.deliveries())
         if self.repairs.resolver:
-            due.extend(self._due_at(watch) for watch in watches)
+            due.extend(self._due_at(poll_state) for poll_state in watches)
             due.extend(self._messages_due())
         elif self.repairs.client:
-            due.extend(self._due_at(watch) for watch in watches if watch.holder)
+            due.extend(self._due_at(poll_state) for poll_state in watches if poll_state.holder)
         later = [each for each in due if each is not None]
         return min(later, default=None)
 
@@ -145,15 +145,15 @@ class Settling:
         firsts = {each.message.booking_id: each for each in reversed(waiting)}
         return (each.next_try_at or self.world.time.now for each in firsts.values())
 
-    def _due_at(self, watch: Watch) -> datetime | None:
-        """When anybody may take the payment up: not before the lease of another is over."""
-        times = [each for each in (watch.next_look_at, watch.lease_until) if each is not None]
-        return max(times) if watch.next_look_at else None
+    def _due_at(self, poll_state: PollState) -> datetime | None:
+        """Return the time at which any process may claim the payment: not before the lease of another ends."""
+        times = [each for each in (poll_state.next_check_at, poll_state.lease_until) if each is not None]
+        return max(times) if poll_state.next_check_at else None
 
     # --- what is left
 
     def left(self) -> Iterator[str]:
-        """What is not settled, and where the two sides differ."""
+        """Yield a line for each operation that is not settled and each difference between the two sides."""
         if self.repairs.resolver or self.repairs.client:
             yield from self._unsettled()
             yield from self._different()
@@ -165,7 +165,7 @@ class Settling:
             yield from self._still_watched()
 
     def _different(self) -> Iterator[str]:
-        """Without the resolver nobody waits until the key of a refund lapses, whose 500 was saved without a refund."""
+        """Yield differences. Without the resolver, a refund whose 500 was stored is not found before its key lapses."""
         waiting = () if self.repairs.resolver else [payment.id for payment in self._in_flight()]
         for each in differences(self.world.ours, self.world.theirs):
             lacks = each.startswith("the gateway does not have the refunds")
@@ -178,13 +178,13 @@ class Settling:
                 continue
             purpose = payment.operation.purpose.value if payment.operation else ""
             yield f"{payment.id} still has an operation in flight: {purpose}"
-        for payment_id, looks in self.looks.items():
-            if looks > MOST_LOOKS:
-                yield f"{payment_id} was settled after {looks} looks only"
+        for payment_id, checks in self.checks.items():
+            if checks > MOST_LOOKS:
+                yield f"{payment_id} was settled after {checks} checks only"
 
     def _unheard(self) -> Iterator[str]:
-        """Webhooks alone tell of every end of an intent, every refund and every dispute. How an operation is going on
-        that did not come to its end is the resolver's to find out."""
+        """Yield differences that webhooks must repair: they report the end of every intent, every refund and every
+        dispute. An operation that did not end is left to the resolver."""
         for each in differences(self.world.ours, self.world.theirs):
             open_there = any(
                 intent["id"] in each and intent["status"] not in FINAL
@@ -205,7 +205,9 @@ class Settling:
             yield f"{booking_id} is confirmed and was paid {len(paid)} times"
         if paid and booking.status not in (BookingStatus.CONFIRMED, BookingStatus.CANCELED):
             yield f"{booking_id} is paid and {booking.status.value}"
-        wanted = [each for payment in paid for each in payment.refunds if each.cancels_booking]
+        # A refund cancels the booking when its operation ends; ``_unsettled`` reports an operation that does not end.
+        ended = [each for each in paid if each.operation is None]
+        wanted = [each for payment in ended for each in payment.refunds if each.cancels_booking]
         stand = [each.id for each in wanted if not (each.status.is_lost and each.acknowledged)]
         asked_in_time = any(each.created_at < booking.event_starts_at for each in wanted)
         if stand and asked_in_time and booking.status is BookingStatus.CONFIRMED:
@@ -227,8 +229,8 @@ class Settling:
                     yield f"{payment.id} is still watched"
 
     def _kept_twice(self, booking_id: str) -> Iterator[str]:
-        """Of all that a booking was charged, whatever turned up when, one charge at most stays. What banks sent back or
-        took is another matter."""
+        """Yield a line when more than one charge of a booking is kept. Amounts that banks have returned or withdrawn do
+        not count."""
         kept = []
         for intent in self.world.theirs.records["payment_intent"].values():
             if intent["metadata"].get("booking_id") != booking_id:
@@ -266,7 +268,7 @@ class Settling:
             yield from self._untold()
 
     def _unsent(self) -> Iterator[str]:
-        """What waits although nothing stands against it."""
+        """Yield refunds that are still deferred although no obstacle remains."""
         for payment in self._payments():
             free = payment.operation is None and not payment.has_open_dispute and not payment.refundable.blocked
             waits = min(payment.refundable.deferred.amount, payment.refundable.sendable)
@@ -274,7 +276,7 @@ class Settling:
                 yield f"{payment.id} waits with {waits} that nothing stands against"
 
     def _out_of_order(self) -> Iterator[str]:
-        """Messages come at least once, each for the first time only behind all that go before it."""
+        """Yield a line for each message that was not delivered, or first delivered before an earlier one."""
         last: Counter[str] = Counter()
         for message in self.world.published:
             known = last[message.booking_id]
@@ -290,7 +292,7 @@ class Settling:
         ends += list(self.world.ours.bookings.items())
         for subject, status in ends:
             if status in _TOLD and (_TOLD[status], subject) not in told:
-                yield f"nobody was told that {subject} is {status.value}"
+                yield f"no message reported that {subject} is {status.value}"
 
 
 _TOLD: Final[Mapping[Enum, str]] = {

@@ -22,7 +22,7 @@ clocks = pytest.mark.parametrize(
 def test_wrong_clocks_break_nothing(scenario: Scenario) -> None:
     broken = next((result for result in many(scenario, SEEDS) if result.broken), None)
 
-    assert broken is None, explain(simulate(broken.seed, scenario, story=True), scenario)
+    assert broken is None, explain(simulate(broken.seed, scenario, log=True), scenario)
 
 
 @clocks

@@ -1,4 +1,4 @@
-"""A payment and its refunds against a model of a few lines: whatever is asked, in whatever order, both say the same."""
+"""A payment and its refunds against a model of a few lines: any sequence of requests has the same result in both."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -43,7 +43,7 @@ amounts = st.none() | st.integers(min_value=1, max_value=PRICE + 500)
 
 @define
 class Model:
-    """All that matters about one booking and its payment."""
+    """The model: everything that matters about one booking and its payment."""
 
     booking: str = "pending"
     payment: str = ""

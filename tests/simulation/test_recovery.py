@@ -16,7 +16,7 @@ from booking_payments.application.views import NewBooking
 from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
-from tests.simulation.actors import Habits, Janitor, Repairs
+from tests.simulation.actors import Repairs, Resolver, RunProfile
 from tests.simulation.faults import Fault, Kind, Point
 from tests.simulation.invariants import differences
 from tests.simulation.scheduler import Scheduler, alone
@@ -30,14 +30,14 @@ ANN: Final = Caller.customer("ann", "before the outage")
 
 @attrs.define
 class Outage:
-    """The gateway gets every request and nobody gets an answer."""
+    """The gateway receives every request, and every response is lost."""
 
     def at(self, point: Point) -> Fault | None:
         return Fault.TIMEOUT_AFTER if point.kind is Kind.GATEWAY else None
 
 
 def _after_an_outage(payments: int, *, sql: bool = False) -> SimulatedWorld:
-    """Payments that were started, and charged when nobody heard the answer."""
+    """Payments that were charged although every response was lost."""
     world = SimulatedWorld(Setup(sql=sql))
     for number in range(payments):
         booking_id = _started(world, number)
@@ -62,15 +62,15 @@ def _service(world: SimulatedWorld) -> BookingPayments:
     return world.processes[0].payments
 
 
-def _janitors(world: SimulatedWorld) -> list[Janitor]:
-    habits = Habits(
+def _resolvers(world: SimulatedWorld) -> list[Resolver]:
+    profile = RunProfile(
         methods=("pm_card_visa",),
         capture=CaptureMethod.AUTOMATIC,
         patience_s=0.1,
         actions={"pay": 1.0},
         repairs=Repairs(client=False, webhooks=False),
     )
-    return [Janitor(world, habits, Random(number), f"janitor {number}") for number in (1, 2)]
+    return [Resolver(world, profile, Random(number), f"resolver {number}") for number in (1, 2)]
 
 
 @pytest.mark.timeout(3600 if NIGHTLY else 120)
@@ -80,12 +80,12 @@ def test_everything_that_an_outage_left_open_is_settled_by_two_resolvers_with_on
 ) -> None:
     world = _after_an_outage(payments, sql=sql)
     world.time.advance(timedelta(hours=1))
-    janitors = _janitors(world)
+    resolvers = _resolvers(world)
     scheduler = Scheduler(world.time, Random(1), lambda: None)
 
     for _ in range(2 + payments // RESOLVE_AT_ONCE):
-        for janitor in janitors:
-            scheduler.spawn(janitor.name, janitor.round())
+        for resolver in resolvers:
+            scheduler.spawn(resolver.name, resolver.round())
         while scheduler.tasks:
             scheduler.step()
 
@@ -99,7 +99,7 @@ def test_the_first_is_settled_within_seconds() -> None:
     world.time.advance(timedelta(hours=1))
     since = world.time.now
 
-    alone(_janitors(world)[0].round(), world.time)
+    alone(_resolvers(world)[0].round(), world.time)
 
     assert world.time.now - since < timedelta(seconds=5)
     assert {payment.operation for payment in world.ours.payments.values()} == {None}

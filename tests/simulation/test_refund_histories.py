@@ -119,7 +119,7 @@ async def test_a_refund_that_was_not_sent_is_sent_though_a_dispute_took_a_part(w
     assert not history.payment.owed.amount
 
 
-async def test_going_back_in_a_walk_leaves_nothing_of_what_was_there() -> None:
+async def test_a_restored_state_keeps_nothing_of_later_steps() -> None:
     walked: list[tuple[tuple[str, ...], Payment]] = []
     async for history in walk(await begin(Setting()), 2, MORE_STEPS):
         walked.append((history.word, history.payment))
@@ -150,7 +150,7 @@ async def test_sampled_orders_of_five_and_six_steps_keep_the_rules(
 
 @asynccontextmanager
 async def _storage(kind: str, request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Storage]:
-    """An empty storage: in memory, or in a database of its own."""
+    """An empty storage, in memory or in a new database."""
     if kind == "memory":
         yield MemoryStorage()
         return

@@ -1,5 +1,4 @@
-"""Many runs, each a world of its own with whatever goes wrong in it: nothing breaks, all of it is repeatable, and the
-things that are to go wrong do go wrong."""
+"""Many runs with random faults: no invariant is violated, every run is repeatable, and all kinds of faults occur."""
 
 import os
 import subprocess
@@ -108,7 +107,7 @@ def _found(scenario: Scenario, seeds: range) -> Result | None:
 def _hold(scenario: Scenario, seeds: range) -> None:
     broken = _found(scenario, seeds)
     if broken is not None:
-        pytest.fail(explain(simulate(broken.seed, scenario, story=True), scenario), pytrace=False)
+        pytest.fail(explain(simulate(broken.seed, scenario, log=True), scenario), pytrace=False)
 
 
 def test_faults_of_all_kinds_together_break_nothing_and_all_of_them_happen() -> None:
@@ -116,7 +115,7 @@ def test_faults_of_all_kinds_together_break_nothing_and_all_of_them_happen() -> 
     pairs: Counter[str] = Counter()
     for scenario, seeds in ((FULL, SEEDS), (DISPUTES, SEEDS_OF_DISPUTES), (STORED, SEEDS_OF_STORED)):
         for result in many(scenario, seeds):
-            assert not result.broken, explain(simulate(result.seed, scenario, story=True), scenario)
+            assert not result.broken, explain(simulate(result.seed, scenario, log=True), scenario)
             struck.update(result.struck)
             pairs.update({_named(pair): times for pair, times in result.pairs.items()})
 
@@ -160,11 +159,11 @@ def test_what_turns_up_behind_a_stored_error_is_in_sql_books_too() -> None:
     _hold(attrs.evolve(STORED, sql=True), SEEDS_OF_STORED[::10])
 
 
-def test_what_is_promised_is_owed_until_it_has_gone_back_whatever_banks_and_operators_do() -> None:
+def test_a_promise_is_owed_until_it_is_refunded_with_any_bank_and_operator() -> None:
     _hold(OBLIGATED, SEEDS_OF_OBLIGATIONS)
 
 
-def test_what_is_promised_is_owed_in_sql_books_too() -> None:
+def test_a_promise_is_owed_in_an_sql_database_too() -> None:
     _hold(attrs.evolve(OBLIGATED, sql=True), SEEDS_OF_OBLIGATIONS[::10])
 
 
@@ -208,10 +207,10 @@ def _command(*arguments: str, hash_seed: str = "0") -> str:
 # --- what a failure looks like ---------------------------------------------------------------------------------
 
 
-def test_a_failing_seed_is_reported_with_one_command_that_repeats_it_and_its_story() -> None:
-    result = attrs.evolve(simulate(7, RESOLVER_ONLY, story=True), broken=("something",))
+def test_a_failing_seed_is_reported_with_its_log_and_one_command_that_repeats_it() -> None:
+    result = attrs.evolve(simulate(7, RESOLVER_ONLY, log=True), broken=("something",))
 
     report = explain(result, RESOLVER_ONLY)
 
-    assert 'python -m tests.simulation --seed 7 --scenario "resolver only" --story' in report
+    assert 'python -m tests.simulation --seed 7 --scenario "resolver only" --log' in report
     assert "asks process" in report

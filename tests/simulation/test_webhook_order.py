@@ -1,4 +1,4 @@
-"""Webhooks come in any order, and twice: all orders of a life's events end in the same state."""
+"""Webhooks arrive in any order, and twice: all orders of a history's events end in the same state."""
 
 from collections.abc import Iterator
 from itertools import islice, permutations
@@ -6,13 +6,13 @@ from math import factorial
 
 import pytest
 
+from tests.simulation.gateway_histories import GATEWAY_HISTORIES, GatewayHistory, live
 from tests.simulation.invariants import Json
-from tests.simulation.lives import LIVES, Life, live
 from tests.simulation.sizes import NIGHTLY
 
 MOST_EVENTS = 7
 
-lives = pytest.mark.parametrize("name", LIVES)
+histories = pytest.mark.parametrize("name", GATEWAY_HISTORIES)
 
 
 CHARGED = "charge.succeeded"
@@ -21,73 +21,73 @@ CHARGED = "charge.succeeded"
 So all orders of the others stay few enough to be tried."""
 
 
-def _others(life: Life) -> list[Json]:
-    return [event for event in life.events() if event["type"] != CHARGED]
+def _others(history: GatewayHistory) -> list[Json]:
+    return [event for event in history.events() if event["type"] != CHARGED]
 
 
 def _in_order(name: str, *, sql: bool = False, whole: bool = True) -> tuple[object, ...]:
-    life = live(name, sql=sql)
-    for event in life.events() if whole else _others(life):
-        life.hear(event)
-    assert life.wrong() == []
-    return life.state()
+    history = live(name, sql=sql)
+    for event in history.events() if whole else _others(history):
+        history.hear(event)
+    assert history.wrong() == []
+    return history.state()
 
 
-@lives
-def test_events_that_come_in_order_tell_all_that_has_happened(name: str) -> None:
+@histories
+def test_events_in_order_report_every_change(name: str) -> None:
     assert _in_order(name) == _in_order(name, sql=True)
 
 
-@lives
+@histories
 def test_every_order_of_the_events_ends_in_the_same_state(name: str) -> None:
-    life = live(name)
-    events = _others(life)
+    history = live(name)
+    events = _others(history)
     assert 2 <= len(events) <= MOST_EVENTS
 
-    ends = list(_ends(life, events))
+    ends = list(_ends(history, events))
     assert len(ends) == factorial(len(events))
     assert set(map(repr, ends)) == {repr(_in_order(name, whole=False))}
-    assert life.world.invariants.broken == []
+    assert history.world.invariants.broken == []
 
 
-@lives
-def test_what_a_charge_was_made_with_may_be_told_at_any_time(name: str) -> None:
-    life = live(name)
-    others, charged = _others(life), [event for event in life.events() if event["type"] == CHARGED]
+@histories
+def test_an_event_with_the_method_of_a_charge_may_arrive_at_any_time(name: str) -> None:
+    history = live(name)
+    others, charged = _others(history), [event for event in history.events() if event["type"] == CHARGED]
     for place in range(len(others) + 1):
-        memory = life.remember()
+        memory = history.remember()
         for event in (*others[:place], *charged, *others[place:]):
-            life.hear(event)
-        assert repr(life.state()) == repr(_in_order(name))
-        life.go_back(memory)
+            history.hear(event)
+        assert repr(history.state()) == repr(_in_order(name))
+        history.go_back(memory)
 
 
-def _ends(life: Life, waiting: list[Json], heard: tuple[Json, ...] = ()) -> Iterator[tuple[object, ...]]:
-    """The state after each order of what is waiting. Each event comes twice at once, and in the end all come again."""
+def _ends(history: GatewayHistory, waiting: list[Json], heard: tuple[Json, ...] = ()) -> Iterator[tuple[object, ...]]:
+    """Yield the state after each order of the events. Each event is delivered twice, and all again at the end."""
     if not waiting:
-        yield _state_after_repetitions(life, heard)
+        yield _state_after_repetitions(history, heard)
         return
-    memory = life.remember()
+    memory = history.remember()
     for event in waiting:
-        life.hear(event)
-        assert life.hear(event) == "duplicate"
-        yield from _ends(life, [other for other in waiting if other is not event], (*heard, event))
-        life.go_back(memory)
+        history.hear(event)
+        assert history.hear(event) == "duplicate"
+        yield from _ends(history, [other for other in waiting if other is not event], (*heard, event))
+        history.go_back(memory)
 
 
-def _state_after_repetitions(life: Life, heard: tuple[Json, ...]) -> tuple[object, ...]:
-    state = life.state()
-    assert life.hear(heard[0]) == "duplicate"
-    assert life.state() == state
+def _state_after_repetitions(history: GatewayHistory, heard: tuple[Json, ...]) -> tuple[object, ...]:
+    state = history.state()
+    assert history.hear(heard[0]) == "duplicate"
+    assert history.state() == state
     return state
 
 
-@lives
+@histories
 def test_some_orders_of_the_events_end_in_the_same_state_of_sql_books(name: str) -> None:
     expected = repr(_in_order(name))
     for order in islice(permutations(range(len(live(name).events()))), 0, None, 5 if NIGHTLY else 50):
-        life = live(name, sql=True)
-        events = life.events()
+        history = live(name, sql=True)
+        events = history.events()
         for place in order:
-            life.hear(events[place])
-        assert (life.wrong(), repr(life.state())) == ([], expected), order
+            history.hear(events[place])
+        assert (history.wrong(), repr(history.state())) == ([], expected), order

@@ -1,8 +1,8 @@
-"""The simulated world: the product's real use cases in processes that may die, around one gateway and one database.
+"""The simulated world: the product's real use cases in processes that may crash, with one gateway and one database.
 
-Everything that a process asks of the world outside crosses a boundary here. Before and after each crossing the
-scheduler may let somebody else go on, the process may die, and a fault may strike. The database and the gateway
-outlive every process.
+Every call of a process to the outside crosses a boundary here. Before and after each crossing the scheduler may
+continue
+another task, the process may crash, and a fault may occur. The database and the gateway survive every process.
 """
 
 from collections.abc import Awaitable, Callable
@@ -19,21 +19,21 @@ from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.sql.clock import DatabaseClock
+from booking_payments.application.dependencies import Dependencies, PaymentConfig
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.world import PaymentConfig, World
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import StorageConflict
-from booking_payments.ports.unit_of_work import Subject, TransactionBody
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import CHANNEL
-from tests.simulation.books import Books, Changes, MemoryBooks, SqlBooks
+from tests.simulation.books import Books, Changes, MemoryPaymentReader, SqlPaymentReader
 from tests.simulation.faults import SCRIPTS, Fault, Faults, Kind, NoFaults, Point, Switch
 from tests.simulation.invariants import GatewaySide, Invariants, OurSide
+from tests.simulation.run_log import RunLog
 from tests.simulation.scheduler import PAUSE, Pause, Time
-from tests.simulation.story import Story
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SECRET: Final = "whsec_simulation"
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 class ProcessDied(BaseException):
-    """The process is gone, and with it whatever it was doing. No ``except Exception`` can catch that."""
+    """The process has crashed, and its work is lost. No ``except Exception`` catches this."""
 
 
 class StorageGone(Exception):  # noqa: N818 - named like the faults of the ports
@@ -89,7 +89,7 @@ class SimulatedWorld:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.time = Time(NOW)
-        self.story = Story()
+        self.log = RunLog()
         self.faults = Switch(setup.faults)
         self.invariants = Invariants(setup.longest_key_age, setup.banks_obey)
         self.theirs = GatewaySide(self.invariants)
@@ -100,7 +100,7 @@ class SimulatedWorld:
             store=self.theirs,
             refused_in_action=setup.refused_in_action,
         )
-        self.books: Books = SqlBooks(self._statement) if setup.sql else MemoryBooks()
+        self.books: Books = SqlPaymentReader(self._statement) if setup.sql else MemoryPaymentReader()
         self.published: list[Message] = []
         self.booking_ids: list[str] = []
         self.amounts_asked: set[int] = set()
@@ -121,8 +121,8 @@ class SimulatedWorld:
         return Random(f"{self.setup.seed}:{what}")
 
     def tell(self, who: str, what: str) -> None:
-        """Add to the story."""
-        self.story.tell(self.time.now, who, what)
+        """Add an entry to the log."""
+        self.log.tell(self.time.now, who, what)
 
     def crash(self, process: "Process") -> None:
         """The process dies, and another one takes its place."""
@@ -153,11 +153,11 @@ class SimulatedWorld:
         return self._delays.random() * longest
 
     def send_later(self, request: "InTransit") -> None:
-        """The request arrives when nobody waits for its answer any more."""
+        """Deliver the request when its caller no longer waits for the response."""
         self.in_transit.append(request)
 
     def arrive(self) -> None:
-        """What is in transit arrives, if it is time."""
+        """Deliver the requests in transit that are due."""
         for request in [each for each in self.in_transit if each.at <= self.time.now]:
             self.in_transit.remove(request)
             answer = self.stripe.call(request.method, request.path, request.params, request.key)
@@ -190,7 +190,7 @@ class Process:
         self.alive = True
         self.clock = clock = ProcessClock(self)
         self.payments = BookingPayments(
-            World(
+            Dependencies(
                 storage=StorageBoundary(self),
                 gateway=StripeGateway(TransportBoundary(self, clock), livemode=False, name="fake"),
                 webhooks=StripeWebhooks([SECRET]),
@@ -284,7 +284,7 @@ class TransportBoundary:
             if fault is Fault.ARRIVES_LATE:
                 self._world.send_later(InTransit(self._world.late(), method, path, params, key))
                 raise Silent("timeout", code="timeout")
-            self._world.stripe.tick()  # by itself, so that what it completes can be told from what we ask for
+            self._world.stripe.tick()  # separate from requests of the service, so that late effects can be told apart
             reply = await self._model.call(method, path, params, key)
         except (Silent, Unreachable) as error:
             self._world.tell("gateway", f"does not say: {error.code}")
@@ -367,7 +367,7 @@ class StorageBoundary:
         self._process = process
         self._world = process.world
 
-    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
+    async def transact(self, work: TransactionBody[T], about: LockScope | None = None) -> T:
         return await self._process.cross(Kind.TRANSACTION, f"writes {_name(work)}", partial(self._transact, work))
 
     async def read(self, work: TransactionBody[T]) -> T:

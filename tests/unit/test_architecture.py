@@ -6,11 +6,13 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import booking_payments
+from booking_payments.entrypoints.pages import site
 from tests.rows import row
 
 ROOT = Path(booking_payments.__file__).parent
@@ -158,3 +160,59 @@ def test_the_search_for_floats_finds_them(code: str) -> None:
 @pytest.mark.parametrize("code", ["x = Fraction(a) / 100", "x = a // b", "x = Decimal('1.5')"])
 def test_the_search_for_floats_leaves_what_is_exact(code: str) -> None:
     assert not list(_floats(ast.parse(code)))
+
+
+GATEWAYS = sorted(path.parent for path in (ROOT / "adapters" / "gateways").glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("folder", GATEWAYS, ids=lambda folder: folder.name)
+def test_every_gateway_is_a_plugin_that_the_package_announces(folder: Path) -> None:
+    project = tomllib.loads((ROOT.parents[1] / "pyproject.toml").read_text())["project"]
+    announced = project["entry-points"]["booking_payments.gateways"]
+
+    assert (folder / "plugin.py").exists()
+    assert announced.get(folder.name) == f"booking_payments.adapters.gateways.{folder.name}.plugin:PLUGIN"
+
+
+def test_every_page_of_the_console_is_served() -> None:
+    modules = {path.stem for path in (ROOT / "entrypoints" / "pages" / "console").glob("*.py")}
+    with_pages = {
+        name
+        for name in modules
+        if hasattr(import_module(f"booking_payments.entrypoints.pages.console.{name}"), "PAGES")
+    }
+
+    assert with_pages == {module.__name__.rpartition(".")[2] for module in site._CONSOLE}
+
+
+# --- one meaning for each name ---------------------------------------------------------------------------------
+
+SAME_NAME = {
+    "Bookings": "the repository, and the routes of bookings",
+    "Command": "the commands of the lifecycle table, and those of HTTP with an idempotency key",
+    "Finding": "a finding of a reconciliation, and one of an examination of Stripe's account",
+    "Nothing": "an empty request body, of HTTP and of the checkout",
+    "Pass": "one pass of deliveries, and one pass of background work",
+    "Payment": "the aggregate, and the body of the checkout's payment form",
+    "Refund": "the refund of a payment, and the body of the console's refund form",
+}
+"""Class names that two modules use, with both meanings. A new one needs another name, or a good reason."""
+
+
+def _public_classes() -> dict[str, set[str]]:
+    """The modules that define each public class, without the sandbox, which uses Stripe's names for its own objects."""
+    found = dict[str, set[str]]()
+    for path in ROOT.rglob("*.py"):
+        if path.is_relative_to(ROOT / "sandbox"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, set()).add(_name(path))
+    return found
+
+
+def test_no_class_name_is_used_by_two_modules() -> None:
+    twice = {name: sorted(modules) for name, modules in _public_classes().items() if len(modules) > 1}
+
+    assert {name: modules for name, modules in twice.items() if name not in SAME_NAME} == {}
+    assert set(SAME_NAME) - set(twice) == set(), "used by one module only: remove it from SAME_NAME"

@@ -1,10 +1,12 @@
 """The documents hang together: links lead somewhere, decisions are listed, the glossary is in order."""
 
+import os
 import re
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from tools import mutate, screenshots
 
 from booking_payments.domain.ledger import Account, PostingKind
@@ -87,7 +89,7 @@ def test_the_page_on_unknown_outcomes_has_the_schedule_of_the_code() -> None:
     page = " ".join((ROOT / "docs/outcome-unknown.md").read_text().split())
     spans = ["5 seconds", "30 seconds", "2 minutes", "10 minutes", "an hour", "6 hours"]
 
-    assert f"after {', '.join(spans)}, and then daily, for ever" in page
+    assert f"after {', '.join(spans)}, and then daily, without end" in page
     assert [timedelta(**{_unit(span): _count(span)}) for span in spans] == list(RESOLVE_SCHEDULE)
     assert f"From {KEY_LIFETIME // timedelta(hours=1)} on" in page
 
@@ -112,7 +114,7 @@ def test_a_test_that_the_security_page_relies_on_is_there(file: str, test: str) 
 SECURITY = (ROOT / "docs" / "security.md").read_text()
 CLAIMS = {"Whom we expect", "OWASP API Security Top 10 (2023)", "Pages"}
 """Sections that are tables of claims."""
-WITHOUT_CLAIMS = {"What is worth guarding", "How sure we are of the tests"}
+WITHOUT_CLAIMS = {"Assets", "How sure we are of the tests"}
 
 
 def _sections() -> dict[str, str]:
@@ -160,3 +162,36 @@ def test_what_has_more_to_do_at_night_is_run_at_night() -> None:
     assert len(files) > 8
     run = set(re.findall(r"tests/[\w/.]+", makefile))
     assert [path.name for path in files if not any(path.is_relative_to(ROOT / each) for each in run)] == []
+
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+TESTS = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+
+
+@pytest.mark.parametrize("test", sorted(set(re.findall(r"`(test_\w+)`", CONTRIBUTING))))
+def test_a_test_that_a_recipe_names_is_there(test: str) -> None:
+    assert f"def {test}(" in TESTS
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`([\w.]+(?:/[\w.]+)+)`", CONTRIBUTING))))
+def test_a_file_that_a_recipe_names_is_there(path: str) -> None:
+    assert any((ROOT / folder / path).exists() for folder in ("", "src/booking_payments", "tests"))
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!https?:)([^)#]+)\)", CONTRIBUTING))
+def test_every_link_of_the_page_for_contributors_leads_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
+
+
+def test_the_hosted_workflow_runs_what_has_to_pass_here() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yaml").read_text())
+    commands = [step["run"] for step in workflow["jobs"]["check"]["steps"] if "run" in step]
+
+    assert commands == [".ci/run"]
+
+
+def test_the_hook_before_a_commit_can_be_run() -> None:
+    hook = ROOT / ".hooks/pre-commit"
+
+    assert os.access(hook, os.X_OK)
+    assert "make lint typecheck" in hook.read_text()

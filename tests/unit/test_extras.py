@@ -108,7 +108,7 @@ def test_the_extras_are_explained_where_one_decides() -> None:
 # --- what is said when something is missing
 
 
-def test_what_is_missing_is_named_with_the_command_that_brings_it() -> None:
+def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
     with pytest.raises(SettingsError) as caught, extra("stripe", "PAYMENT_GATEWAY", "stripe"):
         import no_such_package.inside  # type: ignore[import-not-found] # noqa: F401
 

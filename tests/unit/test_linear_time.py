@@ -132,7 +132,8 @@ WHO_READS: Final[Mapping[str, str]] = {
 """Each module that calls a parser of a library, and the parser here that stands for it, or why none does."""
 
 BUILT: Final = {
-    "sandbox.emulator.endpoints: re.compile(path.replace('{id}', '(?P<id>[^/]+)'))",
+    "sandbox.emulator.browser: re.compile(line.partition(' ')[2])",
+    "sandbox.emulator.endpoints: re.compile(re.sub('\\\\{\\\\w+\\\\}', '([^/]+)', path))",
     "sandbox.emulator.faults: re.compile(''.join((_piece(piece) for piece in pieces)))",
     "sandbox.http.playing: re.compile(PREFIX + path.replace('{id}', '(?P<id>[^/]+)'))",
 }

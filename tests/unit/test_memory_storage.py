@@ -8,6 +8,7 @@ import pytest
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.ports.jobs import DeliverMessages, Job
 from booking_payments.ports.unit_of_work import UnitOfWork
+from booking_payments.testing.event_jobs_contract import EventJobsContract
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.overview_contract import OverviewContract
 from booking_payments.testing.storage_contract import StorageContract
@@ -20,6 +21,10 @@ def storage() -> MemoryStorage:
 
 class TestMemoryStorage(StorageContract):
     """The contract, over dictionaries."""
+
+
+class TestMemoryEventJobs(EventJobsContract):
+    """The contract of event jobs, in memory."""
 
 
 class TestMemoryOverview(OverviewContract):

@@ -128,3 +128,8 @@ def test_without_a_hold_there_is_no_end_of_one() -> None:
         text = site.client.get("/metrics").text
 
     assert "booking_payments_capture_earliest_seconds" not in text
+
+
+def test_no_metric_has_a_label_that_prometheus_keeps_for_summaries(exported: dict[str, set[str]]) -> None:
+    """``promtool check metrics`` refuses ``quantile`` on a gauge."""
+    assert {name for name, labels in exported.items() if "quantile" in labels} == set()

@@ -9,7 +9,7 @@ import pytest
 from booking_payments.adapters.sql.groups import queue as groups
 from booking_payments.adapters.sql.groups.queue import Queue, Ticket
 from booking_payments.ports.storage import CommitLost
-from booking_payments.ports.unit_of_work import Subject
+from booking_payments.ports.unit_of_work import LockScope
 
 
 @attrs.define
@@ -34,8 +34,8 @@ class Counter:
                 ticket.gets(2 * ticket.payload)
 
 
-def about(number: int) -> Subject:
-    return Subject(event_id=f"evt_{number}", intent_id=f"pi_{number}")
+def about(number: int) -> LockScope:
+    return LockScope(event_id=f"evt_{number}", intent_id=f"pi_{number}")
 
 
 @attrs.define
@@ -45,7 +45,7 @@ class Customers:
     queue: Queue[int, int]
     got: dict[int, object] = attrs.field(factory=dict)
 
-    async def join(self, number: int, subject: Subject) -> None:
+    async def join(self, number: int, subject: LockScope) -> None:
         try:
             self.got[number] = await self.queue.join(number, subject)
         except (ValueError, CommitLost) as error:
@@ -98,7 +98,7 @@ async def test_an_error_is_only_that_of_its_ticket_and_none_goes_without_an_answ
 
     assert got[1] == 2
     assert got[13] == "unlucky"
-    assert got[404] == "what was under way was left in the middle"
+    assert got[404] == "the transaction was interrupted before its result was known"
 
 
 async def test_alone_nobody_waits() -> None:

@@ -20,7 +20,11 @@ _SCHEMES: Final = ("http", "https")
 
 
 class NetworkMisconfigured(ValueError):  # noqa: N818 - says what is the case
-    """A variable of the environment that can't be used. ``variable`` is its name, the message says what to do."""
+    """An environment variable has an invalid value.
+
+    Attributes:
+        variable: its name. The message says what to do.
+    """
 
     def __init__(self, variable: str, remedy: str) -> None:
         super().__init__(f"{variable}: {remedy}")

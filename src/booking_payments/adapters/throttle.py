@@ -17,9 +17,9 @@ from attrs import frozen
 from throttled.asyncio import BaseStore, MemoryStore, RateLimiterType, RedisStore, Throttled, rate_limiter
 
 MOST_KEPT: Final = 50_000
-"""Who is counted in memory, about 20 MB of them; beyond it those that were not seen for longest are forgotten."""
+"""Keys counted in memory, about 20 MB; beyond it the least recently seen ones are dropped."""
 PATIENCE_S: Final = 0.25
-"""How long a shared store may take for one answer: nobody waits for it longer than for the database."""
+"""Seconds within which a shared store must respond: as long as the service waits for the database."""
 PAUSE_S: Final = 5.0
 """After a failure the shared store is left alone for so long."""
 PREFIX: Final = "booking-payments"
@@ -28,7 +28,7 @@ log = structlog.get_logger("booking_payments.throttle")
 
 
 @frozen(kw_only=True)
-class Verdict:
+class RateDecision:
     """``wait_s``: when to come again, 0 for go ahead. ``alone``: the shared store did not answer."""
 
     wait_s: float
@@ -77,7 +77,7 @@ Question = Callable[[Throttled, str], Awaitable[float]]
 
 
 class Throttle:
-    """One rate: ``requests`` in each ``period_s``, for every key of its own."""
+    """A rate limit: ``requests`` in each ``period_s``, counted for each key separately."""
 
     def __init__(self, name: str, counters: Counters, *, requests: int, period_s: int) -> None:
         self._counters = counters
@@ -90,20 +90,20 @@ class Throttle:
         self._local = over(counters.memory)
         self._shared = over(counters.shared) if counters.shared is not None else None
 
-    async def take(self, key: str) -> Verdict:
+    async def take(self, key: str) -> RateDecision:
         """Count one request of ``key``, unless it has to wait."""
         return await self._ask(key, _take)
 
-    async def _ask(self, key: str, ask: Question) -> Verdict:
+    async def _ask(self, key: str, ask: Question) -> RateDecision:
         if self._shared is None:
-            return Verdict(wait_s=await ask(self._local, key))
+            return RateDecision(wait_s=await ask(self._local, key))
         if not self._counters.shared_is_down():
             try:
                 with anyio.fail_after(PATIENCE_S):
-                    return Verdict(wait_s=await ask(self._shared, key))
-            except Exception as error:  # whatever is wrong with the store, it must cost nobody a payment
+                    return RateDecision(wait_s=await ask(self._shared, key))
+            except Exception as error:  # an error of the store must not stop a payment
                 self._counters.note_failure(type(error).__name__)
-        return Verdict(wait_s=await ask(self._local, key), alone=True)
+        return RateDecision(wait_s=await ask(self._local, key), alone=True)
 
 
 async def _take(throttled: Throttled, key: str) -> float:

@@ -1,11 +1,11 @@
-"""The unit of work that all storages share: it reads what a scope names, records changes, and has them written once.
+"""The unit of work of all storages: it reads what a scope names, records changes, and writes them once.
 
-A storage brings two functions, ``load`` and ``flush`` (``Database``), and its own queries. Everything in between is
-here: what was changed in a transaction is what the transaction reads, and each row is written once, with everything
-that has changed in it.
+A storage implements ``load`` and ``flush`` (``Database``), and its own queries. This module does the rest: a
+transaction reads its own changes, and each row is written once with all of them.
 
-What was read is read again, until the booking is locked: somebody else may have changed it. From then on nobody may,
-so its payments are read once.
+Until the booking is locked, every read loads again, because another transaction may have changed the row. Under the
+lock
+no other transaction can, so its payments are loaded once.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Protocol
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.events import OperationIntended, Recorded
@@ -23,7 +23,7 @@ from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.inbox import InboxEntry
 from booking_payments.ports.jobs import Job
-from booking_payments.ports.payments import Handover, Watch
+from booking_payments.ports.payments import ClientAction, PollState
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import AlreadyExists
 
@@ -31,7 +31,7 @@ from booking_payments.ports.storage import AlreadyExists
 
 
 class ScopeKind(Enum):
-    """What the id of a scope names, and so what is loaded."""
+    """The meaning of a scope's id, and the rows that are loaded for it."""
 
     BOOKING = auto()
     """The booking with this id."""
@@ -49,7 +49,7 @@ class ScopeKind(Enum):
 
 @frozen
 class Scope:
-    """What is to be loaded."""
+    """A request to load rows."""
 
     kind: ScopeKind
     id: str
@@ -57,11 +57,11 @@ class Scope:
 
 @frozen(kw_only=True)
 class StoredPayment:
-    """A payment with what is kept beside its journal."""
+    """A payment with the values that are stored beside its journal."""
 
     payment: Payment
-    watch: Watch = field(factory=Watch)
-    handover: Handover | None = None
+    poll_state: PollState = field(factory=PollState)
+    client_action: ClientAction | None = None
 
 
 @frozen(kw_only=True)
@@ -81,7 +81,7 @@ class PaymentChange:
     """What changes in one payment.
 
     ``before`` is the payment as it was last loaded; None where it was not. ``payment`` is None where nothing is
-    appended to its journal. ``watch`` and ``handover`` are None where they stay as they are.
+    appended to its journal. ``watch`` and ``client_action`` are None where they stay as they are.
     """
 
     payment_id: str
@@ -89,8 +89,8 @@ class PaymentChange:
     payment: Payment | None = None
     recorded: list[Recorded] = field(factory=list)
     postings: list[Posting] = field(factory=list)
-    watch: Watch | None = None
-    handover: Handover | None = None
+    poll_state: PollState | None = None
+    client_action: ClientAction | None = None
 
     @property
     def version_before(self) -> int:
@@ -125,8 +125,8 @@ class PaymentChange:
         """The payment as it is with this change."""
         return StoredPayment(
             payment=self.payment or stored.payment,
-            watch=self.watch or stored.watch,
-            handover=self.handover or stored.handover,
+            poll_state=self.poll_state or stored.poll_state,
+            client_action=self.client_action or stored.client_action,
         )
 
     def as_stored(self) -> StoredPayment | None:
@@ -146,7 +146,7 @@ class EntryChange:
 
 @define
 class ChangeSet:
-    """What a transaction changes. Only ``status`` and ``end_reason`` of ``bookings`` have changed."""
+    """What a transaction changes. ``bookings`` are those that have changed, as they are to be stored."""
 
     new_bookings: list[Booking] = field(factory=list)
     bookings: dict[str, Booking] = field(factory=dict)
@@ -190,10 +190,10 @@ class Database(Protocol):
         ...
 
 
-class Session:
-    """One transaction: what was recorded in it and is not written yet, and what was read under a lock.
+class UnitOfWorkSession:
+    """One transaction: recorded changes that are not written yet, and rows that were read under a lock.
 
-    ``at_once``: each change is written as soon as it is recorded, by a storage to which that costs nothing.
+    With ``at_once`` each change is written as soon as it is recorded, for storages in which a write costs nothing.
     """
 
     def __init__(self, database: Database, *, at_once: bool = False) -> None:
@@ -214,7 +214,7 @@ class Session:
         self._keep(changes)
 
     def _keep(self, changes: ChangeSet) -> None:
-        """What was read under a lock is from now on what was written."""
+        """The written values replace those that were read under a lock."""
         for booking_id, booking in self._locked.items():
             self._locked[booking_id] = _saved(booking, changes) if booking else None
         for change in changes.payments.values():
@@ -237,7 +237,7 @@ class Session:
     # --- bookings
 
     async def booking(self, booking_id: str, *, lock: bool = False) -> Booking | None:
-        """The booking with this id, locked until the transaction ends if asked; None where there is none."""
+        """Return the booking with this id, locked until the transaction ends if ``lock``; None if it does not exist."""
         for booking in self.changes.new_bookings:
             if booking.id == booking_id:
                 return _saved(booking, self.changes)
@@ -253,7 +253,7 @@ class Session:
     # --- payments
 
     async def payment(self, payment_id: str) -> StoredPayment | None:
-        """The payment with this id; None where there is none."""
+        """Return the payment with this id; None if it does not exist."""
         change = self.changes.payments.get(payment_id)
         if change is not None and change.is_new:
             return change.as_stored()
@@ -262,7 +262,7 @@ class Session:
         return self._one(await self._database.load(Scope(ScopeKind.PAYMENT, payment_id)))
 
     async def payment_by_gateway_id(self, gateway_id: str) -> StoredPayment | None:
-        """The payment that has this id of the gateway; None where there is none."""
+        """Return the payment with this id of the gateway; None if it does not exist."""
         for change in self.changes.payments.values():
             if change.payment is not None and gateway_id in gateway_ids(change.payment):
                 return await self.payment(change.payment_id)
@@ -282,7 +282,7 @@ class Session:
         return sorted([*stored, *added], key=lambda each: each.payment.created_at)
 
     def change_of(self, payment_id: str) -> PaymentChange:
-        """What is recorded of this payment, to be added to."""
+        """Return the recorded changes of this payment, to add more."""
         if payment_id not in self.changes.payments:
             before = self._before.get(payment_id)
             self.changes.payments[payment_id] = PaymentChange(payment_id, before=before)
@@ -292,7 +292,7 @@ class Session:
         return self._note(loaded.payments[0]) if loaded.payments else None
 
     def _note(self, stored: StoredPayment) -> StoredPayment:
-        """What was just loaded, with what is recorded of it. Under the lock of its booking it is kept."""
+        """Return a loaded payment with the recorded changes. It is kept if its booking is locked."""
         payment_id = stored.payment.id
         if payment_id in self._payments:
             stored = self._payments[payment_id]
@@ -323,8 +323,7 @@ class Session:
 
 
 def _saved(booking: Booking, changes: ChangeSet) -> Booking:
-    changed = changes.bookings.get(booking.id)
-    return evolve(booking, status=changed.status, end_reason=changed.end_reason) if changed else booking
+    return changes.bookings.get(booking.id, booking)
 
 
 # --- the repositories' common part -----------------------------------------------------------------------------
@@ -333,7 +332,7 @@ def _saved(booking: Booking, changes: ChangeSet) -> Booking:
 class RecordingBookings:
     """The part of the port's bookings that is the same for all storages."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: UnitOfWorkSession) -> None:
         self._session = session
 
     async def add(self, booking: Booking) -> None:
@@ -354,7 +353,7 @@ class RecordingBookings:
 class RecordingPayments:
     """The part of the port's payments that is the same for all storages."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: UnitOfWorkSession) -> None:
         self._session = session
 
     async def append(self, payment: Payment, recorded: Sequence[Recorded], postings: Sequence[Posting]) -> None:
@@ -377,27 +376,27 @@ class RecordingPayments:
         found = await self._session.payment_by_gateway_id(gateway_id)
         return found.payment if found else None
 
-    async def handover(self, payment_id: str) -> Handover | None:
+    async def client_action(self, payment_id: str) -> ClientAction | None:
         found = await self._session.payment(payment_id)
-        return found.handover if found else None
+        return found.client_action if found else None
 
-    async def keep_handover(self, payment_id: str, handover: Handover) -> None:
-        self._session.change_of(payment_id).handover = handover
+    async def save_client_action(self, payment_id: str, client_action: ClientAction) -> None:
+        self._session.change_of(payment_id).client_action = client_action
         await self._session.recorded()
 
-    async def watch(self, payment_id: str) -> Watch:
+    async def poll_state(self, payment_id: str) -> PollState:
         found = await self._session.payment(payment_id)
-        return found.watch if found else Watch()
+        return found.poll_state if found else PollState()
 
-    async def set_watch(self, payment_id: str, watch: Watch) -> None:
-        self._session.change_of(payment_id).watch = watch
+    async def save_poll_state(self, payment_id: str, poll_state: PollState) -> None:
+        self._session.change_of(payment_id).poll_state = poll_state
         await self._session.recorded()
 
 
 class RecordingInbox:
     """The part of the port's inbox that is the same for all storages."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: UnitOfWorkSession) -> None:
         self._session = session
 
     async def find(self, event_id: str) -> Sequence[InboxEntry]:
@@ -411,7 +410,7 @@ class RecordingInbox:
 class RecordingOutbox:
     """The part of the port's outbox that is the same for all storages."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: UnitOfWorkSession) -> None:
         self._session = session
 
     async def append(self, *messages: Message) -> None:
@@ -422,7 +421,7 @@ class RecordingOutbox:
 class RecordingAudit:
     """The part of the port's audit trail that is the same for all storages."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: UnitOfWorkSession) -> None:
         self._session = session
 
     async def append(self, record: AuditRecord) -> None:

@@ -7,10 +7,10 @@ being adopted. The payment keeps the id that its charge names: it is the same pa
 
 from attrs import frozen
 
-from booking_payments.application.operations import News, read_intent
+from booking_payments.application.dependencies import Dependencies
+from booking_payments.application.operations import Observation, read_intent
 from booking_payments.application.recording import Recorder
 from booking_payments.application.settling import CALLER
-from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking
@@ -33,26 +33,26 @@ class Adoption:
     not_adopted: str | None = None
 
 
-async def adopt(world: World, intent_id: str) -> Adoption:
-    """Adopt the charge of an intent of ``world.gateway`` that our books do not have, if nothing speaks against it.
+async def adopt(deps: Dependencies, intent_id: str) -> Adoption:
+    """Adopt the charge of an intent of ``deps.gateway`` that our books do not have, if nothing speaks against it.
 
     Raises ``GatewayError`` where it can't be read.
     """
-    news = await read_intent(world, intent_id)
-    intent = news.intent
+    observation = await read_intent(deps, intent_id)
+    intent = observation.intent
     if intent is None or intent.status not in decisions.CHARGED:
         return Adoption(not_adopted="it has changed meanwhile; reconcile again")
 
     async def work(uow: UnitOfWork) -> Adoption:
-        return await _adopt(world, uow, intent, news)
+        return await _adopt(deps, uow, intent, observation)
 
     try:
-        return await world.storage.transact(work)
+        return await deps.storage.transact(work)
     except AlreadyExists:  # somebody has adopted it, or begun another payment, at the same moment: look at theirs
-        return await world.storage.transact(work)
+        return await deps.storage.transact(work)
 
 
-async def _adopt(world: World, uow: UnitOfWork, intent: IntentReport, news: News) -> Adoption:
+async def _adopt(deps: Dependencies, uow: UnitOfWork, intent: IntentReport, observation: Observation) -> Adoption:
     said = intent.metadata.get
     found = (await uow.bookings.page(BookingFilter(reference=said("booking_reference", "")), None, 2)).items
     # Locked before anything else is looked up: what another process has done is seen from here on.
@@ -60,10 +60,10 @@ async def _adopt(world: World, uow: UnitOfWork, intent: IntentReport, news: News
     there = await uow.payments.by_gateway_id(intent.id)
     if there is not None:
         return Adoption(payment=there)
-    started = _started(world, booking, intent) if booking is not None else None
+    started = _started(deps, booking, intent) if booking is not None else None
     reason = decisions.reason_against(
         intent,
-        installation_id=world.config.installation_id,
+        installation_id=deps.config.installation_id,
         payment_known=await uow.payments.get(said("payment_id", "")) is not None,
         booking_known=await uow.bookings.get(said("booking_id", "")) is not None,
         bookings=found if booking is None else [booking],
@@ -72,32 +72,34 @@ async def _adopt(world: World, uow: UnitOfWork, intent: IntentReport, news: News
     )
     if reason is not None or booking is None or started is None:
         return Adoption(not_adopted=reason)
-    return await _written(Recorder(world, uow, booking, None, CALLER), started, news, intent)
+    return await _written(Recorder(deps, uow, booking, None, CALLER), started, observation, intent)
 
 
-def _started(world: World, booking: Booking, intent: IntentReport) -> ev.PaymentStarted:
+def _started(deps: Dependencies, booking: Booking, intent: IntentReport) -> ev.PaymentStarted:
     """The payment as it would be started today: the terms of its day are lost."""
     return decisions.started_for(
         booking,
         payment_id=intent.metadata.get("payment_id", ""),
-        fee_policy=world.config.fees,
-        refund_policy=world.config.refunds,
+        fee_policy=deps.config.fees,
+        refund_policy=deps.config.refunds,
         capture_method=decisions.capture_method_of(intent),
-        max_attempts=world.config.max_attempts,
-        gateway=world.gateway.name,
-        amount_step=world.gateway.amount_step(booking.amount.currency),
+        max_attempts=deps.config.max_attempts,
+        gateway=deps.gateway.name,
+        amount_step=deps.gateway.amount_step(booking.amount.currency),
     )
 
 
-async def _written(recorder: Recorder, started: ev.PaymentStarted, news: News, intent: IntentReport) -> Adoption:
+async def _written(
+    recorder: Recorder, started: ev.PaymentStarted, observation: Observation, intent: IntentReport
+) -> Adoption:
     recorder.start(started)
     recorder.add(decisions.adopted(intent))
     recorder.add(decisions.observe_intent(recorder.payment, intent, recorder.booking))
     for drift in recorder.payment.drifts:  # a charge that can't be booked is not adopted: nothing is saved
         return Adoption(not_adopted=drift.detail)
-    for refund in news.refunds:
+    for refund in observation.refunds:
         recorder.add(decisions.observe_refund(recorder.payment, refund))
-    for dispute in news.disputes:
+    for dispute in observation.disputes:
         recorder.add(decisions.observe_dispute(recorder.payment, dispute))
     recorder.follow_up()
     await recorder.save()

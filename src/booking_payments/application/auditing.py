@@ -12,11 +12,11 @@ from typing import Final, TypeVar
 from attrs import evolve
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.world import World
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.domain.errors import OurFault, PaymentError, TryAgainLater
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.storage import CommitLost, StorageConflict
-from booking_payments.ports.unit_of_work import Subject
+from booking_payments.ports.unit_of_work import LockScope
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ LONGEST: Final = 255
 
 
 async def audited(
-    world: World,
+    deps: Dependencies,
     operation: str,
     caller: Caller,
     work: Awaitable[T],
@@ -43,7 +43,7 @@ async def audited(
     result of a command that makes one.
     """
     record = AuditRecord(
-        at=world.clock.now(),
+        at=deps.clock.now(),
         operation=operation,
         actor=caller.actor,
         cause=caller.cause,
@@ -56,9 +56,9 @@ async def audited(
     try:
         result = await work
     except Exception as error:
-        await _keep(world, evolve(record, outcome=outcome_of(error), code=code_of(error)))
+        await _keep(deps, evolve(record, outcome=outcome_of(error), code=code_of(error)))
         raise
-    await _keep(world, evolve(record, booking_id=subject(result)) if subject else record)
+    await _keep(deps, evolve(record, booking_id=subject(result)) if subject else record)
     return result
 
 
@@ -83,9 +83,9 @@ def code_of(error: Exception) -> str:
     return error.code if isinstance(error, PaymentError) else type(error).__name__
 
 
-async def _keep(world: World, record: AuditRecord) -> None:
+async def _keep(deps: Dependencies, record: AuditRecord) -> None:
     """A storage too busy for the record, or lost with it, must not turn a done command into a failure that is then
     repeated: the facts are in the journal, and the payment log has the same line."""
-    at = world.clock.now()
+    at = deps.clock.now()
     with suppress(StorageConflict, CommitLost):
-        await world.storage.transact(lambda uow: uow.audit.append(evolve(record, at=at)), Subject())
+        await deps.storage.transact(lambda uow: uow.audit.append(evolve(record, at=at)), LockScope())

@@ -6,18 +6,26 @@ from functools import partial
 
 import attrs
 
+from booking_payments.application.amending import cancel_items
 from booking_payments.application.callers import Caller
 from booking_payments.application.command import BookingCommand, InFlight, attempt, begin
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import carry_out
+from booking_payments.application.passes import through_queue
 from booking_payments.application.pricing import require_chargeable
 from booking_payments.application.reading import Target
 from booking_payments.application.recording import Recorder
-from booking_payments.application.rounds import through_queue
 from booking_payments.application.views import BookingView, NewBooking, PaymentView, RefundOnCancel, Registered
-from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.booking import (
+    Booking,
+    BookingStatus,
+    ItemCount,
+    require_details,
+    require_event_id,
+    require_metadata,
+)
 from booking_payments.domain.errors import AlreadyUnderWay, NotPossibleNow, OutcomeUnknown, RefundRefused, RefusedByRule
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import total
@@ -43,18 +51,19 @@ Overdue = Booking
 # --- registering -----------------------------------------------------------------------------------------------
 
 
-async def register_booking(world: World, new: NewBooking, caller: Caller) -> Registered:
-    """Register a booking, or find it registered with the same content. One that costs nothing is confirmed at once.
+async def register_booking(deps: Dependencies, new: NewBooking, caller: Caller) -> Registered:
+    """Register a booking, or return it if it is registered with the same content. A free one is confirmed at once.
 
-    The reference of a booking that is canceled or has expired may be used again: that registers a new booking. One that
-    is overdue and has not been closed yet is closed first.
+    The reference of a canceled or expired booking may be used again, for a new booking. An overdue booking that is
+    still pending is expired first.
 
-    Raises ``RefusedByRule`` when ``expires_at`` lies after the event's start; for a new booking also when either lies
-    in the past, when the gateway can't charge the amount, or when the customer keeps too many holds. ``NotPossibleNow``
-    when the reference belongs to a booking with other content.
+    Raises:
+        RefusedByRule: ``expires_at`` lies after the start of the event; for a new booking also when either lies in the
+            past, the gateway cannot charge the amount, or the customer has too many unpaid bookings.
+        NotPossibleNow: the reference belongs to a booking with other content.
     """
-    booking = _booked(world, new)
-    bounded = bool(world.config.max_unpaid_bookings) and not booking.free
+    booking = _booked(deps, new)
+    bounded = bool(deps.config.max_unpaid_bookings) and not booking.free
 
     async def work(uow: UnitOfWork) -> Registered | Overdue:
         if bounded:  # before anything is read: what is counted below must not change until this is committed
@@ -62,33 +71,34 @@ async def register_booking(world: World, new: NewBooking, caller: Caller) -> Reg
         known = await uow.bookings.by_reference(new.reference)
         if known is not None and known.same_content(booking):
             return Registered(booking=known, created=False)
-        if known is not None and _is_overdue(known, world.clock.now()):
+        if known is not None and _is_overdue(known, deps.clock.now()):
             return known
         if known is not None:
             raise _reference_taken()
-        _require_future(world, booking)
+        await _require_event_goes_on(uow, new.event_id)
+        _require_future(deps, booking)
         if not booking.free:
-            require_chargeable(world, booking)
+            require_chargeable(deps, booking)
         if bounded:
-            await _require_room(world, uow, booking.customer_id)
-        return Registered(booking=await _added(world, uow, booking, caller), created=True)
+            await _require_room(deps, uow, booking.customer_id)
+        return Registered(booking=await _added(deps, uow, booking, caller), created=True)
 
-    found = await _registering(world, work)
+    found = await _registering(deps, work)
     if isinstance(found, Booking):
-        await _expire(world, found.id)
-        found = await _registering(world, work)
+        await _expire(deps, found.id)
+        found = await _registering(deps, work)
     if isinstance(found, Booking):  # its payment still waits for the gateway
         raise _reference_taken()
     return found
 
 
 async def _registering(
-    world: World, work: Callable[[UnitOfWork], Awaitable[Registered | Overdue]]
+    deps: Dependencies, work: Callable[[UnitOfWork], Awaitable[Registered | Overdue]]
 ) -> Registered | Overdue:
     try:
-        return await world.storage.transact(work)
+        return await deps.storage.transact(work)
     except AlreadyExists:  # somebody registered the same reference at the same moment: look at theirs
-        return await world.storage.transact(work)
+        return await deps.storage.transact(work)
 
 
 def _reference_taken() -> NotPossibleNow:
@@ -99,71 +109,88 @@ def _is_overdue(booking: Booking, now: datetime) -> bool:
     return booking.status is BookingStatus.PENDING and booking.expires_at <= now
 
 
-async def _added(world: World, uow: UnitOfWork, booking: Booking, caller: Caller) -> Booking:
+async def _added(deps: Dependencies, uow: UnitOfWork, booking: Booking, caller: Caller) -> Booking:
     await uow.bookings.add(booking)
     if not booking.free:
         return booking
-    recorder = Recorder(world, uow, booking, None, caller)
+    recorder = Recorder(deps, uow, booking, None, caller)
     recorder.confirm()
     await recorder.save()
     return recorder.booking
 
 
-def _require_future(world: World, booking: Booking) -> None:
-    """A hold that is over before it began can't be paid. One that is known may be registered again at any time."""
-    now = world.clock.now()
+async def _require_event_goes_on(uow: UnitOfWork, event_id: str | None) -> None:
+    """Raise ``NotPossibleNow`` (``event_canceled``) for a new booking of a canceled event."""
+    if event_id is not None and await uow.events.is_canceled(event_id):
+        raise NotPossibleNow("this event is canceled", code="event_canceled")
+
+
+def _require_future(deps: Dependencies, booking: Booking) -> None:
+    """Raise ``RefusedByRule`` for a hold that has ended; a known booking may be registered again at any time."""
+    now = deps.clock.now()
     if booking.event_starts_at <= now:
         raise RefusedByRule("event_starts_at lies in the past", code="event_in_past")
     if booking.expires_at <= now:
         raise RefusedByRule("expires_at lies in the past", code="expiry_in_past")
 
 
-async def _require_room(world: World, uow: UnitOfWork, customer_id: str) -> None:
-    """Seats that one customer holds unpaid are kept from all others, whatever the holds wait for. The customer is
-    locked, so that registrations at the same moment are counted one after the other."""
-    most = world.config.max_unpaid_bookings
+async def _require_room(deps: Dependencies, uow: UnitOfWork, customer_id: str) -> None:
+    """Raise ``RefusedByRule`` when the customer has as many unpaid bookings as allowed, whatever they wait for.
+
+    The customer is locked, so that simultaneous registrations are counted one after the other.
+    """
+    most = deps.config.max_unpaid_bookings
     if await uow.bookings.count_unpaid(customer_id) >= most:
         message = f"this customer holds {most} unpaid bookings already; pay or cancel one first"
         raise RefusedByRule(message, code="too_many_unpaid_bookings")
 
 
-def _booked(world: World, new: NewBooking) -> Booking:
+def _booked(deps: Dependencies, new: NewBooking) -> Booking:
     expires_at = new.expires_at or new.event_starts_at
     if expires_at > new.event_starts_at:
         raise RefusedByRule("expires_at must not lie after event_starts_at", code="expires_after_event")
-    if new.amount.minor < 0:
+    amount = new.price
+    require_metadata(new.metadata)
+    require_details(new.details)
+    if new.event_id is not None:
+        require_event_id(new.event_id)
+    if amount.minor < 0:
         raise RefusedByRule("the amount must not be negative", code="negative_amount")
-    world.config.methods.narrowed_by(new.details.methods)
-    capture_method = new.details.capture_method or world.config.capture_method
+    deps.config.methods.narrowed_by(new.details.methods)
+    capture_method = new.details.capture_method or deps.config.capture_method
     return Booking(
-        id=world.ids.new("bk"),
+        id=deps.ids.new("bk"),
         reference=new.reference,
         customer_id=new.customer_id,
-        amount=new.amount,
+        amount=amount,
         event_starts_at=new.event_starts_at,
         expires_at=expires_at,
-        created_at=world.clock.now(),
+        created_at=deps.clock.now(),
         refund_policy=new.refund_policy,
         details=attrs.evolve(new.details, capture_method=capture_method),
+        event_id=new.event_id,
+        items=new.items,
+        metadata=dict(new.metadata),
+        expiry_follows_event=new.expires_at is None,
     )
 
 
-async def describe_booking(world: World, booking_id: str, caller: Caller) -> BookingView:
-    """The booking with what is owed for it. Raises ``NotFound`` for one that does not exist for this caller."""
+async def describe_booking(deps: Dependencies, booking_id: str, caller: Caller) -> BookingView:
+    """Return the booking with its owed refunds. Raises ``NotFound`` if it does not exist for this caller."""
 
     async def work(uow: UnitOfWork) -> BookingView:
         return await _described(uow, caller.require(await uow.bookings.get(booking_id)))
 
-    return await world.storage.read(work)
+    return await deps.storage.read(work)
 
 
-async def describe_bookings(world: World, found: Sequence[Booking]) -> Sequence[BookingView]:
-    """Each booking with what is owed for it, read on one consistent view."""
+async def describe_bookings(deps: Dependencies, found: Sequence[Booking]) -> Sequence[BookingView]:
+    """Return each booking with its owed refunds, read from one consistent snapshot."""
 
     async def work(uow: UnitOfWork) -> Sequence[BookingView]:
         return [await _described(uow, booking) for booking in found]
 
-    return await world.storage.read(work)
+    return await deps.storage.read(work)
 
 
 async def _described(uow: UnitOfWork, booking: Booking) -> BookingView:
@@ -173,16 +200,22 @@ async def _described(uow: UnitOfWork, booking: Booking) -> BookingView:
     return BookingView(booking=booking, refund_owed=owed, refund_waiting=waiting)
 
 
-async def get_booking(world: World, booking_id: str, caller: Caller) -> Booking:
-    """The booking. Raises ``NotFound`` for one that does not exist for this caller."""
-    return caller.require(await world.storage.read(lambda uow: uow.bookings.get(booking_id)))
+async def get_booking(deps: Dependencies, booking_id: str, caller: Caller) -> Booking:
+    """Return the booking. Raises ``NotFound`` if it does not exist for this caller."""
+    return caller.require(await deps.storage.read(lambda uow: uow.bookings.get(booking_id)))
 
 
 # --- canceling -------------------------------------------------------------------------------------------------
 
 
 async def cancel_booking(
-    world: World, booking_id: str, caller: Caller, *, reason: str | None, refund: RefundOnCancel | None
+    deps: Dependencies,
+    booking_id: str,
+    caller: Caller,
+    *,
+    reason: str | None,
+    refund: RefundOnCancel | None,
+    items: Sequence[ItemCount] = (),
 ) -> Booking:
     """Close a booking: an open payment is canceled at the gateway first, a paid one refunded as ``refund`` says (None:
     as its policy says).
@@ -194,6 +227,8 @@ async def cancel_booking(
     sent by the system later. Canceling a canceled booking asks again for what failed of its promise, and in full
     promises the rest.
 
+    With ``items`` only these units are given up, and the booking goes on with the rest (see ``cancel_items``).
+
     Raises ``NotPossibleNow`` for an expired booking, and for a customer whose booking is paid (``already_paid``).
     ``RefusedByRule`` for a customer who says what is to be refunded (``refund_not_allowed``), or whose free event has
     started. ``OutcomeUnknown`` while the gateway has not said what became of
@@ -203,24 +238,28 @@ async def cancel_booking(
     line.
     """
     require_reason(reason)
+    if items:
+        left = await cancel_items(deps, booking_id, caller, items, reason=reason, refund=refund)
+        if left is not None:
+            return left
     caller = attrs.evolve(caller, cause=f"{caller.cause}: {reason}") if reason else caller
     command = BookingCommand(
         target=Target(booking_id=booking_id),
         caller=caller,
-        decide=partial(_decide_cancel, world, caller, refund),
+        decide=partial(_decide_cancel, deps, caller, refund),
         needs_payment=False,
         waits=_is_not_paid,
         repeatable=True,  # what has happened already shows in the booking and its payment
     )
     for _ in range(MAX_CANCEL_STEPS):
         try:
-            begun = await begin(world, command)
+            begun = await begin(deps, command)
         except OutcomeUnknown as unknown:  # of an earlier command: nothing was canceled, nor will be
             raise AlreadyUnderWay() from unknown
         if begun.claimed is None:
             return begun.booking
-        ended = await carry_out(world, begun.claimed, caller)
-        booking = await get_booking(world, booking_id, caller)
+        ended = await carry_out(deps, begun.claimed, caller)
+        booking = await get_booking(deps, booking_id, caller)
         if booking.status is BookingStatus.CANCELED:
             _raise_refusal(ended.view)
             return booking
@@ -230,7 +269,7 @@ async def cancel_booking(
 
 
 def _raise_refusal(view: PaymentView | None) -> None:
-    """Raise ``RefundRefused`` when a person has to act on what the canceled booking owes."""
+    """Raise ``RefundRefused`` when an operator has to act on the refund of the canceled booking."""
     if view is not None and view.payment.owed.amount > view.payment.owed_waiting:
         raise RefundRefused()
 
@@ -244,7 +283,7 @@ def _is_not_paid(recorder: Recorder) -> bool:
     return is_open and recorder.payment.status is not PaymentStatus.SUCCEEDED
 
 
-def _decide_cancel(world: World, caller: Caller, refund: RefundOnCancel | None, recorder: Recorder) -> None:
+def _decide_cancel(deps: Dependencies, caller: Caller, refund: RefundOnCancel | None, recorder: Recorder) -> None:
     booking, by_owner = recorder.booking, caller.customer_id is not None
     if by_owner and refund is not None:
         message = "only the booking app and operators may say what a cancellation refunds; leave refund out"
@@ -252,20 +291,20 @@ def _decide_cancel(world: World, caller: Caller, refund: RefundOnCancel | None, 
     if booking.status is BookingStatus.EXPIRED:
         raise NotPossibleNow("this booking has expired already", code="booking_expired")
     if by_owner and booking.status is BookingStatus.CANCELED:
-        return  # what it gives back is up to whoever canceled it
+        return  # its refund was decided by the caller who canceled it
     if by_owner:
         decisions.require_cancelable_by_owner(booking, recorder.payment_or_none, recorder.now)
     if booking.status is BookingStatus.CANCELED:
         recorder.cancel_with_refund(refund or RefundOnCancel.POLICY, recorder.now)
     else:
-        _close(world, recorder, refund or RefundOnCancel.POLICY)
+        _close(deps, recorder, refund or RefundOnCancel.POLICY)
 
 
-def _close(world: World, recorder: Recorder, refund: RefundOnCancel) -> None:
-    """What canceling means for the payment, and for the booking where nothing has to be asked of the gateway."""
+def _close(deps: Dependencies, recorder: Recorder, refund: RefundOnCancel) -> None:
+    """Cancel the payment; close the booking if no gateway call is needed for that."""
     payment = recorder.payment_or_none
     if payment is not None and _can_be_canceled(payment):
-        key, purpose = world.ids.idempotency_key(), ev.Purpose.CANCEL_BOOKING
+        key, purpose = deps.ids.idempotency_key(), ev.Purpose.CANCEL_BOOKING
         recorder.add(decisions.intend_cancel(payment, idempotency_key=key, purpose=purpose, refund_on_cancel=refund))
         if recorder.payment.operation is not None:
             return  # the booking is closed when the gateway has canceled the intent
@@ -273,68 +312,68 @@ def _close(world: World, recorder: Recorder, refund: RefundOnCancel) -> None:
 
 
 def _can_be_canceled(payment: Payment) -> bool:
-    """A payment in processing can't be stopped; if it succeeds, the rule for late payments sends it back."""
+    """Return True for an open payment, unless it is processing; its success is refunded as a late payment."""
     return payment.status.is_open and payment.status is not PaymentStatus.PROCESSING
 
 
 # --- expiring --------------------------------------------------------------------------------------------------
 
 
-async def expire_bookings(world: World) -> int:
+async def expire_bookings(deps: Dependencies) -> int:
     """Close the bookings whose hold has run out, until the gateway falls silent; returns how many were looked at.
 
     A booking whose payment is being processed or is authorized stays held: the customer has done their part. One whose
     intent the gateway refuses to cancel for good expires all the same, so that none is tried for ever. Those whose
     payment nobody has to be asked about come first. Raises an ``ExceptionGroup`` in the end of what broke.
     """
-    now = world.clock.now()
+    now = deps.clock.now()
 
     async def overdue(limit: int) -> Sequence[str]:
-        return await world.storage.read(lambda uow: uow.bookings.due_to_expire(now, limit))
+        return await deps.storage.read(lambda uow: uow.bookings.due_to_expire(now, limit))
 
     return await through_queue(
         overdue,
-        partial(_expire, world),
+        partial(_expire, deps),
         at_once=EXPIRE_AT_ONCE,
-        is_stuck=lambda booking_id: world.postponed.holds(booking_id, world.clock.now()),
+        is_stuck=lambda booking_id: deps.postponed.holds(booking_id, deps.clock.now()),
     )
 
 
-async def _expire(world: World, booking_id: str) -> bool | None:
-    """Whether the gateway answered; None where it was not asked."""
+async def _expire(deps: Dependencies, booking_id: str) -> bool | None:
+    """Expire one booking. Returns True when the gateway answered, False when not, None when it was not asked."""
     caller = Caller.system("expiry")
     command = BookingCommand(
         target=Target(booking_id=booking_id),
         caller=caller,
-        decide=partial(_decide_expiry, world),
+        decide=partial(_decide_expiry, deps),
         needs_payment=False,
         waits=lambda recorder: _is_overdue(recorder.booking, recorder.now),
     )
-    begun = await attempt(world, command)
+    begun = await attempt(deps, command)
     if isinstance(begun, InFlight):
         # The resolver settles the operation when it is due; a later round closes the booking.
-        world.postponed.put(booking_id, await _next_try(world, booking_id))
+        deps.postponed.put(booking_id, await _next_try(deps, booking_id))
         return None
     if begun.claimed is None:
         return None
-    ended = await carry_out(world, begun.claimed, caller)
+    ended = await carry_out(deps, begun.claimed, caller)
     return ended.answered
 
 
-async def _next_try(world: World, booking_id: str) -> datetime:
+async def _next_try(deps: Dependencies, booking_id: str) -> datetime:
     """When to look again at a booking whose payment waits for the gateway: with the payment, but within a minute, since
     the gateway's own news may settle it earlier."""
-    now = world.clock.now()
+    now = deps.clock.now()
 
-    async def next_look(uow: UnitOfWork) -> datetime | None:
-        looks = [await uow.payments.watch(payment.id) for payment in await uow.payments.of_booking(booking_id)]
-        return min((each.next_look_at for each in looks if each.next_look_at), default=None)
+    async def next_check(uow: UnitOfWork) -> datetime | None:
+        checks = [await uow.payments.poll_state(payment.id) for payment in await uow.payments.of_booking(booking_id)]
+        return min((each.next_check_at for each in checks if each.next_check_at), default=None)
 
-    due = await world.storage.read(next_look)
+    due = await deps.storage.read(next_check)
     return max(min(due or now, now + LOOKED_AT_AGAIN), now + LEFT_ALONE)
 
 
-def _decide_expiry(world: World, recorder: Recorder) -> None:
+def _decide_expiry(deps: Dependencies, recorder: Recorder) -> None:
     """Expire the booking if it is overdue; a payment that waits for the customer is canceled first."""
     payment = recorder.payment_or_none
     if not _is_overdue(recorder.booking, recorder.now):
@@ -342,7 +381,7 @@ def _decide_expiry(world: World, recorder: Recorder) -> None:
     if payment is not None and payment.status.is_open:
         if not payment.status.awaits_customer:
             return
-        key = world.ids.idempotency_key()
+        key = deps.ids.idempotency_key()
         recorder.add(decisions.intend_cancel(payment, idempotency_key=key, purpose=ev.Purpose.EXPIRE_BOOKING))
         if recorder.payment.operation is not None:
             return

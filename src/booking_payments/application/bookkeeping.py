@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import attrs
 from attrs import define, field, frozen
 
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.progress import Progress, in_silence
-from booking_payments.application.world import World
 from booking_payments.domain.events import RefundRequested
 from booking_payments.domain.ledger import Account, Posting, balances, postings_of
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment, evolve, fold
-from booking_payments.ports.payments import Story
+from booking_payments.ports.payments import PaymentHistory
 from booking_payments.ports.unit_of_work import UnitOfWork
 
 AT_ONCE = 200
@@ -52,39 +52,39 @@ class LedgerCheck:
         return not self.faults_found
 
 
-async def check_ledger(world: World, progress: Progress = in_silence) -> LedgerCheck:
+async def check_ledger(deps: Dependencies, progress: Progress = in_silence) -> LedgerCheck:
     """Go through all books. Changes nothing."""
     tally = _Tally()
-    total = await world.storage.read(lambda uow: uow.books.count())
+    total = await deps.storage.read(lambda uow: uow.payment_reader.count())
     last = ""
     while True:
-        ids = await _ids_after(world, last)
+        ids = await _ids_after(deps, last)
         if not ids:
             return tally.result()
-        for payment_id, story in (await _stories(world, ids)).items():
-            tally.add(payment_id, story)
+        for payment_id, history in (await _stories(deps, ids)).items():
+            tally.add(payment_id, history)
         last = ids[-1]
         progress("checking the books", tally.payments, max(total, tally.payments))
 
 
-async def _ids_after(world: World, last: str) -> Sequence[str]:
-    return await world.storage.read(lambda uow: uow.books.ids(last, AT_ONCE))
+async def _ids_after(deps: Dependencies, last: str) -> Sequence[str]:
+    return await deps.storage.read(lambda uow: uow.payment_reader.ids(last, AT_ONCE))
 
 
-async def _stories(world: World, ids: Sequence[str]) -> Mapping[str, Story | Exception]:
+async def _stories(deps: Dependencies, ids: Sequence[str]) -> Mapping[str, PaymentHistory | Exception]:
     """The stories of these payments. Where one can't be read, they are read one at a time to find out which."""
     try:
-        return await world.storage.read(lambda uow: uow.books.stories(ids))
+        return await deps.storage.read(lambda uow: uow.payment_reader.histories(ids))
     except Exception:
-        return {each: await _story(world, each) for each in ids}
+        return {each: await _story(deps, each) for each in ids}
 
 
-async def _story(world: World, payment_id: str) -> Story | Exception:
-    async def work(uow: UnitOfWork) -> Story:
-        return (await uow.books.stories([payment_id]))[payment_id]
+async def _story(deps: Dependencies, payment_id: str) -> PaymentHistory | Exception:
+    async def work(uow: UnitOfWork) -> PaymentHistory:
+        return (await uow.payment_reader.histories([payment_id]))[payment_id]
 
     try:
-        return await world.storage.read(work)
+        return await deps.storage.read(work)
     except Exception as error:  # whatever a row that nobody could have written makes a reader raise
         return error
 
@@ -100,14 +100,14 @@ class _Tally:
     faults: list[Fault] = field(factory=list)
     faults_found: int = 0
 
-    def add(self, payment_id: str, story: Story | Exception) -> None:
+    def add(self, payment_id: str, history: PaymentHistory | Exception) -> None:
         self.payments += 1
-        if isinstance(story, Story):
-            self.facts += len(story.journal)
-            self.postings += len(story.postings)
-            for account, amount in balances(story.postings).items():
+        if isinstance(history, PaymentHistory):
+            self.facts += len(history.journal)
+            self.postings += len(history.postings)
+            for account, amount in balances(history.postings).items():
                 self.sums[account] += amount.minor
-        self._keep(tuple(faults_of(payment_id, story)))
+        self._keep(tuple(faults_of(payment_id, history)))
 
     def _keep(self, faults: tuple[Fault, ...]) -> None:
         self.faults_found += len(faults)
@@ -127,34 +127,36 @@ class _Tally:
 # --- one payment -----------------------------------------------------------------------------------------------
 
 
-def faults_of(payment_id: str, story: Story | Exception) -> Iterator[Fault]:
+def faults_of(payment_id: str, history: PaymentHistory | Exception) -> Iterator[Fault]:
     """What is wrong with one payment's books."""
-    if isinstance(story, Exception):
-        yield Fault(payment_id=payment_id, code="unreadable", text=f"can't be read ({type(story).__name__}: {story})")
+    if isinstance(history, Exception):
+        yield Fault(
+            payment_id=payment_id, code="unreadable", text=f"can't be read ({type(history).__name__}: {history})"
+        )
         return
     for code, check in _CHECKS.items():
-        for text in check(story):
+        for text in check(history):
             yield Fault(payment_id=payment_id, code=code, text=text)
 
 
-def _gaps(story: Story) -> Iterator[str]:
-    for place, recorded in enumerate(story.journal, start=1):
+def _gaps(history: PaymentHistory) -> Iterator[str]:
+    for place, recorded in enumerate(history.journal, start=1):
         if recorded.sequence != place:
             yield f"fact {place} of the journal is missing; the next one is {recorded.sequence}"
             return
 
 
-def _snapshot(story: Story) -> Iterator[str]:
-    told = _told(story)
+def _snapshot(history: PaymentHistory) -> Iterator[str]:
+    told = _folded(history)
     if isinstance(told, Exception):
         yield f"the journal can't be folded ({type(told).__name__}: {told})"
-    elif told != story.payment:
-        yield "the journal tells of another " + ", ".join(_differing(told, story.payment))
+    elif told != history.payment:
+        yield "the journal tells of another " + ", ".join(_differing(told, history.payment))
 
 
-def _told(story: Story) -> Payment | Exception:
+def _folded(history: PaymentHistory) -> Payment | Exception:
     try:
-        return fold(story.journal)
+        return fold(history.journal)
     except Exception as error:  # facts that can't follow each other break the fold in their own ways
         return error
 
@@ -164,13 +166,13 @@ def _differing(told: Payment, kept: Payment) -> list[str]:
     return [name for name in names if getattr(told, name) != getattr(kept, name)]
 
 
-def _columns(story: Story) -> Iterator[str]:
-    if story.stale:
-        yield "kept for queries and out of date: " + ", ".join(story.stale)
+def _columns(history: PaymentHistory) -> Iterator[str]:
+    if history.stale:
+        yield "kept for queries and out of date: " + ", ".join(history.stale)
 
 
-def _unbalanced(story: Story) -> Iterator[str]:
-    for place, posting in enumerate(story.postings, start=1):
+def _unbalanced(history: PaymentHistory) -> Iterator[str]:
+    for place, posting in enumerate(history.postings, start=1):
         if any(amount for amount in _sums(posting).values()):
             yield f"posting {place} ({posting.kind.value} of {posting.subject}) does not balance"
 
@@ -182,30 +184,30 @@ def _sums(posting: Posting) -> Mapping[Currency, int]:
     return sums
 
 
-def _postings(story: Story) -> Iterator[str]:
+def _postings(history: PaymentHistory) -> Iterator[str]:
     """Compared with what the journal gives rise to; nothing is said where the journal itself is broken."""
-    if isinstance(_told(story), Exception):
+    if isinstance(_folded(history), Exception):
         return
-    due = postings_of(story.journal)
-    for place, (kept, expected) in enumerate(zip(story.postings, due, strict=False), start=1):
+    due = postings_of(history.journal)
+    for place, (kept, expected) in enumerate(zip(history.postings, due, strict=False), start=1):
         if kept != expected:
-            yield f"posting {place} is {_shown(kept)}; the journal gives {_shown(expected)}"
+            yield f"posting {place} is {_posting_text(kept)}; the journal gives {_posting_text(expected)}"
             return
-    if len(story.postings) != len(due):
-        yield f"there are {len(story.postings)} postings; the journal gives {len(due)}"
+    if len(history.postings) != len(due):
+        yield f"there are {len(history.postings)} postings; the journal gives {len(due)}"
 
 
-def _shown(posting: Posting) -> str:
+def _posting_text(posting: Posting) -> str:
     return f"{posting.kind.value} of {posting.subject} over {posting.amount} at {posting.at.isoformat()}"
 
 
-def _bound(story: Story) -> Iterator[str]:
+def _bound(history: PaymentHistory) -> Iterator[str]:
     """Every refund that we requested kept the bound at that moment: refunds, those on their way, and what disputes held
     never exceeded the captured amount. The gateway itself may go beyond it; that is no fault of our books."""
-    if isinstance(_told(story), Exception):
+    if isinstance(_folded(history), Exception):
         return
     payment: Payment | None = None
-    for recorded in story.journal:
+    for recorded in history.journal:
         if payment is not None and isinstance(recorded.event, RefundRequested):
             room = payment.captured - payment.given_back.amount - payment.held_by_disputes
             refund = recorded.event
@@ -214,7 +216,7 @@ def _bound(story: Story) -> Iterator[str]:
         payment = evolve(payment, recorded)
 
 
-_CHECKS: Mapping[str, Callable[[Story], Iterator[str]]] = {
+_CHECKS: Mapping[str, Callable[[PaymentHistory], Iterator[str]]] = {
     "journal_gap": _gaps,
     "snapshot_differs": _snapshot,
     "columns_differ": _columns,

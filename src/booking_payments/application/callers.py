@@ -1,4 +1,4 @@
-"""Who asks, and why: what the journal records, and whose bookings a caller may see."""
+"""The caller of a command: the actor and cause in the journal, and the bookings that are visible to it."""
 
 from datetime import datetime
 from typing import Final
@@ -45,46 +45,46 @@ class Caller:
 
     @classmethod
     def customer(cls, customer_id: str, cause: str) -> "Caller":
-        """Somebody who pays; sees own bookings only."""
+        """Return a paying customer, who sees own bookings only."""
         return cls(actor=f"customer:{customer_id}", cause=cause, customer_id=customer_id)
 
     @classmethod
     def operator_of(cls, name: str, cause: str) -> "Caller":
-        """A person of the merchant's staff, who may see every booking."""
+        """Return an operator, who sees all bookings."""
         return cls(actor=f"operator:{name}", cause=cause, operator=True)
 
     @classmethod
     def service(cls, name: str, cause: str) -> "Caller":
-        """The booking app itself."""
+        """Return the booking application."""
         return cls(actor=f"service:{name}", cause=cause)
 
     @classmethod
     def gateway(cls, cause: str) -> "Caller":
-        """The gateway, by a webhook."""
+        """Return the gateway, acting by a webhook."""
         return cls(actor="gateway", cause=cause, by_itself=True)
 
     @classmethod
     def system(cls, cause: str) -> "Caller":
-        """Our own background work."""
+        """Return the background work of this service."""
         return cls(actor="system", cause=cause, by_itself=True)
 
     @property
     def role(self) -> str:
-        """As what somebody asks: ``customer``, ``operator``, ``service``, ``gateway`` or ``system``."""
+        """The role of the caller: ``customer``, ``operator``, ``service``, ``gateway`` or ``system``."""
         return self.actor.partition(":")[0]
 
     @property
     def subject(self) -> str:
-        """Who asks, whatever the role: the customer's or operator's id, or the name of the service."""
+        """The id of the customer or operator, or the name of the service."""
         return self.actor.partition(":")[2] or self.actor
 
     @property
     def correlation_id(self) -> str:
-        """What names the request, here and at the gateway: its id, or whatever made it happen."""
+        """The id of the request, here and at the gateway: the id of the HTTP request, or else the cause."""
         return (self.request_id or self.cause)[:LONGEST_ID]
 
     def require(self, booking: Booking | None) -> Booking:
-        """``booking``, if there is one that this caller may see; ``NotFound`` otherwise, for both in the same way."""
+        """Return ``booking`` if this caller may see it. Raises ``NotFound`` otherwise, also for an unknown one."""
         if booking is None or self.customer_id not in (None, booking.customer_id):
             raise NotFound()
         return booking

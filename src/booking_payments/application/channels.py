@@ -7,7 +7,7 @@ from typing import Final
 from attrs import frozen
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.world import World
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.domain.errors import InvalidInput, NotFound, NotPossibleNow
 from booking_payments.ports.publisher import (
     CHANNEL_NAMES,
@@ -85,16 +85,16 @@ class ChannelStates:
         return sum(each.discarded for each in (*self.others, *(each.backlog for each in self.channels)))
 
 
-async def attach_channels(world: World) -> None:
+async def attach_channels(deps: Dependencies) -> None:
     """Begin to deliver on this process's channels: record them where no channel is recorded at all.
 
     Raises ``ChannelNotRecorded`` for one that is not recorded while others are.
     """
-    names, now = sorted(world.channels), world.clock.now()
-    if not names or world.attached.is_done:
+    names, now = sorted(deps.channels), deps.clock.now()
+    if not names or deps.attached.is_done:
         return
-    await world.storage.transact(lambda uow: _attach(uow, names, now))
-    world.attached.is_done = True
+    await deps.storage.transact(lambda uow: _attach(uow, names, now))
+    deps.attached.is_done = True
 
 
 async def _attach(uow: UnitOfWork, names: Sequence[str], now: datetime) -> None:
@@ -111,13 +111,13 @@ async def _attach(uow: UnitOfWork, names: Sequence[str], now: datetime) -> None:
             raise ChannelNotRecorded(name)
 
 
-async def channel_states(world: World) -> ChannelStates:
+async def channel_states(deps: Dependencies) -> ChannelStates:
     """The recorded channels with their backlogs."""
 
     async def work(uow: UnitOfWork) -> ChannelStates:
-        return await states_in(uow, world.clock.now())
+        return await states_in(uow, deps.clock.now())
 
-    return await world.storage.read(work)
+    return await deps.storage.read(work)
 
 
 async def states_in(uow: UnitOfWork, now: datetime) -> ChannelStates:
@@ -137,11 +137,11 @@ def _silent_since(channel: Channel, now: datetime) -> datetime | None:
     return last if now - last > SILENT_AFTER else None
 
 
-async def add_channel(world: World, name: str, caller: Caller, *, discard_waiting: bool) -> bool:
+async def add_channel(deps: Dependencies, name: str, caller: Caller, *, discard_waiting: bool) -> bool:
     """Record a channel; False where it is recorded already. What was written without any channel waits for it, unless
     ``discard_waiting``. Raises ``InvalidInput`` for a name that is none."""
     require_name(name)
-    now = world.clock.now()
+    now = deps.clock.now()
 
     async def work(uow: UnitOfWork) -> bool:
         added = await uow.channels.add(name, now)
@@ -149,7 +149,7 @@ async def add_channel(world: World, name: str, caller: Caller, *, discard_waitin
             await uow.outbox.discard_waiting(None, now, caller.actor)
         return added
 
-    return await world.storage.transact(work)
+    return await deps.storage.transact(work)
 
 
 def require_name(name: str) -> None:
@@ -158,12 +158,12 @@ def require_name(name: str) -> None:
         raise InvalidInput(f"a channel is called {CHANNEL_NAMES}", code="invalid_channel")
 
 
-async def remove_channel(world: World, name: str, caller: Caller, *, force: bool) -> int:
+async def remove_channel(deps: Dependencies, name: str, caller: Caller, *, force: bool) -> int:
     """Forget a channel; returns how many messages were discarded that waited on it, which takes ``force``.
 
     Raises ``NotFound`` where it is not recorded, ``MessagesWait`` where messages wait and ``force`` is not given.
     """
-    now = world.clock.now()
+    now = deps.clock.now()
 
     async def work(uow: UnitOfWork) -> int:
         if not await uow.channels.remove(name):
@@ -173,19 +173,19 @@ async def remove_channel(world: World, name: str, caller: Caller, *, force: bool
             raise MessagesWait(name, discarded)
         return discarded
 
-    return await world.storage.transact(work)
+    return await deps.storage.transact(work)
 
 
 # --- reading with a cursor -------------------------------------------------------------------------------------
 
 
-async def read_messages(world: World, after: str | None, limit: int, name: str | None) -> Sequence[Message]:
+async def read_messages(deps: Dependencies, after: str | None, limit: int, name: str | None) -> Sequence[Message]:
     """The next messages of the channel ``pull:NAME`` behind the one with the cursor ``after``.
 
     Raises ``InvalidInput`` for a cursor that was never given, ``ChannelNotRecorded`` where others are recorded and this
     one is not.
     """
-    channel, now = pull_channel(name or world.reader), world.clock.now()
+    channel, now = pull_channel(name or deps.reader), deps.clock.now()
     require_name(channel)
     if after is not None and not (after.isascii() and after.isdigit() and len(after) <= 18):
         raise InvalidInput("this is not the cursor of a message", code="invalid_cursor")
@@ -194,15 +194,15 @@ async def read_messages(world: World, after: str | None, limit: int, name: str |
 
     async def work(uow: UnitOfWork) -> tuple[bool, Sequence[Message]]:
         await _attach(uow, [channel], now)
-        unsaid = world.attached.unsaid([channel], now)
+        unsaid = deps.attached.unsaid([channel], now)
         if unsaid:
             await uow.channels.alive(unsaid, now, in_worker=False)
         if not await uow.outbox.assign(ASSIGN_AT_ONCE):
             return False, ()
         return True, await uow.outbox.number(channel, int(after or "0"), limit, now)
 
-    assigned, found = await world.storage.transact(work)
+    assigned, found = await deps.storage.transact(work)
     while not assigned:
-        assigned, found = await world.storage.transact(work)
-    world.attached.said(world.attached.unsaid([channel], now), now)
+        assigned, found = await deps.storage.transact(work)
+    deps.attached.said(deps.attached.unsaid([channel], now), now)
     return found

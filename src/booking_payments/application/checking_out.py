@@ -8,12 +8,12 @@ from fractions import Fraction
 from attrs import evolve, frozen
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.paying import read_now
 from booking_payments.application.pricing import price_now
 from booking_payments.application.reading import current_payment
 from booking_payments.application.refunding import denied_to_customer
 from booking_payments.application.views import PaymentView
-from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.events import Purpose
@@ -24,7 +24,7 @@ from booking_payments.domain.refunds import QuoteReason, RefundPolicy
 from booking_payments.ports.unit_of_work import UnitOfWork
 
 
-class Stage(Enum):
+class CheckoutStage(Enum):
     """Where the customer stands.
 
     ``checking``: the outcome of a charge is unknown; ``working``: a charge is in flight; ``canceling``: the payment is
@@ -50,7 +50,12 @@ class Stage(Enum):
     @property
     def moves_by_itself(self) -> bool:
         """Whether it is worth looking again in a moment."""
-        return self in (Stage.WORKING, Stage.CHECKING, Stage.CANCELING, Stage.PROCESSING)
+        return self in (
+            CheckoutStage.WORKING,
+            CheckoutStage.CHECKING,
+            CheckoutStage.CANCELING,
+            CheckoutStage.PROCESSING,
+        )
 
 
 @frozen(kw_only=True)
@@ -67,7 +72,7 @@ class Checkout:
 
     booking: Booking
     price: FeeBreakdown
-    stage: Stage
+    stage: CheckoutStage
     payability: Payability
     refunds_denied: QuoteReason | None
     refund_policy: RefundPolicy
@@ -89,7 +94,7 @@ class Checkout:
     def may_have_moved(self) -> bool:
         """Whether the customer may have acted at the gateway since our books were written: there is an open intent, and
         the page would ask for its payment, or say that it can't be paid any more."""
-        waiting = self.stage in (Stage.PAY, Stage.AUTHENTICATE, Stage.CLOSED)
+        waiting = self.stage in (CheckoutStage.PAY, CheckoutStage.AUTHENTICATE, CheckoutStage.CLOSED)
         payment = self.payment
         if payment is None or payment.intent_id is None or payment.operation is not None:
             return False
@@ -102,41 +107,41 @@ class Checkout:
         return f"{self.stage.value}-{payment.id}-{payment.version}" if payment else self.stage.value
 
 
-async def look_at_checkout(world: World, booking_id: str, caller: Caller) -> Checkout:
+async def look_at_checkout(deps: Dependencies, booking_id: str, caller: Caller) -> Checkout:
     """The checkout of a booking that ``caller`` may see. Raises ``NotFound``."""
 
     async def work(uow: UnitOfWork) -> Checkout:
         booking = caller.require(await uow.bookings.get(booking_id))
         payment = await current_payment(uow, booking_id)
-        handover = await uow.payments.handover(payment.id) if payment else None
-        now = world.clock.now()
+        client_action = await uow.payments.client_action(payment.id) if payment else None
+        now = deps.clock.now()
         payability = booking.payability(now)
-        policy = payment.refund_policy if payment else booking.refund_policy or world.config.refunds
+        policy = payment.refund_policy if payment else booking.refund_policy or deps.config.refunds
         return Checkout(
             booking=booking,
-            price=payment.breakdown if payment else price_now(world, booking),
+            price=payment.breakdown if payment else price_now(deps, booking),
             stage=stage_of(payment, booking, payability),
             payability=payability,
-            refunds_denied=denied_to_customer(world, booking),
+            refunds_denied=denied_to_customer(deps, booking),
             refund_policy=policy,
             shares_ahead=policy.shares_ahead(now, booking.event_starts_at),
-            view=PaymentView(payment=payment, handover=handover) if payment else None,
+            view=PaymentView(payment=payment, client_action=client_action) if payment else None,
         )
 
-    return await world.storage.read(work)
+    return await deps.storage.read(work)
 
 
-async def ask_about_checkout(world: World, booking_id: str, caller: Caller, *, anew: bool) -> Checkout:
+async def ask_about_checkout(deps: Dependencies, booking_id: str, caller: Caller, *, anew: bool) -> Checkout:
     """The same, after asking the gateway where it may know more than our books: what the customer has done there is
     seen before its webhook comes. Once in two seconds for each payment, unless ``anew`` is set."""
-    seen = await look_at_checkout(world, booking_id, caller)
+    seen = await look_at_checkout(deps, booking_id, caller)
     payment = seen.payment
     if payment is None or not seen.may_have_moved:
         return seen
-    if not anew and not world.reads.begin(f"{payment.id} shown", world.clock.now()):
+    if not anew and not deps.reads.begin(f"{payment.id} shown", deps.clock.now()):
         return seen
-    asked = await read_now(world, booking_id, caller, payment)
-    return evolve(await look_at_checkout(world, booking_id, caller), asked=asked)
+    asked = await read_now(deps, booking_id, caller, payment)
+    return evolve(await look_at_checkout(deps, booking_id, caller), asked=asked)
 
 
 _CHARGES = frozenset({Purpose.PAY, Purpose.REPLACE_PAYMENT})
@@ -150,33 +155,33 @@ _CANCELLATIONS = frozenset(
     }
 )
 _BY_STATUS = {
-    PaymentStatus.PROCESSING: Stage.PROCESSING,
-    PaymentStatus.REQUIRES_CAPTURE: Stage.HELD,
-    PaymentStatus.SUCCEEDED: Stage.PAID,
+    PaymentStatus.PROCESSING: CheckoutStage.PROCESSING,
+    PaymentStatus.REQUIRES_CAPTURE: CheckoutStage.HELD,
+    PaymentStatus.SUCCEEDED: CheckoutStage.PAID,
 }
 
 
-def stage_of(payment: Payment | None, booking: Booking, payability: Payability) -> Stage:
+def stage_of(payment: Payment | None, booking: Booking, payability: Payability) -> CheckoutStage:
     """Where the customer stands: money that moved or may have moved comes before what the booking says.
 
     A refund or a capture in flight changes nothing for the customer, so that the payment's status decides.
     """
     operation = payment.operation if payment is not None else None
     if operation is not None and operation.purpose in _CHARGES:
-        return Stage.CHECKING if operation.unknown else Stage.WORKING
+        return CheckoutStage.CHECKING if operation.unknown else CheckoutStage.WORKING
     if operation is not None and operation.purpose in _CANCELLATIONS:
-        return Stage.CANCELING
+        return CheckoutStage.CANCELING
     if payment is not None and payment.late and payment.status is PaymentStatus.SUCCEEDED:
-        return Stage.LATE
+        return CheckoutStage.LATE
     if payment is not None and payment.status in _BY_STATUS:
-        return _BY_STATUS[payment.status] if booking.status.is_live else Stage.CANCELED
+        return _BY_STATUS[payment.status] if booking.status.is_live else CheckoutStage.CANCELED
     if booking.status is BookingStatus.CONFIRMED:
-        return Stage.FREE if booking.free else Stage.PAID
+        return CheckoutStage.FREE if booking.free else CheckoutStage.PAID
     if payability is Payability.ATTEMPTS_EXHAUSTED:
-        return Stage.FAILED
+        return CheckoutStage.FAILED
     if payability is not Payability.PAYABLE:
-        return Stage.CLOSED
+        return CheckoutStage.CLOSED
     if payment is not None and payment.status is PaymentStatus.FAILED:
-        return Stage.FAILED
+        return CheckoutStage.FAILED
     needs_customer = payment is not None and payment.status is PaymentStatus.REQUIRES_ACTION
-    return Stage.AUTHENTICATE if needs_customer else Stage.PAY
+    return CheckoutStage.AUTHENTICATE if needs_customer else CheckoutStage.PAY

@@ -15,17 +15,17 @@ from typing import Generic, TypeVar
 from attrs import frozen
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import Claimed, carry_out, claim
 from booking_payments.application.reading import Target, payment_view
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resolve import resolve_payment
 from booking_payments.application.resuming import earlier_run, require_turn
 from booking_payments.application.views import PaymentView
-from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import AlreadyUnderWay, NotFound
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ class Completed(Generic[T]):
     decided: T | None
 
 
-async def run(world: World, command: BookingCommand[T]) -> Completed[T]:
+async def run(deps: Dependencies, command: BookingCommand[T]) -> Completed[T]:
     """Perform all steps of ``command``.
 
     Raises:
@@ -102,20 +102,20 @@ async def run(world: World, command: BookingCommand[T]) -> Completed[T]:
         PaymentError: the errors of ``decide``, and those of ``to_payment_error`` for the gateway's answer.
         OutcomeUnknown: the gateway did not answer; the resolver finds the outcome out later.
     """
-    if await earlier_run(world, await booking_of(world, command.target), command.caller) is not None:
-        return Completed(view=await payment_view(world, command.target, command.caller), decided=None)
-    begun = await begin(world, command)
-    ended = await carry_out(world, begun.claimed, command.caller) if begun.claimed is not None else None
+    if await earlier_run(deps, await booking_of(deps, command.target), command.caller) is not None:
+        return Completed(view=await payment_view(deps, command.target, command.caller), decided=None)
+    begun = await begin(deps, command)
+    ended = await carry_out(deps, begun.claimed, command.caller) if begun.claimed is not None else None
     if ended is not None and ended.error is not None:
         raise ended.error
     view = ended.view if ended is not None else None
     return Completed(
-        view=view or await payment_view(world, command.target, command.caller),
+        view=view or await payment_view(deps, command.target, command.caller),
         decided=begun.decided,
     )
 
 
-async def begin(world: World, command: BookingCommand[T]) -> Begun[T]:
+async def begin(deps: Dependencies, command: BookingCommand[T]) -> Begun[T]:
     """Perform the first step of ``command``; an operation in flight is settled before.
 
     Raises:
@@ -124,32 +124,32 @@ async def begin(world: World, command: BookingCommand[T]) -> Begun[T]:
         OutcomeUnknown, TryAgainLater: the gateway does not say what became of the operation in flight.
         PaymentError: the errors of ``decide``.
     """
-    begun = await attempt(world, command)
+    begun = await attempt(deps, command)
     if isinstance(begun, InFlight):
-        error = await resolve_payment(world, begun.payment_id)
+        error = await resolve_payment(deps, begun.payment_id)
         if error is not None:
             raise error
-        begun = await attempt(world, command)
+        begun = await attempt(deps, command)
     if isinstance(begun, InFlight):
         raise AlreadyUnderWay()
     return begun
 
 
-async def attempt(world: World, command: BookingCommand[T]) -> Begun[T] | InFlight:
+async def attempt(deps: Dependencies, command: BookingCommand[T]) -> Begun[T] | InFlight:
     """Perform the first step of ``command``, unless it has to wait for an operation in flight. Raises as ``begin``."""
-    booking_id = await booking_of(world, command.target)
-    holder = world.ids.new("run")
+    booking_id = await booking_of(deps, command.target)
+    holder = deps.ids.new("run")
 
     async def work(uow: UnitOfWork) -> Begun[T] | InFlight:
         booking = command.caller.require(await uow.bookings.lock(booking_id))
         payment = await command.target.find_payment(uow, booking_id)
         if payment is None and command.needs_payment:
             raise NotFound()
-        recorder = Recorder(world, uow, booking, payment, command.caller)
+        recorder = Recorder(deps, uow, booking, payment, command.caller)
         if payment is not None and payment.operation is not None and command.waits(recorder):
             return InFlight(payment.id)
         if not command.repeatable:
-            await require_turn(world, uow, booking_id, command.caller)
+            await require_turn(deps, uow, booking_id, command.caller)
         decided = command.decide(recorder)
         await recorder.save(holder=holder)
         return Begun(
@@ -159,7 +159,7 @@ async def attempt(world: World, command: BookingCommand[T]) -> Begun[T] | InFlig
             claimed=_claimed(recorder, payment, holder),
         )
 
-    return await world.storage.transact(work, Subject(booking_id=booking_id))
+    return await deps.storage.transact(work, LockScope(booking_id=booking_id))
 
 
 def _claimed(recorder: Recorder, before: Payment | None, holder: str) -> Claimed | None:
@@ -170,8 +170,8 @@ def _claimed(recorder: Recorder, before: Payment | None, holder: str) -> Claimed
     return claim(recorder, payment.operation, holder)
 
 
-async def booking_of(world: World, target: Target) -> str:
+async def booking_of(deps: Dependencies, target: Target) -> str:
     """Return the id of the target's booking. Raises ``NotFound`` for an unknown payment."""
     if target.booking_id is not None:
         return target.booking_id
-    return await world.storage.read(target.booking_of)
+    return await deps.storage.read(target.booking_of)

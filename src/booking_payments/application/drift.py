@@ -9,9 +9,9 @@ from typing import Final
 from attrs import asdict, frozen
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.findings import Finding
 from booking_payments.application.reconcile import Reconciliation
-from booking_payments.application.world import World
 from booking_payments.ports.overview import DriftReport
 from booking_payments.ports.storage import StorageConflict
 
@@ -34,7 +34,7 @@ class KeptReport:
     left_in_all: int
 
 
-async def keep_report(world: World, result: Reconciliation, caller: Caller) -> None:
+async def keep_report(deps: Dependencies, result: Reconciliation, caller: Caller) -> None:
     """Keep what was found. When storage is too busy for it the run counts all the same."""
     content = {
         "since": result.since.isoformat(),
@@ -44,14 +44,14 @@ async def keep_report(world: World, result: Reconciliation, caller: Caller) -> N
         "healed_in_all": len(result.healed),
         "left_in_all": len(result.left),
     }
-    report = DriftReport(at=world.clock.now(), actor=caller.actor, content=json.dumps(content))
+    report = DriftReport(at=deps.clock.now(), actor=caller.actor, content=json.dumps(content))
     with suppress(StorageConflict):
-        await world.storage.transact(lambda uow: uow.overview.keep_report(report))
+        await deps.storage.transact(lambda uow: uow.overview.keep_report(report))
 
 
-async def last_reports(world: World, limit: int) -> Sequence[KeptReport]:
+async def last_reports(deps: Dependencies, limit: int) -> Sequence[KeptReport]:
     """The last reports, newest first."""
-    return [_kept(each) for each in await world.storage.read(lambda uow: uow.overview.reports(limit))]
+    return [_kept(each) for each in await deps.storage.read(lambda uow: uow.overview.reports(limit))]
 
 
 def _kept(report: DriftReport) -> KeptReport:

@@ -9,13 +9,13 @@ from typing import Final
 from attrs import frozen
 
 from booking_payments.application.channels import ChannelStates, states_in
-from booking_payments.application.world import World
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.domain import events as ev
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money, total
 from booking_payments.domain.payment import Dispute, Payment
 from booking_payments.ports.inbox import InboxStatus
-from booking_payments.ports.overview import Moved, Period, ReceivedWebhook, Tally, Told
+from booking_payments.ports.overview import JournalEntry, Moved, Period, ReceivedWebhook, Tally
 from booking_payments.ports.unit_of_work import UnitOfWork
 
 MOST_FACTS: Final = 5_000
@@ -158,9 +158,9 @@ class Figures:
         return self.declined / verdicts if verdicts else None
 
 
-async def figures(world: World, since: datetime) -> Figures:
+async def figures(deps: Dependencies, since: datetime) -> Figures:
     """The figures since then, from one consistent view; days are those of the terms' time zone."""
-    until, zone = world.clock.now(), world.config.time_zone
+    until, zone = deps.clock.now(), deps.config.time_zone
     days = _days(since, until, zone)
     periods = list(days.values())
 
@@ -191,7 +191,7 @@ async def figures(world: World, since: datetime) -> Figures:
             holds=_by_deadline(await told.held(MOST_HELD)),
         )
 
-    return await world.storage.read(work)
+    return await deps.storage.read(work)
 
 
 def _by_deadline(held: Iterable[Payment]) -> tuple[Payment, ...]:
@@ -202,7 +202,7 @@ def _by_deadline(held: Iterable[Payment]) -> tuple[Payment, ...]:
 async def disputes(uow: UnitOfWork, now: datetime) -> Sequence[OpenDispute]:
     """The newest disputes: open ones first, by the day that evidence is due; then the settled ones, newest first."""
     opened = await uow.overview.events(ev.DisputeOpened, now - DISPUTES_LIVE, MOST_DISPUTES)
-    payments = await uow.books.payments({each.payment_id for each in opened})
+    payments = await uow.payment_reader.payments({each.payment_id for each in opened})
     found = [
         OpenDispute(payment=payment, dispute=dispute) for payment in payments.values() for dispute in payment.disputes
     ]
@@ -275,7 +275,7 @@ def _money_of(day: date, moved: Moved | None, currency: Currency) -> MoneyOfDay:
     return MoneyOfDay(day=day, gross=moved.gross, refunded=moved.refunded, withdrawn=moved.withdrawn)
 
 
-def _declines(told: Sequence[Told]) -> tuple[tuple[str, int], ...]:
+def _declines(told: Sequence[JournalEntry]) -> tuple[tuple[str, int], ...]:
     """Reasons with their counts, the most frequent first."""
     refused = [each.recorded.event for each in told]
     reasons = [
@@ -284,16 +284,16 @@ def _declines(told: Sequence[Told]) -> tuple[tuple[str, int], ...]:
     return tuple(Counter(reasons).most_common())
 
 
-async def _declined_often(uow: UnitOfWork, refused: Sequence[Told]) -> int:
+async def _declined_often(uow: UnitOfWork, refused: Sequence[JournalEntry]) -> int:
     attempts = Counter(each.payment_id for each in refused)
-    payments = await uow.books.payments(set(attempts))
+    payments = await uow.payment_reader.payments(set(attempts))
     customers = Counter[str]()
     for payment_id, payment in payments.items():
         customers[payment.customer_id] += attempts[payment_id]
     return sum(declines >= MANY_DECLINES for declines in customers.values())
 
 
-def _refund_times(requested: Sequence[Told], moved: Sequence[Told]) -> tuple[float, ...]:
+def _refund_times(requested: Sequence[JournalEntry], moved: Sequence[JournalEntry]) -> tuple[float, ...]:
     """Seconds from request to success, for refunds that have both."""
     began: dict[str, datetime] = {}
     for each in requested:

@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import Factory, define, frozen
 
-from booking_payments.application.world import World
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.domain import events as ev
 from booking_payments.domain.payment import Payment
 
@@ -14,7 +14,7 @@ _UNTOLD: Final = (
     ev.CallNotFound,
     ev.DriftFound,
     ev.LostCallEnded,
-    ev.NewsDeferred,
+    ev.ObservationDeferred,
     ev.OperationIntended,
     ev.OperationSettled,
     ev.OutcomeLeftUnknown,
@@ -38,7 +38,7 @@ class Finding:
 class Findings:
     """Collects findings."""
 
-    world: World
+    deps: Dependencies
     healed: list[Finding] = Factory(list)
     left: list[Finding] = Factory(list)
     waiting: list[Finding] = Factory(list)
@@ -58,7 +58,7 @@ class Findings:
 
     async def heal(self, before: Payment, code: str, text: str, *, always: bool = False) -> None:
         """Tell of the facts that have happened since ``before``; without any nothing was healed, unless ``always``."""
-        journal = await self.world.storage.read(lambda uow: uow.payments.journal(before.id))
+        journal = await self.deps.storage.read(lambda uow: uow.payments.journal(before.id))
         facts = [recorded.event for recorded in journal if recorded.sequence > before.version]
         told = ", ".join(_words(fact) for fact in facts if not isinstance(fact, _UNTOLD))
         if told or always:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from booking_payments.application.world import World
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.domain.instructions import (
     CancelIntent,
     CaptureIntent,
@@ -64,22 +64,22 @@ class Unknown:
 Outcome = Done | NotDone | Unknown
 
 
-async def call_gateway(world: World, operation: Operation) -> Outcome:
+async def call_gateway(deps: Dependencies, operation: Operation) -> Outcome:
     """Send ``operation`` until there is an outcome or the retry policy says that it is enough."""
     try:
         # A stored error is only repeated: one sending says whether the gateway still has it.
-        send = partial(_send, world, operation)
-        report = await (send() if operation.stored_error else with_retries(world, send))
+        send = partial(_send, deps, operation)
+        report = await (send() if operation.stored_error else with_retries(deps, send))
     except (Declined, Refused, Unreachable, Misconfigured) as error:
         return NotDone(error)
     except Silent as error:
         return Unknown(error.code, stored=error.stored)
     except KeyMisused:
         return Unknown("idempotency_key_misused")
-    return await _fresh(world, report)
+    return await _fresh(deps, report)
 
 
-async def with_retries(world: World, send: Callable[[], Awaitable[T]]) -> T:
+async def with_retries(deps: Dependencies, send: Callable[[], Awaitable[T]]) -> T:
     """Repeat ``send`` while the gateway is unreachable or silent and does not forbid it, backing off in between, and
     while the lease would outlast another try.
 
@@ -87,7 +87,7 @@ async def with_retries(world: World, send: Callable[[], Awaitable[T]]) -> T:
     """
     silent: Silent | None = None
     tries = 0
-    until = world.clock.now() + world.config.patience
+    until = deps.clock.now() + deps.config.retry_window
     while True:
         tries += 1
         last: Silent | Unreachable
@@ -98,21 +98,21 @@ async def with_retries(world: World, send: Callable[[], Awaitable[T]]) -> T:
             last, hopeless = silent or error, not error.worth_another_try
         except Misconfigured as error:
             raise silent or error from error
-        delay = world.retry.delay_after(tries, world.random)
-        if delay is None or hopeless or world.clock.now() + delay > until:
+        delay = deps.retry.delay_after(tries, deps.random)
+        if delay is None or hopeless or deps.clock.now() + delay > until:
             raise last
-        await world.clock.sleep(delay)
+        await deps.clock.sleep(delay)
 
 
-async def _send(world: World, operation: Operation) -> Report:
-    gateway, key, instruction = world.gateway, operation.idempotency_key, operation.instruction
+async def _send(deps: Dependencies, operation: Operation) -> Report:
+    gateway, key, instruction = deps.gateway, operation.idempotency_key, operation.instruction
     match instruction:
         case CreateIntent():
             return await gateway.create_intent(instruction, key)
         case UpdateIntent():
             return await gateway.update_intent(instruction, key)
         case ConfirmIntent():
-            await _make_room(world, instruction, key)
+            await _make_room(deps, instruction, key)
             return await gateway.confirm_intent(instruction, key)
         case CaptureIntent():
             return await gateway.capture_intent(instruction, key)
@@ -122,7 +122,7 @@ async def _send(world: World, operation: Operation) -> Report:
             return await gateway.create_refund(instruction, key)
 
 
-async def _make_room(world: World, instruction: ConfirmIntent, key: str) -> None:
+async def _make_room(deps: Dependencies, instruction: ConfirmIntent, key: str) -> None:
     """Where the customer was to authenticate another method the intent gets the new one first: gateways refuse to
     confirm an intent that waits for its customer. Sent again with the same key, it has no second effect.
 
@@ -132,17 +132,17 @@ async def _make_room(world: World, instruction: ConfirmIntent, key: str) -> None
     if instruction.during_action and method is not None:
         update = UpdateIntent(intent_id=instruction.intent_id, payment_method_id=method)
         with suppress(Silent):
-            await world.gateway.update_intent(update, f"{key}-method")
+            await deps.gateway.update_intent(update, f"{key}-method")
 
 
-async def _fresh(world: World, report: Report) -> Outcome:
+async def _fresh(deps: Dependencies, report: Report) -> Outcome:
     """A replayed answer is a snapshot of the first execution: read the object as it is now."""
     if not report.replayed:
         return Done(report, answered_with=report.method_tried if isinstance(report, IntentReport) else None)
     try:
         if isinstance(report, IntentReport):
-            read = await with_retries(world, lambda: world.gateway.retrieve_intent(report.id))
+            read = await with_retries(deps, lambda: deps.gateway.retrieve_intent(report.id))
             return Done(read, earlier=True, answered_with=report.method_tried)
-        return Done(await with_retries(world, lambda: world.gateway.retrieve_refund(report.id)), earlier=True)
+        return Done(await with_retries(deps, lambda: deps.gateway.retrieve_refund(report.id)), earlier=True)
     except GatewayError as error:
         return Unknown(error.code)

@@ -1,7 +1,7 @@
 """The gateways of an installation, by name: each payment belongs to one of them for good.
 
-A use case that works on a payment narrows its ``World`` to that payment's gateway first (``World.of``). What follows
-then reads ``world.gateway`` and cannot reach another one.
+A use case that works on a payment narrows its ``Dependencies`` to that payment's gateway first (``Dependencies.of``).
+What follows then reads ``deps.gateway`` and cannot reach another one.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

@@ -6,8 +6,8 @@ from typing import Final
 
 from attrs import define, evolve, field
 
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.gateway_call import with_retries
-from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.payment import Operation
@@ -32,16 +32,16 @@ class IntentList:
     _since: datetime | None = None
     _of_payments: Mapping[str, Sequence[Listed]] = field(factory=dict)
 
-    async def find(self, world: World, payment_id: str, first_sent: datetime) -> str | None:
+    async def find(self, deps: Dependencies, payment_id: str, first_sent: datetime) -> str | None:
         """The id of the intent that was made for this payment by a call first sent at ``first_sent``. None when it is
         not in the list, whatever the gateway's clock says. Raises ``GatewayError``."""
         since = first_sent - CLOCKS_APART
         if self._since is None or since < self._since:
-            begun = world.clock.now()
-            intents = await with_retries(world, lambda: world.gateway.list_intents(since))
+            begun = deps.clock.now()
+            intents = await with_retries(deps, lambda: deps.gateway.list_intents(since))
             self._of_payments, self._since, self.walked_at = _by_payment(intents), since, begun
         made = self._of_payments.get(payment_id, ())
-        return next((each.id for each in made if _is_ours(each.metadata, world.config.installation_id)), None)
+        return next((each.id for each in made if _is_ours(each.metadata, deps.config.installation_id)), None)
 
     def shows_all_of(self, operation: Operation, booking: Booking) -> bool:
         """Whether an intent of ``operation`` that is missing in this list was never made.

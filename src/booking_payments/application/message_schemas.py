@@ -64,6 +64,17 @@ _DEFERRED: Final[Mapping[str, Schema]] = {
     "reason": {"enum": [each.value for each in Deferral], "description": "What it waits for."},
 }
 _EXPIRING: Final[Mapping[str, Schema]] = {"expires_at": {**_TIME, "description": "When the hold ends."}}
+_AMENDED: Final[Mapping[str, Schema]] = {
+    "changed": {
+        "type": "array",
+        "items": _TEXT,
+        "description": "The names of the booking's fields that changed.",
+    },
+    "booking_amount_before": _amount("What the booking cost before."),
+    "booking_amount": _amount("What the booking costs from now on."),
+    "event_starts_at": {**_TIME, "description": "When the event starts, from now on."},
+    "given_back": _amount("What goes back to the customer because the booking costs less."),
+}
 
 _TYPES: Final[Mapping[str, tuple[str, Mapping[str, Schema]]]] = {
     "payment.succeeded": ("The money was collected.", {}),
@@ -76,6 +87,7 @@ _TYPES: Final[Mapping[str, tuple[str, Mapping[str, Schema]]]] = {
     "dispute.changed": ("The dispute moved on, or its money did.", _DISPUTE),
     "dispute.closed": ("The dispute ended.", _DISPUTE),
     "booking.confirmed": ("The booking is paid in time.", {}),
+    "booking.amended": ("The booking has another price, other items, another date or other texts.", _AMENDED),
     "booking.expiring": ("The hold ends soon, and the booking is not paid.", _EXPIRING),
     "booking.canceled": ("The booking was canceled: the seat is free.", {}),
     "booking.expired": ("The hold ended unpaid: the seat is free.", {}),

@@ -9,6 +9,7 @@ from booking_payments.domain.booking import Booking
 from booking_payments.domain.lifecycle import RefundStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment
+from booking_payments.domain.texts import rfc3339
 
 SCHEMA_VERSION: Final = 1
 """Of the ``data`` of every message; it grows when a field is removed or changes its meaning."""
@@ -102,6 +103,22 @@ def _released(event: ev.BookingReleased, payment: Payment) -> Made:
     return f"booking.{event.status}", {"reason": event.reason} if event.reason else {}
 
 
+def amended_content(event: ev.BookingAmended) -> Content:
+    """The content of ``booking.amended`` in addition to ``standing``: what changed, and the price before and after."""
+    given = event.given_back
+    return {
+        "changed": list(event.changed),
+        "booking_amount_before": event.amount_before.major(),
+        "booking_amount": event.amount.major(),
+        "event_starts_at": rfc3339(event.event_starts_at),
+        "given_back": given.major() if given is not None else Money.zero(event.amount.currency).major(),
+    }
+
+
+def _amended(event: ev.BookingAmended, payment: Payment) -> Made:
+    return "booking.amended", amended_content(event)
+
+
 def _plain(kind: str) -> Callable[[object, Payment], Made]:
     return lambda event, payment: (kind, {})
 
@@ -112,6 +129,7 @@ _MAKERS: Final[Mapping[type, Callable[..., Made]]] = {
     ev.PaymentCanceled: _plain("payment.canceled"),
     ev.BookingConfirmed: _plain("booking.confirmed"),
     ev.BookingReleased: _released,
+    ev.BookingAmended: _amended,
     ev.RefundMoved: _refund,
     ev.RefundFound: _refund,
     ev.RefundDeferred: _deferred,

@@ -1,17 +1,16 @@
-"""Operations: carrying out what was intended, and going on where somebody else stopped.
+"""Gateway calls: sending intended ones, and resuming those that another process left.
 
-An operation is written down first (``OperationIntended``, with key and instruction), then sent with no transaction
-open, then its outcome is written down. The three names of where it may have stopped:
+An operation is recorded first (``OperationIntended``, with its idempotency key and exact instruction), then sent with
+no transaction open; then its outcome is recorded. It may stop at three recovery points:
 
-- *intended*: the fact is in the journal, nobody knows whether the call was made;
-- *unknown*: the call was made and the gateway did not say what became of it;
-- *settled*: the outcome is in the journal.
+- *intended*: the event is in the journal; it is not known whether the call was sent; - *unknown*: the call was sent,
+and the gateway's response is missing or inconclusive; - *settled*: the outcome is in the journal.
 
-``carry_out`` takes an operation from intended to settled; ``resume`` takes over one whose lease has lapsed. Where we
-know the intent it reads first, and sends again with the same key only what may still be sent. Where we don't, because
-the answer to its making got lost, sending again comes first: by the key the gateway knows at once what it did, while
-reading would mean to list everybody's intents. Where the gateway only repeats a stored error, neither tells: that rule
-is in ``domain.decisions.lost``.
+``carry_out`` takes an operation from intended to settled. ``resume`` takes over one whose lease has expired. If the
+intent's id is known, the intent is read first, and the call is sent again with the same key only if it still may be. If
+the id is unknown, because the response to the creating call was lost, the call is sent again first: the gateway answers
+by its key, while reading would mean to list all intents. Where the gateway only repeats a stored error, neither gives
+the outcome; that rule is in ``domain.decisions.lost``.
 """
 
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from typing import Final
 from attrs import evolve, field, frozen
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.gateway_call import (
     Done,
     NotDone,
@@ -32,10 +32,9 @@ from booking_payments.application.gateway_call import (
 from booking_payments.application.intent_list import IntentList
 from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
-from booking_payments.application.refusals import told_to_caller
+from booking_payments.application.refusals import to_payment_error
 from booking_payments.application.starting import begin_anew
 from booking_payments.application.views import PaymentView
-from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, Payability
@@ -47,23 +46,31 @@ from booking_payments.domain.reports import DisputeReport, Failure, IntentReport
 from booking_payments.domain.retry import KEY_LIFETIME
 from booking_payments.ports.gateway import Declined, GatewayError, Misconfigured, NotThere, Refused, Silent, Unreachable
 from booking_payments.ports.storage import CommitLost, StorageConflict
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 
 MAX_STEPS = 8
-"""How often one run writes down, reads anew or carries on; more would be a loop of our own making."""
+"""Most steps of one run: recording, reading again, starting operations that follow. More would be an endless loop."""
 
 
 @frozen(kw_only=True)
-class News:
-    """What a call or a read brought home, to be judged under the lock.
+class Observation:
+    """The result of a gateway call or read, applied with the booking locked.
 
-    ``settles`` ends the operation (with the gateway's ``refusal`` code, if it refused); ``unknown`` says why it does
-    not. ``error`` is what the caller is told. ``as_of`` is the version of the payment when this was read (None: when
-    the operation was claimed). ``refused``: the refusal is the gateway's own, and its intent was looked at since; there
-    is none any more where ``intent`` is None. ``answer``: ``intent`` is the gateway's answer to the call in flight, and
-    not read; ``answered_with`` is the payment method that this answer named. ``stored``: the gateway repeats an error
-    of its own for the key. ``walked_at``: a complete walk, begun then, did not find what the operation was to make (see
-    ``decisions.lost``).
+    Attributes:
+        intent: the intent as reported; None when it was not read, or with ``refused`` when the gateway has none.
+        failure: the verdict of a declined charge.
+        refunds, disputes: as reported.
+        settles: the operation has ended.
+        refusal: the gateway's error code if it refused the operation; None when it succeeded.
+        refused: the gateway itself refused, and its intent was read afterwards.
+        unknown: why the outcome is still unknown; None when it is known.
+        stored: the gateway repeats an internal error that it has stored for the idempotency key.
+        walked_at: start of a complete walk through the gateway's lists that did not find the operation's object (see
+            ``decisions.lost``).
+        error: the error to raise for the caller; None without one.
+        as_of: the payment's version at the time of the read; None: when the operation was claimed.
+        answer: ``intent`` is the response to the call in flight, not a later read.
+        answered_with: the payment method that this response names.
     """
 
     intent: IntentReport | None = None
@@ -82,21 +89,21 @@ class News:
     answered_with: str | None = None
 
     @property
-    def intent_ages(self) -> bool:
-        """Whether what is said of the intent may be out of date as soon as our books move: all but its end."""
+    def intent_may_be_stale(self) -> bool:
+        """True when the reported intent is open, so that it may be outdated once the payment has a new version."""
         return self.intent is not None and (self.intent.status is None or self.intent.status.is_open)
 
     @property
-    def ages(self) -> bool:
-        """Whether anything of this may be out of date as soon as our books move."""
-        return self.intent_ages or bool(self.refunds or self.disputes)
+    def may_be_stale(self) -> bool:
+        """True when any report may be outdated once the payment has a new version."""
+        return self.intent_may_be_stale or bool(self.refunds or self.disputes)
 
 
 @frozen(kw_only=True)
 class Claimed:
-    """An operation that is ours for the length of the lease, with the state in which it was claimed.
+    """An operation whose lease this process holds, with the state in which it was claimed.
 
-    ``resumed``: somebody else had it before, who may have sent it.
+    ``resumed``: another process held it before, and may have sent it.
     """
 
     payment: Payment
@@ -108,8 +115,13 @@ class Claimed:
 
 @frozen
 class Ended:
-    """What became of an operation: what the caller is to be told, if anything, and the payment as it was written down;
-    None where the rest is left to the resolver. ``stored``: the gateway answered, with an error that it has stored."""
+    """The end of an operation.
+
+    Attributes:
+        error: the error to raise for the caller; None without one.
+        view: the payment as recorded; None when the resolver has to record the outcome.
+        stored: the gateway answered with an internal error that it has stored.
+    """
 
     error: PaymentError | None = field(eq=False)
     view: PaymentView | None
@@ -117,68 +129,71 @@ class Ended:
 
     @property
     def answered(self) -> bool:
-        """Whether the gateway is there."""
+        """True when the gateway responded."""
         return self.stored or not isinstance(self.error, TryAgainLater)
 
 
 def claim(recorder: Recorder, operation: Operation, holder: str, *, resumed: bool = False) -> Claimed:
-    """``operation``, which the recorder has just saved with a lease for ``holder``."""
+    """Return ``operation`` as claimed; the recorder has just saved it with a lease for ``holder``."""
     return Claimed(
         payment=recorder.payment, booking=recorder.booking, operation=operation, holder=holder, resumed=resumed
     )
 
 
 async def stands_alone(uow: UnitOfWork, payment: Payment) -> bool:
-    """Whether no other payment holds the booking."""
+    """Return True when no other payment holds the booking."""
     if payment.holds_booking:
         return True
     others = await uow.payments.of_booking(payment.booking_id)
     return not any(other.holds_booking for other in others if other.id != payment.id)
 
 
-async def carry_out(world: World, claimed: Claimed, caller: Caller) -> Ended:
-    """Carry out a fresh operation and whatever follows from it."""
-    news = await _perform(world, claimed)
-    return await _finish(world, claimed, news, caller)
+async def carry_out(deps: Dependencies, claimed: Claimed, caller: Caller) -> Ended:
+    """Send an operation that has just been intended, and record its outcome and the operations that follow."""
+    observation = await _perform(deps, claimed)
+    return await _finish(deps, claimed, observation, caller)
 
 
-async def resume(world: World, claimed: Claimed, caller: Caller, listed: IntentList | None = None) -> Ended:
-    """Go on with an operation that somebody left; ``listed`` is shared with others of the same round."""
-    news = await _resumed(world, claimed, listed)
-    return await _finish(world, claimed, news, caller)
+async def resume(deps: Dependencies, claimed: Claimed, caller: Caller, listed: IntentList | None = None) -> Ended:
+    """Continue an operation of another process, then the operations that follow from it.
 
-
-async def _finish(world: World, claimed: Claimed, news: News, caller: Caller) -> Ended:
-    """Write the outcome down, and carry out what follows from it.
-
-    When it takes too many steps the rest is left to the resolver, which takes over when the lease has lapsed.
+    ``listed`` is a list of intents that all payments of the same pass share.
     """
-    asked, error, stored = True, news.error, news.stored or news.walked_at is not None
+    observation = await _resumed(deps, claimed, listed)
+    return await _finish(deps, claimed, observation, caller)
+
+
+async def _finish(deps: Dependencies, claimed: Claimed, observation: Observation, caller: Caller) -> Ended:
+    """Record the outcome, and carry out the operations that follow from it.
+
+    After ``MAX_STEPS`` the resolver continues, once the lease has expired.
+    """
+    asked, error, stored = True, observation.error, observation.stored or observation.walked_at is not None
     for _ in range(MAX_STEPS):
         try:
-            step = await _write_down(world, claimed, news, caller)
+            step = await _write_down(deps, claimed, observation, caller)
         except (StorageConflict, CommitLost) as lost:
-            # The outcome of what was asked for is written down when more follows from it: that is what is told.
+            # Once a following operation has begun, the outcome of the requested one is recorded: raise that one.
             return Ended(_not_written_down(lost) if asked else error, None, stored)
         if isinstance(step, PaymentView):
-            # What was given up as lost is settled: who waited for it may begin anew.
-            settled = news.walked_at is not None and step.payment.operation is None
+            # An operation that was given up as lost is settled, so a waiting command may begin.
+            settled = observation.walked_at is not None and step.payment.operation is None
             return Ended(None if settled else error, step, stored)
         if isinstance(step, Payment):
-            news = await _read_anew(world, step, news)
+            observation = await _read_anew(deps, step, observation)
         else:
-            claimed, news = step, await _perform(world, step)
+            claimed, observation = step, await _perform(deps, step)
             asked = asked and step.operation.purpose in _GOES_ON
-            error = news.error if asked else error
+            error = observation.error if asked else error
     return Ended(error, None, stored)
 
 
-_GOES_ON: Final = frozenset({ev.Purpose.PAY, ev.Purpose.REPLACE_PAYMENT})
-"""What follows from an operation and is still what its caller asked for; all else follows by itself."""
+_GOES_ON: Final = frozenset({ev.Purpose.PAY, ev.Purpose.REPLACE_PAYMENT, ev.Purpose.AMEND_BOOKING})
+"""Purposes of following operations that are still part of the caller's request; all others are the system's."""
 
 
 def _not_written_down(lost: Exception) -> OutcomeUnknown:
-    """The gateway was called, so nobody may be told that nothing happened. The resolver will find out."""
+    """Return ``OutcomeUnknown``: the gateway was called, so the caller must not assume that nothing happened."""
     unknown = OutcomeUnknown()
     unknown.__cause__ = lost
     return unknown
@@ -187,73 +202,76 @@ def _not_written_down(lost: Exception) -> OutcomeUnknown:
 # --- calling ---------------------------------------------------------------------------------------------------
 
 
-async def _perform(world: World, claimed: Claimed) -> News:
-    """Send an operation for the first time, unless a dispute that our books have not heard of stands against it."""
-    world = world.of(claimed.payment)
+async def _perform(deps: Dependencies, claimed: Claimed) -> Observation:
+    """Send an operation for the first time. A refund is deferred if the gateway has a dispute that is not recorded."""
+    deps = deps.of(claimed.payment)
     if isinstance(claimed.operation.instruction, CreateRefund):
-        held = await _held_by_news(world, claimed, claimed.operation.instruction.intent_id)
+        held = await _held_by_news(deps, claimed, claimed.operation.instruction.intent_id)
         if held is not None:
             return held
-    return await _send(world, claimed)
+    return await _send(deps, claimed)
 
 
-async def _held_by_news(world: World, claimed: Claimed, intent_id: str) -> News | None:
-    """Read the intent's disputes before a refund is sent: one that was prevented has given the money back already, and
-    its event may be late. None when nothing stands against the refund, otherwise what was read, which defers it.
+async def _held_by_news(deps: Dependencies, claimed: Claimed, intent_id: str) -> Observation | None:
+    """Read the intent's disputes before a refund is sent: a prevented dispute has returned the amount already.
 
-    When the gateway cannot be read the refund was never sent.
+    Returns None when no dispute prevents the refund; otherwise an observation that defers it, or that records that it
+    was never sent because the gateway could not be read.
     """
     try:
-        disputes = await with_retries(world, lambda: world.gateway.list_disputes(intent_id))
+        disputes = await with_retries(deps, lambda: deps.gateway.list_disputes(intent_id))
     except (Unreachable, Silent, Misconfigured) as error:
-        told = TryAgainLater() if isinstance(error, Silent) else told_to_caller(error)
-        return News(refusal=decisions.NEVER_SENT, error=told)
+        told = TryAgainLater() if isinstance(error, Silent) else to_payment_error(error)
+        return Observation(refusal=decisions.NEVER_SENT, error=told)
     except GatewayError:
         return None  # it answers to the refund itself, too
     if not decisions.must_wait(claimed.payment, claimed.operation, disputes):
         return None
-    return News(disputes=disputes, refusal=decisions.HELD_BY_DISPUTE)
+    return Observation(disputes=disputes, refusal=decisions.HELD_BY_DISPUTE)
 
 
-async def _send(world: World, claimed: Claimed) -> News:
-    if not decisions.may_send(claimed.operation, claimed.booking, world.clock.now()):
-        # This process stood still since it wrote down what it intended, so somebody else may have gone on with it.
-        return News(settles=False, unknown="not_sent_in_time", error=OutcomeUnknown())
-    return await _news(world, claimed, await call_gateway(world, claimed.operation))
+async def _send(deps: Dependencies, claimed: Claimed) -> Observation:
+    if not decisions.may_send(claimed.operation, claimed.booking, deps.clock.now()):
+        # This process was suspended since it recorded the operation, so another one may have resumed it.
+        return Observation(settles=False, unknown="not_sent_in_time", error=OutcomeUnknown())
+    return await _news(deps, claimed, await call_gateway(deps, claimed.operation))
 
 
-async def _news(world: World, claimed: Claimed, outcome: Outcome) -> News:
+async def _news(deps: Dependencies, claimed: Claimed, outcome: Outcome) -> Observation:
     match outcome:
         case Done(IntentReport() as intent, earlier, answered_with):
-            return News(intent=intent, answer=not earlier, answered_with=answered_with)
+            return Observation(intent=intent, answer=not earlier, answered_with=answered_with)
         case Done(RefundReport() as refund):
-            return News(refunds=(refund,))
+            return Observation(refunds=(refund,))
         case NotDone(Declined() as declined):
             failure, method = declined.failure, declined.failure.payment_method_id
-            error = told_to_caller(declined)
-            return News(intent=declined.intent, failure=failure, error=error, answer=True, answered_with=method)
+            error = to_payment_error(declined)
+            return Observation(intent=declined.intent, failure=failure, error=error, answer=True, answered_with=method)
         case NotDone(Refused() as refused):
-            return await _refused(world, claimed, refused)
+            return await _refused(deps, claimed, refused)
         case NotDone((Unreachable() | Misconfigured()) as error):
             return _nothing_happened(claimed, error)
         case Unknown(reason, stored):
-            return News(settles=False, unknown=reason, stored=stored, error=OutcomeUnknown())
+            return Observation(settles=False, unknown=reason, stored=stored, error=OutcomeUnknown())
     raise AssertionError(outcome)  # pragma: no cover - the match above is exhaustive
 
 
-def _nothing_happened(claimed: Claimed, error: Unreachable | Misconfigured) -> News:
-    """What somebody asked for and was never sent is given up, since the caller is told to try again; what we do by
-    ourselves stays and is sent again later. Of a resumed one this sending alone had no effect: nobody knows what became
-    of the first."""
+def _nothing_happened(claimed: Claimed, error: Unreachable | Misconfigured) -> Observation:
+    """Return the observation of a call that had no effect.
+
+    An operation that a caller requested is abandoned, since the caller is asked to try again. Operations of the system
+    stay intended and are sent again later. Of a resumed operation only this call had no effect; the first one may have
+    had one.
+    """
     if claimed.resumed:
-        return News(settles=False, unknown=error.code, error=OutcomeUnknown())
-    told = told_to_caller(error)
+        return Observation(settles=False, unknown=error.code, error=OutcomeUnknown())
+    told = to_payment_error(error)
     purpose = claimed.operation.purpose
     if purpose is ev.Purpose.REFUND:
-        return News(refusal=decisions.NEVER_SENT, error=told)
+        return Observation(refusal=decisions.NEVER_SENT, error=told)
     if purpose in _ASKED_FOR:
-        return News(refusal=error.code, error=told)
-    return News(settles=False, unknown=error.code, error=told)
+        return Observation(refusal=error.code, error=told)
+    return Observation(settles=False, unknown=error.code, error=told)
 
 
 _ASKED_FOR: Final = frozenset(
@@ -263,158 +281,174 @@ _ASKED_FOR: Final = frozenset(
         ev.Purpose.CANCEL_PAYMENT,
         ev.Purpose.CANCEL_BOOKING,
         ev.Purpose.REPLACE_PAYMENT,
+        ev.Purpose.AMEND_BOOKING,
     }
 )
-"""What a caller asks for, who is told whether it was done."""
+"""Purposes of operations that a caller requests, and whose outcome is returned to that caller."""
 
 
-async def _refused(world: World, claimed: Claimed, refused: Refused) -> News:
-    """The gateway refused the request: what it knows that we don't is read, so that our books catch up.
+async def _refused(deps: Dependencies, claimed: Claimed, refused: Refused) -> Observation:
+    """Return the observation of a call that the gateway refused, with the intent as read afterwards.
 
-    While that can't be read, nobody knows what a canceling that was refused has come to.
+    The read brings the journal up to date. The outcome of a refused cancellation stays unknown until the intent is
+    read.
     """
-    error: PaymentError | None = told_to_caller(refused)
+    error: PaymentError | None = to_payment_error(refused)
     intent_id = claimed.payment.intent_id
     if intent_id is None:
-        return News(intent=refused.intent, refusal=refused.code, error=error)
+        return Observation(intent=refused.intent, refusal=refused.code, error=error)
     if refused.code in decisions.REFUSED_BY_DISPUTE and isinstance(claimed.operation.instruction, CreateRefund):
         error = None  # the refund is deferred
     try:
-        read = await _read(world, intent_id)
+        read = await _read_intent(deps, intent_id)
     except NotThere as gone:
         if isinstance(claimed.operation.instruction, CancelIntent):
-            return _gone(world, claimed, gone, error)
-        return News(refusal=refused.code, refused=True, error=error)
+            return _gone(deps, claimed, gone, error)
+        return Observation(refusal=refused.code, refused=True, error=error)
     except GatewayError as unreadable:
         if isinstance(claimed.operation.instruction, CancelIntent):
-            return News(settles=False, unknown=unreadable.code, error=OutcomeUnknown())
-        return News(refusal=refused.code, error=error)
+            return Observation(settles=False, unknown=unreadable.code, error=OutcomeUnknown())
+        return Observation(refusal=refused.code, error=error)
     return evolve(read, refusal=refused.code, refused=True, error=error)
 
 
-def _gone(world: World, claimed: Claimed, gone: NotThere, error: PaymentError | None = None) -> News:
-    """What it means that the intent which is to be canceled is not there."""
-    if decisions.counts_as_deleted(claimed.operation, world.clock.now()):
-        return News(refusal=gone.code, refused=True, error=error)
-    return News(settles=False, unknown=gone.code, error=OutcomeUnknown())
+def _gone(deps: Dependencies, claimed: Claimed, gone: NotThere, error: PaymentError | None = None) -> Observation:
+    """Return the observation of a cancellation whose intent the gateway does not have."""
+    if decisions.counts_as_deleted(claimed.operation, deps.clock.now()):
+        return Observation(refusal=gone.code, refused=True, error=error)
+    return Observation(settles=False, unknown=gone.code, error=OutcomeUnknown())
 
 
-async def _read_anew(world: World, payment: Payment, news: News) -> News:
-    """An answer that a webhook has overtaken is older than our books: read its objects as they are now."""
-    world = world.of(payment)
+async def _read_anew(deps: Dependencies, payment: Payment, observation: Observation) -> Observation:
+    """Read the reported objects again: the payment has a new version, so the observation may be outdated."""
+    deps = deps.of(payment)
     try:
-        intent = await world.gateway.retrieve_intent(news.intent.id) if news.intent else None
-        refunds = [await world.gateway.retrieve_refund(refund.id) for refund in news.refunds]
-        disputes = [await world.gateway.retrieve_dispute(dispute.id) for dispute in news.disputes]
+        intent = await deps.gateway.retrieve_intent(observation.intent.id) if observation.intent else None
+        refunds = [await deps.gateway.retrieve_refund(refund.id) for refund in observation.refunds]
+        disputes = [await deps.gateway.retrieve_dispute(dispute.id) for dispute in observation.disputes]
     except GatewayError as error:
-        return News(settles=False, unknown=error.code, error=OutcomeUnknown())
-    return evolve(news, intent=intent, refunds=refunds, disputes=disputes, as_of=payment.version, answer=False)
+        return Observation(settles=False, unknown=error.code, error=OutcomeUnknown())
+    return evolve(observation, intent=intent, refunds=refunds, disputes=disputes, as_of=payment.version, answer=False)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
 
 
-async def look(world: World, payment: Payment, intent_id: str | None = None) -> News:
-    """Read everything that the gateway has about this payment; ``intent_id`` helps where we have not learned it yet.
+async def look(deps: Dependencies, payment: Payment, intent_id: str | None = None) -> Observation:
+    """Read everything that the gateway has about this payment.
 
-    Raises ``GatewayError``.
+    ``intent_id`` is used while the payment has no intent. Raises ``GatewayError``.
     """
     known = payment.intent_id or intent_id
-    return await _read(world.of(payment), known) if known else News(settles=False)
+    return await _read_intent(deps.of(payment), known) if known else Observation(settles=False)
 
 
-async def watch(world: World, payment: Payment, listed: IntentList | None = None) -> News:
-    """As ``look``, and for what may turn up of lost calls; ``walked_at`` says from when the news is, where it is
-    complete. Raises ``GatewayError``."""
-    world = world.of(payment)
-    begun, lost = world.clock.now(), payment.lost_intent
+async def read_with_lost_calls(deps: Dependencies, payment: Payment, listed: IntentList | None = None) -> Observation:
+    """Read as ``look``, and search for objects of lost calls.
+
+    ``walked_at`` of the result is the start of the walk; None when it was not complete. Raises ``GatewayError``.
+    """
+    deps = deps.of(payment)
+    begun, lost = deps.clock.now(), payment.lost_intent
     if payment.intent_id is not None or lost is None:
-        return evolve(await look(world, payment), walked_at=begun)
+        return evolve(await look(deps, payment), walked_at=begun)
     listed = listed or IntentList(begun)
-    found = await listed.find(world, payment.id, lost.sent_at)
-    news = await _read(world, found) if found else News(settles=False)
-    return evolve(news, walked_at=listed.walked_at)
+    found = await listed.find(deps, payment.id, lost.sent_at)
+    observation = await _read_intent(deps, found) if found else Observation(settles=False)
+    return evolve(observation, walked_at=listed.walked_at)
 
 
-async def read_intent(world: World, intent_id: str) -> News:
-    """Read an intent of ``world.gateway`` with its refunds and disputes, be it of a payment of ours or not.
+async def read_intent(deps: Dependencies, intent_id: str) -> Observation:
+    """Read an intent of ``deps.gateway`` with its refunds and disputes, of a recorded payment or not.
 
     Raises ``GatewayError``.
     """
-    return await _read(world, intent_id)
+    return await _read_intent(deps, intent_id)
 
 
-async def _read(world: World, intent_id: str) -> News:
-    return await _with_what_followed(world, await with_retries(world, lambda: world.gateway.retrieve_intent(intent_id)))
+async def _read_intent(deps: Dependencies, intent_id: str) -> Observation:
+    return await _with_what_followed(deps, await with_retries(deps, lambda: deps.gateway.retrieve_intent(intent_id)))
 
 
-async def _with_what_followed(world: World, intent: IntentReport) -> News:
+async def _with_what_followed(deps: Dependencies, intent: IntentReport) -> Observation:
     if not intent.amount_received.minor:
-        return News(intent=intent)
-    refunds = await with_retries(world, lambda: world.gateway.list_refunds(intent.id))
-    disputes = await with_retries(world, lambda: world.gateway.list_disputes(intent.id))
-    return News(intent=intent, refunds=refunds, disputes=disputes)
+        return Observation(intent=intent)
+    refunds = await with_retries(deps, lambda: deps.gateway.list_refunds(intent.id))
+    disputes = await with_retries(deps, lambda: deps.gateway.list_disputes(intent.id))
+    return Observation(intent=intent, refunds=refunds, disputes=disputes)
 
 
 # --- going on --------------------------------------------------------------------------------------------------
 
 
-async def _resumed(world: World, claimed: Claimed, listed: IntentList | None = None) -> News:
-    world = world.of(claimed.payment)
-    may_send = decisions.may_send(claimed.operation, claimed.booking, world.clock.now())
+async def _resumed(deps: Dependencies, claimed: Claimed, listed: IntentList | None = None) -> Observation:
+    deps = deps.of(claimed.payment)
+    may_send = decisions.may_send(claimed.operation, claimed.booking, deps.clock.now())
     intent_id = claimed.payment.intent_id
-    walked_at: datetime | None = world.clock.now()
+    walked_at: datetime | None = deps.clock.now()
     try:
         if intent_id is None and may_send:
-            return await _made_again(world, claimed, listed)
+            return await _made_again(deps, claimed, listed)
         if intent_id is None:
-            listed = _list_for(claimed, listed) or IntentList(world.clock.now())
-            read = await _found(world, claimed, listed)
+            listed = _list_for(claimed, listed) or IntentList(deps.clock.now())
+            read = await _found(deps, claimed, listed)
             walked_at = listed.walked_at
         else:
-            read = await _read(world, intent_id)
+            read = await _read_intent(deps, intent_id)
     except GatewayError as error:
         if isinstance(error, NotThere) and isinstance(claimed.operation.instruction, CancelIntent):
-            return _gone(world, claimed, error)
-        return News(settles=False, unknown=error.code, error=OutcomeUnknown())
+            return _gone(deps, claimed, error)
+        return Observation(settles=False, unknown=error.code, error=OutcomeUnknown())
     if read is not None and _decides(claimed, read):
         return read
     if may_send and decisions.must_wait(claimed.payment, claimed.operation, read.disputes if read else ()):
-        if world.clock.now() - claimed.operation.intended_at < decisions.ARRIVES_WITHIN:
-            return evolve(read or News(), settles=False, unknown="held_by_dispute", error=OutcomeUnknown())
-        may_send = False  # it is deferred with a key of its own, and sent when nothing stands against it
+        if deps.clock.now() - claimed.operation.intended_at < decisions.ARRIVES_WITHIN:
+            return evolve(read or Observation(), settles=False, unknown="held_by_dispute", error=OutcomeUnknown())
+        may_send = False  # it is deferred, and sent under a new key when no dispute prevents it
     if may_send and intent_id is not None:
-        return await _sent_again(world, claimed, intent_id)
-    return _not_found(world, claimed, read, walked_at)
+        return await _sent_again(deps, claimed, intent_id)
+    return _not_found(deps, claimed, read, walked_at)
 
 
-async def _sent_again(world: World, claimed: Claimed, intent_id: str) -> News:
-    """What became of a call that was sent again. Where the gateway only repeats a stored error, what it shows now
-    decides, unless it is so slow that there is no time left to read."""
-    begun = world.clock.now()
-    news = await _send(world, claimed)
-    walked_at = world.clock.now()
-    if not news.stored or walked_at - begun >= world.config.patience:
-        return news
+async def _sent_again(deps: Dependencies, claimed: Claimed, intent_id: str) -> Observation:
+    """Send a call again, and return its observation.
+
+    If the gateway only repeats a stored error, the intent's present state decides. It is not read when the call has
+    used up ``retry_window``.
+    """
+    begun = deps.clock.now()
+    observation = await _send(deps, claimed)
+    walked_at = deps.clock.now()
+    if not observation.stored or walked_at - begun >= deps.config.retry_window:
+        return observation
     try:
-        read = await _read(world, intent_id)
+        read = await _read_intent(deps, intent_id)
     except GatewayError:
-        return news
+        return observation
     if _decides(claimed, read):
         return read
-    return evolve(read, settles=False, unknown=news.unknown, stored=True, walked_at=walked_at, error=news.error)
+    return evolve(
+        read, settles=False, unknown=observation.unknown, stored=True, walked_at=walked_at, error=observation.error
+    )
 
 
-def _not_found(world: World, claimed: Claimed, read: News | None, walked_at: datetime | None) -> News:
-    """What is not sent any more, and of which nothing was found in a walk begun at ``walked_at``: it had no effect. But
-    after a stored error one walk does not say so; of a known intent that was to change it does when the key is old."""
+def _not_found(
+    deps: Dependencies, claimed: Claimed, read: Observation | None, walked_at: datetime | None
+) -> Observation:
+    """Return the observation of an operation that is not sent again and whose object was not found: it had no effect.
+
+    After a stored error one walk is not enough to conclude this; for a change of a known intent it is once the key has
+    expired. ``walked_at`` is the start of the walk.
+    """
     operation = claimed.operation
-    too_old = world.clock.now() - operation.intended_at >= KEY_LIFETIME
+    too_old = deps.clock.now() - operation.intended_at >= KEY_LIFETIME
     makes = isinstance(operation.instruction, CreateIntent | CreateRefund)
     if operation.stored_error and walked_at is not None and (makes or not too_old):
         error = OutcomeUnknown()
-        return evolve(read or News(), settles=False, unknown=decisions.NOT_AT_GATEWAY, walked_at=walked_at, error=error)
-    return evolve(read or News(), refusal=_refusal_of(operation, too_old=too_old and read is None))
+        return evolve(
+            read or Observation(), settles=False, unknown=decisions.NOT_AT_GATEWAY, walked_at=walked_at, error=error
+        )
+    return evolve(read or Observation(), refusal=_refusal_of(operation, too_old=too_old and read is None))
 
 
 def _refusal_of(operation: Operation, *, too_old: bool) -> str:
@@ -423,68 +457,74 @@ def _refusal_of(operation: Operation, *, too_old: bool) -> str:
     return decisions.NOT_AT_GATEWAY if too_old else decisions.NOT_SENT_AGAIN
 
 
-async def _made_again(world: World, claimed: Claimed, listed: IntentList | None) -> News:
-    """What became of the making of an intent whose id we never learned, by sending it again.
+async def _made_again(deps: Dependencies, claimed: Claimed, listed: IntentList | None) -> Observation:
+    """Send the creating call of an intent again, whose id was never received.
 
-    The gateway makes it now, or answers as it did the first time. All other answers are about this sending alone; then
-    what the first one made is looked for, unless the gateway is so slow that there is no time left for it. Raises
+    The gateway creates it now, or returns the response of the first call. Any other response is about this call only;
+    then the result of the first call is searched for, unless this call has used up ``retry_window``. Raises
     ``GatewayError``.
     """
-    begun = world.clock.now()
-    outcome = await call_gateway(world, claimed.operation)
+    begun = deps.clock.now()
+    outcome = await call_gateway(deps, claimed.operation)
     match outcome:
         case Done(IntentReport() as intent, earlier=True):
-            return await _with_what_followed(world, intent)
+            return await _with_what_followed(deps, intent)
         case NotDone(Declined(intent=IntentReport() as intent) as declined):
-            return _verdict(claimed, declined, await _read(world, intent.id))
+            return _verdict(claimed, declined, await _read_intent(deps, intent.id))
         case NotDone(Refused() as refused):
             known = refused.intent
-            found = await (_read(world, known.id) if known else _found(world, claimed))
+            found = await (_read_intent(deps, known.id) if known else _found(deps, claimed))
             return _refusal(claimed, refused, found)
-        case Unknown() if world.clock.now() - begun < world.config.patience:
-            sent_at = world.clock.now()
+        case Unknown() if deps.clock.now() - begun < deps.config.retry_window:
+            sent_at = deps.clock.now()
             listed = listed or IntentList(sent_at)
-            found = await _found(world, claimed, listed)  # an older list may lack it: then it stays unknown
+            found = await _found(deps, claimed, listed)  # an older list may lack it: then it stays unknown
             if found is not None and _decides(claimed, found):
                 return found
-            news = await _news(world, claimed, outcome)
+            observation = await _news(deps, claimed, outcome)
             if found is not None:  # it is there, and nothing was charged yet: from now on it is read
-                return evolve(found, settles=False, unknown=news.unknown, stored=news.stored, error=news.error)
+                return evolve(
+                    found,
+                    settles=False,
+                    unknown=observation.unknown,
+                    stored=observation.stored,
+                    error=observation.error,
+                )
             # Where the error was stored before, this sending did nothing that an older list could lack.
             tells = claimed.operation.stored_error or (listed.walked_at is not None and listed.walked_at >= sent_at)
-            return evolve(news, walked_at=listed.walked_at if news.stored and tells else None)
-    return await _news(world, claimed, outcome)
+            return evolve(observation, walked_at=listed.walked_at if observation.stored and tells else None)
+    return await _news(deps, claimed, outcome)
 
 
-def _verdict(claimed: Claimed, declined: Declined, read: News) -> News:
-    """A decline may be a stored answer: what is read is newer, where it tells of that charge or of a later one."""
+def _verdict(claimed: Claimed, declined: Declined, read: Observation) -> Observation:
+    """Return the observation of a decline that may be a stored response; a conclusive read is newer."""
     if _decides(claimed, read):
         return read
     failure = None if read.intent and read.intent.failure else declined.failure
     method = declined.failure.payment_method_id
-    return evolve(read, failure=failure, error=told_to_caller(declined), answered_with=method)
+    return evolve(read, failure=failure, error=to_payment_error(declined), answered_with=method)
 
 
-def _refusal(claimed: Claimed, refused: Refused, found: News | None) -> News:
+def _refusal(claimed: Claimed, refused: Refused, found: Observation | None) -> Observation:
     if found is not None and _decides(claimed, found):
         return found
-    return evolve(found or News(), refusal=refused.code, error=told_to_caller(refused))
+    return evolve(found or Observation(), refusal=refused.code, error=to_payment_error(refused))
 
 
-async def _found(world: World, claimed: Claimed, listed: IntentList | None = None) -> News | None:
-    """What the gateway has of an intent whose id we never learned; None when it is in no list, by default a new one."""
-    listed = listed or IntentList(world.clock.now())
-    intent_id = await listed.find(world, claimed.payment.id, claimed.operation.intended_at)
-    return await _read(world, intent_id) if intent_id else None
+async def _found(deps: Dependencies, claimed: Claimed, listed: IntentList | None = None) -> Observation | None:
+    """Search the gateway's lists (by default a new one) for the payment's intent, and read it; None without one."""
+    listed = listed or IntentList(deps.clock.now())
+    intent_id = await listed.find(deps, claimed.payment.id, claimed.operation.intended_at)
+    return await _read_intent(deps, intent_id) if intent_id else None
 
 
 def _list_for(claimed: Claimed, listed: IntentList | None) -> IntentList | None:
-    """The shared list where it says for certain that nothing was made."""
+    """Return the shared list if it is certain to contain the operation's intent; None otherwise."""
     certain = listed is not None and listed.shows_all_of(claimed.operation, claimed.booking)
     return listed if certain else None
 
 
-def _decides(claimed: Claimed, read: News) -> bool:
+def _decides(claimed: Claimed, read: Observation) -> bool:
     instruction = claimed.operation.instruction
     if isinstance(instruction, CreateRefund):
         names = decisions.names_of_sending(instruction.metadata)
@@ -495,88 +535,119 @@ def _decides(claimed: Claimed, read: News) -> bool:
 # --- writing down ----------------------------------------------------------------------------------------------
 
 
-async def _write_down(world: World, claimed: Claimed, news: News, caller: Caller) -> Claimed | Payment | PaymentView:
-    """Store what the outcome means. Returns how the payment stands then, or the operation that follows, or the payment
-    as it is now when our books have moved on since the answer was given, so that it has to be read anew."""
+async def _write_down(
+    deps: Dependencies, claimed: Claimed, observation: Observation, caller: Caller
+) -> Claimed | Payment | PaymentView:
+    """Record the outcome.
+
+    Returns the payment as recorded, or the operation that follows. Returns the payment as stored when it has a newer
+    version than the observation, which then has to be read again.
+    """
     key = claimed.operation.idempotency_key
 
     async def work(uow: UnitOfWork) -> Claimed | Payment | PaymentView:
         booking, payment = await load(uow, claimed.payment.id)
-        if payment.version > (news.as_of or claimed.payment.version) and news.ages:
+        if payment.version > (observation.as_of or claimed.payment.version) and observation.may_be_stale:
             return payment
-        recorder = Recorder(world, uow, booking, payment, caller)
-        told = _counted(recorder, claimed, news)
+        recorder = Recorder(deps, uow, booking, payment, caller)
+        told = _counted(recorder, claimed, observation)
         if told.refusal:
-            _settle(recorder, claimed, told)  # first, so that what it had reserved is free again
-        await judge(uow, recorder, told)
+            _settle(recorder, claimed, told)  # first, so that its reserved amount is free again
+        await apply_observation(uow, recorder, told)
         _settle(recorder, claimed, told)
         if told.refused and told.refusal:
             recorder.add(decisions.abandon(recorder.payment, claimed.operation, told.refusal, told.intent))
         recorder.add(decisions.release_after(claimed.operation, recorder.payment, recorder.booking))
-        _cancel_all_the_same(world, recorder, payment.operation, told)
-        _make_room(world, recorder, claimed.operation, told)
+        _cancel_all_the_same(deps, recorder, payment.operation, told)
+        if payment.operation is not None and payment.operation.idempotency_key == key:
+            _amend(deps, recorder, payment.operation, told)
+        _make_room(deps, recorder, claimed.operation, told)
         new = recorder.follow_up(send=not told.refusal or told.walked_at is not None)
-        watch = await uow.payments.watch(payment.id)
+        poll_state = await uow.payments.poll_state(payment.id)
         in_vain = told.unknown is not None and payment.operation is not None and payment.operation.unknown
-        looks = watch.looks + 1 if in_vain else 0
+        checks = poll_state.checks + 1 if in_vain else 0
         still_there = payment.operation is not None and payment.operation.idempotency_key == key
-        still_ours = still_there and watch.holder in (None, claimed.holder)  # our lease may have lapsed meanwhile
-        await recorder.save(holder=claimed.holder if new else None, yields=still_ours, looks=looks)
+        still_ours = still_there and poll_state.holder in (None, claimed.holder)  # our lease may have lapsed meanwhile
+        await recorder.save(holder=claimed.holder if new else None, yields=still_ours, checks=checks)
         if new:
             return claim(recorder, new, claimed.holder)
         if still_there and decisions.starts_replacement(
-            claimed.operation, recorder.payment, recorder.booking, world.clock.now()
+            claimed.operation, recorder.payment, recorder.booking, deps.clock.now()
         ):
-            return await _begin_anew(world, uow, recorder, claimed, caller)
-        return PaymentView(payment=recorder.payment, handover=await uow.payments.handover(payment.id))
+            return await _begin_anew(deps, uow, recorder, claimed, caller)
+        return PaymentView(payment=recorder.payment, client_action=await uow.payments.client_action(payment.id))
 
-    return await world.storage.transact(work, Subject(booking_id=claimed.booking.id))
+    return await deps.storage.transact(work, LockScope(booking_id=claimed.booking.id))
 
 
-def _make_room(world: World, recorder: Recorder, operation: Operation, news: News) -> None:
-    """Cancel an intent that the gateway does not let be paid with another method, for a new one that can be."""
-    if not news.refused or recorder.booking.payability(recorder.now) is not Payability.PAYABLE:
+def _amend(deps: Dependencies, recorder: Recorder, ended: Operation, observation: Observation) -> None:
+    """Give the booking its new content once the gateway has canceled the intent for it.
+
+    An intent whose amount the gateway refuses to change is canceled for a new one.
+    """
+    if ended.amendment is None or recorder.payment.operation is not None:
         return
-    replacement = decisions.replacement_after(recorder.payment, operation, news.refusal)
+    recorder.add(decisions.amend_after(ended, recorder.payment, recorder.booking))
+    if recorder.amended_to is not None and recorder.amended_to.is_free:
+        recorder.confirm()
+    if observation.refused and observation.refusal and observation.intent is not None:
+        key = deps.ids.idempotency_key()
+        recorder.add(decisions.replace_after_update(recorder.payment, ended, idempotency_key=key))
+
+
+def _make_room(deps: Dependencies, recorder: Recorder, operation: Operation, observation: Observation) -> None:
+    """Cancel an intent that does not accept another payment method, so that a new payment can."""
+    if not observation.refused or recorder.booking.payability(recorder.now) is not Payability.PAYABLE:
+        return
+    replacement = decisions.replacement_after(recorder.payment, operation, observation.refusal)
     if replacement is not None:
-        key = world.ids.idempotency_key()
+        key = deps.ids.idempotency_key()
         recorder.add(decisions.intend_replacement(recorder.payment, idempotency_key=key, replacement=replacement))
 
 
-async def _begin_anew(world: World, uow: UnitOfWork, before: Recorder, claimed: Claimed, caller: Caller) -> Claimed:
-    """The new payment of a booking whose last one was canceled to make room for it, in the same transaction: nobody can
-    come between."""
-    recorder = Recorder(world, uow, before.booking, None, caller)
+async def _begin_anew(
+    deps: Dependencies, uow: UnitOfWork, before: Recorder, claimed: Claimed, caller: Caller
+) -> Claimed:
+    """Start the payment that replaces a canceled one, in the transaction that records the cancellation.
+
+    Another process cannot start a payment in between.
+    """
+    recorder = Recorder(deps, uow, before.booking, None, caller)
     replacement = claimed.operation.replacement
     assert replacement is not None  # noqa: S101 - the decision asked for it
-    begin_anew(world, recorder, before.payment, replacement)
+    begin_anew(deps, recorder, before.payment, replacement)
     await recorder.save(holder=claimed.holder)
     operation = recorder.payment.operation
     assert operation is not None  # noqa: S101 - it was intended just now
     return claim(recorder, operation, claimed.holder)
 
 
-def _counted(recorder: Recorder, claimed: Claimed, news: News) -> News:
-    """Count a walk that found nothing. With the last one that it takes, the operation is lost."""
-    if news.walked_at is None:
-        return news
-    recorder.add(decisions.note_walk(recorder.payment, claimed.operation, news.walked_at))
+def _counted(recorder: Recorder, claimed: Claimed, observation: Observation) -> Observation:
+    """Count a walk without a result. After the last required one the operation is lost."""
+    if observation.walked_at is None:
+        return observation
+    recorder.add(decisions.note_walk(recorder.payment, claimed.operation, observation.walked_at))
     if not decisions.is_lost(recorder.payment, claimed.operation):
-        return news
+        return observation
     refusal = _refusal_of(claimed.operation, too_old=True)
-    return evolve(news, settles=True, unknown=None, refusal=refusal)
+    return evolve(observation, settles=True, unknown=None, refusal=refusal)
 
 
-def _cancel_all_the_same(world: World, recorder: Recorder, ended: Operation | None, news: News) -> None:
-    """Carry a cancellation with an unknown outcome through: close the booking where it found the payment paid, and ask
-    anew, under a new key, where the first request had no effect and its key is too old to be sent again."""
+def _cancel_all_the_same(
+    deps: Dependencies, recorder: Recorder, ended: Operation | None, observation: Observation
+) -> None:
+    """Complete a cancellation whose outcome was unknown.
+
+    The booking is canceled if the payment turned out to have succeeded. If the first call had no effect and its key has
+    expired, the cancellation is intended again under a new key.
+    """
     if ended is None or recorder.payment.operation is not None:
         return
     refund = ended.refund_on_cancel or RefundOnCancel.POLICY
     if decisions.cancels_although_paid(ended, recorder.payment, recorder.booking):
         recorder.cancel_with_refund(refund, ended.intended_at)
-    elif news.refusal in _HAD_NO_EFFECT and decisions.cancels_again(ended, recorder.payment, recorder.booking):
-        key = world.ids.idempotency_key()
+    elif observation.refusal in _HAD_NO_EFFECT and decisions.cancels_again(ended, recorder.payment, recorder.booking):
+        key = deps.ids.idempotency_key()
         recorder.add(
             decisions.intend_cancel(
                 recorder.payment, idempotency_key=key, purpose=ended.purpose, refund_on_cancel=refund
@@ -587,40 +658,44 @@ def _cancel_all_the_same(world: World, recorder: Recorder, ended: Operation | No
 _HAD_NO_EFFECT: Final = (decisions.NOT_SENT_AGAIN, decisions.NOT_AT_GATEWAY)
 
 
-async def judge(uow: UnitOfWork, recorder: Recorder, news: News) -> None:
-    """Let the facts happen that follow from what was read, and keep what the front end needs."""
-    if news.failure is not None and not news.answer:  # what was read is newer than the verdict
-        recorder.add(decisions.observe_verdict(recorder.payment, news.failure))
-    if news.intent is not None:
+async def apply_observation(uow: UnitOfWork, recorder: Recorder, observation: Observation) -> None:
+    """Record the events that follow from an observation, and store the front-end data."""
+    if observation.failure is not None and not observation.answer:  # the report was read after the verdict
+        recorder.add(decisions.observe_verdict(recorder.payment, observation.failure))
+    if observation.intent is not None:
         alone = await stands_alone(uow, recorder.payment)
-        read, method = not news.answer, news.answered_with
+        read, method = not observation.answer, observation.answered_with
         observed = decisions.observe_intent(
-            recorder.payment, news.intent, recorder.booking, alone=alone, read=read, answered_with=method
+            recorder.payment, observation.intent, recorder.booking, alone=alone, read=read, answered_with=method
         )
         recorder.add(observed)
-        recorder.add(decisions.observe_lost_intent(recorder.payment, news.intent))
-        recorder.see(news.intent)
-    if news.failure is not None and news.answer and not (news.intent and news.intent.failure):
-        recorder.add(decisions.observe_verdict(recorder.payment, news.failure))
-    for refund in news.refunds:
+        recorder.add(decisions.observe_lost_intent(recorder.payment, observation.intent))
+        recorder.see(observation.intent)
+    if (
+        observation.failure is not None
+        and observation.answer
+        and not (observation.intent and observation.intent.failure)
+    ):
+        recorder.add(decisions.observe_verdict(recorder.payment, observation.failure))
+    for refund in observation.refunds:
         recorder.add(decisions.observe_refund(recorder.payment, refund))
-    for dispute in news.disputes:
+    for dispute in observation.disputes:
         recorder.add(decisions.observe_dispute(recorder.payment, dispute))
-    await recorder.keep_handover(news.intent)
+    await recorder.save_client_action(observation.intent)
 
 
-def _settle(recorder: Recorder, claimed: Claimed, news: News) -> None:
+def _settle(recorder: Recorder, claimed: Claimed, observation: Observation) -> None:
     payment, operation = recorder.payment, claimed.operation
-    if news.settles:
+    if observation.settles:
         answered = not claimed.resumed
-        if claimed.resumed:  # somebody may have sent it before
-            recorder.add(decisions.watch(payment, operation, news.refusal))
+        if claimed.resumed:  # another process may have sent it before
+            recorder.add(decisions.watch(payment, operation, observation.refusal))
             payment = recorder.payment
-        recorder.add(decisions.settle(payment, operation, refusal=news.refusal, answered=answered))
-    elif news.unknown and payment.operation is not None and _is_news(payment.operation, news):
-        key, stored = operation.idempotency_key, news.stored
-        recorder.add((ev.OutcomeLeftUnknown(idempotency_key=key, reason=news.unknown, stored_error=stored),))
+        recorder.add(decisions.settle(payment, operation, refusal=observation.refusal, answered=answered))
+    elif observation.unknown and payment.operation is not None and _is_news(payment.operation, observation):
+        key, stored = operation.idempotency_key, observation.stored
+        recorder.add((ev.OutcomeLeftUnknown(idempotency_key=key, reason=observation.unknown, stored_error=stored),))
 
 
-def _is_news(operation: Operation, news: News) -> bool:
-    return not operation.unknown or (news.stored and not operation.stored_error)
+def _is_news(operation: Operation, observation: Observation) -> bool:
+    return not operation.unknown or (observation.stored and not operation.stored_error)

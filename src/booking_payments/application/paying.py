@@ -5,14 +5,14 @@ from enum import Enum
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.command import BookingCommand, run
-from booking_payments.application.operations import judge, look
+from booking_payments.application.dependencies import Dependencies
+from booking_payments.application.operations import apply_observation, look
 from booking_payments.application.pricing import price_now
 from booking_payments.application.reading import Target, load, payment_status
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resolve import resolve_payment
 from booking_payments.application.starting import created, started
 from booking_payments.application.views import PaymentView
-from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.errors import NotPossibleNow, RefusedByRule
@@ -31,7 +31,7 @@ AmountInput = str | Decimal | Money | None
 
 
 async def start_payment(
-    world: World,
+    deps: Dependencies,
     booking_id: str,
     caller: Caller,
     *,
@@ -42,56 +42,59 @@ async def start_payment(
     client: Client | None = None,
     gateway: str | None = None,
 ) -> PaymentView:
-    """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
+    """Start the booking's payment, or continue its open one; charge it if ``confirm_immediately`` is set.
 
-    What an open payment is given anew holds from then on: the newest payment method is the one that is charged, and the
-    newest ``return_url`` the one to come back to; an intent that was made without one is canceled for another one that
-    takes methods that redirect. The capture method stays. While the customer is to act, the method that waits for it is
-    not charged again, and comes back to where it was begun with.
+    The parameters of the newest request apply to an open payment: its method is charged, and the customer returns to
+    its ``return_url``. An intent that was created without a return URL is replaced when one is given, because it
+    excludes methods that redirect. The capture method does not change. While an attempt waits for the customer, its
+    method is not charged again, and the customer returns to the URL of that attempt.
 
-    ``gateway`` names the one that a new payment is made at, by default the installation's default one. An open payment
-    of another gateway is canceled first; a new payment follows when that gateway has confirmed it.
+    Args:
+        payment_method_id: None when the front end collects the method.
+        capture_method: None for the booking's. Customers may name another one only if the configuration allows it.
+        gateway: the name of the gateway of a new payment; None for the default one. An open payment of another gateway
+            is canceled first, and the new payment starts once that gateway has confirmed it.
 
-    A customer who names another ``capture_method`` than the booking's is refused unless the terms let customers choose;
-    backends and operators may choose.
-
-    Raises ``RefusedByRule`` or ``NotPossibleNow`` where the booking can't be paid, there is no such gateway, or the
-    open payment can't be changed so, ``CardDeclined``, and ``OutcomeUnknown`` when the gateway went silent.
+    Raises:
+        RefusedByRule, NotPossibleNow: the booking cannot be paid, the gateway does not exist, or the open payment
+            cannot be changed in this way.
+        CardDeclined: the charge was declined.
+        OutcomeUnknown: the gateway did not answer.
     """
     if confirm_immediately and payment_method_id is None:
         raise _method_required()
-    _require_known(world, gateway)
+    _require_known(deps, gateway)
 
     def decide(recorder: Recorder) -> _Next:
         decisions.require_payable(recorder.booking, recorder.now)
         captured = decisions.capture_of(
-            recorder.booking, capture_method, world.config.capture_method, may_choose=_may_choose_capture(world, caller)
+            recorder.booking, capture_method, deps.config.capture_method, may_choose=_may_choose_capture(deps, caller)
         )
         if _goes_on(recorder.payment_or_none):
             if gateway not in (None, recorder.payment.gateway):
-                _require_customers_pay(world.at(gateway))
-                return _leave(world, recorder, gateway, payment_method_id, confirm_immediately, return_url)
-            _require_customers_pay(world.of(recorder.payment))
+                _require_customers_pay(deps.at(gateway))
+                return _leave(deps, recorder, gateway, payment_method_id, confirm_immediately, return_url)
+            _require_customers_pay(deps.of(recorder.payment))
             decisions.require_same_capture(recorder.payment, capture_method)
         else:
-            chosen = world.at(gateway or world.gateway_names[0])
+            chosen = deps.at(gateway or deps.gateway_names[0])
             _require_customers_pay(chosen)
             recorder.start(started(chosen, recorder.booking, recorder.now, captured, recorder.payment_or_none))
         recorder.add(decisions.name_client(recorder.payment, client))
-        return _go_on(world, recorder, payment_method_id, confirm_immediately, return_url)
+        return _go_on(deps, recorder, payment_method_id, confirm_immediately, return_url)
 
     command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide, needs_payment=False)
-    done = await run(world, command)
+    done = await run(deps, command)
     if done.decided is _Next.NEW_PAYMENT:
-        return (await run(world, command)).view
+        return (await run(deps, command)).view
     if done.decided is _Next.CHECK_ACTION:
-        acting = await _in_action(world, booking_id, caller, payment_method_id, return_url, goes_on=True)
-        return acting or (await run(world, command)).view
+        acting = await _in_action(deps, booking_id, caller, payment_method_id, return_url, goes_on=True)
+        return acting or (await run(deps, command)).view
     return done.view
 
 
 class _Next(Enum):
-    """What follows a decision to pay, besides the intended gateway call."""
+    """The step after a decision to pay, in addition to the intended gateway call."""
 
     NOTHING = "nothing"
     NEW_PAYMENT = "new payment"
@@ -102,43 +105,43 @@ class _Next(Enum):
 
 
 def _go_on(
-    world: World, recorder: Recorder, payment_method_id: str | None, confirm: bool, return_url: str | None
+    deps: Dependencies, recorder: Recorder, payment_method_id: str | None, confirm: bool, return_url: str | None
 ) -> _Next:
     """Intend the creation, charge or change of the open payment's intent, as requested."""
     payment = recorder.payment
     if payment.intent_id is None:
-        recorder.add(created(world, recorder, payment_method_id, confirm, return_url))
+        recorder.add(created(deps, recorder, payment_method_id, confirm, return_url))
     elif decisions.needs_other_intent(payment, return_url):
         given = payment_method_id or decisions.attached_method(payment)
         other = Replacement(payment_method_id=given, confirm=confirm, return_url=return_url)
-        key = world.ids.idempotency_key()
+        key = deps.ids.idempotency_key()
         recorder.add(decisions.intend_replacement(payment, idempotency_key=key, replacement=other))
     elif payment_method_id is not None and decisions.asks_for_attempt_in_action(payment, payment_method_id):
         return _Next.CHECK_ACTION
     elif confirm:
-        recorder.add(_confirmed(world, payment, payment_method_id, return_url))
+        recorder.add(_confirmed(deps, payment, payment_method_id, return_url))
     else:
         recorder.add(decisions.choose_return_url(payment, return_url))
-        recorder.add(_updated(world, payment, payment_method_id))
+        recorder.add(_updated(deps, payment, payment_method_id))
     return _Next.NOTHING
 
 
-def _require_known(world: World, gateway: str | None) -> None:
+def _require_known(deps: Dependencies, gateway: str | None) -> None:
     """Raise ``RefusedByRule`` for a gateway that this installation does not have; the error names those it has."""
-    if gateway is not None and gateway not in world.gateway_names:
-        message = f"there is no gateway of this name here; choose one of: {', '.join(world.gateway_names)}"
+    if gateway is not None and gateway not in deps.gateway_names:
+        message = f"there is no gateway of this name here; choose one of: {', '.join(deps.gateway_names)}"
         raise RefusedByRule(message, code="gateway_unknown")
 
 
-def _require_customers_pay(world: World) -> None:
-    """Raise ``RefusedByRule`` where only operators record payments at ``world.gateway``."""
-    if world.recorded:
-        message = f"payments of the gateway {world.gateway.name} are recorded by operators; choose another gateway"
+def _require_customers_pay(deps: Dependencies) -> None:
+    """Raise ``RefusedByRule`` where only operators record payments at ``deps.gateway``."""
+    if deps.recorded:
+        message = f"payments of the gateway {deps.gateway.name} are recorded by operators; choose another gateway"
         raise RefusedByRule(message, code="gateway_for_operators")
 
 
 def _leave(
-    world: World,
+    deps: Dependencies,
     recorder: Recorder,
     gateway: str,
     payment_method_id: str | None,
@@ -150,12 +153,12 @@ def _leave(
     A payment without an intent is canceled at once. Otherwise its gateway has to confirm the cancellation before the
     new payment starts.
 
-    Raises ``RefusedByRule`` for an amount that the other gateway can't charge, so that nothing is given up in vain.
+    Raises ``RefusedByRule`` for an amount that the other gateway cannot charge; the open payment then stays.
     """
-    there = world.at(gateway).gateway
+    there = deps.at(gateway).gateway
     step = there.amount_step(recorder.booking.amount.currency)
     there.check_charge(recorder.payment.fee_policy.of_booking(recorder.booking.amount, step).gross)
-    key = world.ids.idempotency_key()
+    key = deps.ids.idempotency_key()
     if recorder.payment.intent_id is None:
         purpose = ev.Purpose.CANCEL_PAYMENT
         recorder.add(decisions.intend_cancel(recorder.payment, idempotency_key=key, purpose=purpose))
@@ -165,16 +168,16 @@ def _leave(
     return _Next.NOTHING
 
 
-def _updated(world: World, payment: Payment, payment_method_id: str | None) -> decisions.Events:
-    """The newest method of an open payment that is not charged yet; nothing where it is the one that is tried."""
+def _updated(deps: Dependencies, payment: Payment, payment_method_id: str | None) -> decisions.Events:
+    """Return the events that attach another method to an open payment; none if it is the one being tried."""
     if payment_method_id is None or decisions.has_method(payment, payment_method_id):
         return ()
-    key = world.ids.idempotency_key()
+    key = deps.ids.idempotency_key()
     return decisions.intend_update(payment, idempotency_key=key, payment_method_id=payment_method_id)
 
 
 async def _in_action(
-    world: World,
+    deps: Dependencies,
     booking_id: str,
     caller: Caller,
     payment_method_id: str | None,
@@ -182,22 +185,23 @@ async def _in_action(
     *,
     goes_on: bool,
 ) -> PaymentView | None:
-    """The payment as the gateway has it now, where what is asked for is the very attempt that the customer is to act
-    on: that is not begun again. None where another method is to be charged, the customer is not to act, or that attempt
-    is over by now and what is asked for ``goes_on``.
+    """Return the payment as the gateway has it now, if the request repeats the attempt that waits for the customer.
 
-    Raises ``NotPossibleNow`` where the attempt would have to come back to somewhere else.
+    Such an attempt is not started again. None if another method is to be charged, no attempt waits for the customer, or
+    the attempt has ended and the request ``goes_on`` to a new one.
+
+    Raises ``NotPossibleNow`` if the request names another return URL than the attempt.
     """
-    seen = await payment_status(world, booking_id, caller)
+    seen = await payment_status(deps, booking_id, caller)
     if not decisions.asks_for_attempt_in_action(seen.payment, payment_method_id):
         return None
-    view = await _look_now(world, booking_id, caller, seen.payment)
+    view = await _look_now(deps, booking_id, caller, seen.payment)
     now = view.payment
     if now.status is not PaymentStatus.REQUIRES_ACTION:
         return None if goes_on and now.status.awaits_customer else view
     if not decisions.asks_for_attempt_in_action(now, payment_method_id):
         return None  # the customer has chosen another method in the browser since
-    if return_url not in (None, now.return_url or world.config.return_url):
+    if return_url not in (None, now.return_url or deps.config.return_url):
         raise _action_pending()
     return view
 
@@ -210,12 +214,15 @@ def _action_pending() -> NotPossibleNow:
     return NotPossibleNow(message, code="action_pending")
 
 
-def _may_choose_capture(world: World, caller: Caller) -> bool:
-    return caller.customer_id is None or world.config.capture_by_customer
+def _may_choose_capture(deps: Dependencies, caller: Caller) -> bool:
+    return caller.customer_id is None or deps.config.capture_by_customer
 
 
 def _goes_on(payment: Payment | None) -> bool:
-    """Whether the booking's payment is gone on with; a canceled one makes room, a failed or paid one forbids."""
+    """Return True when the booking's payment is continued, and False when a new one starts.
+
+    Raises ``NotPossibleNow`` or ``RefusedByRule`` if the payment has failed or is paid.
+    """
     if payment is None or payment.status is PaymentStatus.CANCELED:
         return False
     if not payment.status.is_open:
@@ -224,15 +231,18 @@ def _goes_on(payment: Payment | None) -> bool:
 
 
 def _confirmed(
-    world: World, payment: Payment, payment_method_id: str | None, return_url: str | None
+    deps: Dependencies, payment: Payment, payment_method_id: str | None, return_url: str | None
 ) -> decisions.Events:
-    """An intent that was made with a ``return_url`` takes methods that redirect, and Stripe refuses to confirm such a
-    one without: what it was made with holds where the call names none."""
+    """Return the events that charge the intent.
+
+    Without a URL in the request the payment's own is sent: Stripe refuses to confirm an intent that accepts methods
+    that redirect without one.
+    """
     return decisions.intend_confirm(
         payment,
-        idempotency_key=world.ids.idempotency_key(),
+        idempotency_key=deps.ids.idempotency_key(),
         payment_method_id=payment_method_id,
-        return_url=return_url or payment.return_url or world.config.return_url,
+        return_url=return_url or payment.return_url or deps.config.return_url,
     )
 
 
@@ -244,34 +254,36 @@ def _method_required() -> RefusedByRule:
 
 
 async def record_payment(
-    world: World, booking_id: str, caller: Caller, *, amount: AmountInput, kind: ReceiptKind, reference: str
+    deps: Dependencies, booking_id: str, caller: Caller, *, amount: AmountInput, kind: ReceiptKind, reference: str
 ) -> PaymentView:
-    """Write down that an operator has received the booking's price by hand. An open payment of another gateway is
-    canceled first, and the money is booked when that gateway has confirmed it.
+    """Record that an operator has received the booking's price outside of a gateway.
+
+    An open payment of another gateway is canceled first; the receipt is recorded once that gateway has confirmed it.
 
     Args:
-        amount: What was received, in the booking's currency; it has to be the whole price.
-        kind: How the money came.
-        reference: What names the receipt, the invoice or the voucher.
+        amount: the received amount, in the booking's currency; it has to be the whole price.
+        kind: how it was paid.
+        reference: the number of the receipt, invoice or voucher.
 
     Raises:
-        RefusedByRule: For customers, for another amount, and where no gateway of this installation records payments.
-        InvalidInput: For a reference that is none.
-        NotPossibleNow: When the booking can't be paid now.
-        OutcomeUnknown: When the other gateway did not say whether its payment is canceled: nothing is recorded yet.
+        RefusedByRule: the caller is a customer, the amount differs, or no gateway of this installation records
+            payments.
+        InvalidInput: the reference has a wrong format.
+        NotPossibleNow: the booking cannot be paid now.
+        OutcomeUnknown: the other gateway did not confirm the cancellation; nothing is recorded.
     """
     _require_operator(caller)
     method = receipt_method(kind, reference)
 
     def decide(recorder: Recorder) -> _Next:
-        booking, name = recorder.booking, _recording_gateway(world)
-        there = world.at(name)
+        booking, name = recorder.booking, _recording_gateway(deps)
+        there = deps.at(name)
         decisions.require_payable(booking, recorder.now)
         open_payment = recorder.payment if _goes_on(recorder.payment_or_none) else None
         price = open_payment.amount if open_payment is not None and open_payment.gateway == name else None
         _require_whole_price(price or price_now(there, booking).gross, amount)
         if open_payment is not None and open_payment.gateway != name:
-            return _leave(world, recorder, name, method, True, None)
+            return _leave(deps, recorder, name, method, True, None)
         if open_payment is None:
             before = recorder.payment_or_none
             recorder.start(started(there, booking, recorder.now, CaptureMethod.AUTOMATIC, before))
@@ -279,8 +291,8 @@ async def record_payment(
         return _Next.NOTHING
 
     command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide, needs_payment=False)
-    done = await run(world, command)
-    return (await run(world, command)).view if done.decided is _Next.NEW_PAYMENT else done.view
+    done = await run(deps, command)
+    return (await run(deps, command)).view if done.decided is _Next.NEW_PAYMENT else done.view
 
 
 def _require_operator(caller: Caller) -> None:
@@ -288,9 +300,9 @@ def _require_operator(caller: Caller) -> None:
         raise RefusedByRule("operators record payments; pay by one of the other gateways", code="operators_only")
 
 
-def _recording_gateway(world: World) -> str:
-    for name in world.gateway_names:
-        if world.at(name).recorded:
+def _recording_gateway(deps: Dependencies) -> str:
+    for name in deps.gateway_names:
+        if deps.at(name).recorded:
             return name
     message = "no gateway of this installation records payments; add manual to PAYMENT_GATEWAYS"
     raise RefusedByRule(message, code="gateway_unknown")
@@ -309,15 +321,17 @@ def _require_whole_price(price: Money, amount: AmountInput) -> None:
 
 
 async def confirm_payment(
-    world: World, booking_id: str, caller: Caller, *, payment_method_id: str | None, return_url: str | None
+    deps: Dependencies, booking_id: str, caller: Caller, *, payment_method_id: str | None, return_url: str | None
 ) -> PaymentView:
-    """Charge the booking's payment. While the customer is to act and no other method is given, only look; with another
-    method that attempt is over. Where it is over already the method that is named is charged again.
+    """Charge the booking's payment.
 
-    Raises as ``start_payment`` does, and ``NotFound`` when no payment was started.
+    While an attempt waits for the customer, a request without another method only reads the payment from the gateway; a
+    request with another method ends that attempt. When the attempt has ended, the named method is charged.
+
+    Raises as ``start_payment``, and ``NotFound`` when no payment was started.
     """
     named = payment_method_id is not None
-    acting = await _in_action(world, booking_id, caller, payment_method_id, return_url, goes_on=named)
+    acting = await _in_action(deps, booking_id, caller, payment_method_id, return_url, goes_on=named)
     if acting is not None:
         return acting
 
@@ -325,90 +339,103 @@ async def confirm_payment(
         payment = recorder.payment
         require(payment.status, Command.CONFIRM)
         decisions.require_payable(recorder.booking, recorder.now)
-        _require_customers_pay(world.of(payment))
+        _require_customers_pay(deps.of(payment))
         if payment_method_id is None and payment.status is PaymentStatus.REQUIRES_PAYMENT_METHOD:
             raise _method_required()
         if payment.intent_id is None:
-            recorder.add(created(world, recorder, payment_method_id, True, return_url))
+            recorder.add(created(deps, recorder, payment_method_id, True, return_url))
         else:
-            recorder.add(_confirmed(world, payment, payment_method_id, return_url))
+            recorder.add(_confirmed(deps, payment, payment_method_id, return_url))
 
     command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide)
-    return (await run(world, command)).view
+    return (await run(deps, command)).view
 
 
-async def look_at_payment(world: World, booking_id: str, caller: Caller, *, anew: bool = False) -> PaymentView:
-    """Ask the gateway how an open payment stands, and book it. One that was read less than two seconds ago is
-    answered from the books, unless ``anew`` is set. Raises ``NotFound`` when none was started."""
-    seen = await payment_status(world, booking_id, caller)
+async def look_at_payment(deps: Dependencies, booking_id: str, caller: Caller, *, anew: bool = False) -> PaymentView:
+    """Read an open payment from the gateway, record changes, and return it.
+
+    A payment that was read less than two seconds ago is returned as stored, unless ``anew`` is set. Raises ``NotFound``
+    when no payment was started.
+    """
+    seen = await payment_status(deps, booking_id, caller)
     payment = seen.payment
     if payment.intent_id is None or payment.operation is not None or not payment.status.is_open:
         return seen
-    if not anew and not world.reads.begin(payment.id, world.clock.now()):
+    if not anew and not deps.reads.begin(payment.id, deps.clock.now()):
         return seen
-    return await _look_now(world, booking_id, caller, payment)
+    return await _look_now(deps, booking_id, caller, payment)
 
 
-async def _look_now(world: World, booking_id: str, caller: Caller, seen: Payment) -> PaymentView:
-    await read_now(world, booking_id, caller, seen)
-    return await payment_status(world, booking_id, caller)
+async def _look_now(deps: Dependencies, booking_id: str, caller: Caller, seen: Payment) -> PaymentView:
+    await read_now(deps, booking_id, caller, seen)
+    return await payment_status(deps, booking_id, caller)
 
 
-async def read_now(world: World, booking_id: str, caller: Caller, seen: Payment) -> bool:
-    """Ask the gateway how the payment stands, and book it. False when the gateway can't be read."""
+async def read_now(deps: Dependencies, booking_id: str, caller: Caller, seen: Payment) -> bool:
+    """Read the payment from the gateway and record changes. Returns False when the gateway cannot be read."""
     try:
-        news = await look(world, seen)
+        observation = await look(deps, seen)
     except GatewayError:
         return False
 
     async def work(uow: UnitOfWork) -> None:
         booking, payment = await load(uow, seen.id)
         if payment.version == seen.version:
-            recorder = Recorder(world, uow, booking, payment, caller)
-            await judge(uow, recorder, news)
+            recorder = Recorder(deps, uow, booking, payment, caller)
+            await apply_observation(uow, recorder, observation)
             recorder.follow_up()
             await recorder.save()
 
-    await world.storage.transact(work)
-    if (await payment_status(world, booking_id, caller)).payment.operation is not None:
-        await resolve_payment(world, seen.id)
+    await deps.storage.transact(work)
+    if (await payment_status(deps, booking_id, caller)).payment.operation is not None:
+        await resolve_payment(deps, seen.id)
     return True
 
 
 # --- capturing and canceling -----------------------------------------------------------------------------------
 
 
-async def capture_payment(world: World, booking_id: str, caller: Caller, *, amount: AmountInput) -> PaymentView:
-    """Collect held money, all of it or ``amount``; the rest is released."""
+async def capture_payment(deps: Dependencies, booking_id: str, caller: Caller, *, amount: AmountInput) -> PaymentView:
+    """Capture the held money, or ``amount`` of it; the gateway releases the rest.
+
+    Raises:
+        NotPossibleNow: no money is held.
+        InvalidAmount, RefusedByRule: the amount is not positive, exceeds the held one, or the gateway cannot express
+            it.
+        OutcomeUnknown: the gateway did not answer.
+    """
 
     def decide(recorder: Recorder) -> None:
-        wanted = amount_in(world, amount, recorder.payment)
-        key = world.ids.idempotency_key()
+        wanted = amount_in(deps, amount, recorder.payment)
+        key = deps.ids.idempotency_key()
         recorder.add(decisions.intend_capture(recorder.payment, idempotency_key=key, amount=wanted))
 
     command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide)
-    return (await run(world, command)).view
+    return (await run(deps, command)).view
 
 
-async def cancel_payment(world: World, booking_id: str, caller: Caller) -> PaymentView:
-    """Give the booking's payment up; the booking stays pending and may be paid by a new payment."""
+async def cancel_payment(deps: Dependencies, booking_id: str, caller: Caller) -> PaymentView:
+    """Cancel the booking's open payment; the booking stays pending and can be paid by a new payment.
+
+    Raises ``NotPossibleNow`` when the payment cannot be canceled, ``OutcomeUnknown`` when the gateway did not answer.
+    """
 
     def decide(recorder: Recorder) -> None:
-        key = world.ids.idempotency_key()
+        key = deps.ids.idempotency_key()
         recorder.add(decisions.intend_cancel(recorder.payment, idempotency_key=key, purpose=ev.Purpose.CANCEL_PAYMENT))
 
     command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide)
-    return (await run(world, command)).view
+    return (await run(deps, command)).view
 
 
-def amount_in(world: World, amount: AmountInput, payment: Payment) -> Money | None:
-    """An amount in the payment's currency, from text, a Decimal or Money.
+def amount_in(deps: Dependencies, amount: AmountInput, payment: Payment) -> Money | None:
+    """Return an amount in the payment's currency, from text, a Decimal or Money; None for None.
 
-    Raises ``InvalidAmount`` for what is no amount, ``RefusedByRule`` for one that the gateway can't express.
+    Raises ``InvalidAmount`` for text that is not an amount, ``RefusedByRule`` for one that the gateway cannot express.
     """
     if amount is None:
         return None
     if not isinstance(amount, Money):
         amount = Money.parse(amount if isinstance(amount, str) else f"{amount:f}", payment.amount.currency)
-    world.of(payment).gateway.check_amount(amount)
+    deps.of(payment).gateway.check_amount(amount)
     return amount

@@ -13,7 +13,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from booking_payments.application import bookings, paying, refunding, webhooks
+from booking_payments.application import bookings, event_jobs, paying, refunding, webhooks
+from booking_payments.application.amending import amend_booking
 from booking_payments.application.auditing import audited, plain
 from booking_payments.application.bookkeeping import LedgerCheck, check_ledger
 from booking_payments.application.callers import Caller
@@ -32,10 +33,13 @@ from booking_payments.application.delivering import (
     replay_messages,
     undelivered_messages,
 )
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.drift import KeptReport, keep_report, last_reports
+from booking_payments.application.event_jobs import EventLine, EventPreview, EventReport
 from booking_payments.application.expiring import announce_expiring
 from booking_payments.application.figures import Figures, OpenDispute, days_back, disputes, figures
 from booking_payments.application.idempotency import Marks, Memory, amount_asked, library_request, once
+from booking_payments.application.passes import each_by_itself
 from booking_payments.application.paying import AmountInput
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.reading import Target, journal, payment_status
@@ -48,7 +52,6 @@ from booking_payments.application.replaying import (
     retry_unfinished,
 )
 from booking_payments.application.resolve import resolve_due, resolve_if_due
-from booking_payments.application.rounds import each_by_itself
 from booking_payments.application.views import (
     BookingView,
     NewBooking,
@@ -59,15 +62,17 @@ from booking_payments.application.views import (
     Registered,
     WebhookResult,
 )
-from booking_payments.application.world import World
-from booking_payments.domain.booking import Booking
+from booking_payments.domain.amendments import BookingChange, Keep
+from booking_payments.domain.booking import Booking, ItemCount
 from booking_payments.domain.errors import CardDeclined, NotFound, PaymentError, TryAgainLater
 from booking_payments.domain.events import Recorded, Settlement
 from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.receipts import ReceiptKind
 from booking_payments.domain.refunds import RefundQuote, RefundReason
+from booking_payments.domain.texts import LONGEST
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
+from booking_payments.ports.event_jobs import EventJob
 from booking_payments.ports.inbox import InboxEntry, InboxFilter
 from booking_payments.ports.payments import PaymentFilter, PaymentPage
 from booking_payments.ports.publisher import Message, MessageDelivery
@@ -95,9 +100,9 @@ class BookingPayments:
     unknown outcome and after a crash the next call with the key goes on from where the last one stopped.
     """
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._marks = Marks(storage=world.storage, clock=world.clock, ids=world.ids, lease=world.config.lease)
+    def __init__(self, deps: Dependencies) -> None:
+        self._deps = deps
+        self._marks = Marks(storage=deps.storage, clock=deps.clock, ids=deps.ids, lease=deps.config.lease)
 
     # --- bookings
 
@@ -113,10 +118,10 @@ class BookingPayments:
 
         def work(caller: Caller) -> Awaitable[Registered]:
             return audited(
-                self._world,
+                self._deps,
                 "register_booking",
                 caller,
-                bookings.register_booking(self._world, new, caller),
+                bookings.register_booking(self._deps, new, caller),
                 asked={"reference": new.reference, "amount": new.amount},
                 subject=lambda registered: registered.booking.id,
             )
@@ -129,15 +134,15 @@ class BookingPayments:
 
     async def get_booking(self, booking_id: str, caller: Caller = BACKEND) -> Booking:
         """The booking. Raises ``NotFound``."""
-        return await bookings.get_booking(self._world, booking_id, caller)
+        return await bookings.get_booking(self._deps, booking_id, caller)
 
     async def describe_booking(self, booking_id: str, caller: Caller = BACKEND) -> BookingView:
         """The booking with what is owed for it. Raises ``NotFound``."""
-        return await bookings.describe_booking(self._world, booking_id, caller)
+        return await bookings.describe_booking(self._deps, booking_id, caller)
 
     async def describe_bookings(self, found: Sequence[Booking]) -> Sequence[BookingView]:
         """These bookings, in their order, each with what is owed for it."""
-        return await bookings.describe_bookings(self._world, found)
+        return await bookings.describe_bookings(self._deps, found)
 
     async def cancel_booking(
         self,
@@ -146,6 +151,7 @@ class BookingPayments:
         *,
         reason: str | None = None,
         refund: RefundOnCancel | None = None,
+        items: Sequence[ItemCount] = (),
         idempotency_key: str | None = None,
     ) -> Booking:
         """Close a booking; its open payment is canceled first, a paid one refunded as ``refund`` says (None: as its
@@ -158,25 +164,127 @@ class BookingPayments:
         """
 
         def work(caller: Caller) -> Awaitable[Booking]:
-            work = bookings.cancel_booking(self._world, booking_id, caller, reason=reason, refund=refund)
-            asked = {"refund": (refund or RefundOnCancel.POLICY).value}
-            return audited(self._world, "cancel_booking", caller, work, booking_id=booking_id, asked=asked)
+            work = bookings.cancel_booking(self._deps, booking_id, caller, reason=reason, refund=refund, items=items)
+            asked = {"refund": (refund or RefundOnCancel.POLICY).value, **items_asked(items)}
+            return audited(self._deps, "cancel_booking", caller, work, booking_id=booking_id, asked=asked)
 
-        given = {"booking_id": booking_id, "reason": reason, "refund": refund}
+        given: dict[str, object] = {"booking_id": booking_id, "reason": reason, "refund": refund}
+        if items:
+            given["items"] = tuple(items)
         result = Memory(names=lambda booking: {"booking_id": booking.id}, read=self._booking)
         return await self._once("cancel_booking", caller, idempotency_key, given, work, result)
+
+    async def amend_booking(
+        self,
+        booking_id: str,
+        change: BookingChange,
+        caller: Caller = BACKEND,
+        *,
+        expected_version: int | None = None,
+        refund: RefundOnCancel | None = None,
+        idempotency_key: str | None = None,
+    ) -> Booking:
+        """Change a booking: its price, items, date, deadline or texts; its payment follows.
+
+        Nothing is changed unless all of it is. Returns the booking with its new content and ``version``.
+
+        Args:
+            change: the values to change; all others stay.
+            expected_version: refuse with ``version_conflict`` unless the booking has this version.
+            refund: what a paid booking that becomes cheaper gives back; None: as its policy says.
+
+        Raises ``NotPossibleNow`` (``already_paid``, ``balance_needed``, ``payment_in_flight``, ``version_conflict``,
+        ``booking_canceled``, ``booking_expired``), ``RefusedByRule`` and ``InvalidInput`` for values that are not
+        allowed, ``OutcomeUnknown`` while the gateway has not said whether the payment was changed: the amendment is
+        completed once that is known. ``RefundRefused``: the booking is amended, and its refund is owed.
+        """
+
+        def work(caller: Caller) -> Awaitable[Booking]:
+            work = amend_booking(
+                self._deps, booking_id, caller, change, expected_version=expected_version, refund=refund
+            )
+            amount = None if isinstance(change.amount, Keep) else change.amount
+            asked = {"amount": plain(amount), "refund": (refund or RefundOnCancel.POLICY).value}
+            return audited(self._deps, "amend_booking", caller, work, booking_id=booking_id, asked=asked)
+
+        given: dict[str, object] = {
+            "booking_id": booking_id,
+            "change": change,
+            "expected_version": expected_version,
+            "refund": refund,
+        }
+        result = Memory(names=lambda booking: {"booking_id": booking.id}, read=self._booking)
+        return await self._once("amend_booking", caller, idempotency_key, given, work, result)
+
+    # --- events
+
+    async def preview_event(
+        self, event_id: str, *, refund: RefundOnCancel | None = None, event_starts_at: datetime | None = None
+    ) -> EventPreview:
+        """What canceling an event (or moving it to ``event_starts_at``) would do now. Raises ``NotFound``."""
+        return await event_jobs.preview_event(self._deps, event_id, refund=refund, event_starts_at=event_starts_at)
+
+    async def cancel_event(
+        self,
+        event_id: str,
+        caller: Caller = BACKEND,
+        *,
+        refund: RefundOnCancel | None = None,
+        reason: str | None = None,
+    ) -> EventJob:
+        """Cancel an event: it takes no new bookings, and a job cancels all that it has and refunds them.
+
+        Background work carries the job out, or ``run_event_job``. The same event again: the same job, which takes up
+        again what failed. ``refund`` None gives everything back.
+        """
+        work = event_jobs.cancel_event(self._deps, event_id, caller, refund=refund, reason=reason)
+        asked = {"event_id": event_id, "refund": (refund or RefundOnCancel.FULL).value}
+        return await audited(self._deps, "cancel_event", caller, work, asked=asked)
+
+    async def reschedule_event(
+        self,
+        event_id: str,
+        caller: Caller = BACKEND,
+        *,
+        event_starts_at: datetime,
+        refund_grace_until: datetime | None = None,
+    ) -> EventJob:
+        """Move an event: a job gives its live bookings the new date, and until ``refund_grace_until`` customers may
+        have everything back. Raises ``RefusedByRule``, ``NotPossibleNow`` (``event_canceled``,
+        ``event_job_running``)."""
+        work = event_jobs.reschedule_event(
+            self._deps, event_id, caller, event_starts_at=event_starts_at, refund_grace_until=refund_grace_until
+        )
+        asked = {"event_id": event_id, "event_starts_at": event_starts_at.isoformat()}
+        return await audited(self._deps, "reschedule_event", caller, work, asked=asked)
+
+    async def event_report(self, event_id: str) -> EventReport:
+        """The sums over an event's bookings, and how its newest job stands. Raises ``NotFound``."""
+        return await event_jobs.event_report(self._deps, event_id)
+
+    async def event_lines(self, event_id: str) -> Sequence[EventLine]:
+        """One line for each booking that the event's newest job has taken up. Raises ``NotFound``."""
+        return await event_jobs.event_lines(self._deps, event_id)
+
+    async def run_event_job(self, job: EventJob, progress: Progress = in_silence) -> EventReport:
+        """Carry a job out to its end, as far as the gateway answers; returns the report."""
+        return await event_jobs.run_event_job(self._deps, job, progress)
+
+    async def continue_event_jobs(self) -> int:
+        """Take up a part of each running job; returns how many bookings were taken up."""
+        return await event_jobs.continue_event_jobs(self._deps)
 
     # --- paying
 
     @property
     def gateway_choices(self) -> tuple[str, ...]:
         """The names of the gateways that customers may pay by: all but those whose payments operators record."""
-        return tuple(name for name in self._world.gateway_names if not self._world.at(name).recorded)
+        return tuple(name for name in self._deps.gateway_names if not self._deps.at(name).recorded)
 
     @property
     def gateway_names(self) -> tuple[str, ...]:
         """The names of this installation's gateways, the default one first."""
-        return self._world.gateway_names
+        return self._deps.gateway_names
 
     async def start_payment(
         self,
@@ -207,7 +315,7 @@ class BookingPayments:
 
         def work(caller: Caller) -> Awaitable[PaymentView]:
             work = paying.start_payment(
-                self._world,
+                self._deps,
                 booking_id,
                 caller,
                 payment_method_id=payment_method_id,
@@ -220,7 +328,7 @@ class BookingPayments:
             asked = {"payment_method_id": payment_method_id, "confirm_immediately": confirm_immediately}
             if gateway is not None:
                 asked["gateway"] = gateway
-            return audited(self._world, "start_payment", caller, work, booking_id=booking_id, asked=asked)
+            return audited(self._deps, "start_payment", caller, work, booking_id=booking_id, asked=asked)
 
         given = {
             "booking_id": booking_id,
@@ -251,9 +359,9 @@ class BookingPayments:
         """
 
         def work(caller: Caller) -> Awaitable[PaymentView]:
-            work = paying.record_payment(self._world, booking_id, caller, amount=amount, kind=kind, reference=reference)
+            work = paying.record_payment(self._deps, booking_id, caller, amount=amount, kind=kind, reference=reference)
             asked = {"amount": plain(amount), "kind": kind.value, "reference": reference}
-            return audited(self._world, "record_payment", caller, work, booking_id=booking_id, asked=asked)
+            return audited(self._deps, "record_payment", caller, work, booking_id=booking_id, asked=asked)
 
         given = {"booking_id": booking_id, "amount": amount_asked(amount), "kind": kind, "reference": reference}
         return await self._once("record_payment", caller, idempotency_key, given, work, self._payment_memory)
@@ -294,10 +402,10 @@ class BookingPayments:
         def work(caller: Caller) -> Awaitable[PaymentView]:
             method_id, return_url = given["payment_method_id"], given["return_url"]
             work = paying.confirm_payment(
-                self._world, booking_id, caller, payment_method_id=method_id, return_url=return_url
+                self._deps, booking_id, caller, payment_method_id=method_id, return_url=return_url
             )
             asked = {"payment_method_id": method_id}
-            return audited(self._world, operation, caller, work, booking_id=booking_id, asked=asked)
+            return audited(self._deps, operation, caller, work, booking_id=booking_id, asked=asked)
 
         asked = {"booking_id": booking_id, **given}
         return await self._once(operation, caller, key, asked, work, self._payment_memory)
@@ -313,9 +421,9 @@ class BookingPayments:
         """Collect held money, all of it or ``amount``."""
 
         def work(caller: Caller) -> Awaitable[PaymentView]:
-            work = paying.capture_payment(self._world, booking_id, caller, amount=amount)
+            work = paying.capture_payment(self._deps, booking_id, caller, amount=amount)
             asked = {"amount": plain(amount)}
-            return audited(self._world, "capture_payment", caller, work, booking_id=booking_id, asked=asked)
+            return audited(self._deps, "capture_payment", caller, work, booking_id=booking_id, asked=asked)
 
         given = {"booking_id": booking_id, "amount": amount_asked(amount)}
         return await self._once("capture_payment", caller, idempotency_key, given, work, self._payment_memory)
@@ -326,15 +434,15 @@ class BookingPayments:
         """Give the payment up; the booking stays pending."""
 
         def work(caller: Caller) -> Awaitable[PaymentView]:
-            work = paying.cancel_payment(self._world, booking_id, caller)
-            return audited(self._world, "cancel_payment", caller, work, booking_id=booking_id)
+            work = paying.cancel_payment(self._deps, booking_id, caller)
+            return audited(self._deps, "cancel_payment", caller, work, booking_id=booking_id)
 
         given = {"booking_id": booking_id}
         return await self._once("cancel_payment", caller, idempotency_key, given, work, self._payment_memory)
 
     async def payment_status(self, booking_id: str, caller: Caller = BACKEND) -> PaymentView:
         """The booking's latest payment. Raises ``NotFound`` when none was started."""
-        return await payment_status(self._world, booking_id, caller)
+        return await payment_status(self._deps, booking_id, caller)
 
     async def checkout(
         self, booking_id: str, caller: Caller = BACKEND, *, ask: bool = False, anew: bool = False
@@ -345,8 +453,8 @@ class BookingPayments:
         seconds for each payment, unless ``anew`` is set, too.
         """
         if ask:
-            return await ask_about_checkout(self._world, booking_id, caller, anew=anew)
-        return await look_at_checkout(self._world, booking_id, caller)
+            return await ask_about_checkout(self._deps, booking_id, caller, anew=anew)
+        return await look_at_checkout(self._deps, booking_id, caller)
 
     async def look_at_payment(self, booking_id: str, caller: Caller = BACKEND, *, anew: bool = False) -> PaymentView:
         """Ask the gateway how an open payment stands, and book it: for a customer who has just acted there.
@@ -354,42 +462,50 @@ class BookingPayments:
         When the gateway can't be read, or was read less than two seconds ago (unless ``anew`` is set), the payment as
         our books have it.
         """
-        return await paying.look_at_payment(self._world, booking_id, caller, anew=anew)
+        return await paying.look_at_payment(self._deps, booking_id, caller, anew=anew)
 
     async def journal(self, booking_id: str, caller: Caller = BACKEND) -> Sequence[Recorded]:
         """All facts of the booking's latest payment, oldest first."""
-        return await journal(self._world, booking_id, caller)
+        return await journal(self._deps, booking_id, caller)
 
     async def list_payments(
         self, which: PaymentFilter | None = None, *, cursor: str | None = None, limit: int = 20
     ) -> PaymentPage:
         """Payments, newest first. Raises ``InvalidInput`` for a cursor that is none of ours."""
         chosen = which or PaymentFilter()
-        return await self._world.storage.read(lambda uow: uow.payments.page(chosen, cursor, limit))
+        return await self._deps.storage.read(lambda uow: uow.payments.page(chosen, cursor, limit))
 
     async def list_bookings(
         self, which: BookingFilter | None = None, *, cursor: str | None = None, limit: int = 20
     ) -> BookingPage:
         """Bookings, newest first. Raises ``InvalidInput`` for a cursor that is none of ours."""
         chosen = which or BookingFilter()
-        return await self._world.storage.read(lambda uow: uow.bookings.page(chosen, cursor, limit))
+        return await self._deps.storage.read(lambda uow: uow.bookings.page(chosen, cursor, limit))
 
     # --- refunding
 
     async def quote_refund(
-        self, booking_id: str, caller: Caller = BACKEND, *, amount: AmountInput = None, override: bool = False
+        self,
+        booking_id: str,
+        caller: Caller = BACKEND,
+        *,
+        amount: AmountInput = None,
+        items: Sequence[ItemCount] = (),
+        override: bool = False,
     ) -> RefundQuote:
-        """What a refund of ``amount`` (None: all that can come back) would give now; with ``override``, and which
-        rules it would pass over."""
+        """What a refund of ``amount`` (None: all that can come back), or of ``items``, would give now.
+
+        With ``override`` it also names the rules that would be passed over.
+        """
         target = Target(booking_id=booking_id)
-        return await refunding.quote_refund(self._world, target, caller, amount=amount, override=override)
+        return await refunding.quote_refund(self._deps, target, caller, amount=amount, items=items, override=override)
 
     async def quote_refund_of_payment(
         self, payment_id: str, caller: Caller = BACKEND, *, amount: AmountInput = None, override: bool = False
     ) -> RefundQuote:
         """The same for one payment by its id, which may not hold its booking any more."""
         target = Target(payment_id=payment_id)
-        return await refunding.quote_refund(self._world, target, caller, amount=amount, override=override)
+        return await refunding.quote_refund(self._deps, target, caller, amount=amount, override=override)
 
     async def refund_payment(
         self,
@@ -400,14 +516,19 @@ class BookingPayments:
         reason: RefundReason = RefundReason.REQUESTED_BY_CUSTOMER,
         note: str | None = None,
         override: bool = False,
+        items: Sequence[ItemCount] = (),
         idempotency_key: str | None = None,
     ) -> RefundView:
-        """Give ``amount`` (None: all that can come back) to the customer.
+        """Give ``amount`` (None: all that can come back) to the customer, or what the tiers give for ``items``.
 
-        ``override`` passes over the refund rules; it needs a ``note``, and customers may not use it.
+        A customer who has items refunded gives their seats up; after an operator's refund the booking keeps them. Each
+        unit is refunded once. ``override`` passes over the refund rules; it needs a ``note``, and customers may not use
+        it.
         """
         target = Target(booking_id=booking_id)
-        request = refunding.RefundRequest(amount=amount, reason=reason, note=note, override=override)
+        request = refunding.RefundRequest(
+            amount=amount, reason=reason, note=note, override=override, items=tuple(items)
+        )
         return await self._refund(target, caller, request, booking_id, idempotency_key)
 
     async def refund_payment_by_id(
@@ -424,7 +545,7 @@ class BookingPayments:
         """The same for one payment by its id: late money whose own return failed, for example."""
         target = Target(payment_id=payment_id)
         request = refunding.RefundRequest(amount=amount, reason=reason, note=note, override=override)
-        booking_id = await self._world.storage.read(target.booking_of)
+        booking_id = await self._deps.storage.read(target.booking_of)
         return await self._refund(target, caller, request, booking_id, idempotency_key)
 
     async def _refund(
@@ -438,11 +559,12 @@ class BookingPayments:
         override = "true" if request.override else None
 
         def work(caller: Caller) -> Awaitable[RefundView]:
-            work = refunding.refund_payment(self._world, target, caller, request)
+            work = refunding.refund_payment(self._deps, target, caller, request)
             asked = {"amount": plain(request.amount), "reason": request.reason.value, "override": override}
-            return audited(self._world, "refund_payment", caller, work, booking_id=booking_id, asked=asked)
+            asked |= items_asked(request.items)
+            return audited(self._deps, "refund_payment", caller, work, booking_id=booking_id, asked=asked)
 
-        given = {
+        given: dict[str, object] = {
             "booking_id": target.booking_id,
             "payment_id": target.payment_id,
             "amount": amount_asked(request.amount),
@@ -450,6 +572,8 @@ class BookingPayments:
             "note": request.note,
             "override": override,
         }
+        if request.items:
+            given["items"] = request.items
         result = Memory(
             names=lambda view: {"payment_id": view.payment.id, "refund_id": view.refund.id}, read=self._refund_view
         )
@@ -466,12 +590,12 @@ class BookingPayments:
         idempotency_key: str | None = None,
     ) -> PaymentView:
         """Take ``amount`` off what is owed to the customer, because it was paid elsewhere or waived."""
-        booking_id = await self._world.storage.read(Target(payment_id=payment_id).booking_of)
+        booking_id = await self._deps.storage.read(Target(payment_id=payment_id).booking_of)
 
         def work(caller: Caller) -> Awaitable[PaymentView]:
-            work = refunding.settle_debt(self._world, payment_id, caller, amount=amount, how=how, note=note)
+            work = refunding.settle_debt(self._deps, payment_id, caller, amount=amount, how=how, note=note)
             asked = {"amount": plain(amount), "how": how.value}
-            return audited(self._world, "settle_debt", caller, work, booking_id=booking_id, asked=asked)
+            return audited(self._deps, "settle_debt", caller, work, booking_id=booking_id, asked=asked)
 
         given = {"payment_id": payment_id, "amount": amount_asked(amount), "how": how.value, "note": note}
         return await self._once("settle_debt", caller, idempotency_key, given, work, self._payment_memory)
@@ -488,7 +612,7 @@ class BookingPayments:
         Raises ``WebhookRefused`` for a delivery that is not genuine (``WebhooksNotTaken`` where no gateway of that name
         takes webhooks here), ``WebhookFailed`` to be sent it again.
         """
-        return await webhooks.receive_webhook(self._world, body, headers, gateway)
+        return await webhooks.receive_webhook(self._deps, body, headers, gateway)
 
     async def work(self) -> int:
         """One round of background work: deliver messages, settle what is due, announce and expire holds, and deliver
@@ -499,34 +623,41 @@ class BookingPayments:
         """
         done: list[int] = []
 
-        async def part(round_of: Callable[[World], Awaitable[int]]) -> None:
-            done.append(await round_of(self._world))
+        async def part(round_of: Callable[[Dependencies], Awaitable[int]]) -> None:
+            done.append(await round_of(self._deps))
 
-        parts = (deliver_messages, resolve_due, announce_expiring, bookings.expire_bookings, deliver_messages)
+        parts = (
+            deliver_messages,
+            resolve_due,
+            event_jobs.continue_event_jobs,
+            announce_expiring,
+            bookings.expire_bookings,
+            deliver_messages,
+        )
         await each_by_itself(parts, part)
         return sum(done)
 
     async def deliver_messages(self, besides: Collection[str] = ()) -> int:
         """Deliver messages that are due on this process's channels, except those in ``besides``; returns how many were
         taken. Raises ``ChannelNotRecorded``."""
-        return await deliver_messages(self._world, besides)
+        return await deliver_messages(self._deps, besides)
 
     async def undelivered_messages(
         self, *, dead: bool = False, limit: int = 50, channel: str | None = None
     ) -> Sequence[MessageDelivery]:
         """Messages that wait for their delivery, oldest first, once for each channel; with ``dead`` only those that
         were given up, with ``channel`` only those of that channel."""
-        return await undelivered_messages(self._world, dead=dead, limit=limit, channel=channel)
+        return await undelivered_messages(self._deps, dead=dead, limit=limit, channel=channel)
 
     async def replay_messages(self, message_ids: Collection[str], *, channel: str | None = None) -> int:
         """Have dead letters delivered after all, on ``channel`` or on all; returns how many of these there were."""
-        return await replay_messages(self._world, message_ids, channel)
+        return await replay_messages(self._deps, message_ids, channel)
 
     async def drop_messages(
         self, message_ids: Collection[str], caller: Caller = BACKEND, *, channel: str | None = None
     ) -> int:
         """Discard dead letters on ``channel`` or on all; returns how many of these there were."""
-        return await drop_messages(self._world, message_ids, caller, channel)
+        return await drop_messages(self._deps, message_ids, caller, channel)
 
     async def messages(
         self, after: str | None = None, *, limit: int = 100, channel: str | None = None
@@ -542,16 +673,16 @@ class BookingPayments:
         ``limit`` is from 1 to 1000. Raises ``ChannelNotRecorded``, and ``InvalidInput`` for a cursor that was never
         handed out.
         """
-        return await read_messages(self._world, after, limit, channel)
+        return await read_messages(self._deps, after, limit, channel)
 
     async def attach_channels(self) -> None:
         """Begin to deliver on this process's channels: record them where none is recorded. Raises
         ``ChannelNotRecorded`` where others are recorded and one of these is not."""
-        await attach_channels(self._world)
+        await attach_channels(self._deps)
 
     async def channel_states(self) -> ChannelStates:
         """The recorded channels, what each of them still has to get, and which are silent."""
-        return await channel_states(self._world)
+        return await channel_states(self._deps)
 
     async def add_channel(self, name: str, caller: Caller = BACKEND, *, discard_waiting: bool = False) -> bool:
         """Record a channel, which gets all messages from now on; False where it is recorded already.
@@ -559,36 +690,36 @@ class BookingPayments:
         What was written while no channel was recorded is delivered on it, too, or discarded with ``discard_waiting``.
         Raises ``InvalidInput`` for a name that is none.
         """
-        return await add_channel(self._world, name, caller, discard_waiting=discard_waiting)
+        return await add_channel(self._deps, name, caller, discard_waiting=discard_waiting)
 
     async def remove_channel(self, name: str, caller: Caller = BACKEND, *, force: bool = False) -> int:
         """Forget a channel; with ``force`` what waits on it is discarded. Returns how many messages that were.
 
         Raises ``NotFound`` where it is not recorded, ``MessagesWait`` where messages wait and ``force`` is not given.
         """
-        return await remove_channel(self._world, name, caller, force=force)
+        return await remove_channel(self._deps, name, caller, force=force)
 
     async def announce_expiring(self) -> int:
         """Write ``booking.expiring`` for holds that end soon; returns how many there were."""
-        return await announce_expiring(self._world)
+        return await announce_expiring(self._deps)
 
     async def settle_payment(self, payment_id: str) -> bool:
         """Go on with one payment that was left or waits for news; False when it is not due."""
-        return await resolve_if_due(self._world, payment_id)
+        return await resolve_if_due(self._deps, payment_id)
 
     async def settle_due(self) -> int:
         """Go on with every payment that was left or waits too long for news, until the gateway falls silent; returns
         how many were taken up."""
-        return await resolve_due(self._world)
+        return await resolve_due(self._deps)
 
     async def expire_bookings(self) -> int:
         """Close the bookings whose time to pay is over, until the gateway falls silent; returns how many were looked
         at."""
-        return await bookings.expire_bookings(self._world)
+        return await bookings.expire_bookings(self._deps)
 
     async def forget_answers(self, before: datetime) -> int:
         """Remove the stored answers of requests that were made before then; returns how many."""
-        return await self._world.storage.transact(lambda uow: uow.answers.remove_older(before))
+        return await self._deps.storage.transact(lambda uow: uow.answers.remove_older(before))
 
     # --- going through the books
 
@@ -600,9 +731,9 @@ class BookingPayments:
         First everything in flight is settled, and events that never came are taken in. Then everything that is not
         final is compared, and what has changed since ``since`` (None: in the last 30 days).
         """
-        work = reconcile(self._world, since, progress)
-        result = await audited(self._world, "reconcile", caller, work, asked={"since": since})
-        await keep_report(self._world, result, caller)
+        work = reconcile(self._deps, since, progress)
+        result = await audited(self._deps, "reconcile", caller, work, asked={"since": since})
+        await keep_report(self._deps, result, caller)
         return result
 
     async def catch_up(self, since: datetime | None = None) -> Sequence[Replayed]:
@@ -610,15 +741,15 @@ class BookingPayments:
 
         Raises ``GatewayError`` when they can't be read.
         """
-        return await catch_up(self._world, since)
+        return await catch_up(self._deps, since)
 
     async def check_ledger(self, progress: Progress = in_silence) -> LedgerCheck:
         """Whether every posting balances, and snapshots and postings are what the journals tell of."""
-        return await check_ledger(self._world, progress)
+        return await check_ledger(self._deps, progress)
 
     async def list_webhooks(self, which: InboxFilter | None = None, limit: int = 50) -> Sequence[InboxEntry]:
         """Webhook events received, newest first."""
-        return await list_webhooks(self._world, which or InboxFilter(), limit)
+        return await list_webhooks(self._deps, which or InboxFilter(), limit)
 
     async def replay_webhooks(
         self,
@@ -635,36 +766,36 @@ class BookingPayments:
         """
         filter_ = which or InboxFilter()
         if caller.by_itself and not event_ids and not dry_run:
-            return await retry_unfinished(self._world, filter_)
-        work = replay_webhooks(self._world, filter_, event_ids, dry_run=dry_run, progress=progress)
+            return await retry_unfinished(self._deps, filter_)
+        work = replay_webhooks(self._deps, filter_, event_ids, dry_run=dry_run, progress=progress)
         if dry_run or caller.by_itself:  # the rounds of background work: each event leaves its own record
             return await work
         asked = {"events": " ".join(event_ids) or "all that are meant"}
-        return await audited(self._world, "replay_webhooks", caller, work, asked=asked)
+        return await audited(self._deps, "replay_webhooks", caller, work, asked=asked)
 
     async def audit_trail(self, booking_id: str | None = None, limit: int = 100) -> Sequence[AuditRecord]:
         """Who asked for what and what came of it, newest first; of one booking where its id is given."""
-        return await self._world.storage.read(lambda uow: uow.audit.latest(limit, booking_id))
+        return await self._deps.storage.read(lambda uow: uow.audit.latest(limit, booking_id))
 
     # --- for operators
 
     async def figures(self, since: datetime) -> Figures:
         """Rates, money, times and what is open, since then."""
-        return await figures(self._world, since)
+        return await figures(self._deps, since)
 
     async def recent_figures(self, days: int) -> Figures:
         """The same of the last ``days`` days in the terms' time zone, today counted."""
-        since = days_back(self._world.clock.now(), days, self._world.config.time_zone)
-        return await figures(self._world, since)
+        since = days_back(self._deps.clock.now(), days, self._deps.config.time_zone)
+        return await figures(self._deps, since)
 
     async def disputes(self) -> Sequence[OpenDispute]:
         """The newest disputes: open ones first, by their deadlines."""
-        now = self._world.clock.now()
-        return await self._world.storage.read(lambda uow: disputes(uow, now))
+        now = self._deps.clock.now()
+        return await self._deps.storage.read(lambda uow: disputes(uow, now))
 
     async def drift_reports(self, limit: int = 10) -> Sequence[KeptReport]:
         """What the last reconciliations said, newest first."""
-        return await last_reports(self._world, limit)
+        return await last_reports(self._deps, limit)
 
     # --- the backend calls of a booking app
 
@@ -779,7 +910,7 @@ class BookingPayments:
         return Registered(booking=await self._booking(caller, names), created=names["created"])
 
     async def _booking(self, caller: Caller, names: Mapping[str, Any]) -> Booking:
-        return await bookings.get_booking(self._world, names["booking_id"], caller)
+        return await bookings.get_booking(self._deps, names["booking_id"], caller)
 
     @property
     def _payment_memory(self) -> Memory:
@@ -790,9 +921,9 @@ class BookingPayments:
             payment = await uow.payments.get(names["payment_id"])
             if payment is None:
                 raise NotFound()
-            return PaymentView(payment=payment, handover=await uow.payments.handover(payment.id))
+            return PaymentView(payment=payment, client_action=await uow.payments.client_action(payment.id))
 
-        return await self._world.storage.read(work)
+        return await self._deps.storage.read(work)
 
     async def _refund_view(self, caller: Caller, names: Mapping[str, Any]) -> RefundView:
         payment = (await self._payment(caller, names)).payment
@@ -800,6 +931,12 @@ class BookingPayments:
         if refund is None:
             raise NotFound()
         return RefundView(payment=payment, refund=refund)
+
+
+def items_asked(items: Sequence[ItemCount]) -> dict[str, str]:
+    """Return what the audit trail keeps of named items: ``id x quantity`` of each; nothing without items."""
+    named = [each.id if each.quantity is None else f"{each.id} x {each.quantity}" for each in items]
+    return {"items": ", ".join(named)[:LONGEST]} if named else {}
 
 
 def _id(booking: Booking | str) -> str:

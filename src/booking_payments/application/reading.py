@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.views import PaymentView
-from booking_payments.application.world import World
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import NotFound
@@ -64,7 +64,7 @@ class Target:
         return payment
 
 
-async def payment_view(world: World, target: Target, caller: Caller) -> PaymentView:
+async def payment_view(deps: Dependencies, target: Target, caller: Caller) -> PaymentView:
     """Return the payment as stored, with its front-end data.
 
     Raises ``NotFound`` where no payment was started, or its booking does not exist for this caller.
@@ -74,17 +74,17 @@ async def payment_view(world: World, target: Target, caller: Caller) -> PaymentV
         booking_id = await target.booking_of(uow)
         caller.require(await uow.bookings.get(booking_id))
         payment = await target.payment_of(uow, booking_id)
-        return PaymentView(payment=payment, handover=await uow.payments.handover(payment.id))
+        return PaymentView(payment=payment, client_action=await uow.payments.client_action(payment.id))
 
-    return await world.storage.read(work)
+    return await deps.storage.read(work)
 
 
-async def payment_status(world: World, booking_id: str, caller: Caller) -> PaymentView:
+async def payment_status(deps: Dependencies, booking_id: str, caller: Caller) -> PaymentView:
     """Return the booking's current payment as stored. Raises ``NotFound`` as ``payment_view``."""
-    return await payment_view(world, Target(booking_id=booking_id), caller)
+    return await payment_view(deps, Target(booking_id=booking_id), caller)
 
 
-async def journal(world: World, booking_id: str, caller: Caller) -> Sequence[ev.Recorded]:
+async def journal(deps: Dependencies, booking_id: str, caller: Caller) -> Sequence[ev.Recorded]:
     """Return all events of the booking's current payment, oldest first. Raises ``NotFound`` as ``payment_view``."""
-    view = await payment_status(world, booking_id, caller)
-    return await world.storage.read(lambda uow: uow.payments.journal(view.payment.id))
+    view = await payment_status(deps, booking_id, caller)
+    return await deps.storage.read(lambda uow: uow.payments.journal(view.payment.id))

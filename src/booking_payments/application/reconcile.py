@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from attrs import Factory, define, evolve, frozen
 
 from booking_payments.application.adopting import adopt
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.differences import (
     Difference,
     all_differences,
@@ -28,7 +29,7 @@ from booking_payments.application.differences import (
 from booking_payments.application.findings import Finding, Findings
 from booking_payments.application.gateway_call import with_retries
 from booking_payments.application.intent_list import CLOCKS_APART
-from booking_payments.application.operations import News, judge, look
+from booking_payments.application.operations import Observation, apply_observation, look
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
@@ -48,7 +49,6 @@ from booking_payments.application.settling import (
     payments_since,
     settle_in_flight,
 )
-from booking_payments.application.world import World
 from booking_payments.domain.error_texts import safe_text
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
@@ -96,33 +96,35 @@ class Reconciliation:
     waiting: tuple[Finding, ...] = ()
 
 
-async def reconcile(world: World, since: datetime | None = None, progress: Progress = in_silence) -> Reconciliation:
+async def reconcile(
+    deps: Dependencies, since: datetime | None = None, progress: Progress = in_silence
+) -> Reconciliation:
     """Settle, catch up and compare. ``since`` is how far back final payments and events are looked at.
 
     Raises nothing for failures of the gateway: what could not be looked at is left.
     """
-    until = world.clock.now()
-    findings = Findings(world)
-    comparison = _Comparison(world, findings, progress, since or until - LOOK_BACK)
-    await settle_in_flight(world, findings, progress)
+    until = deps.clock.now()
+    findings = Findings(deps)
+    comparison = _Comparison(deps, findings, progress, since or until - LOOK_BACK)
+    await settle_in_flight(deps, findings, progress)
     events = 0
     try:
-        events = await _take_in_events(world, findings, since, progress)
+        events = await _take_in_events(deps, findings, since, progress)
     except (GatewayError, WebhookRefused) as error:
-        if len(world.gateway_names) == 1:
-            comparison.leave_unread(world, error)
+        if len(deps.gateway_names) == 1:
+            comparison.leave_unread(deps, error)
             return comparison.result(until, events)
         # The comparison finds out which gateway it was, and compares the others.
     await comparison.run()
     return comparison.result(until, events)
 
 
-async def _take_in_events(world: World, findings: Findings, since: datetime | None, progress: Progress) -> int:
+async def _take_in_events(deps: Dependencies, findings: Findings, since: datetime | None, progress: Progress) -> int:
     """Try the events again that failed, and take in those that never came; how many there were of both."""
-    unfinished = await names_of(world, InboxFilter(statuses=UNFINISHED))
-    again = await replay_all(world, unfinished, progress)
+    unfinished = await names_of(deps, InboxFilter(statuses=UNFINISHED))
+    again = await replay_all(deps, unfinished, progress)
     known = set(unfinished)
-    missed = [each for each in await catch_up(world, since, progress) if (each.event_id, each.type) not in known]
+    missed = [each for each in await catch_up(deps, since, progress) if (each.event_id, each.type) not in known]
     for each in (*again, *missed):
         if each.failed:
             text = f"{each.type} can't be processed ({each.reason}); see: booking-payments webhooks list --failed"
@@ -133,10 +135,10 @@ async def _take_in_events(world: World, findings: Findings, since: datetime | No
 @define
 class _Comparison:
     """One run of comparing. ``seen`` are the gateways' ids that their lists have shown; ``examined`` are the payments
-    that were read by themselves; ``unread`` are the gateways whose lists could not be read. ``world`` is narrowed to
+    that were read by themselves; ``unread`` are the gateways whose lists could not be read. ``deps`` is narrowed to
     the gateway whose lists are compared."""
 
-    world: World
+    deps: Dependencies
     findings: Findings
     progress: Progress
     since: datetime
@@ -154,27 +156,27 @@ class _Comparison:
 
         A gateway whose lists can't be read is left, and so are its payments; the others are compared all the same.
         """
-        whole = self.world
+        whole = self.deps
         for each in whole.each_gateway():
-            self.world = each
+            self.deps = each
             try:
                 await self._compare_gateway()
             except (GatewayError, WebhookRefused) as error:
                 self.leave_unread(each, error)
-        self.world = whole
+        self.deps = whole
         if self.unread != set(whole.gateway_names):
             await self._compare_ours()
 
-    def leave_unread(self, world: World, error: GatewayError | WebhookRefused) -> None:
-        """Leave ``world.gateway``, whose lists can't be read."""
-        self.unread.add(world.gateway.name)
-        which = "the gateway" if len(world.gateway_names) == 1 else f"the gateway {world.gateway.name}"
+    def leave_unread(self, deps: Dependencies, error: GatewayError | WebhookRefused) -> None:
+        """Leave ``deps.gateway``, whose lists can't be read."""
+        self.unread.add(deps.gateway.name)
+        which = "the gateway" if len(deps.gateway_names) == 1 else f"the gateway {deps.gateway.name}"
         self.findings.leave("not_compared", f"{which} can't be read ({error.code}); reconcile again later", None)
 
     async def _compare_gateway(self) -> None:
-        name = self.world.gateway.name
-        doing = "comparing with the gateway" if len(self.world.gateway_names) == 1 else f"comparing with {name}"
-        spans = list(windows(self.since - CLOCKS_APART, self.world.clock.now(), WINDOW))
+        name = self.deps.gateway.name
+        doing = "comparing with the gateway" if len(self.deps.gateway_names) == 1 else f"comparing with {name}"
+        spans = list(windows(self.since - CLOCKS_APART, self.deps.clock.now(), WINDOW))
         for done, (begin, end) in enumerate(spans, start=1):
             await self._compare_lists(begin, end)
             self.progress(doing, done, len(spans))
@@ -197,14 +199,14 @@ class _Comparison:
     # --- the gateway's side
 
     async def _compare_lists(self, begin: datetime, end: datetime | None) -> None:
-        gateway = self.world.gateway
-        intents = await with_retries(self.world, lambda: gateway.list_intents(begin, end))
+        gateway = self.deps.gateway
+        intents = await with_retries(self.deps, lambda: gateway.list_intents(begin, end))
         for some in batches(intents, AT_ONCE):
             await self._compare_intents(some)
-        refunds = await with_retries(self.world, lambda: gateway.list_refunds_made(begin, end))
+        refunds = await with_retries(self.deps, lambda: gateway.list_refunds_made(begin, end))
         for made in batches(refunds, AT_ONCE):
             await self._compare_parts(made, of_refund)
-        disputes = await with_retries(self.world, lambda: gateway.list_disputes_opened(begin, end))
+        disputes = await with_retries(self.deps, lambda: gateway.list_disputes_opened(begin, end))
         for opened in batches(disputes, AT_ONCE):
             await self._compare_parts(opened, of_dispute)
         self.intents += len(intents)
@@ -238,9 +240,9 @@ class _Comparison:
                 await self._examine(payment.id)
 
     async def _of_intents(self, intent_ids: Iterable[str | None]) -> Mapping[str, Payment]:
-        """The payments of these intents of ``world.gateway``."""
-        ids, name = {each for each in intent_ids if each}, self.world.gateway.name
-        found = await self.world.storage.read(lambda uow: uow.books.of_intents(ids))
+        """The payments of these intents of ``deps.gateway``."""
+        ids, name = {each for each in intent_ids if each}, self.deps.gateway.name
+        found = await self.deps.storage.read(lambda uow: uow.payment_reader.of_intents(ids))
         return {intent_id: payment for intent_id, payment in found.items() if payment.gateway == name}
 
     async def _compare_unknown(self, intent: IntentReport) -> None:
@@ -259,7 +261,7 @@ class _Comparison:
 
         It is read once more afterwards: news that came while it was not ours yet has been ignored.
         """
-        adoption = await adopt(self.world, intent.id)
+        adoption = await adopt(self.deps, intent.id)
         if adoption.payment is None:
             return adoption.not_adopted
         if adoption.made_here:
@@ -270,15 +272,15 @@ class _Comparison:
     def _is_ours(self, made: IntentReport | Unreadable) -> bool:
         """Whether it is one that this installation made: its metadata name its payment or booking, and no other
         installation. What names none may have been made before installations were told apart."""
-        own = self.world.config.installation_id
+        own = self.deps.config.installation_id
         by_us = own is None or made.metadata.get("installation_id", own) == own
         return by_us and ("payment_id" in made.metadata or "booking_id" in made.metadata)
 
     async def _named_by(self, report: IntentReport | Unreadable) -> Payment | None:
         """The payment of ours that the metadata names."""
         named = report.metadata.get("payment_id", "")
-        payment = await self.world.storage.read(lambda uow: uow.payments.get(named))
-        return payment if payment is not None and payment.gateway == self.world.gateway.name else None
+        payment = await self.deps.storage.read(lambda uow: uow.payments.get(named))
+        return payment if payment is not None and payment.gateway == self.deps.gateway.name else None
 
     async def _leave_unreadable(self, report: Unreadable, payment: Payment | None) -> bool:
         """Leave an object that can't be read, if it is ours, and whether it is; ``payment`` is the one whose intent it
@@ -320,7 +322,7 @@ class _Comparison:
             return f"{intent.amount_capturable} is held"
         if not intent.amount_received.minor:
             return None
-        refunds = await with_retries(self.world, lambda: self.world.gateway.list_refunds(intent.id))
+        refunds = await with_retries(self.deps, lambda: self.deps.gateway.list_refunds(intent.id))
         back = sum(refund.amount.minor for refund in refunds if refund.status and not refund.status.is_lost)
         return f"{intent.amount_received} is charged" if back < intent.amount_received.minor else None
 
@@ -339,8 +341,8 @@ class _Comparison:
     # --- our side
 
     async def _compare_ours(self) -> None:
-        total = await self.world.storage.read(lambda uow: uow.books.count(self.since))
-        async for payment in payments_since(self.world, self.since):
+        total = await self.deps.storage.read(lambda uow: uow.payment_reader.count(self.since))
+        async for payment in payments_since(self.deps, self.since):
             self.payments += 1
             if payment.gateway not in self.unread and await self._is_suspect(payment):
                 await self._examine(payment.id)
@@ -371,13 +373,13 @@ class _Comparison:
 
     async def _examine(self, payment_id: str, intent_id: str | None = None) -> None:
         """Read the payment at the gateway, book what is news, and leave what differs all the same."""
-        before = await payment_of(self.world, payment_id)
+        before = await payment_of(self.deps, payment_id)
         if payment_id in self.examined or before.operation is not None:
             return  # whoever has begun an operation since everything was settled reads for himself
         self.examined.add(payment_id)
-        news: News | None = None
+        observation: Observation | None = None
         try:
-            news = await self._read_and_book(payment_id, intent_id)
+            observation = await self._read_and_book(payment_id, intent_id)
         except NotThere:
             text = f"the gateway does not know the intent of this payment ({before.status.value})"
             self.findings.leave("not_at_gateway", text, before, before.intent_id)
@@ -387,56 +389,56 @@ class _Comparison:
         except Exception as error:  # whatever it is, one payment that breaks holds up no other
             self.findings.leave("broke", f"{type(error).__name__}: {safe_text(error)}", before, before.intent_id)
         await self.findings.heal(before, "healed", "our books lagged behind the gateway's")
-        if news is not None:
-            await self._leave_differences(payment_id, news)
+        if observation is not None:
+            await self._leave_differences(payment_id, observation)
 
-    async def _read_and_book(self, payment_id: str, intent_id: str | None) -> News:
+    async def _read_and_book(self, payment_id: str, intent_id: str | None) -> Observation:
         """What the gateway says, once it is booked and what follows from it is done."""
-        news = await self._until_booked(await payment_of(self.world, payment_id), intent_id)
-        if (await payment_of(self.world, payment_id)).operation is None:
-            return news
-        await go_on(self.world, payment_id)
-        return await self._until_booked(await payment_of(self.world, payment_id), intent_id)
+        observation = await self._until_booked(await payment_of(self.deps, payment_id), intent_id)
+        if (await payment_of(self.deps, payment_id)).operation is None:
+            return observation
+        await go_on(self.deps, payment_id)
+        return await self._until_booked(await payment_of(self.deps, payment_id), intent_id)
 
-    async def _until_booked(self, payment: Payment, intent_id: str | None) -> News:
+    async def _until_booked(self, payment: Payment, intent_id: str | None) -> Observation:
         for _ in range(MAX_READS):
-            news = await look(self.world, payment, intent_id)
-            moved_on = await _book(self.world, payment, news)
+            observation = await look(self.deps, payment, intent_id)
+            moved_on = await _book(self.deps, payment, observation)
             if moved_on is None:
-                return news
+                return observation
             payment = moved_on
         raise StorageConflict("the payment kept changing while it was read")
 
-    async def _leave_differences(self, payment_id: str, news: News) -> None:
-        payment = await payment_of(self.world, payment_id)
+    async def _leave_differences(self, payment_id: str, observation: Observation) -> None:
+        payment = await payment_of(self.deps, payment_id)
         if payment.operation is not None:
             leave_in_flight(self.findings, payment)
             return
-        for each in (*_differences(payment, news), *refund_owed(payment)):
+        for each in (*_differences(payment, observation), *refund_owed(payment)):
             self.findings.leave(each.code, each.text, payment, each.gateway_id)
         for each in refund_waiting(payment):
             self.findings.wait(each.code, each.text, payment, each.gateway_id)
 
 
-def _differences(payment: Payment, news: News) -> Iterator[Difference]:
-    if news.intent is not None:
-        yield from all_differences(payment, news.intent, news.refunds, news.disputes)
+def _differences(payment: Payment, observation: Observation) -> Iterator[Difference]:
+    if observation.intent is not None:
+        yield from all_differences(payment, observation.intent, observation.refunds, observation.disputes)
 
 
-async def _book(world: World, seen: Payment, news: News) -> Payment | None:
+async def _book(deps: Dependencies, seen: Payment, observation: Observation) -> Payment | None:
     """Judge what was read when the payment was as ``seen``; the payment as it is now when it has moved on since."""
 
     async def work(uow: UnitOfWork) -> Payment | None:
         booking, payment = await load(uow, seen.id)
         if payment.version != seen.version:
             return payment
-        recorder = Recorder(world, uow, booking, payment, CALLER)
+        recorder = Recorder(deps, uow, booking, payment, CALLER)
         # While a call of ours is in flight, an intent that is not final is left to its answer, which is newer.
-        left = payment.operation is not None and news.intent_ages
-        await judge(uow, recorder, evolve(news, intent=None) if left else news)
+        left = payment.operation is not None and observation.intent_may_be_stale
+        await apply_observation(uow, recorder, evolve(observation, intent=None) if left else observation)
         recorder.follow_up()
         if recorder.payment.version != payment.version:
             await recorder.save()
         return None
 
-    return await world.storage.transact(work)
+    return await deps.storage.transact(work)

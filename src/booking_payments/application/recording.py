@@ -10,23 +10,24 @@ from datetime import datetime, timedelta
 import attrs
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.messages import SCHEMA_VERSION, message_for, standing
-from booking_payments.application.world import World
+from booking_payments.application.dependencies import Dependencies
+from booking_payments.application.messages import SCHEMA_VERSION, amended_content, message_for, standing
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
+from booking_payments.domain.amendments import Amendment
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.ledger import Posting, postings
 from booking_payments.domain.payment import Operation, Payment, evolve
 from booking_payments.domain.refunds import RefundOnCancel, RefundReason
 from booking_payments.domain.reports import IntentReport
-from booking_payments.domain.retry import KEY_LIFETIME, next_look
+from booking_payments.domain.retry import KEY_LIFETIME, next_check
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
-from booking_payments.ports.payments import Handover, Watch
+from booking_payments.ports.payments import ClientAction, PollState
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.unit_of_work import UnitOfWork
 
-LOOKS_AT_WAITING = 3
+CHECKS_OF_WAITING = 3
 """Where in the schedule of looks a payment begins that merely waits: ten minutes, an hour, hours, days."""
 
 LOST_LOOKED_FOR = timedelta(hours=1)
@@ -37,9 +38,9 @@ class Recorder:
     """Collects the facts of one transaction about ``booking`` and its ``payment`` (None until it is started)."""
 
     def __init__(
-        self, world: World, uow: UnitOfWork, booking: Booking, payment: Payment | None, caller: Caller
+        self, deps: Dependencies, uow: UnitOfWork, booking: Booking, payment: Payment | None, caller: Caller
     ) -> None:
-        self._world, self._uow, self._caller = world, uow, caller
+        self._deps, self._uow, self._caller = deps, uow, caller
         self.booking = booking
         self._payment = payment
         self._in_flight = payment.operation if payment else None
@@ -47,28 +48,29 @@ class Recorder:
         self._postings: list[Posting] = []
         self._messages: list[Message] = []
         self._seen: IntentReport | None = None
-        self.now: datetime = world.clock.now()
+        self._facts_without_payment: list[ev.Event] = []
+        self.now: datetime = deps.clock.now()
 
     @property
     def payment(self) -> Payment:
-        """The payment with all facts added so far."""
+        """The payment with all events added so far. Raises ``LookupError`` before a payment was started."""
         if self._payment is None:
             raise LookupError("no payment was started")
         return self._payment
 
     @property
     def payment_or_none(self) -> Payment | None:
-        """The payment, or None while there is none."""
+        """The payment with all events added so far; None before a payment was started."""
         return self._payment
 
     def start(self, started: ev.PaymentStarted) -> None:
-        """Begin a new payment; whatever the recorder was about is over and stays as it is."""
+        """Begin a new payment; the recorder's earlier payment stays as it is."""
         self._payment = None
         self._add(started)
 
     @property
     def correlation_id(self) -> str:
-        """What names the request behind all of this."""
+        """The id of the request that causes these events."""
         return self._caller.correlation_id
 
     def add(self, facts: Sequence[ev.Event]) -> None:
@@ -98,7 +100,7 @@ class Recorder:
 
     def _message(self, kind: str, data: dict[str, object]) -> Message:
         return Message(
-            id=self._world.ids.new("msg"),
+            id=self._deps.ids.new("msg"),
             type=kind,
             booking_id=self.booking.id,
             payment_id=self._payment.id if self._payment else None,
@@ -113,12 +115,12 @@ class Recorder:
         )
 
     async def tell(self, kind: str, data: dict[str, object]) -> None:
-        """Store a message that follows from no fact; nothing else is changed."""
+        """Store a message that no event causes; nothing else changes."""
         await self._uow.outbox.append(self._complete(self._message(kind, data)))
         self._uow.jobs.defer(DeliverMessages(), self.now)
 
     def _complete(self, message: Message) -> Message:
-        """The message with the booking as this transaction leaves it, and who acted."""
+        """Return the message with the booking's status after this transaction, and the actor's role."""
         said = {"booking_status": self.booking.status.value, "actor": self._caller.role}
         return attrs.evolve(message, data={**message.data, **said})
 
@@ -130,14 +132,29 @@ class Recorder:
         """Confirm a booking that needs no payment."""
         self._add_to_booking(ev.BookingConfirmed(), "booking.confirmed")
 
-    def _add_to_booking(self, fact: ev.BookingReleased | ev.BookingConfirmed, message: str) -> None:
+    @property
+    def amended_to(self) -> Amendment | None:
+        """The booking's new content that was added here; None without one."""
+        found = [fact.amendment for fact in self._facts() if isinstance(fact, ev.BookingAmended)]
+        return found[-1] if found else None
+
+    def amend(self, amendment: Amendment) -> None:
+        """Give the booking its new content, without a refund."""
+        event = decisions.amended(self.booking, self._payment, amendment)
+        content = {**amended_content(event), "amount": amendment.amount.major()}
+        self._add_to_booking(event, "booking.amended", content)
+
+    def _add_to_booking(
+        self,
+        fact: ev.BookingReleased | ev.BookingConfirmed | ev.BookingAmended,
+        message: str,
+        content: dict[str, object] | None = None,
+    ) -> None:
         if self._payment is not None:
             self._add(fact)
             return
-        self._messages.append(self._message(message, {}))
-        self._fact_without_payment = fact
-
-    _fact_without_payment: ev.BookingReleased | ev.BookingConfirmed | None = None
+        self._messages.append(self._message(message, content or {}))
+        self._facts_without_payment.append(fact)
 
     def follow_up(self, *, send: bool = True) -> Operation | None:
         """What follows by itself from the facts added and from the intent as it was seen: ending a payment whose
@@ -151,15 +168,18 @@ class Recorder:
         self.release_refunded()
         payment, before = self.payment, self._in_flight
         if decisions.attempts_exhausted(payment):
-            key = self._world.ids.idempotency_key()
+            key = self._deps.ids.idempotency_key()
             self.add(decisions.intend_cancel(payment, idempotency_key=key, purpose=ev.Purpose.END_ATTEMPTS))
         elif decisions.owes_late_refund(payment):
             request = self.refund_request("paid after the booking was closed")
             self.add(decisions.promise_late_money(payment, request, self.new_ids))
+        elif decisions.owes_overcaptured(payment):
+            request = self.refund_request("captured beyond the price after an amendment")
+            self.add(decisions.promise_overcaptured(payment, request, self.new_ids))
         elif decisions.has_stale_authorization(payment, self._seen):
-            self.add(decisions.intend_release(payment, idempotency_key=self._world.ids.idempotency_key()))
+            self.add(decisions.intend_release(payment, idempotency_key=self._deps.ids.idempotency_key()))
         elif send:
-            installation_id = self._world.config.installation_id
+            installation_id = self._deps.config.installation_id
             self.add(decisions.send_deferred(payment, self.new_ids, self.correlation_id, installation_id))
         self.add(decisions.release_exhausted(self.payment, decisions.booking_after(self.booking, self._facts())))
         operation = self.payment.operation
@@ -167,8 +187,8 @@ class Recorder:
         return None if same else operation
 
     def release_refunded(self) -> None:
-        """Cancel the booking where all of its money goes back, as its customer or somebody at the gateway wanted."""
-        if self._payment is None or not self._world.config.full_refund_cancels:
+        """Cancel the booking if its customer, or somebody in the gateway's dashboard, refunded everything."""
+        if self._payment is None or not self._deps.config.full_refund_cancels:
             return
         facts = self._facts()
         status = decisions.booking_after(self.booking, facts)
@@ -194,72 +214,78 @@ class Recorder:
             note=note,
             made_at=self.now,
             correlation_id=self.correlation_id,
-            installation_id=self._world.config.installation_id,
+            installation_id=self._deps.config.installation_id,
         )
 
     @property
     def new_ids(self) -> decisions.NewIds:
         """Makes the ids of a refund."""
-        ids = self._world.ids
+        ids = self._deps.ids
         return decisions.NewIds(refund_id=lambda: ids.new("rf"), idempotency_key=ids.idempotency_key)
 
     def see(self, intent: IntentReport) -> None:
-        """Remember the intent as it is, for what follows from it though it changes nothing in our books."""
+        """Remember the reported intent for ``follow_up``, also when it changes nothing in the journal."""
         self._seen = intent
 
-    async def keep_handover(self, report: IntentReport | None) -> None:
+    async def save_client_action(self, report: IntentReport | None) -> None:
         """Keep what the front end needs to go on with the intent: its secret, and what the customer has to do now. A
         report without the secret leaves it as it is."""
         if report is None or report.id != self.payment.intent_id:
             return
         secret = report.client_secret
         if secret is None:
-            known = await self._uow.payments.handover(self.payment.id)
+            known = await self._uow.payments.client_action(self.payment.id)
             secret = known.client_secret if known else None
         action = dict(report.next_action) if report.next_action else None
-        await self._uow.payments.keep_handover(self.payment.id, Handover(client_secret=secret, next_action=action))
+        await self._uow.payments.save_client_action(
+            self.payment.id, ClientAction(client_secret=secret, next_action=action)
+        )
 
-    async def save(self, *, holder: str | None = None, yields: bool = False, looks: int = 0) -> None:
+    async def save(self, *, holder: str | None = None, yields: bool = False, checks: int = 0) -> None:
         """Store everything.
 
         ``holder`` takes the lease on the operation that was begun here; ``yields`` gives up the lease on the one
-        that was in flight before. Without either, a lease of somebody else stays as it is. ``looks`` counts looks
+        that was in flight before. Without either, a lease of somebody else stays as it is. ``checks`` counts looks
         that were in vain.
         """
         await self._save_booking()
         if self._payment is not None:
-            await self._save_payment(self._payment, holder, yields, looks)
+            await self._save_payment(self._payment, holder, yields, checks)
         if self._caller.by_itself and self._facts():
             await self._uow.audit.append(self._audit_record())
         if self._messages:
             await self._uow.outbox.append(*map(self._complete, self._messages))
             self._uow.jobs.defer(DeliverMessages(), self.now)
 
-    async def take_lease(self, holder: str, looks: int) -> None:
-        """Take the lease on the operation in flight, for whoever goes on with it."""
-        await self._uow.payments.set_watch(self.payment.id, self._watch(self.payment, holder, looks))
+    async def take_lease(self, holder: str, checks: int) -> None:
+        """Take the lease on the operation in flight."""
+        await self._uow.payments.save_poll_state(self.payment.id, self._watch(self.payment, holder, checks))
 
-    async def _save_payment(self, payment: Payment, holder: str | None, yields: bool, looks: int) -> None:
+    async def _save_payment(self, payment: Payment, holder: str | None, yields: bool, checks: int) -> None:
         if self._recorded:
             await self._uow.payments.append(payment, self._recorded, self._postings)
         before, now = self._in_flight, payment.operation
         same = before is not None and now is not None and before.idempotency_key == now.idempotency_key
         if yields or not same:
-            await self._uow.payments.set_watch(payment.id, self._watch(payment, holder, looks))
+            await self._uow.payments.save_poll_state(payment.id, self._watch(payment, holder, checks))
 
     async def _save_booking(self) -> None:
         facts = self._facts()
         status, reason = decisions.booking_after(self.booking, facts), decisions.end_reason_after(self.booking, facts)
-        if status is not self.booking.status:
-            self.booking = attrs.evolve(self.booking, status=status, end_reason=reason)
+        before = self.booking
+        amendment = self.amended_to
+        if amendment is not None:
+            self.booking = amendment.apply_to(before)
+        if status is not before.status:
+            self.booking = attrs.evolve(self.booking, status=status, end_reason=reason, version=before.version + 1)
+        if self.booking is not before:
             await self._uow.bookings.save(self.booking)
 
     def _facts(self) -> list[ev.Event]:
-        alone = [self._fact_without_payment] if self._fact_without_payment is not None else []
-        return [*(recorded.event for recorded in self._recorded), *alone]
+        return [*(recorded.event for recorded in self._recorded), *self._facts_without_payment]
 
     def _audit_record(self) -> AuditRecord:
-        """Background work and the gateway's news: nobody gave a command, so what happened is the record."""
+        """Return the audit record of background work or of a webhook, which lists the events."""
         happened = dict.fromkeys(type(fact).__name__ for fact in self._facts())
         return AuditRecord(
             at=self.now,
@@ -272,29 +298,29 @@ class Recorder:
             asked={"facts": " ".join(happened)},
         )
 
-    def _watch(self, payment: Payment, holder: str | None, looks: int) -> Watch:
+    def _watch(self, payment: Payment, holder: str | None, checks: int) -> PollState:
         operation = payment.operation
         if operation is not None and holder is not None:
-            until = self.now + self._world.config.lease
-            return Watch(next_look_at=until, looks=looks, lease_until=until, holder=holder)
+            until = self.now + self._deps.config.lease
+            return PollState(next_check_at=until, checks=checks, lease_until=until, holder=holder)
         if operation is not None:
-            after = self._until_next_look(operation, looks) if operation.unknown else timedelta(0)
-            return self._look_again(payment, after, looks)
+            after = self._until_next_look(operation, checks) if operation.unknown else timedelta(0)
+            return self._look_again(payment, after, checks)
         waits = bool(payment.refund_pending or payment.owed_waiting) or (
             payment.status.is_open and payment.intent_id is not None
         )
         if not waits and not payment.lost:
-            return Watch()
-        return self._look_again(payment, self._until_turned_up(payment, looks), looks)
+            return PollState()
+        return self._look_again(payment, self._until_turned_up(payment, checks), checks)
 
-    def _until_next_look(self, operation: Operation, looks: int) -> timedelta:
+    def _until_next_look(self, operation: Operation, checks: int) -> timedelta:
         """As the schedule says, when the next walk counts that looks for a lost call, and when the key is too old to be
         sent again: from then on reading alone decides."""
-        after = min(next_look(looks), LOST_LOOKED_FOR) if operation.stored_error else next_look(looks)
+        after = min(next_check(checks), LOST_LOOKED_FOR) if operation.stored_error else next_check(checks)
         return self._not_beyond(after, operation.intended_at + KEY_LIFETIME, decisions.next_walk_at(operation))
 
-    def _until_turned_up(self, payment: Payment, looks: int) -> timedelta:
-        after = next_look(looks + LOOKS_AT_WAITING)
+    def _until_turned_up(self, payment: Payment, checks: int) -> timedelta:
+        after = next_check(checks + CHECKS_OF_WAITING)
         ends = [decisions.watched_until(lost) for lost in payment.lost]
         if any(end > self.now for end in ends):
             after = min(after, LOST_LOOKED_FOR)
@@ -304,6 +330,6 @@ class Recorder:
         """``after``, or until the first of ``moments`` that is still to come."""
         return min(after, *(each - self.now for each in moments if each is not None and each > self.now), after)
 
-    def _look_again(self, payment: Payment, after: timedelta, looks: int) -> Watch:
+    def _look_again(self, payment: Payment, after: timedelta, checks: int) -> PollState:
         self._uow.jobs.defer(SettlePayment(payment_id=payment.id), self.now + after)
-        return Watch(next_look_at=self.now + after, looks=looks)
+        return PollState(next_check_at=self.now + after, checks=checks)

@@ -1,5 +1,6 @@
 """Refunding a payment, quoting what a refund would give, and settling debts without a refund."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -7,6 +8,7 @@ from attrs import evolve, frozen
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.command import Begun, BookingCommand, begin, booking_of, run
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import Claimed, carry_out
 from booking_payments.application.paying import AmountInput, amount_in
 from booking_payments.application.reading import Target
@@ -14,13 +16,18 @@ from booking_payments.application.recording import Recorder
 from booking_payments.application.resuming import earlier_run
 from booking_payments.application.views import PaymentView, RefundView
 from booking_payments.application.webhooks import take_in
-from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking
-from booking_payments.domain.errors import NotFound, PaymentError, RefusedByRule
+from booking_payments.domain.amendments import (
+    amendment_of,
+    refunding_items,
+    require_amendable,
+    without_items,
+)
+from booking_payments.domain.booking import Booking, ItemCount
+from booking_payments.domain.errors import InvalidInput, NotFound, PaymentError, RefusedByRule
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
-from booking_payments.domain.refunds import CustomerRefunds, QuoteReason, RefundQuote, RefundReason
+from booking_payments.domain.refunds import CustomerRefunds, QuoteReason, RefundOnCancel, RefundQuote, RefundReason
 from booking_payments.domain.texts import require_note
 from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import CommitLost, StorageConflict
@@ -36,16 +43,19 @@ class RefundRequest:
         note: free text for our own books, 500 characters at most; it is not sent to the gateway.
         override: pass over the tiers, the event's start and, for a part of the money, an open inquiry. For operators
             only, and with a ``note``.
+        items: units of the booking's items instead of an ``amount``; the tiers apply to each.
     """
 
     amount: AmountInput = None
     reason: RefundReason = RefundReason.REQUESTED_BY_CUSTOMER
     note: str | None = None
     override: bool = False
+    items: tuple[ItemCount, ...] = ()
 
     def require_allowed(self, caller: Caller) -> None:
         """Raise ``RefusedByRule`` for what this caller may not ask, ``InvalidInput`` for a note that is too long."""
         require_note(self.note)
+        _require_one(self.amount, self.items)
         is_owner = caller.customer_id is not None
         if is_owner and self.reason is not RefundReason.REQUESTED_BY_CUSTOMER:
             raise RefusedByRule("customers may only give the reason requested_by_customer", code="reason_not_allowed")
@@ -54,43 +64,61 @@ class RefundRequest:
             raise RefusedByRule("an override needs a note that says why", code="note_required")
 
 
+def _require_one(amount: AmountInput, items: Sequence[ItemCount]) -> None:
+    if amount is not None and items:
+        raise InvalidInput("give an amount or items, not both")
+
+
 def _require_override_allowed(caller: Caller, override: bool) -> None:
     if override and caller.customer_id is not None:
         raise RefusedByRule("only operators may pass over the refund rules", code="override_not_allowed")
 
 
 async def quote_refund(
-    world: World, target: Target, caller: Caller, *, amount: AmountInput, override: bool = False
+    deps: Dependencies,
+    target: Target,
+    caller: Caller,
+    *,
+    amount: AmountInput,
+    items: Sequence[ItemCount] = (),
+    override: bool = False,
 ) -> RefundQuote:
-    """What refunding ``amount`` (None: all that can come back) would give now. Moves nothing."""
+    """What refunding ``amount`` (None: all that can come back), or ``items``, would give now. Moves nothing."""
     _require_override_allowed(caller, override)
+    _require_one(amount, items)
 
-    async def work(uow: UnitOfWork) -> tuple[Payment, QuoteReason | None]:
+    async def work(uow: UnitOfWork) -> tuple[Payment, QuoteReason | None, Booking]:
         booking_id = await target.booking_of(uow)
         booking = caller.require(await uow.bookings.get(booking_id))
-        return await target.payment_of(uow, booking_id), _denied(world, booking, caller)
+        return await target.payment_of(uow, booking_id), _denied(deps, booking, caller), booking
 
-    payment, denied = await world.storage.read(work)
-    wanted = amount_in(world, amount, payment)
-    return decisions.quote(payment, world.clock.now(), wanted, override=override, denied=denied)
+    payment, denied, booking = await deps.storage.read(work)
+    if items:
+        now = deps.clock.now()
+        return decisions.quote_items(booking, payment, now, items, override=override, denied=denied)
+    wanted = amount_in(deps, amount, payment)
+    return decisions.quote(payment, deps.clock.now(), wanted, override=override, denied=denied)
 
 
-def _denied(world: World, booking: Booking, caller: Caller) -> QuoteReason | None:
+def _denied(deps: Dependencies, booking: Booking, caller: Caller) -> QuoteReason | None:
     """Why ``caller`` may ask for no refund of ``booking``; None when they may."""
-    return denied_to_customer(world, booking) if caller.customer_id is not None else None
+    return denied_to_customer(deps, booking) if caller.customer_id is not None else None
 
 
-def denied_to_customer(world: World, booking: Booking) -> QuoteReason | None:
+def denied_to_customer(deps: Dependencies, booking: Booking) -> QuoteReason | None:
     """Why the customer of ``booking`` may ask for no refund of it; None when they may."""
-    allowed = booking.details.customer_refunds or world.config.customer_refunds
+    allowed = booking.details.customer_refunds or deps.config.customer_refunds
+    grace = booking.refund_grace_until
+    if grace is not None and deps.clock.now() < grace:
+        return None  # the event was moved: customers decide by themselves until then
     return QuoteReason.REFUNDED_BY_ORGANIZER if allowed is CustomerRefunds.NONE else None
 
 
-async def refund_payment(world: World, target: Target, caller: Caller, request: RefundRequest) -> RefundView:
+async def refund_payment(deps: Dependencies, target: Target, caller: Caller, request: RefundRequest) -> RefundView:
     """Give money back, as ``_refund_payment`` says. Where an operator gives it back by hand, and records it so, the
     refund is settled at once."""
-    view = await _refund_payment(world, target, caller, request)
-    at, refund = world.of(view.payment), view.refund
+    view = await _refund_payment(deps, target, caller, request)
+    at, refund = deps.of(view.payment), view.refund
     if at.settle_refund is None or caller.customer_id is not None or not isinstance(refund, Refund):
         return view
     if refund.gateway_refund_id is None or not refund.status.is_pending:
@@ -98,10 +126,10 @@ async def refund_payment(world: World, target: Target, caller: Caller, request: 
     # Where this fails the refund stays on the list of what is to be given back, and is settled there.
     with suppress(GatewayError, PaymentError, StorageConflict):
         await take_in(at, await at.settle_refund(refund.gateway_refund_id))
-    return evolve(await _view(world, view.payment.id, refund.id), replayed=view.replayed)
+    return evolve(await _view(deps, view.payment.id, refund.id), replayed=view.replayed)
 
 
-async def _refund_payment(world: World, target: Target, caller: Caller, request: RefundRequest) -> RefundView:
+async def _refund_payment(deps: Dependencies, target: Target, caller: Caller, request: RefundRequest) -> RefundView:
     """Give money back, as the quote of this moment says; the amount is reserved before the gateway is asked.
 
     A refund that cannot be sent now is deferred: the view's refund is a ``DeferredRefund``. An equal request of a
@@ -113,21 +141,21 @@ async def _refund_payment(world: World, target: Target, caller: Caller, request:
     later by itself. ``TryAgainLater`` when the gateway could not be reached: nothing happened.
     """
     request.require_allowed(caller)
-    earlier = await earlier_run(world, await booking_of(world, target), caller)
+    earlier = await earlier_run(deps, await booking_of(deps, target), caller)
     if earlier is not None and earlier.refund_id is not None:
-        return await _acknowledged(world, caller, earlier.payment.id, earlier.refund_id)
-    decide = partial(_decide, world, caller, request)
-    begun = await begin(world, BookingCommand(target=target, caller=caller, decide=decide))
+        return await _acknowledged(deps, caller, earlier.payment.id, earlier.refund_id)
+    decide = partial(_decide, deps, caller, request)
+    begun = await begin(deps, BookingCommand(target=target, caller=caller, decide=decide))
     if begun.claimed is None:
-        return _shown(begun)
+        return _view_of_begun(begun)
     refund_id = begun.decided.refund_id
-    ended = await carry_out(world, begun.claimed, caller)
+    ended = await carry_out(deps, begun.claimed, caller)
     if ended.error is None and ended.view is not None:
         # Not read anew: were the database to fail now, its caller would not learn of a refund that is acknowledged.
         return RefundView(payment=ended.view.payment, refund=_found(ended.view.payment, refund_id))
     if ended.error is None:  # what follows from the refund is left to the resolver
-        return await _view(world, begun.claimed.payment.id, refund_id)
-    written = await _written_down(world, begun.claimed, refund_id) if ended.view is None else None
+        return await _view(deps, begun.claimed.payment.id, refund_id)
+    written = await _written_down(deps, begun.claimed, refund_id) if ended.view is None else None
     if written is None:
         raise ended.error
     return written
@@ -141,10 +169,12 @@ class _Decided:
     replayed: bool = False
 
 
-def _decide(world: World, caller: Caller, request: RefundRequest, recorder: Recorder) -> _Decided:
+def _decide(deps: Dependencies, caller: Caller, request: RefundRequest, recorder: Recorder) -> _Decided:
     """Request the refund, or acknowledge the one that this request repeats."""
+    if request.items:
+        return _decide_items(deps, caller, request, recorder)
     payment = recorder.payment
-    amount = amount_in(world, request.amount, payment)
+    amount = amount_in(deps, request.amount, payment)
     again = decisions.repeated(payment, caller.subject, amount, recorder.now)
     if again is not None:
         recorder.add((ev.RefundAcknowledged(refund_id=again.id),))
@@ -157,19 +187,47 @@ def _decide(world: World, caller: Caller, request: RefundRequest, recorder: Reco
         made_at=made_at,
         by=caller.subject,
         override=request.override,
-        denied=_denied(world, recorder.booking, caller),
-        for_customer=caller.customer_id is not None and world.config.full_refund_cancels,
+        denied=_denied(deps, recorder.booking, caller),
+        for_customer=caller.customer_id is not None and deps.config.full_refund_cancels,
     )
     recorder.add(decisions.request_refund(payment, asked, recorder.new_ids))
     recorder.release_refunded()
     return _Decided(refund_id=_newest(payment, recorder.payment).id)
 
 
-def _shown(begun: Begun[_Decided]) -> RefundView:
+def _view_of_begun(begun: Begun[_Decided]) -> RefundView:
     """Return the refund of a command that asked nothing of the gateway."""
     payment, decided = begun.payment, begun.decided
     assert payment is not None  # noqa: S101 - the command needs a payment
     return RefundView(payment=payment, refund=_found(payment, decided.refund_id), replayed=decided.replayed)
+
+
+def _decide_items(deps: Dependencies, caller: Caller, request: RefundRequest, recorder: Recorder) -> _Decided:
+    """Refund single items. It is promised together with the seats, so that no item goes back twice.
+
+    A customer gives the units up; without any left the booking is canceled.
+    """
+    booking, payment = recorder.booking, recorder.payment
+    require_amendable(booking)
+    denied, mode = _denied(deps, booking, caller), RefundOnCancel.FULL if request.override else RefundOnCancel.POLICY
+    quoted = decisions.quote_items(
+        booking, payment, recorder.now, request.items, override=request.override, denied=denied
+    )
+    if not quoted.allowed:
+        raise quoted.reason.error()
+    asked = evolve(recorder.refund_request(request.note), reason=request.reason, override=request.override)
+    by_owner = caller.customer_id is not None
+    change = without_items(booking, request.items) if by_owner else None
+    if by_owner and change is None:
+        recorder.cancel_with_refund(mode, recorder.now)
+    else:
+        amendment = (
+            amendment_of(booking, change, refund=mode.value, by=caller.cause, now=recorder.now)
+            if change is not None
+            else refunding_items(booking, request.items, refund=mode.value, by=caller.cause)
+        )
+        recorder.add(decisions.amend_paid(booking, payment, amendment, asked, recorder.new_ids))
+    return _Decided(refund_id=_newest(payment, recorder.payment).id)
 
 
 def _newest(before: Payment, after: Payment) -> Refund | DeferredRefund:
@@ -181,7 +239,7 @@ def _newest(before: Payment, after: Payment) -> Refund | DeferredRefund:
 # --- repetitions -----------------------------------------------------------------------------------------------
 
 
-async def _acknowledged(world: World, caller: Caller, payment_id: str, refund_id: str) -> RefundView:
+async def _acknowledged(deps: Dependencies, caller: Caller, payment_id: str, refund_id: str) -> RefundView:
     """Return the refund of an earlier run of this request, and record that its caller receives the outcome now."""
 
     def decide(recorder: Recorder) -> _Decided:
@@ -194,7 +252,7 @@ async def _acknowledged(world: World, caller: Caller, payment_id: str, refund_id
     command = BookingCommand(
         target=Target(payment_id=payment_id), caller=caller, decide=decide, waits=lambda _: False, repeatable=True
     )
-    return _shown(await begin(world, command))
+    return _view_of_begun(await begin(deps, command))
 
 
 def _found(payment: Payment, refund_id: str) -> Refund | DeferredRefund:
@@ -204,14 +262,14 @@ def _found(payment: Payment, refund_id: str) -> Refund | DeferredRefund:
     return refund
 
 
-async def _written_down(world: World, claimed: Claimed, refund_id: str) -> RefundView | None:
+async def _written_down(deps: Dependencies, claimed: Claimed, refund_id: str) -> RefundView | None:
     """The refund where its outcome stands in the books as one that its caller was given, though the commit seemed lost.
 
     Such a refund has to be answered with: were its caller told that the outcome is unknown, the same request would be a
     new one. None where the books do not have the outcome, or can't be read.
     """
     with suppress(StorageConflict, CommitLost):
-        view = await _view(world, claimed.payment.id, refund_id)
+        view = await _view(deps, claimed.payment.id, refund_id)
         operation = view.payment.operation
         over = operation is None or operation.idempotency_key != claimed.operation.idempotency_key
         known = isinstance(view.refund, Refund) and view.refund.acknowledged
@@ -220,8 +278,8 @@ async def _written_down(world: World, claimed: Claimed, refund_id: str) -> Refun
     return None
 
 
-async def _view(world: World, payment_id: str, refund_id: str) -> RefundView:
-    payment = await world.storage.read(lambda uow: uow.payments.get(payment_id))
+async def _view(deps: Dependencies, payment_id: str, refund_id: str) -> RefundView:
+    payment = await deps.storage.read(lambda uow: uow.payments.get(payment_id))
     if payment is None:
         raise NotFound()
     return RefundView(payment=payment, refund=_found(payment, refund_id))
@@ -231,7 +289,7 @@ async def _view(world: World, payment_id: str, refund_id: str) -> RefundView:
 
 
 async def settle_debt(
-    world: World, payment_id: str, caller: Caller, *, amount: AmountInput, how: ev.Settlement, note: str
+    deps: Dependencies, payment_id: str, caller: Caller, *, amount: AmountInput, how: ev.Settlement, note: str
 ) -> PaymentView:
     """Take ``amount`` off what is owed to the customer, because it was paid elsewhere or waived.
 
@@ -243,11 +301,11 @@ async def settle_debt(
         raise RefusedByRule("say in a note how the debt was settled", code="note_required")
 
     def decide(recorder: Recorder) -> None:
-        wanted = amount_in(world, amount, recorder.payment)
+        wanted = amount_in(deps, amount, recorder.payment)
         if wanted is None:
             raise RefusedByRule("say how much was settled: send amount", code="amount_required")
         recorder.add(decisions.settle_debt(recorder.payment, wanted, how, note))
         recorder.follow_up(send=False)
 
     command = BookingCommand(target=Target(payment_id=payment_id), caller=caller, decide=decide)
-    return (await run(world, command)).view
+    return (await run(deps, command)).view

@@ -165,7 +165,7 @@ ADVICE: Final[Mapping[str, Advice]] = {
 """What the customer may do after a refusal, by the same words."""
 
 
-def told_to_caller(error: Declined | Refused | Unreachable | Misconfigured) -> PaymentError:
+def to_payment_error(error: Declined | Refused | Unreachable | Misconfigured) -> PaymentError:
     """Our error for the gateway's."""
     if isinstance(error, Declined):
         return CardDeclined(error.failure.decline)

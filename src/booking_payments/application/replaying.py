@@ -11,11 +11,11 @@ from typing import Final, TypeVar
 
 from attrs import frozen
 
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.gateway_call import with_retries
+from booking_payments.application.passes import while_answered
 from booking_payments.application.progress import Progress, in_silence
-from booking_payments.application.rounds import while_answered
 from booking_payments.application.webhooks import take_in
-from booking_payments.application.world import World
 from booking_payments.domain.errors import PaymentError
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
 from booking_payments.ports.inbox import InboxEntry, InboxFilter, InboxStatus
@@ -58,12 +58,12 @@ class Replayed:
         return self.outcome in ("failed", "unknown")
 
 
-async def list_webhooks(world: World, which: InboxFilter, limit: int) -> Sequence[InboxEntry]:
+async def list_webhooks(deps: Dependencies, which: InboxFilter, limit: int) -> Sequence[InboxEntry]:
     """Events received, newest first."""
-    return await world.storage.read(lambda uow: uow.inbox.latest(which, limit))
+    return await deps.storage.read(lambda uow: uow.inbox.latest(which, limit))
 
 
-async def names_of(world: World, which: InboxFilter, event_ids: Sequence[str] = ()) -> Sequence[tuple[str, str]]:
+async def names_of(deps: Dependencies, which: InboxFilter, event_ids: Sequence[str] = ()) -> Sequence[tuple[str, str]]:
     """Event id and type of the events received that are meant, oldest first; of ``event_ids`` only, where given."""
 
     async def work(uow: UnitOfWork) -> Sequence[tuple[str, str]]:
@@ -73,11 +73,11 @@ async def names_of(world: World, which: InboxFilter, event_ids: Sequence[str] = 
         meant = sorted((entry for entry in found if which.takes(entry)), key=lambda entry: entry.received_at)
         return [(entry.event_id, entry.type) for entry in meant]
 
-    return await world.storage.read(work)
+    return await deps.storage.read(work)
 
 
 async def replay_webhooks(
-    world: World,
+    deps: Dependencies,
     which: InboxFilter,
     event_ids: Sequence[str] = (),
     *,
@@ -88,26 +88,26 @@ async def replay_webhooks(
 
     A failure is told in the result and stops nothing.
     """
-    names = await names_of(world, which, event_ids)
+    names = await names_of(deps, which, event_ids)
     found = {event_id for event_id, _ in names} if event_ids else set()
     unknown = [Replayed(event_id=each, type="", outcome="unknown") for each in event_ids if each not in found]
     if dry_run:
         return [*(Replayed(event_id=event_id, type=type_, outcome="waiting") for event_id, type_ in names), *unknown]
-    return [*await replay_all(world, names, progress), *unknown]
+    return [*await replay_all(deps, names, progress), *unknown]
 
 
 async def replay_all(
-    world: World, names: Sequence[tuple[str, str]], progress: Progress = in_silence
+    deps: Dependencies, names: Sequence[tuple[str, str]], progress: Progress = in_silence
 ) -> Sequence[Replayed]:
     """Process these events (id and type) again, in this order."""
     results = []
     for done, (event_id, type_) in enumerate(names, start=1):
-        results.append(await _replay(world, event_id, type_))
+        results.append(await _replay(deps, event_id, type_))
         progress("replaying events", done, len(names))
     return results
 
 
-async def retry_unfinished(world: World, which: InboxFilter) -> Sequence[Replayed]:
+async def retry_unfinished(deps: Dependencies, which: InboxFilter) -> Sequence[Replayed]:
     """Process the unfinished events that are meant again, until the gateway falls silent; what became of each.
 
     Those that were tried least come first, then the oldest, so that no number of events that fail again and again, nor
@@ -116,22 +116,22 @@ async def retry_unfinished(world: World, which: InboxFilter) -> Sequence[Replaye
     results: list[Replayed] = []
 
     async def take(name: tuple[str, str]) -> bool | None:
-        replayed, error = await _replayed(world, *name)
+        replayed, error = await _replayed(deps, *name)
         results.append(replayed)
         return not isinstance(error.__cause__, Silent | Unreachable) if error else None
 
-    await while_answered(await _least_tried_first(world, which), take)
+    await while_answered(await _least_tried_first(deps, which), take)
     return results
 
 
-async def _least_tried_first(world: World, which: InboxFilter) -> Sequence[tuple[str, str]]:
-    names = await names_of(world, which)
+async def _least_tried_first(deps: Dependencies, which: InboxFilter) -> Sequence[tuple[str, str]]:
+    names = await names_of(deps, which)
 
     async def tries_of(uow: UnitOfWork) -> Sequence[tuple[tuple[str, str], int]]:
         found = [row for event_id, _ in names for row in await uow.inbox.find(event_id)]
         return [((row.event_id, row.type), row.tries) for row in found]
 
-    tries = dict(await world.storage.read(tries_of))
+    tries = dict(await deps.storage.read(tries_of))
     return sorted(names, key=lambda name: tries.get(name, 0))
 
 
@@ -139,28 +139,28 @@ async def _rows_of(event_id: str, uow: UnitOfWork) -> Sequence[InboxEntry]:
     return await uow.inbox.find(event_id)
 
 
-async def _replay(world: World, event_id: str, type_: str) -> Replayed:
-    return (await _replayed(world, event_id, type_))[0]
+async def _replay(deps: Dependencies, event_id: str, type_: str) -> Replayed:
+    return (await _replayed(deps, event_id, type_))[0]
 
 
-async def _replayed(world: World, event_id: str, type_: str) -> tuple[Replayed, Exception | None]:
-    rows = await world.storage.read(partial(_rows_of, event_id))
+async def _replayed(deps: Dependencies, event_id: str, type_: str) -> tuple[Replayed, Exception | None]:
+    rows = await deps.storage.read(partial(_rows_of, event_id))
     try:
         row = next(row for row in rows if row.type == type_)
-        world = world.at(row.gateway)
-        event = world.webhooks.read_again(row.body)
+        deps = deps.at(row.gateway)
+        event = deps.webhooks.read_again(row.body)
     except WebhookRefused as error:
         return Replayed(event_id=event_id, type=type_, outcome="failed", reason=error.code), error
-    return await _attempted(world, event)
+    return await _attempted(deps, event)
 
 
-async def _taken_in(world: World, event: GatewayEvent) -> Replayed:
-    return (await _attempted(world, event))[0]
+async def _taken_in(deps: Dependencies, event: GatewayEvent) -> Replayed:
+    return (await _attempted(deps, event))[0]
 
 
-async def _attempted(world: World, event: GatewayEvent) -> tuple[Replayed, Exception | None]:
+async def _attempted(deps: Dependencies, event: GatewayEvent) -> tuple[Replayed, Exception | None]:
     try:
-        result = await take_in(world, event)
+        result = await take_in(deps, event)
     except Exception as error:  # the row is kept as failed, whatever it was; the next event may fare better
         return Replayed(event_id=event.id, type=event.type, outcome="failed", reason=_reason(error)), error
     return Replayed(event_id=event.id, type=event.type, outcome=result.outcome, reason=result.reason), None
@@ -174,17 +174,19 @@ def _reason(error: Exception) -> str:
 # --- after an outage -------------------------------------------------------------------------------------------
 
 
-async def catch_up(world: World, since: datetime | None = None, progress: Progress = in_silence) -> Sequence[Replayed]:
+async def catch_up(
+    deps: Dependencies, since: datetime | None = None, progress: Progress = in_silence
+) -> Sequence[Replayed]:
     """Take in what the gateways have told in vain since ``since``, oldest first; what became of each such event.
 
     By default it is read from the last event seen on, with an overlap for those that were still on their way.
     Raises ``GatewayError`` when a gateway can't be read, after all others have been; what was taken in stays.
     """
-    now = world.clock.now()
+    now = deps.clock.now()
     found: list[Replayed] = []
-    spans = list(windows(await _beginning(world, since, now), now, WINDOW))
+    spans = list(windows(await _beginning(deps, since, now), now, WINDOW))
     unread: GatewayError | None = None
-    for each in world.each_gateway():
+    for each in deps.each_gateway():
         try:
             for done, (begin, end) in enumerate(spans, start=1):
                 found.extend(await _catch_up_on(each, begin, end))
@@ -196,29 +198,29 @@ async def catch_up(world: World, since: datetime | None = None, progress: Progre
     return found
 
 
-async def _beginning(world: World, since: datetime | None, now: datetime) -> datetime:
+async def _beginning(deps: Dependencies, since: datetime | None, now: datetime) -> datetime:
     earliest = now - KEPT_BY_GATEWAY
     if since is not None:
         return max(since, earliest)
-    newest = await world.storage.read(lambda uow: uow.inbox.newest())
+    newest = await deps.storage.read(lambda uow: uow.inbox.newest())
     return max(min(newest, now) - REDELIVERY, earliest) if newest else earliest
 
 
-async def _catch_up_on(world: World, begin: datetime, end: datetime | None) -> Sequence[Replayed]:
-    events = await with_retries(world, lambda: world.gateway.list_events(begin, end))
-    return [await _taken_in(world, event) for event in await _news_among(world, events)]
+async def _catch_up_on(deps: Dependencies, begin: datetime, end: datetime | None) -> Sequence[Replayed]:
+    events = await with_retries(deps, lambda: deps.gateway.list_events(begin, end))
+    return [await _taken_in(deps, event) for event in await _news_among(deps, events)]
 
 
-async def _news_among(world: World, events: Sequence[GatewayEvent]) -> Sequence[GatewayEvent]:
-    news: list[GatewayEvent] = []
+async def _news_among(deps: Dependencies, events: Sequence[GatewayEvent]) -> Sequence[GatewayEvent]:
+    observation: list[GatewayEvent] = []
     for some in batches(events, AT_ONCE):
-        done = await _done_among(world, [event.id for event in some])
-        news.extend(event for event in some if event.id not in done)
-    return news
+        done = await _done_among(deps, [event.id for event in some])
+        observation.extend(event for event in some if event.id not in done)
+    return observation
 
 
-async def _done_among(world: World, ids: Sequence[str]) -> frozenset[str]:
-    return frozenset(await world.storage.read(lambda uow: uow.inbox.done(ids)))
+async def _done_among(deps: Dependencies, ids: Sequence[str]) -> frozenset[str]:
+    return frozenset(await deps.storage.read(lambda uow: uow.inbox.done(ids)))
 
 
 def windows(begin: datetime, end: datetime, length: timedelta) -> Iterator[tuple[datetime, datetime | None]]:

@@ -1,6 +1,6 @@
-"""Resolving: going on with operations that were left, and looking at payments that wait too long for news.
+"""The resolver: resumes operations that other processes left, and checks payments that wait too long for a webhook.
 
-What is due is found by a query over our own tables, so nothing that a process forgets is lost.
+Due payments are found by a query over the payments' own table, so a lost job never loses a payment.
 """
 
 from collections.abc import Sequence
@@ -10,16 +10,16 @@ from functools import partial
 from attrs import evolve, field, frozen
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.intent_list import IntentList
-from booking_payments.application.operations import Claimed, claim, judge, resume, watch
+from booking_payments.application.operations import Claimed, apply_observation, claim, read_with_lost_calls, resume
+from booking_payments.application.passes import through_queue
 from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
-from booking_payments.application.rounds import through_queue
-from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain.errors import AlreadyUnderWay, PaymentError
 from booking_payments.domain.payment import Payment
-from booking_payments.domain.retry import next_look
+from booking_payments.domain.retry import next_check
 from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.unit_of_work import UnitOfWork
@@ -30,18 +30,18 @@ RESOLVE_AT_ONCE = 100
 CALLER = Caller.system("resolve")
 
 
-async def resolve_due(world: World) -> int:
-    """Take up every payment that is due, until its gateway falls silent; returns how many were taken up.
+async def resolve_due(deps: Dependencies) -> int:
+    """Resume or check every payment that is due, until its gateway stops answering; returns their number.
 
-    One that breaks holds up no other: it is looked at later again. Raises an ``ExceptionGroup`` in the end of what
-    broke.
+    A payment that raises an error does not delay the others; it is checked again later. Raises an ``ExceptionGroup`` of
+    these errors at the end.
     """
     taken, broken = 0, list[Exception]()
     # One gateway after the other, so that one that is silent holds up no payment of another.
-    names = [None] if len(world.gateway_names) == 1 else world.gateway_names
+    names = [None] if len(deps.gateway_names) == 1 else deps.gateway_names
     for name in names:
         try:
-            taken += await _resolve_due_at(world, name)
+            taken += await _resolve_due_at(deps, name)
         except ExceptionGroup as group:
             broken.extend(group.exceptions)
     if broken:
@@ -49,118 +49,120 @@ async def resolve_due(world: World) -> int:
     return taken
 
 
-async def _resolve_due_at(world: World, gateway: str | None) -> int:
+async def _resolve_due_at(deps: Dependencies, gateway: str | None) -> int:
     """The same for the payments of one gateway; None: for all payments."""
-    now = world.clock.now()
+    now = deps.clock.now()
 
     async def due(limit: int) -> Sequence[str]:
-        return await world.storage.read(lambda uow: uow.payments.due(now, limit, gateway))
+        return await deps.storage.read(lambda uow: uow.payments.due(now, limit, gateway))
 
-    return await through_queue(due, partial(_resolve_or_put_off, world, IntentList(now)), at_once=RESOLVE_AT_ONCE)
+    return await through_queue(due, partial(_resolve_or_put_off, deps, IntentList(now)), at_once=RESOLVE_AT_ONCE)
 
 
-async def resolve_if_due(world: World, payment_id: str) -> bool:
-    """Take up one payment, if it is due and nobody is at it."""
-    watch = await world.storage.read(lambda uow: uow.payments.watch(payment_id))
-    if not watch.is_due(world.clock.now()):
+async def resolve_if_due(deps: Dependencies, payment_id: str) -> bool:
+    """Resume or check one payment, if it is due and no lease is valid. Returns True if it was due."""
+    poll_state = await deps.storage.read(lambda uow: uow.payments.poll_state(payment_id))
+    if not poll_state.is_due(deps.clock.now()):
         return False
-    await _resolve_or_put_off(world, None, payment_id)
+    await _resolve_or_put_off(deps, None, payment_id)
     return True
 
 
-async def _resolve_or_put_off(world: World, listed: IntentList | None, payment_id: str) -> bool | None:
-    """Whether the gateway answered; None where it was not asked."""
-    holder = world.ids.new("run")
+async def _resolve_or_put_off(deps: Dependencies, listed: IntentList | None, payment_id: str) -> bool | None:
+    """Return True when the gateway answered, False when it did not, None when it was not asked."""
+    holder = deps.ids.new("run")
     try:
-        return (await _resolve(world, payment_id, holder, listed)).answered
+        return (await _resolve(deps, payment_id, holder, listed)).answered
     except Exception:
-        await _put_off(world, payment_id, holder)
+        await _put_off(deps, payment_id, holder)
         raise
 
 
-async def _put_off(world: World, payment_id: str, holder: str) -> None:
-    """Look again later, unless somebody else has taken the payment up since it broke here, or has looked at it."""
+async def _put_off(deps: Dependencies, payment_id: str, holder: str) -> None:
+    """Postpone the next check, unless another process has taken the payment over or checked it since the error."""
 
     async def work(uow: UnitOfWork) -> None:
         await load(uow, payment_id)
-        watch, now = await uow.payments.watch(payment_id), world.clock.now()
-        if watch.holder == holder or watch.is_due(now):
-            later = now + next_look(watch.looks)
-            await uow.payments.set_watch(payment_id, evolve(watch, next_look_at=later, looks=watch.looks + 1))
+        poll_state, now = await uow.payments.poll_state(payment_id), deps.clock.now()
+        if poll_state.holder == holder or poll_state.is_due(now):
+            later = now + next_check(poll_state.checks)
+            await uow.payments.save_poll_state(
+                payment_id, evolve(poll_state, next_check_at=later, checks=poll_state.checks + 1)
+            )
 
     with suppress(StorageConflict):
-        await world.storage.transact(work)
+        await deps.storage.transact(work)
 
 
-async def resolve_payment(world: World, payment_id: str) -> PaymentError | None:
-    """Go on with the payment's operation, or look at its intent when none is in flight.
+async def resolve_payment(deps: Dependencies, payment_id: str) -> PaymentError | None:
+    """Resume the payment's operation, or check its intent when no operation is in flight.
 
-    Does nothing while the operation belongs to somebody whose lease still runs. Returns what a caller is to be told
-    when the outcome stays unknown.
+    Returns the error to raise for a caller who waits for the operation; None when it is settled. With a valid lease of
+    another process nothing is done, and ``AlreadyUnderWay`` is returned.
     """
-    return (await _resolve(world, payment_id, world.ids.new("run"))).error
+    return (await _resolve(deps, payment_id, deps.ids.new("run"))).error
 
 
 @frozen(kw_only=True)
 class _Resolved:
-    """What a caller is to be told, if anything, and whether the gateway ``answered``: None where it was not asked."""
+    """The error for a waiting caller, and whether the gateway ``answered``: None when it was not asked."""
 
     error: PaymentError | None = field(default=None, eq=False)
     answered: bool | None = None
 
 
-async def _resolve(world: World, payment_id: str, holder: str, listed: IntentList | None = None) -> _Resolved:
+async def _resolve(deps: Dependencies, payment_id: str, holder: str, listed: IntentList | None = None) -> _Resolved:
     try:
-        claimed = await claim_operation(world, payment_id, CALLER, holder)
+        claimed = await claim_operation(deps, payment_id, CALLER, holder)
     except AlreadyUnderWay as error:
         return _Resolved(error=error)
     if isinstance(claimed, Claimed):
-        ended = await resume(world, claimed, CALLER, listed)
+        ended = await resume(deps, claimed, CALLER, listed)
         return _Resolved(error=ended.error, answered=ended.answered)
-    return _Resolved(answered=await _look_at(world, claimed, listed))
+    return _Resolved(answered=await _look_at(deps, claimed, listed))
 
 
 async def claim_operation(
-    world: World, payment_id: str, caller: Caller, holder: str | None = None
+    deps: Dependencies, payment_id: str, caller: Caller, holder: str | None = None
 ) -> Claimed | Payment:
-    """Take the lease on the payment's operation; the payment itself when none is in flight.
+    """Take the lease on the payment's operation; returns the payment when no operation is in flight.
 
-    Raises ``AlreadyUnderWay`` while somebody else's lease runs.
+    Raises ``AlreadyUnderWay`` while the lease of another process is valid.
     """
-    holder = holder or world.ids.new("run")
+    holder = holder or deps.ids.new("run")
 
     async def work(uow: UnitOfWork) -> Claimed | Payment:
         booking, payment = await load(uow, payment_id)
         if payment.operation is None:
             return payment
-        watch = await uow.payments.watch(payment_id)
-        if watch.is_held(world.clock.now()):
+        poll_state = await uow.payments.poll_state(payment_id)
+        if poll_state.is_held(deps.clock.now()):
             raise AlreadyUnderWay()
-        recorder = Recorder(world, uow, booking, payment, caller)
-        await recorder.take_lease(holder, watch.looks)
+        recorder = Recorder(deps, uow, booking, payment, caller)
+        await recorder.take_lease(holder, poll_state.checks)
         return claim(recorder, payment.operation, holder, resumed=True)
 
-    return await world.storage.transact(work)
+    return await deps.storage.transact(work)
 
 
-async def _look_at(world: World, payment: Payment, listed: IntentList | None) -> bool:
-    """Whether the gateway could be read."""
+async def _look_at(deps: Dependencies, payment: Payment, listed: IntentList | None) -> bool:
+    """Read the payment from the gateway and record changes. Returns False when the gateway cannot be read."""
     try:
-        news = await watch(world, payment, listed)
+        observation = await read_with_lost_calls(deps, payment, listed)
     except GatewayError:
-        news = None
+        observation = None
 
     async def work(uow: UnitOfWork) -> None:
         booking, now = await load(uow, payment.id)
-        looks = (await uow.payments.watch(payment.id)).looks
-        recorder = Recorder(world, uow, booking, now, CALLER)
-        if news is not None and now.version == payment.version:
-            await judge(uow, recorder, news)
-            if news.walked_at is not None:
-                recorder.add(decisions.end_watch(recorder.payment, news.walked_at))
+        checks = (await uow.payments.poll_state(payment.id)).checks
+        recorder = Recorder(deps, uow, booking, now, CALLER)
+        if observation is not None and now.version == payment.version:
+            await apply_observation(uow, recorder, observation)
+            if observation.walked_at is not None:
+                recorder.add(decisions.end_watch(recorder.payment, observation.walked_at))
             recorder.follow_up()
         changed = recorder.payment.version != payment.version
-        await recorder.save(yields=now.operation is None, looks=0 if changed else looks + 1)
+        await recorder.save(yields=now.operation is None, checks=0 if changed else checks + 1)
 
-    await world.storage.transact(work)
-    return news is not None
+    await deps.storage.transact(work)
+    return observation is not None

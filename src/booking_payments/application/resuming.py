@@ -1,7 +1,7 @@
-"""A request that comes again: what an earlier run of it has begun is gone on with, and never begun a second time.
+"""Repeated requests: a repetition continues the operation of the first run, and never starts a second one.
 
-Both runs have the same cause, under which the journal keeps what the first one intended. So a customer whose answer
-got lost, in a crash or on the line, gets the answer of the first run.
+Both runs have the same cause, which the journal stores with each event. A client that lost the response, because of a
+crash or a broken connection, so receives the response of the first run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from attrs import frozen
 
 from booking_payments.application.callers import Caller, KeyMark
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.resolve import resolve_payment
-from booking_payments.application.world import World
 from booking_payments.domain import events as ev
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.errors import AlreadyUnderWay, CardDeclined
@@ -20,9 +20,15 @@ from booking_payments.ports.unit_of_work import UnitOfWork
 
 @frozen
 class Earlier:
-    """What an earlier run of the same request began: its payment as it is now, the key that it sent, and how it ended,
-    if it has. ``refund_id`` is that of the refund that it asked for; one that was deferred was not sent under a key.
-    ``replaces``: it only makes room for another payment."""
+    """The operation that an earlier run of the same request began.
+
+    Attributes:
+        payment: its payment, as it is now.
+        idempotency_key: the key of its gateway call; None for a deferred refund or a settled debt.
+        end: how the call ended; None while it is in flight.
+        refund_id: the refund that the request created; None without one.
+        replaces: the operation only cancels a payment so that another one can start.
+    """
 
     payment: Payment
     idempotency_key: str | None
@@ -37,42 +43,45 @@ class Earlier:
 
     @property
     def decline(self) -> Decline | None:
-        """Why the card was declined, where it was."""
+        """The decline of its charge; None without one."""
         key = self.idempotency_key
         return next((each.decline for each in self.payment.attempts if key and each.idempotency_key == key), None)
 
     @property
     def did_nothing(self) -> bool:
-        """Whether the gateway refused it, so that the same may be begun anew."""
+        """True when the gateway refused it, so that the request may run again."""
         return self.end is not None and self.end.refusal is not None and self.decline is None
 
 
-async def earlier_run(world: World, booking_id: str, caller: Caller) -> Earlier | None:
-    """The earlier run of this request, settled first where that is still to be done.
+async def earlier_run(deps: Dependencies, booking_id: str, caller: Caller) -> Earlier | None:
+    """Return the operation of an earlier run of this request, settled first if it is in flight.
 
-    None where there was none, where it never came to an intention, and where the gateway did nothing of it, so that it
-    can be begun anew. Raises what the caller is told, as the earlier run would have: ``CardDeclined``,
-    ``OutcomeUnknown``, ``AlreadyUnderWay``.
+    None when there was no earlier run, when it had not begun an operation, and when the gateway refused the operation;
+    the request then runs again.
+
+    Raises:
+        CardDeclined: the earlier run's charge was declined.
+        OutcomeUnknown, AlreadyUnderWay: the earlier run's operation cannot be settled yet.
     """
-    earlier = await _look_back(world, booking_id, caller) if caller.resumed else None
+    earlier = await _look_back(deps, booking_id, caller) if caller.resumed else None
     if earlier is not None and earlier.is_under_way:
-        error = await resolve_payment(world, earlier.payment.id)
+        error = await resolve_payment(deps, earlier.payment.id)
         if error is not None:
             raise error
-        earlier = await _look_back(world, booking_id, caller)
+        earlier = await _look_back(deps, booking_id, caller)
     if earlier is not None and earlier.decline is not None:
         raise CardDeclined(earlier.decline)
     return earlier
 
 
-async def require_turn(world: World, uow: UnitOfWork, booking_id: str, caller: Caller) -> None:
-    """Whether ``caller`` may begin anything now, asked with the booking locked.
+async def require_turn(deps: Dependencies, uow: UnitOfWork, booking_id: str, caller: Caller) -> None:
+    """Raise ``AlreadyUnderWay`` unless ``caller`` may begin an operation now. The booking has to be locked.
 
-    A run that took longer than its right to the request lasts, or whose right another process has ended, may have been
-    taken over, and begins nothing any more; the one that took over begins nothing that the first has begun at the last
-    moment. So of the two only one does. Raises ``AlreadyUnderWay``.
+    A run whose right to the request has expired, or was ended by another process, may have been taken over, so it
+    begins nothing. The run that took over begins nothing either if the first one has just begun an operation. So
+    exactly one of them does.
     """
-    if caller.until is not None and world.clock.now() >= caller.until:
+    if caller.until is not None and deps.clock.now() >= caller.until:
         raise AlreadyUnderWay()
     if caller.mark is not None and not await _still_ours(uow, caller, caller.mark):
         raise AlreadyUnderWay()
@@ -90,29 +99,31 @@ async def _still_ours(uow: UnitOfWork, caller: Caller, mark: KeyMark) -> bool:
     return stored is not None and stored.status is None and stored.locked_until == caller.until
 
 
-async def _look_back(world: World, booking_id: str, caller: Caller) -> Earlier | None:
+async def _look_back(deps: Dependencies, booking_id: str, caller: Caller) -> Earlier | None:
     async def look(uow: UnitOfWork) -> Earlier | None:
         caller.require(await uow.bookings.get(booking_id))
         return await _begun(uow, booking_id, caller.cause)
 
-    return await world.storage.read(look)
+    return await deps.storage.read(look)
 
 
 async def _begun(uow: UnitOfWork, booking_id: str, cause: str) -> Earlier | None:
-    """The first thing under this cause that was not refused: what follows from it has the same cause. Several runs may
-    have been refused before."""
+    """Return the first operation with this cause that was not refused; None without one.
+
+    Operations that follow from it have the same cause. Several earlier runs may have been refused.
+    """
     made_room = False
     for payment in await uow.payments.of_booking(booking_id):
         for each in _intended(payment, await uow.payments.journal(payment.id), None if made_room else cause):
             if each.replaces and each.end is not None:
-                made_room = each.end.refusal is None  # what it made room for is the next payment, whoever began that
+                made_room = each.end.refusal is None  # the next payment replaces it, with any cause
             elif not each.did_nothing:
                 return each
     return None
 
 
 def _intended(payment: Payment, journal: Sequence[ev.Recorded], cause: str | None) -> Iterator[Earlier]:
-    """What was begun under this cause (None: under any), in its order."""
+    """Yield the operations with this cause (None: with any cause) in their order."""
     facts = [recorded.event for recorded in journal]
     ends = {fact.idempotency_key: fact for fact in facts if isinstance(fact, ev.OperationSettled)}
     refunds = {fact.idempotency_key: fact.refund_id for fact in facts if isinstance(fact, ev.RefundRequested)}

@@ -5,16 +5,16 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.findings import Findings
 from booking_payments.application.operations import Claimed, resume
 from booking_payments.application.progress import Progress
 from booking_payments.application.resolve import claim_operation
-from booking_payments.application.world import World
 from booking_payments.domain.error_texts import safe_text
 from booking_payments.domain.errors import AlreadyUnderWay, NotFound
 from booking_payments.domain.payment import Payment
-from booking_payments.domain.retry import next_look
-from booking_payments.ports.payments import Watch
+from booking_payments.domain.retry import next_check
+from booking_payments.ports.payments import PollState
 from booking_payments.ports.storage import StorageConflict
 
 CALLER: Final = Caller.system("reconcile")
@@ -26,57 +26,61 @@ MAX_ROUNDS = 4
 """How often an operation is tried, with a pause or the end of a lease in between."""
 
 
-async def settle_in_flight(world: World, findings: Findings, progress: Progress) -> None:
+async def settle_in_flight(deps: Dependencies, findings: Findings, progress: Progress) -> None:
     """Settle every operation that is in flight now; where that does not work it is left."""
-    waiting = [each.id async for each in payments_since(world, world.clock.now()) if each.operation is not None]
+    waiting = [each.id async for each in payments_since(deps, deps.clock.now()) if each.operation is not None]
     total = len(waiting)
-    for rounds in range(MAX_ROUNDS if total else 0):
-        if rounds and waiting:
-            await world.clock.sleep(await _pause(world, waiting))
-        waiting = [each for each in waiting if not await _settle(world, findings, each)]
+    for passes in range(MAX_ROUNDS if total else 0):
+        if passes and waiting:
+            await deps.clock.sleep(await _pause(deps, waiting))
+        waiting = [each for each in waiting if not await _settle(deps, findings, each)]
         progress("settling what is in flight", total - len(waiting), total)
     for payment_id in waiting:
-        leave_in_flight(findings, await payment_of(world, payment_id))
+        leave_in_flight(findings, await payment_of(deps, payment_id))
 
 
-async def _settle(world: World, findings: Findings, payment_id: str) -> bool:
+async def _settle(deps: Dependencies, findings: Findings, payment_id: str) -> bool:
     """Go on with the payment's operation; whether there is nothing more to wait for."""
-    before = await payment_of(world, payment_id)
+    before = await payment_of(deps, payment_id)
     try:
-        ours = await go_on(world, payment_id)
+        ours = await go_on(deps, payment_id)
     except Exception as error:  # whatever it is, one payment that breaks holds up no other
         findings.leave(
             "broke", f"{_purpose(before)}: {type(error).__name__}: {safe_text(error)}", before, before.intent_id
         )
         return True
-    now = await payment_of(world, payment_id)
+    now = await payment_of(deps, payment_id)
     if ours and now.operation is None:
         await findings.heal(before, "settled", f"{_purpose(before)} settled", always=True)
     return now.operation is None
 
 
-async def go_on(world: World, payment_id: str) -> bool:
+async def go_on(deps: Dependencies, payment_id: str) -> bool:
     """Go on with the payment's operation, if there is one and nobody else has the lease; whether we did."""
     try:
-        claimed = await claim_operation(world, payment_id, CALLER)
+        claimed = await claim_operation(deps, payment_id, CALLER)
         if isinstance(claimed, Claimed):
-            await resume(world, claimed, CALLER)
+            await resume(deps, claimed, CALLER)
             return True
     except (AlreadyUnderWay, StorageConflict):
         pass
     return False
 
 
-async def _pause(world: World, waiting: Sequence[str]) -> timedelta:
+async def _pause(deps: Dependencies, waiting: Sequence[str]) -> timedelta:
     """Until the first lease lapses; where nobody has one, a moment."""
-    now = world.clock.now()
-    watches = [await _watch(world, each) for each in waiting]
-    leases = [watch.lease_until - now for watch in watches if watch.lease_until and watch.lease_until > now]
-    return min(leases, default=next_look(0))
+    now = deps.clock.now()
+    watches = [await _watch(deps, each) for each in waiting]
+    leases = [
+        poll_state.lease_until - now
+        for poll_state in watches
+        if poll_state.lease_until and poll_state.lease_until > now
+    ]
+    return min(leases, default=next_check(0))
 
 
-async def _watch(world: World, payment_id: str) -> Watch:
-    return await world.storage.read(lambda uow: uow.payments.watch(payment_id))
+async def _watch(deps: Dependencies, payment_id: str) -> PollState:
+    return await deps.storage.read(lambda uow: uow.payments.poll_state(payment_id))
 
 
 def leave_in_flight(findings: Findings, payment: Payment) -> None:
@@ -94,26 +98,26 @@ def _purpose(payment: Payment) -> str:
 # --- reading our side ------------------------------------------------------------------------------------------
 
 
-async def payment_of(world: World, payment_id: str) -> Payment:
+async def payment_of(deps: Dependencies, payment_id: str) -> Payment:
     """The payment as it is now. Raises ``NotFound``."""
-    payment = await world.storage.read(lambda uow: uow.payments.get(payment_id))
+    payment = await deps.storage.read(lambda uow: uow.payments.get(payment_id))
     if payment is None:
         raise NotFound()
     return payment
 
 
-async def payments_since(world: World, since: datetime) -> AsyncIterator[Payment]:
+async def payments_since(deps: Dependencies, since: datetime) -> AsyncIterator[Payment]:
     """All payments that are not final or have changed since then, a batch in memory at a time."""
     last = ""
-    while ids := await _ids_after(world, last, since):
-        for payment in await _payments(world, ids):
+    while ids := await _ids_after(deps, last, since):
+        for payment in await _payments(deps, ids):
             yield payment
         last = ids[-1]
 
 
-async def _ids_after(world: World, last: str, since: datetime) -> Sequence[str]:
-    return await world.storage.read(lambda uow: uow.books.ids(last, AT_ONCE, since))
+async def _ids_after(deps: Dependencies, last: str, since: datetime) -> Sequence[str]:
+    return await deps.storage.read(lambda uow: uow.payment_reader.ids(last, AT_ONCE, since))
 
 
-async def _payments(world: World, ids: Sequence[str]) -> Sequence[Payment]:
-    return list((await world.storage.read(lambda uow: uow.books.payments(ids))).values())
+async def _payments(deps: Dependencies, ids: Sequence[str]) -> Sequence[Payment]:
+    return list((await deps.storage.read(lambda uow: uow.payment_reader.payments(ids))).values())

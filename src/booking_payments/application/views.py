@@ -6,25 +6,49 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
-from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails
+from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, Item, require_items
+from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
 from booking_payments.domain.refunds import RefundOnCancel, RefundPolicy
-from booking_payments.ports.payments import Handover
+from booking_payments.ports.payments import ClientAction
 
 
 @frozen(kw_only=True)
 class NewBooking:
-    """A booking to register. ``expires_at`` is the event's start when left out."""
+    """A booking to register.
+
+    Attributes:
+        amount: the price; None for the sum of ``items``. If both are given they have to agree.
+        expires_at: until when it may be paid; None: until the event starts.
+        event_id: the booking app's own id of the event.
+        metadata: the booking app's own data.
+        the other fields: as in ``Booking``.
+    """
 
     reference: str
     customer_id: str
-    amount: Money
+    amount: Money | None = None
     event_starts_at: datetime
     expires_at: datetime | None = None
     refund_policy: RefundPolicy | None = None
     details: BookingDetails = NO_DETAILS
+    event_id: str | None = None
+    items: tuple[Item, ...] = ()
+    metadata: Mapping[str, str] = field(factory=dict)
+
+    @property
+    def price(self) -> Money:
+        """The price: ``amount``, or the sum of the items.
+
+        Raises ``RefusedByRule`` (``items_do_not_add_up``), ``InvalidInput`` when neither is given.
+        """
+        if self.items:
+            return require_items(self.items, self.amount)
+        if self.amount is None:
+            raise InvalidInput("give the amount, or items that add up to it")
+        return self.amount
 
 
 @frozen(kw_only=True)
@@ -44,7 +68,7 @@ class PaymentView:
     """A payment, with what the front end needs to take the customer on (secret: for the owner only)."""
 
     payment: Payment
-    handover: Handover | None = None
+    client_action: ClientAction | None = None
 
     def to_dict(
         self, *, now: datetime | None = None, client_secret: bool = False, operator: bool = False
@@ -56,7 +80,7 @@ class PaymentView:
             client_secret: with the secret and the next action, for the browser of the booking's owner and nobody else.
             operator: with the reasons that are hidden from customers.
         """
-        given = self.handover if client_secret else None
+        given = self.client_action if client_secret else None
         return self.payment.to_dict(
             now or datetime.now(UTC),
             client_secret=given.client_secret if given else None,
@@ -157,7 +181,7 @@ class PaymentResult:
             payment_intent_id=payment.intent_id,
             status=payment.status.value,
             requires_action=payment.status is PaymentStatus.REQUIRES_ACTION,
-            client_secret=view.handover.client_secret if view.handover and waits else None,
+            client_secret=view.client_action.client_secret if view.client_action and waits else None,
         )
 
 

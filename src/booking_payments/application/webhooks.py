@@ -13,11 +13,11 @@ from typing import Literal
 from attrs import evolve
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.operations import News, judge, look
+from booking_payments.application.dependencies import Dependencies
+from booking_payments.application.operations import Observation, apply_observation, look
 from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
 from booking_payments.application.views import WebhookResult
-from booking_payments.application.world import World
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.errors import PaymentError
@@ -27,7 +27,7 @@ from booking_payments.domain.reports import IntentReport, Unreadable
 from booking_payments.ports.gateway import GatewayError, NotThere, Silent
 from booking_payments.ports.inbox import InboxEntry, InboxStatus
 from booking_payments.ports.storage import CommitLost, StorageConflict
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 from booking_payments.ports.webhooks import (
     GatewayEvent,
     HeaderItems,
@@ -56,7 +56,9 @@ class WebhookFailed(PaymentError):
     code = "webhook_failed"
 
 
-async def receive_webhook(world: World, body: bytes, headers: HeaderItems, gateway: str | None = None) -> WebhookResult:
+async def receive_webhook(
+    deps: Dependencies, body: bytes, headers: HeaderItems, gateway: str | None = None
+) -> WebhookResult:
     """Take in one delivery, which was sent to the webhooks of ``gateway`` (None: of this installation's gateway).
 
     Raises:
@@ -64,25 +66,25 @@ async def receive_webhook(world: World, body: bytes, headers: HeaderItems, gatew
         WebhookRefused: When the delivery is not genuine, or no event.
         WebhookFailed: When it could not be checked or processed, so that the gateway sends it again.
     """
-    world = _taking(world, gateway)
-    request = WebhookRequest(body=body, headers=headers, received_at=world.clock.now())
+    deps = _taking(deps, gateway)
+    request = WebhookRequest(body=body, headers=headers, received_at=deps.clock.now())
     try:
-        event = await world.webhooks.read(request)
+        event = await deps.webhooks.read(request)
     except WebhookRefused as refused:
         if refused.code.startswith(SIGNATURE):
-            await _count_refused(world)
+            await _count_refused(deps)
         raise
     except GatewayError as error:
         raise WebhookFailed("whether the webhook is genuine could not be checked; send it again") from error
-    return await take_in(world, evolve(event, delivered_at=request.received_at))
+    return await take_in(deps, evolve(event, delivered_at=request.received_at))
 
 
-def _taking(world: World, name: str | None) -> World:
-    """``world`` narrowed to the gateway whose webhooks are sent to ``name``; None: to the default gateway.
+def _taking(deps: Dependencies, name: str | None) -> Dependencies:
+    """``deps`` narrowed to the gateway whose webhooks are sent to ``name``; None: to the default gateway.
 
     Raises ``WebhooksNotTaken``.
     """
-    for each in world.each_gateway():
+    for each in deps.each_gateway():
         if name in each.webhook_names or (name is None and each.webhook_names):
             return each
         if name is None:
@@ -90,82 +92,82 @@ def _taking(world: World, name: str | None) -> World:
     raise WebhooksNotTaken
 
 
-async def _count_refused(world: World) -> None:
+async def _count_refused(deps: Dependencies) -> None:
     """Count a delivery that was refused for its signature, for ``doctor``. Anybody can send these, so not each of them
     may write; a storage that is busy or away must not change the answer either."""
-    now = world.clock.now()
-    deliveries = world.refused_deliveries.count(now)
+    now = deps.clock.now()
+    deliveries = deps.refused_deliveries.count(now)
     if deliveries:
         hour = now.replace(minute=0, second=0, microsecond=0)
         with suppress(StorageConflict, CommitLost):
-            await world.storage.transact(lambda uow: uow.inbox.count_refused(hour, deliveries))
+            await deps.storage.transact(lambda uow: uow.inbox.count_refused(hour, deliveries))
 
 
-async def take_in(world: World, event: GatewayEvent) -> WebhookResult:
+async def take_in(deps: Dependencies, event: GatewayEvent) -> WebhookResult:
     """Process one genuine event: from a delivery, a replay, or the list of events after an outage."""
     try:
-        return await _process(world, event)
+        return await _process(deps, event)
     except (GatewayError, StorageConflict, PaymentError) as error:
-        await _keep_failed(world, event, type(error).__name__)
+        await _keep_failed(deps, event, type(error).__name__)
         raise WebhookFailed("the event was kept but not processed; it will be tried again") from error
     except Exception as error:
-        await _keep_failed(world, event, type(error).__name__)
+        await _keep_failed(deps, event, type(error).__name__)
         raise
 
 
-async def _process(world: World, event: GatewayEvent) -> WebhookResult:
-    about = Subject(event_id=event.id, intent_id=event.intent_id)
-    first = await world.storage.transact(lambda uow: _take_first_step(world, uow, event), about)
+async def _process(deps: Dependencies, event: GatewayEvent) -> WebhookResult:
+    about = LockScope(event_id=event.id, intent_id=event.intent_id)
+    first = await deps.storage.transact(lambda uow: _take_first_step(deps, uow, event), about)
     if isinstance(first, WebhookResult):
         return first
-    payment, intent_id = (first, event.intent_id) if first else await _owner(world, event)
+    payment, intent_id = (first, event.intent_id) if first else await _owner(deps, event)
     if payment is None:
-        return await _ignore(world, event, NOT_OURS)
+        return await _ignore(deps, event, NOT_OURS)
     if event.kind is None:
-        return await _ignore(world, event, event.remark or NOT_OURS, payment)
+        return await _ignore(deps, event, event.remark or NOT_OURS, payment)
     for _ in range(MAX_READS):
-        news = await look(world, payment, intent_id)
-        result = await world.storage.transact(partial(_take_second_step, world, event, payment, news))
+        observation = await look(deps, payment, intent_id)
+        result = await deps.storage.transact(partial(_take_second_step, deps, event, payment, observation))
         if isinstance(result, WebhookResult):
             return result
         payment = result
     raise StorageConflict(f"payment {payment.id} kept changing while it was read")
 
 
-async def _take_first_step(world: World, uow: UnitOfWork, event: GatewayEvent) -> WebhookResult | Payment | None:
+async def _take_first_step(deps: Dependencies, uow: UnitOfWork, event: GatewayEvent) -> WebhookResult | Payment | None:
     """Store the row, and book what can be booked from the event alone. The payment when the object has to be read,
     None when the gateway has to be asked whose it is."""
     seen = await uow.inbox.find(event.id)
-    if any(row.gateway != world.gateway.name for row in seen):
+    if any(row.gateway != deps.gateway.name for row in seen):
         return _ignored_unstored(event)
-    entry = _begun_again(_entry(world, event, seen), seen)
+    entry = _begun_again(_entry(deps, event, seen), seen)
     if entry.status.is_done:
         if entry not in seen:
             await uow.inbox.put(entry)  # it was only read from a list so far
         return _duplicate(event)
-    reason = _why_ignored(world, event, seen)
+    reason = _why_ignored(deps, event, seen)
     concerns = reason is None or _is_alert(event, reason)
-    payment = await _payment_of(world, uow, event) if concerns else None
+    payment = await _payment_of(deps, uow, event) if concerns else None
     if concerns and payment is None and event.object_id is not None:
         if _may_be_ours(event):
             await uow.inbox.put(entry)
             return None
-        reason = LOST if _is_lost(world, event) else NOT_OURS
+        reason = LOST if _is_lost(deps, event) else NOT_OURS
     if reason is not None:
-        return await _close(world, uow, entry, event, reason, payment)
-    if payment is not None and _is_old_news(event, payment) and not await _is_other_action(uow, event, payment):
-        return await _close(world, uow, entry, event)
+        return await _close(deps, uow, entry, event, reason, payment)
+    if payment is not None and _is_stale(event, payment) and not await _is_other_action(uow, event, payment):
+        return await _close(deps, uow, entry, event)
     if payment is not None and event.charge is not None:
-        await _book_method(world, uow, event, payment, event.charge)
-        return await _close(world, uow, entry, event)
+        await _book_method(deps, uow, event, payment, event.charge)
+        return await _close(deps, uow, entry, event)
     if payment is None or not _is_final(event):
         await uow.inbox.put(entry)
         return payment
-    await _book(world, uow, event, payment, News(intent=event.intent))
-    return await _close(world, uow, entry, event)
+    await _book(deps, uow, event, payment, Observation(intent=event.intent))
+    return await _close(deps, uow, entry, event)
 
 
-def _entry(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) -> InboxEntry:
+def _entry(deps: Dependencies, event: GatewayEvent, seen: Sequence[InboxEntry]) -> InboxEntry:
     """The inbox row of this event: a new one, or the one that an earlier step or delivery left."""
     for row in seen:
         if row.type == event.type:
@@ -173,10 +175,10 @@ def _entry(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) -> Inb
     return InboxEntry(
         event_id=event.id,
         type=event.type,
-        gateway=world.gateway.name,
+        gateway=deps.gateway.name,
         status=InboxStatus.RECEIVED,
         object_id=event.object_id,
-        received_at=world.clock.now(),
+        received_at=deps.clock.now(),
         body=event.body,
         tries=1,
         created_at=event.created_at,
@@ -199,10 +201,10 @@ def _ignored_unstored(event: GatewayEvent) -> WebhookResult:
     return WebhookResult(event_id=event.id, type=event.type, outcome="ignored", reason=reason, alert=False)
 
 
-def _why_ignored(world: World, event: GatewayEvent, seen: Sequence[InboxEntry]) -> str | None:
+def _why_ignored(deps: Dependencies, event: GatewayEvent, seen: Sequence[InboxEntry]) -> str | None:
     if any(row.type != event.type for row in seen):
         return "this event id was seen under another type"
-    if event.livemode is not None and event.livemode is not world.gateway.livemode:
+    if event.livemode is not None and event.livemode is not deps.gateway.livemode:
         return "the event is of the other mode (livemode)"
     return None if event.kind else event.remark or "events of this type are not acted on"
 
@@ -212,9 +214,9 @@ def _is_alert(event: GatewayEvent, reason: str) -> bool:
     return reason == LOST or (event.alert and reason == event.remark)
 
 
-def _is_lost(world: World, event: GatewayEvent) -> bool:
+def _is_lost(deps: Dependencies, event: GatewayEvent) -> bool:
     """Whether the event tells of a charge that this installation made, though no payment of ours has it."""
-    own, intent = world.config.installation_id, event.intent
+    own, intent = deps.config.installation_id, event.intent
     charged = intent is not None and intent.status in decisions.CHARGED
     return charged and intent is not None and own is not None and intent.metadata.get("installation_id") == own
 
@@ -227,73 +229,75 @@ def _may_be_ours(event: GatewayEvent) -> bool:
     return event.intent_id is not None or event.kind in ("refund", "dispute")
 
 
-async def _owner(world: World, event: GatewayEvent) -> tuple[Payment | None, str | None]:
+async def _owner(deps: Dependencies, event: GatewayEvent) -> tuple[Payment | None, str | None]:
     """The payment that made the event's intent, as the intent's own metadata says, even if that is all that can be
     read of it; and the id of that intent."""
     try:
-        intent_id = event.intent_id or await _intent_of(world, event)
-        payment = await _maker_of(world, intent_id) if intent_id else None
+        intent_id = event.intent_id or await _intent_of(deps, event)
+        payment = await _maker_of(deps, intent_id) if intent_id else None
     except NotThere:
         return None, None
     return payment, intent_id
 
 
-async def _intent_of(world: World, event: GatewayEvent) -> str | None:
+async def _intent_of(deps: Dependencies, event: GatewayEvent) -> str | None:
     """The intent of a refund or dispute, as it is read today. Raises ``GatewayError``."""
     object_id = event.object_id or ""
     try:
         if event.kind == "refund":
-            return (await world.gateway.retrieve_refund(object_id)).intent_id
-        return (await world.gateway.retrieve_dispute(object_id)).intent_id
+            return (await deps.gateway.retrieve_refund(object_id)).intent_id
+        return (await deps.gateway.retrieve_dispute(object_id)).intent_id
     except Silent as silent:
         if silent.unreadable is None:
             raise
         return silent.unreadable.intent_id
 
 
-async def _maker_of(world: World, intent_id: str) -> Payment | None:
+async def _maker_of(deps: Dependencies, intent_id: str) -> Payment | None:
     intent: IntentReport | Unreadable
     try:
-        intent = await world.gateway.retrieve_intent(intent_id)
+        intent = await deps.gateway.retrieve_intent(intent_id)
     except Silent as silent:
         if silent.unreadable is None:
             raise
         intent = silent.unreadable
     payment_id = intent.metadata.get("payment_id", "")
-    return _of_gateway(world, await world.storage.read(lambda uow: uow.payments.get(payment_id)))
+    return _of_gateway(deps, await deps.storage.read(lambda uow: uow.payments.get(payment_id)))
 
 
-async def _ignore(world: World, event: GatewayEvent, reason: str, payment: Payment | None = None) -> WebhookResult:
+async def _ignore(
+    deps: Dependencies, event: GatewayEvent, reason: str, payment: Payment | None = None
+) -> WebhookResult:
     async def work(uow: UnitOfWork) -> WebhookResult:
-        entry = _entry(world, event, await uow.inbox.find(event.id))
-        return await _close(world, uow, entry, event, reason, payment)
+        entry = _entry(deps, event, await uow.inbox.find(event.id))
+        return await _close(deps, uow, entry, event, reason, payment)
 
-    return await world.storage.transact(work)
+    return await deps.storage.transact(work)
 
 
-async def _payment_of(world: World, uow: UnitOfWork, event: GatewayEvent) -> Payment | None:
+async def _payment_of(deps: Dependencies, uow: UnitOfWork, event: GatewayEvent) -> Payment | None:
     """The payment that the event is about: by what the gateway calls it, or by our id in its metadata when the event
     was faster than the answer to our own call."""
     for gateway_id in (event.intent_id, event.object_id, event.charge_id):
         payment = await uow.payments.by_gateway_id(gateway_id) if gateway_id else None
         if payment is not None:
-            return _of_gateway(world, payment)
+            return _of_gateway(deps, payment)
     # Of another intent than the payment's own it is a contradiction, which the payment's journal has to keep.
-    return _of_gateway(world, await uow.payments.get(event.payment_id)) if event.payment_id else None
+    return _of_gateway(deps, await uow.payments.get(event.payment_id)) if event.payment_id else None
 
 
-def _of_gateway(world: World, payment: Payment | None) -> Payment | None:
-    """``payment`` where it belongs to ``world.gateway``: what one gateway says of another one's payment is not
+def _of_gateway(deps: Dependencies, payment: Payment | None) -> Payment | None:
+    """``payment`` where it belongs to ``deps.gateway``: what one gateway says of another one's payment is not
     believed."""
-    return payment if payment is not None and payment.gateway == world.gateway.name else None
+    return payment if payment is not None and payment.gateway == deps.gateway.name else None
 
 
-def _is_old_news(event: GatewayEvent, payment: Payment) -> bool:
+def _is_stale(event: GatewayEvent, payment: Payment) -> bool:
     if event.intent is not None:
-        return decisions.is_old_intent_news(payment, event.intent)
+        return decisions.is_stale_intent(payment, event.intent)
     if event.refund is not None:
-        return decisions.is_old_refund_news(payment, event.refund)
-    return event.dispute is not None and decisions.is_old_dispute_news(payment, event.dispute)
+        return decisions.is_stale_refund(payment, event.refund)
+    return event.dispute is not None and decisions.is_stale_dispute(payment, event.dispute)
 
 
 async def _is_other_action(uow: UnitOfWork, event: GatewayEvent, payment: Payment) -> bool:
@@ -301,17 +305,17 @@ async def _is_other_action(uow: UnitOfWork, event: GatewayEvent, payment: Paymen
     the same one again. Of an event that is read again it can't be told, since what it hands over is not kept."""
     if event.intent is None or event.intent.status is not PaymentStatus.REQUIRES_ACTION:
         return False
-    known = await uow.payments.handover(payment.id)
+    known = await uow.payments.client_action(payment.id)
     return known is None or known.next_action != event.intent.next_action
 
 
 async def _book_method(
-    world: World, uow: UnitOfWork, event: GatewayEvent, payment: Payment, charge: IntentReport
+    deps: Dependencies, uow: UnitOfWork, event: GatewayEvent, payment: Payment, charge: IntentReport
 ) -> None:
     """Take down what a charge was made with. While a call of ours is in flight its answer brings that, too."""
     booking, now = await load(uow, payment.id)
     if now.operation is None:
-        recorder = Recorder(world, uow, booking, now, Caller.gateway(event.id))
+        recorder = Recorder(deps, uow, booking, now, Caller.gateway(event.id))
         recorder.add(decisions.observe_method(now, charge))
         await recorder.save()
 
@@ -320,35 +324,37 @@ def _is_final(event: GatewayEvent) -> bool:
     return event.intent is not None and event.intent.status in FINAL
 
 
-async def _book(world: World, uow: UnitOfWork, event: GatewayEvent, payment: Payment, news: News) -> None:
+async def _book(
+    deps: Dependencies, uow: UnitOfWork, event: GatewayEvent, payment: Payment, observation: Observation
+) -> None:
     """Let the news happen. While a call of ours is in flight, an intent that is not final is left to its answer,
     which is newer; the fact makes sure that the answer is read anew."""
     booking, now = await load(uow, payment.id)
-    recorder = Recorder(world, uow, booking, now, Caller.gateway(event.id))
-    if now.operation is not None and news.intent_ages:
-        recorder.add((ev.NewsDeferred(),))
-        news = evolve(news, intent=None)
-    await judge(uow, recorder, news)
+    recorder = Recorder(deps, uow, booking, now, Caller.gateway(event.id))
+    if now.operation is not None and observation.intent_may_be_stale:
+        recorder.add((ev.ObservationDeferred(),))
+        observation = evolve(observation, intent=None)
+    await apply_observation(uow, recorder, observation)
     recorder.follow_up()
     await recorder.save()
 
 
 async def _take_second_step(
-    world: World, event: GatewayEvent, seen: Payment, news: News, uow: UnitOfWork
+    deps: Dependencies, event: GatewayEvent, seen: Payment, observation: Observation, uow: UnitOfWork
 ) -> WebhookResult | Payment:
     """Judge what was read; the payment as it is now when our books have moved on while it was being read."""
-    entry = _entry(world, event, await uow.inbox.find(event.id))
+    entry = _entry(deps, event, await uow.inbox.find(event.id))
     if entry.status.is_done:
         return _duplicate(event)
     _, payment = await load(uow, seen.id)
     if payment.version != seen.version:
         return payment
-    await _book(world, uow, event, payment, news)
-    return await _close(world, uow, entry, event)
+    await _book(deps, uow, event, payment, observation)
+    return await _close(deps, uow, entry, event)
 
 
 async def _close(
-    world: World,
+    deps: Dependencies,
     uow: UnitOfWork,
     entry: InboxEntry,
     event: GatewayEvent,
@@ -357,7 +363,7 @@ async def _close(
 ) -> WebhookResult:
     """The end of an event: processed, or ignored for the reason given; ``payment`` is the one that it is about."""
     status = InboxStatus.IGNORED if ignored else InboxStatus.PROCESSED
-    await uow.inbox.put(evolve(entry, status=status, reason=ignored, processed_at=world.clock.now()))
+    await uow.inbox.put(evolve(entry, status=status, reason=ignored, processed_at=deps.clock.now()))
     outcome: Literal["processed", "ignored"] = "ignored" if ignored else "processed"
     return WebhookResult(
         event_id=event.id,
@@ -399,13 +405,13 @@ def _duplicate(event: GatewayEvent) -> WebhookResult:
     )
 
 
-async def _keep_failed(world: World, event: GatewayEvent, reason: str) -> None:
+async def _keep_failed(deps: Dependencies, event: GatewayEvent, reason: str) -> None:
     async def work(uow: UnitOfWork) -> None:
         seen = await uow.inbox.find(event.id)
-        entry = _entry(world, event, seen)
+        entry = _entry(deps, event, seen)
         if entry.status is InboxStatus.FAILED:  # not even the beginning of this try was committed
             entry = _begun_again(entry, seen)
         if not entry.status.is_done:
             await uow.inbox.put(evolve(entry, status=InboxStatus.FAILED, reason=reason))
 
-    await world.storage.transact(work)
+    await deps.storage.transact(work)

@@ -1,16 +1,28 @@
 """Booking: an order that is paid once, and the rule for when it may be paid."""
 
+import hashlib  # standard library: a digest recognizes the repetition of a registration
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from booking_payments.domain.errors import NotPossibleNow, PaymentError, RefusedByRule
+from booking_payments.domain.errors import InvalidInput, NotPossibleNow, PaymentError, RefusedByRule
 from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
-from booking_payments.domain.money import Money
+from booking_payments.domain.money import Money, total
 from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy
-from booking_payments.domain.texts import rfc3339
+from booking_payments.domain.texts import (
+    require_email,
+    require_line,
+    require_locale,
+    require_text,
+    require_time_zone,
+    require_web_address,
+    rfc3339,
+    rfc3339_or_none,
+)
 
 
 class BookingStatus(Enum):
@@ -80,6 +92,10 @@ class BookingDetails:
             the installation's default.
         customer_refunds: which refunds its customer may request; None: the installation's setting at the time of the
             request.
+        customer_name: shown to operators; left out of ``repr``.
+        locale: the customer's language as a BCP 47 tag, such as ``de-AT``.
+        time_zone: the IANA name of the event's time zone, such as ``Europe/Vienna``.
+        success_url, cancel_url: the booking app's own pages, to which the payment page leads.
     """
 
     title: str | None = None
@@ -89,9 +105,228 @@ class BookingDetails:
     methods: MethodChoice = ANY_METHOD
     capture_method: CaptureMethod | None = None
     customer_refunds: CustomerRefunds | None = None
+    customer_name: str | None = field(default=None, repr=False)
+    locale: str | None = None
+    time_zone: str | None = None
+    success_url: str | None = None
+    cancel_url: str | None = None
 
 
 NO_DETAILS: Final = BookingDetails()
+
+
+def require_details(details: BookingDetails) -> None:
+    """Check the texts of a booking. Raises ``InvalidInput`` for the first one that is not allowed."""
+    for name in ("title", "customer_name", "statement_descriptor_suffix"):
+        _if_given(require_line, details, name)
+    for name in ("success_url", "cancel_url"):
+        _if_given(require_web_address, details, name)
+    _if_given(require_email, details, "customer_email")
+    _if_given(require_locale, details, "locale")
+    _if_given(require_time_zone, details, "time_zone")
+    require_text(details.description, "description")
+
+
+def _if_given(check: Callable[[str, str], str], details: BookingDetails, name: str) -> None:
+    value = getattr(details, name)
+    if value is not None:
+        check(value, name)
+
+
+MAX_ITEMS: Final = 100
+MAX_QUANTITY: Final = 10_000
+
+
+@frozen(kw_only=True)
+class Item:
+    """A part of a booking with its own price: seats of one category, for example.
+
+    Attributes:
+        id: names the item within its booking.
+        label: text for pages.
+        quantity: number of units, at least 1.
+        unit_amount: the price of one unit; zero or more.
+        refunded: number of units whose money has gone back while the booking keeps them.
+    """
+
+    id: str
+    label: str
+    quantity: int = field()
+    unit_amount: Money = field()
+    refunded: int = 0
+
+    @quantity.validator
+    def _positive(self, _: object, quantity: int) -> None:
+        if not 1 <= quantity <= MAX_QUANTITY:
+            raise InvalidInput(f"items: a quantity is between 1 and {MAX_QUANTITY}")
+
+    @unit_amount.validator
+    def _not_negative(self, _: object, unit_amount: Money) -> None:
+        if unit_amount.minor < 0:
+            raise RefusedByRule("items: unit_amount must not be negative", code="negative_amount")
+
+    def __attrs_post_init__(self) -> None:
+        if not 0 <= self.refunded <= self.quantity:
+            raise InvalidInput("items: no more units can be refunded than there are")
+
+    @property
+    def amount(self) -> Money:
+        """The price of all units."""
+        return Money.sum_of(self.unit_amount.minor * self.quantity, self.unit_amount.currency)
+
+    @property
+    def money_left(self) -> Money:
+        """The price of the units whose money has not gone back."""
+        left = self.quantity - self.refunded
+        return Money.sum_of(self.unit_amount.minor * left, self.unit_amount.currency)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The item as the HTTP API represents it."""
+        return {
+            "id": self.id,
+            "label": self.label,
+            "quantity": self.quantity,
+            "unit_amount": self.unit_amount.major(),
+            "refunded_quantity": self.refunded,
+        }
+
+
+@frozen(kw_only=True)
+class ItemCount:
+    """A number of units of the item with this id; ``quantity`` None stands for all units that are left."""
+
+    id: str
+    quantity: int | None = None
+
+
+def require_items(items: Sequence[Item], amount: Money | None) -> Money:
+    """Return the price of ``items``: the sum of their amounts.
+
+    Args:
+        items: at least one, in one currency, each with its own id.
+        amount: the price given beside them; None if none was given.
+
+    Raises:
+        RefusedByRule: with code ``items_do_not_add_up``, the sum is not ``amount``.
+        InvalidInput: no item, too many items, or an id that occurs twice.
+    """
+    if not 1 <= len(items) <= MAX_ITEMS:
+        raise InvalidInput(f"items: give between 1 and {MAX_ITEMS}")
+    if len({item.id for item in items}) != len(items):
+        raise InvalidInput("items: each needs an id of its own")
+    price = total((item.amount for item in items), items[0].unit_amount.currency).single()
+    if amount is not None and amount != price:
+        message = f"the items add up to {price}, and the amount is {amount}; leave one of the two out, or correct it"
+        raise RefusedByRule(message, code="items_do_not_add_up")
+    return price
+
+
+def without_units(items: Sequence[Item], given_up: Sequence[ItemCount]) -> tuple[Item, ...]:
+    """Return what is left of ``items`` when the units ``given_up`` are given up; empty when nothing is left.
+
+    Units whose money has gone back already are given up last.
+
+    Raises:
+        RefusedByRule: an item is unknown (``item_unknown``) or has fewer units left (``item_given_back``).
+        InvalidInput: an item is named twice, or a quantity is not positive.
+    """
+    left: list[Item] = []
+    wanted = _by_id(items, given_up)
+    for item in items:
+        quantity = item.quantity - wanted.get(item.id, 0)
+        if quantity < 0:
+            raise _given_back(item, item.quantity)
+        if quantity:
+            left.append(evolve(item, quantity=quantity, refunded=min(item.refunded, quantity)))
+    return tuple(left)
+
+
+def with_refunded(items: Sequence[Item], refunded: Sequence[ItemCount]) -> tuple[Item, ...]:
+    """Return ``items`` with the money of the units ``refunded`` gone back; the booking keeps the units.
+
+    Raises as ``without_units``; units whose money has gone back do not count as left.
+    """
+    wanted = _by_id(items, refunded, of_money=True)
+    found = []
+    for item in items:
+        count = item.refunded + wanted.get(item.id, 0)
+        if count > item.quantity:
+            raise _given_back(item, item.quantity - item.refunded)
+        found.append(evolve(item, refunded=count))
+    return tuple(found)
+
+
+def _by_id(items: Sequence[Item], named: Sequence[ItemCount], *, of_money: bool = False) -> Mapping[str, int]:
+    known = {item.id: item for item in items}
+    if not named or len({each.id for each in named}) != len(named):
+        raise InvalidInput("items: name at least one item, and each only once")
+    wanted: dict[str, int] = {}
+    for each in named:
+        item = known.get(each.id)
+        if item is None:
+            message = f"this booking has no item {each.id} any more, or never had one"
+            raise RefusedByRule(message, code="item_unknown")
+        left = item.quantity - item.refunded if of_money else item.quantity
+        if each.quantity is not None and each.quantity < 1:
+            raise InvalidInput("items: a quantity is at least 1")
+        if not left:
+            raise _given_back(item, 0)
+        wanted[each.id] = left if each.quantity is None else each.quantity
+    return wanted
+
+
+def _given_back(item: Item, left: int) -> RefusedByRule:
+    return RefusedByRule(
+        f"of the item {item.id} only {left} can be given back; it goes back once", code="item_given_back"
+    )
+
+
+def money_left(amount: Money, items: Sequence[Item]) -> Money:
+    """Return the part of a booking's price whose money has not gone back by refunds of single items."""
+    return total((item.money_left for item in items), amount.currency) if items else amount
+
+
+_EVENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def require_event_id(text: str) -> str:
+    """Return ``text`` if it can be the id of an event, which is a part of addresses. Raises ``InvalidInput``."""
+    if not _EVENT_ID.fullmatch(text):
+        raise InvalidInput("event_id: use 1 to 64 letters, digits, - and _")
+    return text
+
+
+RESERVED_METADATA: Final = frozenset(
+    {
+        *("installation_id", "booking_id", "payment_id", "booking_reference", "customer_key"),
+        *("correlation_id", "refund_id", "idempotency_key"),
+    }
+)
+"""Keys that this service writes to the gateway's objects itself."""
+
+MAX_METADATA: Final = 40
+"""Entries of a booking's metadata: an object of the gateway has 50, and this service needs some itself."""
+
+MAX_METADATA_KEY: Final = 40
+MAX_METADATA_VALUE: Final = 500
+
+
+def require_metadata(metadata: Mapping[str, str]) -> None:
+    """Check a booking's metadata: the limits are those of the gateway's metadata.
+
+    Raises:
+        RefusedByRule: with code ``metadata_key_reserved``, a key is one that this service writes itself.
+        InvalidInput: too many entries, or a key or a value that is too long or not printable.
+    """
+    if len(metadata) > MAX_METADATA:
+        raise InvalidInput(f"metadata: {MAX_METADATA} entries at most")
+    for key, value in metadata.items():
+        if key in RESERVED_METADATA:
+            raise RefusedByRule(f"metadata: the key {key} is written by this service", code="metadata_key_reserved")
+        if not 0 < len(key) <= MAX_METADATA_KEY or not key.isprintable() or "[" in key or "]" in key:
+            raise InvalidInput(f"metadata: a key has 1 to {MAX_METADATA_KEY} visible characters, without [ and ]")
+        if len(value) > MAX_METADATA_VALUE or not value.isprintable():
+            raise InvalidInput(f"metadata: a value has at most {MAX_METADATA_VALUE} visible characters, on one line")
 
 
 @frozen(kw_only=True)
@@ -100,9 +335,18 @@ class Booking:
 
     Attributes:
         reference: the booking app's own name for it, unique among the live bookings.
+        amount: its price; the sum of ``items`` where it has any.
         expires_at: until when the booking may be paid; not later than ``event_starts_at``.
         refund_policy: None applies the installation's default when a payment starts.
         end_reason: why it ended, in addition to its status; None without a further reason.
+        event_id: the booking app's own id of the event; None if it gave none.
+        items: the parts of the price; empty where none were given.
+        metadata: the booking app's own data.
+        version: 1 at first, and one more with each change.
+        expiry_follows_event: no ``expires_at`` was given, so that it moves with the event's start.
+        refund_grace_until: until then the customer may have everything back, because the event was moved.
+        registered_as: digest of the content it was registered with, once it was amended; None before.
+        amended_by: the cause of the latest amendment, which recognizes its repetition; None without one.
     """
 
     id: str
@@ -116,6 +360,14 @@ class Booking:
     refund_policy: RefundPolicy | None = None
     details: BookingDetails = NO_DETAILS
     end_reason: EndReason | None = None
+    event_id: str | None = None
+    items: tuple[Item, ...] = ()
+    metadata: Mapping[str, str] = field(factory=dict)
+    version: int = 1
+    expiry_follows_event: bool = False
+    refund_grace_until: datetime | None = None
+    registered_as: str | None = None
+    amended_by: str | None = None
 
     @property
     def free(self) -> bool:
@@ -128,7 +380,9 @@ class Booking:
         return {
             "id": self.id,
             "reference": self.reference,
+            "version": self.version,
             "customer_id": self.customer_id,
+            "event_id": self.event_id,
             "amount": self.amount.major(),
             "currency": self.amount.currency.code,
             "event_starts_at": rfc3339(self.event_starts_at),
@@ -136,10 +390,18 @@ class Booking:
             "status": self.status.value,
             "reason": self.end_reason.value if self.end_reason else None,
             "free": self.free,
+            "items": [item.to_dict() for item in self.items],
+            "metadata": dict(self.metadata),
             "refund_policy": self.refund_policy.to_dict() if self.refund_policy else None,
+            "refund_grace_until": rfc3339_or_none(self.refund_grace_until),
             "title": details.title,
             "description": details.description,
             "customer_email": details.customer_email,
+            "customer_name": details.customer_name,
+            "locale": details.locale,
+            "time_zone": details.time_zone,
+            "success_url": details.success_url,
+            "cancel_url": details.cancel_url,
             "statement_descriptor_suffix": details.statement_descriptor_suffix,
             "payment_methods": details.methods.to_dict(),
             "capture_method": details.capture_method.value if details.capture_method else None,
@@ -161,9 +423,20 @@ class Booking:
         return Payability.NOTHING_TO_PAY if self.free else Payability.PAYABLE
 
     def same_content(self, other: "Booking") -> bool:
-        """True when ``other`` has the same reference and content: registering it repeats this one."""
-        return self._content() == other._content()
+        """True when ``other``, a booking just registered, repeats the registration of this one.
+
+        It has the content of this one as it is now, or as it was registered before it was amended.
+        """
+        return self._content() == other._content() or self.registered_as == other.content_digest
+
+    @property
+    def content_digest(self) -> str:
+        """SHA-256 of the registered content, by which its repetition is recognized after an amendment."""
+        hidden = (self.details.customer_email, self.details.customer_name)  # their ``repr`` is left out
+        return hashlib.sha256(repr((self._content(), hidden)).encode()).hexdigest()
 
     def _content(self) -> tuple[object, ...]:
         times = (self.event_starts_at, self.expires_at)
-        return (self.reference, self.customer_id, self.amount, *times, self.refund_policy, self.details)
+        own = (self.event_id, tuple((item.id, item.label, item.quantity, item.unit_amount) for item in self.items))
+        metadata = tuple(sorted(self.metadata.items()))
+        return (self.reference, self.customer_id, self.amount, *times, self.refund_policy, self.details, *own, metadata)

@@ -9,6 +9,7 @@ from enum import Enum
 
 from attrs import frozen
 
+from booking_payments.domain.amendments import Amendment
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod, Client, Instruction, Replacement
@@ -42,6 +43,7 @@ class Purpose(Enum):
     EXPIRE_BOOKING = "expire_booking"
     END_ATTEMPTS = "end_attempts"
     RELEASE_HOLD = "release_hold"
+    AMEND_BOOKING = "amend_booking"
 
 
 class Settlement(Enum):
@@ -68,6 +70,7 @@ class PaymentStarted:
         amount_step: amounts computed later are rounded to multiples of this many minor units, which the gateway
             accepts.
         burnt: methods that must not be charged again, because of declines in the booking's earlier payments.
+        refund_grace_until: until then the customer may have everything back; None without such a time.
     """
 
     payment_id: str
@@ -84,6 +87,7 @@ class PaymentStarted:
     gateway: str
     amount_step: int = 1
     burnt: tuple[BurntMethod, ...] = ()
+    refund_grace_until: datetime | None = None
 
 
 @frozen(kw_only=True)
@@ -95,6 +99,8 @@ class OperationIntended:
             was unknown is completed in this way. None for every other purpose.
         replacement: the parameters of the booking's next payment, which starts once this one is canceled; None if none
             follows.
+        amendment: the booking's new content, which applies once the gateway has confirmed the call; None for every
+            purpose except ``amend_booking``.
     """
 
     idempotency_key: str
@@ -102,6 +108,7 @@ class OperationIntended:
     instruction: Instruction
     refund_on_cancel: RefundOnCancel | None = None
     replacement: Replacement | None = None
+    amendment: Amendment | None = None
 
 
 @frozen(kw_only=True)
@@ -372,6 +379,21 @@ class DeferredRefundDropped:
 
 
 @frozen(kw_only=True)
+class PromiseRaised:
+    """The amounts of refunds that were not promised, such as refunds in the gateway's dashboard, count as promised.
+
+    If one of these refunds fails, its amount is owed.
+
+    Attributes:
+        promised: the increase of the promise; zero when only ``beside`` changes.
+        beside: the new ``Payment.beside``; None when it does not change.
+    """
+
+    promised: GivenBack
+    beside: Money | None = None
+
+
+@frozen(kw_only=True)
 class PromiseConfirmed:
     """A cancellation has promised the amount of a refund in flight, so that a refusal of its call withdraws nothing."""
 
@@ -501,13 +523,54 @@ class BookingReleased:
 
     Attributes:
         reason: a value of ``EndReason``; None without a reason in addition to ``status``.
-        promised: the increase of the promise. Refunds made in the gateway's dashboard count as promised from now on, so
-            that a failed one is owed. None: no increase.
     """
 
     status: str
     reason: str | None = None
-    promised: GivenBack | None = None
+
+
+@frozen(kw_only=True)
+class BookingAmended:
+    """The booking has got new content: another price, other items, another date, other texts.
+
+    Attributes:
+        amendment: the new content.
+        changed: the names of the fields that changed.
+        amount_before: the price before.
+        priced: the price that the payment has to pay from now on; None where its price does not change, because it is
+            paid or closed.
+        reduced: the part of the charge that a paid booking no longer costs; None where there is none.
+        given_back: the part of ``reduced`` that goes back to the customer; the tiers of later refunds apply to the rest
+            of the charge.
+    """
+
+    amendment: Amendment
+    changed: tuple[str, ...]
+    amount_before: Money
+    priced: Money | None = None
+    reduced: Money | None = None
+    given_back: Money | None = None
+
+    @property
+    def amount(self) -> Money:
+        """The new price."""
+        return self.amendment.amount
+
+    @property
+    def event_starts_at(self) -> datetime:
+        """The start of the event from now on."""
+        return self.amendment.event_starts_at
+
+
+@frozen(kw_only=True)
+class Overcaptured:
+    """More of a hold was captured, at the gateway, than the booking costs: the difference is not owed by the customer.
+
+    ``reduced`` and ``given_back`` as in ``BookingAmended``.
+    """
+
+    reduced: Money
+    given_back: Money
 
 
 @frozen(kw_only=True)
@@ -518,7 +581,7 @@ class LatePaymentDecided:
 
 
 @frozen(kw_only=True)
-class NewsDeferred:
+class ObservationDeferred:
     """A webhook arrived while a call was in flight: its object is read when the call is over."""
 
 
@@ -557,6 +620,7 @@ Event = (
     | RefundRequested
     | RefundDeferred
     | DeferredRefundDropped
+    | PromiseRaised
     | PromiseConfirmed
     | PromiseWithdrawn
     | DebtSettled
@@ -571,8 +635,10 @@ Event = (
     | DisputeFundsMoved
     | BookingConfirmed
     | BookingReleased
+    | BookingAmended
+    | Overcaptured
     | LatePaymentDecided
-    | NewsDeferred
+    | ObservationDeferred
     | DriftFound
 )
 

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import field, frozen
 
 from booking_payments.domain.errors import InvalidInput
-from booking_payments.domain.money import Money, in_currency
+from booking_payments.domain.money import Money, in_currency, round_share
 
 
 class FeePayer(Enum):
@@ -67,13 +67,6 @@ class FeeBreakdown:
         if not self.gross:
             return Money.zero(self.gross.currency)
         return Money(round_share(self.fee.minor, refunded.minor, self.gross.minor), self.gross.currency)
-
-
-def round_share(whole: int, part: int, of: int) -> int:
-    """Return ``whole`` x ``part`` / ``of``, rounded half-even, in integers."""
-    quotient, remainder = divmod(whole * part, of)
-    twice = 2 * remainder
-    return quotient + (twice > of or (twice == of and quotient % 2 == 1))
 
 
 @frozen(kw_only=True)

@@ -132,10 +132,14 @@ class CreateIntent:
 
 @frozen(kw_only=True)
 class UpdateIntent:
-    """Attach another payment method to an intent; nothing is charged, and an open authentication ends."""
+    """Change an open intent: attach another payment method, or charge another amount. None leaves a value unchanged.
+
+    Nothing is charged. Another payment method ends an open authentication.
+    """
 
     intent_id: str
-    payment_method_id: str
+    payment_method_id: str | None = None
+    amount: Money | None = None
 
 
 @frozen(kw_only=True)

@@ -2,7 +2,7 @@
 
 Theory. A row is a state, a column an event: a report of the gateway, or a decision of this service. Each pair is one
 of three things: a *move* to the named state, ``NO_EFFECT`` (a late or repeated report), or ``ILLEGAL`` (a
-contradiction: recorded for an operator, never applied). Every pair is written out, and a test fails for a missing one.
+contradiction: recorded for an operator, never applied). Every pair is written out; a row that lacks one is an error.
 ``None`` is the state before the object exists.
 
 Rules behind the tables:
@@ -23,15 +23,31 @@ from typing import Final, TypeVar
 from booking_payments.domain.errors import IllegalTransition, NotPossibleNow, PaymentError, RefusedByRule
 
 
-class Verdict(Enum):
+class NoTransition(Enum):
     """The entry for a pair of state and event that is not a move."""
 
     NO_EFFECT = "no effect"
     ILLEGAL = "illegal"
 
 
-NO_EFFECT: Final = Verdict.NO_EFFECT
-ILLEGAL: Final = Verdict.ILLEGAL
+NO_EFFECT: Final = NoTransition.NO_EFFECT
+ILLEGAL: Final = NoTransition.ILLEGAL
+
+# The same under short names for the tables: the state stays the same, or the pair is illegal.
+same: Final = NO_EFFECT
+ILL: Final = ILLEGAL
+
+State = TypeVar("State", bound=Enum)
+Event = TypeVar("Event", bound=Enum)
+
+
+_Table = Mapping[State | None, Mapping[Event, State | NoTransition]]
+"""By state and event the next state, or why there is none."""
+
+
+def _table(events: type[Event], rows: Mapping[State | None, tuple[State | NoTransition, ...]]) -> _Table[State, Event]:
+    """The table whose rows have a cell for each of ``events``, in their order. A short row is a ``ValueError``."""
+    return {state: dict(zip(events, cells, strict=True)) for state, cells in rows.items()}
 
 
 # --- payment ---------------------------------------------------------------------------------------------------
@@ -76,121 +92,29 @@ class PaymentEvent(Enum):
 
 
 S = PaymentStatus
-E = PaymentEvent
 
 _CLOSED: Final = frozenset({S.SUCCEEDED, S.CANCELED, S.FAILED})
 _AWAITS_CUSTOMER: Final = frozenset({S.REQUIRES_PAYMENT_METHOD, S.REQUIRES_CONFIRMATION, S.REQUIRES_ACTION})
 
-PAYMENT: Final[Mapping[PaymentStatus | None, Mapping[PaymentEvent, PaymentStatus | Verdict]]] = {
-    None: {
-        E.STARTED: S.REQUIRES_PAYMENT_METHOD,
-        E.METHOD_REQUIRED: ILLEGAL,
-        E.METHOD_ATTACHED: ILLEGAL,
-        E.ACTION_REQUIRED: ILLEGAL,
-        E.PROCESSING: ILLEGAL,
-        E.AUTHORIZED: ILLEGAL,
-        E.SUCCEEDED: ILLEGAL,
-        E.REFUSED: ILLEGAL,
-        E.EXHAUSTED: ILLEGAL,
-        E.CANCELED: ILLEGAL,
-    },
-    S.REQUIRES_PAYMENT_METHOD: {
-        E.STARTED: ILLEGAL,
-        E.METHOD_REQUIRED: NO_EFFECT,
-        E.METHOD_ATTACHED: S.REQUIRES_CONFIRMATION,
-        E.ACTION_REQUIRED: S.REQUIRES_ACTION,
-        E.PROCESSING: S.PROCESSING,
-        E.AUTHORIZED: S.REQUIRES_CAPTURE,
-        E.SUCCEEDED: S.SUCCEEDED,
-        E.REFUSED: S.REQUIRES_PAYMENT_METHOD,
-        E.EXHAUSTED: S.FAILED,
-        E.CANCELED: S.CANCELED,
-    },
-    S.REQUIRES_CONFIRMATION: {
-        E.STARTED: ILLEGAL,
-        E.METHOD_REQUIRED: S.REQUIRES_PAYMENT_METHOD,
-        E.METHOD_ATTACHED: NO_EFFECT,
-        E.ACTION_REQUIRED: S.REQUIRES_ACTION,
-        E.PROCESSING: S.PROCESSING,
-        E.AUTHORIZED: S.REQUIRES_CAPTURE,
-        E.SUCCEEDED: S.SUCCEEDED,
-        E.REFUSED: S.REQUIRES_PAYMENT_METHOD,
-        E.EXHAUSTED: S.FAILED,
-        E.CANCELED: S.CANCELED,
-    },
-    S.REQUIRES_ACTION: {
-        E.STARTED: ILLEGAL,
-        E.METHOD_REQUIRED: S.REQUIRES_PAYMENT_METHOD,
-        E.METHOD_ATTACHED: S.REQUIRES_CONFIRMATION,
-        E.ACTION_REQUIRED: NO_EFFECT,
-        E.PROCESSING: S.PROCESSING,
-        E.AUTHORIZED: S.REQUIRES_CAPTURE,
-        E.SUCCEEDED: S.SUCCEEDED,
-        E.REFUSED: S.REQUIRES_PAYMENT_METHOD,
-        E.EXHAUSTED: S.FAILED,
-        E.CANCELED: S.CANCELED,
-    },
-    S.PROCESSING: {
-        E.STARTED: ILLEGAL,
-        E.METHOD_REQUIRED: S.REQUIRES_PAYMENT_METHOD,
-        E.METHOD_ATTACHED: S.REQUIRES_CONFIRMATION,
-        E.ACTION_REQUIRED: S.REQUIRES_ACTION,
-        E.PROCESSING: NO_EFFECT,
-        E.AUTHORIZED: S.REQUIRES_CAPTURE,
-        E.SUCCEEDED: S.SUCCEEDED,
-        E.REFUSED: S.REQUIRES_PAYMENT_METHOD,
-        E.EXHAUSTED: S.FAILED,
-        E.CANCELED: S.CANCELED,
-    },
-    S.REQUIRES_CAPTURE: {
-        E.STARTED: ILLEGAL,
-        E.METHOD_REQUIRED: NO_EFFECT,
-        E.METHOD_ATTACHED: NO_EFFECT,
-        E.ACTION_REQUIRED: NO_EFFECT,
-        E.PROCESSING: S.PROCESSING,
-        E.AUTHORIZED: NO_EFFECT,
-        E.SUCCEEDED: S.SUCCEEDED,
-        E.REFUSED: NO_EFFECT,
-        E.EXHAUSTED: ILLEGAL,
-        E.CANCELED: S.CANCELED,
-    },
-    S.SUCCEEDED: {
-        E.STARTED: ILLEGAL,
-        E.METHOD_REQUIRED: NO_EFFECT,
-        E.METHOD_ATTACHED: NO_EFFECT,
-        E.ACTION_REQUIRED: NO_EFFECT,
-        E.PROCESSING: NO_EFFECT,
-        E.AUTHORIZED: NO_EFFECT,
-        E.SUCCEEDED: NO_EFFECT,
-        E.REFUSED: NO_EFFECT,
-        E.EXHAUSTED: ILLEGAL,
-        E.CANCELED: ILLEGAL,
-    },
-    S.CANCELED: {
-        E.STARTED: ILLEGAL,
-        E.METHOD_REQUIRED: NO_EFFECT,
-        E.METHOD_ATTACHED: NO_EFFECT,
-        E.ACTION_REQUIRED: NO_EFFECT,
-        E.PROCESSING: NO_EFFECT,
-        E.AUTHORIZED: NO_EFFECT,
-        E.SUCCEEDED: S.SUCCEEDED,
-        E.REFUSED: NO_EFFECT,
-        E.EXHAUSTED: ILLEGAL,
-        E.CANCELED: NO_EFFECT,
-    },
-    S.FAILED: {
-        E.STARTED: ILLEGAL,
-        E.METHOD_REQUIRED: NO_EFFECT,
-        E.METHOD_ATTACHED: NO_EFFECT,
-        E.ACTION_REQUIRED: NO_EFFECT,
-        E.PROCESSING: NO_EFFECT,
-        E.AUTHORIZED: NO_EFFECT,
-        E.SUCCEEDED: S.SUCCEEDED,
-        E.REFUSED: NO_EFFECT,
-        E.EXHAUSTED: NO_EFFECT,
-        E.CANCELED: NO_EFFECT,
-    },
-}
+# The states in their order, under names of six letters so that a row of the table fits on a line.
+METHOD, CONFRM, ACTION, PROCSS, HELD, PAID, CANCEL, FAILED = S
+
+# Aligned, so that one screen shows the table.
+# fmt: off
+PAYMENT: Final[_Table[PaymentStatus, PaymentEvent]] = _table(PaymentEvent, {
+    #                                   method  method  action  pro-    autho-  succ-   attempt no more
+    #                           started needed  set     needed  cessing rized   eeded   refused attempt canceled
+    None:                      (METHOD, ILL,    ILL,    ILL,    ILL,    ILL,    ILL,    ILL,    ILL,    ILL),
+    S.REQUIRES_PAYMENT_METHOD: (ILL,    same,   CONFRM, ACTION, PROCSS, HELD,   PAID,   METHOD, FAILED, CANCEL),
+    S.REQUIRES_CONFIRMATION:   (ILL,    METHOD, same,   ACTION, PROCSS, HELD,   PAID,   METHOD, FAILED, CANCEL),
+    S.REQUIRES_ACTION:         (ILL,    METHOD, CONFRM, same,   PROCSS, HELD,   PAID,   METHOD, FAILED, CANCEL),
+    S.PROCESSING:              (ILL,    METHOD, CONFRM, ACTION, same,   HELD,   PAID,   METHOD, FAILED, CANCEL),
+    S.REQUIRES_CAPTURE:        (ILL,    same,   same,   same,   PROCSS, same,   PAID,   same,   ILL,    CANCEL),
+    S.SUCCEEDED:               (ILL,    same,   same,   same,   same,   same,   same,   same,   ILL,    ILL),
+    S.CANCELED:                (ILL,    same,   same,   same,   same,   same,   PAID,   same,   ILL,    same),
+    S.FAILED:                  (ILL,    same,   same,   same,   same,   same,   PAID,   same,   same,   same),
+})
+# fmt: on
 
 
 class Command(Enum):
@@ -230,54 +154,29 @@ class Denial(Enum):
         return kind(self.message, code=self.code)
 
 
-C = Command
 D = Denial
 
-COMMANDS: Final[Mapping[PaymentStatus, Mapping[Command, Denial | None]]] = {
-    S.REQUIRES_PAYMENT_METHOD: {
-        C.CONFIRM: None,
-        C.CAPTURE: D.NOT_AUTHORIZED,
-        C.CANCEL: None,
-        C.REFUND: D.NOT_PAID,
-    },
-    S.REQUIRES_CONFIRMATION: {
-        C.CONFIRM: None,
-        C.CAPTURE: D.NOT_AUTHORIZED,
-        C.CANCEL: None,
-        C.REFUND: D.NOT_PAID,
-    },
-    S.REQUIRES_ACTION: {C.CONFIRM: None, C.CAPTURE: D.NOT_AUTHORIZED, C.CANCEL: None, C.REFUND: D.NOT_PAID},
-    S.PROCESSING: {
-        C.CONFIRM: D.PAYMENT_PROCESSING,
-        C.CAPTURE: D.NOT_AUTHORIZED,
-        C.CANCEL: D.PAYMENT_PROCESSING,
-        C.REFUND: D.NOT_PAID,
-    },
-    S.REQUIRES_CAPTURE: {
-        C.CONFIRM: D.ALREADY_AUTHORIZED,
-        C.CAPTURE: None,
-        C.CANCEL: None,
-        C.REFUND: D.NOT_CAPTURED,
-    },
-    S.SUCCEEDED: {
-        C.CONFIRM: D.ALREADY_PAID,
-        C.CAPTURE: D.ALREADY_PAID,
-        C.CANCEL: D.ALREADY_PAID,
-        C.REFUND: None,
-    },
-    S.CANCELED: {
-        C.CONFIRM: D.PAYMENT_CANCELED,
-        C.CAPTURE: D.PAYMENT_CANCELED,
-        C.CANCEL: D.PAYMENT_CANCELED,
-        C.REFUND: D.NOT_PAID,
-    },
-    S.FAILED: {
-        C.CONFIRM: D.ATTEMPTS_EXHAUSTED,
-        C.CAPTURE: D.NOT_AUTHORIZED,
-        C.CANCEL: D.ATTEMPTS_EXHAUSTED,
-        C.REFUND: D.NOT_PAID,
-    },
-}
+
+def _commands(
+    rows: Mapping[PaymentStatus, tuple[Denial | None, ...]],
+) -> Mapping[PaymentStatus, Mapping[Command, Denial | None]]:
+    return {status: dict(zip(Command, cells, strict=True)) for status, cells in rows.items()}
+
+
+# Aligned, so that one screen shows the table.
+# fmt: off
+COMMANDS: Final[Mapping[PaymentStatus, Mapping[Command, Denial | None]]] = _commands({
+    #                          confirm                capture                cancel                 refund
+    S.REQUIRES_PAYMENT_METHOD: (None,                  D.NOT_AUTHORIZED,      None,                  D.NOT_PAID),
+    S.REQUIRES_CONFIRMATION:   (None,                  D.NOT_AUTHORIZED,      None,                  D.NOT_PAID),
+    S.REQUIRES_ACTION:         (None,                  D.NOT_AUTHORIZED,      None,                  D.NOT_PAID),
+    S.PROCESSING:              (D.PAYMENT_PROCESSING,  D.NOT_AUTHORIZED,      D.PAYMENT_PROCESSING,  D.NOT_PAID),
+    S.REQUIRES_CAPTURE:        (D.ALREADY_AUTHORIZED,  None,                  None,                  D.NOT_CAPTURED),
+    S.SUCCEEDED:               (D.ALREADY_PAID,        D.ALREADY_PAID,        D.ALREADY_PAID,        None),
+    S.CANCELED:                (D.PAYMENT_CANCELED,    D.PAYMENT_CANCELED,    D.PAYMENT_CANCELED,    D.NOT_PAID),
+    S.FAILED:                  (D.ATTEMPTS_EXHAUSTED,  D.NOT_AUTHORIZED,      D.ATTEMPTS_EXHAUSTED,  D.NOT_PAID),
+})
+# fmt: on
 """For each state and command ``None`` if it is allowed, otherwise the reason against it."""
 
 
@@ -317,66 +216,25 @@ class RefundEvent(Enum):
 
 
 R = RefundStatus
-V = RefundEvent
 
-REFUND: Final[Mapping[RefundStatus | None, Mapping[RefundEvent, RefundStatus | Verdict]]] = {
-    # A refund made in the gateway's dashboard is first seen in any status.
-    None: {
-        V.REQUESTED: R.PENDING,
-        V.REFUSED: ILLEGAL,
-        V.PENDING: R.PENDING,
-        V.ACTION_REQUIRED: R.REQUIRES_ACTION,
-        V.SUCCEEDED: R.SUCCEEDED,
-        V.FAILED: R.FAILED,
-        V.CANCELED: R.CANCELED,
-    },
-    R.PENDING: {
-        V.REQUESTED: ILLEGAL,
-        V.REFUSED: R.FAILED,
-        V.PENDING: NO_EFFECT,
-        V.ACTION_REQUIRED: R.REQUIRES_ACTION,
-        V.SUCCEEDED: R.SUCCEEDED,
-        V.FAILED: R.FAILED,
-        V.CANCELED: R.CANCELED,
-    },
-    R.REQUIRES_ACTION: {
-        V.REQUESTED: ILLEGAL,
-        V.REFUSED: ILLEGAL,
-        V.PENDING: R.PENDING,
-        V.ACTION_REQUIRED: NO_EFFECT,
-        V.SUCCEEDED: R.SUCCEEDED,
-        V.FAILED: R.FAILED,
-        V.CANCELED: R.CANCELED,
-    },
-    # The bank may send the money back days later, or ask for the customer's details again.
-    R.SUCCEEDED: {
-        V.REQUESTED: ILLEGAL,
-        V.REFUSED: ILLEGAL,
-        V.PENDING: NO_EFFECT,
-        V.ACTION_REQUIRED: R.REQUIRES_ACTION,
-        V.SUCCEEDED: NO_EFFECT,
-        V.FAILED: R.FAILED,
-        V.CANCELED: R.CANCELED,
-    },
-    R.FAILED: {
-        V.REQUESTED: ILLEGAL,
-        V.REFUSED: NO_EFFECT,
-        V.PENDING: NO_EFFECT,
-        V.ACTION_REQUIRED: NO_EFFECT,
-        V.SUCCEEDED: ILLEGAL,
-        V.FAILED: NO_EFFECT,
-        V.CANCELED: NO_EFFECT,
-    },
-    R.CANCELED: {
-        V.REQUESTED: ILLEGAL,
-        V.REFUSED: ILLEGAL,
-        V.PENDING: NO_EFFECT,
-        V.ACTION_REQUIRED: NO_EFFECT,
-        V.SUCCEEDED: ILLEGAL,
-        V.FAILED: NO_EFFECT,
-        V.CANCELED: NO_EFFECT,
-    },
-}
+# The states in their order.
+R_PENDING, R_ACTION, R_SUCCEEDED, R_FAILED, R_CANCELED = R
+
+# A refund made in the gateway's dashboard is first seen in any status, hence the row of None. A refund that
+# has succeeded still moves: the bank may send the money back days later, or ask for the customer's details again.
+# Aligned, so that one screen shows the table.
+# fmt: off
+REFUND: Final[_Table[RefundStatus, RefundEvent]] = _table(RefundEvent, {
+    #                                                           action
+    #                    requested    refused      pending      required     succeeded    failed       canceled
+    None:               (R_PENDING,   ILL,         R_PENDING,   R_ACTION,    R_SUCCEEDED, R_FAILED,    R_CANCELED),
+    R.PENDING:          (ILL,         R_FAILED,    same,        R_ACTION,    R_SUCCEEDED, R_FAILED,    R_CANCELED),
+    R.REQUIRES_ACTION:  (ILL,         ILL,         R_PENDING,   same,        R_SUCCEEDED, R_FAILED,    R_CANCELED),
+    R.SUCCEEDED:        (ILL,         ILL,         same,        R_ACTION,    same,        R_FAILED,    R_CANCELED),
+    R.FAILED:           (ILL,         same,        same,        same,        ILL,         same,        same),
+    R.CANCELED:         (ILL,         ILL,         same,        same,        ILL,         same,        same),
+})
+# fmt: on
 
 
 # --- dispute ---------------------------------------------------------------------------------------------------
@@ -435,163 +293,34 @@ _OPEN_CHARGEBACK: Final = frozenset(
 # A dispute is always read before its report is applied, so an earlier status is not a late report: moves back within a
 # stage are moves, and a move that the card networks' rules exclude is ILLEGAL. An ILLEGAL move is recorded as drift,
 # and the disputed amount stays held (``Dispute.contradictory``), since the bank may still withdraw money.
-DISPUTE: Final[Mapping[DisputeStatus | None, Mapping[DisputeStatus, DisputeStatus | Verdict]]] = {
-    None: {status: status for status in P},
-    P.WARNING_NEEDS_RESPONSE: {
-        P.WARNING_NEEDS_RESPONSE: NO_EFFECT,
-        P.WARNING_UNDER_REVIEW: P.WARNING_UNDER_REVIEW,
-        P.WARNING_CLOSED: P.WARNING_CLOSED,
-        P.NEEDS_RESPONSE: P.NEEDS_RESPONSE,
-        P.UNDER_REVIEW: P.UNDER_REVIEW,
-        P.WON: P.WON,
-        P.LOST: P.LOST,
-        P.PREVENTED: P.PREVENTED,
-        P.APPEAL_NEEDS_RESPONSE: P.APPEAL_NEEDS_RESPONSE,
-        P.APPEAL_UNDER_REVIEW: P.APPEAL_UNDER_REVIEW,
-        P.UNKNOWN: P.UNKNOWN,
-    },
-    P.WARNING_UNDER_REVIEW: {
-        P.WARNING_NEEDS_RESPONSE: P.WARNING_NEEDS_RESPONSE,
-        P.WARNING_UNDER_REVIEW: NO_EFFECT,
-        P.WARNING_CLOSED: P.WARNING_CLOSED,
-        P.NEEDS_RESPONSE: P.NEEDS_RESPONSE,
-        P.UNDER_REVIEW: P.UNDER_REVIEW,
-        P.WON: P.WON,
-        P.LOST: P.LOST,
-        P.PREVENTED: P.PREVENTED,
-        P.APPEAL_NEEDS_RESPONSE: P.APPEAL_NEEDS_RESPONSE,
-        P.APPEAL_UNDER_REVIEW: P.APPEAL_UNDER_REVIEW,
-        P.UNKNOWN: P.UNKNOWN,
-    },
-    P.WARNING_CLOSED: {
-        P.WARNING_NEEDS_RESPONSE: ILLEGAL,
-        P.WARNING_UNDER_REVIEW: ILLEGAL,
-        P.WARNING_CLOSED: NO_EFFECT,
-        P.NEEDS_RESPONSE: ILLEGAL,
-        P.UNDER_REVIEW: ILLEGAL,
-        P.WON: ILLEGAL,
-        P.LOST: ILLEGAL,
-        P.PREVENTED: ILLEGAL,
-        P.APPEAL_NEEDS_RESPONSE: ILLEGAL,
-        P.APPEAL_UNDER_REVIEW: ILLEGAL,
-        P.UNKNOWN: P.UNKNOWN,
-    },
-    P.NEEDS_RESPONSE: {
-        P.WARNING_NEEDS_RESPONSE: ILLEGAL,
-        P.WARNING_UNDER_REVIEW: ILLEGAL,
-        P.WARNING_CLOSED: ILLEGAL,
-        P.NEEDS_RESPONSE: NO_EFFECT,
-        P.UNDER_REVIEW: P.UNDER_REVIEW,
-        P.WON: P.WON,
-        P.LOST: P.LOST,
-        P.PREVENTED: P.PREVENTED,
-        P.APPEAL_NEEDS_RESPONSE: P.APPEAL_NEEDS_RESPONSE,
-        P.APPEAL_UNDER_REVIEW: P.APPEAL_UNDER_REVIEW,
-        P.UNKNOWN: P.UNKNOWN,
-    },
-    P.UNDER_REVIEW: {
-        P.WARNING_NEEDS_RESPONSE: ILLEGAL,
-        P.WARNING_UNDER_REVIEW: ILLEGAL,
-        P.WARNING_CLOSED: ILLEGAL,
-        P.NEEDS_RESPONSE: P.NEEDS_RESPONSE,
-        P.UNDER_REVIEW: NO_EFFECT,
-        P.WON: P.WON,
-        P.LOST: P.LOST,
-        P.PREVENTED: P.PREVENTED,
-        P.APPEAL_NEEDS_RESPONSE: P.APPEAL_NEEDS_RESPONSE,
-        P.APPEAL_UNDER_REVIEW: P.APPEAL_UNDER_REVIEW,
-        P.UNKNOWN: P.UNKNOWN,
-    },
-    P.WON: {
-        P.WARNING_NEEDS_RESPONSE: ILLEGAL,
-        P.WARNING_UNDER_REVIEW: ILLEGAL,
-        P.WARNING_CLOSED: ILLEGAL,
-        P.NEEDS_RESPONSE: ILLEGAL,
-        P.UNDER_REVIEW: ILLEGAL,
-        P.WON: NO_EFFECT,
-        P.LOST: ILLEGAL,
-        P.PREVENTED: ILLEGAL,
-        P.APPEAL_NEEDS_RESPONSE: ILLEGAL,
-        P.APPEAL_UNDER_REVIEW: ILLEGAL,
-        P.UNKNOWN: P.UNKNOWN,
-    },
-    P.LOST: {
-        P.WARNING_NEEDS_RESPONSE: ILLEGAL,
-        P.WARNING_UNDER_REVIEW: ILLEGAL,
-        P.WARNING_CLOSED: ILLEGAL,
-        P.NEEDS_RESPONSE: ILLEGAL,
-        P.UNDER_REVIEW: ILLEGAL,
-        P.WON: P.WON,
-        P.LOST: NO_EFFECT,
-        P.PREVENTED: ILLEGAL,
-        P.APPEAL_NEEDS_RESPONSE: P.APPEAL_NEEDS_RESPONSE,
-        P.APPEAL_UNDER_REVIEW: P.APPEAL_UNDER_REVIEW,
-        P.UNKNOWN: P.UNKNOWN,
-    },
-    P.PREVENTED: {
-        P.WARNING_NEEDS_RESPONSE: ILLEGAL,
-        P.WARNING_UNDER_REVIEW: ILLEGAL,
-        P.WARNING_CLOSED: ILLEGAL,
-        P.NEEDS_RESPONSE: ILLEGAL,
-        P.UNDER_REVIEW: ILLEGAL,
-        P.WON: ILLEGAL,
-        P.LOST: P.LOST,
-        P.PREVENTED: NO_EFFECT,
-        P.APPEAL_NEEDS_RESPONSE: ILLEGAL,
-        P.APPEAL_UNDER_REVIEW: ILLEGAL,
-        P.UNKNOWN: P.UNKNOWN,
-    },
-    P.APPEAL_NEEDS_RESPONSE: {
-        P.WARNING_NEEDS_RESPONSE: ILLEGAL,
-        P.WARNING_UNDER_REVIEW: ILLEGAL,
-        P.WARNING_CLOSED: ILLEGAL,
-        P.NEEDS_RESPONSE: ILLEGAL,
-        P.UNDER_REVIEW: ILLEGAL,
-        P.WON: P.WON,
-        P.LOST: P.LOST,
-        P.PREVENTED: ILLEGAL,
-        P.APPEAL_NEEDS_RESPONSE: NO_EFFECT,
-        P.APPEAL_UNDER_REVIEW: P.APPEAL_UNDER_REVIEW,
-        P.UNKNOWN: P.UNKNOWN,
-    },
-    P.APPEAL_UNDER_REVIEW: {
-        P.WARNING_NEEDS_RESPONSE: ILLEGAL,
-        P.WARNING_UNDER_REVIEW: ILLEGAL,
-        P.WARNING_CLOSED: ILLEGAL,
-        P.NEEDS_RESPONSE: ILLEGAL,
-        P.UNDER_REVIEW: ILLEGAL,
-        P.WON: P.WON,
-        P.LOST: P.LOST,
-        P.PREVENTED: ILLEGAL,
-        P.APPEAL_NEEDS_RESPONSE: P.APPEAL_NEEDS_RESPONSE,
-        P.APPEAL_UNDER_REVIEW: NO_EFFECT,
-        P.UNKNOWN: P.UNKNOWN,
-    },
-    P.UNKNOWN: {
-        P.WARNING_NEEDS_RESPONSE: P.WARNING_NEEDS_RESPONSE,
-        P.WARNING_UNDER_REVIEW: P.WARNING_UNDER_REVIEW,
-        P.WARNING_CLOSED: P.WARNING_CLOSED,
-        P.NEEDS_RESPONSE: P.NEEDS_RESPONSE,
-        P.UNDER_REVIEW: P.UNDER_REVIEW,
-        P.WON: P.WON,
-        P.LOST: P.LOST,
-        P.PREVENTED: P.PREVENTED,
-        P.APPEAL_NEEDS_RESPONSE: P.APPEAL_NEEDS_RESPONSE,
-        P.APPEAL_UNDER_REVIEW: P.APPEAL_UNDER_REVIEW,
-        P.UNKNOWN: NO_EFFECT,
-    },
-}
+#
+# The states in their order: I_ inquiry, C_ chargeback, A_ appeal; NEED needs a response, REVW is under review.
+I_NEED, I_REVW, I_CLOS, C_NEED, C_REVW, WON, LOST, PREVNT, A_NEED, A_REVW, UNKNWN = P
+
+# Aligned, so that one screen shows the table.
+# fmt: off
+DISPUTE: Final[_Table[DisputeStatus, DisputeStatus]] = _table(DisputeStatus, {
+    #                           I_NEED  I_REVW  I_CLOS  C_NEED  C_REVW  WON     LOST    PREVNT  A_NEED  A_REVW  UNKNWN
+    None:                      (I_NEED, I_REVW, I_CLOS, C_NEED, C_REVW, WON,    LOST,   PREVNT, A_NEED, A_REVW, UNKNWN),
+    P.WARNING_NEEDS_RESPONSE:  (same,   I_REVW, I_CLOS, C_NEED, C_REVW, WON,    LOST,   PREVNT, A_NEED, A_REVW, UNKNWN),
+    P.WARNING_UNDER_REVIEW:    (I_NEED, same,   I_CLOS, C_NEED, C_REVW, WON,    LOST,   PREVNT, A_NEED, A_REVW, UNKNWN),
+    P.WARNING_CLOSED:          (ILL,    ILL,    same,   ILL,    ILL,    ILL,    ILL,    ILL,    ILL,    ILL,    UNKNWN),
+    P.NEEDS_RESPONSE:          (ILL,    ILL,    ILL,    same,   C_REVW, WON,    LOST,   PREVNT, A_NEED, A_REVW, UNKNWN),
+    P.UNDER_REVIEW:            (ILL,    ILL,    ILL,    C_NEED, same,   WON,    LOST,   PREVNT, A_NEED, A_REVW, UNKNWN),
+    P.WON:                     (ILL,    ILL,    ILL,    ILL,    ILL,    same,   ILL,    ILL,    ILL,    ILL,    UNKNWN),
+    P.LOST:                    (ILL,    ILL,    ILL,    ILL,    ILL,    WON,    same,   ILL,    A_NEED, A_REVW, UNKNWN),
+    P.PREVENTED:               (ILL,    ILL,    ILL,    ILL,    ILL,    ILL,    LOST,   same,   ILL,    ILL,    UNKNWN),
+    P.APPEAL_NEEDS_RESPONSE:   (ILL,    ILL,    ILL,    ILL,    ILL,    WON,    LOST,   ILL,    same,   A_REVW, UNKNWN),
+    P.APPEAL_UNDER_REVIEW:     (ILL,    ILL,    ILL,    ILL,    ILL,    WON,    LOST,   ILL,    A_NEED, same,   UNKNWN),
+    P.UNKNOWN:                 (I_NEED, I_REVW, I_CLOS, C_NEED, C_REVW, WON,    LOST,   PREVNT, A_NEED, A_REVW, same),
+})
+# fmt: on
 
 
 # --- reading the tables ----------------------------------------------------------------------------------------
 
-State = TypeVar("State", bound=Enum)
-Event = TypeVar("Event", bound=Enum)
 
-
-def move(
-    table: Mapping[State | None, Mapping[Event, State | Verdict]], state: State | None, event: Event
-) -> State | None:
+def move(table: _Table[State, Event], state: State | None, event: Event) -> State | None:
     """Return the state to which ``event`` leads from ``state``; None when the event has no effect.
 
     Raises ``IllegalTransition`` when the table entry is ``ILLEGAL``.
@@ -599,7 +328,7 @@ def move(
     entry = table[state][event]
     if entry is ILLEGAL:
         raise IllegalTransition(state.value if state else "not yet made", event.value)
-    return None if isinstance(entry, Verdict) else entry
+    return None if isinstance(entry, NoTransition) else entry
 
 
 def require(status: PaymentStatus, command: Command) -> None:

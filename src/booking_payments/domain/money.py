@@ -27,11 +27,15 @@ _AMOUNT: Final = re.compile(r"(?P<sign>-?)(?P<whole>\d{1,15})(?:\.(?P<part>\d{1,
 class Currency(Enum):
     """An ISO 4217 currency: lower-case code and the number of its decimals (0, 2 or 3)."""
 
+    code: str
     exponent: int
+
+    # There is one object for each member. Enum hashes its name instead, in Python, each time it is looked up.
+    __hash__ = object.__hash__
 
     def __new__(cls, code: str, exponent: int) -> Self:
         member = object.__new__(cls)
-        member._value_ = code
+        member._value_ = member.code = code
         member.exponent = exponent
         return member
 
@@ -42,10 +46,6 @@ class Currency(Enum):
             return _BY_CODE[code]
         except (KeyError, TypeError):
             raise UnknownCurrency(code) from None
-
-    @property
-    def code(self) -> str:
-        return str(self.value)
 
     def __repr__(self) -> str:
         return f"Currency.{self.name}"
@@ -234,7 +234,7 @@ class Money:
 
     @classmethod
     def zero(cls, currency: Currency) -> "Money":
-        return cls(0, currency)
+        return _ZEROS[currency]
 
     @classmethod
     def sum_of(cls, minor: int, currency: Currency) -> "Money":
@@ -308,7 +308,8 @@ class Money:
 
     def times(self, ratio: Decimal | Fraction, step: int = 1) -> "Money":
         """Return this amount times an exact ratio, rounded half-even to a multiple of ``step`` minor units."""
-        return Money(_to_step(self.minor * Fraction(ratio), step), self.currency)
+        part, of = ratio.as_integer_ratio()
+        return Money(round_share(self.minor, part, of * step) * step, self.currency)
 
     def rounded_down(self, step: int) -> "Money":
         """Return the largest multiple of ``step`` minor units that is not above this amount."""
@@ -320,9 +321,20 @@ class Money:
         return other.minor
 
 
+_ZEROS: Final = {currency: Money(0, currency) for currency in Currency}
+"""Most amounts of a payment are zero most of the time."""
+
+
 def round_half_even(value: Fraction) -> int:
     """Return the nearest integer; a tie goes to the even neighbor (``round`` on a Fraction is exact)."""
     return round(value)
+
+
+def round_share(whole: int, part: int, of: int) -> int:
+    """Return ``whole`` x ``part`` / ``of``, rounded half-even, in integers."""
+    quotient, remainder = divmod(whole * part, of)
+    twice = 2 * remainder
+    return quotient + (twice > of or (twice == of and quotient % 2 == 1))
 
 
 def _to_step(minor: Fraction, step: int) -> int:
@@ -340,7 +352,9 @@ def in_currency(major: Decimal, currency: Currency, step: int = 1) -> Money:
 
 def total(amounts: Iterable[Money], currency: Currency) -> Money:
     """Return the sum of ``amounts``, without the limit of a single amount; zero of ``currency`` for no amounts."""
-    result = Money.zero(currency)
+    minor = 0
     for amount in amounts:
-        result = result + amount
-    return result
+        if amount.currency is not currency:
+            raise CurrencyMismatch(currency.code, amount.currency.code)
+        minor += amount.minor
+    return Money.sum_of(minor, currency) if minor else Money.zero(currency)

@@ -7,12 +7,15 @@ I/O. The events are decided in ``decisions``.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
+from functools import cached_property
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 import attrs
 from attrs import Factory, field, frozen
 
 from booking_payments.domain import events as ev
+from booking_payments.domain.amendments import Amendment
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import (
@@ -285,6 +288,8 @@ class Operation:
             one.
         walks: number of complete walks through the gateway's lists that did not find the call's object (see ``lost``).
         walked_at: when the last counted walk began.
+        amendment: the booking's new content, which applies once the gateway has confirmed the call.
+        amended: the amendment was applied already.
     """
 
     idempotency_key: str
@@ -297,6 +302,8 @@ class Operation:
     stored_at: datetime | None = None
     walks: int = 0
     walked_at: datetime | None = None
+    amendment: Amendment | None = None
+    amended: bool = False
 
     @property
     def stored_error(self) -> bool:
@@ -352,6 +359,13 @@ class Payment:
         client: what carries out the customer's action in the front end; None for a redirect.
         attached: the method attached to the intent without a charge, by the id it was submitted with.
         burnt: methods that the bank has forbidden to charge again in earlier payments of the booking.
+        event_starts_at: start of the booked event, as it is now.
+        refund_grace_until: until then the customer may have everything back; None without such a time.
+        reduced: the part of the charge that the booking no longer costs since it was paid, or whose items were
+            refunded.
+        reduced_back: the part of ``reduced`` that was given back.
+        intent_price: the booking's price for which the intent of a hold was made, if the booking became cheaper since;
+            None: ``booking_amount``.
     """
 
     id: str
@@ -393,6 +407,10 @@ class Payment:
     client: Client | None = None
     attached: str | None = None
     burnt: tuple[ev.BurntMethod, ...] = ()
+    refund_grace_until: datetime | None = None
+    reduced: Money = field(default=Factory(lambda self: Money.zero(self.captured.currency), takes_self=True))
+    reduced_back: Money = field(default=Factory(lambda self: Money.zero(self.captured.currency), takes_self=True))
+    intent_price: Money | None = None
 
     @property
     def amount(self) -> Money:
@@ -402,7 +420,7 @@ class Payment:
     @property
     def asked(self) -> Money:
         """The amount of the intent, before any partial capture."""
-        return self.fee_policy.of_booking(self.booking_amount, self.amount_step).gross
+        return self.fee_policy.of_booking(self.intent_price or self.booking_amount, self.amount_step).gross
 
     @property
     def captured_by(self) -> datetime | None:
@@ -458,13 +476,13 @@ class Payment:
         shown = self.status in _AFTER_REFUSAL and not paid
         return latest.decline if latest and shown else None
 
-    @property
+    @cached_property
     def refunded(self) -> Money:
         """Sum of the refunds that succeeded."""
         done = (refund.amount for refund in self.refunds if refund.status is RefundStatus.SUCCEEDED)
         return total(done, self.amount.currency)
 
-    @property
+    @cached_property
     def refund_pending(self) -> Money:
         """Sum of the refunds that are requested, pending, or waiting for the customer."""
         return total((r.amount for r in self.refunds if r.status.is_pending), self.amount.currency)
@@ -474,17 +492,17 @@ class Payment:
         """True while any dispute is open."""
         return any(dispute.is_open for dispute in self.disputes)
 
-    @property
+    @cached_property
     def withdrawn(self) -> Money:
         """The amount that all disputes have withdrawn from the balance and not returned."""
         return total((dispute.withdrawn for dispute in self.disputes), self.amount.currency)
 
-    @property
+    @cached_property
     def held_by_disputes(self) -> Money:
         """The amount that must not be refunded because disputes have withdrawn or claim it."""
         return total((dispute.held for dispute in self.disputes), self.amount.currency)
 
-    @property
+    @cached_property
     def taken_by_disputes(self) -> Money:
         """The amount that the customer's bank has withdrawn for good."""
         return total((dispute.taken for dispute in self.disputes), self.amount.currency)
@@ -504,35 +522,41 @@ class Payment:
             )
         return max(self.disputes, key=lambda each: each.opened_at)
 
-    @property
+    @cached_property
     def fee_returned(self) -> Money:
         """The part of the fee in refunds that succeeded or are pending."""
         counted = (refund.fee_refunded for refund in self.refunds if not refund.status.is_lost)
         return total(counted, self.amount.currency)
 
-    @property
+    @cached_property
     def given_back(self) -> GivenBack:
         """Amount and fee of the refunds that succeeded or are pending."""
+        if not self.refunds:
+            return GivenBack.zero(self.amount)
         return GivenBack(amount=self.refunded + self.refund_pending, fee=self.fee_returned)
 
-    @property
+    @cached_property
     def owed(self) -> GivenBack:
         """The promised amount that has not been returned: promised - refunded - withdrawn for good by disputes.
 
         An amount held by an open dispute stays owed until the dispute ends.
         """
+        if not self.promised.amount:
+            return GivenBack.zero(self.amount)
         given = self.given_back
         bank = max(self.taken_by_disputes, self.beside)
         amount = not_negative(self.promised.amount - given.amount - bank)
         fee = not_negative(fee_by_refunds(self.promised, bank, self.breakdown) - given.fee)
         return GivenBack(amount=amount, fee=fee_within(fee, amount, self.breakdown.payer))
 
-    @property
+    @cached_property
     def owed_waiting(self) -> Money:
         """The part of ``owed`` that needs no operator.
 
         The system sends it when a dispute has ended or the gateway responds again.
         """
+        if not self.owed.amount:
+            return Money.zero(self.amount.currency)
         deferred = self._waiting.amount
         # Without an open or blocking dispute the next pass sends it, independent of the reason for its deferral.
         blocked = any(dispute.blocks_refunds for dispute in self.disputes)
@@ -541,25 +565,29 @@ class Payment:
         held = self.held_by_disputes - self.taken_by_disputes
         return min(self.owed.amount, waiting + min(self.owed.amount - deferred, held))
 
-    @property
+    @cached_property
     def _waiting(self) -> GivenBack:
         """The deferred refunds that are still owed: disputes may have withdrawn a part of them since the promise."""
+        if not self.deferred:
+            return GivenBack.zero(self.amount)
         deferred = self.deferred_in_all
         taken_since = not_negative(self.taken_by_disputes - self.beside)
         amount = min(not_negative(deferred.amount - taken_since), self.owed.amount)
         return deferred.part(amount)
 
-    @property
+    @cached_property
     def deferred_in_all(self) -> GivenBack:
         """The deferred refunds, disregarding disputes.
 
         Refunds made in the gateway's dashboard meanwhile have paid a part of them.
         """
+        if not self.deferred:
+            return GivenBack.zero(self.amount)
         deferred = sum((each.given for each in self.deferred), GivenBack.zero(self.amount))
         unpaid = not_negative(self.promised.amount - self.beside - self.given_back.amount)
         return deferred if deferred.amount <= unpaid else deferred.part(unpaid)
 
-    @property
+    @cached_property
     def refundable(self) -> Refundable:
         """The values that decide about a refund of this payment."""
         return Refundable(
@@ -577,6 +605,9 @@ class Payment:
             denied=_DENIED.get(COMMANDS[self.status][Command.REFUND]),
             late=self.late,
             amount_step=self.amount_step,
+            grace_until=self.refund_grace_until,
+            reduced=self.reduced,
+            reduced_back=self.reduced_back,
         )
 
     def to_dict(
@@ -732,7 +763,7 @@ def evolve(payment: Payment | None, recorded: ev.Recorded) -> Payment:
             raise ValueError("a journal begins with PaymentStarted")
         return _started(event, recorded)
     changes = _FOLDS[type(event)](payment, event, recorded.at)
-    return attrs.evolve(payment, **changes, version=recorded.sequence, updated_at=recorded.at)
+    return _with(payment, {**changes, "version": recorded.sequence, "updated_at": recorded.at})
 
 
 def applied(payment: Payment, event: ev.Event, at: datetime) -> Payment:
@@ -740,7 +771,16 @@ def applied(payment: Payment, event: ev.Event, at: datetime) -> Payment:
 
     For decisions that build on each other.
     """
-    return attrs.evolve(payment, **_FOLDS[type(event)](payment, event, at))
+    return _with(payment, _FOLDS[type(event)](payment, event, at))
+
+
+_FIELDS: Final = tuple(each.name for each in attrs.fields(Payment))
+_VALUES: Final = attrgetter(*_FIELDS)
+
+
+def _with(payment: Payment, changes: Changes) -> Payment:
+    """Return ``payment`` with ``changes``, as ``attrs.evolve`` does; that looks for the fields each time, in Python."""
+    return Payment(**{**dict(zip(_FIELDS, _VALUES(payment), strict=True)), **changes})
 
 
 def fold(journal: Iterable[ev.Recorded]) -> Payment:
@@ -772,6 +812,7 @@ def _started(event: ev.PaymentStarted, recorded: ev.Recorded) -> Payment:
         gateway=event.gateway,
         amount_step=event.amount_step,
         burnt=event.burnt,
+        refund_grace_until=event.refund_grace_until,
         captured=zero,
         authorized=zero,
         created_at=recorded.at,
@@ -801,6 +842,7 @@ def _operation_intended(payment: Payment, event: ev.OperationIntended, at: datet
         intended_at=at,
         refund_on_cancel=event.refund_on_cancel,
         replacement=event.replacement,
+        amendment=event.amendment,
     )
     return {"operation": operation, **_comes_back(event.instruction)}
 
@@ -872,6 +914,8 @@ def _operation_settled(payment: Payment, event: ev.OperationSettled, at: datetim
 def _given_method(operation: Operation, event: ev.OperationSettled) -> Changes:
     """Return the change of ``attached`` after an operation that attaches a method without charging it."""
     match operation.instruction:
+        case UpdateIntent(payment_method_id=None):
+            return {}
         case UpdateIntent(payment_method_id=given) | CreateIntent(payment_method_id=given, confirm=False):
             return {} if event.refusal else {"attached": given}
     return {}
@@ -1039,7 +1083,12 @@ def _refund_deferred(payment: Payment, event: ev.RefundDeferred, at: datetime) -
     }
 
 
-def _raised(payment: Payment, event: ev.RefundRequested | ev.RefundDeferred) -> Changes:
+@_folds(ev.PromiseRaised)
+def _promise_raised(payment: Payment, event: ev.PromiseRaised, at: datetime) -> Changes:
+    return _raised(payment, event)
+
+
+def _raised(payment: Payment, event: ev.RefundRequested | ev.RefundDeferred | ev.PromiseRaised) -> Changes:
     promised = payment.promised if event.promised is None else payment.promised + event.promised
     return {"promised": promised, "beside": payment.beside if event.beside is None else event.beside}
 
@@ -1176,15 +1225,41 @@ def _unchanged(payment: Payment, event: object, at: datetime) -> Changes:
     return {}
 
 
-@_folds(ev.BookingReleased)
-def _booking_released(payment: Payment, event: ev.BookingReleased, at: datetime) -> Changes:
-    return {"promised": payment.promised + event.promised} if event.promised else {}
+@_folds(ev.BookingAmended)
+def _booking_amended(payment: Payment, event: ev.BookingAmended, at: datetime) -> Changes:
+    amendment = event.amendment
+    changes: Changes = {
+        "event_starts_at": amendment.event_starts_at,
+        "refund_grace_until": amendment.refund_grace_until,
+        **_reduced(payment, event),
+    }
+    operation = payment.operation
+    if operation is not None and operation.amendment == amendment:
+        changes["operation"] = attrs.evolve(operation, amended=True)
+    if event.priced is None:
+        return changes
+    breakdown = payment.fee_policy.of_booking(event.priced, payment.amount_step)
+    if payment.status is PaymentStatus.REQUIRES_CAPTURE:  # the intent keeps its amount, and less of it is captured
+        changes["intent_price"] = payment.intent_price or payment.booking_amount
+    return {**changes, "booking_amount": event.priced, "breakdown": breakdown}
+
+
+@_folds(ev.Overcaptured)
+def _overcaptured(payment: Payment, event: ev.Overcaptured, at: datetime) -> Changes:
+    return _reduced(payment, event)
+
+
+def _reduced(payment: Payment, event: ev.BookingAmended | ev.Overcaptured) -> Changes:
+    if event.reduced is None or event.given_back is None:
+        return {}
+    return {"reduced": payment.reduced + event.reduced, "reduced_back": payment.reduced_back + event.given_back}
 
 
 for _kind in (
     ev.BookingConfirmed,
+    ev.BookingReleased,
     ev.LatePaymentDecided,
-    ev.NewsDeferred,
+    ev.ObservationDeferred,
     ev.PaymentAdopted,
 ):
     _FOLDS[_kind] = _unchanged

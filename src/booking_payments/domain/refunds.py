@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from attrs import field, frozen
@@ -129,6 +130,7 @@ class QuoteReason(Enum):
     NOT_CAPTURED = "not_captured", "the money was not captured yet; cancel the payment instead of refunding it"
     DISPUTED = "disputed", "the payment is disputed with the bank; it can't be refunded until that is settled"
     EVENT_STARTED = "event_started", "the event has started; the booking can no longer be refunded"
+    EVENT_MOVED = "event_moved", "the event was moved; everything is refunded to customers who ask for it in time"
     TOO_LATE = "too_late", "the refund policy of this booking allows no refund so close to the event"
     NOTHING_LEFT = "nothing_left", "everything refundable has been refunded"
     REFUNDED_BY_ORGANIZER = (
@@ -154,7 +156,10 @@ class QuoteReason(Enum):
 
 
 _ALLOWING = frozenset(
-    {QuoteReason.REFUNDABLE, QuoteReason.ORGANIZER_CANCELED, QuoteReason.REFUND_OWED, QuoteReason.OVERRIDDEN}
+    {
+        *(QuoteReason.REFUNDABLE, QuoteReason.ORGANIZER_CANCELED, QuoteReason.EVENT_MOVED),
+        *(QuoteReason.REFUND_OWED, QuoteReason.OVERRIDDEN),
+    }
 )
 
 
@@ -241,7 +246,8 @@ class GivenBack:
     @classmethod
     def zero(cls, of: Money) -> "GivenBack":
         """Return zero amount and fee in the currency of ``of``."""
-        return cls(amount=Money.zero(of.currency), fee=Money.zero(of.currency))
+        nothing = Money.zero(of.currency)
+        return cls(amount=nothing, fee=nothing)
 
 
 def fee_within(fee: Money, amount: Money, payer: FeePayer) -> Money:
@@ -264,7 +270,7 @@ def fee_by_refunds(promised: GivenBack, bank: Money, breakdown: FeeBreakdown) ->
 
 def not_negative(amount: Money) -> Money:
     """Return ``amount``, or zero when it is negative."""
-    return max(amount, Money.zero(amount.currency))
+    return amount if amount.minor >= 0 else Money.zero(amount.currency)
 
 
 @frozen(kw_only=True)
@@ -286,6 +292,9 @@ class Refundable:
         denied: why the payment's state allows no refund; None when it does.
         late: the payment succeeded for a closed booking: everything is refunded.
         amount_step: the gateway refunds multiples of this many minor units.
+        grace_until: until then everything may go back, because the event was moved; None without such a time.
+        reduced: the part of the charge that the booking no longer costs: it became cheaper, or items were given back.
+        reduced_back: the part of ``reduced`` that was given back. The tiers apply to the rest of the charge.
     """
 
     breakdown: FeeBreakdown
@@ -302,33 +311,55 @@ class Refundable:
     denied: QuoteReason | None = None
     late: bool = False
     amount_step: int = 1
+    grace_until: datetime | None = None
+    reduced: Money | None = None
+    reduced_back: Money | None = None
 
-    @property
+    @cached_property
     def back(self) -> Money:
         """The amount that the customer has received back, or will receive without another request."""
         return self.given.amount + self.deferred.amount + self.taken
 
-    @property
+    @cached_property
     def failed(self) -> GivenBack:
         """The promised amount that is neither sent nor deferred: its refund failed and has to be requested again."""
+        if not self.promised.amount:
+            return GivenBack.zero(self.promised.amount)
         bank = self.taken if self.beside is None else max(self.taken, self.beside)
         amount = not_negative(self.promised.amount - self.given.amount - self.deferred.amount - bank)
         fee = fee_by_refunds(self.promised, bank, self.breakdown)
         fee = not_negative(fee - self.given.fee - self.deferred.fee)
         return GivenBack(amount=amount, fee=fee_within(fee, amount, self.breakdown.payer))
 
-    @property
+    @cached_property
     def sendable(self) -> Money:
         """The largest amount that can be sent now within the captured amount, deferred refunds included."""
         return not_negative(self.breakdown.gross - self.given.amount - self.held)
 
-    @property
+    @cached_property
     def room(self) -> Money:
         """The largest new refund, in addition to the deferred ones."""
         return not_negative(self.breakdown.gross - self.given.amount - self.deferred.amount - self.held)
 
+    @property
+    def is_exceeded(self) -> bool:
+        """True when more was refunded or is held by disputes than was captured."""
+        return self.given.amount + self.held > self.breakdown.gross
+
+    @property
+    def may_send_deferred(self) -> bool:
+        """True when the gateway accepts refunds now and no open inquiry requires a partial refund to wait."""
+        everything = self.deferred.amount >= self.sendable
+        return not self.blocked and (everything or not self.inquiry)
+
     def quote(
-        self, now: datetime, amount: Money | None, *, in_full: bool = False, override: bool = False
+        self,
+        now: datetime,
+        amount: Money | None,
+        *,
+        in_full: bool = False,
+        override: bool = False,
+        denied: QuoteReason | None = None,
     ) -> RefundQuote:
         """Return the result that refunding ``amount`` would have at ``now``.
 
@@ -337,17 +368,21 @@ class Refundable:
             in_full: the organizer cancels, and everything is refunded, including the fee.
             override: an operator disregards the tiers, the start of the event and, for a partial refund, an open
                 inquiry.
+            denied: why this caller may not request refunds, which refuses what the rules allow; None when they may.
 
         Raises:
             InvalidAmount: the amount is zero or negative.
         """
         if amount is not None and amount.minor <= 0:
             raise InvalidAmount("the amount to refund must be more than zero")
+        in_full = in_full or self.in_grace(now)
         reason, allowed, until = self._allowed(now, in_full=in_full, override=override)
         left = min(allowed, self.room).rounded_down(self.amount_step)
         asked = left if amount is None else amount
         if reason.allows and (asked > left or not left):
             reason = self._beyond(asked, left, allowed)
+        if reason.allows and denied is not None:
+            reason = denied
         if not reason.allows:
             zero = Money.zero(asked.currency)
             return RefundQuote(reason=reason, amount=zero, fee_refunded=zero, refundable_until=None)
@@ -364,9 +399,10 @@ class Refundable:
     def is_whole(self) -> bool:
         """True when everything that is refundable before any tier applies was returned or promised.
 
-        That is the charge, without a fee that the customer paid on top and that is kept.
+        That is the charge, without a fee that the customer paid on top and that is kept, and without the part of a
+        price reduction that was not given back.
         """
-        most = self._returnable().rounded_down(self.amount_step)
+        most = (self._given_for_reductions + self.price_left).rounded_down(self.amount_step)
         return self.denied is None and max(self.promised.amount, self.back) >= most
 
     def promised_on_cancel(self, now: datetime, *, in_full: bool) -> Money:
@@ -376,15 +412,54 @@ class Refundable:
         """
         if self.denied is not None:
             return Money.zero(self.taken.currency)
-        if in_full or self.late:
+        if in_full or self.late or self.in_grace(now):
             return self.breakdown.gross
         reason, ceiling, _ = self._by_policy(now)
         return ceiling if reason.allows else Money.zero(ceiling.currency)
 
+    def in_grace(self, now: datetime) -> bool:
+        """True while the customer may have everything back because the event was moved."""
+        return self.grace_until is not None and now < self.grace_until and self.denied is None
+
+    @property
+    def price_left(self) -> Money:
+        """The part of the charge that the tiers still apply to: without the reductions of the price."""
+        return self._returnable() if self.reduced is None else not_negative(self._returnable() - self.reduced)
+
+    def returnable_of(self, charged: FeeBreakdown) -> Money:
+        """Return the part of ``charged`` that the tiers apply to; a fee on top that is kept is left out."""
+        return charged.net if self._keeps_customers_fee else charged.gross
+
+    def for_reduction(self, now: datetime, reduction: Money, mode: RefundOnCancel) -> Money:
+        """Return the amount that goes back when the booking no longer costs ``reduction`` of the charge.
+
+        It is the tier's share of the reduction (all of it in full), and at most what the same mode gives back for the
+        whole charge. A dispute may hold it back for a while.
+        """
+        zero = Money.zero(reduction.currency)
+        in_full = mode is RefundOnCancel.FULL or self.in_grace(now)
+        if mode is RefundOnCancel.NONE or self.denied is not None:
+            return zero
+        if in_full or self.late:
+            share, most = Fraction(1), not_negative(self.breakdown.gross - self.back)
+        else:
+            reason, ceiling, _ = self._by_policy(now)
+            if not reason.allows:
+                return zero
+            share, _ = self.policy.share_at(now, self.event_starts_at)
+            most = not_negative(ceiling - self.back)
+        part = Money(int(reduction.minor * share), reduction.currency)
+        return min(part, most).rounded_down(self.amount_step)
+
+    @property
+    def _given_for_reductions(self) -> Money:
+        return Money.zero(self.taken.currency) if self.reduced_back is None else self.reduced_back
+
     def remaining(self, now: datetime) -> Money:
         """Return the amount that can still be refunded at ``now``; zero when nothing can."""
-        quote = self.quote(now, None)
-        return quote.amount if quote.allowed else Money.zero(self.taken.currency)
+        reason, allowed, _ = self._allowed(now)
+        left = min(allowed, self.room).rounded_down(self.amount_step)
+        return left if reason.allows else Money.zero(self.taken.currency)
 
     def deferral_of(self, amount: Money, *, override: bool = False) -> Deferral | None:
         """Return why a refund of ``amount`` cannot be sent now; None when it can.
@@ -411,6 +486,8 @@ class Refundable:
         if self.denied is not None:
             return self.denied, gross, starts
         failed = self.failed.amount
+        if self.in_grace(now) and self.grace_until is not None:
+            return QuoteReason.EVENT_MOVED, not_negative(gross - self.back), self.grace_until
         if in_full or self.late:
             return QuoteReason.ORGANIZER_CANCELED, not_negative(gross - self.back), max(now, starts)
         if override:
@@ -428,11 +505,11 @@ class Refundable:
         share, until = self.policy.share_at(now, starts)
         if not share:
             return QuoteReason.TOO_LATE, gross, starts
-        return QuoteReason.REFUNDABLE, self._returnable().times(share), until
+        return QuoteReason.REFUNDABLE, self._given_for_reductions + self.price_left.times(share), until
 
     def _returnable(self) -> Money:
         """Return the amount that the tiers apply to: without a fee that the customer paid on top and that is kept."""
-        return self.breakdown.net if self._keeps_customers_fee else self.breakdown.gross
+        return self.returnable_of(self.breakdown)
 
     @property
     def _keeps_customers_fee(self) -> bool:

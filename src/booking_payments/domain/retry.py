@@ -59,6 +59,6 @@ RESOLVE_SCHEDULE: Final = (
 """Delays between checks of an unknown outcome; after the last one, a check a day without end."""
 
 
-def next_look(looks: int) -> timedelta:
-    """Return the delay between check number ``looks`` and the next one."""
-    return RESOLVE_SCHEDULE[looks] if looks < len(RESOLVE_SCHEDULE) else timedelta(days=1)
+def next_check(checks: int) -> timedelta:
+    """Return the delay between check number ``checks`` and the next one."""
+    return RESOLVE_SCHEDULE[checks] if checks < len(RESOLVE_SCHEDULE) else timedelta(days=1)

@@ -61,6 +61,37 @@ def require_email(text: str, name: str) -> str:
 _EMAIL: Final = re.compile(r"[A-Za-z0-9.!#$%&*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 
 
+def require_locale(text: str, name: str) -> str:
+    """Return ``text`` if it has the form of a BCP 47 language tag, such as ``de-AT``. Raises ``InvalidInput``."""
+    if not _LOCALE.fullmatch(text):
+        raise InvalidInput(f"{name}: must be a language tag such as de-AT")
+    return text
+
+
+_LOCALE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
+
+
+def require_time_zone(text: str, name: str) -> str:
+    """Return ``text`` if it has the form of an IANA time zone, such as ``Europe/Vienna``. Raises ``InvalidInput``."""
+    if not _TIME_ZONE.fullmatch(text):
+        raise InvalidInput(f"{name}: must be the name of a time zone such as Europe/Vienna")
+    return text
+
+
+_TIME_ZONE: Final = re.compile(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,2}")
+
+
+def require_web_address(text: str, name: str) -> str:
+    """Return ``text`` if it is an absolute http(s) address without credentials. Raises ``InvalidInput``."""
+    if len(text) > MAX_WEB_ADDRESS or not _WEB_ADDRESS.fullmatch(text):
+        raise InvalidInput(f"{name}: must be an address such as https://shop.example/thanks")
+    return text
+
+
+MAX_WEB_ADDRESS: Final = 2048
+_WEB_ADDRESS: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?([/?#][!-\[\]-~]*)?")
+
+
 def _require_short(text: str, name: str) -> None:
     if len(text) > LONGEST:
         raise InvalidInput(f"{name}: {LONGEST} characters at most")

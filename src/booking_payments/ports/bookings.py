@@ -15,6 +15,7 @@ class BookingFilter:
 
     reference: str | None = None
     customer_id: str | None = None
+    event_id: str | None = None
     status: BookingStatus | None = None
 
     def takes(self, booking: Booking) -> bool:
@@ -22,6 +23,7 @@ class BookingFilter:
         wanted = (
             (self.reference, booking.reference),
             (self.customer_id, booking.customer_id),
+            (self.event_id, booking.event_id),
             (self.status, booking.status),
         )
         return all(asked is None or asked == its for asked, its in wanted)
@@ -58,7 +60,10 @@ class Bookings(Protocol):
         ...
 
     async def save(self, booking: Booking) -> None:
-        """Store the changed ``status`` and ``end_reason`` of a booking that this transaction has locked."""
+        """Store the changed booking, which this transaction has locked.
+
+        Its id, reference, customer, currency, refund policy, event and time of creation never change.
+        """
         ...
 
     async def due_to_warn(

@@ -120,9 +120,12 @@ class Intents(Protocol):
         ...
 
     async def update_intent(self, instruction: UpdateIntent, idempotency_key: str) -> IntentReport:
-        """Attach another payment method to an open intent; a later confirmation charges it.
+        """Change the payment method or the amount of an open intent; a later confirmation charges it.
 
-        Raises ``Refused`` with ``payment_intent_unexpected_state`` if the intent's state does not allow it.
+        Nothing is charged. A returned report shows the new amount.
+
+        Raises ``Refused`` if the intent's state does not allow it (``payment_intent_unexpected_state``), or if the
+        gateway never changes an amount (``amount_fixed``): the intent is canceled then, and a new one made.
         """
         ...
 

@@ -66,7 +66,7 @@ class Moved:
 
 
 @frozen(kw_only=True)
-class Told:
+class JournalEntry:
     """A journal event with the id of its payment."""
 
     payment_id: str
@@ -121,7 +121,7 @@ class Overview(Protocol):
         """
         ...
 
-    async def events(self, kind: type[ev.Event], since: datetime, limit: int) -> Sequence[Told]:
+    async def events(self, kind: type[ev.Event], since: datetime, limit: int) -> Sequence[JournalEntry]:
         """Return events of one of the ``RARE_EVENTS`` that were recorded at or after ``since``, newest first.
 
         Raises ``ValueError`` for another type, which has no index.

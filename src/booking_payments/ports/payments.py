@@ -13,7 +13,7 @@ from booking_payments.domain.payment import Payment
 
 
 @frozen(kw_only=True)
-class Handover:
+class ClientAction:
     """Data with which the front end continues a payment.
 
     It is secret: shown only to the booking's owner, and never stored in the journal or logged.
@@ -28,18 +28,18 @@ class Handover:
 
 
 @frozen(kw_only=True)
-class Watch:
+class PollState:
     """When a payment is checked next, and which process works on it. It is not part of the payment's state.
 
     Attributes:
-        next_look_at: time of the next check; None: no check is due.
+        next_check_at: time of the next check; None: no check is due.
         looks: number of checks since the last change.
         lease_until: until then the operation in flight belongs to ``holder``; None without a lease.
         holder: id of the process with the lease.
     """
 
-    next_look_at: datetime | None = None
-    looks: int = 0
+    next_check_at: datetime | None = None
+    checks: int = 0
     lease_until: datetime | None = None
     holder: str | None = None
 
@@ -49,7 +49,7 @@ class Watch:
 
     def is_due(self, now: datetime) -> bool:
         """True when a check is due at ``now`` and no lease is valid."""
-        return self.next_look_at is not None and self.next_look_at <= now and not self.is_held(now)
+        return self.next_check_at is not None and self.next_check_at <= now and not self.is_held(now)
 
 
 @frozen(kw_only=True)
@@ -106,19 +106,19 @@ class Payments(Protocol):
         """Return one page. Raises ``InvalidInput`` for a cursor that this storage did not create."""
         ...
 
-    async def handover(self, payment_id: str) -> Handover | None:
+    async def client_action(self, payment_id: str) -> ClientAction | None:
         """Return the front-end data of the payment; None without any."""
         ...
 
-    async def keep_handover(self, payment_id: str, handover: Handover) -> None:
+    async def save_client_action(self, payment_id: str, client_action: ClientAction) -> None:
         """Store the front-end data of the payment."""
         ...
 
-    async def watch(self, payment_id: str) -> Watch:
+    async def poll_state(self, payment_id: str) -> PollState:
         """Return the polling state of the payment; an empty one if none was stored."""
         ...
 
-    async def set_watch(self, payment_id: str, watch: Watch) -> None:
+    async def save_poll_state(self, payment_id: str, poll_state: PollState) -> None:
         """Store the polling state of the payment."""
         ...
 
@@ -131,7 +131,7 @@ class Payments(Protocol):
 
 
 @frozen(kw_only=True)
-class Story:
+class PaymentHistory:
     """A payment with its journal and postings.
 
     ``stale`` names the query columns that disagree with the payment's state.
@@ -143,7 +143,7 @@ class Story:
     stale: tuple[str, ...] = ()
 
 
-class Books(Protocol):
+class PaymentReader(Protocol):
     """Bulk reads of payments."""
 
     async def count(self, since: datetime | None = None) -> int:
@@ -166,7 +166,7 @@ class Books(Protocol):
         """Return the payments with these intents, by intent id."""
         ...
 
-    async def stories(self, ids: Collection[str]) -> Mapping[str, Story]:
+    async def histories(self, ids: Collection[str]) -> Mapping[str, PaymentHistory]:
         """Return the payments with these ids, with their journals and postings.
 
         Raises decoding errors of any type for content that this service cannot have stored.

@@ -6,7 +6,7 @@ so that all changes of one booking are serialized.
 
 from typing import Protocol, TypeVar
 
-from booking_payments.ports.unit_of_work import Subject, TransactionBody
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody
 
 T = TypeVar("T")
 
@@ -30,11 +30,11 @@ class AlreadyExists(Exception):
 class Storage(Protocol):
     """Runs work in transactions."""
 
-    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
+    async def transact(self, work: TransactionBody[T], scope: LockScope | None = None) -> T:
         """Run ``work`` in one transaction and commit it. Any error in it causes a rollback, and is raised.
 
         After a conflict with another transaction ``work`` runs again from the start, so it must have no other side
-        effects. Work with the argument ``about`` may share its transaction with other work that arrives at the same
+        effects. Work with the argument ``scope`` may share its transaction with other work that arrives at the same
         time; the result is the same.
 
         Raises:

@@ -7,12 +7,13 @@ from attrs import frozen
 
 from booking_payments.ports.audit import AuditTrail
 from booking_payments.ports.bookings import Bookings
+from booking_payments.ports.event_jobs import EventJobs
 from booking_payments.ports.idempotency import Answers
 from booking_payments.ports.inbox import Inbox
 from booking_payments.ports.jobs import Jobs
 from booking_payments.ports.outbox import Channels, Outbox
 from booking_payments.ports.overview import Overview
-from booking_payments.ports.payments import Books, Payments
+from booking_payments.ports.payments import PaymentReader, Payments
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ class UnitOfWork(Protocol):
     def payments(self) -> Payments: ...
 
     @property
-    def books(self) -> Books: ...
+    def payment_reader(self) -> PaymentReader: ...
 
     @property
     def inbox(self) -> Inbox: ...
@@ -40,6 +41,9 @@ class UnitOfWork(Protocol):
 
     @property
     def channels(self) -> Channels: ...
+
+    @property
+    def events(self) -> EventJobs: ...
 
     @property
     def audit(self) -> AuditTrail: ...
@@ -55,7 +59,7 @@ TransactionBody = Callable[[UnitOfWork], Awaitable[T]]
 
 
 @frozen(kw_only=True)
-class Subject:
+class LockScope:
     """The rows that a unit of work will change: a booking, or an event and the intent that it names.
 
     Work without any of these only appends records.

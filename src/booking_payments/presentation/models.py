@@ -113,19 +113,66 @@ class MethodsChosen(Asked, omit_defaults=True):
     excluded: Annotated[list[MethodType], Meta(min_length=1, max_length=50)] | None = None
 
 
+EventId = Annotated[
+    str,
+    Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="your own id of the event", examples=["evening-1"]),
+]
+ItemId = Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,64}$", examples=["adult"])]
+Quantity = Annotated[int, Meta(ge=1, le=10_000)]
+WebAddress = Annotated[str, Meta(min_length=1, max_length=2048, examples=["https://shop.example/thanks"])]
+Locale = Annotated[str, Meta(min_length=2, max_length=35, description="BCP 47", examples=["de-AT"])]
+Title = Annotated[str, Meta(min_length=1, max_length=200)]
+Description = Annotated[str, Meta(min_length=1, max_length=1000)]
+Email = Annotated[str, Meta(max_length=254, examples=["ann@example.com"])]
+Metadata = Annotated[
+    dict[str, str],
+    Meta(max_length=40, description="your own data; keys that this service writes itself are refused"),
+]
+
+
+class ItemAsked(Asked):
+    """A part of a booking with its own price. The sum of all items is the booking's amount."""
+
+    id: ItemId
+    unit_amount: AskedAmount
+    quantity: Quantity = 1
+    label: Annotated[str, Meta(min_length=1, max_length=200, description="by default the id")] | None = None
+
+
+Items = Annotated[list[ItemAsked], Meta(min_length=1, max_length=100)]
+
+
+class ItemNamed(Asked):
+    """Units of an item; all that are left by default."""
+
+    id: ItemId
+    quantity: Quantity | None = None
+
+
+NamedItems = Annotated[list[ItemNamed], Meta(min_length=1, max_length=100)]
+
+
 class RegisterBooking(Asked):
-    """A booking to be paid."""
+    """A booking to be paid. ``amount`` may be left out where ``items`` are given."""
 
     reference: Name
     customer_id: Name
-    amount: AskedAmount
     currency: CurrencyText
     event_starts_at: Moment
     expires_at: Moment | None = None
     refund_policy: Policy | None = None
-    title: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
-    description: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
-    customer_email: Annotated[str, Meta(max_length=254, examples=["ann@example.com"])] | None = None
+    amount: AskedAmount | None = None
+    items: Items | None = None
+    event_id: EventId | None = None
+    metadata: Metadata | None = None
+    title: Title | None = None
+    description: Description | None = None
+    customer_email: Email | None = None
+    customer_name: Name | None = None
+    locale: Locale | None = None
+    time_zone: Annotated[str, Meta(max_length=64, description="IANA name", examples=["Europe/Vienna"])] | None = None
+    success_url: WebAddress | None = None
+    cancel_url: WebAddress | None = None
     statement_descriptor_suffix: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     payment_methods: MethodsChosen | None = None
     capture_method: Annotated[CaptureOfBooking, Meta(description="of its payment, by default `automatic`")] | None = (
@@ -140,12 +187,49 @@ class RegisterBooking(Asked):
     ) = None
 
 
+RefundText = Annotated[
+    Literal["none", "policy", "full"], Meta(description="what comes back, by default as its refund policy says")
+]
+
+
+class AmendBooking(Asked):
+    """What of a booking changes; what is left out stays. Null removes a text, or the time until which customers may
+    have everything back. A booking with items gets another price by its items."""
+
+    amount: AskedAmount | UnsetType = UNSET
+    items: Items | UnsetType = UNSET
+    event_starts_at: Moment | UnsetType = UNSET
+    expires_at: Moment | UnsetType = UNSET
+    refund_grace_until: Moment | UnsetType | None = UNSET
+    title: Title | UnsetType | None = UNSET
+    description: Description | UnsetType | None = UNSET
+    customer_email: Email | UnsetType | None = UNSET
+    customer_name: Name | UnsetType | None = UNSET
+    locale: Locale | UnsetType | None = UNSET
+    success_url: WebAddress | UnsetType | None = UNSET
+    cancel_url: WebAddress | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType = UNSET
+    expected_version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    refund: RefundText | None = None
+
+
 class CancelBooking(Asked):
-    """Why a booking is canceled, and what of its payment comes back: as its policy says where nothing is said.
-    Customers leave ``refund`` out."""
+    """Why a booking is canceled, and what of its payment comes back. Customers leave ``refund`` out. With ``items``
+    only these are given up, and the booking goes on with the rest."""
 
     reason: Annotated[str, Meta(max_length=LONGEST)] | None = None
-    refund: Literal["none", "policy", "full"] | None = None
+    refund: RefundText | None = None
+    items: NamedItems | None = None
+
+
+class ItemAnswer(Given):
+    """A part of a booking. ``refunded_quantity``: units whose money has gone back while the booking keeps them."""
+
+    id: str
+    label: str
+    quantity: int
+    unit_amount: AmountText
+    refunded_quantity: int
 
 
 class BookingAnswer(Given):
@@ -155,12 +239,17 @@ class BookingAnswer(Given):
     example."""
 
     id: str
+    version: int
     reference: str
     customer_id: str
+    event_id: str | None
     amount: AmountText
     currency: CurrencyText
+    items: list[ItemAnswer]
+    metadata: dict[str, str]
     event_starts_at: Instant
     expires_at: Instant
+    refund_grace_until: Instant | None
     status: Literal["pending", "confirmed", "canceled", "expired"]
     reason: Literal["attempts_exhausted", "refunded"] | None
     free: bool
@@ -168,6 +257,11 @@ class BookingAnswer(Given):
     title: str | None
     description: str | None
     customer_email: str | None
+    customer_name: str | None
+    locale: str | None
+    time_zone: str | None
+    success_url: str | None
+    cancel_url: str | None
     statement_descriptor_suffix: str | None
     payment_methods: MethodsChosen | None
     capture_method: CaptureOfBooking | None
@@ -190,9 +284,101 @@ class BookingsQuery(Asked):
 
     reference: Name | None = None
     customer_id: Name | None = None
+    event_id: EventId | None = None
     status: Literal["pending", "confirmed", "canceled", "expired"] | None = None
     cursor: Annotated[str, Meta(min_length=1, max_length=512, pattern="^[!-~]+$")] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+
+class CancelEvent(Asked):
+    """Why an event is canceled, and what its paid bookings give back: everything by default. With ``preview`` nothing
+    is changed."""
+
+    reason: Annotated[str, Meta(max_length=LONGEST)] | None = None
+    refund: RefundText | None = None
+    preview: bool = False
+
+
+class RescheduleEvent(Asked):
+    """The new date of an event. Until ``refund_grace_until`` customers may have everything back. With ``preview``
+    nothing is changed."""
+
+    event_starts_at: Moment
+    refund_grace_until: Moment | None = None
+    preview: bool = False
+
+
+class SumAnswer(Given):
+    """An amount of one currency."""
+
+    currency: CurrencyText
+    amount: AmountText
+
+
+class EventTotalsAnswer(Given):
+    """The sums over the bookings of an event in one currency. ``amount`` is the price of the live ones, ``unpaid`` that
+    of the pending ones; the others are sums over their payments."""
+
+    currency: CurrencyText
+    bookings: dict[str, int]
+    amount: AmountText
+    unpaid: AmountText
+    captured: AmountText
+    authorized: AmountText
+    processing: AmountText
+    refunded: AmountText
+    refund_pending: AmountText
+    refund_owed: AmountText
+
+
+class EventPreviewAnswer(Given):
+    """What canceling or moving an event would do now. ``to_refund`` would be promised to customers, ``held`` bookings
+    would have their holds released, those in ``processing`` are refunded when their money arrives, ``disputed`` ones
+    wait for their dispute."""
+
+    event_id: str
+    preview: bool
+    bookings: dict[str, int]
+    to_refund: list[SumAnswer]
+    held: int
+    unpaid: int
+    processing: int
+    disputed: list[str]
+    totals: list[EventTotalsAnswer]
+
+
+class EventJobAnswer(Given):
+    """A job over the bookings of an event. Of ``total`` bookings, ``done`` need nothing more, ``owed`` have money on
+    its way or sent later by itself, ``disputed`` wait for their dispute, ``failed`` need a person, and ``waiting`` are
+    taken up again in a moment."""
+
+    id: str
+    event_id: str
+    kind: Literal["cancel", "reschedule"]
+    state: Literal["running", "done"]
+    done: int
+    owed: int
+    disputed: int
+    failed: int
+    waiting: int
+    total: int
+    refund: Literal["none", "policy", "full"]
+    reason: str | None
+    event_starts_at: Instant | None
+    refund_grace_until: Instant | None
+    created_at: Instant
+    finished_at: Instant | None
+
+
+class EventReportAnswer(Given):
+    """An event: sums by currency, and the newest job that cancels or moves it; null without one."""
+
+    event_id: str
+    totals: list[EventTotalsAnswer]
+    job: EventJobAnswer | None
 
 
 # --- payments --------------------------------------------------------------------------------------------------
@@ -375,9 +561,11 @@ class PaymentsQuery(Asked):
 
 
 class RefundPayment(Asked):
-    """What to give back (all that can come back by default), and why."""
+    """What to give back (all that can come back by default), and why. With ``items``, what the refund policy gives for
+    them: a customer gives their seats up, after an operator's refund the booking keeps them."""
 
     amount: AskedAmount | None = None
+    items: NamedItems | None = None
     reason: Literal["requested_by_customer", "duplicate", "fraudulent"] = "requested_by_customer"
     note: Annotated[str, Meta(max_length=LONGEST)] | None = None
     override: Annotated[bool, Meta(description="operators only: pass over the refund rules; needs a note")] = False
@@ -398,6 +586,18 @@ class QuoteQuery(Asked):
     TRUTHS: ClassVar = ("override",)
 
     amount: AskedAmount | None = None
+    items: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=4096,
+                description="ids with their quantities, or all that is left of them",
+                examples=["adult:2,child"],
+            ),
+        ]
+        | None
+    ) = None
     override: bool = False
 
 

@@ -12,8 +12,11 @@ from typing import Final
 
 from attrs import asdict, frozen
 
+from booking_payments.application.event_jobs import EventPreview, EventReport
 from booking_payments.application.views import BookingView, PaymentView
 from booking_payments.domain import events as ev
+from booking_payments.domain.amendments import Amendment
+from booking_payments.domain.booking import Item
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import ANY_METHOD, MethodChoice
@@ -22,18 +25,25 @@ from booking_payments.domain.money import Money
 from booking_payments.domain.payment import DeferredRefund, Dispute, Payment, Refund
 from booking_payments.domain.refunds import GivenBack, RefundPolicy, RefundQuote, RefundReason
 from booking_payments.domain.reports import MethodDetails
+from booking_payments.ports.event_jobs import BookingOutcome, EventJob, EventTotals
 from booking_payments.presentation.models import (
     BookingAnswer,
     DisputeAnswer,
     EventAnswer,
+    EventJobAnswer,
+    EventPreviewAnswer,
+    EventReportAnswer,
     EventsAnswer,
+    EventTotalsAnswer,
     FeeAnswer,
+    ItemAnswer,
     MethodAnswer,
     MethodsChosen,
     PaymentAnswer,
     Policy,
     QuoteAnswer,
     RefundAnswer,
+    SumAnswer,
     Tier,
 )
 
@@ -57,8 +67,13 @@ def booking(view: BookingView) -> BookingAnswer:
     entity = view.booking
     return BookingAnswer(
         id=entity.id,
+        version=entity.version,
         reference=entity.reference,
         customer_id=entity.customer_id,
+        event_id=entity.event_id,
+        items=[_item(each) for each in entity.items],
+        metadata=dict(entity.metadata),
+        refund_grace_until=moment(entity.refund_grace_until) if entity.refund_grace_until else None,
         amount=entity.amount.major(),
         currency=entity.amount.currency.code,
         event_starts_at=moment(entity.event_starts_at),
@@ -72,10 +87,84 @@ def booking(view: BookingView) -> BookingAnswer:
         title=entity.details.title,
         description=entity.details.description,
         customer_email=entity.details.customer_email,
+        customer_name=entity.details.customer_name,
+        locale=entity.details.locale,
+        time_zone=entity.details.time_zone,
+        success_url=entity.details.success_url,
+        cancel_url=entity.details.cancel_url,
         statement_descriptor_suffix=entity.details.statement_descriptor_suffix,
         payment_methods=_methods(entity.details.methods),
         capture_method=entity.details.capture_method.value if entity.details.capture_method else None,
         customer_refunds=entity.details.customer_refunds.value if entity.details.customer_refunds else None,
+    )
+
+
+def event_report(report: EventReport) -> EventReportAnswer:
+    """An event, with its newest job."""
+    return EventReportAnswer(
+        event_id=report.event_id,
+        totals=[_event_totals(each) for each in report.totals],
+        job=event_job(report, report.job) if report.job is not None else None,
+    )
+
+
+def event_job(report: EventReport, job: EventJob) -> EventJobAnswer:
+    """A job, with its bookings by outcome as ``report`` has them."""
+    counts = {outcome.value: report.counts.get(outcome, 0) for outcome in BookingOutcome}
+    starts_at, grace, ended = job.event_starts_at, job.refund_grace_until, job.finished_at
+    return EventJobAnswer(
+        id=job.id,
+        event_id=job.event_id,
+        kind=job.kind.value,
+        state=job.state.value,
+        total=report.total,
+        refund=job.refund.value,
+        reason=job.reason,
+        event_starts_at=moment(starts_at) if starts_at else None,
+        refund_grace_until=moment(grace) if grace else None,
+        created_at=moment(job.created_at),
+        finished_at=moment(ended) if ended else None,
+        **counts,
+    )
+
+
+def event_preview(preview: EventPreview) -> EventPreviewAnswer:
+    """What a job would do."""
+    return EventPreviewAnswer(
+        event_id=preview.event_id,
+        preview=True,
+        bookings=dict(preview.bookings),
+        to_refund=[SumAnswer(currency=each.currency.code, amount=each.major()) for each in preview.to_refund],
+        held=preview.held,
+        unpaid=preview.unpaid,
+        processing=preview.processing,
+        disputed=list(preview.disputed),
+        totals=[_event_totals(each) for each in preview.totals],
+    )
+
+
+def _event_totals(totals: EventTotals) -> EventTotalsAnswer:
+    return EventTotalsAnswer(
+        currency=totals.captured.currency.code,
+        bookings=dict(totals.bookings),
+        amount=totals.amount.major(),
+        unpaid=totals.unpaid.major(),
+        captured=totals.captured.major(),
+        authorized=totals.authorized.major(),
+        processing=totals.processing.major(),
+        refunded=totals.refunded.major(),
+        refund_pending=totals.refund_pending.major(),
+        refund_owed=totals.owed.major(),
+    )
+
+
+def _item(item: Item) -> ItemAnswer:
+    return ItemAnswer(
+        id=item.id,
+        label=item.label,
+        quantity=item.quantity,
+        unit_amount=item.unit_amount.major(),
+        refunded_quantity=item.refunded,
     )
 
 
@@ -141,10 +230,10 @@ def _handover(view: PaymentView, reader: Reader) -> tuple[str | None, dict[str, 
     """What the front end goes on with: for the owner, and only while it is the customer's turn."""
     entity = view.payment
     turn = entity.status.is_open and entity.status.awaits_customer
-    if view.handover is None or not turn or reader.subject != entity.customer_id:
+    if view.client_action is None or not turn or reader.subject != entity.customer_id:
         return None, None
-    action = view.handover.next_action if entity.status is PaymentStatus.REQUIRES_ACTION else None
-    return view.handover.client_secret, action
+    action = view.client_action.next_action if entity.status is PaymentStatus.REQUIRES_ACTION else None
+    return view.client_action.client_secret, action
 
 
 def _fee(breakdown: FeeBreakdown) -> FeeAnswer:
@@ -217,14 +306,14 @@ def quote(entity: RefundQuote) -> QuoteAnswer:
 
 SHOWN: Final[Mapping[type, str]] = {
     ev.PaymentStarted: "payment_id booking_id booking_reference customer_id booking_amount breakdown fee_policy "
-    "refund_policy event_starts_at capture_method max_attempts gateway amount_step",
+    "refund_policy event_starts_at capture_method max_attempts gateway amount_step refund_grace_until",
     ev.OperationIntended: "purpose",
     ev.OutcomeLeftUnknown: "reason stored_error",
     ev.CallNotFound: "begun_at",
     ev.CallGivenUp: "",
     ev.LostCallEnded: "found",
     ev.OperationSettled: "",
-    ev.NewsDeferred: "",
+    ev.ObservationDeferred: "",
     ev.ReturnUrlChosen: "",
     ev.IntentLinked: "intent_id",
     ev.PaymentAdopted: "intent_id made_for",
@@ -244,6 +333,7 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.RefundRequested: "refund_id amount fee_refunded reason note override",
     ev.RefundDeferred: "refund_id amount fee_refunded reason note why",
     ev.DeferredRefundDropped: "refund_id",
+    ev.PromiseRaised: "promised",
     ev.PromiseConfirmed: "refund_id",
     ev.PromiseWithdrawn: "refund_id promised",
     ev.DebtSettled: "settled how",
@@ -257,7 +347,9 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.DisputeChanged: "dispute_id amount evidence_due_by charge_refundable",
     ev.DisputeFundsMoved: "dispute_id withdrawn",
     ev.BookingConfirmed: "",
-    ev.BookingReleased: "status reason promised",
+    ev.BookingReleased: "status reason",
+    ev.BookingAmended: "changed amount_before amendment reduced given_back",
+    ev.Overcaptured: "reduced given_back",
     ev.LatePaymentDecided: "booking_status",
     ev.DriftFound: "",
 }
@@ -339,11 +431,19 @@ def _plain(value: object) -> object:
         return _policy(value)
     if isinstance(value, MethodDetails):
         return asdict(value)
+    if isinstance(value, Amendment):
+        return _amendment(value)
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, Decimal):
         return f"{value:f}"
     return value.value if isinstance(value, Enum) else value
+
+
+def _amendment(amendment: Amendment) -> dict[str, object]:
+    """The money and the times of an amendment; its texts are in the booking."""
+    names = ("amount", "event_starts_at", "expires_at", "refund_grace_until", "refund")
+    return {name: _plain(getattr(amendment, name)) for name in names}
 
 
 # --- values ----------------------------------------------------------------------------------------------------

@@ -28,6 +28,14 @@ Pass = Callable[[], Awaitable[int]]
 
 
 @frozen
+class WokenBy:
+    """Work that only jobs of one kind wake."""
+
+    kind: type[Job]
+    work: Pass
+
+
+@frozen
 class Every:
     """Work that is repeated after each ``pause``."""
 
@@ -44,19 +52,21 @@ class WorkSignal:
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._wakeups: list[Wakeup] = []
+        self._wakeups: list[tuple[type[Job] | None, Wakeup]] = []
 
     def notify(self, jobs: Sequence[tuple[Job, datetime]] = ()) -> None:
-        """Wake the loops, unless ``jobs`` are given and all of them are due later."""
+        """Wake the loops that any of ``jobs`` concerns, unless it is due later; without jobs all of them."""
         now = self._now()
-        if not jobs or any(at <= now for _, at in jobs):
-            for wakeup in self._wakeups:
+        due = {type(job) for job, at in jobs if at <= now}
+        for kind, wakeup in self._wakeups:
+            if not jobs or kind in due or (kind is None and due):
                 wakeup.set()
 
-    def subscribe(self) -> "Wakeup":
-        """A wake-up for one loop. A signal that comes while the loop works is kept until it waits."""
+    def subscribe(self, kind: type[Job] | None = None) -> "Wakeup":
+        """A wake-up for one loop, by jobs of this kind; None: by all. A signal that comes while the loop works is kept
+        until it waits."""
         wakeup = Wakeup()
-        self._wakeups.append(wakeup)
+        self._wakeups.append((kind, wakeup))
         return wakeup
 
 
@@ -78,7 +88,9 @@ class Wakeup:
 
 
 @asynccontextmanager
-async def running(signal: WorkSignal, woken: Sequence[Pass], others: Sequence[Every] = ()) -> AsyncIterator[None]:
+async def running(
+    signal: WorkSignal, woken: Sequence[Pass | WokenBy], others: Sequence[Every] = ()
+) -> AsyncIterator[None]:
     """Work in the background while the context lasts, everything beside everything else. The signal wakes ``woken``.
 
     At the end the passes that are running are finished, so that no call to the gateway is cut off. What is raised
@@ -87,8 +99,9 @@ async def running(signal: WorkSignal, woken: Sequence[Pass], others: Sequence[Ev
     stopping = anyio.Event()
     raised: Exception | None = None
     async with anyio.create_task_group() as tasks:
-        for work in woken:
-            tasks.start_soon(_repeat, work, signal.subscribe(), stopping)
+        for each_woken in woken:
+            work, kind = (each_woken.work, each_woken.kind) if isinstance(each_woken, WokenBy) else (each_woken, None)
+            tasks.start_soon(_repeat, work, signal.subscribe(kind), stopping)
         for each in others:
             tasks.start_soon(_repeat_every, each, stopping)
         try:

@@ -11,7 +11,8 @@ from booking_payments.adapters.procrastinate.liveness import WorkerLiveness
 from booking_payments.application.channels import ChannelState
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
-from booking_payments.runtime.background import POLL_PAUSE, Every, Pass, running
+from booking_payments.ports.jobs import DeliverMessages, SettlePayment
+from booking_payments.runtime.background import POLL_PAUSE, Every, Pass, WokenBy, running
 from booking_payments.runtime.container import Container
 from booking_payments.runtime.maintenance import MaintenanceTasks
 from booking_payments.runtime.settings import Settings
@@ -38,7 +39,7 @@ def background_of(container: Container, stripe: FakeStripe | None) -> Background
     @asynccontextmanager
     async def background() -> AsyncIterator[None]:
         payments, signal, storage = container.payments(), container.work_signal(), container.storage()
-        woken: list[Pass] = [payments.settle_due]
+        settle: Pass = payments.settle_due
         deliver: Pass = payments.deliver_messages
         periodic = list(_periodic(container, stripe))
         async with AsyncExitStack() as stack:
@@ -50,13 +51,18 @@ def background_of(container: Container, stripe: FakeStripe | None) -> Background
                 workers = _Workers(liveness, payments, container.clock())
                 await workers.look()
                 deliver = workers.deliver_beside
-                woken = [_unless_others_do(work, liveness) for work in woken]
+                settle = _unless_others_do(settle, liveness)
                 periodic = [Every(each.pause, _unless_others_do(each.work, liveness)) for each in periodic]
                 periodic.append(Every(LOOK_FOR_WORKERS, workers.look))
-            await stack.enter_async_context(running(signal, [deliver, *woken], periodic))
+            await stack.enter_async_context(running(signal, _woken(deliver, settle), periodic))
             yield
 
     return background
+
+
+def _woken(deliver: Pass, settle: Pass) -> list[Pass | WokenBy]:
+    """Under load each transaction has messages; looking each time for payments that are due would be in vain."""
+    return [WokenBy(DeliverMessages, deliver), WokenBy(SettlePayment, settle)]
 
 
 class _Workers:
@@ -97,12 +103,13 @@ def _periodic(container: Container, stripe: FakeStripe | None) -> Iterator[Every
     maintenance = MaintenanceTasks(payments, container.clock())
     yield Every(POLL_PAUSE, payments.expire_bookings)
     yield Every(timedelta(seconds=10), payments.announce_expiring)
+    yield Every(POLL_PAUSE, payments.continue_event_jobs)
     yield Every(timedelta(minutes=5), maintenance.watch_channels)
     yield Every(timedelta(hours=1), maintenance.forget_answers)
     yield Every(timedelta(minutes=5), maintenance.retry_webhooks)
     if stripe is not None:
         yield Every(timedelta(milliseconds=100), _deliveries(container, stripe, container.settings()).round)
-    if stripe is None or len(container.world().gateway_names) > 1:
+    if stripe is None or len(container.deps().gateway_names) > 1:
         yield Every(timedelta(hours=1), maintenance.catch_up)
 
 

@@ -18,7 +18,7 @@ from booking_payments.adapters.gateways.bank_transfer import BankTransferGateway
 from booking_payments.adapters.memory.publisher import Consumer
 from booking_payments.adapters.sql.serve_lock import LONGEST_WAIT, FileServedError, database_file, serving_alone
 from booking_payments.adapters.sql.storage import SqlStorage
-from booking_payments.application.world import World
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.ports.gateway import Gateway, OwnGateway
 from booking_payments.ports.gateway_plugin import BuiltGateway
 from booking_payments.runtime.background_tasks import background_of
@@ -102,7 +102,7 @@ async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[
     try:
         yield Services(
             payments=container.payments(),
-            gateway=container.world().gateway,
+            gateway=container.deps().gateway,
             gateways={name: each.gateway for name, each in container.connected_gateways().items()},
             gateway_titles={} if own is not None else {name: plugin_named(name).title for name in gateways},
             storage=storage,
@@ -112,7 +112,7 @@ async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[
             ready=lambda: readiness(storage),
             background=background_of(container, stripe),
             sandbox=stripe,
-            desks=_desks(gateways, container.world()),
+            desks=_desks(gateways, container.deps()),
             limits=container.limits() if serving and settings.rate_limit_enabled else None,
         )
     finally:
@@ -138,11 +138,11 @@ async def _installation_id(settings: Settings, storage: SqlStorage) -> str | Non
         return None
 
 
-def _desks(gateways: Mapping[str, BuiltGateway], world: World) -> Mapping[str, TransferDesk]:
+def _desks(gateways: Mapping[str, BuiltGateway], deps: Dependencies) -> Mapping[str, TransferDesk]:
     """The operators' side of each gateway that they settle by hand, by the gateway's name."""
     found = {name: each.gateway for name, each in gateways.items()}
     return {
-        name: TransferDesk(gateway, world.at(name))
+        name: TransferDesk(gateway, deps.at(name))
         for name, gateway in found.items()
         if isinstance(gateway, BankTransferGateway)
     }

@@ -17,9 +17,9 @@ from booking_payments.adapters.memory.steps import gather_limited
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.telemetry.traces import traced_class, traced_storage, tracer
+from booking_payments.application.dependencies import Dependencies, PaymentConfig
 from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.world import PaymentConfig, World
 from booking_payments.ports.gateway_plugin import BuiltGateway
 from booking_payments.ports.storage import Storage
 from booking_payments.runtime.background import WorkSignal
@@ -32,7 +32,7 @@ from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.settings import Settings
 
 if TYPE_CHECKING:  # what extras bring, and what few need, is imported where it is chosen
-    from booking_payments.adapters.procrastinate.queue import JobQueue
+    from booking_payments.adapters.procrastinate.queue import ProcrastinateJobQueue
     from booking_payments.adapters.throttle import Counters
 
 
@@ -46,23 +46,26 @@ def _ids(serves: bool) -> RandomIds:
 
 
 def _storage(
-    settings: Settings, work_signal: WorkSignal, clock: SystemClock | DatabaseClock, queue: "JobQueue | None"
+    settings: Settings,
+    work_signal: WorkSignal,
+    clock: SystemClock | DatabaseClock,
+    queue: "ProcrastinateJobQueue | None",
 ) -> SqlStorage:
     require_driver(on_postgresql=settings.on_postgresql)
     shared = clock if isinstance(clock, DatabaseClock) else None
     return SqlStorage.open(settings.normalized_database_url, on_jobs=work_signal.notify, clock=shared, queue=queue)
 
 
-def _queue(settings: Settings) -> "JobQueue | None":
+def _queue(settings: Settings) -> "ProcrastinateJobQueue | None":
     """SQLite has one process, which needs no queue. Nor need those on PostgreSQL that are alone: where the extra
     ``worker`` is not installed nobody is asked for work, and workers find it a few seconds later by themselves."""
     if not settings.on_postgresql:
         return None
     try:
-        from booking_payments.adapters.procrastinate.queue import JobQueue
+        from booking_payments.adapters.procrastinate.queue import ProcrastinateJobQueue
     except ModuleNotFoundError:
         return None
-    return JobQueue()
+    return ProcrastinateJobQueue()
 
 
 def _payment_config(settings: Settings, installation_id: str | None) -> PaymentConfig:
@@ -83,9 +86,9 @@ def _traced(storage: Storage) -> Storage:
     return traced_storage(storage, tracer())
 
 
-def _payments(world: World) -> BookingPayments:
+def _payments(deps: Dependencies) -> BookingPayments:
     """The facade, with a span around each call where somebody collects them."""
-    return traced_class(BookingPayments, "payments", tracer())(world)
+    return traced_class(BookingPayments, "payments", tracer())(deps)
 
 
 def _connected(built: Mapping[str, BuiltGateway]) -> Mapping[str, ConnectedGateway]:
@@ -97,10 +100,10 @@ def _webhook_names(gateways: Mapping[str, ConnectedGateway]) -> tuple[str, ...]:
     return tuple(name for each in gateways.values() for name in each.webhook_names)
 
 
-def _world(gateways: Mapping[str, ConnectedGateway], **more: Any) -> World:
+def _deps(gateways: Mapping[str, ConnectedGateway], **more: Any) -> Dependencies:
     """What the use cases work with: the first of ``gateways`` is the default one."""
     (_, default), *others = gateways.items()
-    return World(
+    return Dependencies(
         gateway=default.gateway,
         webhooks=default.webhooks,
         webhook_names=default.webhook_names,
@@ -123,7 +126,7 @@ class Container(containers.DeclarativeContainer):
     installation_id = providers.Object[str | None](None)
     database_url = settings.provided.normalized_database_url
 
-    # The world outside
+    # The outside
     clock = providers.Singleton(_clock, settings)
     ids = providers.Singleton(_ids, serves)
     random = providers.Singleton(SystemRandom)
@@ -144,8 +147,8 @@ class Container(containers.DeclarativeContainer):
     limits = providers.Singleton(RateLimits.of, settings, counters, webhook_names)
 
     # Use cases
-    world = providers.Singleton(
-        _world,
+    deps = providers.Singleton(
+        _deps,
         connected_gateways,
         storage=providers.Singleton(_traced, storage),
         channels=channels,
@@ -158,4 +161,4 @@ class Container(containers.DeclarativeContainer):
         retry=providers.Callable(retry_policy_of, settings),
         gather=providers.Object(gather_limited),
     )
-    payments = providers.Singleton(_payments, world)
+    payments = providers.Singleton(_payments, deps)

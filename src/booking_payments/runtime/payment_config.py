@@ -3,7 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from booking_payments.application.world import DeliveryConfig, PaymentConfig
+from booking_payments.application.dependencies import DeliveryConfig, PaymentConfig
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import MethodChoice
 from booking_payments.domain.refunds import RefundPolicy
@@ -28,6 +28,7 @@ def payment_config_of(settings: Settings) -> PaymentConfig:
         return_url=settings.return_url,
         statement_descriptor_suffix=settings.statement_descriptor_suffix,
         receipt_emails=settings.receipt_emails,
+        booking_metadata=settings.stripe_booking_metadata,
         methods=MethodChoice(
             allowed=settings.stripe_allowed_methods,
             excluded=settings.stripe_excluded_methods,

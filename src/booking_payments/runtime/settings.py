@@ -385,6 +385,7 @@ class Settings(BaseSettings):
         description=f"must be at most {SUFFIX_LENGTH} plain characters with a letter, and none of < > \\ ' \" *",
     )
     receipt_emails: bool = Field(False, alias="RECEIPT_EMAILS", description="must be true or false")
+    stripe_booking_metadata: bool = Field(False, alias="STRIPE_BOOKING_METADATA", description="must be true or false")
     given_installation_id: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(
         None,
         alias="INSTALLATION_ID",

@@ -22,13 +22,13 @@ HEADERS: Final = (TRANSMISSION_ID, TRANSMISSION_TIME, CERT_URL, AUTH_ALGO, SIGNA
 
 ALGORITHM: Final = "HMAC-SHA256"
 CERTIFICATES: Final = "https://certificates.gateway.example/"
-"""All certificates are below this address. Another one is never fetched: anybody may have written it."""
+"""The address that all certificates are below. Any other one may be an attacker's and is never fetched."""
 
 TOLERANCE: Final = timedelta(minutes=5)
 KINDS: Final = {"PAYMENT.CAPTURE.COMPLETED": "intent", "PAYMENT.CAPTURE.REFUNDED": "refund"}
 
 FetchCertificate = Callable[[str], Awaitable[bytes]]
-"""Returns the key at an address. Raises ``GatewayError`` when it can't be fetched, within a time limit of its own."""
+"""Returns the key at an address. Raises ``GatewayError`` when it can't be fetched in time."""
 
 
 class CertificateWebhooks:
@@ -50,7 +50,7 @@ class CertificateWebhooks:
         return _event(request.body)
 
     def read_again(self, body: str) -> GatewayEvent:
-        """The event in a body that is kept. Raises ``WebhookRefused`` for what is no event."""
+        """Return the event in a stored body. Raises ``WebhookRefused`` when it contains no event."""
         return _event(body.encode())
 
 

@@ -62,7 +62,7 @@ class Stage(Protocol):
         ...
 
     async def end_refund(self, refund_id: str) -> None:
-        """Let whoever sends a refund that is under way have done so."""
+        """Return when a refund that is being sent has been sent."""
         ...
 
 
@@ -107,7 +107,7 @@ def refund_of(intent: IntentReport, amount: int, refund_id: str = "rf_1") -> Cre
 
 
 async def unpaid(stage: Stage) -> IntentReport:
-    """An intent that nobody has paid."""
+    """Return an unpaid intent."""
     return await stage.gateway.create_intent(creation(), stage.new_key())
 
 
@@ -135,6 +135,31 @@ def abandoning(intent: IntentReport) -> CancelIntent:
 
 class GatewayContract:
     """What holds for every gateway, however the money comes."""
+
+    async def test_an_unpaid_intent_gets_another_amount_or_the_gateway_refuses_and_cancels_it(
+        self, stage: Stage
+    ) -> None:
+        intent, update = await unpaid(stage), usd(8000)
+
+        try:
+            changed = await stage.gateway.update_intent(
+                UpdateIntent(intent_id=intent.id, amount=update), stage.new_key()
+            )
+        except Refused:
+            canceled = await stage.gateway.cancel_intent(abandoning(intent), stage.new_key())
+            assert (canceled.status, canceled.amount) == (PaymentStatus.CANCELED, usd(10000))
+        else:
+            read = await stage.gateway.retrieve_intent(intent.id)
+            assert (changed.amount, read.amount) == (update, update)
+
+    async def test_a_paid_intent_keeps_its_amount(self, stage: Stage) -> None:
+        paid = await stage.pay(creation())
+        update = UpdateIntent(intent_id=paid.id, amount=usd(8000))
+
+        with pytest.raises(Refused):
+            await stage.gateway.update_intent(update, stage.new_key())
+
+        assert (await stage.gateway.retrieve_intent(paid.id)).amount == usd(10000)
 
     async def test_a_new_intent_waits_for_a_payment_method(self, stage: Stage) -> None:
         intent = await unpaid(stage)
@@ -260,7 +285,7 @@ class GatewayContract:
         with pytest.raises(NotThere):
             await stage.gateway.retrieve_dispute(f"dp_{NOBODY_HAS_THIS}")
 
-    async def test_what_nobody_disputes_has_no_dispute(self, stage: Stage) -> None:
+    async def test_a_charge_without_a_dispute_has_none_in_the_list(self, stage: Stage) -> None:
         intent = await stage.pay(creation())
 
         assert list(await stage.gateway.list_disputes(intent.id)) == []
@@ -293,7 +318,7 @@ class GatewayContract:
         for event in await stage.gateway.list_events(LONG_AGO):
             assert stage.webhooks.read_again(event.body) == _as_kept(event)
 
-    async def test_an_event_that_nobody_signed_is_refused(self, stage: Stage) -> None:
+    async def test_an_unsigned_event_is_refused(self, stage: Stage) -> None:
         await stage.pay(creation())
         event = (await stage.gateway.list_events(LONG_AGO))[-1]
 
@@ -407,7 +432,7 @@ class CardGatewayContract(GatewayContract):
         assert declined.intent is not None
         assert declined.intent.status is PaymentStatus.REQUIRES_PAYMENT_METHOD
 
-    async def test_a_declined_intent_tells_of_it_when_it_is_read(self, stage: CardStage) -> None:
+    async def test_a_declined_intent_shows_its_decline_when_it_is_read(self, stage: CardStage) -> None:
         declined = await declined_by(stage, lambda: charged(stage, "pm_card_visa_chargeDeclined"))
         assert declined.intent is not None
 

@@ -13,11 +13,11 @@ from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, MemoryPublisher
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import Dependencies, PaymentConfig
 from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking, PaymentView, WebhookResult
-from booking_payments.application.world import PaymentConfig, World
-from booking_payments.domain.booking import Booking, BookingDetails
+from booking_payments.domain.booking import Booking, BookingDetails, Item
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy
@@ -46,13 +46,17 @@ class _Both:
 
 
 class PaymentsTestKit:
-    """Everything that a test needs to pay a booking; nothing in it is a stand-in.
+    """An in-memory installation for tests: everything that a test needs to pay a booking, with the real use cases.
 
-    The gateway's clock runs ``gateway_behind`` ours; its largest charge has ``amount_digits`` in Stripe's minor units;
-    ``refused_in_action`` is what it refuses while the customer is to act.
-    ``others`` are gateways beside the fake one, by name.
-    ``consumers`` are the app's functions that take messages, async or not; ``settle`` has them called.
-    Without ``config`` Ann may choose how her payments are captured, which the default configuration forbids.
+    Args:
+        config: None: the default configuration, except that customers may choose the capture method.
+        storage: None: a new one in memory.
+        seed: of ids and all other random values.
+        gateway_behind: how far the gateway's clock is behind the service's.
+        amount_digits: digits of the gateway's largest charge, in Stripe's minor units.
+        refused_in_action: calls that the gateway refuses while the customer has to act.
+        consumers: functions that receive messages, async or not; ``settle`` calls them.
+        others: gateways in addition to the fake one, by name.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class PaymentsTestKit:
         gateway_behind: timedelta = timedelta(0),
         amount_digits: int = amounts.DIGITS,
         refused_in_action: Collection[str] = (),
+        amount_in_action: bool = False,
         consumers: Sequence[Consumer] = (),
         others: Mapping[str, ConnectedGateway] | None = None,
     ) -> None:
@@ -74,10 +79,11 @@ class PaymentsTestKit:
             random,
             amount_digits=amount_digits,
             refused_in_action=refused_in_action,
+            amount_in_action=amount_in_action,
         )
         self.publisher = MemoryPublisher()
         self.storage: Storage = storage or MemoryStorage()
-        self.world = World(
+        self.deps = Dependencies(
             storage=self.storage,
             gateway=FakeGateway(self.stripe, self.clock),
             webhooks=StripeWebhooks([SECRET]),
@@ -89,25 +95,32 @@ class PaymentsTestKit:
             random=random,
             config=config or PaymentConfig(capture_by_customer=True),
         )
-        self.payments = BookingPayments(self.world)
+        self.payments = BookingPayments(self.deps)
         self._made = 0
 
     async def book(
         self,
-        amount: str = "100.00",
+        amount: str | None = "100.00",
         *,
         currency: Currency = Currency.USD,
+        items: Mapping[str, tuple[int, str]] | None = None,
+        event_id: str | None = None,
         reference: str = "R-1",
         starts_in: timedelta = timedelta(days=30),
         expires_in: timedelta | None = None,
         refund_policy: RefundPolicy | None = None,
         capture_method: CaptureMethod | None = None,
     ) -> Booking:
-        """A registered booking of Ann's."""
+        """A registered booking of Ann's. ``items`` are quantity and price of one unit, by id; they make the price."""
         new = NewBooking(
             reference=reference,
             customer_id="ann",
-            amount=Money.parse(amount, currency),
+            amount=Money.parse(amount, currency) if amount is not None and not items else None,
+            items=tuple(
+                Item(id=its, label=its, quantity=quantity, unit_amount=Money.parse(price, currency))
+                for its, (quantity, price) in (items or {}).items()
+            ),
+            event_id=event_id,
             event_starts_at=self.clock.now() + starts_in,
             expires_at=self.clock.now() + expires_in if expires_in else None,
             refund_policy=refund_policy,
@@ -117,7 +130,7 @@ class PaymentsTestKit:
 
     def authenticate(self, view: PaymentView, outcome: str) -> None:
         """The customer leaves the bank's 3-D Secure window: ``succeeded`` or ``failed``."""
-        secret = view.handover.client_secret if view.handover else None
+        secret = view.client_action.client_secret if view.client_action else None
         answer = self.stripe.authenticate(view.payment.intent_id or "", secret or "", outcome)
         if not answer.ok:
             raise ValueError(answer.body["error"]["message"])
@@ -138,7 +151,7 @@ class PaymentsTestKit:
         return results
 
     async def deliver_event(self, kind: str, subject: dict[str, object]) -> WebhookResult:
-        """Deliver an event of our own making about ``subject``, properly signed."""
+        """Deliver a made-up event about ``subject`` with a valid signature."""
         self._made += 1
         event = {"id": f"evt_made_{self._made}", "object": "event", "type": kind, "data": {"object": subject}}
         return await self.deliver(json.dumps(event).encode())

@@ -15,8 +15,8 @@ from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import MAX_DIGITS, Currency, Money
 from booking_payments.ports.inbox import InboxStatus
-from booking_payments.ports.overview import DriftReport, InboxPage, Period, Tally, Told
-from booking_payments.ports.payments import Watch
+from booking_payments.ports.overview import DriftReport, InboxPage, JournalEntry, Period, Tally
+from booking_payments.ports.payments import PollState
 from booking_payments.ports.storage import Storage
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import NOW
@@ -73,7 +73,7 @@ async def _moved(storage: Storage, *periods: Period) -> list[tuple[Period, str, 
     ]
 
 
-async def _declines(storage: Storage, since: datetime = LONG_AGO, limit: int = 10) -> list[Told]:
+async def _declines(storage: Storage, since: datetime = LONG_AGO, limit: int = 10) -> list[JournalEntry]:
     return list(await storage.read(lambda uow: uow.overview.events(ev.AttemptRefused, since, limit)))
 
 
@@ -152,7 +152,7 @@ class OverviewContract:
             (TODAY, "usd", 0, "0.00", "10.00", "30.00"),
         ]
 
-    async def test_what_came_back_is_taken_off_on_the_day_that_it_came_back(self, storage: Storage) -> None:
+    async def test_a_refund_reduces_the_figures_of_the_day_of_the_refund(self, storage: Storage) -> None:
         part = Money(1000, Currency.USD)
         builder = started_payment(booking(1), 1, YESTERDAY.ends - MICROSECOND)
         await store(storage, booking(1))
@@ -282,8 +282,8 @@ class OverviewContract:
     async def test_watched_payments_come_most_urgent_first(self, storage: Storage) -> None:
         await _pay(storage, 1, 2, 3)
         for number, minutes in ((1, 5), (2, 1)):
-            watch = Watch(next_look_at=NOW + timedelta(minutes=minutes))
-            await storage.transact(lambda uow, n=number, w=watch: uow.payments.set_watch(f"pay_{n}", w))  # type: ignore[misc]
+            poll_state = PollState(next_check_at=NOW + timedelta(minutes=minutes))
+            await storage.transact(lambda uow, n=number, w=poll_state: uow.payments.save_poll_state(f"pay_{n}", w))  # type: ignore[misc]
 
         assert [each.id for each in await storage.read(lambda uow: uow.overview.watched(10))] == ["pay_2", "pay_1"]
         assert [each.id for each in await storage.read(lambda uow: uow.overview.watched(1))] == ["pay_2"]

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Self
 
 from booking_payments.domain import events as ev
+from booking_payments.domain.amendments import BookingChange, amendment_of
 from booking_payments.domain.booking import Booking, BookingDetails
 from booking_payments.domain.decisions import start
 from booking_payments.domain.declines import Decline
@@ -20,6 +21,7 @@ from booking_payments.domain.instructions import (
     CreateRefund,
     Instruction,
     MethodChoice,
+    UpdateIntent,
 )
 from booking_payments.domain.ledger import postings_of
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
@@ -70,7 +72,7 @@ class PaymentBuilder:
         self._saved = len(self.journal)
 
     async def save(self, uow: UnitOfWork) -> Payment:
-        """Store what has happened since the last call; returns the payment."""
+        """Store the events since the last call; returns the payment."""
         known = len(postings_of(self.journal[: self._saved]))
         payment, postings = self.payment, postings_of(self.journal)
         await uow.payments.append(payment, self.journal[self._saved :], postings[known:])
@@ -131,6 +133,9 @@ def payment_with_every_event(of: Booking) -> PaymentBuilder:
     zero = Money(0, Currency.USD)
     captured = FeePolicy().of_booking(Money(6000, Currency.USD))
     due = NOW + timedelta(days=7)
+    change = BookingChange(title="Matinee")
+    amendment = amendment_of(of, change, refund="policy", by="test", now=NOW)
+    changed = UpdateIntent(intent_id="pi_1", amount=Money(9500, Currency.USD))
     operations: tuple[tuple[Instruction, ev.Purpose], ...] = (
         (create, ev.Purpose.PAY),
         (confirm, ev.Purpose.PAY),
@@ -145,7 +150,7 @@ def payment_with_every_event(of: Booking) -> PaymentBuilder:
             ev.OutcomeLeftUnknown(idempotency_key=key, reason="http_500", stored_error=True),
             ev.CallNotFound(idempotency_key=key, begun_at=NOW + timedelta(minutes=10)),
             ev.CallGivenUp(idempotency_key=key),
-            ev.NewsDeferred(),
+            ev.ObservationDeferred(),
             ev.OperationSettled(idempotency_key=key, refusal="why"),
             ev.AttemptDropped(number=place + 1),
             ev.LostCallEnded(idempotency_key=key, found="pi_1" if place else None),
@@ -156,6 +161,10 @@ def payment_with_every_event(of: Booking) -> PaymentBuilder:
         ev.MethodAttached(),
         ev.ClientNamed(client=Client.STRIPE_JS),
         ev.MethodRequired(),
+        ev.OperationIntended(
+            idempotency_key="key-12", purpose=ev.Purpose.AMEND_BOOKING, instruction=changed, amendment=amendment
+        ),
+        ev.OperationSettled(idempotency_key="key-12"),
         ev.ActionRequired(),
         ev.AttemptStarted(number=4, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=None),
         ev.AttemptRefused(number=4, decline=decline, charge_id="ch_1", payment_method_id="pm_2"),
@@ -188,6 +197,14 @@ def payment_with_every_event(of: Booking) -> PaymentBuilder:
             status=RefundStatus.SUCCEEDED,
             reason=None,
         ),
+        ev.BookingAmended(
+            amendment=amendment,
+            changed=("title",),
+            amount_before=USD_100,
+            reduced=Money(500, Currency.USD),
+            given_back=Money(400, Currency.USD),
+        ),
+        ev.Overcaptured(reduced=Money(100, Currency.USD), given_back=Money(100, Currency.USD)),
         ev.DisputeOpened(
             dispute_id="du_1",
             status=DisputeStatus.NEEDS_RESPONSE,

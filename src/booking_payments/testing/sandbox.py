@@ -1,13 +1,12 @@
-"""A Stripe-speaking server inside the test process: real sockets, any SDK, no account.
+"""A server with Stripe's HTTP interface inside the test process: real sockets, for any SDK, without an account.
 
-    with Sandbox() as sandbox:  # in a thread of its own: for synchronous tests, and clients that block
+    with Sandbox() as sandbox:  # in a thread: for synchronous tests, and clients that block
         client = stripe.StripeClient("sk_test_any", base_addresses={"api": sandbox.url})
 
     async with Sandbox() as sandbox:  # on the test's own event loop: for asynchronous clients
         ...
 
-It starts in a few milliseconds on a free loopback port. Either way the model behind it can be used from the test
-while the server runs.
+It starts in a few milliseconds on a free loopback port. Tests may use the model behind it while the server runs.
 """
 
 import json
@@ -63,7 +62,7 @@ class Sandbox:
         await self._tasks.aclose()
 
     def advance(self, by: timedelta) -> None:
-        """Let time pass at Stripe: what becomes due happens."""
+        """Advance Stripe's clock and run everything that becomes due."""
         self.stripe.advance(by)
 
     def play(self, path: str, **body: Any) -> dict[str, Any]:

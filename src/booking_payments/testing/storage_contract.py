@@ -29,10 +29,10 @@ from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import InboxEntry, InboxFilter, InboxStatus
-from booking_payments.ports.payments import Handover, PaymentFilter, PaymentPage, Watch
+from booking_payments.ports.payments import ClientAction, PaymentFilter, PaymentPage, PollState
 from booking_payments.ports.publisher import Backlog, Channel, Message, MessageDelivery
 from booking_payments.ports.storage import AlreadyExists, Storage
-from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody, UnitOfWork
 from booking_payments.testing import storage_samples as samples
 from booking_payments.testing.kit import CHANNEL, NOW
 from booking_payments.testing.payment_builder import (
@@ -44,7 +44,7 @@ from booking_payments.testing.payment_builder import (
 )
 
 PATIENCE_S = 30
-"""Seconds after which whatever a test waits for has failed, on the slowest machine."""
+"""Seconds after which a test stops waiting and fails, enough for the slowest machine."""
 
 PULL = "pull:app"
 
@@ -117,8 +117,8 @@ async def stored(storage: Storage, builder: PaymentBuilder) -> Payment:
     return await storage.transact(builder.save)
 
 
-async def _set_watch(watch: Watch, uow: UnitOfWork) -> None:
-    await uow.payments.set_watch("pay_1", watch)
+async def _set_watch(poll_state: PollState, uow: UnitOfWork) -> None:
+    await uow.payments.save_poll_state("pay_1", poll_state)
 
 
 async def _pages(uow: UnitOfWork, filters: Sequence[PaymentFilter]) -> Sequence[PaymentPage]:
@@ -149,7 +149,7 @@ class StorageContract:
 
     # --- transactions
 
-    async def test_what_was_stored_is_found(self, storage: Storage) -> None:
+    async def test_stored_values_are_found(self, storage: Storage) -> None:
         await store(storage, booking())
 
         assert await storage.read(lambda uow: uow.bookings.get("bk_1")) == booking()
@@ -175,7 +175,7 @@ class StorageContract:
 
         assert seen == [None]
 
-    async def test_a_reader_sees_one_state_whatever_is_written_meanwhile(self, storage: Storage) -> None:
+    async def test_a_read_transaction_sees_one_state_while_others_write(self, storage: Storage) -> None:
         await store(storage, booking(1))
 
         async def work(uow: UnitOfWork) -> tuple[int, int]:
@@ -185,7 +185,7 @@ class StorageContract:
 
         assert await storage.read(work) == (1, 1)
 
-    async def test_a_canceled_transaction_is_there_whole_or_not_at_all_and_holds_nobody_up(
+    async def test_a_canceled_transaction_is_committed_whole_or_not_at_all_and_releases_its_locks(
         self, storage: Storage
     ) -> None:
         await store(storage, booking(1))
@@ -209,7 +209,7 @@ class StorageContract:
         )
         assert (second is None) == (third is None)
 
-    async def test_whoever_locks_a_booking_works_alone_on_it(self, storage: Storage) -> None:
+    async def test_the_lock_of_a_booking_excludes_other_transactions(self, storage: Storage) -> None:
         await store(storage, booking())
 
         async def count(uow: UnitOfWork) -> None:
@@ -243,7 +243,7 @@ class StorageContract:
     async def test_every_field_is_stored_and_found(self, storage: Storage) -> None:
         await self._take(storage, *samples.PREPARE, *samples.STORE)
 
-        values = (samples.BOOKING, samples.PAYMENT, samples.WATCH, samples.HANDOVER, samples.ENTRY, samples.ANSWER)
+        values = (samples.BOOKING, samples.PAYMENT, samples.POLL_STATE, samples.HANDOVER, samples.ENTRY, samples.ANSWER)
         assert await storage.transact(self._stored) == [samples.fields_of(each) for each in values]
 
     async def test_every_field_that_may_change_is_changed(self, storage: Storage) -> None:
@@ -251,7 +251,7 @@ class StorageContract:
 
         assert await storage.transact(self._stored) == [samples.fields_of(after) for _, after, _ in samples.CHANGES]
 
-    async def test_every_field_of_what_is_only_added_is_stored(self, storage: Storage) -> None:
+    async def test_every_field_of_append_only_values_is_stored(self, storage: Storage) -> None:
         await self._take(storage, *samples.PREPARE, *samples.STORE)
 
         journal = await storage.read(lambda uow: uow.payments.journal(samples.PAYMENT.id))
@@ -270,7 +270,7 @@ class StorageContract:
         assert samples.unset(samples.RECORD) == set()
         assert [samples.unset(each) for each in samples.MESSAGES] == [{"cursor"}] * len(samples.MESSAGES)
 
-    async def _take(self, storage: Storage, *steps: samples.Step) -> None:
+    async def _take(self, storage: Storage, *steps: samples.SampleTransaction) -> None:
         for step in steps:
             await storage.transact(step.work, step.subject)
 
@@ -279,8 +279,8 @@ class StorageContract:
         found = (
             await uow.bookings.get(samples.BOOKING.id),
             await uow.payments.get(payment_id),
-            await uow.payments.watch(payment_id),
-            await uow.payments.handover(payment_id),
+            await uow.payments.poll_state(payment_id),
+            await uow.payments.client_action(payment_id),
             *await uow.inbox.find(samples.EVENT_ID),
             await uow.answers.get(answer.caller, answer.route, answer.key),
         )
@@ -331,7 +331,7 @@ class StorageContract:
 
         assert await storage.read(lambda uow: uow.bookings.by_reference("R-2")) == booking(2)
 
-    async def test_a_booking_without_a_policy_of_its_own_has_none(self, storage: Storage) -> None:
+    async def test_a_booking_without_a_refund_policy_is_stored_without_one(self, storage: Storage) -> None:
         plain = attrs.evolve(booking(), refund_policy=None)
         await store(storage, plain)
 
@@ -345,10 +345,10 @@ class StorageContract:
 
         assert await storage.read(lambda uow: uow.bookings.get("bk_1")) == confirmed
 
-    @pytest.mark.parametrize("about", [None, Subject(booking_id="bk_1")], ids=["alone", "in a group"])
+    @pytest.mark.parametrize("scope", [None, LockScope(booking_id="bk_1")], ids=["alone", "in a group"])
     @pytest.mark.parametrize("reason", EndReason)
     async def test_why_a_booking_has_ended_is_saved(
-        self, storage: Storage, about: Subject | None, reason: EndReason
+        self, storage: Storage, scope: LockScope | None, reason: EndReason
     ) -> None:
         await store(storage, booking())
         ended = attrs.evolve(booking(), status=BookingStatus.EXPIRED, end_reason=reason)
@@ -357,11 +357,11 @@ class StorageContract:
             await uow.bookings.lock("bk_1")
             await uow.bookings.save(ended)
 
-        await storage.transact(end, about)
+        await storage.transact(end, scope)
 
         assert await storage.read(lambda uow: uow.bookings.get("bk_1")) == ended
 
-    async def test_there_is_nothing_to_lock_where_there_is_no_booking(self, storage: Storage) -> None:
+    async def test_locking_an_unknown_booking_returns_none(self, storage: Storage) -> None:
         assert await storage.transact(lambda uow: uow.bookings.lock("bk_9")) is None
 
     async def test_overdue_bookings_come_longest_overdue_first(self, storage: Storage) -> None:
@@ -372,7 +372,7 @@ class StorageContract:
 
         assert due == ["bk_1", "bk_2"]
 
-    async def test_overdue_bookings_that_nobody_pays_for_come_before_the_others(self, storage: Storage) -> None:
+    async def test_overdue_bookings_without_a_payment_come_first(self, storage: Storage) -> None:
         paying = booking(1, expires_in=timedelta(hours=1))
         await store(storage, paying, booking(2, expires_in=timedelta(hours=2)))
         await stored(storage, started_payment(paying))
@@ -396,7 +396,7 @@ class StorageContract:
 
         assert await storage.read(lambda uow: uow.bookings.count_unpaid("ann")) == 2
 
-    async def test_whoever_locks_a_customer_counts_alone(self, storage: Storage) -> None:
+    async def test_the_lock_of_a_customer_excludes_other_transactions(self, storage: Storage) -> None:
         async def add(number: int) -> None:
             async def work(uow: UnitOfWork) -> None:
                 await uow.bookings.lock_customer("ann")
@@ -568,7 +568,7 @@ class StorageContract:
             (PaymentFilter(created_to=NOW + timedelta(seconds=2)), ["pay_1"]),
         ],
     )
-    async def test_a_page_lists_what_was_asked_for(
+    async def test_a_page_lists_what_the_filter_asks_for(
         self, storage: Storage, which: PaymentFilter, found: list[str]
     ) -> None:
         await self._many(storage, 2)
@@ -636,35 +636,35 @@ class StorageContract:
     async def test_a_handover_is_kept_apart(self, storage: Storage, secret: str | None) -> None:
         await store(storage, booking())
         await stored(storage, started_payment(booking()))
-        handover = Handover(client_secret=secret, next_action={"type": "use_stripe_sdk"})
-        assert await storage.read(lambda uow: uow.payments.handover("pay_1")) is None
+        client_action = ClientAction(client_secret=secret, next_action={"type": "use_stripe_sdk"})
+        assert await storage.read(lambda uow: uow.payments.client_action("pay_1")) is None
 
-        await storage.transact(lambda uow: uow.payments.keep_handover("pay_1", handover))
+        await storage.transact(lambda uow: uow.payments.save_client_action("pay_1", client_action))
 
-        assert await storage.read(lambda uow: uow.payments.handover("pay_1")) == handover
+        assert await storage.read(lambda uow: uow.payments.client_action("pay_1")) == client_action
 
     async def test_a_watch_is_kept(self, storage: Storage) -> None:
         await store(storage, booking())
         await stored(storage, started_payment(booking()))
-        watch = Watch(next_look_at=NOW, looks=3, lease_until=NOW + timedelta(minutes=1), holder="run_1")
-        assert await storage.read(lambda uow: uow.payments.watch("pay_1")) == Watch()
+        poll_state = PollState(next_check_at=NOW, checks=3, lease_until=NOW + timedelta(minutes=1), holder="run_1")
+        assert await storage.read(lambda uow: uow.payments.poll_state("pay_1")) == PollState()
 
-        await storage.transact(lambda uow: uow.payments.set_watch("pay_1", watch))
+        await storage.transact(lambda uow: uow.payments.save_poll_state("pay_1", poll_state))
 
-        assert await storage.read(lambda uow: uow.payments.watch("pay_1")) == watch
+        assert await storage.read(lambda uow: uow.payments.poll_state("pay_1")) == poll_state
 
-    async def test_what_is_due_comes_most_overdue_first_and_without_a_running_lease(self, storage: Storage) -> None:
+    async def test_due_payments_come_most_overdue_first_and_without_those_under_a_lease(self, storage: Storage) -> None:
         await self._many(storage, 4)
         watches = {
-            "pay_1": Watch(next_look_at=NOW),
-            "pay_2": Watch(next_look_at=NOW - timedelta(hours=1), lease_until=NOW),
-            "pay_3": Watch(next_look_at=NOW - timedelta(hours=2), lease_until=NOW + timedelta(seconds=1)),
-            "pay_4": Watch(next_look_at=NOW + timedelta(seconds=1)),
+            "pay_1": PollState(next_check_at=NOW),
+            "pay_2": PollState(next_check_at=NOW - timedelta(hours=1), lease_until=NOW),
+            "pay_3": PollState(next_check_at=NOW - timedelta(hours=2), lease_until=NOW + timedelta(seconds=1)),
+            "pay_4": PollState(next_check_at=NOW + timedelta(seconds=1)),
         }
 
         async def work(uow: UnitOfWork) -> None:
-            for payment_id, watch in watches.items():
-                await uow.payments.set_watch(payment_id, watch)
+            for payment_id, poll_state in watches.items():
+                await uow.payments.save_poll_state(payment_id, poll_state)
 
         await storage.transact(work)
 
@@ -675,8 +675,8 @@ class StorageContract:
         await stored(storage, payment_with_every_event(booking()))
         due = []
 
-        for watch in (Watch(next_look_at=NOW), Watch()):
-            await storage.transact(partial(_set_watch, watch))
+        for poll_state in (PollState(next_check_at=NOW), PollState()):
+            await storage.transact(partial(_set_watch, poll_state))
             due.append(await storage.read(lambda uow: uow.payments.due(NOW, 10)))
 
         assert due == [["pay_1"], []]
@@ -686,15 +686,15 @@ class StorageContract:
     async def test_the_books_are_gone_through_in_pieces(self, storage: Storage) -> None:
         await self._pay_three(storage)
 
-        first = await storage.read(lambda uow: uow.books.ids("", 2))
-        rest = await storage.read(lambda uow: uow.books.ids(first[-1], 2))
-        end = await storage.read(lambda uow: uow.books.ids(rest[-1], 2))
+        first = await storage.read(lambda uow: uow.payment_reader.ids("", 2))
+        rest = await storage.read(lambda uow: uow.payment_reader.ids(first[-1], 2))
+        end = await storage.read(lambda uow: uow.payment_reader.ids(rest[-1], 2))
         assert ([*first, *rest], end) == (["pay_1", "pay_2", "pay_3"], [])
 
     async def test_payments_are_read_many_at_once(self, storage: Storage) -> None:
         await self._pay_three(storage)
 
-        found = await storage.read(lambda uow: uow.books.payments(["pay_1", "pay_3", "pay_9"]))
+        found = await storage.read(lambda uow: uow.payment_reader.payments(["pay_1", "pay_3", "pay_9"]))
         alone = await storage.read(lambda uow: uow.payments.get("pay_3"))
         assert (sorted(found), found["pay_3"]) == (["pay_1", "pay_3"], alone)
 
@@ -702,31 +702,31 @@ class StorageContract:
         await store(storage, booking(1))
         payment = await stored(storage, started_payment(booking(1)).happen(ev.IntentLinked(intent_id="pi_1")))
 
-        found = await storage.read(lambda uow: uow.books.of_intents(["pi_1", "pi_2"]))
+        found = await storage.read(lambda uow: uow.payment_reader.of_intents(["pi_1", "pi_2"]))
         assert found == {"pi_1": payment}
 
     async def test_a_charge_is_no_intent(self, storage: Storage) -> None:
         await store(storage, booking(1))
         await stored(storage, payment_with_every_event(booking(1)))
-        charges = await storage.read(lambda uow: uow.books.of_intents(["ch_1", "re_1", "du_1"]))
+        charges = await storage.read(lambda uow: uow.payment_reader.of_intents(["ch_1", "re_1", "du_1"]))
 
         assert charges == {}
 
-    async def test_a_story_is_all_that_is_kept_of_a_payment(self, storage: Storage) -> None:
+    async def test_a_story_has_everything_that_is_stored_about_a_payment(self, storage: Storage) -> None:
         await store(storage, booking(1), booking(2))
         await stored(storage, started_payment(booking(2), 2))
         payment = await stored(storage, payment_with_every_event(booking(1)))
 
-        story = (await storage.read(lambda uow: uow.books.stories(["pay_1", "pay_2"])))["pay_1"]
+        story = (await storage.read(lambda uow: uow.payment_reader.histories(["pay_1", "pay_2"])))["pay_1"]
         assert (story.payment, fold(story.journal), story.stale) == (payment, payment, ())
         assert story.postings == postings_of(story.journal)
 
     async def test_no_names_are_no_payments(self, storage: Storage) -> None:
         await self._pay_three(storage)
 
-        assert await storage.read(lambda uow: uow.books.stories([])) == {}
+        assert await storage.read(lambda uow: uow.payment_reader.histories([])) == {}
 
-    async def test_what_is_final_is_left_out_unless_it_has_changed_since(self, storage: Storage) -> None:
+    async def test_final_payments_are_left_out_unless_they_have_changed_since(self, storage: Storage) -> None:
         await store(storage, booking(1), booking(2))
         await stored(storage, started_payment(booking(1), 1).happen(ev.PaymentCanceled()))
         await stored(storage, started_payment(booking(2), 2))
@@ -761,8 +761,8 @@ class StorageContract:
         assert await self._since(storage, NOW + timedelta(days=1)) == ["pay_2", "pay_3"]
 
     async def _since(self, storage: Storage, since: datetime) -> Sequence[str]:
-        ids = await storage.read(lambda uow: uow.books.ids("", 10, since))
-        assert await storage.read(lambda uow: uow.books.count(since)) == len(ids)
+        ids = await storage.read(lambda uow: uow.payment_reader.ids("", 10, since))
+        assert await storage.read(lambda uow: uow.payment_reader.count(since)) == len(ids)
         return ids
 
     async def _pay_three(self, storage: Storage) -> None:
@@ -848,7 +848,7 @@ class StorageContract:
         counted = {back: await storage.read(partial(_refused_since, at)) for back, at in since.items()}
         assert counted == {0: 0, 1: 5, 2: 6}
 
-    async def test_the_latest_delivery_is_told_and_what_was_read_from_lists_is_none(self, storage: Storage) -> None:
+    async def test_events_read_from_lists_do_not_count_as_deliveries(self, storage: Storage) -> None:
         before = await storage.read(lambda uow: uow.inbox.latest_delivery())
         delivered = [attrs.evolve(entry(number), delivered_at=NOW - timedelta(hours=number)) for number in (2, 1)]
         await self._receive(storage, *delivered, attrs.evolve(entry(3), received_at=NOW + timedelta(hours=1)))
@@ -876,7 +876,7 @@ class StorageContract:
 
         assert await storage.read(lambda uow: uow.inbox.find("evt_1")) == [done]
 
-    async def test_the_same_event_id_under_another_type_is_a_row_of_its_own(self, storage: Storage) -> None:
+    async def test_the_same_event_id_with_another_type_is_a_separate_entry(self, storage: Storage) -> None:
         await storage.transact(lambda uow: uow.inbox.put(entry()))
         await storage.transact(lambda uow: uow.inbox.put(entry(kind="refund.created")))
 
@@ -976,7 +976,7 @@ class StorageContract:
 
         await storage.transact(work)
 
-    async def test_a_claimed_booking_is_nobody_elses_until_the_claim_lapses(self, storage: Storage) -> None:
+    async def test_a_claimed_booking_is_not_claimed_again_until_the_claim_lapses(self, storage: Storage) -> None:
         await self._tell(storage, message(1), message(2), message(3, "bk_2"))
 
         mine = await self._claim(storage, limit=1)
@@ -1030,7 +1030,7 @@ class StorageContract:
 
         assert (dropped, await self._claim(storage)) == (1, ["msg_2"])
 
-    async def test_at_most_half_of_what_is_claimed_was_tried_before(self, storage: Storage) -> None:
+    async def test_at_most_half_of_the_claimed_bookings_were_tried_before(self, storage: Storage) -> None:
         bookings = [booking(place) for place in range(1, 7)]
         await store(storage, *bookings)
         await self._record(storage, CHANNEL)
@@ -1093,7 +1093,7 @@ class StorageContract:
             await self._claim(storage) == await self._claim(storage, channel="webhook") == ["msg_1", "msg_2", "msg_3"]
         )
 
-    async def test_a_channel_that_is_added_later_gets_what_is_written_from_then_on(self, storage: Storage) -> None:
+    async def test_a_channel_that_is_added_later_gets_later_messages_only(self, storage: Storage) -> None:
         await self._tell(storage, message(1))
         await self._record(storage, "webhook")
         await storage.transact(lambda uow: uow.outbox.append(message(2)))
@@ -1132,7 +1132,7 @@ class StorageContract:
         assert (broker.last_alive_at, broker.worker_alive_at) == (None, None)
         assert (webhook.last_alive_at, webhook.worker_alive_at) == (later, NOW)
 
-    async def test_what_is_discarded_waits_nowhere_and_is_counted(self, storage: Storage) -> None:
+    async def test_a_discarded_message_waits_on_no_channel_and_is_counted(self, storage: Storage) -> None:
         await store(storage, booking(1), booking(2))
         await storage.transact(lambda uow: uow.outbox.append(message(1)))
         early = await storage.transact(lambda uow: uow.outbox.discard_waiting(None, NOW, "olga"))
@@ -1159,7 +1159,7 @@ class StorageContract:
 
         assert backlog == Backlog(channel=CHANNEL, waiting=1, dead=1, discarded=0, oldest_at=message(1).at)
 
-    async def test_what_waits_for_a_channel_is_a_backlog_of_none(self, storage: Storage) -> None:
+    async def test_messages_without_a_channel_are_counted_under_no_channel(self, storage: Storage) -> None:
         await store(storage, booking(1))
         await storage.transact(lambda uow: uow.outbox.append(message(1)))
 
@@ -1167,7 +1167,7 @@ class StorageContract:
 
         assert backlog == Backlog(channel=None, waiting=1, dead=0, discarded=0, oldest_at=message(1).at)
 
-    async def test_a_channel_that_was_removed_is_listed_by_what_was_discarded_there(self, storage: Storage) -> None:
+    async def test_a_removed_channel_with_discarded_messages_is_listed(self, storage: Storage) -> None:
         await self._tell(storage, message(1))
         await storage.transact(lambda uow: uow.outbox.discard_waiting(CHANNEL, NOW, "olga"))
         await storage.transact(lambda uow: uow.channels.remove(CHANNEL))
@@ -1197,7 +1197,7 @@ class StorageContract:
             await self._read(storage, 2, 10)
         assert refused.value.code == "unknown_cursor"
 
-    async def test_an_older_cursor_still_reads_what_was_read(self, storage: Storage) -> None:
+    async def test_an_older_cursor_returns_the_same_messages_again(self, storage: Storage) -> None:
         await self._record(storage, PULL)
         await self._tell(storage, message(1), message(2))
         await self._read(storage, 0, 10)

@@ -1,7 +1,8 @@
-"""Values for tests of storage in which every field can be told from its default, and what each is changed to.
+"""Values for tests of storage in which every field differs from its default, and what each is changed to.
 
-``PREPARE`` and ``STORE`` are the transactions that store all of them, ``CHANGE`` those that change all that may. A
-field that is added to one of these classes has to get a value here; ``unset`` and ``unchanged`` name those without.
+``PREPARE`` and ``STORE`` are the transactions that store all of them, ``CHANGE`` those that change every mutable
+field. A new field of one of these classes needs a value here; ``unset`` and ``unchanged`` return the fields without
+one.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import attrs
 from attrs import frozen
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, EndReason
+from booking_payments.domain.booking import BookingDetails, BookingStatus, EndReason, Item
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeePayer, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod, Client
@@ -25,9 +26,9 @@ from booking_payments.domain.refunds import Deferral, GivenBack, RefundReason
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import InboxEntry, InboxStatus
-from booking_payments.ports.payments import Handover, Watch
+from booking_payments.ports.payments import ClientAction, PollState
 from booking_payments.ports.publisher import Message
-from booking_payments.ports.unit_of_work import Subject, TransactionBody, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody, UnitOfWork
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.payment_builder import booking, payment_with_every_event, started_payment
 
@@ -41,15 +42,45 @@ def _usd(minor: int) -> Money:
 
 
 BOOKING: Final = attrs.evolve(
-    booking(), details=BookingDetails(title="Night", capture_method=CaptureMethod.MANUAL), end_reason=None
+    booking(),
+    details=BookingDetails(title="Night", capture_method=CaptureMethod.MANUAL),
+    end_reason=None,
+    event_id="evening-1",
+    items=(Item(id="adult", label="Adult", quantity=2, unit_amount=_usd(5000), refunded=1),),
+    metadata={"table": "7"},
+    version=2,
+    expiry_follows_event=True,
+    refund_grace_until=NOW + timedelta(days=2),
+    registered_as="0" * 64,
+    amended_by="req_1",
 )
-BOOKING_ENDED: Final = attrs.evolve(BOOKING, status=BookingStatus.EXPIRED, end_reason=EndReason.ATTEMPTS_EXHAUSTED)
-BOOKING_FIXED: Final = frozenset(attrs.fields_dict(Booking)) - {"status", "end_reason"}
+BOOKING_ENDED: Final = attrs.evolve(
+    BOOKING,
+    status=BookingStatus.EXPIRED,
+    end_reason=EndReason.ATTEMPTS_EXHAUSTED,
+    amount=_usd(4000),
+    event_starts_at=NOW + timedelta(days=31),
+    expires_at=NOW + timedelta(days=30),
+    details=BookingDetails(title="Matinee", locale="de-AT"),
+    items=(Item(id="child", label="Child", quantity=1, unit_amount=_usd(4000)),),
+    metadata={"table": "8"},
+    version=3,
+    expiry_follows_event=False,
+    refund_grace_until=None,
+    registered_as="1" * 64,
+    amended_by="req_2",
+)
+BOOKING_FIXED: Final = frozenset({"id", "reference", "customer_id", "created_at", "refund_policy", "event_id"})
 """The fields of a booking that never change."""
 
 _LIFE: Final = payment_with_every_event(BOOKING)
 
-PAYMENT: Final = attrs.evolve(_LIFE.payment, promised=GivenBack(amount=_usd(5000), fee=_usd(0)))
+PAYMENT: Final = attrs.evolve(
+    _LIFE.payment,
+    promised=GivenBack(amount=_usd(5000), fee=_usd(0)),
+    refund_grace_until=NOW + timedelta(days=1),
+    intent_price=_usd(9000),
+)
 FACTS: Final[Sequence[ev.Recorded]] = tuple(_LIFE.journal)
 POSTINGS: Final[Sequence[Posting]] = tuple(postings_of(FACTS))
 
@@ -96,19 +127,25 @@ PAYMENT_CHANGED: Final = attrs.evolve(
     lost=(LostCall(idempotency_key="key-11", sent_at=NOW, key_from=LATER, refund_id="rf_1", amount=_usd(20)),),
     attached="pm_9",
     burnt=(ev.BurntMethod(payment_method_id="pm_8", decline=Decline(code="card_declined", message="No.")),),
+    booking_amount=_usd(5800),
+    event_starts_at=LATER,
+    refund_grace_until=LATER,
+    reduced=_usd(1200),
+    reduced_back=_usd(600),
+    intent_price=_usd(9500),
 )
 PAYMENT_FIXED: Final = frozenset(
     {
-        *("id", "booking_id", "booking_reference", "customer_id", "booking_amount", "fee_policy", "refund_policy"),
-        *("event_starts_at", "capture_method", "max_attempts", "created_at", "amount_step", "gateway"),
+        *("id", "booking_id", "booking_reference", "customer_id", "fee_policy", "refund_policy"),
+        *("capture_method", "max_attempts", "created_at", "amount_step", "gateway"),
     }
 )
 """The fields of a payment that never change."""
 
-WATCH: Final = Watch(next_look_at=NOW, looks=3, lease_until=NOW + timedelta(minutes=1), holder="run_1")
-WATCH_CHANGED: Final = Watch(next_look_at=LATER, looks=4, lease_until=LATER, holder="run_2")
-HANDOVER: Final = Handover(client_secret="pi_1_secret", next_action={"type": "redirect_to_url"})  # noqa: S106
-HANDOVER_CHANGED: Final = Handover(client_secret="pi_2_secret", next_action={"type": "use_stripe_sdk"})  # noqa: S106
+POLL_STATE: Final = PollState(next_check_at=NOW, checks=3, lease_until=NOW + timedelta(minutes=1), holder="run_1")
+POLL_STATE_CHANGED: Final = PollState(next_check_at=LATER, checks=4, lease_until=LATER, holder="run_2")
+HANDOVER: Final = ClientAction(client_secret="pi_1_secret", next_action={"type": "redirect_to_url"})  # noqa: S106
+HANDOVER_CHANGED: Final = ClientAction(client_secret="pi_2_secret", next_action={"type": "use_stripe_sdk"})  # noqa: S106
 
 ENTRY: Final = InboxEntry(
     event_id=EVENT_ID,
@@ -190,12 +227,12 @@ ANSWER_FIXED: Final = frozenset({"caller", "route", "key"})
 CHANGES: Final[Sequence[tuple[Any, Any, frozenset[str]]]] = (
     (BOOKING, BOOKING_ENDED, BOOKING_FIXED),
     (PAYMENT, PAYMENT_CHANGED, PAYMENT_FIXED),
-    (WATCH, WATCH_CHANGED, frozenset()),
+    (POLL_STATE, POLL_STATE_CHANGED, frozenset()),
     (HANDOVER, HANDOVER_CHANGED, frozenset()),
     (ENTRY, ENTRY_CHANGED, ENTRY_FIXED),
     (ANSWER, ANSWER_CHANGED, ANSWER_FIXED),
 )
-"""Each value, what it is changed to, and the fields that never change."""
+"""Each value, its changed value, and the fields that never change."""
 
 
 def fields_of(value: Any) -> dict[str, Any]:
@@ -217,12 +254,12 @@ def unset(value: Any) -> set[str]:
 
 
 @frozen
-class Step:
-    """A transaction, and what it is about."""
+class SampleTransaction:
+    """A transaction and its scope."""
 
     name: str
     work: TransactionBody[None]
-    subject: Subject | None = None
+    subject: LockScope | None = None
 
 
 async def _register(uow: UnitOfWork) -> None:
@@ -233,8 +270,8 @@ async def _register(uow: UnitOfWork) -> None:
 async def _begin_payment(uow: UnitOfWork) -> None:
     await uow.bookings.lock(BOOKING.id)
     await uow.payments.append(PAYMENT, FACTS, POSTINGS)
-    await uow.payments.set_watch(PAYMENT.id, WATCH)
-    await uow.payments.keep_handover(PAYMENT.id, HANDOVER)
+    await uow.payments.save_poll_state(PAYMENT.id, POLL_STATE)
+    await uow.payments.save_client_action(PAYMENT.id, HANDOVER)
     await uow.outbox.append(*(attrs.evolve(each, sequence=0) for each in MESSAGES))
     await uow.audit.append(RECORD)
 
@@ -247,8 +284,8 @@ async def _receive(uow: UnitOfWork) -> None:
 async def _change_payment(uow: UnitOfWork) -> None:
     await uow.bookings.lock(BOOKING.id)
     await uow.payments.append(PAYMENT_CHANGED, [_ADDED], [])
-    await uow.payments.set_watch(PAYMENT.id, WATCH_CHANGED)
-    await uow.payments.keep_handover(PAYMENT.id, HANDOVER_CHANGED)
+    await uow.payments.save_poll_state(PAYMENT.id, POLL_STATE_CHANGED)
+    await uow.payments.save_client_action(PAYMENT.id, HANDOVER_CHANGED)
     await uow.bookings.save(BOOKING_ENDED)
 
 
@@ -271,19 +308,19 @@ async def _answer_again(uow: UnitOfWork) -> None:
     await uow.answers.put(ANSWER_CHANGED)
 
 
-_ABOUT_BOOKING: Final = Subject(booking_id=BOOKING.id)
-_ABOUT_EVENT: Final = Subject(event_id=EVENT_ID, intent_id=INTENT_ID)
+_ABOUT_BOOKING: Final = LockScope(booking_id=BOOKING.id)
+_ABOUT_EVENT: Final = LockScope(event_id=EVENT_ID, intent_id=INTENT_ID)
 
-PREPARE: Final = (Step("register", _register),)
+PREPARE: Final = (SampleTransaction("register", _register),)
 STORE: Final = (
-    Step("begin a payment", _begin_payment, _ABOUT_BOOKING),
-    Step("receive an event", _receive, _ABOUT_EVENT),
-    Step("answer", _answer),
+    SampleTransaction("begin a payment", _begin_payment, _ABOUT_BOOKING),
+    SampleTransaction("receive an event", _receive, _ABOUT_EVENT),
+    SampleTransaction("answer", _answer),
 )
 CHANGE: Final = (
-    Step("change the payment", _change_payment, _ABOUT_BOOKING),
-    Step("begin another payment", _begin_another, _ABOUT_BOOKING),
-    Step("receive the event again", _receive_again),
-    Step("answer again", _answer_again),
+    SampleTransaction("change the payment", _change_payment, _ABOUT_BOOKING),
+    SampleTransaction("begin another payment", _begin_another, _ABOUT_BOOKING),
+    SampleTransaction("receive the event again", _receive_again),
+    SampleTransaction("answer again", _answer_again),
 )
 """The steps that have a subject are those that may share a transaction with others."""

@@ -65,7 +65,7 @@ class SyncPaymentsTestKit:
         return self._open.call(self.kit.deliver_webhooks)
 
     def settle(self) -> None:
-        """Let time pass and do the background work until nothing is due any more; the consumers get what is new."""
+        """Advance the clock and run the background work until nothing is due; consumers receive the new messages."""
         self._open.call(self.kit.settle)
         for message in self.messages[self._told :]:
             for consumer in self._consumers:

@@ -134,7 +134,7 @@ def test_a_payment_is_given_up_and_its_booking_stays() -> None:
     [
         ("bookings show nothing", "no booking goes by this id or reference; see: booking-payments bookings find"),
         ("bookings cancel nothing", "no booking goes by this id or reference; see: booking-payments bookings find"),
-        ("payments capture nothing", "no payment goes by this id; see: booking-payments payments list"),
+        ("payments capture nothing", "no payment has this id; see: booking-payments payments list"),
         ("payments capture PAID-1", "paid already"),
     ],
 )

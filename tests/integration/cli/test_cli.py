@@ -355,7 +355,10 @@ def test_what_the_database_refuses_is_one_line_and_no_secret(tmp_path: Path) -> 
 
     result = run("messages channels add pull:app", DATABASE_URL=url)
 
-    assert (result.exit_code, result.stderr) == (1, "Error: the database refused: not now; see doctor\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: the database returned an error: not now; run: booking-payments doctor\n",
+    )
 
 
 def test_a_table_that_is_not_there_is_named_before_anything_is_asked_of_it(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_name_that_nobody_has_is_an_error_with_the_way_on() -> None:
     done = run("show", "nothing")
 
     assert done.exit_code == 1
-    assert done.stderr == "Error: no payment goes by this id; see: booking-payments payments list\n"
+    assert done.stderr == "Error: no payment has this id; see: booking-payments payments list\n"
 
 
 @pytest.mark.usefixtures("database")

@@ -195,7 +195,7 @@ def test_a_refund_of_a_part_during_an_inquiry_is_promised_and_waits() -> None:
 
     said = run("payments", "refund", "R-1", "--amount", "25.00").stdout
 
-    assert "25.00 USD is promised and is sent by itself" in said
+    assert "25.00 USD is promised and is sent automatically" in said
     assert "owed to the customer: 25.00 USD, of which 25.00 USD is sent by itself" in said
 
 

@@ -97,6 +97,7 @@ class Api:
             "amount": "100.00",
             "currency": "usd",
             "event_starts_at": "2026-06-01T20:00:00Z",
+            "event_id": "evening",
             **changes,
         }
 
@@ -119,7 +120,10 @@ class Api:
         return booking_id
 
     def path_of(self, path: str, booking_id: str) -> str:
-        """``path`` of a booking, or of the booking's latest payment; of no payment where there is none."""
+        """``path`` of a booking, of its latest payment, or of its event; of none where there is none."""
+        if "{event_id}" in path:
+            found = self.get(f"/api/bookings/{booking_id}/", OPERATOR).json()
+            return path.replace("{event_id}", found.get("event_id", booking_id))
         if "{payment_id}" in path:
             found = self.get(f"/api/bookings/{booking_id}/payment/status/", OPERATOR).json()
             return path.replace("{payment_id}", found.get("payment_id", booking_id))
@@ -153,14 +157,14 @@ def services_of(
 
     return Services(
         payments=kit.payments,
-        gateway=kit.world.gateway,
+        gateway=kit.deps.gateway,
         storage=kit.storage,
         clock=kit.clock,
-        ids=kit.world.ids,
+        ids=kit.deps.ids,
         settings=chosen,
         ready=ready,
         sandbox=kit.stripe,
-        limits=RateLimits.of(chosen, Counters(), kit.world.webhook_names) if chosen.rate_limit_enabled else None,
+        limits=RateLimits.of(chosen, Counters(), kit.deps.webhook_names) if chosen.rate_limit_enabled else None,
     )
 
 

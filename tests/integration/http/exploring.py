@@ -20,8 +20,8 @@ from schemathesis import BaseSchema
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.views import RefundOnCancel
-from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.sandbox.signature import sign

@@ -40,8 +40,8 @@ class StandIn:
         """A test kit whose gateway is Stripe's adapter, connected to this server."""
         kit = PaymentsTestKit()
         gateway = StripeGateway(self.transport, livemode=False)
-        kit.world = attrs.evolve(kit.world, gateway=gateway)
-        kit.payments = BookingPayments(kit.world)
+        kit.deps = attrs.evolve(kit.deps, gateway=gateway)
+        kit.payments = BookingPayments(kit.deps)
         return kit
 
 

@@ -21,6 +21,8 @@ INTENT = {"payment_method_id": "pm_card_visa"}
 BODIES: Mapping[str, Any] = {
     "/api/bookings/{booking_id}/payment/retry/": INTENT,
     "/api/bookings/{booking_id}/payment/record/": {"amount": "100.00", "kind": "cash", "reference": "17-204"},
+    "/api/bookings/{booking_id}/": {"amount": "90.00"},
+    "/api/events/{event_id}/reschedule/": {"event_starts_at": "2026-09-01T20:00:00Z"},
     "/api/payments/{payment_id}/owed/settle/": {"amount": "1.00", "how": "waived", "note": "they gave it to us"},
 }
 
@@ -41,6 +43,10 @@ ALLOWED: Mapping[tuple[str, str], set[str]] = {
     ("GET", "/api/bookings/{booking_id}/payment/events/"): {"owner", "operator", "booking app"},
     ("POST", "/api/bookings/{booking_id}/payment/refund/"): {"owner", "operator"},
     ("GET", "/api/bookings/{booking_id}/payment/refund/quote/"): {"owner", "operator"},
+    ("PATCH", "/api/bookings/{booking_id}/"): {"operator", "booking app"},
+    ("GET", "/api/events/{event_id}/"): {"operator", "booking app"},
+    ("POST", "/api/events/{event_id}/cancel/"): {"operator"},
+    ("POST", "/api/events/{event_id}/reschedule/"): {"operator"},
     ("GET", "/api/payments/"): {"operator"},
     ("POST", "/api/payments/{payment_id}/refund/"): {"operator"},
     ("GET", "/api/payments/{payment_id}/refund/quote/"): {"operator"},
@@ -48,6 +54,10 @@ ALLOWED: Mapping[tuple[str, str], set[str]] = {
     ("GET", "/api/payment/config/"): {"owner", "other", "operator", "booking app"},
 }
 NEEDS_SCOPE = {
+    ("PATCH", "/api/bookings/{booking_id}/"),
+    ("GET", "/api/events/{event_id}/"),
+    ("POST", "/api/events/{event_id}/cancel/"),
+    ("POST", "/api/events/{event_id}/reschedule/"),
     ("POST", "/api/bookings/"),
     ("GET", "/api/bookings/"),
     ("POST", "/api/bookings/{booking_id}/payment/record/"),
@@ -68,7 +78,7 @@ def expected_refusal(method: str, path: str, who: str) -> int:
 
 def call(api: Api, method: str, path: str, who: str, booking_id: str) -> Any:
     body = api.new_booking() if path == "/api/bookings/" else BODIES.get(path, {})
-    more = {"json": body} if method == "POST" else {}
+    more = {"json": body} if method in ("POST", "PATCH") else {}
     return api.send(method, api.path_of(path, booking_id), WHO[who], **more)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from booking_payments.application.world import PaymentConfig
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.domain.instructions import MethodChoice
 from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, open_api, problem_of

@@ -21,8 +21,8 @@ BODY = b'{"id": "evt_1", "type": "customer.created"}'
 def kit_with(reader: WebhookReader, *names: str) -> PaymentsTestKit:
     """A test kit whose gateway sends webhooks that ``reader`` reads, under ``names``."""
     kit = PaymentsTestKit()
-    kit.world = evolve(kit.world, webhooks=reader, webhook_names=names)
-    kit.payments = BookingPayments(kit.world)
+    kit.deps = evolve(kit.deps, webhooks=reader, webhook_names=names)
+    kit.payments = BookingPayments(kit.deps)
     return kit
 
 

@@ -11,7 +11,7 @@ from booking_payments.entrypoints.http import idempotency
 from booking_payments.entrypoints.http.auth import Principal
 from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.ports.idempotency import ANSWER_LIFETIME
-from booking_payments.ports.payments import Watch
+from booking_payments.ports.payments import PollState
 from booking_payments.presentation.models import RefundPayment
 from booking_payments.sandbox.emulator.faults import Fault
 from tests.integration.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, bearer, problem_of
@@ -316,7 +316,7 @@ def somebody_elses_lease(api: Api, booking_id: str) -> None:
 
     async def take() -> None:
         await api.kit.storage.transact(
-            lambda uow: uow.payments.set_watch(payment_id, Watch(lease_until=until, holder="another"))
+            lambda uow: uow.payments.save_poll_state(payment_id, PollState(lease_until=until, holder="another"))
         )
 
     with api.client.portal() as portal:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from booking_payments.adapters.throttle import Counters, Throttle
-from booking_payments.application.world import PaymentConfig
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.entrypoints.http.limits import UNCOUNTED, address_of
 from booking_payments.runtime.rate_limits import RateLimits

@@ -1,5 +1,5 @@
 """The numbered cases of issue 16 over HTTP, and in the library where it has a way of its own; the console's are in
-``pages/test_console_refunds`` and ``test_one_story``.
+``pages/test_console_refunds`` and ``test_consistent_errors``.
 
 Every case ends with ``sound``: the ledger agrees, no more left at the gateway than was captured, and what was promised
 has gone back, was taken by the bank, or is listed as owed.
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from booking_payments.adapters.gateways.fake.gateway import due_deliveries
-from booking_payments.application.world import PaymentConfig
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.domain.fees import FeeOnRefund, FeePayer, FeePolicy
 from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, Json, open_api, problem_of

@@ -19,7 +19,7 @@ ANSWERS = {
     (85, 10): struct.pack(">HH", *CONFIRM_OK),
     (50, 10): struct.pack(">HHB", 50, 11, 1) + b"q" + struct.pack(">II", 0, 0),
 }
-"""By class and method of what is asked: tune, open, open a channel, select confirms, declare a queue."""
+"""Requests by class and method: tune, open, open a channel, select confirms, declare a queue."""
 
 START = (
     struct.pack(">HHBBI", 10, 10, 0, 9, 0) + struct.pack(">I", 14) + b"PLAIN AMQPLAIN" + struct.pack(">I", 5) + b"en_US"

@@ -71,7 +71,7 @@ async def test_after_a_failure_the_connection_is_made_anew(tmp_path: Path) -> No
     assert len(_in_queue(folder)) == 1
 
 
-async def test_a_broker_that_falls_silent_is_left_without_a_goodbye() -> None:
+async def test_the_connection_to_a_silent_broker_is_dropped_without_a_close_handshake() -> None:
     with rabbitmq_that_falls_silent() as url, anyio.fail_after(PATIENCE_S):
         publisher = BrokerPublisher(url, "bookings", timeout=timedelta(seconds=0.5))
         await publisher.publish(MESSAGE)
@@ -82,7 +82,7 @@ async def test_a_broker_that_falls_silent_is_left_without_a_goodbye() -> None:
         await publisher.close()
 
 
-async def test_a_publisher_has_so_long_for_a_message_whatever_it_waits_for() -> None:
+async def test_a_publisher_has_a_time_limit_for_each_message() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, anyio.fail_after(PATIENCE_S):
         broker = BrokerPublisher(f"amqp://guest:guest@127.0.0.1:{silent.getsockname()[1]}//", "bookings")
 

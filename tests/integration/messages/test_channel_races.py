@@ -9,7 +9,7 @@ from attrs import define, field
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.adapters.sql.unit_of_work import SqlUnitOfWork
 from booking_payments.ports.publisher import Message
-from booking_payments.ports.unit_of_work import Subject, UnitOfWork
+from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.payment_builder import booking
 from booking_payments.testing.storage_contract import store
@@ -84,9 +84,9 @@ async def test_a_channel_that_is_added_while_a_message_is_being_written_waits_fo
     await other.close()
 
 
-@pytest.mark.parametrize("about", [None, Subject(booking_id="bk_1")], ids=["alone", "in a group"])
+@pytest.mark.parametrize("about", [None, LockScope(booking_id="bk_1")], ids=["alone", "in a group"])
 async def test_a_message_that_waited_for_the_first_channel_to_be_added_is_for_it(
-    postgres: str, about: Subject | None
+    postgres: str, about: LockScope | None
 ) -> None:
     one, other = SqlStorage.open(postgres), SqlStorage.open(postgres)
     await store(one, booking(1))
@@ -123,7 +123,7 @@ async def test_messages_of_a_group_go_to_every_channel_and_without_one_they_wait
             await uow.bookings.lock("bk_1")
             await uow.outbox.append(message(number, "bk_1"), message(number + 1, "bk_1"))
 
-        await storage.transact(work, Subject(booking_id="bk_1"))
+        await storage.transact(work, LockScope(booking_id="bk_1"))
 
     await append(1)
     early = await waiting(storage)

@@ -82,7 +82,7 @@ async def test_a_message_arrives_signed_and_says_what_orders_it(
     ]
 
 
-async def test_what_is_not_answered_with_2xx_is_not_taken(publisher: WebhookPublisher, received: Received) -> None:
+async def test_a_response_other_than_2xx_is_a_failed_delivery(publisher: WebhookPublisher, received: Received) -> None:
     received.refusals = 1.0
 
     with pytest.raises(DeliveryFailed, match="the receiver answered 500"):
@@ -136,7 +136,7 @@ def test_a_secret_is_bounded_as_the_scheme_says(wrong: str) -> None:
         signing_key(wrong)
 
 
-def test_the_check_in_the_documents_knows_what_is_genuine() -> None:
+def test_the_documented_check_accepts_genuine_signatures_only() -> None:
     page = (Path(__file__).parents[3] / "docs" / "messages.md").read_text()
     code = next(each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "is_genuine" in each)
     shown: dict[str, Any] = {}
@@ -154,7 +154,7 @@ def test_the_check_in_the_documents_knows_what_is_genuine() -> None:
 async def test_a_message_goes_through_the_proxy_of_the_environment(
     address: str, received: Received, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The receiver plays the proxy: what comes in names another host."""
+    """The receiver acts as the proxy: the request names another host."""
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("HTTP_PROXY", address)

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import structlog
 
-from booking_payments.application.world import PaymentConfig
+from booking_payments.application.dependencies import PaymentConfig
+from booking_payments.domain.amendments import BookingChange
 from booking_payments.domain.fees import FeePayer, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy, RefundTier
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.integration.http.api import token
@@ -628,7 +630,7 @@ def at_bank() -> Iterator[tuple[Site, str, str]]:
         more = {"payment_method_id": "pm_card_authenticationRequired", "confirm_immediately": True}
         back = f"http://testserver.local/checkout/{booking_id}"
         view = site.run(site.kit.payments.start_payment, booking_id, ANN, return_url=back, **more)
-        url = view.handover.next_action["redirect_to_url"]["url"]
+        url = view.client_action.next_action["redirect_to_url"]["url"]
         yield site, booking_id, url.removeprefix("http://testserver.local")
 
 
@@ -668,3 +670,17 @@ def test_the_checkout_can_be_switched_off() -> None:
     with open_site(CHECKOUT_ENABLED="false") as site:
         assert site.get(address(site.book())).status_code == 404
         assert site.get("/console/").status_code == 303
+
+
+def test_a_page_that_shows_an_old_price_does_not_pay_the_new_one(site: Site) -> None:
+    booking_id = site.book()
+    site.get(address(booking_id))
+    fields = {**site.hidden(f"/checkout/{booking_id}/pay"), "payment_method": "pm_card_visa"}
+    change = BookingChange(amount=Money.parse("120.00", Currency.USD))
+    site.run(site.kit.payments.amend_booking, booking_id, change)
+
+    answer = site.post(f"/checkout/{booking_id}/pay", fields)
+
+    assert (answer.status_code, "price of this booking has changed" in answer.text) == (409, True)
+    assert "120.00" in answer.text
+    assert pay(site, booking_id).status_code == 303

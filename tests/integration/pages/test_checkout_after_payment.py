@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from booking_payments.application.world import PaymentConfig
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.refunds import RefundOnCancel
 from booking_payments.testing.kit import ANN, PaymentsTestKit

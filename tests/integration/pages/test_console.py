@@ -26,14 +26,30 @@ PAGES = [
     "/console/webhooks",
     "/console/webhooks/evt_x",
     "/console/drift",
+    "/console/record",
 ]
 ACTIONS = [
     "/console/payments/pay_x/refund",
     "/console/payments/pay_x/settle",
     "/console/webhooks/evt_x/replay",
     "/console/drift/run",
+    "/console/record",
     "/console/logout",
 ]
+
+
+def test_every_route_of_the_console_is_in_one_of_these_lists(site: Site) -> None:
+    """So that the tests of log-in and of forged forms try each page and each form."""
+    routes = [route for route in site.client.app.routes if route.path.startswith("/console")]
+    served = {route.path_format for route in routes} - {"/console/login"}
+    ids = {"/pay_x": "/{payment_id}", "/evt_x": "/{event_id}"}
+    listed = set[str]()
+    for path in (*PAGES, *ACTIONS):
+        for example, name in ids.items():
+            path = path.replace(example, name)
+        listed.add(path.rstrip("/"))
+
+    assert listed == {re.sub(r":\w+}", "}", path).rstrip("/") for path in served}
 
 
 def page_of(console: Site, booking_id: str) -> str:
@@ -215,7 +231,7 @@ def test_a_payment_holds_no_secrets(console: Site) -> None:
     booking_id = console.paid("pm_card_authenticationRequired")
     view = console.run(console.kit.payments.payment_status, booking_id)
 
-    assert view.handover.client_secret not in console.get(page_of(console, booking_id)).text
+    assert view.client_action.client_secret not in console.get(page_of(console, booking_id)).text
 
 
 def test_the_present_place_is_lit(console: Site) -> None:
@@ -372,7 +388,7 @@ def test_a_webhooks_content_is_shown_without_secrets(console: Site) -> None:
 
     assert all("sha256" in each and "client_secret" not in each for each in pages)
     assert pages
-    assert all(view.handover.client_secret not in each for each in pages)
+    assert all(view.client_action.client_secret not in each for each in pages)
 
 
 def test_a_missing_webhook_is_not_found(console: Site) -> None:
@@ -400,7 +416,7 @@ def _settled(console: Site) -> str:
         page = console.get("/console/drift").text
         if "Comparing since" not in page:
             return page
-        console.run(console.kit.world.clock.sleep, timedelta(0))
+        console.run(console.kit.deps.clock.sleep, timedelta(0))
     raise AssertionError("the comparison did not end")
 
 

@@ -88,7 +88,7 @@ class Counting(FakeGateway):
 def counting() -> tuple[PaymentsTestKit, Counting]:
     kit = PaymentsTestKit()
     gateway = Counting(kit.stripe, kit.clock)
-    kit.payments = BookingPayments(evolve(kit.world, gateway=gateway))
+    kit.payments = BookingPayments(evolve(kit.deps, gateway=gateway))
     return kit, gateway
 
 

@@ -7,7 +7,7 @@ import pytest
 from attrs import frozen
 from psycopg.rows import TupleRow
 
-from booking_payments.adapters.procrastinate.queue import JobQueue
+from booking_payments.adapters.procrastinate.queue import ProcrastinateJobQueue
 from booking_payments.adapters.sql.storage import SqlStorage
 
 
@@ -18,7 +18,7 @@ class Jobs:
     dsn: str
 
     async def run(self, statement: str, *values: object) -> list[TupleRow]:
-        """Run one statement in a transaction of its own."""
+        """Run one statement in its own transaction."""
         async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as connection:
             cursor = await connection.execute(statement.encode(), values)
             return await cursor.fetchall() if cursor.description else []
@@ -35,15 +35,15 @@ def jobs(postgres_copy: str) -> Jobs:
 
 
 @pytest.fixture
-def queue() -> JobQueue:
+def queue() -> ProcrastinateJobQueue:
     """A queue that knows of workers."""
-    queue = JobQueue()
+    queue = ProcrastinateJobQueue()
     queue.has_workers = True
     return queue
 
 
 @pytest.fixture
-async def queued_storage(postgres_copy: str, queue: JobQueue) -> AsyncIterator[SqlStorage]:
+async def queued_storage(postgres_copy: str, queue: ProcrastinateJobQueue) -> AsyncIterator[SqlStorage]:
     """Storage that asks workers."""
     storage = SqlStorage.open(postgres_copy, queue=queue)
     yield storage

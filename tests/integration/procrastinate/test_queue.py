@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from booking_payments.adapters.procrastinate.liveness import WorkerLiveness
-from booking_payments.adapters.procrastinate.queue import QUIET_S, JobQueue
+from booking_payments.adapters.procrastinate.queue import QUIET_S, ProcrastinateJobQueue
 from booking_payments.adapters.sql import engine
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
@@ -75,8 +75,8 @@ async def test_so_it_is_where_somebody_has_the_jobs_locked(
     assert (len(begun), await jobs.waiting()) == (2, ["settle_payment pay_1"])
 
 
-async def test_nothing_is_asked_for_while_nobody_would_do_it(
-    queued_storage: SqlStorage, queue: JobQueue, jobs: Jobs
+async def test_no_jobs_are_stored_without_a_worker(
+    queued_storage: SqlStorage, queue: ProcrastinateJobQueue, jobs: Jobs
 ) -> None:
     queue.has_workers = False
 
@@ -90,13 +90,13 @@ async def test_a_payment_that_waits_for_news_is_settled_at_its_time(queued_stora
     view = await kit.payments.start_payment((await kit.book()).id)
 
     scheduled = await jobs.run("SELECT args, scheduled_at FROM procrastinate_jobs ORDER BY id DESC LIMIT 1")
-    watch = await queued_storage.read(lambda uow: uow.payments.watch(view.payment.id))
-    assert scheduled == [({"payment_id": view.payment.id}, watch.next_look_at)]
+    poll_state = await queued_storage.read(lambda uow: uow.payments.poll_state(view.payment.id))
+    assert scheduled == [({"payment_id": view.payment.id}, poll_state.next_check_at)]
 
 
 async def test_of_many_messages_few_deliveries_are_made(jobs: Jobs, postgres_copy: str) -> None:
     elapsed = [0.0]
-    queue = JobQueue(lambda: elapsed[0])
+    queue = ProcrastinateJobQueue(lambda: elapsed[0])
     queue.has_workers = True
     storage = SqlStorage.open(postgres_copy, queue=queue)
 
@@ -123,7 +123,9 @@ async def test_webhooks_that_share_a_transaction_ask_in_it(queued_storage: SqlSt
     assert (await jobs.waiting())[len(before) :].count("deliver_messages") == 1
 
 
-async def test_workers_are_seen_by_their_heartbeat(queued_storage: SqlStorage, queue: JobQueue, jobs: Jobs) -> None:
+async def test_workers_are_seen_by_their_heartbeat(
+    queued_storage: SqlStorage, queue: ProcrastinateJobQueue, jobs: Jobs
+) -> None:
     presence = WorkerLiveness(queued_storage.engine, queue)
     seen = [await presence.look()]
     await jobs.run("SELECT procrastinate_register_worker_v1()")
@@ -134,7 +136,7 @@ async def test_workers_are_seen_by_their_heartbeat(queued_storage: SqlStorage, q
     assert seen == [0, 1, 0]
 
 
-async def test_workers_are_seen_by_whoever_has_no_queue_for_them(queued_storage: SqlStorage, jobs: Jobs) -> None:
+async def test_processes_without_a_queue_see_live_workers(queued_storage: SqlStorage, jobs: Jobs) -> None:
     presence = WorkerLiveness(queued_storage.engine)
     await jobs.run("SELECT procrastinate_register_worker_v1()")
 

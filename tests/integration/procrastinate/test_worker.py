@@ -1,4 +1,4 @@
-"""Workers do what was asked for and what is due, each tick once, and take up what a killed one left."""
+"""Workers run requested and due jobs, each tick once, and take over the jobs of a killed worker."""
 
 import asyncio
 import gc
@@ -15,7 +15,7 @@ from procrastinate.exceptions import ConnectorException
 from psycopg import sql
 from structlog.testing import capture_logs
 
-from booking_payments.adapters.procrastinate.queue import FIRST, JobQueue
+from booking_payments.adapters.procrastinate.queue import FIRST, ProcrastinateJobQueue
 from booking_payments.adapters.procrastinate.worker import Periodic, WorkerTasks, make_app, run_worker, take_up_again
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.application.payments import BookingPayments
@@ -126,7 +126,7 @@ async def _work(apps: list[App], until: Callable[[], Any], concurrency: int = 4)
         await _until(until)
 
 
-async def test_what_was_asked_for_is_done(queued_storage: SqlStorage, jobs: Jobs, diary: Diary) -> None:
+async def test_a_requested_job_is_run(queued_storage: SqlStorage, jobs: Jobs, diary: Diary) -> None:
     async def ask(uow: UnitOfWork) -> None:
         uow.jobs.defer(SettlePayment(payment_id="pay_1"), NOW.replace(year=2020))
         uow.jobs.defer(DeliverMessages(), NOW)
@@ -161,7 +161,7 @@ async def test_messages_do_not_stand_in_line_behind_payments_that_wait_for_the_g
     assert done == ["delivered", "settled", "settled", "settled"]
 
 
-async def test_what_is_due_at_a_tick_goes_before_jobs_of_a_lower_priority(jobs: Jobs, diary: Diary) -> None:
+async def test_due_work_of_a_tick_runs_before_jobs_of_a_lower_priority(jobs: Jobs, diary: Diary) -> None:
     periodic = (Periodic("tick", "* * * * * */1", diary.tick, FIRST),)
 
     await jobs.run(
@@ -195,7 +195,7 @@ async def test_the_job_of_a_killed_worker_is_taken_up(jobs: Jobs, diary: Diary) 
 
 
 async def _both_take_up(jobs: Jobs) -> list[tuple[str, str]]:
-    """Two workers find the jobs of a killed one at the same moment; returns what is left."""
+    """Two workers take over the jobs of a killed one at the same moment; returns the remaining jobs."""
     apps = [make_app(jobs.dsn, Diary().tasks(), 2) for _ in range(2)]
     async with apps[0].open_async(), apps[1].open_async():
         found = [(app, job) for app in apps for job in await app.job_manager.get_stalled_jobs()]
@@ -223,7 +223,7 @@ async def test_a_killed_workers_job_is_over_where_the_same_work_waits_already(jo
 
 
 async def test_a_job_that_fails_is_kept_and_ends_no_worker(
-    queued_storage: SqlStorage, queue: JobQueue, jobs: Jobs, diary: Diary
+    queued_storage: SqlStorage, queue: ProcrastinateJobQueue, jobs: Jobs, diary: Diary
 ) -> None:
     async def broken(payment_id: str) -> None:
         raise ZeroDivisionError(payment_id)
@@ -260,11 +260,9 @@ class Hanging:
         await self.released.wait()
 
 
-async def test_a_receiver_that_hangs_keeps_nobody_from_seeing_to_the_money(
-    queued_storage: SqlStorage, jobs: Jobs
-) -> None:
+async def test_a_receiver_that_hangs_does_not_delay_work_on_payments(queued_storage: SqlStorage, jobs: Jobs) -> None:
     kit, receiver, slots = PaymentsTestKit(storage=queued_storage), Hanging(), 4
-    kit.payments = BookingPayments(attrs.evolve(kit.world, channels={CHANNEL: receiver}))
+    kit.payments = BookingPayments(attrs.evolve(kit.deps, channels={CHANNEL: receiver}))
     booking = await kit.book(expires_in=timedelta(hours=1))
     await jobs.run(MESSAGES, 100 * slots)  # a round claims a hundred
     await jobs.run(DELIVERIES, 40)
@@ -285,10 +283,11 @@ async def test_a_receiver_that_hangs_keeps_nobody_from_seeing_to_the_money(
 
 @contextmanager
 def outcomes_may_be_lost() -> Iterator[None]:
-    """For a test that takes PostgreSQL away, perhaps just when the outcome of a job is written.
+    """For a test that stops PostgreSQL, perhaps while the result of a job is written.
 
-    Such a job is done again. Procrastinate lets its task end with the error, which nobody asks for, so that asyncio
-    reports it and anyio takes it for an error of the test.
+    Such a job runs again. Procrastinate's task ends with an error that is never retrieved, so asyncio reports it and
+    anyio
+    would treat it as an error of the test.
     """
     loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()

@@ -1,4 +1,4 @@
-"""What is told of calls: one id through request, gateway call and webhook, and spans where somebody collects them."""
+"""Observability of calls: one id in request, gateway call and webhook, and spans when an exporter is configured."""
 
 import inspect
 import io
@@ -148,7 +148,7 @@ def test_the_gateway_keeps_the_id_so_that_its_events_bring_it_back(client: TestC
 async def test_a_call_of_the_background_has_the_id_of_who_asked_first(lines: Lines) -> None:
     kit = PaymentsTestKit()
     kit.stripe.faults.script("POST /v1/payment_intents", "timeout_after", times=9)
-    gateway = logged(kit.world.gateway)
+    gateway = logged(kit.deps.gateway)
     booking = await kit.book()
     caller = Caller.service("shop", "order 17")
     with pytest.raises(Exception, match="has not answered"):
@@ -165,17 +165,17 @@ async def test_a_call_of_the_background_has_the_id_of_who_asked_first(lines: Lin
 async def test_a_decline_is_a_line_with_its_code_and_the_intent_that_it_left(lines: Lines) -> None:
     kit = PaymentsTestKit()
     with pytest.raises(Declined) as declined:
-        await logged(kit.world.gateway).create_intent(creation("pm_card_chargeDeclined"), "key_1")
+        await logged(kit.deps.gateway).create_intent(creation("pm_card_chargeDeclined"), "key_1")
 
     line = lines()[-1]
     assert declined.value.intent is not None
     assert (line["outcome"], line["code"], line["object_id"]) == ("declined", "card_declined", declined.value.intent.id)
 
 
-async def test_reads_are_told_only_when_somebody_debugs(lines: Lines) -> None:
+async def test_reads_are_logged_at_debug_level_only(lines: Lines) -> None:
     kit = PaymentsTestKit()
 
-    await logged(kit.world.gateway).list_intents(kit.clock.now())
+    await logged(kit.deps.gateway).list_intents(kit.clock.now())
 
     assert [(each["call"], each["level"]) for each in lines()] == [("list_intents", "debug")]
 
@@ -211,7 +211,7 @@ def test_a_payment_is_a_tree_of_spans(spans: InMemorySpanExporter, client: TestC
     assert found.index("    database transact") < found.index("    gateway create_intent")
 
 
-def test_the_trace_of_whoever_calls_goes_on_here(spans: InMemorySpanExporter, client: TestClient[Any]) -> None:
+def test_the_trace_of_the_caller_continues(spans: InMemorySpanExporter, client: TestClient[Any]) -> None:
     trace_id = "0af7651916cd43dd8448eb211c80319c"
 
     client.get("/api/webhooks/health/", headers={"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"})
@@ -276,7 +276,7 @@ def test_without_a_collector_nothing_is_wrapped() -> None:
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_TRACES_EXPORTER": "none"},
     ],
 )
-def test_nothing_is_collected_unless_somebody_says_where(env: dict[str, str]) -> None:
+def test_no_spans_are_collected_without_an_exporter(env: dict[str, str]) -> None:
     assert set_up_traces(env) is None
 
 

@@ -78,8 +78,8 @@ class Overtaken(FakeGateway):
 
 def use_gateway(kit: PaymentsTestKit, gateway: Gateway) -> None:
     """Let the use cases of ``kit`` call ``gateway`` from now on."""
-    kit.world = attrs.evolve(kit.world, gateway=gateway)
-    kit.payments = BookingPayments(kit.world)
+    kit.deps = attrs.evolve(kit.deps, gateway=gateway)
+    kit.payments = BookingPayments(kit.deps)
 
 
 class UnansweredTransport(ModelTransport):

@@ -10,10 +10,10 @@ import pytest
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.application.adopting import Adoption, adopt
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.reconcile import Reconciliation
 from booking_payments.application.views import NewBooking, PaymentView
-from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import NotPossibleNow
 from booking_payments.domain.events import PaymentAdopted
@@ -41,13 +41,13 @@ def restored(lost: PaymentsTestKit, storage: Storage, terms: PaymentConfig = OUR
     """The same installation on the same account, with the books in ``storage``."""
     kit = PaymentsTestKit(config=terms, storage=storage)
     kit.clock, kit.stripe = lost.clock, lost.stripe
-    kit.world = attrs.evolve(kit.world, clock=lost.clock, gateway=FakeGateway(lost.stripe, lost.clock))
-    kit.payments = BookingPayments(kit.world)
+    kit.deps = attrs.evolve(kit.deps, clock=lost.clock, gateway=FakeGateway(lost.stripe, lost.clock))
+    kit.payments = BookingPayments(kit.deps)
     return kit
 
 
 def with_gateway(kit: PaymentsTestKit, gateway: FakeGateway) -> BookingPayments:
-    return BookingPayments(attrs.evolve(kit.world, gateway=gateway))
+    return BookingPayments(attrs.evolve(kit.deps, gateway=gateway))
 
 
 def left(found: Reconciliation) -> list[tuple[str, str | None]]:
@@ -282,7 +282,7 @@ async def test_of_many_at_the_same_moment_one_adopts(storage: Storage) -> None:
     adoptions: list[Adoption] = []
 
     async def process() -> None:
-        adoptions.append(await adopt(kit.world, paid.payment.intent_id or ""))
+        adoptions.append(await adopt(kit.deps, paid.payment.intent_id or ""))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(5):
@@ -321,7 +321,7 @@ async def test_what_was_given_back_and_disputed_is_booked_together_with_the_char
     kit = restored(lost, storage)
     await kit.book()
 
-    payment = (await adopt(kit.world, intent_id)).payment
+    payment = (await adopt(kit.deps, intent_id)).payment
 
     assert payment is not None
     assert (payment.refunded.minor, len(payment.disputes)) == (1000, 1)
@@ -333,7 +333,7 @@ async def test_an_intent_that_has_changed_since_it_was_listed_is_not_adopted(sto
     kit = restored(lost, storage)
     await kit.book()
 
-    adoption = await adopt(kit.world, view.payment.intent_id or "")
+    adoption = await adopt(kit.deps, view.payment.intent_id or "")
 
     assert (adoption.payment, adoption.not_adopted) == (None, "it has changed meanwhile; reconcile again")
 
@@ -512,8 +512,8 @@ async def test_the_second_charge_of_a_reference_is_left(storage: Storage) -> Non
     """The customer paid twice already, before the loss: one is adopted, on the other a person decides."""
     lost, twin = before_the_loss(), before_the_loss()
     first = await book_and_pay(lost)
-    twin.world = attrs.evolve(twin.world, gateway=FakeGateway(lost.stripe, lost.clock), ids=lost.world.ids)
-    twin.payments = BookingPayments(twin.world)
+    twin.deps = attrs.evolve(twin.deps, gateway=FakeGateway(lost.stripe, lost.clock), ids=lost.deps.ids)
+    twin.payments = BookingPayments(twin.deps)
     second = await book_and_pay(twin)
     kit = restored(lost, storage)
     await kit.book()

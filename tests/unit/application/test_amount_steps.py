@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway
 from booking_payments.adapters.gateways.stripe import amounts
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.views import RefundOnCancel
-from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import GatewayRefusedUs, PaymentError, RefundRefused, RefusedByRule
 from booking_payments.domain.fees import FeePayer, FeePolicy
@@ -96,7 +96,7 @@ def test_whatever_is_quoted_in_a_currency_is_refunded(code: str, data: st.DataOb
 
         quote = await kit.payments.quote_refund(booking.id)
 
-        kit.world.gateway.check_amount(quote.amount)
+        kit.deps.gateway.check_amount(quote.amount)
         assert quote.amount <= amount
         if quote.allowed:
             view = await kit.payments.refund_payment(booking.id, ANN)
@@ -116,7 +116,7 @@ def test_of_what_was_refunded_in_part_the_rest_can_be_refunded_too(code: str, da
         kit = PaymentsTestKit()
         booking = await _paid_amount(kit, amount, _policy(share))
         whole = (await kit.payments.quote_refund(booking.id)).amount
-        some = whole.times(part / 100).rounded_down(kit.world.gateway.amount_step(amount.currency))
+        some = whole.times(part / 100).rounded_down(kit.deps.gateway.amount_step(amount.currency))
 
         for asked in (some or None, None):
             if (await kit.payments.quote_refund(booking.id, amount=asked)).allowed:
@@ -215,9 +215,9 @@ async def test_late_money_goes_back_whole() -> None:
     for _ in range(2):
         with suppress(PaymentError):
             await kit.payments.cancel_booking(booking.id)
-    handover = view.handover
-    assert handover is not None
-    kit.stripe.confirm_as_customer(view.payment.intent_id or "", handover.client_secret or "", "pm_card_visa")
+    client_action = view.client_action
+    assert client_action is not None
+    kit.stripe.confirm_as_customer(view.payment.intent_id or "", client_action.client_secret or "", "pm_card_visa")
 
     await kit.settle()
 

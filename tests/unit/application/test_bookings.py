@@ -6,8 +6,8 @@ import anyio
 import pytest
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.views import NewBooking, RefundOnCancel
-from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import (
     AlreadyUnderWay,
@@ -99,7 +99,7 @@ async def test_canceling_a_booking_cancels_its_open_intent_first(kit: PaymentsTe
 
     await kit.payments.cancel_booking(booking.id)
 
-    intent = await kit.world.gateway.retrieve_intent(view.payment.intent_id or "")
+    intent = await kit.deps.gateway.retrieve_intent(view.payment.intent_id or "")
     assert intent.status is PaymentStatus.CANCELED
 
 
@@ -220,7 +220,7 @@ async def test_an_expiring_booking_cancels_its_intent_at_the_gateway(kit: Paymen
 
     await kit.payments.work()
 
-    intent = await kit.world.gateway.retrieve_intent(view.payment.intent_id or "")
+    intent = await kit.deps.gateway.retrieve_intent(view.payment.intent_id or "")
     assert (intent.status, await _status(kit, booking.id)) == (PaymentStatus.CANCELED, BookingStatus.EXPIRED)
 
 
@@ -302,7 +302,7 @@ async def test_a_booking_is_neither_canceled_nor_expired_while_a_call_is_in_flig
 
 async def test_a_cancellation_settles_the_call_of_a_process_that_has_died(kit: PaymentsTestKit) -> None:
     booking = await die_while_paying(kit)
-    kit.clock.advance(kit.world.config.lease)
+    kit.clock.advance(kit.deps.config.lease)
 
     await kit.payments.cancel_booking(booking.id, refund=RefundOnCancel.FULL)
 

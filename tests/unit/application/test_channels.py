@@ -7,8 +7,8 @@ import pytest
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.channels import ChannelNotRecorded, MessagesWait
+from booking_payments.application.dependencies import Attached, DeliveryConfig, PaymentConfig
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.world import Attached, DeliveryConfig, PaymentConfig
 from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.retry import RetryPolicy
@@ -35,7 +35,7 @@ class Receiver:
 def another(kit: PaymentsTestKit, **channels: Publisher) -> BookingPayments:
     """Another process on the same database, with these channels; ``python`` stands for the kit's own."""
     names = {CHANNEL if name == "python" else name: publisher for name, publisher in channels.items()}
-    return BookingPayments(attrs.evolve(kit.world, channels=names, attached=Attached()))
+    return BookingPayments(attrs.evolve(kit.deps, channels=names, attached=Attached()))
 
 
 async def test_a_process_without_a_channel_leaves_messages_alone(kit: PaymentsTestKit) -> None:
@@ -167,7 +167,7 @@ async def test_a_channel_is_silent_when_no_process_was_alive_on_it_for_ten_minut
 async def test_a_dead_letter_is_discarded_on_one_channel_and_stays_on_another(kit: PaymentsTestKit) -> None:
     python, webhook = Receiver(), Receiver()
     python.down = webhook.down = True
-    kit.world = attrs.evolve(kit.world, config=PaymentConfig(deliveries=DeliveryConfig(retry=RetryPolicy(max_tries=1))))
+    kit.deps = attrs.evolve(kit.deps, config=PaymentConfig(deliveries=DeliveryConfig(retry=RetryPolicy(max_tries=1))))
     payments = another(kit, python=python, webhook=webhook)
     await payments.attach_channels()
     await paid_booking(kit)
@@ -269,6 +269,6 @@ async def test_a_hold_whose_payment_is_authorized_is_not_announced(kit: Payments
 
 async def test_without_a_notice_nothing_is_announced(kit: PaymentsTestKit) -> None:
     await kit.book(expires_in=timedelta(minutes=5))
-    payments = BookingPayments(attrs.evolve(kit.world, config=PaymentConfig(expiring_notice=timedelta(0))))
+    payments = BookingPayments(attrs.evolve(kit.deps, config=PaymentConfig(expiring_notice=timedelta(0))))
 
     assert await payments.announce_expiring() == 0

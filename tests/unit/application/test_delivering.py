@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from booking_payments.adapters.memory.steps import gather_limited
+from booking_payments.application.dependencies import DeliveryConfig, PaymentConfig
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.world import DeliveryConfig, PaymentConfig
 from booking_payments.domain.retry import RetryPolicy
 from booking_payments.ports.publisher import DeliveryFailed, Message
 from booking_payments.testing.kit import CHANNEL, PaymentsTestKit
@@ -34,9 +34,9 @@ class Picky:
 
 
 def _told_by(kit: PaymentsTestKit, publisher: Picky, terms: DeliveryConfig | None = None) -> None:
-    world = attrs.evolve(kit.world, channels={CHANNEL: publisher}, gather=gather_limited)
-    kit.world = attrs.evolve(world, config=PaymentConfig(deliveries=terms or DeliveryConfig(retry=TWICE)))
-    kit.payments = BookingPayments(kit.world)
+    deps = attrs.evolve(kit.deps, channels={CHANNEL: publisher}, gather=gather_limited)
+    kit.deps = attrs.evolve(deps, config=PaymentConfig(deliveries=terms or DeliveryConfig(retry=TWICE)))
+    kit.payments = BookingPayments(kit.deps)
 
 
 async def _give_up(kit: PaymentsTestKit) -> None:
@@ -193,7 +193,7 @@ class BrokenDie(Random):
 async def test_whatever_goes_wrong_with_one_booking_what_others_were_told_is_written_down(kit: PaymentsTestKit) -> None:
     failing, fine = (await paid_booking(kit, reference="R-1")).id, (await paid_booking(kit, reference="R-2")).id
     _told_by(kit, picky := Picky(failing))
-    kit.payments = BookingPayments(attrs.evolve(kit.world, random=BrokenDie()))
+    kit.payments = BookingPayments(attrs.evolve(kit.deps, random=BrokenDie()))
 
     with pytest.raises(ExceptionGroup) as broken:
         await kit.payments.deliver_messages()

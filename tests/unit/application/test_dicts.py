@@ -78,8 +78,8 @@ async def test_no_secret_is_given_unless_it_is_asked_for() -> None:
     kit = PaymentsTestKit()
     booking = await kit.book()
     view = await kit.payments.start_payment(booking.id, ANN)
-    assert view.handover is not None
-    secret = view.handover.client_secret
+    assert view.client_action is not None
+    secret = view.client_action.client_secret
     result = PaymentResult.of(view)
 
     assert secret

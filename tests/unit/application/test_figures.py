@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.figures import Figures, MoneyOfCurrency, day_begins, days_back
-from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.ledger import Account
 from booking_payments.domain.money import Currency
 from booking_payments.testing.kit import PaymentsTestKit

@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from booking_payments.adapters.memory.stores import MemoryStorage
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.views import NewBooking
-from booking_payments.application.world import PaymentConfig
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, EndReason
 from booking_payments.domain.errors import OutcomeUnknown, PaymentError, RefusedByRule, TryAgainLater
@@ -113,6 +113,30 @@ async def test_when_the_refund_fails_afterwards_the_booking_stays_canceled_and_t
     assert await owed(kit, booking) == "100.00"
     again = await kit.payments.refund_payment(booking.id, ANN)
     assert again.refund.amount.major() == "100.00"
+    assert await owed(kit, booking) == "0.00"
+
+
+@pytest.mark.parametrize("full_refund_cancels", [True, False])
+async def test_a_cancellation_in_full_owes_what_fails_later_of_own_and_dashboard_refunds(
+    full_refund_cancels: bool,
+) -> None:
+    kit = PaymentsTestKit(config=PaymentConfig(full_refund_cancels=full_refund_cancels))
+    booking = await paid(kit)
+    own = await kit.payments.refund_payment(booking.id, OPERATOR, amount="50.00")
+    in_the_dashboard = await in_dashboard(kit, booking, 50_00)
+
+    for _ in range(2):
+        await kit.payments.cancel_booking(booking.id, OPERATOR, refund=RefundOnCancel.FULL)
+    amounts = [await owed(kit, booking)]
+    for refund_id in (own.refund.gateway_refund_id or "", in_the_dashboard):
+        assert kit.stripe.move_refund(refund_id, "failed").ok
+        await kit.settle()
+        amounts.append(await owed(kit, booking))
+
+    told = [each.type for each in kit.publisher.published].count("booking.canceled")
+    assert (amounts, told) == (["0.00", "50.00", "100.00"], 1)
+    await kit.payments.cancel_booking(booking.id, OPERATOR, refund=RefundOnCancel.FULL)
+    await kit.settle()
     assert await owed(kit, booking) == "0.00"
 
 

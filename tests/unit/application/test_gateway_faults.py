@@ -6,9 +6,9 @@ from datetime import timedelta
 import attrs
 import pytest
 
+from booking_payments.application.dependencies import LONGEST_TRY
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.webhooks import WebhookFailed
-from booking_payments.application.world import LONGEST_TRY
 from booking_payments.domain.errors import GatewayRefusedUs, OutcomeUnknown, TryAgainLater
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.payment import Payment
@@ -53,8 +53,8 @@ async def test_what_the_gateway_calls_hopeless_is_not_tried_again(kit: PaymentsT
 
 
 async def test_the_last_try_ends_within_the_lease(kit: PaymentsTestKit) -> None:
-    kit.world = attrs.evolve(kit.world, retry=RetryPolicy(max_tries=9, first_delay=timedelta(seconds=16)))
-    kit.payments = BookingPayments(kit.world)
+    kit.deps = attrs.evolve(kit.deps, retry=RetryPolicy(max_tries=9, first_delay=timedelta(seconds=16)))
+    kit.payments = BookingPayments(kit.deps)
     kit.stripe.faults.script("POST /v1/payment_intents", "timeout_before", times=9)
     began = kit.clock.now()
 
@@ -62,7 +62,7 @@ async def test_the_last_try_ends_within_the_lease(kit: PaymentsTestKit) -> None:
         await book_and_pay(kit)
 
     assert 1 < len(kit.stripe.calls) < 9
-    assert kit.clock.now() - began <= kit.world.config.lease - LONGEST_TRY
+    assert kit.clock.now() - began <= kit.deps.config.lease - LONGEST_TRY
 
 
 async def test_wrong_keys_after_a_silence_leave_the_outcome_unknown(kit: PaymentsTestKit) -> None:

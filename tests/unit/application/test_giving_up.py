@@ -157,7 +157,7 @@ async def test_a_refusal_that_the_intent_does_not_explain_is_asked_about_once_mo
     before = (await _payment_and_status(kit, view))[1]
     await _work(kit)
 
-    intent = await kit.world.gateway.retrieve_intent(view.payment.intent_id or "")
+    intent = await kit.deps.gateway.retrieve_intent(view.payment.intent_id or "")
     assert (before, (await _payment_and_status(kit, view))[1]) == (BookingStatus.PENDING, BookingStatus.EXPIRED)
     assert intent.status is PaymentStatus.CANCELED
 

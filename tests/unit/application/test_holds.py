@@ -12,9 +12,9 @@ import pytest
 
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking, RefundOnCancel
-from booking_payments.application.world import PaymentConfig
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, EndReason
 from booking_payments.domain.errors import CardDeclined, NotFound, NotPossibleNow, OutcomeUnknown, RefusedByRule
@@ -51,7 +51,7 @@ async def _status(kit: PaymentsTestKit, booking: Booking) -> BookingStatus:
 async def _exhausted(kit: PaymentsTestKit, **booking: Any) -> Booking:
     """A booking whose attempts were all declined."""
     registered = await kit.book(**booking)
-    for _ in range(kit.world.config.max_attempts):
+    for _ in range(kit.deps.config.max_attempts):
         with pytest.raises(CardDeclined):
             await pay(kit, registered, DECLINED)
     return await kit.payments.get_booking(registered.id)
@@ -193,10 +193,10 @@ async def test_a_free_booking_is_no_hold(narrow: PaymentsTestKit) -> None:
 async def installations(kit: PaymentsTestKit, database_url: str | None) -> AsyncIterator[list[BookingPayments]]:
     """Two processes on one database, which keep customers to ten bookings."""
     second = SqlStorage.open(database_url) if database_url else None
-    worlds = [attrs.evolve(kit.world, storage=storage, config=PaymentConfig(max_unpaid_bookings=10)) for storage in (
+    worlds = [attrs.evolve(kit.deps, storage=storage, config=PaymentConfig(max_unpaid_bookings=10)) for storage in (
         kit.storage, second or kit.storage
     )]  # fmt: skip
-    yield [BookingPayments(world) for world in worlds]
+    yield [BookingPayments(deps) for deps in worlds]
     if second is not None:
         await second.close()
 
@@ -592,7 +592,7 @@ async def test_what_counts_is_what_the_customer_is_charged(storage: Storage, amo
 async def test_a_registered_booking_is_found_though_its_amount_is_taken_no_more(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     dearer = attrs.evolve(
-        kit.world, config=PaymentConfig(fees=FeePolicy(fixed=Decimal(999_999), payer=FeePayer.CUSTOMER))
+        kit.deps, config=PaymentConfig(fees=FeePolicy(fixed=Decimal(999_999), payer=FeePayer.CUSTOMER))
     )
     new = NewBooking(
         reference=booking.reference,

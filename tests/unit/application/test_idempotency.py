@@ -39,7 +39,7 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy, RefundReason
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.idempotency import ANSWER_LIFETIME
-from booking_payments.ports.payments import Watch
+from booking_payments.ports.payments import PollState
 from booking_payments.ports.storage import CommitLost, StorageConflict
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import ANN, PaymentsTestKit
@@ -410,7 +410,7 @@ async def test_after_a_crash_the_next_call_goes_on_when_the_lease_is_over(kit: P
             kit.storage.transact = gone  # type: ignore[method-assign,assignment]
             raise PowerCut
 
-    dying = BookingPayments(attrs.evolve(kit.world, gateway=Dying(kit.stripe, kit.clock)))
+    dying = BookingPayments(attrs.evolve(kit.deps, gateway=Dying(kit.stripe, kit.clock)))
     with pytest.raises(PowerCut):
         await dying.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
     kit.storage.transact = transact  # type: ignore[method-assign]
@@ -435,7 +435,7 @@ async def test_while_one_call_runs_the_next_is_refused(kit: PaymentsTestKit) -> 
             told.append(running.value.code)
             return await super().create_refund(*args, **kwargs)
 
-    slow = BookingPayments(attrs.evolve(kit.world, gateway=Slow(kit.stripe, kit.clock)))
+    slow = BookingPayments(attrs.evolve(kit.deps, gateway=Slow(kit.stripe, kit.clock)))
     await slow.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
 
     assert (told, await _refunded(kit, booking_id)) == (["idempotency_key_in_use"], 2000)
@@ -526,7 +526,7 @@ async def test_money_goes_back_once_when_another_process_ends_the_lease_of_a_run
 
     async def end_all_leases(uow: UnitOfWork) -> None:
         payment_id = (await uow.payments.of_booking(booking_id))[0].id
-        await uow.payments.set_watch(payment_id, Watch())
+        await uow.payments.save_poll_state(payment_id, PollState())
         request = library_request("refund_payment", BACKEND, KEY, {})
         mark = await uow.answers.get(request.caller, request.route, request.key)
         assert mark is not None
@@ -534,7 +534,7 @@ async def test_money_goes_back_once_when_another_process_ends_the_lease_of_a_run
 
     meanwhile = [again]
     kit.clock.advance(LEASE)
-    first = BookingPayments(attrs.evolve(kit.world, gateway=Interrupted(kit.stripe, kit.clock)))
+    first = BookingPayments(attrs.evolve(kit.deps, gateway=Interrupted(kit.stripe, kit.clock)))
 
     with pytest.raises(AlreadyUnderWay):
         await first.refund_payment(booking_id, amount="25.00", idempotency_key=KEY)
@@ -548,7 +548,7 @@ async def test_the_turn_is_asked_for_where_the_mark_is_read(kit: PaymentsTestKit
     caller = await _claimed(kit, until=kit.clock.now() + LEASE, stored_until=None, status=None)
 
     async def begin(uow: UnitOfWork) -> None:
-        await require_turn(kit.world, uow, booking_id, caller)
+        await require_turn(kit.deps, uow, booking_id, caller)
 
     with pytest.raises(AlreadyUnderWay):
         await kit.storage.transact(begin)

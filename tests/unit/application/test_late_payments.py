@@ -123,7 +123,7 @@ async def _hold_arrives_late(kit: PaymentsTestKit) -> PaymentView:
 
 
 async def _intent(kit: PaymentsTestKit, view: PaymentView) -> IntentReport:
-    return await kit.world.gateway.retrieve_intent((await payment_of(kit, view)).intent_id or "")
+    return await kit.deps.gateway.retrieve_intent((await payment_of(kit, view)).intent_id or "")
 
 
 async def test_money_that_comes_to_be_held_after_the_booking_expired_is_released(kit: PaymentsTestKit) -> None:

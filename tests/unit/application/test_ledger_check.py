@@ -12,7 +12,7 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.ledger import Account, Line
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
-from booking_payments.ports.payments import Story
+from booking_payments.ports.payments import PaymentHistory
 from booking_payments.testing.kit import PaymentsTestKit
 from tests.payments import paid_booking, payment_of
 
@@ -23,13 +23,13 @@ async def _refunded(kit: PaymentsTestKit) -> str:
     return (await payment_of(kit, booking_id)).id
 
 
-async def _story(kit: PaymentsTestKit) -> Story:
+async def _story(kit: PaymentsTestKit) -> PaymentHistory:
     payment_id = await _refunded(kit)
-    return (await kit.storage.read(lambda uow: uow.books.stories([payment_id])))[payment_id]
+    return (await kit.storage.read(lambda uow: uow.payment_reader.histories([payment_id])))[payment_id]
 
 
-def _codes(story: Story | Exception) -> list[str]:
-    return [fault.code for fault in faults_of("pay_1", story)]
+def _codes(history: PaymentHistory | Exception) -> list[str]:
+    return [fault.code for fault in faults_of("pay_1", history)]
 
 
 async def test_books_that_agree_have_no_fault(kit: PaymentsTestKit) -> None:
@@ -76,52 +76,52 @@ async def test_every_payment_is_gone_through_though_few_are_in_memory(
 
 async def test_checking_changes_nothing(kit: PaymentsTestKit) -> None:
     payment_id = await _refunded(kit)
-    before = (await kit.storage.read(lambda uow: uow.books.stories([payment_id])))[payment_id]
+    before = (await kit.storage.read(lambda uow: uow.payment_reader.histories([payment_id])))[payment_id]
 
     await kit.payments.check_ledger()
 
-    assert (await kit.storage.read(lambda uow: uow.books.stories([payment_id])))[payment_id] == before
+    assert (await kit.storage.read(lambda uow: uow.payment_reader.histories([payment_id])))[payment_id] == before
 
 
 # --- planted faults
 
-Plant = Callable[[Story], Story]
+Plant = Callable[[PaymentHistory], PaymentHistory]
 
 
 def _without_fact(place: int) -> Plant:
-    return lambda story: attrs.evolve(story, journal=story.journal[:place] + story.journal[place + 1 :])
+    return lambda history: attrs.evolve(history, journal=history.journal[:place] + history.journal[place + 1 :])
 
 
-def _other_status(story: Story) -> Story:
-    return attrs.evolve(story, payment=attrs.evolve(story.payment, status=PaymentStatus.PROCESSING))
+def _other_status(history: PaymentHistory) -> PaymentHistory:
+    return attrs.evolve(history, payment=attrs.evolve(history.payment, status=PaymentStatus.PROCESSING))
 
 
-def _other_captured(story: Story) -> Story:
-    return attrs.evolve(story, payment=attrs.evolve(story.payment, captured=Money(9999, Currency.USD)))
+def _other_captured(history: PaymentHistory) -> PaymentHistory:
+    return attrs.evolve(history, payment=attrs.evolve(history.payment, captured=Money(9999, Currency.USD)))
 
 
-def _without_posting(story: Story) -> Story:
-    return attrs.evolve(story, postings=story.postings[:-1])
+def _without_posting(history: PaymentHistory) -> PaymentHistory:
+    return attrs.evolve(history, postings=history.postings[:-1])
 
 
-def _posting_twice(story: Story) -> Story:
-    return attrs.evolve(story, postings=(*story.postings, story.postings[-1]))
+def _posting_twice(history: PaymentHistory) -> PaymentHistory:
+    return attrs.evolve(history, postings=(*history.postings, history.postings[-1]))
 
 
-def _postings_swapped(story: Story) -> Story:
-    return attrs.evolve(story, postings=story.postings[::-1])
+def _postings_swapped(history: PaymentHistory) -> PaymentHistory:
+    return attrs.evolve(history, postings=history.postings[::-1])
 
 
-def _stale_column(story: Story) -> Story:
-    return attrs.evolve(story, stale=("refunded_minor",))
+def _stale_column(history: PaymentHistory) -> PaymentHistory:
+    return attrs.evolve(history, stale=("refunded_minor",))
 
 
-def _unbalanced(story: Story) -> Story:
-    first = story.postings[0]
+def _unbalanced(history: PaymentHistory) -> PaymentHistory:
+    first = history.postings[0]
     lines = (first.lines[0], Line(account=first.lines[1].account, amount=Money(-1, Currency.USD)))
     broken = attrs.evolve(first)
     object.__setattr__(broken, "lines", lines)
-    return attrs.evolve(story, postings=(broken, *story.postings[1:]))
+    return attrs.evolve(history, postings=(broken, *history.postings[1:]))
 
 
 PLANTED: list[tuple[Plant, set[str]]] = [
@@ -148,17 +148,17 @@ async def test_a_missing_fact_is_found(kit: PaymentsTestKit, place: int) -> None
 
 
 async def test_a_journal_that_lost_its_end_is_found(kit: PaymentsTestKit) -> None:
-    story = await _story(kit)
+    history = await _story(kit)
 
-    codes = _codes(attrs.evolve(story, journal=story.journal[:-2]))
+    codes = _codes(attrs.evolve(history, journal=history.journal[:-2]))
 
     assert codes == ["snapshot_differs", "postings_differ"]
 
 
 async def test_a_missing_fact_is_named_by_its_place(kit: PaymentsTestKit) -> None:
-    story = _without_fact(2)(await _story(kit))
+    history = _without_fact(2)(await _story(kit))
 
-    gaps = [fault.text for fault in faults_of("pay_1", story) if fault.code == "journal_gap"]
+    gaps = [fault.text for fault in faults_of("pay_1", history) if fault.code == "journal_gap"]
     assert gaps == ["fact 3 of the journal is missing; the next one is 4"]
 
 
@@ -169,19 +169,19 @@ async def test_what_differs_is_named(kit: PaymentsTestKit) -> None:
 
 
 async def test_a_refund_that_we_requested_beyond_what_was_left_is_found(kit: PaymentsTestKit) -> None:
-    story = await _story(kit)
-    requested = next(each.event for each in story.journal if isinstance(each.event, ev.RefundRequested))
+    history = await _story(kit)
+    requested = next(each.event for each in history.journal if isinstance(each.event, ev.RefundRequested))
     greedy = attrs.evolve(requested, refund_id="rf_2", amount=Money(9000, Currency.USD))
-    last = story.journal[-1]
-    journal = (*story.journal, attrs.evolve(last, sequence=last.sequence + 1, event=greedy))
+    last = history.journal[-1]
+    journal = (*history.journal, attrs.evolve(last, sequence=last.sequence + 1, event=greedy))
 
-    assert "refunds_exceed" in _codes(attrs.evolve(story, journal=journal))
+    assert "refunds_exceed" in _codes(attrs.evolve(history, journal=journal))
 
 
 async def test_a_refund_made_in_the_dashboard_beyond_what_was_left_is_no_fault_of_our_books(
     kit: PaymentsTestKit,
 ) -> None:
-    story = await _story(kit)
+    history = await _story(kit)
     found = ev.RefundFound(
         refund_id="re_2",
         gateway_refund_id="re_2",
@@ -190,10 +190,10 @@ async def test_a_refund_made_in_the_dashboard_beyond_what_was_left_is_no_fault_o
         status=RefundStatus.SUCCEEDED,
         reason=None,
     )
-    last = story.journal[-1]
-    journal = (*story.journal, attrs.evolve(last, sequence=last.sequence + 1, event=found))
+    last = history.journal[-1]
+    journal = (*history.journal, attrs.evolve(last, sequence=last.sequence + 1, event=found))
 
-    assert "refunds_exceed" not in _codes(attrs.evolve(story, journal=journal))
+    assert "refunds_exceed" not in _codes(attrs.evolve(history, journal=journal))
 
 
 def test_what_can_not_be_read_is_named() -> None:
@@ -226,10 +226,10 @@ async def test_of_very_many_faults_all_are_counted_and_the_first_are_kept(monkey
 
 
 async def test_a_journal_of_facts_that_can_not_follow_each_other_is_told(kit: PaymentsTestKit) -> None:
-    story = await _story(kit)
+    history = await _story(kit)
     begins = ev.Recorded(sequence=1, at=kit.clock.now(), actor="x", cause="x", event=ev.MethodRequired())
 
-    faults = list(faults_of("pay_1", attrs.evolve(story, journal=(begins, *story.journal[1:]))))
+    faults = list(faults_of("pay_1", attrs.evolve(history, journal=(begins, *history.journal[1:]))))
 
     assert [fault.code for fault in faults] == ["snapshot_differs"]
     assert "can't be folded" in faults[0].text

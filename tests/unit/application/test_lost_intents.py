@@ -68,7 +68,7 @@ async def test_recovery_asks_no_more_about_each_payment_when_there_are_many(
 
 async def test_what_was_refunded_meanwhile_is_in_our_books(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after")
-    (intent,) = await kit.world.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
+    (intent,) = await kit.deps.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
     kit.stripe.refund_in_dashboard(intent.id, 2_500)
 
     await _settled(kit)
@@ -78,7 +78,7 @@ async def test_what_was_refunded_meanwhile_is_in_our_books(kit: PaymentsTestKit)
 
 async def test_a_stored_decline_does_not_hide_what_has_become_of_the_intent_since(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after", card="pm_card_chargeDeclined")
-    (intent,) = await kit.world.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
+    (intent,) = await kit.deps.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
     kit.stripe.call("POST", f"/v1/payment_intents/{intent.id}/cancel", {})
 
     await _settled(kit)
@@ -101,7 +101,7 @@ async def test_a_decline_that_never_came_to_a_charge_is_believed_too(kit: Paymen
     operation = (await payment_of(kit, booking_id)).operation
     assert operation is not None
     assert isinstance(operation.instruction, CreateIntent)
-    left = await kit.world.gateway.create_intent(attrs.evolve(operation.instruction, confirm=False), "another key")
+    left = await kit.deps.gateway.create_intent(attrs.evolve(operation.instruction, confirm=False), "another key")
     decline = Decline(code="card_declined", message="No.")
     _answers(kit, Declined(Failure(decline=decline, charge_id=None, payment_method_id=None), left))
 
@@ -237,7 +237,7 @@ async def test_what_others_made_and_nobody_can_read_does_not_keep_a_lost_intent_
 
 async def test_a_lost_intent_that_can_not_be_read_stays_unknown(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after", expires_in=timedelta(minutes=1))
-    (intent,) = await kit.world.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
+    (intent,) = await kit.deps.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
     kit.stripe._account.get("payment_intent", intent.id).body["currency"] = "xxx"
 
     await _settled(kit, timedelta(days=2))

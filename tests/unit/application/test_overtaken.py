@@ -64,7 +64,7 @@ def _is_failed_without_doubt(payment: Payment) -> None:
 async def test_an_answer_that_a_webhook_has_overtaken_is_read_anew(kit: PaymentsTestKit) -> None:
     booking = await paid_booking(kit)
     gateway = Overtaken(kit, after="refund", act=_failing(kit))
-    payments = BookingPayments(attrs.evolve(kit.world, gateway=gateway))
+    payments = BookingPayments(attrs.evolve(kit.deps, gateway=gateway))
 
     await payments.refund_payment(booking.id, ANN, amount="20.00")
 
@@ -79,7 +79,7 @@ async def test_what_a_webhook_has_read_is_read_anew_when_another_one_was_faster(
     gateway = Overtaken(kit, after="look", act=_failing(kit))
     overtaken = PaymentsTestKit(storage=kit.storage)
     overtaken.clock, overtaken.stripe = kit.clock, kit.stripe
-    overtaken.payments = BookingPayments(attrs.evolve(kit.world, gateway=gateway))
+    overtaken.payments = BookingPayments(attrs.evolve(kit.deps, gateway=gateway))
 
     await overtaken.deliver_event("refund.updated", made)
 
@@ -92,7 +92,7 @@ async def test_what_a_look_has_read_counts_for_nothing_when_a_webhook_was_faster
     await kit.deliver_webhooks()
     gateway = Overtaken(kit, after="look", act=_failing(kit))
 
-    await resolve_payment(attrs.evolve(kit.world, gateway=gateway), payment.id)
+    await resolve_payment(attrs.evolve(kit.deps, gateway=gateway), payment.id)
 
     _is_failed_without_doubt(await payment_of(kit, booking))
 

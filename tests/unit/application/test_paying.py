@@ -7,9 +7,9 @@ import attrs
 import pytest
 from structlog.testing import capture_logs
 
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import PaymentView
-from booking_payments.application.world import PaymentConfig
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import (
@@ -53,8 +53,8 @@ async def test_a_payment_that_is_started_waits_for_a_payment_method(kit: Payment
 async def test_a_started_payment_hands_the_front_end_its_client_secret(kit: PaymentsTestKit) -> None:
     view = await start(kit)
 
-    assert view.handover is not None
-    assert (view.handover.client_secret or "").startswith(f"{view.payment.intent_id}_secret_")
+    assert view.client_action is not None
+    assert (view.client_action.client_secret or "").startswith(f"{view.payment.intent_id}_secret_")
 
 
 async def test_starting_again_gives_the_same_payment(kit: PaymentsTestKit) -> None:
@@ -84,7 +84,7 @@ async def test_every_intent_carries_our_ids(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     view = await pay(kit, booking)
 
-    intent = await kit.world.gateway.retrieve_intent(view.payment.intent_id or "")
+    intent = await kit.deps.gateway.retrieve_intent(view.payment.intent_id or "")
     assert intent.metadata == {
         "booking_id": booking.id,
         "payment_id": view.payment.id,
@@ -217,7 +217,7 @@ async def test_the_last_decline_fails_the_payment_and_cancels_the_intent(kit: Pa
         await _refusal(kit, booking.id, DECLINED)
 
     payment = await payment_of(kit, booking)
-    intent = await kit.world.gateway.retrieve_intent(payment.intent_id or "")
+    intent = await kit.deps.gateway.retrieve_intent(payment.intent_id or "")
     assert (payment.status, intent.status) == (PaymentStatus.FAILED, PaymentStatus.CANCELED)
 
 
@@ -253,8 +253,8 @@ async def test_three_d_secure_is_no_error(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, THREE_D_SECURE)
 
     assert view.payment.status is PaymentStatus.REQUIRES_ACTION
-    assert view.handover is not None
-    assert view.handover.next_action is not None
+    assert view.client_action is not None
+    assert view.client_action.next_action is not None
 
 
 async def test_a_passed_authentication_pays_the_booking(kit: PaymentsTestKit) -> None:
@@ -415,7 +415,7 @@ async def test_a_payment_that_was_started_without_a_place_comes_back_to_that_of_
 ) -> None:
     booking = await kit.book()
     await kit.payments.start_payment(booking.id, ANN)
-    later = BookingPayments(attrs.evolve(kit.world, config=PaymentConfig(return_url=BACK)))
+    later = BookingPayments(attrs.evolve(kit.deps, config=PaymentConfig(return_url=BACK)))
 
     view = await later.confirm_payment(booking.id, ANN, payment_method_id=THREE_D_SECURE)
 
@@ -427,7 +427,7 @@ async def test_a_payment_that_was_started_without_a_place_comes_back_to_that_of_
 
 def kind_of_action(view: PaymentView) -> object:
     """``use_stripe_sdk`` for a window on the front end's page, ``redirect_to_url`` for the bank's own page."""
-    action: Any = view.handover.next_action if view.handover else None
+    action: Any = view.client_action.next_action if view.client_action else None
     return action["type"]
 
 

@@ -11,10 +11,10 @@ import pytest
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway
 from booking_payments.application import reconcile as reconciling
 from booking_payments.application import settling
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.reconcile import Reconciliation
 from booking_payments.application.views import PaymentView
-from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import OutcomeUnknown, PaymentError
 from booking_payments.domain.ledger import postings_of
@@ -160,9 +160,9 @@ async def test_an_operation_of_somebody_who_still_works_on_it_is_left(kit: Payme
 
     async def renew() -> None:
         async def work(uow: UnitOfWork) -> None:
-            watch = await uow.payments.watch(payment.id)
-            await uow.payments.set_watch(
-                payment.id, attrs.evolve(watch, lease_until=kit.clock.now() + timedelta(minutes=1))
+            poll_state = await uow.payments.poll_state(payment.id)
+            await uow.payments.save_poll_state(
+                payment.id, attrs.evolve(poll_state, lease_until=kit.clock.now() + timedelta(minutes=1))
             )
 
         await kit.storage.transact(work)
@@ -774,7 +774,7 @@ async def test_what_its_owner_ends_while_we_wait_was_not_healed(kit: PaymentsTes
 async def test_an_operation_that_began_meanwhile_is_left_to_whoever_began_it(kit: PaymentsTestKit) -> None:
     gateway = _DiesMeanwhile(kit)
 
-    found = await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).reconcile()
+    found = await BookingPayments(attrs.evolve(kit.deps, gateway=gateway)).reconcile()
 
     assert gateway.booking is not None
     payment = await payment_of(kit, gateway.booking.id)
@@ -802,7 +802,7 @@ async def test_what_is_read_while_a_customer_confirms_is_left_to_the_answer(stor
     await kit.deliver_webhooks()
     gateway = _ConfirmsMeanwhile(kit, view.payment.booking_id)
 
-    await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).reconcile()
+    await BookingPayments(attrs.evolve(kit.deps, gateway=gateway)).reconcile()
 
     attempts = (await payment_of(kit, view)).attempts
     assert [attempt.outcome for attempt in attempts] == [AttemptOutcome.REFUSED, AttemptOutcome.OPEN]
@@ -814,7 +814,7 @@ class _ConfirmsMeanwhile(FailingGateway):
 
     def __init__(self, kit: PaymentsTestKit, booking_id: str) -> None:
         super().__init__(kit, confirm_intent=[PowerCut()])
-        self._payments = BookingPayments(attrs.evolve(kit.world, gateway=self))
+        self._payments = BookingPayments(attrs.evolve(kit.deps, gateway=self))
         self._booking_id = booking_id
         self._confirmed = False
 
@@ -840,7 +840,7 @@ async def test_old_news_of_a_dispute_does_not_overwrite_what_came_meanwhile(kit:
     _forget_events(kit)
     gateway = _WonMeanwhile(kit)
 
-    found = await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).reconcile()
+    found = await BookingPayments(attrs.evolve(kit.deps, gateway=gateway)).reconcile()
 
     dispute = (await payment_of(kit, view)).dispute
     assert dispute is not None
@@ -887,10 +887,10 @@ async def test_a_deadline_that_was_read_before_a_newer_one_came_is_not_booked(ki
     postpone_evidence(kit, dispute_id)
     gateway = _PostponedMeanwhile(kit, dispute_id)
 
-    await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).reconcile()
+    await BookingPayments(attrs.evolve(kit.deps, gateway=gateway)).reconcile()
 
     dispute = (await payment_of(kit, view)).dispute
-    report = await kit.world.gateway.retrieve_dispute(dispute_id)
+    report = await kit.deps.gateway.retrieve_dispute(dispute_id)
     assert dispute is not None
     assert dispute.evidence_due_by == report.evidence_due_by
 
@@ -940,7 +940,7 @@ async def test_a_payment_that_breaks_is_left_and_holds_up_no_other(kit: Payments
     _forget_events(kit)
     gateway = FailingGateway(kit, **{verb: [ValueError("odd")]})
 
-    found = await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).reconcile()
+    found = await BookingPayments(attrs.evolve(kit.deps, gateway=gateway)).reconcile()
 
     assert ([each.payment_id for each in found.healed], _left(found)) == ([healed.payment.id], ["broke"])
 
@@ -952,7 +952,7 @@ async def test_an_operation_that_breaks_is_left_and_holds_up_no_other(kit: Payme
         await kit.payments.process_booking_payment(booking, "pm_card_visa")
     gateway = FailingGateway(kit, create_intent=[ValueError("odd")])
 
-    found = await BookingPayments(attrs.evolve(kit.world, gateway=gateway)).reconcile()
+    found = await BookingPayments(attrs.evolve(kit.deps, gateway=gateway)).reconcile()
 
     assert (_healed(found), _left(found)) == (["settled"], ["broke"])
 
@@ -962,7 +962,7 @@ async def test_a_payment_that_moves_while_it_is_read_is_read_again(kit: Payments
     pay_in_browser(kit, view)
     _forget_events(kit)
     gateway = _Meddler(kit, view.payment.intent_id or "")
-    payments = BookingPayments(attrs.evolve(kit.world, gateway=gateway))
+    payments = BookingPayments(attrs.evolve(kit.deps, gateway=gateway))
 
     found = await payments.reconcile()
 
@@ -1008,8 +1008,8 @@ def _installed(name: str | None, beside: PaymentsTestKit | None = None) -> Payme
     if beside is not None:
         kit.clock, kit.stripe = beside.clock, beside.stripe
         gateway = FakeGateway(beside.stripe, beside.clock)
-        kit.world = attrs.evolve(kit.world, gateway=gateway, clock=beside.clock)
-        kit.payments = BookingPayments(kit.world)
+        kit.deps = attrs.evolve(kit.deps, gateway=gateway, clock=beside.clock)
+        kit.payments = BookingPayments(kit.deps)
     return kit
 
 
@@ -1045,8 +1045,8 @@ async def test_an_intent_without_a_mark_is_ours() -> None:
     before = _installed(None)
     view = await start(before)
     pay_in_browser(before, view)
-    before.world = attrs.evolve(before.world, config=attrs.evolve(before.world.config, installation_id="inst_a"))
-    before.payments = BookingPayments(before.world)
+    before.deps = attrs.evolve(before.deps, config=attrs.evolve(before.deps.config, installation_id="inst_a"))
+    before.payments = BookingPayments(before.deps)
 
     found = await before.payments.reconcile()
 

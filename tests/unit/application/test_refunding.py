@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from booking_payments.application.world import PaymentConfig
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.domain.errors import (
     InvalidAmount,
     NotFound,
@@ -71,7 +71,7 @@ async def test_a_refund_carries_our_ids_and_keeps_the_note_to_itself(kit: Paymen
     booking_id = (await paid_booking(kit, deliver=True)).id
     view = await kit.payments.refund_payment(booking_id, ANN, amount="10.00", note="rain")
 
-    refund = (await kit.world.gateway.list_refunds(view.payment.intent_id or ""))[0]
+    refund = (await kit.deps.gateway.list_refunds(view.payment.intent_id or ""))[0]
     assert (refund.metadata["refund_id"], view.refund.note) == (view.refund.id, "rain")
     assert "rain" not in refund.metadata.values()
     assert refund.metadata["booking_id"] == booking_id
@@ -82,7 +82,7 @@ async def test_a_reason_of_the_gateway_is_passed_on(kit: PaymentsTestKit) -> Non
 
     view = await kit.payments.refund_payment(booking_id, OPERATOR, reason=RefundReason.DUPLICATE)
 
-    refund = (await kit.world.gateway.list_refunds(view.payment.intent_id or ""))[0]
+    refund = (await kit.deps.gateway.list_refunds(view.payment.intent_id or ""))[0]
     assert refund.reason == "duplicate"
 
 
@@ -194,7 +194,7 @@ async def test_an_unknown_refund_is_never_made_twice(kit: PaymentsTestKit) -> No
     await kit.settle()
 
     payment = await payment_of(kit, booking_id)
-    made = await kit.world.gateway.list_refunds(payment.intent_id or "")
+    made = await kit.deps.gateway.list_refunds(payment.intent_id or "")
     assert (len(made), payment.refunded.minor, payment.refund_pending.minor) == (1, 6000, 0)
 
 

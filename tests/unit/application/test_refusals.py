@@ -66,8 +66,8 @@ def _answering(kit: PaymentsTestKit, verb: str, status: int, type_: str, code: s
     """The use cases, over a gateway to which Stripe answers so, however often it is asked."""
     headers = {RATE_LIMIT_REASON: "global-rate"} if code == "rate_limit" else {}
     body = {"error": {"type": type_, "code": code, "message": "No."}}
-    answers = [error_from(status, body, headers) for _ in range(kit.world.retry.max_tries)]
-    return BookingPayments(attrs.evolve(kit.world, gateway=FailingGateway(kit, **{verb: answers})))
+    answers = [error_from(status, body, headers) for _ in range(kit.deps.retry.max_tries)]
+    return BookingPayments(attrs.evolve(kit.deps, gateway=FailingGateway(kit, **{verb: answers})))
 
 
 @pytest.mark.parametrize(

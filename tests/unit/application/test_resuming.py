@@ -83,7 +83,7 @@ async def test_a_run_that_the_gateway_never_heard_of_is_begun_anew(kit: Payments
 
 
 async def _intents(kit: PaymentsTestKit) -> list[object]:
-    return list(await kit.world.gateway.list_intents(kit.clock.now() - timedelta(days=9)))
+    return list(await kit.deps.gateway.list_intents(kit.clock.now() - timedelta(days=9)))
 
 
 async def test_a_capture_whose_answer_got_lost_is_answered(kit: PaymentsTestKit) -> None:
@@ -131,7 +131,7 @@ async def test_no_connection_later_does_not_settle_what_was_silent_before(
 async def _refund_fails(kit: PaymentsTestKit, error: Exception) -> str:
     """A paid booking, and a first run whose refund the gateway has refused."""
     booking = await paid_booking(kit)
-    refusing = BookingPayments(attrs.evolve(kit.world, gateway=FailingGateway(kit, create_refund=[error])))
+    refusing = BookingPayments(attrs.evolve(kit.deps, gateway=FailingGateway(kit, create_refund=[error])))
     with pytest.raises(GatewayRefusedUs):
         await refusing.refund_payment(booking.id, FIRST, amount="25.00")
     return booking.id
@@ -200,7 +200,7 @@ async def test_money_goes_back_once_when_a_run_is_taken_over_while_it_settles_so
         await kit.payments.refund_payment(booking.id, OPERATOR_FIRST, amount="10.00")
     lease = timedelta(seconds=60)
     slow = Standstill(kit, lease, lambda: kit.payments.refund_payment(booking.id, AGAIN, amount="25.00"))
-    first = BookingPayments(attrs.evolve(kit.world, gateway=slow))
+    first = BookingPayments(attrs.evolve(kit.deps, gateway=slow))
 
     with pytest.raises(AlreadyUnderWay):
         await first.refund_payment(booking.id, attrs.evolve(FIRST, until=kit.clock.now() + lease), amount="25.00")
@@ -228,7 +228,7 @@ async def test_what_the_first_run_began_at_the_last_moment_is_not_begun_again(ki
     await pay(kit, booking, caller=FIRST)
 
     async def begin(uow: UnitOfWork) -> None:
-        await require_turn(kit.world, uow, booking.id, AGAIN)
+        await require_turn(kit.deps, uow, booking.id, AGAIN)
 
     with pytest.raises(AlreadyUnderWay):
         await kit.storage.transact(begin)

@@ -13,8 +13,8 @@ import pytest
 from booking_payments.adapters.gateways.stripe.gateway import Reply, StripeGateway
 from booking_payments.adapters.gateways.stripe.pace import Paced
 from booking_payments.adapters.gateways.stripe.requests import Params
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.payments import BookingPayments
-from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.errors import TryAgainLater
 from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
 from booking_payments.testing.kit import ANN, NOW, PaymentsTestKit
@@ -96,8 +96,8 @@ def stricken(
         now=lambda: clock.now().timestamp(),
         sleep=sleep,
     )
-    kit.world = attrs.evolve(kit.world, gateway=StripeGateway(paced, livemode=False), clock=clock)
-    kit.payments = BookingPayments(kit.world)
+    kit.deps = attrs.evolve(kit.deps, gateway=StripeGateway(paced, livemode=False), clock=clock)
+    kit.payments = BookingPayments(kit.deps)
     return kit, clock, line
 
 

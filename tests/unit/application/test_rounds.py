@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 import attrs
 import pytest
 
+from booking_payments.application.passes import while_answered
 from booking_payments.application.resolve import claim_operation, resolve_if_due
-from booking_payments.application.rounds import while_answered
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.gateway import Silent
 from booking_payments.ports.idempotency import StoredAnswer
-from booking_payments.ports.payments import Watch
+from booking_payments.ports.payments import PollState
 from booking_payments.ports.publisher import Message
 from booking_payments.testing.kit import ANN, CHANNEL, NOW, PaymentsTestKit
 from tests.payments import lose_answer, pay_in_browser, payment_of, start
@@ -57,13 +57,13 @@ async def test_a_payment_that_broke_is_looked_at_again_later(kit: PaymentsTestKi
 # --- while the gateway does not answer
 
 
-class Told:
+class JournalEntry:
     """Takes messages, and notes which came at what time."""
 
     def __init__(self, kit: PaymentsTestKit) -> None:
         self.clock = kit.clock
         self.at: dict[str, datetime] = {}
-        kit.world = attrs.evolve(kit.world, channels={CHANNEL: self})
+        kit.deps = attrs.evolve(kit.deps, channels={CHANNEL: self})
 
     async def publish(self, message: Message) -> None:
         self.at[message.type] = self.clock.now()
@@ -74,7 +74,7 @@ async def test_messages_that_wait_do_not_wait_for_a_gateway_that_does_not_answer
         await lose_answer(kit, "timeout_after", reference=f"R-{number}")
     paid = await kit.book(reference="paid")
     await kit.payments.process_booking_payment(paid, "pm_card_visa")
-    told, line = Told(kit), UnansweredTransport(kit)
+    told, line = JournalEntry(kit), UnansweredTransport(kit)
     line.dead = True
     kit.clock.advance(timedelta(seconds=10))
     begun = kit.clock.now()
@@ -166,13 +166,13 @@ async def test_what_expiry_left_is_closed_when_the_gateway_answers_again(kit: Pa
 # --- who was faster
 
 
-async def _watched(kit: PaymentsTestKit, payment_id: str) -> Watch:
-    return await kit.storage.read(lambda uow: uow.payments.watch(payment_id))
+async def _watched(kit: PaymentsTestKit, payment_id: str) -> PollState:
+    return await kit.storage.read(lambda uow: uow.payments.poll_state(payment_id))
 
 
 async def _overtaken(kit: PaymentsTestKit, payment_id: str, meanwhile: Callable[[], Awaitable[object]]) -> None:
     """Look at a payment, which breaks, and ``meanwhile`` another process is at it."""
-    here = attrs.evolve(kit.world, gateway=Overtaken(kit, meanwhile))
+    here = attrs.evolve(kit.deps, gateway=Overtaken(kit, meanwhile))
     kit.clock.advance(timedelta(minutes=11))
     with pytest.raises(RuntimeError):
         await resolve_if_due(here, payment_id)
@@ -181,7 +181,7 @@ async def _overtaken(kit: PaymentsTestKit, payment_id: str, meanwhile: Callable[
 async def test_putting_a_payment_off_leaves_the_lease_of_somebody_else_alone(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     payment_id = (await kit.payments.start_payment(booking.id, ANN)).payment.id
-    seen: list[Watch] = []
+    seen: list[PollState] = []
 
     async def power_cut() -> None:
         raise KeyboardInterrupt
@@ -208,23 +208,23 @@ async def test_a_payment_that_somebody_else_has_finished_is_not_put_off(kit: Pay
 
     await _overtaken(kit, payment_id, customer)
 
-    assert await _watched(kit, payment_id) == Watch()
+    assert await _watched(kit, payment_id) == PollState()
 
 
 async def test_who_comes_back_after_the_own_lease_leaves_the_lease_of_somebody_else_alone(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after", reference="R-1")
     payment_id = (await payment_of(kit, booking_id)).id
-    seen: list[Watch] = []
+    seen: list[PollState] = []
 
     async def another_process() -> None:
         kit.clock.advance(timedelta(minutes=2))
-        await claim_operation(kit.world, payment_id, ANN)
+        await claim_operation(kit.deps, payment_id, ANN)
         seen.append(await _watched(kit, payment_id))
 
     silent = Overtaken(kit, another_process, Silent("no answer", code="timeout"))
     kit.clock.advance(timedelta(minutes=1))
 
-    await resolve_if_due(attrs.evolve(kit.world, gateway=silent), payment_id)
+    await resolve_if_due(attrs.evolve(kit.deps, gateway=silent), payment_id)
 
     assert seen[0].holder is not None
     assert [await _watched(kit, payment_id)] == seen
@@ -239,7 +239,7 @@ async def test_an_operation_that_breaks_is_tried_less_and_less_often(kit: Paymen
         kit.clock.advance(timedelta(hours=1))
         with pytest.raises(ExceptionGroup):
             await kit.payments.settle_due()
-        pauses.append(((await _watched(kit, payment_id)).next_look_at or NOW) - kit.clock.now())
+        pauses.append(((await _watched(kit, payment_id)).next_check_at or NOW) - kit.clock.now())
 
     assert pauses == [timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2)]
 

@@ -11,7 +11,7 @@ import pytest
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway, ModelTransport
 from booking_payments.adapters.gateways.stripe.gateway import Reply
 from booking_payments.adapters.gateways.stripe.requests import Params
-from booking_payments.application.world import PaymentConfig
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown, RefundRefused
@@ -159,7 +159,7 @@ async def test_a_payment_that_was_only_to_be_started_is_lost_likewise(kit: Payme
     await _until_lost(kit)
 
     assert (await payment_of(kit, booking)).status is PaymentStatus.CANCELED
-    assert (await kit.payments.start_payment(booking.id, ANN)).handover is not None
+    assert (await kit.payments.start_payment(booking.id, ANN)).client_action is not None
 
 
 async def test_an_overdue_booking_expires_when_its_payment_is_lost_and_not_before(kit: PaymentsTestKit) -> None:

@@ -12,12 +12,12 @@ from booking_payments.application import expiring, reading, resolve
 from booking_payments.application.bookings import EXPIRE_AT_ONCE, expire_bookings
 from booking_payments.application.callers import Caller
 from booking_payments.application.delivering import DELIVER_AT_ONCE, deliver_messages
+from booking_payments.application.dependencies import Dependencies
+from booking_payments.application.passes import through_queue
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.recording import Recorder
 from booking_payments.application.replaying import UNFINISHED
 from booking_payments.application.resolve import RESOLVE_AT_ONCE, resolve_due
-from booking_payments.application.rounds import through_queue
-from booking_payments.application.world import World
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.payment import Payment
@@ -53,7 +53,7 @@ async def test_bookings_whose_cancel_is_unknown_keep_no_other_from_expiring(kit:
     behind, _ = await started(kit, "R-behind", timedelta(days=5))
     kit.clock.advance(timedelta(days=6))
 
-    await expire_bookings(kit.world)
+    await expire_bookings(kit.deps)
 
     assert (await kit.payments.get_booking(behind)).status is BookingStatus.EXPIRED
 
@@ -65,14 +65,16 @@ async def test_holds_that_can_not_be_announced_keep_no_other_from_being_announce
         await kit.book(reference=f"R-{number}", expires_in=timedelta(minutes=5))
     behind = await kit.book(reference="R-behind", expires_in=timedelta(minutes=9))
 
-    def breaking(world: World, uow: UnitOfWork, booking: Booking, payment: Payment | None, caller: Caller) -> Recorder:
+    def breaking(
+        deps: Dependencies, uow: UnitOfWork, booking: Booking, payment: Payment | None, caller: Caller
+    ) -> Recorder:
         if booking.id != behind.id:
             raise LookupError("unreadable")
-        return Recorder(world, uow, booking, payment, caller)
+        return Recorder(deps, uow, booking, payment, caller)
 
     monkeypatch.setattr(expiring, "Recorder", breaking)
     with pytest.raises(ExceptionGroup):
-        await expiring.announce_expiring(kit.world)
+        await expiring.announce_expiring(kit.deps)
 
     waiting = await kit.storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
     assert [(each.message.booking_id, each.message.type) for each in waiting] == [(behind.id, "booking.expiring")]
@@ -85,9 +87,9 @@ async def test_bookings_that_wait_for_the_gateway_are_left_alone_for_a_while(kit
         await kit.payments.cancel_booking(booking_id)
     kit.clock.advance(timedelta(days=2))
 
-    taken = [await expire_bookings(kit.world) for _ in range(3)]
+    taken = [await expire_bookings(kit.deps) for _ in range(3)]
     kit.clock.advance(timedelta(minutes=1))
-    taken.append(await expire_bookings(kit.world))
+    taken.append(await expire_bookings(kit.deps))
     await kit.payments.work()
     kit.clock.advance(timedelta(minutes=1))
     await kit.payments.work()
@@ -112,10 +114,10 @@ async def test_payments_that_can_not_be_read_keep_no_other_from_being_settled(
 
     monkeypatch.setattr(resolve, "load", load)
     with pytest.raises(ExceptionGroup):
-        await resolve_due(kit.world)
+        await resolve_due(kit.deps)
 
-    watch = await kit.storage.read(lambda uow: uow.payments.watch(behind))
-    assert not watch.is_due(kit.clock.now())
+    poll_state = await kit.storage.read(lambda uow: uow.payments.poll_state(behind))
+    assert not poll_state.is_due(kit.clock.now())
 
 
 class Choosy:
@@ -138,14 +140,14 @@ async def test_messages_that_nobody_takes_keep_no_other_from_being_delivered(kit
         await kit.payments.cancel_booking(booking.id)
         refused.add(booking.id)
     choosy = Choosy(refused)
-    world = attrs.evolve(kit.world, channels={CHANNEL: choosy})
+    deps = attrs.evolve(kit.deps, channels={CHANNEL: choosy})
     for _ in range(1 + stuck // DELIVER_AT_ONCE):
-        await deliver_messages(world)
+        await deliver_messages(deps)
     kit.clock.advance(timedelta(days=1))
     behind = await kit.book(reference="R-behind")
     await kit.payments.cancel_booking(behind.id)
 
-    await deliver_messages(world)
+    await deliver_messages(deps)
 
     assert choosy.taken == [behind.id]
 
@@ -167,8 +169,8 @@ async def test_webhooks_that_fail_again_and_again_keep_no_other_from_being_retri
     kit: PaymentsTestKit, stuck: int
 ) -> None:
     gateway = SilentAbout(kit)
-    kit.world = attrs.evolve(kit.world, gateway=gateway)
-    kit.payments = BookingPayments(kit.world)
+    kit.deps = attrs.evolve(kit.deps, gateway=gateway)
+    kit.payments = BookingPayments(kit.deps)
     intents = []
     for reference in ("R-stuck", "R-behind"):
         booking = await kit.book(reference=reference)

@@ -6,9 +6,9 @@ import attrs
 import pytest
 
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway
+from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import RefundOnCancel
-from booking_payments.application.world import PaymentConfig
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import AlreadyUnderWay, CardDeclined, OutcomeUnknown, PaymentError
 from booking_payments.domain.instructions import CancelIntent, CreateIntent, CreateRefund, Instruction
@@ -265,7 +265,7 @@ class Unwritable(FakeGateway):
 @pytest.mark.parametrize("error", [StorageConflict("busy"), StorageDown("gone"), CommitLost("gone meanwhile")])
 async def test_a_charge_that_could_not_be_written_down_is_no_failure(kit: PaymentsTestKit, error: Exception) -> None:
     booking = await kit.book()
-    payments = BookingPayments(attrs.evolve(kit.world, gateway=Unwritable(kit, error)))
+    payments = BookingPayments(attrs.evolve(kit.deps, gateway=Unwritable(kit, error)))
 
     with pytest.raises(OutcomeUnknown):
         await payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
@@ -280,7 +280,7 @@ async def test_a_recorded_outcome_is_returned_although_a_later_write_fails(error
     kit = PaymentsTestKit(config=PaymentConfig(max_attempts=1))
     booking = await kit.book()
     view = await kit.payments.start_payment(booking.id, ANN)
-    payments = BookingPayments(attrs.evolve(kit.world, gateway=Unwritable(kit, error, after=CancelIntent)))
+    payments = BookingPayments(attrs.evolve(kit.deps, gateway=Unwritable(kit, error, after=CancelIntent)))
 
     with pytest.raises(CardDeclined):
         await payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_chargeDeclined")
@@ -310,7 +310,7 @@ async def test_a_refund_that_was_made_is_answered_though_the_database_cannot_be_
     kit: PaymentsTestKit,
 ) -> None:
     booking = await paid_booking(kit)
-    payments = BookingPayments(attrs.evolve(kit.world, gateway=Unreadable(kit)))
+    payments = BookingPayments(attrs.evolve(kit.deps, gateway=Unreadable(kit)))
 
     view = await payments.refund_payment(booking.id, ANN, amount="20.00")
 

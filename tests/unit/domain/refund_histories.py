@@ -172,7 +172,9 @@ class RefundHistory(DecidedPayment):
         """Let the gateway report a refund."""
         refund = self.payment.refund(refund_id)
         assert refund is not None
-        report = a_refund(status, id=f"re_{refund_id}", metadata={"refund_id": refund_id}, amount_money=refund.amount)
+        ours = {"refund_id": refund_id} if refund.origin is ev.Origin.SERVER else {}
+        name = refund.gateway_refund_id or f"re_{refund_id}"
+        report = a_refund(status, id=name, metadata=ours, amount_money=refund.amount)
         self.happens(*decide.observe_refund(self.payment, report))
 
     def fails_late(self, number: int = 0) -> None:

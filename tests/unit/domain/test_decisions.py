@@ -1151,7 +1151,7 @@ def test_the_first_report_links_its_intent_only_if_it_matches() -> None:
 def test_a_snapshot_of_an_intent_without_changes_is_old(
     builder: Callable[[], DecidedPayment], report: IntentReport, old: bool
 ) -> None:
-    assert decide.is_old_intent_news(builder().payment, report) is old
+    assert decide.is_stale_intent(builder().payment, report) is old
 
 
 @pytest.mark.parametrize(
@@ -1164,7 +1164,7 @@ def test_a_snapshot_of_an_intent_without_changes_is_old(
     ],
 )
 def test_a_snapshot_of_a_refund_without_changes_is_old(report: RefundReport, old: bool) -> None:
-    assert decide.is_old_refund_news(a_refunded_payment().payment, report) is old
+    assert decide.is_stale_refund(a_refunded_payment().payment, report) is old
 
 
 @pytest.mark.parametrize(
@@ -1182,7 +1182,7 @@ def test_a_snapshot_of_a_dispute_without_changes_is_old(
     builder = a_paid_payment()
     builder.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00"))
 
-    assert decide.is_old_dispute_news(builder.payment, a_dispute(status, withdrawn, id=name)) is old
+    assert decide.is_stale_dispute(builder.payment, a_dispute(status, withdrawn, id=name)) is old
 
 
 @pytest.mark.parametrize("changes", [{"evidence_due_by": NOW}, {"charge_refundable": False}, {"amount": usd("60.00")}])
@@ -1191,8 +1191,8 @@ def test_a_changed_deadline_or_amount_of_a_dispute_is_new(changes: dict[str, Any
     known = a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=NOW + timedelta(days=7))
     builder.sees_dispute(known)
 
-    assert decide.is_old_dispute_news(builder.payment, known)
-    assert not decide.is_old_dispute_news(builder.payment, attrs.evolve(known, **changes))
+    assert decide.is_stale_dispute(builder.payment, known)
+    assert not decide.is_stale_dispute(builder.payment, attrs.evolve(known, **changes))
 
 
 def test_a_dispute_without_a_deadline_keeps_its_last_one() -> None:
@@ -1200,7 +1200,7 @@ def test_a_dispute_without_a_deadline_keeps_its_last_one() -> None:
     known = a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=NOW)
     builder.sees_dispute(known)
 
-    assert decide.is_old_dispute_news(builder.payment, attrs.evolve(known, evidence_due_by=None))
+    assert decide.is_stale_dispute(builder.payment, attrs.evolve(known, evidence_due_by=None))
 
 
 # --- news of refunds ---------------------------------------------------------------------------------------------

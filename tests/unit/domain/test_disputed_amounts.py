@@ -275,4 +275,4 @@ def test_a_dispute_first_seen_in_its_final_status_has_the_same_result_as_a_follo
         assert [(d.status, d.withdrawn, d.held) for d in followed.payment.disputes] == [
             (d.status, d.withdrawn, d.held) for d in late.payment.disputes
         ]
-        assert decide.is_old_dispute_news(late.payment, report)
+        assert decide.is_stale_dispute(late.payment, report)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from booking_payments.domain.errors import InvalidAmount, InvalidInput
-from booking_payments.domain.fees import FeeBreakdown, FeePayer, FeePolicy, round_share
-from booking_payments.domain.money import MAX_DIGITS, Currency, Money
+from booking_payments.domain.fees import FeeBreakdown, FeePayer, FeePolicy
+from booking_payments.domain.money import MAX_DIGITS, Currency, Money, round_share
 from tests.unit.domain.builders import EXPONENTS, usd
 
 PARTS = st.none() | st.decimals(0, 500, places=3)

@@ -114,7 +114,7 @@ def test_folding_an_illegal_event_raises() -> None:
         ev.BookingConfirmed(),
         ev.BookingReleased(status="expired"),
         ev.LatePaymentDecided(booking_status="canceled"),
-        ev.NewsDeferred(),
+        ev.ObservationDeferred(),
         ev.PaymentAdopted(intent_id="pi_1", made_for="bk_before"),
         ev.OutcomeLeftUnknown(idempotency_key="another", reason="timeout"),
         ev.OperationSettled(idempotency_key="another"),

@@ -60,10 +60,6 @@ def test_after_a_full_cancellation_everything_went_back_or_is_owed(
     assert gone + payment.owed.amount + less_than_a_step > payment.captured
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="promise_on_cancel does not promise amounts that only refunds in the dashboard have returned so far",
-)
 def test_a_full_cancellation_owes_a_refund_that_fails_after_refunds_in_the_dashboard() -> None:
     history = RefundHistory()
     history.asks(5_000)
@@ -72,6 +68,62 @@ def test_a_full_cancellation_owes_a_refund_that_fails_after_refunds_in_the_dashb
     history.fails_late(0)
 
     assert (history.payment.refunded, history.payment.owed.amount) == (usd("50.00"), usd("50.00"))
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["at once", "after one by policy"])
+def test_a_cancellation_in_full_promises_refunds_of_the_dashboard_once_and_sends_nothing(again: bool) -> None:
+    history = RefundHistory(Terms(tiers=(HALF,)))
+    history.asks()
+    if again:
+        history.cancels(in_full=False)
+    history.gives_back_elsewhere(5_000)
+    facts = history.cancels(in_full=True)
+    repeated = history.cancels(in_full=True)
+    history.fails_late(1)
+
+    assert (kinds(facts), repeated) == (["PromiseRaised"], ())
+    assert (len(history.sent), history.payment.owed.amount) == (1, usd("50.00"))
+
+
+def test_a_cancellation_by_policy_promises_of_a_dashboard_refund_what_the_policy_gives() -> None:
+    history = RefundHistory(Terms(tiers=(HALF,)))
+    history.gives_back_elsewhere(8_000)
+    history.cancels(in_full=False)
+    promised = history.payment.promised.amount
+    history.fails_late()
+
+    assert (promised, history.payment.owed.amount, history.sent) == (usd("50.00"), usd("50.00"), [])
+
+
+def test_a_full_cancellation_after_a_request_beside_a_dispute_owes_the_amount_that_is_won_back() -> None:
+    history = RefundHistory()
+    history.bank(D.LOST, 3_000, (-100,))
+    history.asks(7_000)
+    history.gives_back_elsewhere(3_000)
+    history.cancels(in_full=True)
+    history.bank(D.WON, 3_000, (-100, 100))
+    history.fails_late()
+
+    assert (history.payment.refunded, history.payment.owed.amount) == (usd("30.00"), usd("70.00"))
+
+
+@given(TERMS, ANYTHING, st.booleans(), ANYTHING)
+@settings(max_examples=150)
+def test_everything_is_owed_when_all_refunds_fail_after_a_full_cancellation(
+    terms: Terms, before: Any, policy_first: bool, between: Any
+) -> None:
+    history = RefundHistory(terms)
+    tell(history, [step for step in before if step[0] != "settle"])
+    if policy_first:
+        history.cancels(in_full=False)
+    tell(history, [step for step in between if step[0] != "settle"])
+    history.cancels(in_full=True)
+    for refund in [each for each in history.payment.refunds if not each.status.is_lost and each.gateway_refund_id]:
+        history.reports(refund.id, RefundStatus.FAILED)
+
+    payment = history.payment
+    gone = payment.given_back.amount + max(payment.taken_by_disputes, payment.beside)
+    assert gone + payment.owed.amount + history.money(terms.step) > payment.captured
 
 
 @given(TERMS, ANYTHING, ANYTHING)

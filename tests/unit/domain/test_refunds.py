@@ -95,22 +95,29 @@ def test_a_refused_quote_has_amount_zero() -> None:
 
 
 @pytest.mark.parametrize("reason", QuoteReason)
-def test_only_four_reasons_allow_a_refund(reason: QuoteReason) -> None:
-    assert reason.allows is (reason.code in ("refundable", "organizer_canceled", "refund_owed", "overridden"))
+def test_only_five_reasons_allow_a_refund(reason: QuoteReason) -> None:
+    assert reason.allows is (
+        reason.code in ("refundable", "organizer_canceled", "event_moved", "refund_owed", "overridden")
+    )
 
 
-@pytest.mark.parametrize(
-    ("reason", "kind"),
-    [
-        (QuoteReason.NOT_PAID, NotPossibleNow),
-        (QuoteReason.NOT_CAPTURED, NotPossibleNow),
-        (QuoteReason.DISPUTED, NotPossibleNow),
-        (QuoteReason.EVENT_STARTED, RefusedByRule),
-        (QuoteReason.TOO_LATE, RefusedByRule),
-        (QuoteReason.NOTHING_LEFT, RefusedByRule),
-        (QuoteReason.EXCEEDS_REFUNDABLE, RefusedByRule),
-    ],
-)
+REFUSALS = {
+    QuoteReason.NOT_PAID: NotPossibleNow,
+    QuoteReason.NOT_CAPTURED: NotPossibleNow,
+    QuoteReason.DISPUTED: NotPossibleNow,
+    QuoteReason.EVENT_STARTED: RefusedByRule,
+    QuoteReason.TOO_LATE: RefusedByRule,
+    QuoteReason.NOTHING_LEFT: RefusedByRule,
+    QuoteReason.REFUNDED_BY_ORGANIZER: RefusedByRule,
+    QuoteReason.EXCEEDS_REFUNDABLE: RefusedByRule,
+}
+
+
+def test_every_reason_against_a_refund_has_its_error_in_the_table_above() -> None:
+    assert REFUSALS.keys() == {reason for reason in QuoteReason if not reason.allows}
+
+
+@pytest.mark.parametrize(("reason", "kind"), REFUSALS.items())
 def test_each_refusal_raises_an_error_with_its_code(reason: QuoteReason, kind: type[PaymentError]) -> None:
     error = reason.error()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from booking_payments.domain import declines
 from booking_payments.domain.declines import DECLINES, GENERIC_TEXT, Decline, Remedy
 from booking_payments.domain.errors import InvalidInput
-from booking_payments.domain.retry import KEY_LIFETIME, RESOLVE_SCHEDULE, RetryPolicy, next_look
+from booking_payments.domain.retry import KEY_LIFETIME, RESOLVE_SCHEDULE, RetryPolicy, next_check
 
 SECOND = timedelta(seconds=1)
 
@@ -102,14 +102,14 @@ def test_one_try_is_enough() -> None:
 # --- looking again -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("looks", "delay"), list(enumerate(RESOLVE_SCHEDULE)))
-def test_checks_follow_the_schedule(looks: int, delay: timedelta) -> None:
-    assert next_look(looks) == delay
+@pytest.mark.parametrize(("checks", "delay"), list(enumerate(RESOLVE_SCHEDULE)))
+def test_checks_follow_the_schedule(checks: int, delay: timedelta) -> None:
+    assert next_check(checks) == delay
 
 
-@pytest.mark.parametrize("looks", [6, 7, 1000])
-def test_after_the_schedule_there_is_one_check_a_day(looks: int) -> None:
-    assert next_look(looks) == timedelta(days=1)
+@pytest.mark.parametrize("checks", [6, 7, 1000])
+def test_after_the_schedule_there_is_one_check_a_day(checks: int) -> None:
+    assert next_check(checks) == timedelta(days=1)
 
 
 def test_the_intervals_between_checks_increase() -> None:

@@ -200,7 +200,7 @@ async def test_a_replayed_event_keeps_the_stored_client_secret() -> None:
 
     await kit.payments.replay_webhooks()
 
-    handover = (await kit.payments.payment_status(booking.id, ANN)).handover
-    assert handover is not None
-    assert handover.client_secret
-    assert handover.next_action
+    client_action = (await kit.payments.payment_status(booking.id, ANN)).client_action
+    assert client_action is not None
+    assert client_action.client_secret
+    assert client_action.next_action

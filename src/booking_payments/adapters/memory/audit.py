@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from booking_payments.adapters.unit_of_work import RecordingAudit, Session
+from booking_payments.adapters.unit_of_work import RecordingAudit, UnitOfWorkSession
 from booking_payments.ports.audit import AuditRecord
 
 
 class MemoryAudit(RecordingAudit):
     """The audit trail of the port, over the records of one transaction, by their place."""
 
-    def __init__(self, session: Session, rows: Mapping[int, AuditRecord]) -> None:
+    def __init__(self, session: UnitOfWorkSession, rows: Mapping[int, AuditRecord]) -> None:
         super().__init__(session)
         self._rows = rows
 

@@ -1,4 +1,4 @@
-"""Cursors of pages: the place of the last item, opaque to whoever carries it."""
+"""Cursors of pages: the position of the last item as opaque text."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ def encode_cursor(created_at: datetime, item_id: str) -> str:
 
 
 def decode_cursor(cursor: str) -> tuple[datetime, str]:
-    """The time and id behind which a page begins. Raises ``InvalidInput`` for a cursor that is none of ours."""
+    """Return the time and id after which a page begins. Raises ``InvalidInput`` for an invalid cursor."""
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
         microseconds, _, item_id = text.partition(":")
@@ -29,8 +29,8 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
 
 
 def bad_cursor() -> InvalidInput:
-    """The error for a cursor that nobody here has made."""
-    return InvalidInput("this cursor is none of ours; use next_cursor of a page as it is", code="bad_cursor")
+    """Return the error for an invalid cursor."""
+    return InvalidInput("invalid cursor; use the next_cursor of a page unchanged", code="bad_cursor")
 
 
 def unknown_cursor() -> InvalidInput:

@@ -7,7 +7,7 @@ from typing import Final
 
 _ALPHABET: Final = b"23456789abcdefghijkmnpqrstuvwxyz"  # without those that look like another
 _LETTER_OF: Final = bytes(_ALPHABET[byte % 32] for byte in range(256))  # all are equally likely
-_LENGTH: Final = 24  # 32^24 = 2^120: nobody guesses one, and none comes twice
+_LENGTH: Final = 24  # 32^24 = 2^120: ids can't be guessed and do not collide
 
 RUN: Final = "run"
 """The prefix of the id that holds the lease of an operation."""

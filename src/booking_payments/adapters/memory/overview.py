@@ -15,13 +15,13 @@ from booking_payments.ports.overview import (
     RARE_EVENTS,
     DriftReport,
     InboxPage,
+    JournalEntry,
     Moved,
     Period,
     ReceivedWebhook,
     Tally,
-    Told,
 )
-from booking_payments.ports.payments import Watch
+from booking_payments.ports.payments import PollState
 
 
 class MemoryOverview:
@@ -32,7 +32,7 @@ class MemoryOverview:
         payments: Mapping[str, Payment],
         journals: Mapping[str, Sequence[ev.Recorded]],
         postings: Mapping[str, Sequence[Posting]],
-        watches: Mapping[str, Watch],
+        watches: Mapping[str, PollState],
         inbox: Mapping[tuple[str, str], InboxEntry],
         reports: dict[int, DriftReport],
     ) -> None:
@@ -61,11 +61,11 @@ class MemoryOverview:
             for currency in sorted({each.amount.currency for each in its}, key=lambda each: each.code)
         ]
 
-    async def events(self, kind: type[ev.Event], since: datetime, limit: int) -> Sequence[Told]:
+    async def events(self, kind: type[ev.Event], since: datetime, limit: int) -> Sequence[JournalEntry]:
         if kind not in RARE_EVENTS:
             raise ValueError(f"{kind.__name__} is none of the facts that are looked up")
         found = [
-            Told(payment_id=payment_id, recorded=recorded)
+            JournalEntry(payment_id=payment_id, recorded=recorded)
             for payment_id, journal in self._journals.items()
             for recorded in journal
             if isinstance(recorded.event, kind) and recorded.at >= since
@@ -99,7 +99,7 @@ class MemoryOverview:
         return InboxPage(items=tuple(row for _, row in meant[:limit]), next_cursor=following)
 
     async def watched(self, limit: int) -> Sequence[Payment]:
-        due = sorted((w.next_look_at, payment_id) for payment_id, w in self._watches.items() if w.next_look_at)
+        due = sorted((w.next_check_at, payment_id) for payment_id, w in self._watches.items() if w.next_check_at)
         return [self._payments[payment_id] for _, payment_id in due[:limit]]
 
     async def held(self, limit: int) -> Sequence[Payment]:
@@ -130,7 +130,7 @@ def _moved(period: Period, currency: Currency, postings: Iterable[Posting]) -> M
 
 
 def place_in(cursor: str | None) -> int | None:
-    """The place behind which a page of webhooks begins. Raises ``InvalidInput`` for a cursor that is none of ours."""
+    """Return the position after which a page of webhooks begins. Raises ``InvalidInput`` for an invalid cursor."""
     if cursor is None:
         return None
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):

@@ -21,7 +21,7 @@ MOST_AT_ONCE: Final = 40
 
 
 class MemoryPublisher:
-    """Keeps what it was given, for tests to look at."""
+    """Stores the messages it is given in ``published``, for tests."""
 
     def __init__(self) -> None:
         self.published: list[Message] = []
@@ -31,7 +31,7 @@ class MemoryPublisher:
 
 
 class WithTimeout:
-    """Gives ``publisher`` no longer than ``at_most`` for a message, whatever it does with the time."""
+    """Delivers with ``publisher``, and raises ``DeliveryFailed`` when a message takes longer than ``at_most``."""
 
     def __init__(self, publisher: Publisher, at_most: timedelta) -> None:
         self._publisher, self._at_most_s = publisher, at_most.total_seconds()
@@ -44,11 +44,12 @@ class WithTimeout:
 
 
 class CallablePublisher:
-    """Hands each message to Python functions, async or not; the first that raises has it delivered again.
+    """Passes each message to Python functions, async or not. If one raises, the message is delivered again to all.
 
-    Those that are not async get a thread, so that they may block, use an ORM, and call the synchronous facade back. One
-    whose time is over is not waited for any longer, not even by the end of the process. Its thread can't be ended; so
-    while ``most_at_once`` have not come back, nobody else is called.
+    Functions that are not async run in threads, so they may block, use an ORM, and call the synchronous facade. A
+    function
+    that exceeds its time is no longer awaited, not even at the end of the process. Its thread can't be stopped; while
+    ``most_at_once`` such threads still run, no other function is called.
     """
 
     def __init__(self, *consumers: Consumer, most_at_once: int = MOST_AT_ONCE) -> None:
@@ -90,7 +91,7 @@ async def _in_a_thread(call: Callable[[], T]) -> T:
             tell = partial(_settle, answer, error=RuntimeError(f"it raised {error!r}"))
         except BaseException as error:
             tell = partial(_settle, answer, error=error)
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed, so the result is not awaited any more
             loop.call_soon_threadsafe(tell)
 
     Thread(target=run, name="consumer", daemon=True).start()

@@ -1,7 +1,7 @@
-"""Storage in memory: one dictionary per table, one transaction at a time, all rules of the port kept.
+"""Storage in memory: one dictionary per table and one transaction at a time, with all rules of the port.
 
-A transaction works on a copy of the tables and puts it in their place when it ends well, so a rollback is exact and
-readers only ever see what was committed. Rows are frozen values, so a copy is as cheap as its dictionaries.
+A transaction works on a copy of the tables, which replaces them when it commits. So a rollback is exact, and readers
+see committed data only. Rows are frozen values; a copy costs no more than its dictionaries.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -13,6 +13,7 @@ from attrs import define, evolve, field, frozen
 
 from booking_payments.adapters.memory.audit import MemoryAudit
 from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor, unknown_cursor
+from booking_payments.adapters.memory.event_jobs import MemoryEventJobs
 from booking_payments.adapters.memory.overview import MemoryOverview
 from booking_payments.adapters.unit_of_work import (
     ChangeSet,
@@ -26,8 +27,8 @@ from booking_payments.adapters.unit_of_work import (
     RecordingPayments,
     Scope,
     ScopeKind,
-    Session,
     StoredPayment,
+    UnitOfWorkSession,
     gateway_ids,
 )
 from booking_payments.domain.booking import Booking, BookingStatus
@@ -36,14 +37,15 @@ from booking_payments.domain.ledger import Posting
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
+from booking_payments.ports.event_jobs import BookingResult, EventJob
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import REFUSALS_KEPT, InboxEntry, InboxFilter
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.overview import DriftReport
-from booking_payments.ports.payments import Handover, PaymentFilter, PaymentPage, Story, Watch
+from booking_payments.ports.payments import ClientAction, PaymentFilter, PaymentHistory, PaymentPage, PollState
 from booking_payments.ports.publisher import Backlog, Channel, Message, MessageDelivery
 from booking_payments.ports.storage import AlreadyExists
-from booking_payments.ports.unit_of_work import Subject, TransactionBody
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody
 
 T = TypeVar("T")
 AnswerKey = tuple[str, str, str]
@@ -51,7 +53,7 @@ AnswerKey = tuple[str, str, str]
 
 @frozen(kw_only=True)
 class MemoryDelivery:
-    """What became of a message on one channel, while it waits there, and afterwards where that is kept."""
+    """The delivery of a message on one channel: waiting, and later delivered or discarded."""
 
     delivery: MessageDelivery
     number: int | None = None
@@ -74,8 +76,8 @@ class Tables:
     postings: dict[str, tuple[Posting, ...]] = field(factory=dict)
     keys: dict[str, str] = field(factory=dict)
     gateway_ids: dict[str, str] = field(factory=dict)
-    handovers: dict[str, Handover] = field(factory=dict)
-    watches: dict[str, Watch] = field(factory=dict)
+    client_actions: dict[str, ClientAction] = field(factory=dict)
+    watches: dict[str, PollState] = field(factory=dict)
     inbox: dict[tuple[str, str], InboxEntry] = field(factory=dict)
     answers: dict[AnswerKey, StoredAnswer] = field(factory=dict)
     messages: dict[str, Message] = field(factory=dict)
@@ -85,6 +87,8 @@ class Tables:
     sequences: dict[str, int] = field(factory=dict)
     refused: dict[datetime, int] = field(factory=dict)
     audit: dict[int, AuditRecord] = field(factory=dict)
+    event_jobs: dict[str, EventJob] = field(factory=dict)
+    event_results: dict[tuple[str, str], BookingResult] = field(factory=dict)
     reports: dict[int, DriftReport] = field(factory=dict)
 
     def add_message(self, message: Message) -> None:
@@ -115,7 +119,7 @@ class MemoryStorage:
         self._lock = anyio.Lock()
         self.on_jobs = on_jobs
 
-    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
+    async def transact(self, work: TransactionBody[T], scope: LockScope | None = None) -> T:
         async with self._lock:
             uow = MemoryUnitOfWork(self._tables.copy())
             result = await work(uow)
@@ -129,18 +133,19 @@ class MemoryStorage:
 
 
 class MemoryUnitOfWork:
-    """One transaction over its own copy of the tables. What is recorded is written at once."""
+    """One transaction over its own copy of the tables. Changes are written as soon as they are recorded."""
 
     def __init__(self, tables: Tables, database: Database | None = None) -> None:
         self.tables = tables
-        session = Session(database or MemoryDatabase(tables), at_once=True)
+        session = UnitOfWorkSession(database or MemoryDatabase(tables), at_once=True)
         self.bookings = MemoryBookings(session, tables)
         self.payments = MemoryPayments(session, tables)
-        self.books = MemoryBooks(tables)
+        self.payment_reader = MemoryPaymentReader(tables)
         self.inbox = MemoryInbox(session, tables)
         self.answers = MemoryAnswers(tables)
         self.outbox = MemoryOutbox(session, tables)
         self.channels = MemoryChannels(tables.channels)
+        self.events = MemoryEventJobs(tables.event_jobs, tables.event_results, tables.bookings, tables.payments)
         self.audit = MemoryAudit(session, tables.audit)
         self.overview = MemoryOverview(
             tables.payments, tables.journals, tables.postings, tables.watches, tables.inbox, tables.reports
@@ -171,15 +176,18 @@ class MemoryDatabase:
         return Loaded(payments=[self._stored(payment) for payment in found])
 
     def _stored(self, payment: Payment) -> StoredPayment:
-        watch, handover = self._tables.watches.get(payment.id, Watch()), self._tables.handovers.get(payment.id)
-        return StoredPayment(payment=payment, watch=watch, handover=handover)
+        poll_state, client_action = (
+            self._tables.watches.get(payment.id, PollState()),
+            self._tables.client_actions.get(payment.id),
+        )
+        return StoredPayment(payment=payment, poll_state=poll_state, client_action=client_action)
 
     async def flush(self, changes: ChangeSet) -> None:
         tables = self._tables
         for booking in changes.new_bookings:
             self._add_booking(booking)
         for its, booking in changes.bookings.items():
-            tables.bookings[its] = evolve(tables.bookings[its], status=booking.status, end_reason=booking.end_reason)
+            tables.bookings[its] = booking
         for change in changes.payments.values():
             self._change_payment(change)
         for key, each in changes.entries.items():
@@ -200,10 +208,10 @@ class MemoryDatabase:
         tables, its = self._tables, change.payment_id
         if change.payment is not None:
             self._append(change.payment, change)
-        if change.watch is not None:
-            tables.watches[its] = change.watch
-        if change.handover is not None:
-            tables.handovers[its] = change.handover
+        if change.poll_state is not None:
+            tables.watches[its] = change.poll_state
+        if change.client_action is not None:
+            tables.client_actions[its] = change.client_action
 
     def _append(self, payment: Payment, change: PaymentChange) -> None:
         tables = self._tables
@@ -230,7 +238,7 @@ class MemoryDatabase:
 class MemoryBookings(RecordingBookings):
     """The bookings of the port, in memory."""
 
-    def __init__(self, session: Session, tables: Tables) -> None:
+    def __init__(self, session: UnitOfWorkSession, tables: Tables) -> None:
         super().__init__(session)
         self._rows = tables.bookings
         self._payments = tables.payments
@@ -276,7 +284,7 @@ class MemoryBookings(RecordingBookings):
 class MemoryPayments(RecordingPayments):
     """The payments of the port, in memory."""
 
-    def __init__(self, session: Session, tables: Tables) -> None:
+    def __init__(self, session: UnitOfWorkSession, tables: Tables) -> None:
         super().__init__(session)
         self._tables = tables
 
@@ -301,15 +309,15 @@ class MemoryPayments(RecordingPayments):
 
     async def due(self, now: datetime, limit: int, gateway: str | None = None) -> Sequence[str]:
         due = [
-            (watch.next_look_at, payment_id)
-            for payment_id, watch in self._tables.watches.items()
-            if watch.is_due(now) and watch.next_look_at is not None
+            (poll_state.next_check_at, payment_id)
+            for payment_id, poll_state in self._tables.watches.items()
+            if poll_state.is_due(now) and poll_state.next_check_at is not None
             if gateway in (None, self._tables.payments[payment_id].gateway)
         ]
         return [payment_id for _, payment_id in sorted(due)[:limit]]
 
 
-class MemoryBooks:
+class MemoryPaymentReader:
     """The books of the port, in memory."""
 
     def __init__(self, tables: Tables) -> None:
@@ -329,7 +337,7 @@ class MemoryBooks:
             if since is None
             or payment.updated_at >= since
             or not payment.is_final
-            or watches.get(payment.id, Watch()).next_look_at is not None
+            or watches.get(payment.id, PollState()).next_check_at is not None
         )
 
     async def payments(self, ids: Collection[str]) -> Mapping[str, Payment]:
@@ -344,12 +352,12 @@ class MemoryBooks:
             if payment_id in payments and payments[payment_id].intent_id == intent_id
         }
 
-    async def stories(self, ids: Collection[str]) -> Mapping[str, Story]:
+    async def histories(self, ids: Collection[str]) -> Mapping[str, PaymentHistory]:
         return {each: self._story(payment) for each, payment in (await self.payments(ids)).items()}
 
-    def _story(self, payment: Payment) -> Story:
+    def _story(self, payment: Payment) -> PaymentHistory:
         journal, postings = self._tables.journals[payment.id], self._tables.postings.get(payment.id, ())
-        return Story(payment=payment, journal=journal, postings=postings)
+        return PaymentHistory(payment=payment, journal=journal, postings=postings)
 
 
 def _matches(payment: Payment, which: PaymentFilter) -> bool:
@@ -365,7 +373,7 @@ def _matches(payment: Payment, which: PaymentFilter) -> bool:
 class MemoryInbox(RecordingInbox):
     """The inbox of the port, in memory."""
 
-    def __init__(self, session: Session, tables: Tables) -> None:
+    def __init__(self, session: UnitOfWorkSession, tables: Tables) -> None:
         super().__init__(session)
         self._rows = tables.inbox
         self._refused = tables.refused
@@ -426,7 +434,7 @@ class MemoryAnswers:
 class MemoryOutbox(RecordingOutbox):
     """The outbox of the port, in memory. What a channel has is forgotten, unless it is read with a cursor."""
 
-    def __init__(self, session: Session, tables: Tables) -> None:
+    def __init__(self, session: UnitOfWorkSession, tables: Tables) -> None:
         super().__init__(session)
         self._tables = tables
         self._messages = tables.messages
@@ -443,7 +451,7 @@ class MemoryOutbox(RecordingOutbox):
         return not self._unassigned
 
     def _waiting(self, channel: str | None = None) -> list[MessageDelivery]:
-        """What waits on ``channel`` or on all, in the order in which it was written."""
+        """Return the waiting deliveries of ``channel``, or of all channels, oldest message first."""
         place = {message_id: n for n, message_id in enumerate(self._messages)}
         found = [row.delivery for row in self._rows.values() if row.waits and channel in (None, row.delivery.channel)]
         return sorted(found, key=lambda each: (place[each.message.id], each.channel))
@@ -566,7 +574,7 @@ class MemoryChannels:
         self._rows = rows
 
     async def lock(self) -> None:
-        """One transaction at a time: there is nobody to wait for."""
+        """Transactions run one at a time, so a lock is always free."""
 
     async def all(self) -> Sequence[Channel]:
         return [self._rows[name] for name in sorted(self._rows)]

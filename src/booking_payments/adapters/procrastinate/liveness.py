@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 if TYPE_CHECKING:
-    from booking_payments.adapters.procrastinate.queue import JobQueue
+    from booking_payments.adapters.procrastinate.queue import ProcrastinateJobQueue
 
 STALLED_S: Final = 30
 """A worker without a heartbeat for this time counts as dead; a live one sends one every ten seconds."""
@@ -23,7 +23,7 @@ _ALIVE: Final = text(
 class WorkerLiveness:
     """Checks for live workers, and informs the queue. ``has_workers`` is the result of the last check."""
 
-    def __init__(self, engine: AsyncEngine, queue: "JobQueue | None" = None) -> None:
+    def __init__(self, engine: AsyncEngine, queue: "ProcrastinateJobQueue | None" = None) -> None:
         self._engine, self._queue = engine, queue
         self.has_workers = False
 

@@ -38,7 +38,7 @@ By then the transactions that deferred no job because of this one are committed.
 """
 
 
-class JobQueue:
+class ProcrastinateJobQueue:
     """Defers jobs on a transaction's connection, as long as there are workers (``has_workers``)."""
 
     def __init__(self, elapsed: Callable[[], float] = time.monotonic) -> None:

@@ -53,7 +53,7 @@ class Periodic:
     Attributes:
         name: unique; part of the job's name.
         cron: five fields, and optionally seconds as the sixth; UTC.
-        chore: the work.
+        run: does the work once.
         priority: jobs with a higher one run first.
     """
 

@@ -8,14 +8,14 @@ from sqlalchemy import RowMapping, select
 
 from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.tables import audit
-from booking_payments.adapters.unit_of_work import RecordingAudit, Session
+from booking_payments.adapters.unit_of_work import RecordingAudit, UnitOfWorkSession
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 
 
 class SqlAudit(RecordingAudit):
     """The audit trail of the port, in SQL."""
 
-    def __init__(self, session: Session, connection: Execute) -> None:
+    def __init__(self, session: UnitOfWorkSession, connection: Execute) -> None:
         super().__init__(session)
         self._connection = connection
 

@@ -1,4 +1,4 @@
-"""What a change set is in rows: the same for a transaction of its own and for one that is shared."""
+"""The rows of a change set, for a transaction of one unit of work and for one that a group shares."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -11,9 +11,9 @@ from booking_payments.adapters.sql.audit import audit_values
 from booking_payments.adapters.sql.rows import Values
 from booking_payments.adapters.unit_of_work import ChangeSet, PaymentChange
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.payments import Handover, Watch
+from booking_payments.ports.payments import ClientAction, PollState
 
-NO_HANDOVER: Final = Handover(client_secret=None)
+NO_HANDOVER: Final = ClientAction(client_secret=None)
 
 
 @frozen(kw_only=True)
@@ -27,10 +27,10 @@ class Numbers:
 def changed_payment_values(change: PaymentChange) -> Values:
     """The columns of a payment's row that change, with their new values."""
     values: Values = rows.payment_values(change.payment) if change.payment else {}
-    if change.watch is not None:
-        values |= rows.watch_values(change.watch)
-    if change.handover is not None:
-        values |= rows.handover_values(change.handover)
+    if change.poll_state is not None:
+        values |= rows.poll_state_values(change.poll_state)
+    if change.client_action is not None:
+        values |= rows.client_action_values(change.client_action)
     return values
 
 
@@ -38,8 +38,8 @@ def added_payment_values(payment: Payment, change: PaymentChange) -> Values:
     """All columns of a new payment's row."""
     return {
         **rows.new_payment_values(payment),
-        **rows.watch_values(change.watch or Watch()),
-        **rows.handover_values(change.handover or NO_HANDOVER),
+        **rows.poll_state_values(change.poll_state or PollState()),
+        **rows.client_action_values(change.client_action or NO_HANDOVER),
     }
 
 

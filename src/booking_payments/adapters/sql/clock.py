@@ -20,7 +20,8 @@ def _wall() -> datetime:
 
 
 def _elapsed() -> float:
-    """Seconds that go on evenly whatever is done to the wall clock, and while the machine sleeps where it can tell."""
+    """Seconds of a clock that never jumps, and that includes the time in which the machine sleeps where the system
+    offers one."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 

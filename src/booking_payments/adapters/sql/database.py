@@ -78,7 +78,7 @@ _INSERT: Final[Mapping[Table, Executable]] = {
         tables.audit,
     )
 } | {tables.outbox: outbox.ADD}
-"""In the order in which they are written: a payment before all that belongs to it."""
+"""The order of the inserts: a payment comes before the rows that refer to it."""
 
 _ADD_BOOKING: Final = insert(tables.bookings)
 _ADD_ENTRY: Final = insert(tables.inbox)
@@ -187,9 +187,10 @@ def _loaded(kind: ScopeKind, found: Sequence[rows.Row]) -> Loaded:
 
 
 async def store_first(connection: Execute, statement: Executable, values: Mapping[str, Any]) -> None:
-    """Insert a row that nobody had a moment ago; when somebody has it now, start over.
+    """Insert a row that did not exist when it was read. Raises ``RestartTransaction`` when another transaction has
+    inserted it.
 
-    An update instead would find the row that somebody else has stored since (READ COMMITTED), and take it over.
+    An update instead would overwrite the row of the other transaction, which READ COMMITTED makes visible.
     """
     try:
         await connection.execute(statement, values)

@@ -1,4 +1,4 @@
-"""Engines, set up so that a commit means what it says."""
+"""Database engines, configured so that a committed transaction is durable and no lock is waited for without end."""
 
 import math
 import sqlite3
@@ -18,11 +18,11 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from booking_payments.ports.schema_name import SCHEMA, SCHEMA_PARAMETER, is_schema_name
 
 BUSY_TIMEOUT_MS: Final = 2_000
-"""How long a lock of somebody else is waited for before the transaction is begun again."""
+"""Milliseconds after which waiting for a lock fails; the transaction is then restarted."""
 
 LONGEST_S = 30.0
-"""How long a transaction may take. A PostgreSQL that stands still says nothing, and no transaction of ours lasts a
-second; waiting for SQLite's only writer counts, too."""
+"""Seconds after which a transaction is abandoned. A suspended PostgreSQL sends no error, and transactions of this
+service take less than a second; the time spent waiting for SQLite's only writer counts, too."""
 
 POOL_SIZE: Final = 10
 
@@ -71,7 +71,7 @@ def without_schema(url: URL) -> URL:
 
 
 def set_search_path(schema: str, *, local: bool = False) -> str:
-    """The statement that has a session find our tables, and nobody else's, by their bare names; with ``local`` only
+    """Return the statement by which a session finds this service's tables by their bare names; with ``local`` only
     until the transaction ends."""
     return f'SET {"LOCAL " if local else ""}search_path TO "{schema}"'
 
@@ -82,7 +82,7 @@ def prepare_postgresql(engine: Engine, schema: str) -> None:
 
 
 def create_schema(connection: Connection, schema: str) -> None:
-    """Make the schema where it is not there; where it is, nobody needs the right to make one."""
+    """Create the schema if it does not exist. An existing one needs no right to create schemas."""
     there = text("SELECT 1 FROM pg_namespace WHERE nspname = :name")
     if connection.execute(there, {"name": schema}).first() is None:
         connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
@@ -136,7 +136,7 @@ def _open_postgresql(url: URL) -> AsyncEngine:
 
 
 def patience_with(url: URL) -> dict[str, int]:
-    """``PATIENCE``, without what the address says itself."""
+    """Return the entries of ``PATIENCE`` that the address does not set itself."""
     return {name: value for name, value in PATIENCE.items() if name not in url.query}
 
 
@@ -171,7 +171,7 @@ def _on_connect_postgresql(schema: str, connection: Any, _: object) -> None:
     cursor.execute(set_search_path(schema))
     cursor.execute(f"SET lock_timeout = {BUSY_TIMEOUT_MS}")
     cursor.close()
-    connection.commit()  # what is set in a transaction goes with its rollback
+    connection.commit()  # a rollback would undo settings made in this transaction
 
 
 def prepare_sqlite(engine: Engine) -> None:

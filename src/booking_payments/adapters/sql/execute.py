@@ -7,7 +7,7 @@ from sqlalchemy import Executable, MappingResult, Row
 
 
 class StatementResult(Protocol):
-    """What came of a statement: its rows, once, and how many it has changed."""
+    """The result of a statement: its rows, which can be read once, and the number of rows that it changed."""
 
     @property
     def rowcount(self) -> int: ...
@@ -22,7 +22,7 @@ class StatementResult(Protocol):
 
 
 class Execute(Protocol):
-    """Runs one statement; all that the repositories need of a connection."""
+    """Runs one statement. The repositories need no more of a connection."""
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None, /

@@ -27,7 +27,8 @@ _SQLITE_TAKEN: Final = frozenset({sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.
 
 
 def is_taken(error: IntegrityError) -> bool:
-    """Whether a unique value is taken. Any other violated constraint is a bug of ours and must not pass for this."""
+    """Return True when ``error`` says that a unique value is taken. Every other violated constraint is a programming
+    error and must not be mistaken for it."""
     return _sqlstate(error) == _UNIQUE_VIOLATION or getattr(error.orig, "sqlite_errorcode", None) in _SQLITE_TAKEN
 
 

@@ -19,7 +19,7 @@ class JobQueue(Protocol):
 
     @property
     def has_workers(self) -> bool:
-        """Whether there is anybody to do a job; if not, none is kept."""
+        """True when a worker may run jobs; otherwise jobs are not stored."""
         ...
 
     async def defer(self, jobs: Sequence[tuple[Job, datetime]], connection: "psycopg.AsyncConnection[Any]") -> None:

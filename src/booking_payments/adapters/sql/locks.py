@@ -9,10 +9,11 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 class LockUntilCommit(FunctionElement[str]):
-    """Locks the name that is its argument until the transaction ends; waits for whoever has locked it.
+    """Locks the name in its argument until the transaction ends, and waits for a transaction that holds the same lock.
 
-    Where transactions wait for nothing else after having written under it, they see in their next statement all that
-    was committed under it (READ COMMITTED). On SQLite, which has one writer at a time, it does nothing.
+    The next statement of the transaction sees everything that was committed under the lock (READ COMMITTED). On SQLite,
+    which has
+    one writer at a time, this does nothing.
     """
 
     type = Text()

@@ -1,4 +1,4 @@
-"""The outbox in SQL: messages in order per booking, and what became of each on each of its channels."""
+"""The outbox in SQL: messages, ordered per booking, and their delivery on each of their channels."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -24,7 +24,7 @@ from booking_payments.adapters.memory.cursors import unknown_cursor
 from booking_payments.adapters.sql import rows, tables
 from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.in_array import in_array, in_array_int
-from booking_payments.adapters.unit_of_work import RecordingOutbox, Session
+from booking_payments.adapters.unit_of_work import RecordingOutbox, UnitOfWorkSession
 from booking_payments.ports.publisher import MOST_COUNTED, Backlog, Message, MessageDelivery
 
 _OUTBOX: Final = tables.outbox
@@ -62,8 +62,8 @@ FAN_OUT: Final = insert(_ITS).from_select(
     .join_from(_OUTBOX, _CHANNELS, true())
     .where(in_array(_OUTBOX.c.id)),
 )
-"""What was just added, for each recorded channel. Nobody adds or removes a channel between these two statements: that
-waits until this transaction has ended."""
+"""Deliveries of the messages that were just added, one for each recorded channel. Channels can't change between the two
+statements: adding or removing one waits until this transaction has ended."""
 
 _HAS_CHANNEL: Final = select(exists(select(_CHANNELS.c.name)))
 _UNASSIGNED: Final = (
@@ -96,7 +96,7 @@ def _has_predecessor(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
 
 
 def _firsts(skip_dead: bool, is_due: ColumnElement[bool], order: Column[Any]) -> Select[Any]:
-    """The first messages of their bookings that are due; rows that somebody else is claiming are passed over."""
+    """Select the first due message of each booking; skip rows that another transaction is claiming."""
     alive = [_EARLIER.c.dead_at.is_(None)] if skip_dead else []
     return (
         select(_ITS.c.position, _ITS.c.booking_id)
@@ -111,10 +111,12 @@ _UNTRIED: Final = {each: _firsts(each, _ITS.c.next_try_at.is_(None), _ITS.c.posi
 _DUE: Final = {
     each: _firsts(each, _ITS.c.next_try_at <= bindparam("now"), _ITS.c.next_try_at) for each in (True, False)
 }
-"""Only the first message of a booking is claimed, and stands for all behind it: so nobody else can begin with them.
+"""The statements that claim: only the first message of a booking is claimed, on behalf of all its later messages, so
+that no other process starts with one of them.
 
-Two statements, with and without ``skip_dead`` each, because each has an index that holds what it looks for in order,
-however much waits.
+There are two statements, each with and without ``skip_dead``, because each uses an index that has its rows in order,
+whatever the
+length of the outbox.
 """
 
 _CLAIM: Final = (
@@ -138,7 +140,7 @@ _PUT_OFF_OTHERS: Final = (
     .where(_ON_CHANNEL, _ITS.c.booking_id == bindparam("its_booking"), _WAITS, _ITS.c.next_try_at.is_(None))
     .values(next_try_at=bindparam("until"))
 )
-"""What waits behind is not looked at before."""
+"""Later messages of a booking are not read before its first one is claimed."""
 
 # --- for people ------------------------------------------------------------------------------------------------
 
@@ -248,7 +250,7 @@ def _on(channel: str | None) -> dict[str, Any]:
 class SqlOutbox(RecordingOutbox):
     """The outbox of the port, in SQL."""
 
-    def __init__(self, session: Session, connection: Execute) -> None:
+    def __init__(self, session: UnitOfWorkSession, connection: Execute) -> None:
         super().__init__(session)
         self._connection = connection
 

@@ -1,7 +1,7 @@
-"""The overview in SQL: each query reads one index, and no more rows than it is told.
+"""The overview in SQL: each query reads one index, and at most as many rows as it is asked for.
 
-Sums of whole periods read an index and no table: one range of it for each period, status, kind and currency. The
-periods come as a parameter, since SQLite knows no time zones and the days of one differ in length.
+Sums over periods read an index without its table: one range for each period, status, kind and currency. The
+periods are a parameter, since SQLite knows no time zones and days of a time zone differ in length.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -40,11 +40,11 @@ from booking_payments.ports.overview import (
     RARE_EVENTS,
     DriftReport,
     InboxPage,
+    JournalEntry,
     Moved,
     Period,
     ReceivedWebhook,
     Tally,
-    Told,
 )
 
 
@@ -161,8 +161,8 @@ its primary key instead of sorting what their own index finds."""
 
 _WATCHED: Final = (
     select(payments)
-    .where(payments.c.next_look_at.is_not(None))
-    .order_by(payments.c.next_look_at)
+    .where(payments.c.next_check_at.is_not(None))
+    .order_by(payments.c.next_check_at)
     .limit(bindparam("most"))
 )
 _HELD: Final = (
@@ -199,12 +199,15 @@ class SqlOverview:
                 found.append(_moved(periods[row["number"]], Currency.of(row["code"]), sums))
         return found
 
-    async def events(self, kind: type[ev.Event], since: datetime, limit: int) -> Sequence[Told]:
+    async def events(self, kind: type[ev.Event], since: datetime, limit: int) -> Sequence[JournalEntry]:
         if kind not in RARE_EVENTS:
             raise ValueError(f"{kind.__name__} is none of the facts that are looked up")
         values = {"kind": snake_case(kind.__name__), "since": since, "most": limit}
         result = await self._connection.execute(_FACTS, values)
-        return [Told(payment_id=row["payment_id"], recorded=rows.recorded_from(row)) for row in result.mappings().all()]
+        return [
+            JournalEntry(payment_id=row["payment_id"], recorded=rows.recorded_from(row))
+            for row in result.mappings().all()
+        ]
 
     async def received_webhooks(self, since: datetime, limit: int) -> Sequence[ReceivedWebhook]:
         result = await self._connection.execute(_DELIVERIES, {"most": limit})

@@ -76,8 +76,8 @@ async def _one(connection: Connection, statement: str, *, prepare: bool = False)
 
 
 async def _moved(first: Connection, second: Connection) -> tuple[bool, bool]:
-    """Whether ``first`` gets another server connection while a transaction of ``second`` holds the one that it had,
-    and whether what it has prepared is known there."""
+    """Return two facts: whether ``first`` is given another server connection while a transaction of ``second`` occupies
+    its previous one, and whether a statement that ``first`` has prepared is known there."""
     try:
         before = await _one(first, _WHO, prepare=True)
         async with second.transaction():

@@ -6,12 +6,12 @@ from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-from attrs import evolve, fields, frozen
+from attrs import evolve, field, fields, frozen
 from sqlalchemy import RowMapping
 
 from booking_payments.adapters.sql.codec import fact_from_json, fact_name, fact_to_json, from_json, to_json
 from booking_payments.adapters.unit_of_work import StoredPayment
-from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, BookingStatus, EndReason
+from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, BookingStatus, EndReason, Item
 from booking_payments.domain.events import AuthorizationReleased, BurntMethod, DriftFound, Recorded
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod, Client
@@ -23,7 +23,7 @@ from booking_payments.domain.refunds import GivenBack, RefundPolicy
 from booking_payments.domain.reports import MethodDetails
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import InboxEntry, InboxStatus
-from booking_payments.ports.payments import Handover, Watch
+from booking_payments.ports.payments import ClientAction, PollState
 from booking_payments.ports.publisher import Message, MessageDelivery
 
 Row = Mapping[str, Any] | RowMapping
@@ -34,6 +34,21 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
+@frozen(kw_only=True)
+class _Content:
+    """The fields of a booking that change and have no column of their own."""
+
+    items: tuple[Item, ...] = ()
+    metadata: Mapping[str, str] = field(factory=dict)
+    expiry_follows_event: bool = False
+    refund_grace_until: datetime | None = None
+    registered_as: str | None = None
+    amended_by: str | None = None
+
+
+_NO_CONTENT: Final = _Content()
+
+
 def booking_values(booking: Booking) -> Values:
     """The columns of a booking's row."""
     policy = booking.refund_policy
@@ -41,25 +56,40 @@ def booking_values(booking: Booking) -> Values:
         "id": booking.id,
         "reference": booking.reference,
         "customer_id": booking.customer_id,
-        "amount_minor": booking.amount.minor,
         "currency": booking.amount.currency.code,
-        "event_starts_at": booking.event_starts_at,
-        "expires_at": booking.expires_at,
         "refund_policy": to_json(policy, RefundPolicy) if policy else None,
+        "event_id": booking.event_id,
         **booking_changes(booking),
-        "details": to_json(booking.details, BookingDetails) if booking.details != NO_DETAILS else None,
         "created_at": booking.created_at,
     }
 
 
 def booking_changes(booking: Booking) -> Values:
     """The columns that change with the booking."""
-    return {"status": booking.status.value, "end_reason": booking.end_reason.value if booking.end_reason else None}
+    content = _Content(
+        items=booking.items,
+        metadata=booking.metadata,
+        expiry_follows_event=booking.expiry_follows_event,
+        refund_grace_until=booking.refund_grace_until,
+        registered_as=booking.registered_as,
+        amended_by=booking.amended_by,
+    )
+    return {
+        "status": booking.status.value,
+        "end_reason": booking.end_reason.value if booking.end_reason else None,
+        "amount_minor": booking.amount.minor,
+        "event_starts_at": booking.event_starts_at,
+        "expires_at": booking.expires_at,
+        "version": booking.version,
+        "details": to_json(booking.details, BookingDetails) if booking.details != NO_DETAILS else None,
+        "content": to_json(content, _Content) if content != _NO_CONTENT else None,
+    }
 
 
 def booking_from(row: Row) -> Booking:
     """The booking in a row."""
     policy = row["refund_policy"]
+    content = from_json(row["content"], _Content) if row["content"] else _NO_CONTENT
     return Booking(
         id=row["id"],
         reference=row["reference"],
@@ -72,12 +102,20 @@ def booking_from(row: Row) -> Booking:
         details=from_json(row["details"], BookingDetails) if row["details"] else NO_DETAILS,
         created_at=row["created_at"],
         end_reason=EndReason(row["end_reason"]) if row["end_reason"] else None,
+        event_id=row["event_id"],
+        version=row["version"],
+        items=content.items,
+        metadata=content.metadata,
+        expiry_follows_event=content.expiry_follows_event,
+        refund_grace_until=content.refund_grace_until,
+        registered_as=content.registered_as,
+        amended_by=content.amended_by,
     )
 
 
 @frozen(kw_only=True)
 class _Terms:
-    """What of a payment never changes."""
+    """A payment as it was started. An amendment may change its price and its date, which ``_State`` has then."""
 
     booking_amount: Money
     fee_policy: FeePolicy
@@ -90,7 +128,7 @@ class _Terms:
 
 @frozen(kw_only=True)
 class _State:
-    """What of a payment changes and needs no column of its own."""
+    """The fields of a payment that change and have no column of their own."""
 
     breakdown: FeeBreakdown
     authorized: Money
@@ -112,6 +150,12 @@ class _State:
     lost: tuple[LostCall, ...] = ()
     attached: str | None = None
     burnt: tuple[BurntMethod, ...] = ()
+    booking_amount: Money | None = None
+    event_starts_at: datetime | None = None
+    refund_grace_until: datetime | None = None
+    reduced: Money | None = None
+    reduced_back: Money | None = None
+    intent_price: Money | None = None
 
 
 # fmt: off
@@ -127,6 +171,8 @@ _NONE: Final = msgspec.Raw(b"null")
 def payment_values(payment: Payment) -> Values:
     """The columns that change with the payment."""
     state = _State(
+        booking_amount=payment.booking_amount,
+        event_starts_at=payment.event_starts_at,
         breakdown=payment.breakdown,
         authorized=payment.authorized,
         attempts=payment.attempts,
@@ -147,10 +193,15 @@ def payment_values(payment: Payment) -> Values:
         lost=payment.lost,
         attached=payment.attached,
         burnt=payment.burnt,
+        refund_grace_until=payment.refund_grace_until,
+        reduced=payment.reduced or None,
+        reduced_back=payment.reduced_back or None,
+        intent_price=payment.intent_price,
     )
     return {
         "status": payment.status.value,
         "intent_id": payment.intent_id,
+        "amount_minor": payment.amount.minor,
         "captured_minor": payment.captured.minor,
         "refunded_minor": payment.refunded.minor,
         "refund_pending_minor": payment.refund_pending.minor,
@@ -172,7 +223,6 @@ def new_payment_values(payment: Payment) -> Values:
         "reference": payment.booking_reference,
         "customer_id": payment.customer_id,
         "gateway": payment.gateway,
-        "amount_minor": payment.amount.minor,
         "currency": payment.amount.currency.code,
         "created_at": payment.created_at,
         "terms": to_json(terms, _Terms),
@@ -188,6 +238,7 @@ def _terms_from(text: str) -> _Terms:
 def payment_from(row: Row) -> Payment:
     """The payment in a row."""
     terms, state = _terms_from(row["terms"]), from_json(row["state"], _State)
+    zero = Money.zero(Currency.of(row["currency"]))
     return Payment(
         id=row["id"],
         booking_id=row["booking_id"],
@@ -200,10 +251,10 @@ def payment_from(row: Row) -> Payment:
         version=row["version"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
-        booking_amount=terms.booking_amount,
+        booking_amount=terms.booking_amount if state.booking_amount is None else state.booking_amount,
         fee_policy=terms.fee_policy,
         refund_policy=terms.refund_policy,
-        event_starts_at=terms.event_starts_at,
+        event_starts_at=state.event_starts_at or terms.event_starts_at,
         capture_method=terms.capture_method,
         max_attempts=terms.max_attempts,
         amount_step=terms.amount_step,
@@ -227,6 +278,10 @@ def payment_from(row: Row) -> Payment:
         lost=state.lost,
         attached=state.attached,
         burnt=state.burnt,
+        refund_grace_until=state.refund_grace_until,
+        reduced=state.reduced or zero,
+        reduced_back=state.reduced_back or zero,
+        intent_price=state.intent_price,
     )
 
 
@@ -283,43 +338,45 @@ def posting_from(row: Row) -> Posting:
     return Posting(kind=PostingKind(row["kind"]), at=row["at"], subject=row["subject"], lines=lines)
 
 
-def watch_values(watch: Watch) -> Values:
+def poll_state_values(poll_state: PollState) -> Values:
     """The columns of a payment's row that hold its watch."""
     return {
-        "next_look_at": watch.next_look_at,
-        "looks": watch.looks,
-        "lease_until": watch.lease_until,
-        "lease_holder": watch.holder,
+        "next_check_at": poll_state.next_check_at,
+        "checks": poll_state.checks,
+        "lease_until": poll_state.lease_until,
+        "lease_holder": poll_state.holder,
     }
 
 
-def watch_from(row: Row) -> Watch:
+def poll_state_from(row: Row) -> PollState:
     """The watch in a row."""
-    return Watch(
-        next_look_at=row["next_look_at"],
-        looks=row["looks"],
+    return PollState(
+        next_check_at=row["next_check_at"],
+        checks=row["checks"],
         lease_until=row["lease_until"],
         holder=row["lease_holder"],
     )
 
 
-def handover_values(handover: Handover) -> Values:
+def client_action_values(client_action: ClientAction) -> Values:
     """The columns of a payment's row that hold its handover."""
-    action = handover.next_action
-    return {"client_secret": handover.client_secret, "next_action": _json(action) if action else None}
+    action = client_action.next_action
+    return {"client_secret": client_action.client_secret, "next_action": _json(action) if action else None}
 
 
-def handover_from(row: Row) -> Handover | None:
+def client_action_from(row: Row) -> ClientAction | None:
     """The handover in a row."""
     secret, action = row["client_secret"], row["next_action"]
     if secret is None and action is None:
         return None
-    return Handover(client_secret=secret, next_action=msgspec.json.decode(action) if action else None)
+    return ClientAction(client_secret=secret, next_action=msgspec.json.decode(action) if action else None)
 
 
 def stored_payment_from(row: Row) -> StoredPayment:
-    """The payment in a row, with what is kept beside its journal."""
-    return StoredPayment(payment=payment_from(row), watch=watch_from(row), handover=handover_from(row))
+    """The payment of a row, with the values that are stored beside its journal."""
+    return StoredPayment(
+        payment=payment_from(row), poll_state=poll_state_from(row), client_action=client_action_from(row)
+    )
 
 
 def inbox_values(entry: InboxEntry) -> Values:
@@ -397,13 +454,13 @@ def numbered_message_from(row: Row) -> Message:
 
 
 def delivery_from(row: Row) -> MessageDelivery:
-    """What became so far of the message in a row."""
+    """The delivery of a message, from a row."""
     names = ("channel", "tries", "next_try_at", "dead_at", "error")
     return MessageDelivery(message=message_from(row), **{name: row[name] for name in names})
 
 
 def delivery_values(delivery: MessageDelivery) -> Values:
-    """What becomes of a message, and which one it is."""
+    """The columns that change with a delivery, and those of its key."""
     return {
         "its_id": delivery.message.id,
         "tries": delivery.tries,

@@ -27,7 +27,7 @@ from booking_payments.domain.errors import InvalidInput
 from booking_payments.ports.idempotency import LIBRARY_ROUTE
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
-from booking_payments.ports.unit_of_work import Subject, TransactionBody
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody
 
 if TYPE_CHECKING:
     import psycopg
@@ -39,7 +39,7 @@ OnJobs = Callable[[Sequence[tuple[Job, datetime]]], None]
 
 
 MAX_BEGINS: Final = 8
-"""How often a transaction is begun again before the caller is told."""
+"""How often a transaction is started before its error is raised."""
 
 PAUSE_S: Final = 0.01
 """Pause before the second begin; it doubles each time."""
@@ -50,7 +50,7 @@ CLEAN_UP_S: Final = 5
 _END_LEASES: Final = (
     update(payments)
     .where(payments.c.lease_until.is_not(None), payments.c.lease_holder.startswith(f"{SERVING_RUN}_", autoescape=True))
-    .values(lease_until=None, lease_holder=None, next_look_at=bindparam("now")),
+    .values(lease_until=None, lease_holder=None, next_check_at=bindparam("now")),
     update(answers)
     .where(answers.c.status.is_(None), answers.c.route.not_like(f"{LIBRARY_ROUTE}%"))
     .values(locked_until=bindparam("now")),
@@ -84,7 +84,7 @@ async def _commit(connection: AsyncConnection) -> None:
 
 
 async def _let_go(connection: AsyncConnection) -> None:
-    """Never use it again, whatever it is in the middle of."""
+    """Discard the connection, in whatever state it is."""
     with anyio.move_on_after(CLEAN_UP_S, shield=True):
         await connection.invalidate()
 
@@ -104,10 +104,12 @@ def _require_restartable(
 
 
 class SqlStorage:
-    """Stores everything in SQLite or PostgreSQL.
+    """Storage in SQLite or PostgreSQL.
 
-    ``on_jobs`` is called with the jobs of each committed transaction; ``clock`` is told PostgreSQL's time; ``queue``
-    keeps jobs on PostgreSQL, in the transaction that asks for them.
+    Args:
+        on_jobs: called with the jobs of each committed transaction.
+        clock: receives PostgreSQL's time with the first transactions.
+        queue: stores jobs on PostgreSQL, in the transaction that defers them.
     """
 
     def __init__(
@@ -165,16 +167,16 @@ class SqlStorage:
             for statement in _END_LEASES:
                 await connection.execute(statement, {"now": datetime.now(UTC)})
 
-    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
-        if about is not None and self._groups is not None:
-            return await self._groups.run(work, about)
+    async def transact(self, work: TransactionBody[T], scope: LockScope | None = None) -> T:
+        if scope is not None and self._groups is not None:
+            return await self._groups.run(work, scope)
         return await self._alone(work)
 
     async def _alone(self, work: TransactionBody[T]) -> T:
         return await self._until_it_works(
             lambda: self._once(work),
             is_down=lambda error: is_out_of_reach(error) or only_reads(error),
-            silent=CommitLost,  # the commit may be what was not answered
+            silent=CommitLost,  # perhaps the commit was executed and only its response is missing
         )
 
     async def read(self, work: TransactionBody[T]) -> T:
@@ -183,10 +185,12 @@ class SqlStorage:
     async def _until_it_works(
         self, once: Callable[[], Awaitable[T]], *, is_down: Callable[[DBAPIError], bool], silent: type[Exception]
     ) -> T:
-        """Begin until it works. Raises ``silent`` where the database says nothing.
+        """Run the transaction, and restart it after conflicts. Raises ``silent`` when the database does not answer in
+        time.
 
-        A task that is canceled meanwhile ends its transaction first: cut off in the middle, a driver may be left in a
-        state that nobody can clean up.
+        A canceled task ends its transaction first: a driver that is interrupted in the middle can be left in a state
+        that can't be
+        cleaned up.
         """
         for begin in range(MAX_BEGINS):
             with anyio.move_on_after(engines.LONGEST_S, shield=True) as waited:
@@ -251,13 +255,13 @@ class SqlStorage:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        """A connection; what was not committed on it is rolled back in the end, even when the task is canceled."""
+        """Yield a connection; changes that were not committed are rolled back, even when the task is canceled."""
         connection = await self.engine.connect()
         try:
             yield connection
         except Exception as error:
             if is_unstorable(error):
-                raise InvalidInput("this text has characters that can't be stored", code="invalid_text") from error
+                raise InvalidInput("the text has characters that can't be stored", code="invalid_text") from error
             raise
         except BaseException:  # canceled in the middle, perhaps of a statement
             await _let_go(connection)

@@ -111,16 +111,19 @@ bookings = Table(
     Column("id", Text, primary_key=True),
     Column("reference", Text, nullable=False, info=_FIXED),
     Column("customer_id", Text, nullable=False, info=_FIXED),
-    Column("amount_minor", BigInt, nullable=False, info=_FIXED),
+    Column("amount_minor", BigInt, nullable=False),
     Column("currency", Text, nullable=False, info=_FIXED),
-    Column("event_starts_at", UtcTime, nullable=False, info=_FIXED),
-    Column("expires_at", UtcTime, nullable=False, info=_FIXED),
+    Column("event_starts_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
     Column("status", Text, nullable=False),
     Column("refund_policy", Text, info=_FIXED),
     Column("created_at", UtcTime, nullable=False, info=_FIXED),
     Column("payments_begun", Integer, nullable=False, server_default="0"),
-    Column("details", Text, info=_FIXED),
+    Column("details", Text),
     Column("end_reason", Text),
+    Column("event_id", Text, info=_FIXED),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("content", Text),
     CheckConstraint(f"amount_minor >= 0 AND amount_minor < {_LIMIT}", name="amount_in_range"),
     CheckConstraint(_CURRENCY, name="currency"),
     CheckConstraint(_one_of("status", BookingStatus), name="status"),
@@ -129,6 +132,7 @@ bookings = Table(
     Index("bp_bookings_live_reference", "reference", unique=True, **_only(text(_one_of("status", LIVE)))),
     Index("bp_bookings_reference", "reference", "created_at", "id"),
     Index("bp_bookings_page", "created_at", "id"),
+    Index("bp_bookings_event", "event_id", "created_at", "id", **_only(text("event_id IS NOT NULL"))),
     Index("bp_bookings_customer", "customer_id", "created_at", "id"),
     Index(
         "bp_bookings_pending_expires_at",
@@ -154,7 +158,7 @@ payments = Table(
     Column("gateway", Text, nullable=False, info=_FIXED),
     Column("status", Text, nullable=False),
     Column("intent_id", Text, unique=True),
-    Column("amount_minor", BigInt, nullable=False, info=_FIXED),
+    Column("amount_minor", BigInt, nullable=False),
     Column("currency", Text, nullable=False, info=_FIXED),
     Column("captured_minor", BigInt, nullable=False),
     Column("refunded_minor", BigInt, nullable=False),
@@ -166,8 +170,8 @@ payments = Table(
     Column("updated_at", UtcTime, nullable=False),
     Column("terms", Text, nullable=False, info=_FIXED),
     Column("state", Text, nullable=False),
-    Column("next_look_at", UtcTime),
-    Column("looks", Integer, nullable=False, server_default="0"),
+    Column("next_check_at", UtcTime),
+    Column("checks", Integer, nullable=False, server_default="0"),
     Column("lease_until", UtcTime),
     Column("lease_holder", Text),
     Column("client_secret", Text),
@@ -177,7 +181,7 @@ payments = Table(
     CheckConstraint(
         "refunded_minor >= 0 AND refund_pending_minor >= 0 AND owed_minor >= 0", name="refunds_not_negative"
     ),
-    # Together they may exceed what was captured: somebody may refund more in the gateway's dashboard.
+    # The sum may exceed the captured amount: a refund in the gateway's dashboard may be larger than allowed here.
     CheckConstraint("holds_booking IN (0, 1)", name="holds_booking"),
     CheckConstraint(_CURRENCY, name="currency"),
     CheckConstraint(_one_of("status", PaymentStatus), name="status"),
@@ -194,9 +198,46 @@ payments = Table(
     Index("bp_payments_status", "status", "created_at", "id"),
     Index(
         "bp_payments_due",
-        "next_look_at",
-        **_only(text("next_look_at IS NOT NULL")),
+        "next_check_at",
+        **_only(text("next_check_at IS NOT NULL")),
     ),
+    sqlite_strict=True,
+)
+
+event_jobs = Table(
+    "bp_event_jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("event_id", Text, nullable=False, info=_FIXED),
+    Column("kind", Text, nullable=False, info=_FIXED),
+    Column("actor", Text, nullable=False, info=_FIXED),
+    Column("cause", Text, nullable=False, info=_FIXED),
+    Column("created_at", UtcTime, nullable=False, info=_FIXED),
+    Column("refund", Text, nullable=False, info=_FIXED),
+    Column("reason", Text, info=_FIXED),
+    Column("event_starts_at", UtcTime, info=_FIXED),
+    Column("refund_grace_until", UtcTime, info=_FIXED),
+    Column("state", Text, nullable=False),
+    Column("finished_at", UtcTime),
+    Column("lease_until", UtcTime),
+    Column("holder", Text),
+    CheckConstraint("(kind = 'reschedule') = (event_starts_at IS NOT NULL)", name="date"),
+    Index("bp_event_jobs_event", "event_id", "created_at", "id"),
+    Index("bp_event_jobs_one_runs", "event_id", unique=True, **_only(text("state = 'running'"))),
+    sqlite_strict=True,
+)
+"""Jobs that cancel or move an event. A cancellation is never removed: its event takes no new bookings."""
+
+event_results = Table(
+    "bp_event_results",
+    metadata,
+    Column("job_id", Text, ForeignKey("bp_event_jobs.id"), nullable=False),
+    Column("booking_id", Text, ForeignKey("bp_bookings.id"), nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text),
+    Column("at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("job_id", "booking_id"),
+    Index("bp_event_results_outcome", "job_id", "outcome", "booking_id"),
     sqlite_strict=True,
 )
 
@@ -381,9 +422,9 @@ message_deliveries = Table(
     Index("bp_message_deliveries_unread", "channel", "number", **_only(text(f"{_WAITS} AND number IS NOT NULL"))),
     sqlite_strict=True,
 )
-"""What became of each message on each channel that was recorded when it was written. ``number`` orders the messages of
-a channel that is read with a cursor. No foreign keys: a row is written with its message, in the same statement or the
-next one, messages are never removed, and a channel that was removed keeps its history."""
+"""The delivery of each message on each channel that was recorded when the message was written. ``number`` orders the
+messages of a channel that is read with a cursor. No foreign keys: a row is written with its message, in the same
+statement or the next one, messages are never deleted, and the history of a removed channel is kept."""
 
 audit = Table(
     "bp_audit",
@@ -404,7 +445,7 @@ audit = Table(
     Index("bp_audit_booking_id", "booking_id", "id"),
     sqlite_strict=True,
 )
-"""No foreign keys: a record of what somebody asked for stands, whether there is such a booking or not."""
+"""No foreign keys: a request for a booking that does not exist is recorded, too."""
 
 drift_reports = Table(
     "bp_drift_reports",

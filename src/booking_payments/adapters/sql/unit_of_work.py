@@ -32,6 +32,7 @@ from booking_payments.adapters.sql import rows, tables
 from booking_payments.adapters.sql.audit import SqlAudit
 from booking_payments.adapters.sql.channels import SqlChannels
 from booking_payments.adapters.sql.database import SqlDatabase, rows_by, store_first
+from booking_payments.adapters.sql.event_jobs import SqlEventJobs
 from booking_payments.adapters.sql.execute import Execute, StatementResult
 from booking_payments.adapters.sql.in_array import in_array
 from booking_payments.adapters.sql.locks import LockUntilCommit
@@ -42,7 +43,7 @@ from booking_payments.adapters.unit_of_work import (
     RecordingBookings,
     RecordingInbox,
     RecordingPayments,
-    Session,
+    UnitOfWorkSession,
 )
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import Recorded
@@ -52,15 +53,15 @@ from booking_payments.domain.payment import Payment
 from booking_payments.ports.bookings import BookingFilter, BookingPage
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import REFUSALS_KEPT, InboxEntry, InboxFilter, InboxStatus
-from booking_payments.ports.payments import PaymentFilter, PaymentPage, Story
+from booking_payments.ports.payments import PaymentFilter, PaymentHistory, PaymentPage
 
 Item = TypeVar("Item", Booking, Payment)
 
 
 class Flushed:
-    """Runs statements that have to see what was recorded: everything is written before each of them."""
+    """Runs statements that read recorded changes: all of them are written first."""
 
-    def __init__(self, session: Session, connection: Execute) -> None:
+    def __init__(self, session: UnitOfWorkSession, connection: Execute) -> None:
         self._session, self._connection = session, connection
 
     async def execute(
@@ -71,22 +72,23 @@ class Flushed:
 
 
 class SqlUnitOfWork:
-    """One transaction: changes are recorded in ``session``, all other statements are run by ``connection``.
+    """One transaction: ``session`` records changes, ``connection`` runs all other statements.
 
-    Whoever commits it has to ``flush`` it before.
+    Call ``flush`` before the commit.
     """
 
-    def __init__(self, connection: Execute, session: Session | None = None) -> None:
-        session = session or Session(SqlDatabase(connection))
+    def __init__(self, connection: Execute, session: UnitOfWorkSession | None = None) -> None:
+        session = session or UnitOfWorkSession(SqlDatabase(connection))
         flushed = Flushed(session, connection)
         self.flush = session.flush
         self.bookings = SqlBookings(session, flushed)
         self.payments = SqlPayments(session, flushed)
-        self.books = SqlBooks(flushed)
+        self.payment_reader = SqlPaymentReader(flushed)
         self.inbox = SqlInbox(session, flushed)
         self.answers = SqlAnswers(flushed)
         self.outbox = SqlOutbox(session, flushed)
         self.channels = SqlChannels(flushed)
+        self.events = SqlEventJobs(flushed)
         self.audit = SqlAudit(session, flushed)
         self.overview = SqlOverview(flushed)
         self.jobs = RecordedJobs()
@@ -98,8 +100,11 @@ class SqlUnitOfWork:
 def _page_behind(
     table: Table, wanted: Iterable[ColumnElement[bool] | None], cursor: str | None, limit: int
 ) -> Select[Any]:
-    """The rows behind ``cursor`` for which everything ``wanted`` holds, newest first: ``limit``, and one more that says
-    whether a page follows. Raises ``InvalidInput`` for a cursor that is none of ours."""
+    """Return the newest rows after ``cursor`` that fulfil ``wanted``: up to ``limit``, and one more if another page
+    follows.
+
+    Raises ``InvalidInput`` for an invalid cursor.
+    """
     columns = table.c
     statement = select(table).where(and_(True, *(each for each in wanted if each is not None)))
     if cursor is not None:
@@ -167,6 +172,7 @@ def _wanted_bookings(which: BookingFilter) -> Sequence[ColumnElement[bool] | Non
     return (
         columns.reference == which.reference if which.reference is not None else None,
         columns.customer_id == which.customer_id if which.customer_id is not None else None,
+        columns.event_id == which.event_id if which.event_id is not None else None,
         columns.status == which.status.value if which.status else None,
     )
 
@@ -174,7 +180,7 @@ def _wanted_bookings(which: BookingFilter) -> Sequence[ColumnElement[bool] | Non
 class SqlBookings(RecordingBookings):
     """The bookings of the port, in SQL."""
 
-    def __init__(self, session: Session, connection: Execute) -> None:
+    def __init__(self, session: UnitOfWorkSession, connection: Execute) -> None:
         super().__init__(session)
         self._connection = connection
 
@@ -217,10 +223,10 @@ _POSTINGS: Final = rows_by(tables.postings, "payment_id").order_by(tables.postin
 _DUE: Final = (
     select(tables.payments.c.id)
     .where(
-        tables.payments.c.next_look_at <= bindparam("now"),
+        tables.payments.c.next_check_at <= bindparam("now"),
         or_(tables.payments.c.lease_until.is_(None), tables.payments.c.lease_until <= bindparam("now")),
     )
-    .order_by(tables.payments.c.next_look_at)
+    .order_by(tables.payments.c.next_check_at)
     .limit(bindparam("most"))
 )
 _DUE_AT: Final = _DUE.where(tables.payments.c.gateway == bindparam("gateway"))
@@ -229,7 +235,7 @@ _DUE_AT: Final = _DUE.where(tables.payments.c.gateway == bindparam("gateway"))
 class SqlPayments(RecordingPayments):
     """The payments of the port, in SQL."""
 
-    def __init__(self, session: Session, connection: Execute) -> None:
+    def __init__(self, session: UnitOfWorkSession, connection: Execute) -> None:
         super().__init__(session)
         self._connection = connection
 
@@ -278,7 +284,7 @@ def _may_move(since: datetime) -> ColumnElement[bool]:
     is_open = columns.status.in_([status.value for status in PaymentStatus if status.is_open])
     disputed.append(columns.state.contains('"contradictory":true'))
     disputed.append(and_(columns.state.contains('"won"'), columns.state.contains('"withdrawn"')))
-    watched = columns.next_look_at.is_not(None)
+    watched = columns.next_check_at.is_not(None)
     refunding = or_(columns.refund_pending_minor > 0, columns.owed_minor > 0)
     return or_(columns.updated_at >= since, is_open, watched, refunding, *disputed)
 
@@ -297,7 +303,7 @@ _MANY_POSTINGS: Final = (
 )
 
 
-class SqlBooks:
+class SqlPaymentReader:
     """The books of the port, in SQL."""
 
     def __init__(self, connection: Execute) -> None:
@@ -320,7 +326,7 @@ class SqlBooks:
     async def of_intents(self, intent_ids: Collection[str]) -> Mapping[str, Payment]:
         return {row["intent_id"]: rows.payment_from(row) for row in await self._rows(_MANY_BY_INTENT, intent_ids)}
 
-    async def stories(self, ids: Collection[str]) -> Mapping[str, Story]:
+    async def histories(self, ids: Collection[str]) -> Mapping[str, PaymentHistory]:
         journals: dict[str, list[Recorded]] = defaultdict(list)
         for row in await self._rows(_MANY_JOURNALS, ids):
             journals[row["payment_id"]].append(rows.recorded_from(row))
@@ -329,7 +335,7 @@ class SqlBooks:
             postings[row["payment_id"]].append(rows.posting_from(row))
         found = {row["id"]: (row, rows.payment_from(row)) for row in await self._rows(_MANY_PAYMENTS, ids)}
         return {
-            payment_id: Story(
+            payment_id: PaymentHistory(
                 payment=payment,
                 journal=tuple(journals[payment_id]),
                 postings=tuple(postings[payment_id]),
@@ -372,7 +378,7 @@ _REFUSED_SINCE: Final = select(func.coalesce(func.sum(_REFUSED.deliveries), 0)).
 class SqlInbox(RecordingInbox):
     """The inbox of the port, in SQL."""
 
-    def __init__(self, session: Session, connection: Execute) -> None:
+    def __init__(self, session: UnitOfWorkSession, connection: Execute) -> None:
         super().__init__(session)
         self._connection = connection
 

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from booking_payments.adapters.telemetry.wrappers import Call, WrappedGateway
+from booking_payments.adapters.telemetry.wrappers import PortCall, WrappedGateway
 from booking_payments.domain.reports import IntentReport, RefundReport
 from booking_payments.ports.gateway import Declined, Gateway, GatewayError, Refused
 
@@ -31,7 +31,7 @@ def logged(gateway: Gateway) -> Gateway:
     return WrappedGateway(gateway, _told)
 
 
-async def _told(call: Call, make: Callable[[], Awaitable[T]]) -> T:
+async def _told(call: PortCall, make: Callable[[], Awaitable[T]]) -> T:
     began = time.perf_counter()
     try:
         answer = await make()
@@ -43,7 +43,7 @@ async def _told(call: Call, make: Callable[[], Awaitable[T]]) -> T:
     return answer
 
 
-def _write(call: Call, began: float, **found: str | None) -> None:
+def _write(call: PortCall, began: float, **found: str | None) -> None:
     moves = call.method in MOVES_MONEY
     write = log.info if moves else log.debug
     asked = {"idempotency_key": call.args[1]} if moves else {}
@@ -55,7 +55,7 @@ def _since(began: float) -> float:
     return round(time.perf_counter() - began, 4)
 
 
-def _origin(call: Call) -> dict[str, str]:
+def _origin(call: PortCall) -> dict[str, str]:
     metadata = getattr(call.args[0], "metadata", {}) if call.args else {}
     known = structlog.contextvars.get_contextvars().get(CORRELATION)
     kept = known or metadata.get(CORRELATION)

@@ -10,7 +10,13 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from booking_payments.adapters.telemetry.wrappers import Around, Call, WrappedGateway, WrappedStorage, subclass_through
+from booking_payments.adapters.telemetry.wrappers import (
+    Around,
+    PortCall,
+    WrappedGateway,
+    WrappedStorage,
+    subclass_through,
+)
 from booking_payments.domain.errors import OurFault, PaymentError
 from booking_payments.ports.gateway import Declined, Gateway, GatewayError
 from booking_payments.ports.storage import Storage
@@ -88,7 +94,7 @@ def traced_class(kind: K, layer: str, by: "Tracer | None") -> K:
 
 
 def _spans(layer: str, by: "Tracer") -> Around:
-    async def around(call: Call, make: Callable[[], Awaitable[T]]) -> T:
+    async def around(call: PortCall, make: Callable[[], Awaitable[T]]) -> T:
         with span(by, f"{layer} {call.method}", _asked(call)):
             return await make()
 
@@ -131,7 +137,7 @@ def _code(error: Exception) -> str:
     return str(error.code) if isinstance(error, PaymentError | GatewayError) else type(error).__name__
 
 
-def _asked(call: Call) -> dict[str, str]:
+def _asked(call: PortCall) -> dict[str, str]:
     """Return the ids among the arguments as attributes of the span."""
     found = {name: value for name, value in call.kwargs.items() if name in _IDS and isinstance(value, str)}
     if call.args and isinstance(call.args[0], str) and call.method not in ("receive_webhook",):

@@ -23,7 +23,7 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
 from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.storage import Storage
-from booking_payments.ports.unit_of_work import Subject, TransactionBody
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody
 from booking_payments.ports.webhooks import GatewayEvent
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ K = TypeVar("K", bound=type)
 
 
 @frozen
-class Call:
+class PortCall:
     """A call that is about to be made: the method's name and its arguments."""
 
     method: str
@@ -42,7 +42,7 @@ class Call:
 class Around(Protocol):
     """Awaits the call, and returns its result or raises its error."""
 
-    async def __call__(self, call: Call, make: Callable[[], Awaitable[T]], /) -> T: ...
+    async def __call__(self, call: PortCall, make: Callable[[], Awaitable[T]], /) -> T: ...
 
 
 @frozen
@@ -52,12 +52,12 @@ class WrappedStorage:
     next: Storage
     around: Around
 
-    async def transact(self, work: TransactionBody[T], about: Subject | None = None) -> T:
-        call = Call("transact", (work, about))
-        return await self.around(call, lambda: self.next.transact(work, about))
+    async def transact(self, work: TransactionBody[T], scope: LockScope | None = None) -> T:
+        call = PortCall("transact", (work, scope))
+        return await self.around(call, lambda: self.next.transact(work, scope))
 
     async def read(self, work: TransactionBody[T]) -> T:
-        return await self.around(Call("read", (work,)), lambda: self.next.read(work))
+        return await self.around(PortCall("read", (work,)), lambda: self.next.read(work))
 
 
 def subclass_through(kind: K, around: Around) -> K:
@@ -69,7 +69,7 @@ def subclass_through(kind: K, around: Around) -> K:
     def through(name: str, method: Callable[..., Awaitable[Any]]) -> Any:
         @wraps(method)
         async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            return await around(Call(name, args, kwargs), lambda: method(self, *args, **kwargs))
+            return await around(PortCall(name, args, kwargs), lambda: method(self, *args, **kwargs))
 
         return call
 
@@ -109,65 +109,65 @@ class WrappedGateway:
         self.next.check_charge(amount)
 
     async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
-        call = Call("create_intent", (instruction, idempotency_key))
+        call = PortCall("create_intent", (instruction, idempotency_key))
         return await self.around(call, lambda: self.next.create_intent(instruction, idempotency_key))
 
     async def update_intent(self, instruction: UpdateIntent, idempotency_key: str) -> IntentReport:
-        call = Call("update_intent", (instruction, idempotency_key))
+        call = PortCall("update_intent", (instruction, idempotency_key))
         return await self.around(call, lambda: self.next.update_intent(instruction, idempotency_key))
 
     async def confirm_intent(self, instruction: ConfirmIntent, idempotency_key: str) -> IntentReport:
-        call = Call("confirm_intent", (instruction, idempotency_key))
+        call = PortCall("confirm_intent", (instruction, idempotency_key))
         return await self.around(call, lambda: self.next.confirm_intent(instruction, idempotency_key))
 
     async def capture_intent(self, instruction: CaptureIntent, idempotency_key: str) -> IntentReport:
-        call = Call("capture_intent", (instruction, idempotency_key))
+        call = PortCall("capture_intent", (instruction, idempotency_key))
         return await self.around(call, lambda: self.next.capture_intent(instruction, idempotency_key))
 
     async def cancel_intent(self, instruction: CancelIntent, idempotency_key: str) -> IntentReport:
-        call = Call("cancel_intent", (instruction, idempotency_key))
+        call = PortCall("cancel_intent", (instruction, idempotency_key))
         return await self.around(call, lambda: self.next.cancel_intent(instruction, idempotency_key))
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
-        call = Call("retrieve_intent", (intent_id,))
+        call = PortCall("retrieve_intent", (intent_id,))
         return await self.around(call, lambda: self.next.retrieve_intent(intent_id))
 
     async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
-        call = Call("create_refund", (instruction, idempotency_key))
+        call = PortCall("create_refund", (instruction, idempotency_key))
         return await self.around(call, lambda: self.next.create_refund(instruction, idempotency_key))
 
     async def retrieve_refund(self, refund_id: str) -> RefundReport:
-        call = Call("retrieve_refund", (refund_id,))
+        call = PortCall("retrieve_refund", (refund_id,))
         return await self.around(call, lambda: self.next.retrieve_refund(refund_id))
 
     async def list_refunds(self, intent_id: str) -> Sequence[RefundReport]:
-        call = Call("list_refunds", (intent_id,))
+        call = PortCall("list_refunds", (intent_id,))
         return await self.around(call, lambda: self.next.list_refunds(intent_id))
 
     async def retrieve_dispute(self, dispute_id: str) -> DisputeReport:
-        call = Call("retrieve_dispute", (dispute_id,))
+        call = PortCall("retrieve_dispute", (dispute_id,))
         return await self.around(call, lambda: self.next.retrieve_dispute(dispute_id))
 
     async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
-        call = Call("list_disputes", (intent_id,))
+        call = PortCall("list_disputes", (intent_id,))
         return await self.around(call, lambda: self.next.list_disputes(intent_id))
 
     async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport | Unreadable]:
-        call = Call("list_intents", (since, until))
+        call = PortCall("list_intents", (since, until))
         return await self.around(call, lambda: self.next.list_intents(since, until))
 
     async def list_refunds_made(
         self, since: datetime, until: datetime | None = None
     ) -> Sequence[RefundReport | Unreadable]:
-        call = Call("list_refunds_made", (since, until))
+        call = PortCall("list_refunds_made", (since, until))
         return await self.around(call, lambda: self.next.list_refunds_made(since, until))
 
     async def list_disputes_opened(
         self, since: datetime, until: datetime | None = None
     ) -> Sequence[DisputeReport | Unreadable]:
-        call = Call("list_disputes_opened", (since, until))
+        call = PortCall("list_disputes_opened", (since, until))
         return await self.around(call, lambda: self.next.list_disputes_opened(since, until))
 
     async def list_events(self, since: datetime, until: datetime | None = None) -> Sequence[GatewayEvent]:
-        call = Call("list_events", (since, until))
+        call = PortCall("list_events", (since, until))
         return await self.around(call, lambda: self.next.list_events(since, until))

@@ -5,6 +5,7 @@ Their arguments are the payment, the command or the gateway's report, the time, 
 the gateway. ``settle`` closes an operation. No decision changes a payment: ``payment.evolve`` folds the returned
 events.
 
+- ``amending``: what an amendment of a booking means for its payment;
 - ``commands``: whether a call may be sent to the gateway, and its exact instruction;
 - ``observe_intents``, ``observe_refunds``, ``observe_disputes``: applying reports of the gateway;
 - ``adopting``: linking a charge that is missing in the database to a booking;
@@ -15,6 +16,21 @@ events.
 """
 
 from booking_payments.domain.decisions.adopting import CHARGED, adopted, capture_method_of, reason_against
+from booking_payments.domain.decisions.amending import (
+    AMENDMENTS,
+    AmendmentDenial,
+    PriceChange,
+    Step,
+    amend_after,
+    amend_paid,
+    amended,
+    intend_amendment,
+    price_change,
+    quote_items,
+    reduction_of,
+    replace_after_update,
+    step_of,
+)
 from booking_payments.domain.decisions.closing import (
     CANCEL_REFUSED,
     RELEASE_REFUSED,
@@ -81,9 +97,11 @@ from booking_payments.domain.decisions.obligations import (
     first_made_at,
     must_wait,
     owes_late_refund,
+    owes_overcaptured,
     paid_out_beyond,
     promise_late_money,
     promise_on_cancel,
+    promise_overcaptured,
     quote,
     repeated,
     request_refund,
@@ -92,25 +110,26 @@ from booking_payments.domain.decisions.obligations import (
 )
 from booking_payments.domain.decisions.observe_disputes import (
     disputed_amount,
-    is_old_dispute_news,
+    is_stale_dispute,
     observe_dispute,
     withdrawn_amount,
 )
 from booking_payments.domain.decisions.observe_intents import (
     is_conclusive,
-    is_old_intent_news,
+    is_stale_intent,
     observe_intent,
     observe_method,
     observe_verdict,
 )
 from booking_payments.domain.decisions.observe_refunds import (
-    is_old_refund_news,
     is_release,
+    is_stale_refund,
     observe_refund,
     refund_of,
 )
 
 __all__ = [
+    "AMENDMENTS",
     "ARRIVES_WITHIN",
     "CANCEL_REFUSED",
     "CHARGED",
@@ -120,11 +139,17 @@ __all__ = [
     "NOT_SENT_AGAIN",
     "REFUSED_BY_DISPUTE",
     "RELEASE_REFUSED",
+    "AmendmentDenial",
     "Events",
     "NewIds",
+    "PriceChange",
     "Request",
+    "Step",
     "abandon",
     "adopted",
+    "amend_after",
+    "amend_paid",
+    "amended",
     "asks_for_attempt_in_action",
     "attached_method",
     "attempts_exhausted",
@@ -144,6 +169,7 @@ __all__ = [
     "first_made_at",
     "has_method",
     "has_stale_authorization",
+    "intend_amendment",
     "intend_cancel",
     "intend_capture",
     "intend_confirm",
@@ -153,10 +179,10 @@ __all__ = [
     "intend_update",
     "is_conclusive",
     "is_lost",
-    "is_old_dispute_news",
-    "is_old_intent_news",
-    "is_old_refund_news",
     "is_release",
+    "is_stale_dispute",
+    "is_stale_intent",
+    "is_stale_refund",
     "may_send",
     "must_wait",
     "name_client",
@@ -171,16 +197,22 @@ __all__ = [
     "observe_refund",
     "observe_verdict",
     "owes_late_refund",
+    "owes_overcaptured",
     "paid_out_beyond",
+    "price_change",
     "promise_late_money",
     "promise_on_cancel",
+    "promise_overcaptured",
     "quote",
+    "quote_items",
     "reason_against",
+    "reduction_of",
     "refund_of",
     "release_after",
     "release_exhausted",
     "release_refunded",
     "repeated",
+    "replace_after_update",
     "replacement_after",
     "request_refund",
     "require_cancelable_by_owner",
@@ -192,6 +224,7 @@ __all__ = [
     "start",
     "started_for",
     "starts_replacement",
+    "step_of",
     "watch",
     "watched_until",
     "withdrawn_amount",

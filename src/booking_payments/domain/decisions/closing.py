@@ -9,13 +9,13 @@ from booking_payments.domain.booking import Booking, BookingStatus, EndReason, P
 from booking_payments.domain.decisions.commands import charges, is_burnt
 from booking_payments.domain.decisions.drift import Events, has_drift, unless_known
 from booking_payments.domain.decisions.lost import ends_payment
-from booking_payments.domain.decisions.obligations import after_refusal
+from booking_payments.domain.decisions.obligations import after_refusal, increase_of
 from booking_payments.domain.decisions.observe_intents import ended, intent_drift
 from booking_payments.domain.errors import NotPossibleNow, RefusedByRule
 from booking_payments.domain.instructions import ConfirmIntent, Replacement, UpdateIntent
 from booking_payments.domain.lifecycle import COMMANDS, REFUND, Command, PaymentStatus, RefundEvent, RefundStatus, move
 from booking_payments.domain.payment import Operation, Payment, Refund
-from booking_payments.domain.refunds import GivenBack, not_negative
+from booking_payments.domain.refunds import GivenBack
 from booking_payments.domain.reports import IntentReport
 from booking_payments.domain.retry import KEY_LIFETIME
 
@@ -210,7 +210,7 @@ def release_exhausted(payment: Payment, status: BookingStatus) -> Events:
 def release_refunded(
     booking: Booking, status: BookingStatus, payment: Payment, events: Sequence[ev.Event], *, by_dashboard: bool
 ) -> Events:
-    """Return the event that cancels a confirmed booking whose whole payment is refunded; otherwise nothing.
+    """Return the events that cancel a confirmed booking whose whole payment is refunded; otherwise nothing.
 
     The refund that completes the amount is one of two kinds. (a) The customer requested it, and it can no longer be
     refused: it is deferred, its outcome is unknown, or the gateway accepted it. (b) ``by_dashboard`` is set, and
@@ -232,8 +232,9 @@ def release_refunded(
     made_at = [each.created_at for each in (*wanted, *found)] + [each.created_at for each in waiting]
     if not any(each < booking.event_starts_at for each in made_at):
         return ()
+    released = ev.BookingReleased(status=BookingStatus.CANCELED.value, reason=EndReason.REFUNDED.value)
     raised = _promised_by(payment)
-    return (ev.BookingReleased(status=BookingStatus.CANCELED.value, reason=EndReason.REFUNDED.value, promised=raised),)
+    return (ev.PromiseRaised(promised=raised), released) if raised else (released,)
 
 
 def _stands(payment: Payment, refund: Refund) -> bool:
@@ -253,11 +254,7 @@ def _found_in(payment: Payment, events: Sequence[ev.Event]) -> tuple[Refund, ...
 def _promised_by(payment: Payment) -> GivenBack | None:
     """Return the increase after which every refund sent or deferred is promised; None when it is zero."""
     counted, bank = payment.given_back + payment.deferred_in_all, max(payment.taken_by_disputes, payment.beside)
-    level = min(counted.amount + bank, payment.captured)
-    raised = GivenBack(
-        amount=not_negative(level - payment.promised.amount), fee=not_negative(counted.fee - payment.promised.fee)
-    )
-    return raised if raised.amount or raised.fee else None
+    return increase_of(payment, min(counted.amount + bank, payment.captured), counted.fee)
 
 
 def require_cancelable_by_owner(booking: Booking, payment: Payment | None, now: datetime) -> None:

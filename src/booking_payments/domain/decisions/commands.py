@@ -1,7 +1,9 @@
 """Commands: check whether a gateway call is allowed now, and return the events that record the intended call."""
 
 import hmac  # standard library: the gateway gets a keyed digest of the customer's id (RFC 2104), never the id
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, Payability
@@ -28,6 +30,8 @@ from booking_payments.domain.lifecycle import Command, Denial, PaymentStatus, re
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Attempt, AttemptOutcome, Payment
 from booking_payments.domain.refunds import RefundOnCancel, RefundPolicy
+
+_NO_METADATA: Final[Mapping[str, str]] = {}
 
 
 def start(
@@ -96,6 +100,7 @@ def started_for(
         gateway=gateway,
         amount_step=amount_step,
         burnt=burnt_methods(before) if before is not None else (),
+        refund_grace_until=booking.refund_grace_until,
     )
 
 
@@ -151,6 +156,7 @@ def intend_create(
     texts: ChargeTexts = NO_TEXTS,
     correlation_id: str | None = None,
     installation_id: str | None = None,
+    booking_metadata: Mapping[str, str] = _NO_METADATA,
 ) -> Events:
     """Intend the creation of the intent, and its charge in the same call if ``confirm`` is set.
 
@@ -159,6 +165,7 @@ def intend_create(
         return_url: where the customer returns from a redirect; None excludes methods that redirect.
         correlation_id: id of the request, stored in the intent's metadata.
         installation_id: id of this installation, stored in the intent's metadata.
+        booking_metadata: the booking's own metadata, stored beside them.
 
     Raises:
         AlreadyUnderWay: an operation is in flight, or an earlier creating call is lost, which would lead to two
@@ -180,7 +187,7 @@ def intend_create(
         payment_method_id=payment_method_id,
         confirm=confirm,
         return_url=return_url,
-        metadata=metadata_of(payment, correlation_id, installation_id),
+        metadata={**booking_metadata, **metadata_of(payment, correlation_id, installation_id)},
         methods=methods,
         texts=texts,
         client=payment.client,
@@ -293,21 +300,25 @@ def name_client(payment: Payment, client: Client | None) -> Events:
 
 
 def intend_capture(payment: Payment, *, idempotency_key: str, amount: Money | None) -> Events:
-    """Intend the capture of ``amount`` of the held money (None: all of it); the gateway releases the rest.
+    """Intend the capture of ``amount`` of the held money; the gateway releases the rest.
+
+    ``amount`` None stands for all of it, or the booking's price where it became cheaper since.
 
     Raises:
         NotPossibleNow: no money is held.
         AlreadyUnderWay: an operation is in flight.
         InvalidAmount: the amount is zero or negative.
-        RefusedByRule: the amount is larger than the held amount.
+        RefusedByRule: the amount is larger than the held amount, or than the price after an amendment.
     """
     require(payment.status, Command.CAPTURE)
     require_idle(payment)
-    amount = payment.authorized if amount is None else amount
+    amount = min(payment.authorized, payment.amount) if amount is None else amount
     if amount.minor <= 0:
         raise InvalidAmount("the amount to capture must be more than zero")
     if amount > payment.authorized:
         raise RefusedByRule(f"only {payment.authorized} is held", code="amount_exceeds_authorized")
+    if amount > payment.amount:
+        raise RefusedByRule(f"this booking costs only {payment.amount} now", code="amount_exceeds_price")
     instruction = CaptureIntent(intent_id=intent_of(payment), amount=amount)
     return (ev.OperationIntended(idempotency_key=idempotency_key, purpose=ev.Purpose.CAPTURE, instruction=instruction),)
 

@@ -27,7 +27,6 @@ from booking_payments.domain.refunds import (
     Deferral,
     GivenBack,
     QuoteReason,
-    Refundable,
     RefundQuote,
     RefundReason,
     fee_within,
@@ -100,11 +99,7 @@ def quote(
         override: an operator overrides the refund rules.
         denied: why this caller may not request refunds; the quote is then refused for this reason. None when they may.
     """
-    quoted = payment.refundable.quote(now, amount, override=override)
-    if denied is None or not quoted.allowed:
-        return quoted
-    zero = Money.zero(quoted.amount.currency)
-    return RefundQuote(reason=denied, amount=zero, fee_refunded=zero, refundable_until=None)
+    return payment.refundable.quote(now, amount, override=override, denied=denied)
 
 
 def request_refund(payment: Payment, request: Request, ids: NewIds) -> Events:
@@ -123,11 +118,10 @@ def request_refund(payment: Payment, request: Request, ids: NewIds) -> Events:
     raised, beside = _raise_on_request(payment, given)
     # Banks have withdrawn more than was promised: the deferred refunds, which waited for a won dispute, are replaced.
     dropped = [ev.DeferredRefundDropped(refund_id=each.id) for each in payment.deferred] if beside else []
+    new = _NewRefund(refund_id=ids.refund_id(), request=request, given=given, promised=raised, beside=beside)
     if quoted.deferred_by is None:
-        sent = _send(payment, ids, request, given, raised, beside)
-        return (*dropped, *_marked(payment, request, sent))
-    deferred = _defer(ids.refund_id(), request, given, raised, beside, quoted.deferred_by)
-    return (*dropped, *_marked(payment, request, (deferred,)))
+        return (*dropped, *_marked(payment, request, new.sent(payment, ids.idempotency_key())))
+    return (*dropped, *_marked(payment, request, (new.deferred(quoted.deferred_by),)))
 
 
 def _marked(payment: Payment, request: Request, events: Events) -> Events:
@@ -151,7 +145,7 @@ def promise_on_cancel(payment: Payment, request: Request, ids: NewIds, *, in_ful
         in_full: the organizer refunds everything, including the fee; otherwise the refund policy applies.
         again: the booking was canceled before; by policy only a failed refund is then requested again.
     """
-    if payment.status is not PaymentStatus.SUCCEEDED:
+    if payment.refundable.denied is not None:
         return ()
     if again and not in_full:
         return _promise_in_all(payment, request, ids, Money.zero(payment.amount.currency), in_full=False)
@@ -159,26 +153,66 @@ def promise_on_cancel(payment: Payment, request: Request, ids: NewIds, *, in_ful
     return _promise_in_all(payment, request, ids, ceiling, in_full=in_full)
 
 
+def promise_reduction(
+    payment: Payment,
+    event: ev.BookingAmended | ev.Overcaptured,
+    given: Money,
+    request: Request,
+    ids: NewIds,
+    *,
+    in_full: bool,
+) -> Events:
+    """Promise the refund of a price reduction in addition to what was promised or refunded; send or defer it.
+
+    Args:
+        event: the event of the reduction, which is not part of ``payment`` yet.
+        given: the amount that goes back, zero or more.
+        in_full: the fee goes back with it.
+    """
+    if payment.status is not PaymentStatus.SUCCEEDED or not given:
+        return ()
+    after = applied(payment, event, request.made_at)
+    level = max(after.promised.amount, after.refundable.back)
+    return _promise_in_all(after, request, ids, min(level + given, after.captured), in_full=in_full)
+
+
 def promise_late_money(payment: Payment, request: Request, ids: NewIds) -> Events:
-    """Promise a full refund of a payment that succeeded for a closed booking; send or defer it."""
+    """Promise a full refund of a payment that succeeded for a closed booking; send or defer it.
+
+    Returns no events unless ``owes_late_refund``.
+    """
+    if not owes_late_refund(payment):
+        return ()
     return _promise_in_all(payment, request, ids, payment.captured, in_full=True)
 
 
 def _promise_in_all(payment: Payment, request: Request, ids: NewIds, ceiling: Money, *, in_full: bool) -> Events:
     """Raise the promise to a total of ``ceiling``; send or defer the part that is neither sent nor deferred.
 
-    That part is the increase, and refunds that failed.
+    That part is the increase, and refunds that failed. Where nothing is left to send, because refunds in the gateway's
+    dashboard have returned it, the promise is raised all the same: if one of the refunds fails, its amount is owed.
     """
-    promised = payment.promised
+    promised, counted = payment.promised, payment.given_back + payment.deferred_in_all
     beside = min(payment.beside, not_negative(promised.amount - ceiling))
-    waiting = payment.deferred_in_all
+    changed = beside if beside != payment.beside else None
     level = max(promised.amount, ceiling)
-    new = not_negative(level - beside - payment.given_back.amount - waiting.amount).rounded_down(payment.amount_step)
+    new = not_negative(level - beside - counted.amount).rounded_down(payment.amount_step)
     confirmed = _confirmed(payment, ceiling)
-    if not new:
+    if new:
+        given = GivenBack(amount=new, fee=_fee_of_promise(payment, new, in_full=in_full))
+        return (*confirmed, *_promise(payment, request, ids, given, changed))
+    # A rest below the gateway's step cannot be sent, so it is not promised either.
+    raised = increase_of(payment, min(counted.amount + beside, level), counted.fee)
+    if raised is None and changed is None:
         return confirmed
-    given = GivenBack(amount=new, fee=_fee_of_promise(payment, new, in_full=in_full))
-    return (*confirmed, *_promise(payment, request, ids, given, beside if beside != payment.beside else None))
+    return (*confirmed, ev.PromiseRaised(promised=raised or GivenBack.zero(payment.captured), beside=changed))
+
+
+def increase_of(payment: Payment, amount: Money, fee: Money) -> GivenBack | None:
+    """Return the increase of the promise to a total of ``amount`` and ``fee``; None when both are promised already."""
+    promised = payment.promised
+    raised = GivenBack(amount=not_negative(amount - promised.amount), fee=not_negative(fee - promised.fee))
+    return raised if raised.amount or raised.fee else None
 
 
 def _fee_of_promise(payment: Payment, amount: Money, *, in_full: bool) -> Money:
@@ -210,17 +244,36 @@ def _promise(payment: Payment, request: Request, ids: NewIds, given: GivenBack, 
     why = deferral or payment.refundable.deferral_of(given.amount) or Deferral.DISPUTE
     waiting, kept = payment.deferred_in_all, payment.beside if beside is None else beside
     level = payment.given_back + waiting + given
-    raised = GivenBack(
-        amount=not_negative(level.amount + kept - payment.promised.amount),
-        fee=not_negative(level.fee - payment.promised.fee),
-    )
-    deferred = _defer(ids.refund_id(), request, given, raised if raised.amount or raised.fee else None, beside, why)
+    raised = increase_of(payment, level.amount + kept, level.fee)
+    deferred = _NewRefund(
+        refund_id=ids.refund_id(), request=request, given=given, promised=raised, beside=beside
+    ).deferred(why)
     after = applied(payment, deferred, request.made_at)
     sent = send_deferred(after, ids, request.correlation_id, request.installation_id)
     first = sent[0] if sent else None
     if not isinstance(first, ev.RefundRequested) or first.refund_id != deferred.refund_id:
         return (deferred, *sent)
     return (evolve(first, promised=deferred.promised, beside=deferred.beside), *sent[1:])
+
+
+def owes_overcaptured(payment: Payment) -> Money:
+    """Return the amount that was captured of a hold beyond the price to which the booking was reduced; zero if none.
+
+    Such captures are made at the gateway: this service captures the new price.
+    """
+    zero = Money.zero(payment.amount.currency)
+    idle = payment.operation is None and payment.status is PaymentStatus.SUCCEEDED and not payment.late
+    if payment.intent_price is None or not idle or payment.reduced:
+        return zero
+    price = payment.fee_policy.of_booking(payment.booking_amount, payment.amount_step).gross
+    return not_negative(payment.captured - price).rounded_down(payment.amount_step)
+
+
+def promise_overcaptured(payment: Payment, request: Request, ids: NewIds) -> Events:
+    """Promise what was captured beyond the booking's price, with its part of the fee; send or defer it."""
+    amount = owes_overcaptured(payment)
+    event = ev.Overcaptured(reduced=amount, given_back=amount)
+    return (event, *promise_reduction(payment, event, amount, request, ids, in_full=True))
 
 
 def owes_late_refund(payment: Payment) -> bool:
@@ -245,15 +298,9 @@ def send_deferred(
         part = min(deferred.amount, left)
         left = left - part
         part = min(part, refundable.sendable).rounded_down(payment.amount_step)
-        if part and _may_send(refundable) and may_send_again(payment, deferred.id, part):
+        if part and refundable.may_send_deferred and may_send_again(payment, deferred.id, part):
             return _send_part(payment, ids, deferred, part, correlation_id, installation_id)
     return ()
-
-
-def _may_send(refundable: Refundable) -> bool:
-    """True when the gateway accepts refunds now and no open inquiry requires a partial refund to wait."""
-    everything = refundable.deferred.amount >= refundable.sendable
-    return not refundable.blocked and (everything or not refundable.inquiry)
 
 
 def _send_part(
@@ -274,15 +321,14 @@ def _send_part(
         installation_id=installation_id,
         again=deferred.again,
     )
-    again = NewIds(refund_id=lambda: deferred.id, idempotency_key=ids.idempotency_key)
     # The last part takes the whole remaining fee, so that rounding does not depend on the order of the events.
     owed = payment.owed
     given = owed if amount == owed.amount else deferred.given.part(amount)
-    sent = _send(payment, again, request, given, None, None)
+    sent = _NewRefund(refund_id=deferred.id, request=request, given=given).sent(payment, ids.idempotency_key())
     rest = GivenBack(amount=deferred.amount - given.amount, fee=not_negative(deferred.fee_refunded - given.fee))
     if not rest.amount:
         return sent
-    return (*sent, _defer(ids.refund_id(), request, rest, None, None, Deferral.DISPUTE))
+    return (*sent, _NewRefund(refund_id=ids.refund_id(), request=request, given=rest).deferred(Deferral.DISPUTE))
 
 
 def settle_debt(payment: Payment, amount: Money, how: ev.Settlement, note: str) -> Events:
@@ -346,27 +392,15 @@ def after_refusal(payment: Payment, refund: Refund, refusal: str, *, answered: b
     """
     waits = None if answered else refund.requested_by
     if refusal in REFUSED_BY_DISPUTE or refusal == HELD_BY_DISPUTE:
-        return (_put_back(refund, Deferral.DISPUTE, waits),)
+        return (_NewRefund.again(refund, waits).deferred(Deferral.DISPUTE),)
     failed = ev.RefundMoved(refund_id=refund.id, status=RefundStatus.FAILED, failure_reason=refusal)
     if answered and refund.requested_by is not None:
         if refund.promised is None or payment.promised != refund.promised_in_all:
             return (failed,)  # it promised nothing, or another promise has been added since
         return failed, ev.PromiseWithdrawn(refund_id=refund.id, promised=refund.promised)
-    return (_put_back(refund, Deferral.GATEWAY_UNAVAILABLE, waits),) if refusal == NEVER_SENT else (failed,)
-
-
-def _put_back(refund: Refund, why: Deferral, requested_by: str | None) -> ev.RefundDeferred:
-    return ev.RefundDeferred(
-        refund_id=refund.id,
-        amount=refund.amount,
-        fee_refunded=refund.fee_refunded,
-        reason=RefundReason.read(refund.reason or "")[0],
-        note=refund.note,
-        why=why,
-        requested_by=requested_by,
-        requested_amount=refund.requested_amount,
-        cancels_booking=refund.cancels_booking,
-    )
+    if refusal != NEVER_SENT:
+        return (failed,)
+    return (_NewRefund.again(refund, waits).deferred(Deferral.GATEWAY_UNAVAILABLE),)
 
 
 def must_wait(payment: Payment, operation: Operation, disputes: Sequence[DisputeReport]) -> bool:
@@ -384,8 +418,7 @@ def must_wait(payment: Payment, operation: Operation, disputes: Sequence[Dispute
     for report in disputes:
         for event in observe_dispute(after, report):
             after = applied(after, event, operation.intended_at)
-    beyond = after.refundable.given.amount + after.refundable.held > after.refundable.breakdown.gross
-    return beyond or any(report.id not in booked for report in disputes)
+    return after.refundable.is_exceeded or any(report.id not in booked for report in disputes)
 
 
 def paid_out_beyond(payment: Payment) -> Events:
@@ -424,58 +457,85 @@ def _raise_on_request(payment: Payment, given: GivenBack) -> tuple[GivenBack | N
     return (GivenBack(amount=amount, fee=fee) if amount or fee else None), beside
 
 
-def _send(
-    payment: Payment, ids: NewIds, request: Request, given: GivenBack, raised: GivenBack | None, beside: Money | None
-) -> Events:
-    refund_id, key = ids.refund_id(), ids.idempotency_key()
-    # Successive promises may add up to more than the fee when banks withdrew money in between.
-    fee = min(given.fee, not_negative(payment.breakdown.fee - payment.given_back.fee))
-    requested = ev.RefundRequested(
-        refund_id=refund_id,
-        amount=given.amount,
-        fee_refunded=fee,
-        reason=request.reason,
-        note=request.note,
-        idempotency_key=key,
-        promised=raised,
-        beside=beside,
-        requested_by=request.by,
-        requested_amount=request.amount,
-        requested_at=request.made_at,
-        override=request.override,
-        again=request.again,
-    )
-    instruction = CreateRefund(
-        intent_id=intent_of(payment),
-        refund_id=refund_id,
-        amount=given.amount,
-        reason=request.reason,
-        metadata={
-            **metadata_of(payment, request.correlation_id, request.installation_id),
-            "refund_id": refund_id,
-            **({"idempotency_key": key} if request.again else {}),
-        },
-    )
-    intended = ev.OperationIntended(idempotency_key=key, purpose=ev.Purpose.REFUND, instruction=instruction)
-    return requested, intended
+@frozen(kw_only=True)
+class _NewRefund:
+    """A refund that is about to be sent or deferred. The events of both are built here and nowhere else.
 
+    Attributes:
+        given: the amount and its part of the fee.
+        promised: the increase of the promise; None without one.
+        beside: the new ``Payment.beside``; None when it does not change.
+        waits: the subject of a caller who has not received the outcome of an earlier call; None without one.
+    """
 
-def _defer(
-    refund_id: str,
-    request: Request,
-    given: GivenBack,
-    raised: GivenBack | None,
-    beside: Money | None,
-    why: Deferral,
-) -> ev.RefundDeferred:
-    return ev.RefundDeferred(
-        refund_id=refund_id,
-        amount=given.amount,
-        fee_refunded=given.fee,
-        reason=request.reason,
-        note=request.note,
-        why=why,
-        promised=raised,
-        beside=beside,
-        requested_amount=request.amount,
-    )
+    refund_id: str
+    request: Request
+    given: GivenBack
+    promised: GivenBack | None = None
+    beside: Money | None = None
+    waits: str | None = None
+    cancels_booking: bool = False
+
+    @classmethod
+    def again(cls, refund: Refund, waits: str | None) -> "_NewRefund":
+        """Return a refund whose call had no effect, as it was requested."""
+        return cls(
+            refund_id=refund.id,
+            request=Request(
+                amount=refund.requested_amount,
+                reason=RefundReason.read(refund.reason or "")[0],
+                note=refund.note,
+                made_at=refund.requested_at or refund.created_at,
+            ),
+            given=GivenBack(amount=refund.amount, fee=refund.fee_refunded),
+            waits=waits,
+            cancels_booking=refund.cancels_booking,
+        )
+
+    def deferred(self, why: Deferral) -> ev.RefundDeferred:
+        """Return the event that defers the refund."""
+        return ev.RefundDeferred(
+            refund_id=self.refund_id,
+            amount=self.given.amount,
+            fee_refunded=self.given.fee,
+            reason=self.request.reason,
+            note=self.request.note,
+            why=why,
+            promised=self.promised,
+            beside=self.beside,
+            requested_by=self.waits,
+            requested_amount=self.request.amount,
+            cancels_booking=self.cancels_booking,
+        )
+
+    def sent(self, payment: Payment, key: str) -> Events:
+        """Return the events that send the refund with the idempotency key ``key``."""
+        request = self.request
+        # Successive promises may add up to more than the fee when banks withdrew money in between.
+        fee = min(self.given.fee, not_negative(payment.breakdown.fee - payment.given_back.fee))
+        requested = ev.RefundRequested(
+            refund_id=self.refund_id,
+            amount=self.given.amount,
+            fee_refunded=fee,
+            reason=request.reason,
+            note=request.note,
+            idempotency_key=key,
+            promised=self.promised,
+            beside=self.beside,
+            requested_by=request.by,
+            requested_amount=request.amount,
+            requested_at=request.made_at,
+            override=request.override,
+            again=request.again,
+        )
+        named = {"idempotency_key": key} if request.again else {}
+        own = metadata_of(payment, request.correlation_id, request.installation_id)
+        instruction = CreateRefund(
+            intent_id=intent_of(payment),
+            refund_id=self.refund_id,
+            amount=self.given.amount,
+            reason=request.reason,
+            metadata={**own, "refund_id": self.refund_id, **named},
+        )
+        intended = ev.OperationIntended(idempotency_key=key, purpose=ev.Purpose.REFUND, instruction=instruction)
+        return requested, intended

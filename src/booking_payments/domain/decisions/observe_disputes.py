@@ -21,7 +21,7 @@ def withdrawn_amount(payment: Payment, report: DisputeReport) -> Money:
     return withdrawn_by(report.movements, disputed_amount(payment, report), won=won)
 
 
-def is_old_dispute_news(payment: Payment, report: DisputeReport) -> bool:
+def is_stale_dispute(payment: Payment, report: DisputeReport) -> bool:
     """True when a snapshot of a dispute contains nothing new."""
     known = payment.dispute_by_id(report.id)
     if known is None or known.status is not report.status or _terms_changed(payment, known, report):

@@ -6,6 +6,7 @@ from attrs import evolve
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.decisions.amending import amount_update_seen, shows_update
 from booking_payments.domain.decisions.commands import charges
 from booking_payments.domain.decisions.drift import Events, contradicted, unless_known
 from booking_payments.domain.errors import IllegalTransition
@@ -34,6 +35,13 @@ def observe_intent(
         read: the report is not the response to the call in flight.
         answered_with: with ``read``, the payment method named in that response; None where it is not known.
     """
+    amendment = amount_update_seen(payment, report, booking)
+    if amendment:
+        after = payment
+        for event in amendment:
+            after = applied(after, event, payment.updated_at)
+        rest = observe_intent(after, report, booking, alone=alone, read=read, answered_with=answered_with)
+        return (*amendment, *rest)
     drift = intent_drift(payment, report)
     if drift is not None:
         return unless_known(payment, drift)
@@ -64,7 +72,7 @@ def observe_method(payment: Payment, report: IntentReport) -> Events:
 _CHARGED = (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE, PaymentStatus.SUCCEEDED)
 
 
-def is_old_intent_news(payment: Payment, report: IntentReport) -> bool:
+def is_stale_intent(payment: Payment, report: IntentReport) -> bool:
     """True when a snapshot contains nothing new, so that the intent need not be read.
 
     A snapshot in ``requires_action`` may be about another action than the known one; the payment does not record it.
@@ -297,6 +305,7 @@ def is_conclusive(payment: Payment, operation: Operation, report: IntentReport) 
     - A charge is settled when the intent has left the states that wait for a charge, newly waits for the customer's
       authentication, or shows a failed charge that is not recorded yet.
     - A creation without a charge is settled by any read.
+    - An update of the amount is settled when the intent has the new amount.
     - Any other operation is settled when the intent is final.
 
     Refunds are settled by reading refunds.
@@ -304,7 +313,7 @@ def is_conclusive(payment: Payment, operation: Operation, report: IntentReport) 
     if charges(operation.instruction):
         settled = report.status not in (None, *_WAITS_FOR_CHARGE) or _asks_for_action_now(payment, operation, report)
         return settled or _tells_of_new_charge(payment, operation, report.failure)
-    if isinstance(operation.instruction, CreateIntent):
+    if isinstance(operation.instruction, CreateIntent) or shows_update(operation, report):
         return True
     return report.status in (PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED)
 

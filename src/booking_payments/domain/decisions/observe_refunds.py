@@ -12,7 +12,7 @@ from booking_payments.domain.payment import Payment, Refund
 from booking_payments.domain.reports import RefundReport
 
 
-def is_old_refund_news(payment: Payment, report: RefundReport) -> bool:
+def is_stale_refund(payment: Payment, report: RefundReport) -> bool:
     """True when a snapshot of a refund contains nothing new."""
     known = payment.refund(report.id)
     return known is not None and known.status is report.status and known.amount == report.amount

@@ -1,4 +1,4 @@
-"""``booking-payments``: the command line. ``main`` is its entry; each command is a file of its own."""
+"""``booking-payments``: the command line. ``main`` is its entry point; each command has its own module."""
 
 from booking_payments.entrypoints.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Progress bars: on standard error, and only where a person watches."""
+"""Progress bars on standard error, shown only when it is a terminal."""
 
 import sys
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from booking_payments.application.progress import Progress, in_silence
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """Shows one bar after another, one for each kind of work; nothing when standard error is no terminal."""
+    """Shows one bar after another, one for each kind of work; none when standard error is not a terminal."""
     if not sys.stderr.isatty():
         yield in_silence
         return
@@ -22,7 +22,7 @@ def progress_bars() -> Iterator[Progress]:
 
 
 class _Bars(ExitStack):
-    """The bar of what is being done now."""
+    """The bar of the current kind of work."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class _Bars(ExitStack):
         self._bar: Any = None
 
     def show(self, doing: str, done: int, total: int) -> None:
-        """Move the bar, or begin another one."""
+        """Advance the bar, or start another one."""
         if doing != self._doing:
             self.close()
             self._doing, self._bar = doing, self.enter_context(_bar(doing, total))

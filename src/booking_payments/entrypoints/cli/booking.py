@@ -1,4 +1,4 @@
-"""``booking create``: register a booking without the booking app."""
+"""``booking create``: register a booking from the command line."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class OneLineText(click.ParamType[str]):
 
 @click.group()
 def booking() -> None:
-    """Bookings: what is to be paid for.
+    """Register a booking that is to be paid.
 
     \b
     Examples:
@@ -62,12 +62,12 @@ def booking() -> None:
 
 
 @booking.command(short_help="Register a booking.")
-@click.option("--reference", type=OneLineText(), required=True, help="Your own name for it, unique.")
+@click.option("--reference", type=OneLineText(), required=True, help="Your own unique name for the booking.")
 @click.option("--customer", type=OneLineText(), required=True, help="The customer's id: the `sub` of their tokens.")
 @click.option("--amount", required=True, help="In major units, for example 100.00.")
 @click.option("--currency", required=True, help="Lower-case ISO 4217 code, for example usd.")
 @click.option("--starts", type=Moment(), required=True, help="When the event starts.")
-@click.option("--expires", type=Moment(), help="Until when it may be paid; the event's start by default.")
+@click.option("--expires", type=Moment(), help="Deadline for its payment; by default the event's start.")
 @click.option(
     "--capture",
     type=EnumChoice("domain.instructions:CaptureMethod"),
@@ -76,8 +76,8 @@ def booking() -> None:
 @click.option(
     "--customer-refunds",
     type=EnumChoice("domain.refunds:CustomerRefunds"),
-    help="Which refunds its customer may ask for: what the refund policy gives, or none. By default as "
-    "CUSTOMER_REFUNDS says.",
+    help="Which refunds its customer may request: those of the refund policy, or none. The default is the setting "
+    "CUSTOMER_REFUNDS.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the booking as JSON.")
 def create(
@@ -91,8 +91,8 @@ def create(
     customer_refunds: str | None,
     as_json: bool,
 ) -> None:
-    """Register a booking; the same reference with the same content again finds it. One of amount 0 is confirmed at
-    once.
+    """Register a booking. A repeated reference with the same content returns the booking that exists. A booking of
+    amount 0 is confirmed at once.
 
     \b
     Examples:

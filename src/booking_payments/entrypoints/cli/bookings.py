@@ -1,13 +1,17 @@
-"""``bookings``: finding, showing, registering and canceling bookings. With ``--json`` what the HTTP API answers."""
+"""``bookings``: finding, showing, registering, amending and canceling bookings.
+
+With ``--json`` what the HTTP API answers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from booking_payments.entrypoints.cli.booking import OneLineText, create
+from booking_payments.entrypoints.cli.booking import Moment, OneLineText, create
 from booking_payments.entrypoints.cli.choices import EnumChoice
 from booking_payments.entrypoints.cli.refunds import encoded
 from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
@@ -15,7 +19,7 @@ from booking_payments.entrypoints.cli.tables import coloured, limit_option, tabl
 
 if TYPE_CHECKING:
     from booking_payments.application.views import BookingView
-    from booking_payments.domain.booking import Booking
+    from booking_payments.domain.booking import Booking, ItemCount
     from booking_payments.runtime.services import Services
 
 _STATUS_STYLE = {"confirmed": "good", "pending": "warn"}
@@ -24,7 +28,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the answer o
 
 @click.group()
 def bookings() -> None:
-    """Bookings: what is to be paid for.
+    """Find, register and cancel bookings.
 
     \b
     Examples:
@@ -43,12 +47,19 @@ bookings.add_command(create)
 @bookings.command()
 @click.option("--reference", type=OneLineText(), metavar="REFERENCE", help="The booking that bears this reference.")
 @click.option("--customer", type=OneLineText(), metavar="ID", help="Only bookings of this customer.")
+@click.option("--event", type=OneLineText(), metavar="ID", help="Only bookings of this event.")
 @click.option("--status", type=EnumChoice("domain.booking:BookingStatus"), help="Only bookings there.")
 @limit_option(20, 1000)
 @click.option("--cursor", metavar="CURSOR", help="Go on after the page that gave this cursor.")
 @_json
 def find(
-    reference: str | None, customer: str | None, status: str | None, limit: int, cursor: str | None, as_json: bool
+    reference: str | None,
+    customer: str | None,
+    event: str | None,
+    status: str | None,
+    limit: int,
+    cursor: str | None,
+    as_json: bool,
 ) -> None:
     """List bookings, newest first.
 
@@ -62,7 +73,12 @@ def find(
     from booking_payments.presentation import render
     from booking_payments.presentation.models import BookingsAnswer
 
-    which = BookingFilter(reference=reference, customer_id=customer, status=BookingStatus(status) if status else None)
+    which = BookingFilter(
+        reference=reference,
+        customer_id=customer,
+        event_id=event,
+        status=BookingStatus(status) if status else None,
+    )
 
     async def work(services: Services) -> tuple[Sequence[BookingView], str | None]:
         page = await services.payments.list_bookings(which, cursor=cursor, limit=limit)
@@ -127,7 +143,7 @@ def show(name: str, as_json: bool) -> None:
 
 
 async def booking_named(services: Services, name: str) -> Booking:
-    """The booking with this id, or the newest with this reference. Fails when there is none."""
+    """Return the booking with this id, or the newest with this reference. Fails without a match."""
     from booking_payments.ports.bookings import BookingFilter
 
     by_id = await services.storage.read(lambda uow: uow.bookings.get(name))
@@ -154,6 +170,9 @@ def _booking_lines(view: BookingView) -> Iterator[str]:
     yield f"{click.style(booking.reference, bold=True)}  {_status(booking)}{reason}  {money(booking.amount)}"
     yield f"booking {booking.id}, customer {booking.customer_id}"
     yield f"the event starts {exact(booking.event_starts_at)}; to be paid until {exact(booking.expires_at)}"
+    for item in booking.items:
+        refunded = f", {item.refunded} of them refunded" if item.refunded else ""
+        yield f"{item.quantity} x {item.label} ({item.id}) at {money(item.unit_amount)}{refunded}"
     if booking.details.customer_refunds is CustomerRefunds.NONE:
         yield "only the organizer gives refunds of it"
     if view.refund_owed.minor:
@@ -174,8 +193,15 @@ def _booking_lines(view: BookingView) -> Iterator[str]:
     show_default=True,
     help="What a paid booking gives back: nothing, what its refund policy says, or all.",
 )
+@click.option(
+    "--item",
+    "items",
+    multiple=True,
+    metavar="ID[:QUANTITY]",
+    help="Give up only these units of an item; the booking goes on with the rest. May be repeated.",
+)
 @_json
-def cancel(name: str, reason: str | None, refund: str, as_json: bool) -> None:
+def cancel(name: str, reason: str | None, refund: str, items: tuple[str, ...], as_json: bool) -> None:
     """Cancel a booking: an open payment is given up first, a paid one refunded as --refund says.
 
     ID is the booking's, or its reference.
@@ -183,15 +209,92 @@ def cancel(name: str, reason: str | None, refund: str, as_json: bool) -> None:
     \b
     Examples:
       booking-payments bookings cancel order-1006
+      booking-payments bookings cancel order-1009 --item adult:1
       booking-payments bookings cancel order-1007 --reason "the hall is flooded" --refund full --json
     """
     from booking_payments.application.callers import Caller
     from booking_payments.domain.refunds import RefundOnCancel
 
+    named = [_count(text) for text in items]
+
     async def work(services: Services) -> BookingView:
         booking = await booking_named(services, name)
         caller = Caller.operator_of("cli", "bookings cancel")
-        await services.payments.cancel_booking(booking.id, caller, reason=reason, refund=RefundOnCancel(refund))
+        await services.payments.cancel_booking(
+            booking.id, caller, reason=reason, refund=RefundOnCancel(refund), items=named
+        )
+        return await services.payments.describe_booking(booking.id)
+
+    _report(run_with_services(settings_or_fail(), work), as_json)
+
+
+def _count(text: str) -> ItemCount:
+    from booking_payments.domain.booking import ItemCount
+
+    its, colon, quantity = text.partition(":")
+    if not its or (colon and not quantity.isdecimal()):
+        raise click.BadParameter("write an item's id, and how many of it: adult:2", param_hint="--item")
+    return ItemCount(id=its, quantity=int(quantity) if colon else None)
+
+
+# --- amend -----------------------------------------------------------------------------------------------------
+
+
+@bookings.command(short_help="Amend a booking: price, date, deadline, texts.")
+@click.argument("name", metavar="ID")
+@click.option("--amount", metavar="AMOUNT", help="The new price, in major units: 80.00.")
+@click.option("--starts", type=Moment(), help="The new start of the event.")
+@click.option("--expires", type=Moment(), help="Until when it may be paid.")
+@click.option("--refund-grace-until", type=Moment(), help="Until then its customer may have everything back.")
+@click.option("--title", type=OneLineText(), metavar="TEXT", help="The name of the event.")
+@click.option("--expected-version", type=click.IntRange(min=1), help="Refuse unless the booking has this version.")
+@click.option(
+    "--refund",
+    type=EnumChoice("domain.refunds:RefundOnCancel"),
+    default="policy",
+    show_default=True,
+    help="What a paid booking that becomes cheaper gives back: nothing, what its refund policy says, or all.",
+)
+@_json
+def amend(
+    name: str,
+    amount: str | None,
+    starts: datetime | None,
+    expires: datetime | None,
+    refund_grace_until: datetime | None,
+    title: str | None,
+    expected_version: int | None,
+    refund: str,
+    as_json: bool,
+) -> None:
+    """Amend a booking: nothing is changed unless all of it is.
+
+    ID is the booking's, or its reference. An unpaid payment follows the price; a paid booking that becomes cheaper
+    gives the difference back.
+
+    \b
+    Examples:
+      booking-payments bookings amend order-1001 --amount 80.00
+      booking-payments bookings amend order-1001 --starts 2030-02-01T20:00:00Z --refund-grace-until 2030-01-15T00:00:00Z
+    """
+    from booking_payments.application.callers import Caller
+    from booking_payments.domain.amendments import KEEP, BookingChange
+    from booking_payments.domain.money import Money
+    from booking_payments.domain.refunds import RefundOnCancel
+
+    async def work(services: Services) -> BookingView:
+        booking = await booking_named(services, name)
+        change = BookingChange(
+            amount=Money.parse(amount, booking.amount.currency) if amount is not None else KEEP,
+            event_starts_at=starts or KEEP,
+            expires_at=expires or KEEP,
+            refund_grace_until=refund_grace_until or KEEP,
+            title=title or KEEP,
+        )
+        caller = Caller.operator_of("cli", "bookings amend")
+        await services.payments.amend_booking(
+            booking.id, change, caller, expected_version=expected_version, refund=RefundOnCancel(refund)
+        )
         return await services.payments.describe_booking(booking.id)
 
     _report(run_with_services(settings_or_fail(), work), as_json)

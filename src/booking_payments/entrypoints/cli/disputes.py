@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from booking_payments.runtime.services import Services
 
 
-@click.group(short_help="Disputes: claims of customers' banks.")
+@click.group(short_help="List disputes of customers' banks.")
 def disputes() -> None:
     """Disputes: claims and inquiries of customers' banks. They are answered in the gateway's dashboard.
 

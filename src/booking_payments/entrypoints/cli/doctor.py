@@ -1,4 +1,4 @@
-"""``doctor``: looks at everything that has to be right, and says what to do where it is not."""
+"""``doctor``: checks settings, database, gateway and channels, and prints a remedy for each problem."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ STRIPE_API: Final = "https://api.stripe.com"
 
 @frozen
 class Check:
-    """One thing looked at; ``remedy`` says what to do when it is not ``ok``."""
+    """The result of one check. ``remedy`` says what to do: a failure without ``ok``, a warning with it."""
 
     name: str
     ok: bool
@@ -38,7 +38,7 @@ class Check:
 
 
 def report(as_json: bool) -> bool:
-    """Look at everything and print what was found; returns whether all is well."""
+    """Run all checks and print the results; returns True when none failed."""
     checks = _checks()
     healthy = all(check.ok for check in checks)
     if as_json:
@@ -70,7 +70,7 @@ def _checks() -> list[Check]:
 
 
 def _names_read(settings: Settings) -> str:
-    """Under which name the database was given, and what else was given with the prefix."""
+    """Return the name that the database's address was read from, and the other settings given with the prefix."""
     name = settings.read_from("DATABASE_URL")
     database = f"the database is that of {name}" if name else "the database is the default, since DATABASE_URL is unset"
     others = [each for each in settings.prefixed if each != name]
@@ -78,7 +78,7 @@ def _names_read(settings: Settings) -> str:
 
 
 def _ways_out(settings: Settings) -> list[Check]:
-    """How Stripe and the receiver of our messages are reached: directly, or through which proxy."""
+    """Check how Stripe and the receiver of messages are reached: directly, or through a proxy."""
     stripe = (settings.stripe_api_base or STRIPE_API) if STRIPE in settings.gateways else None
     ways = {"to Stripe": stripe, "to the booking app": settings.messages_webhook_url}
     try:
@@ -136,14 +136,14 @@ async def _looked_at(settings: Settings) -> list[Check]:
                 return checks
             checks += await _pooling(settings)
             if not readiness.migrations or not all(each.ok for each in checks if each.name == POOLER):
-                return checks  # what is read may fail at any statement
+                return checks  # the next checks read the database, and any statement may fail
             return [*checks, *await _deliveries(settings, services), *await _channels(settings, services)]
     except DatabaseUnavailableError:
         return [*_readiness_checks(Readiness(database=False, migrations=False)), _known(FAKE)]
 
 
 async def _pooling(settings: Settings) -> list[Check]:
-    """Whether a pooler in transaction mode stands before PostgreSQL, and what it takes; nothing where none does."""
+    """Check the settings that a pooler in transaction mode requires; empty without such a pooler."""
     if not settings.on_postgresql:
         return []
     from psycopg import Error
@@ -157,15 +157,24 @@ async def _pooling(settings: Settings) -> list[Check]:
 
 
 def pooling_checks(found: "Pooling") -> list[Check]:
-    """What is right and wrong with a pooler in transaction mode; nothing where there is none."""
+    """Return the checks of a pooler in transaction mode; empty without one."""
     if not found.by_transaction:
         return []
     if not found.prepares:
         remedy = "use PgBouncer 1.22 or newer with max_prepared_statements above 200, session mode, or no pooler"
         return [Check(POOLER, False, "in transaction mode, and it does not keep prepared statements", remedy)]
     if not found.finds_schema:
-        remedy = f'run: ALTER ROLE "{found.role}" SET search_path = {found.schema}; for a role that nobody else uses'
-        return [Check(POOLER, False, "in transaction mode: what sets the schema is lost between transactions", remedy)]
+        remedy = (
+            f'run: ALTER ROLE "{found.role}" SET search_path = {found.schema}; for a role that only this service uses'
+        )
+        return [
+            Check(
+                POOLER,
+                False,
+                "in transaction mode: the search path is lost between transactions",
+                remedy,
+            )
+        ]
     return [Check(POOLER, True, f"in transaction mode; the role finds the schema {found.schema}")]
 
 
@@ -185,11 +194,11 @@ async def _deliveries(settings: Settings, services: Services) -> list[Check]:
 
 
 async def _channels(settings: Settings, services: Services) -> list[Check]:
-    """The channels on which the booking app is told, what waits there, and whether anybody delivers on them."""
+    """Check the channels of messages: how many messages wait, and whether a process delivers them."""
     states = await services.payments.channel_states()
     if not states.channels:
         detail = f"none is recorded; {states.unassigned} messages wait for the first one"
-        remedy = "set MESSAGES_WEBHOOK_URL or MESSAGES_BROKER_URL, or embed with consumers=[...], to be told"
+        remedy = "set MESSAGES_WEBHOOK_URL or MESSAGES_BROKER_URL, or embed with consumers=[...], to receive messages"
         return [Check("channels", True, detail, remedy)]
     recorded = {each.channel.name for each in states.channels}
     missing = [
@@ -248,7 +257,7 @@ async def _gateways(settings: Settings, gateways: Mapping[str, Gateway]) -> list
 
 
 def _known(name: str) -> Check:
-    """A gateway of which its settings are all that can be checked."""
+    """Return the check of a gateway that has nothing to check beyond its settings."""
     return Check("gateway", True, f"{name}{_MEANING.get(name, '')}")
 
 
@@ -262,7 +271,7 @@ async def _examined(settings: Settings) -> list[Check]:
 
 
 async def _stripe(settings: Settings, gateway: Gateway) -> Check:
-    """Asks for an intent that can't exist: who answers that there is none, or that we may not look, took the key."""
+    """Check the key by reading an intent that cannot exist: 404 or a missing permission shows a valid key."""
     mode = "live mode: real money moves" if settings.stripe_livemode else "test mode: no money moves"
     try:
         await gateway.retrieve_intent("pi_doctor")

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer of the HTTP API.")
 
 
-@click.command(short_help="Collect held money.")
+@click.command(short_help="Capture held money.")
 @click.argument("name", metavar="ID")
-@click.option("--amount", metavar="AMOUNT", help="How much, in major units: 25.00. All that is held by default.")
+@click.option("--amount", metavar="AMOUNT", help="Amount in major units: 25.00. By default the whole held amount.")
 @_json
 def capture(name: str, amount: str | None, as_json: bool) -> None:
-    """Collect held money, all of it or AMOUNT; the rest is released.
+    """Capture the held money or AMOUNT of it; the rest is released.
 
     ID is the payment's, its booking's, the booking's reference, or an id of the gateway's.
 
@@ -45,11 +45,11 @@ def capture(name: str, amount: str | None, as_json: bool) -> None:
     _report(name, work, as_json)
 
 
-@click.command(short_help="Give a payment up.")
+@click.command(short_help="Cancel a payment.")
 @click.argument("name", metavar="ID")
 @_json
 def cancel(name: str, as_json: bool) -> None:
-    """Give a payment up, and release what it holds; its booking stays pending and may be paid anew.
+    """Cancel a payment and release the money that it holds. Its booking stays pending and may be paid by a new payment.
 
     ID is the payment's, its booking's, the booking's reference, or an id of the gateway's. To give the booking up, too:
     booking-payments bookings cancel.
@@ -67,8 +67,8 @@ def cancel(name: str, as_json: bool) -> None:
 
 @click.command(short_help="Record money received by hand.")
 @click.argument("name", metavar="BOOKING")
-@click.option("--amount", metavar="AMOUNT", required=True, help="The price in major units, all of it: 100.00.")
-@click.option("--kind", type=EnumChoice("domain.receipts:ReceiptKind"), required=True, help="How it came.")
+@click.option("--amount", metavar="AMOUNT", required=True, help="The whole price in major units: 100.00.")
+@click.option("--kind", type=EnumChoice("domain.receipts:ReceiptKind"), required=True, help="How it was received.")
 @click.option("--reference", metavar="TEXT", required=True, help="What names the receipt, the invoice or the voucher.")
 @_json
 def record(name: str, amount: str, kind: str, reference: str, as_json: bool) -> None:

@@ -1,5 +1,5 @@
-"""Commands that are imported when they are first run or completed, so that one command, the list of commands and the
-completion of their names wait for no other."""
+"""Commands that are imported when they are first run or completed, so that help and completion import only the commands
+that they concern."""
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from importlib import import_module
@@ -15,7 +15,7 @@ class LazyCommands(MutableMapping[str, click.Command]):
     """The commands of a group by name. Names are known at once; a command is imported when it is looked up.
 
     ``homes`` has, for each name, the module and the variable in it (``"payments:show"`` for a module of this package, a
-    module with dots by its full name), and what the command does, in the words of its own short help.
+    module with dots by its full name), and the short help of the command.
     """
 
     def __init__(self, homes: Mapping[str, tuple[str, str]]) -> None:
@@ -45,7 +45,7 @@ class LazyCommands(MutableMapping[str, click.Command]):
         return name in self._homes or name in self._loaded
 
     def short_helps(self) -> list[tuple[str, str]]:
-        """Each name in alphabetical order, with what the command does. Imports none of those that have a home."""
+        """Return names with their short help in alphabetical order, without importing the commands of ``homes``."""
         own = {name: command.get_short_help_str(limit=100) for name, command in self._loaded.items()}
         return sorted({**own, **{name: text for name, (_, text) in self._homes.items()}}.items())
 
@@ -58,7 +58,7 @@ class LazyGroup(click.Group):
         self.lazy: Final = commands
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each command with what it does."""
+        """Write each command with its short help."""
         with formatter.section("Commands"):
             formatter.write_dl(self.lazy.short_helps())
 

@@ -1,4 +1,4 @@
-"""``ledger check``: whether the books agree with themselves."""
+"""``ledger check``: checks that journals, snapshots and postings agree."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def ledger() -> None:
-    """The ledger: where the money is.
+    """Check the ledger.
 
     \b
     Examples:
@@ -26,13 +26,13 @@ def ledger() -> None:
     """
 
 
-@ledger.command(short_help="Check that the books agree with themselves.")
+@ledger.command(short_help="Check that journals, snapshots and postings agree.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
 def check(context: click.Context, as_json: bool) -> None:
-    """Check that every posting balances, and that snapshots and postings are what the journals tell of.
+    """Check that every posting balances, and that snapshots and postings follow from the journals.
 
-    Changes nothing, and may run beside the service. Exit status 0 when the books agree, else 1.
+    Changes nothing, and may run while the service runs. Exit status 0 when they agree, else 1.
 
     \b
     Examples:

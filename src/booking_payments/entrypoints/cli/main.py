@@ -1,4 +1,4 @@
-"""The group of commands, and what ``--help`` shows."""
+"""The group of commands and its help text."""
 
 import os
 
@@ -10,19 +10,20 @@ COMMANDS = LazyCommands(
     {
         # In a module outside this package, since the command line imports no HTTP.
         "serve": ("booking_payments.serve_command:serve", "Serve the HTTP API and the pages."),
-        "worker": ("service:worker", "Do background work until a signal ends it."),
-        "migrate": ("migrate:migrate", "Bring the database at DATABASE_URL to the newest schema."),
+        "worker": ("service:worker", "Run background work until a signal ends it."),
+        "migrate": ("migrate:migrate", "Upgrade the database at DATABASE_URL to the newest schema."),
         "token": ("token:token", "Print a token, signed with JWT_SECRET."),
-        "booking": ("booking:booking", "Bookings: what is to be paid for."),
-        "bookings": ("bookings:bookings", "Bookings: what is to be paid for."),
-        "payments": ("payments:payments", "Payments: which there are, and what happened to one."),
-        "disputes": ("disputes:disputes", "Disputes: claims of customers' banks."),
-        "reconcile": ("reconcile:reconcile", "Compare our books with the gateway's."),
-        "ledger": ("ledger:ledger", "The ledger: where the money is."),
-        "webhooks": ("webhooks:webhooks", "Webhook events: list them, process them again."),
-        "messages": ("messages:messages", "Messages to the booking app."),
-        "transfers": ("transfers:transfers", "Bank transfers: awaited, received, sent back."),
-        "sandbox": ("sandbox:sandbox", "Play Stripe: its HTTP interface, offline."),
+        "booking": ("booking:booking", "Register a booking that is to be paid."),
+        "bookings": ("bookings:bookings", "Find, register and cancel bookings."),
+        "events": ("events:events", "Events: bookings with the same event_id."),
+        "payments": ("payments:payments", "List and show payments, refund, capture, cancel and record them."),
+        "disputes": ("disputes:disputes", "List disputes of customers' banks."),
+        "reconcile": ("reconcile:reconcile", "Compare stored payments with the gateway and repair differences."),
+        "ledger": ("ledger:ledger", "Check the ledger."),
+        "webhooks": ("webhooks:webhooks", "List received webhook events and process them again."),
+        "messages": ("messages:messages", "List, retry and discard messages to the booking app; manage channels."),
+        "transfers": ("transfers:transfers", "List bank transfers and record their receipt and refunds."),
+        "sandbox": ("sandbox:sandbox", "Run an offline emulator of Stripe's HTTP API."),
         "doctor": ("service:doctor", "Check settings, database, migrations and gateway."),
     }
 )
@@ -34,7 +35,7 @@ COMMANDS = LazyCommands(
 @click.version_option(package_name="booking-payments", prog_name="booking-payments")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Takes payments for bookings, gives them back, and never twice.
+    """Takes and refunds payments for bookings, each exactly once.
 
     Settings come from the environment or a .env file; `booking-payments doctor` checks them.
 
@@ -44,8 +45,8 @@ def main(context: click.Context) -> None:
       booking-payments serve --port 8080
       booking-payments token --sub ann
 
-    Names are completed by the shell after: eval "$(_BOOKING_PAYMENTS_COMPLETE=bash_source booking-payments)"
-    (zsh_source and fish_source for the other shells).
+    To complete names in bash, run: eval "$(_BOOKING_PAYMENTS_COMPLETE=bash_source booking-payments)"
+    (zsh_source in zsh, fish_source in fish).
     """
-    if os.environ.get("NO_COLOR"):  # no-color.org: whatever it says, unless it is empty
+    if os.environ.get("NO_COLOR"):  # no-color.org: any value but the empty one
         context.color = False

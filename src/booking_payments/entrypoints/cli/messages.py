@@ -1,4 +1,4 @@
-"""``messages``: what the booking app has not been told yet, and the channels on which it is told."""
+"""``messages``: undelivered messages to the booking app, and the channels on which they are delivered."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _channel = click.option("--channel", help="Only on this channel, such as webhook
 _ids = click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID]...")
 
 
-@click.group(short_help="Messages to the booking app.")
+@click.group(short_help="List, retry and discard messages to the booking app; manage channels.")
 def messages() -> None:
-    """Messages to the booking app: what waits, what was given up, and the channels on which they go out.
+    """List, retry and discard messages to the booking app, and manage the channels that deliver them.
 
     \b
     Examples:
@@ -38,7 +38,7 @@ def messages() -> None:
     """
 
 
-@messages.command("list", short_help="List messages that wait.")
+@messages.command("list", short_help="List undelivered messages.")
 @click.option("--dead", is_flag=True, help="Only dead letters: those that were given up.")
 @limit_option(50, 10_000)
 @_channel
@@ -67,7 +67,7 @@ def list_(dead: bool, limit: int, channel: str | None, as_json: bool) -> None:
 
 
 def _content(delivery: MessageDelivery) -> dict[str, Any]:
-    """The message as its receiver gets it, and what became of it."""
+    """The message as its receiver gets it, with the state of its delivery."""
     return {
         **delivery.message.to_dict(),
         "channel": delivery.channel,
@@ -114,7 +114,7 @@ def _row(delivery: MessageDelivery) -> tuple[str, ...]:
     )
 
 
-@messages.command(short_help="Have dead letters delivered after all.")
+@messages.command(short_help="Deliver dead letters again.")
 @_ids
 @click.option("--dead", is_flag=True, help="All dead letters.")
 @_channel
@@ -144,7 +144,8 @@ def replay(message_ids: tuple[str, ...], dead: bool, channel: str | None, as_jso
 @_channel
 @_json
 def drop(message_ids: tuple[str, ...], channel: str | None, as_json: bool) -> None:
-    """Discard dead letters: the booking app never hears of them, and its later messages go on. Who did it is kept.
+    """Discard dead letters: the booking app does not receive them, and later messages are delivered. The operator is
+    recorded in the audit trail.
 
     Exit status 1 when one of the ids is no dead letter, else 0.
 
@@ -197,10 +198,10 @@ def channels() -> None:
     """
 
 
-@channels.command("list")
+@channels.command("list", short_help="List the recorded channels.")
 @_json
 def list_channels(as_json: bool) -> None:
-    """List the recorded channels, and what waits on each.
+    """List the recorded channels and the number of messages that wait on each.
 
     \b
     Examples:
@@ -254,7 +255,7 @@ def _channel_content(state: ChannelState) -> dict[str, Any]:
 
 
 def channel_line(state: ChannelState) -> str:
-    """The channel, what waits on it and since when, and when a process was last alive on it."""
+    """Describe the channel: number and age of waiting messages, and when a process was last alive on it."""
     channel, backlog = state.channel, state.backlog
     oldest = f", the oldest since {backlog.oldest_at:%Y-%m-%d %H:%M:%S}" if backlog.oldest_at else ""
     counted = [f"{backlog.waiting} wait{oldest}", f"{backlog.dead} dead", f"{backlog.discarded} discarded"]
@@ -287,9 +288,9 @@ def add(name: str, discard_waiting: bool, as_json: bool) -> None:
     click.echo(json.dumps({"name": name, "added": added}) if as_json else text)
 
 
-@channels.command("remove", short_help="Forget a channel.")
+@channels.command("remove", short_help="Remove a channel.")
 @_name
-@click.option("--force", is_flag=True, help="Discard what waits on it.")
+@click.option("--force", is_flag=True, help="Discard the messages that wait on it.")
 @_json
 def remove(name: str, force: bool, as_json: bool) -> None:
     """Forget a channel. While messages wait on it this takes --force, which discards them.

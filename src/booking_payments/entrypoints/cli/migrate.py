@@ -1,4 +1,4 @@
-"""``migrate``: bring the database to the newest schema."""
+"""``migrate``: upgrade the database to the newest schema."""
 
 import click
 
@@ -7,7 +7,7 @@ from booking_payments.entrypoints.cli.runner import fail, settings_or_fail
 
 @click.command()
 def migrate() -> None:
-    """Bring the database at DATABASE_URL to the newest schema.
+    """Upgrade the database at DATABASE_URL to the newest schema.
 
     Running it again changes nothing.
 

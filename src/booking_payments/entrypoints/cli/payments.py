@@ -1,4 +1,4 @@
-"""``payments list`` and ``payments show``: what the books say, with everything that happened to a payment.
+"""``payments list`` and ``payments show``: stored payments, each with its journal.
 
 The commands that give money back are in ``refunds``, those that capture, cancel and record in ``holds``.
 """
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from booking_payments.runtime.services import Services
 
 NOTHING: Final[tuple[Any, ...]] = (None, [])
-"""What a fact leaves open is left out of its lines."""
+"""Values of an event that are not printed."""
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 
 
 @click.group()
 def payments() -> None:
-    """Payments: which there are, and what happened to one.
+    """List and show payments, refund, capture, cancel and record them.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``reconcile``: our books against the gateway's."""
+"""``reconcile``: compares stored payments with the gateway."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from booking_payments.runtime.services import Services
 
 
-@click.command(short_help="Compare our books with the gateway's.")
-@since_option("Compare what has changed since then; everything that is not final is compared in any case.")
+@click.command(short_help="Compare stored payments with the gateway and repair differences.")
+@since_option("Compare payments changed since then; payments that are not final are always compared.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
 def reconcile(context: click.Context, since: datetime | None, as_json: bool) -> None:
-    """Compare our books with the gateway's: everything not final, and the last 30 days.
+    """Compare stored payments with the gateway: all that are not final, and those of the last 30 days.
 
-    First everything whose outcome is unknown is settled (this may wait for the lease of a process that died), and
-    events that never came are taken in. What can be healed is healed and printed. What waits for the end of a dispute,
-    or for the gateway to answer, is printed as waiting. Exit status 1 when something is left for a person, else 0.
+    First, operations with an unknown outcome are settled (this may wait for the lease of a process that died), and
+    missed events are processed. Differences that can be repaired are repaired and printed. Those that wait for the end
+    of a dispute or for the gateway are printed as waiting. Exit status 1 when a difference needs an operator, else 0.
 
     \b
     Examples:

@@ -1,7 +1,6 @@
-"""``payments quote``, ``payments refund`` and ``payments settle``: giving money back from a terminal or a script.
+"""``payments quote``, ``payments refund`` and ``payments settle``.
 
-With ``--json`` each prints what the HTTP API answers.
-"""
+With ``--json`` each prints the response of the HTTP API."""
 
 from __future__ import annotations
 
@@ -26,9 +25,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer of the HTTP API.")
-_amount = click.option("--amount", metavar="AMOUNT", help="How much, in major units: 25.00. All that can by default.")
+_amount = click.option("--amount", metavar="AMOUNT", help="In major units: 25.00. By default everything refundable.")
 _override = click.option(
-    "--override", is_flag=True, help="Pass over tiers, the event's start and, for a part, an open inquiry."
+    "--override", is_flag=True, help="Ignore tiers, the event's start and, for a partial refund, an open inquiry."
 )
 
 
@@ -40,14 +39,14 @@ def reader() -> Reader:
 
 
 def operator(command: str) -> Caller:
-    """Who acts on the command line: an operator."""
+    """Return the caller of a command: an operator."""
     from booking_payments.application.callers import Caller
 
     return Caller.operator_of("cli", command)
 
 
 async def payment_named(services: Services, name: str) -> Payment:
-    """The payment that goes by ``name``; of a booking or reference the one that holds it, or else its latest."""
+    """Return the payment with the id ``name``; for a booking or reference the one that holds it, or else its latest."""
     from booking_payments.application.payment_details import find_by_any_id
     from booking_payments.ports.payments import PaymentFilter
 
@@ -56,7 +55,7 @@ async def payment_named(services: Services, name: str) -> Payment:
         named = await services.payments.list_payments(PaymentFilter(reference=name), limit=1)
         found = next(iter(named.items), None)
     if found is None:
-        fail("no payment goes by this id; see: booking-payments payments list")
+        fail("no payment has this id; see: booking-payments payments list")
     if name in (found.booking_id, found.booking_reference):
         return (await services.payments.payment_status(found.booking_id)).payment
     return found
@@ -82,16 +81,16 @@ def with_payment(
 # --- quote -----------------------------------------------------------------------------------------------------
 
 
-@click.command(short_help="Say what a refund would give now.")
+@click.command(short_help="Show the amount that a refund would return now.")
 @click.argument("name", metavar="ID")
 @_amount
 @_override
 @_json
 def quote(name: str, amount: str | None, override: bool, as_json: bool) -> None:
-    """Say what a refund would give now; moves nothing.
+    """Show the amount that a refund would return now. Moves no money.
 
-    ID is the payment's, its booking's, the booking's reference, or an id of the gateway's. Exit status 1 when nothing
-    would come back.
+    ID is the payment's, its booking's, the booking's reference, or an id of the gateway's. Exit status 1 when a refund
+    is not allowed.
 
     \b
     Examples:
@@ -113,9 +112,9 @@ def _quoted(found: RefundQuote) -> Iterator[str]:
     from booking_payments.presentation.formatting import moment, money, words
 
     if not found.allowed:
-        yield f"nothing comes back: {found.reason.message} ({found.reason.code})"
+        yield f"no refund: {found.reason.message} ({found.reason.code})"
         return
-    yield f"{money(found.amount)} would come back, and {money(found.fee_refunded)} of the fee ({found.reason.code})"
+    yield f"{money(found.amount)} would be refunded, and {money(found.fee_refunded)} of the fee ({found.reason.code})"
     if found.refundable_until:
         yield f"until {moment(found.refundable_until)}"
     if found.deferred_by:
@@ -127,7 +126,7 @@ def _quoted(found: RefundQuote) -> Iterator[str]:
 # --- refund ----------------------------------------------------------------------------------------------------
 
 
-@click.command(short_help="Give money of a payment back.")
+@click.command(short_help="Refund a payment.")
 @click.argument("name", metavar="ID")
 @_amount
 @_override
@@ -138,13 +137,13 @@ def _quoted(found: RefundQuote) -> Iterator[str]:
     show_default=True,
     help="The reason for the gateway; fraudulent also blocks the card there.",
 )
-@click.option("--note", help="Free text for our own books; it is not sent to the gateway. Needed with --override.")
+@click.option("--note", help="Free text, kept with the payment and not sent to the gateway. Required with --override.")
 @_json
 def refund(name: str, amount: str | None, override: bool, reason: str, note: str | None, as_json: bool) -> None:
-    """Give money of a payment back: AMOUNT, or all that can come back.
+    """Refund a payment: AMOUNT, or everything refundable.
 
-    ID is the payment's, its booking's, the booking's reference, or an id of the gateway's. When the outcome is unknown
-    the same command within 24 hours finds the refund that was made, and makes no other.
+    ID is the payment's, its booking's, the booking's reference, or an id of the gateway's. When the outcome is unknown,
+    the same command within 24 hours returns that refund and makes no second one.
 
     \b
     Examples:
@@ -155,7 +154,7 @@ def refund(name: str, amount: str | None, override: bool, reason: str, note: str
     from booking_payments.presentation import render
 
     if override and not (note and note.strip()):
-        raise click.UsageError("--override needs a --note that says why")
+        raise click.UsageError("--override requires --note with the reason")
 
     async def work(services: Services, payment: Payment) -> RefundView:
         return await services.payments.refund_payment_by_id(
@@ -180,16 +179,16 @@ def _made(view: RefundView) -> Iterator[str]:
     refund, payment = view.refund, view.payment
     if isinstance(refund, DeferredRefund):
         why = words(refund.why.value).lower()
-        yield f"{money(refund.amount)} is promised and is sent by itself when nothing stands against it: {why}"
+        yield f"{money(refund.amount)} is promised and is sent automatically once this ends: {why}"
     else:
         yield f"{money(refund.amount)} {words(refund.status.value).lower()}, refund {refund.id}"
     if view.replayed:
-        yield "this is the refund of the same request before, whose outcome was not known then"
+        yield "this refund was made by the same request earlier, whose outcome was not known then"
     yield from owed_lines(payment)
 
 
 def owed_lines(payment: Payment) -> Iterator[str]:
-    """What is still owed to the customer, and how much of that waits; nothing where nothing is owed."""
+    """Yield a line with the amount owed to the customer and the part that is sent later; none when nothing is owed."""
     from booking_payments.presentation.formatting import money
 
     owed, waiting = payment.owed.amount, payment.owed_waiting
@@ -201,14 +200,14 @@ def owed_lines(payment: Payment) -> Iterator[str]:
 # --- settle ----------------------------------------------------------------------------------------------------
 
 
-@click.command(short_help="Take off what is owed to a customer.")
+@click.command(short_help="Settle a debt to a customer.")
 @click.argument("name", metavar="ID")
-@click.option("--amount", required=True, metavar="AMOUNT", help="How much of it was settled, in major units: 25.00.")
+@click.option("--amount", required=True, metavar="AMOUNT", help="The settled amount in major units: 25.00.")
 @click.option("--how", type=EnumChoice("domain.events:Settlement"), required=True, help="How it was settled.")
-@click.option("--note", required=True, help="What happened, for our own books.")
+@click.option("--note", required=True, help="Explanation, kept with the payment.")
 @_json
 def settle(name: str, amount: str, how: str, note: str, as_json: bool) -> None:
-    """Take off what is owed to a customer: it was paid elsewhere, or the customer waived it. Moves no money.
+    """Settle a debt to a customer that was paid elsewhere or waived. Moves no money.
 
     ID is the payment's, its booking's, the booking's reference, or an id of the gateway's.
 
@@ -230,7 +229,7 @@ def settle(name: str, amount: str, how: str, note: str, as_json: bool) -> None:
         click.echo(encoded(render.payment(view, reader(), services.clock.now())))
     else:
         settled = f"{amount} {view.payment.amount.currency.code.upper()} settled: {words(how).lower()}"
-        click.echo("\n".join([settled, *(list(owed_lines(view.payment)) or ["nothing is owed any more"])]))
+        click.echo("\n".join([settled, *(list(owed_lines(view.payment)) or ["no debt is left"])]))
 
 
 def encoded(answer: msgspec.Struct) -> str:

@@ -21,7 +21,7 @@ def fail(message: str) -> NoReturn:
 
 
 def settings_or_fail(overrides: Mapping[str, object] | None = None) -> Settings:
-    """The settings, with what flags say laid over the environment."""
+    """Return the settings; ``overrides``, given by flags, win over the environment."""
     from booking_payments.runtime.logging import set_up_logging
     from booking_payments.runtime.settings import load_settings
     from booking_payments.runtime.settings_error import SettingsError
@@ -70,7 +70,7 @@ def run_with_services(settings: Settings, work: Callable[[Services], Awaitable[T
     except (PaymentError, SettingsError, StorageConflict, CommitLost, GatewayError) as error:
         fail(str(error))
     except DBAPIError as error:
-        fail(f"the database refused: {error.orig}; see doctor")
+        fail(f"the database returned an error: {error.orig}; run: booking-payments doctor")
 
 
 async def require_ready(services: Services) -> None:

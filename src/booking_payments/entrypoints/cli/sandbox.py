@@ -1,4 +1,4 @@
-"""``sandbox``: Stripe's HTTP interface without Stripe."""
+"""``sandbox``: an offline emulator of Stripe's HTTP API."""
 
 import signal
 from datetime import timedelta
@@ -9,15 +9,15 @@ from booking_payments.entrypoints.cli.runner import extra_or_fail, fail
 from booking_payments.sandbox.emulator.currencies import DEFAULT_DIGITS, HIGHEST_DIGITS
 
 
-@click.command(short_help="Play Stripe: its HTTP interface, offline.")
-@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.command(short_help="Run an offline emulator of Stripe's HTTP API.")
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
     metavar="PORT",
     default=12111,
     show_default=True,
     type=click.IntRange(0, 65535),
-    help="Where to listen; 0: a free port.",
+    help="Port to listen on; 0: a free port.",
 )
 @click.option(
     "--delay",
@@ -25,7 +25,7 @@ from booking_payments.sandbox.emulator.currencies import DEFAULT_DIGITS, HIGHEST
     default=2.0,
     show_default=True,
     type=click.FloatRange(0, 86400),
-    help="Seconds until what happens later happens: refunds arrive, debits settle, disputes move on.",
+    help="Seconds until delayed events: refunds arrive, debits settle, disputes change.",
 )
 @click.option(
     "--amount-digits",
@@ -38,10 +38,10 @@ from booking_payments.sandbox.emulator.currencies import DEFAULT_DIGITS, HIGHEST
     help="Digits of the largest charge, in Stripe's smallest units.",
 )
 def sandbox(host: str, port: int, delay: float, amount_digits: int) -> None:
-    """Play Stripe: its HTTP interface, with state, test cards, webhooks and faults on demand.
+    """Run an offline emulator of Stripe's HTTP API with state, test cards, webhooks and faults on request.
 
-    Moves no money, keeps nothing on disk, and takes any key that begins with sk_test_. Prints its address when it
-    listens, and runs until a signal ends it.
+    It moves no money, stores nothing on disk, and accepts any key that begins with sk_test_. It prints its address
+    when it listens, and runs until a signal ends it.
 
     \b
     Examples:
@@ -56,7 +56,7 @@ def sandbox(host: str, port: int, delay: float, amount_digits: int) -> None:
     try:
         anyio.run(_serve, host, port, timedelta(seconds=delay), amount_digits)
     except OSError as error:
-        fail(f"can't listen on {host} port {port}: {error.strerror or 'unknown host'}")
+        fail(f"cannot listen on {host} port {port}: {error.strerror or 'unknown host'}")
 
 
 async def _serve(host: str, port: int, delay: timedelta, amount_digits: int) -> None:
@@ -67,6 +67,6 @@ async def _serve(host: str, port: int, delay: timedelta, amount_digits: int) -> 
 
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with serving(SandboxStripe(delay, amount_digits=amount_digits), host, port) as address:
-            click.echo(f"the sandbox listens on {address} (Stripe: /v1, play: /_sandbox)")
+            click.echo(f"the sandbox listens on {address} (Stripe's API: /v1, controls: /_sandbox)")
             async for _ in signals:
                 break

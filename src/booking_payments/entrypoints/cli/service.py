@@ -3,19 +3,19 @@
 import click
 
 
-@click.command(short_help="Do background work until a signal ends it.")
+@click.command(short_help="Run background work until a signal ends it.")
 @click.option(
     "--concurrency",
     metavar="N",
     type=click.IntRange(1, 100),
-    help="Jobs at the same time; over WORKER_CONCURRENCY.  [default: 10]",
+    help="Number of concurrent jobs; overrides WORKER_CONCURRENCY.  [default: 10]",
 )
 def worker(concurrency: int | None) -> None:
-    """Do background work until a signal ends it; jobs under way are finished first.
+    """Run background work until a signal ends it; running jobs are finished first.
 
-    Any number of workers on any number of machines share the work of one PostgreSQL: they settle unknown outcomes,
-    deliver messages, expire bookings, try failed webhooks again, reconcile and clean up. While one of them is alive,
-    `serve` leaves all of that to them. A worker needs a direct connection, or a pooler in session mode.
+    Any number of workers on any number of machines share the work of one PostgreSQL database: they settle unknown
+    outcomes, deliver messages, expire bookings, retry failed webhooks, reconcile and clean up. While a worker is alive,
+    `serve` does none of this. A worker needs a direct connection, or a pooler in session mode.
 
     \b
     Examples:
@@ -31,7 +31,7 @@ def worker(concurrency: int | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
-    """Check settings, database, migrations and gateway. Exit status 0 when all is well, else 1.
+    """Check settings, database, migrations and gateway. Exit status 0 when no check fails, else 1.
 
     \b
     Examples:

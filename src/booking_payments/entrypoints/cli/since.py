@@ -9,7 +9,7 @@ import click
 
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 FIRST: Final = datetime(2000, 1, 1, tzinfo=UTC)
-"""No gateway of ours is older."""
+"""The earliest time accepted; no supported gateway is older."""
 
 HINT: Final = "a date (2026-03-01, in UTC), a time with its zone (2026-03-01T12:00:00Z), or a span (12h, 7d, 4w)"
 
@@ -51,5 +51,5 @@ def _parse(text: str, now: datetime) -> datetime:
 
 
 def since_option(help_: str) -> Callable[[Any], Any]:
-    """The option ``--since``; ``help_`` says what it does here."""
+    """The option ``--since``; ``help_`` describes its effect in this command."""
     return click.option("--since", type=Since(), metavar="WHEN", help=f"{help_} WHEN is {HINT}.")

@@ -1,4 +1,4 @@
-"""Lists for a person at a terminal: a header line, columns side by side, and the command that goes on."""
+"""Tables for a terminal: a header line, aligned columns, and the command for the next page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 
 def coloured(text: str, style: str) -> str:
-    """``text`` in the colour of its style; click takes colour out for what is no terminal."""
+    """Return ``text`` in the colour of ``style``; click removes colours when the output is not a terminal."""
     return click.style(text, fg=COLOURS.get(style), bold=True)
 
 

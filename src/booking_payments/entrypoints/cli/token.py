@@ -29,11 +29,20 @@ class Duration(click.ParamType[int]):
 
 
 @click.command()
-@click.option("--sub", "subject", metavar="ID", required=True, help="Who the token is for: a customer's id, or a name.")
 @click.option(
-    "--scope", metavar="SCOPES", default="", help='What it may do: "bookings:write", "payments:operate", or both.'
+    "--sub",
+    "subject",
+    metavar="ID",
+    required=True,
+    help="A customer's id, or the name of an operator or backend.",
 )
-@click.option("--ttl", "lifetime_s", type=Duration(), default="12h", show_default=True, help="How long it is valid.")
+@click.option(
+    "--scope",
+    metavar="SCOPES",
+    default="",
+    help='Scopes: "bookings:write", "payments:operate", or both.',
+)
+@click.option("--ttl", "lifetime_s", type=Duration(), default="12h", show_default=True, help="Lifetime.")
 def token(subject: str, scope: str, lifetime_s: int) -> None:
     """Print a token, signed with JWT_SECRET.
 

@@ -23,9 +23,9 @@ T = TypeVar("T")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 
 
-@click.group(short_help="Bank transfers: awaited, received, sent back.")
+@click.group(short_help="List bank transfers and record their receipt and refunds.")
 def transfers() -> None:
-    """Bank transfers: what is awaited, what came in, and refunds to send; also refunds to give back by hand.
+    """List awaited bank transfers and refunds to send, and record transfers received and refunds sent.
 
     For the gateways bank_transfer and manual.
 
@@ -36,10 +36,10 @@ def transfers() -> None:
     """
 
 
-@transfers.command("list", short_help="List transfers awaited, and refunds to send.")
+@transfers.command("list", short_help="List awaited transfers and refunds to send.")
 @_json
 def list_(as_json: bool) -> None:
-    """List the transfers that customers were asked for, and the refunds that nobody has sent yet.
+    """List transfers that customers have not sent yet, and refunds that an operator has to send.
 
     \b
     Examples:
@@ -67,7 +67,7 @@ def list_(as_json: bool) -> None:
         click.echo("no refund is to be sent")
 
 
-@transfers.command(short_help="The money with this reference is on the account.")
+@transfers.command(short_help="Record that a transfer was received.")
 @click.argument("reference", type=OneLineText())
 @click.argument("amount")
 @click.argument("currency")
@@ -105,7 +105,7 @@ def sent(refund_id: str, as_json: bool) -> None:
     _report(found, f"{found.amount} sent", as_json)
 
 
-@transfers.command(short_help="The money of a refund can't be sent, or came back.")
+@transfers.command(short_help="Record that a refund failed or was returned.")
 @click.argument("refund_id", type=OneLineText())
 @click.option("--reason", type=OneLineText(), required=True, help="Why, for example: account closed.")
 @_json
@@ -123,7 +123,7 @@ def failed(refund_id: str, reason: str, as_json: bool) -> None:
 def _at_the_desk(work: Callable[[TransferDesk], Awaitable[T]], gateway: str) -> T:
     async def run(services: Services) -> T:
         if gateway not in services.desks:
-            fail(f"there are none here: they need {gateway} in PAYMENT_GATEWAYS")
+            fail(f"this installation has no such gateway; add {gateway} to PAYMENT_GATEWAYS")
         return await work(services.desks[gateway])
 
     return run_with_services(settings_or_fail(), run)
@@ -136,14 +136,14 @@ async def _from_each(services: Services, work: Callable[[TransferDesk], Awaitabl
 
 
 def _gateway_of(refund_id: str) -> str:
-    """The gateway of a refund: that of money taken by hand has ids of its own."""
+    """Return the gateway of a refund, by the prefix of its id."""
     from booking_payments.runtime.settings import BANK_TRANSFER, MANUAL
 
     return MANUAL if refund_id.startswith("mrr_") else BANK_TRANSFER
 
 
 def _operator(command: str) -> Caller:
-    """Whoever is logged in, for the audit trail."""
+    """Return the operator for the audit trail: the user who is logged in to this machine."""
     from booking_payments.application.callers import Caller
 
     return Caller.operator_of(os.environ.get("USER") or "cli", f"transfers {command}")

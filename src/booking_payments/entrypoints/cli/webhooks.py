@@ -31,9 +31,9 @@ def _filter(failed: bool, type_: str | None, since: datetime | None) -> InboxFil
     return InboxFilter(statuses=UNFINISHED if failed else None, type=type_, received_from=since)
 
 
-@click.group(short_help="Webhook events: list them, process them again.")
+@click.group(short_help="List received webhook events and process them again.")
 def webhooks() -> None:
-    """Webhook events: what came, what became of it, and processing it again.
+    """List received webhook events with their outcome, and process them again.
 
     \b
     Examples:
@@ -75,7 +75,7 @@ def _as_json(items: Sequence[Any]) -> str:
 
 
 def _content(entry: InboxEntry) -> dict[str, Any]:
-    """What scripts see of an event; its body may hold what is none of theirs."""
+    """The fields of an event for scripts. The body is left out, since it may contain personal data."""
     return {
         "event_id": entry.event_id,
         "type": entry.type,

@@ -1,4 +1,4 @@
-"""``create_app``: Litestar with the routes of the API and the pages, and what stands around every request."""
+"""``create_app``: Litestar with the routes of the API and the pages, and the middleware around every request."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +21,7 @@ from booking_payments.entrypoints.http import (
     audit,
     bookings,
     config,
+    events,
     health,
     openapi,
     parsing,
@@ -63,6 +64,7 @@ AnyRequest = Request[Any, Any, Any]
 
 OF_CUSTOMERS: Final = (
     bookings.Bookings,
+    events.Events,
     payments.BookingPayment,
     payments.listing,
     refunds.RefundsOfBooking,
@@ -101,7 +103,7 @@ def create_app(services: Services) -> Litestar:
     framed: Any = RequestMiddleware(
         app.asgi_handler, origins=settings.cors_origins, hsts_max_age_s=settings.hsts_max_age_s
     )
-    # Who calls, and whether by TLS: what the settings' proxies say of it, and nobody else.
+    # The client's address and scheme are taken from forwarded headers of the proxies in the settings only.
     proxied = ProxyHeadersMiddleware(framed, trusted_hosts=list(settings.trusted_proxies))
     app.asgi_handler = headed_app(traced_app(cast(ASGIApp, proxied)))
     return app
@@ -164,7 +166,7 @@ def _cross_origin(origins: tuple[str, ...]) -> CORSConfig | None:
         return None
     return CORSConfig(
         allow_origins=list(origins),
-        allow_methods=["GET", "POST"],
+        allow_methods=["GET", "POST", "PATCH"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID],
         expose_headers=list(EXPOSED),
         allow_credentials=False,
@@ -184,14 +186,14 @@ def _background(services: Services) -> Any:
 # --- what went wrong -------------------------------------------------------------------------------------------
 
 _FRAMEWORK: Final = {
-    404: ("not_found", "there is nothing here; see /schema for what there is"),
+    404: ("not_found", "no such path; see /schema for the paths of the API"),
     405: ("method_not_allowed", "this path does not take that method"),
     413: ("too_large", TOO_LARGE),
 }
 
 
 def _error_response(request: AnyRequest, error: Exception) -> Response[bytes]:
-    """An error that has a problem of its own."""
+    """Respond to an error that maps to a problem of the API."""
     principal = request.scope.get("user")
     response = response_to(error, raw_declines=isinstance(principal, Principal) and principal.is_operator)
     audit.explain(error, response)
@@ -199,7 +201,7 @@ def _error_response(request: AnyRequest, error: Exception) -> Response[bytes]:
 
 
 def _framework_problem(request: AnyRequest, error: HTTPException) -> Response[bytes]:
-    """The framework's own errors, without its words: those may repeat what came in."""
+    """Respond to an error of the framework. Its message is left out, because it may repeat parts of the request."""
     if error.status_code >= 500:
         return _unexpected(request, error)
     phrase = HTTPStatus(error.status_code).phrase

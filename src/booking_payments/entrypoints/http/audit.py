@@ -17,7 +17,7 @@ webhooks_log = structlog.get_logger("booking_payments.webhooks")
 
 @frozen(kw_only=True)
 class AuditEntry:
-    """What is known of an operation before its outcome; ``keyed``: whether it carried an ``Idempotency-Key``."""
+    """The facts of an operation that do not depend on its outcome; ``keyed``: it carried an ``Idempotency-Key``."""
 
     operation: str
     actor: str
@@ -29,7 +29,7 @@ class AuditEntry:
 
 
 async def operation(services: Services, entry: AuditEntry, response: EncodedResponse) -> None:
-    """Write what somebody asked for and what came of it."""
+    """Log a requested operation and its outcome."""
     reference, intent_id = await _subject(services, entry, response)
     write = payments_log.error if response.status >= 500 else payments_log.info
     write(
@@ -66,14 +66,14 @@ async def _subject(services: Services, entry: AuditEntry, response: EncodedRespo
 
 
 def explain(error: Exception, response: EncodedResponse) -> None:
-    """Keep what the client is not told: the reason of an error of ours."""
+    """Log the reason of an internal error, which the response does not contain."""
     if response.status >= 500:
         kept = error.__cause__ if isinstance(error, OutcomeUnknown) and error.__cause__ else error
         payments_log.warning("payment operation failed", error=type(kept).__name__, reason=str(kept))
 
 
 def webhook(request_id: str, outcome: str, *, error: str | None = None, result: WebhookResult | None = None) -> None:
-    """Write what became of one delivery of the gateway."""
+    """Log the outcome of one delivery of a webhook."""
     write = webhooks_log.info if error is None else webhooks_log.warning
     write(
         "webhook",
@@ -88,7 +88,7 @@ def webhook(request_id: str, outcome: str, *, error: str | None = None, result: 
 
 
 def alert(result: WebhookResult) -> None:
-    """RequestContext for a human: the gateway says something that no rule of ours can settle."""
+    """Log a report of the gateway that needs an operator, because no rule covers it."""
     webhooks_log.warning(
         "look at this", type=result.type, event_id=result.event_id, reason=result.reason, **result.about
     )

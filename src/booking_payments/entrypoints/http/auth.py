@@ -1,4 +1,4 @@
-"""Who calls: bearer tokens, and what each route asks of them.
+"""Authentication: bearer tokens, and the scope that each route requires.
 
 One algorithm, fixed by the settings and never taken from the token. A route that declares no ``Access`` is refused.
 """
@@ -40,7 +40,7 @@ _BEARER: Final = re.compile(r"bearer +(?P<token>[A-Za-z0-9_\-.=]+) *", re.ASCII 
 
 
 class Access(Enum):
-    """Who may call a route, in words for the documentation. Whose booking it is comes on top of it."""
+    """The callers that a route accepts, as the documentation names them. Ownership is checked separately."""
 
     PUBLIC = "anybody"
     SIGNED = "the gateway, by its signature"
@@ -103,7 +103,7 @@ class Principal:
 
     @property
     def sees_all(self) -> bool:
-        """Whether every booking may be looked at, whatever may be done with it."""
+        """True when the caller may read every booking."""
         return self.is_operator or self.writes_bookings
 
 
@@ -129,7 +129,7 @@ async def require_declared_access(connection: ASGIConnection[Any, Any, Any, Any]
     if connection.scope.get("method") == "OPTIONS":
         return  # the framework's own list of methods
     if not isinstance(access, Access):
-        raise RequestRefused(403, "forbidden", "this route is not open to anybody")
+        raise RequestRefused(403, "forbidden", "this route accepts no caller")
     if access.needs_token:
         principal = await _authenticated(connection)
         require_scope(access, principal)
@@ -163,11 +163,12 @@ def moves_money(opt: Mapping[str, Any]) -> bool:
 
 
 async def require_own(connection: ASGIConnection[Any, Any, Any, Any], access: Access, principal: Principal) -> None:
-    """403 for who may see all bookings and acts as a customer here, on a booking that is not theirs: there is nothing
-    to hide from them, so it is no 404. The same for a booking that does not exist.
+    """Refuse a caller who may read all bookings and calls a customer's route for a booking of another customer.
 
-    Whose booking it is for everybody else is decided by the use case, under the booking's lock, and reads as 404. No
-    guard of the framework: those run before the body is read, and a body that is too large is 413 for everybody.
+    Such a caller gets 403 instead of 404, since the existence of the booking is no secret to them; a booking that does
+    not exist is answered in the same way. For all other callers the use case checks the ownership under the booking's
+    lock and answers 404. This is not a guard of the framework: guards run before the body is read, and a body that is
+    too large is answered with 413 for every caller.
     """
     booking_id = connection.path_params.get("booking_id")
     if booking_id is None or not principal.sees_all or caller_for(access, principal, "").customer_id is None:

@@ -1,7 +1,7 @@
 """Requests with a token, as their handlers see them, and operations that happen once.
 
-Litestar has nothing for idempotency keys: ``run_once`` stores the bytes of an operation's answer, refusals included, so
-the errors of an operation become an answer here and not in the exception handlers of the app.
+Litestar has nothing for idempotency keys: ``run_once`` stores the bytes of an operation's response, refusals included.
+So errors of an operation become a response here and not in the exception handlers of the app.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -34,7 +34,8 @@ A = TypeVar("A", bound=msgspec.Struct)
 
 @frozen(kw_only=True)
 class OperationResult:
-    """What came of an operation: the answer, and the booking's reference and intent for the audit log."""
+    """The result of an operation: the content of the response, and the booking's reference and intent for the audit
+    log."""
 
     content: msgspec.Struct
     status: int = 200
@@ -71,11 +72,13 @@ class RequestedOperation:
 
 
 async def run_once(services: Services, metrics: Metrics, operation: RequestedOperation, work: Work) -> EncodedResponse:
-    """Do ``work`` unless it was done for this key before; then the answer of that time. One line in the audit log and
-    one count in the metrics for each time that it is done.
+    """Do ``work``, or return the stored response when it was done for this key before.
+
+    Each execution writes one line to the audit log and is counted once in the metrics.
 
     Raises:
-        RequestRefused: 422 when the key was used for another request, 409 while it is being worked on.
+        RequestRefused: 422 when the key was used for another request, 409 while the first request
+            with the key is in progress.
     """
 
     async def run(caller: Caller) -> EncodedResponse:
@@ -110,12 +113,12 @@ def _audit_entry(operation: RequestedOperation, done: OperationResult | None) ->
 
 
 def encoded(done: OperationResult) -> EncodedResponse:
-    """The answer as JSON."""
+    """Encode the result as JSON."""
     return EncodedResponse(status=done.status, body=msgspec.json.encode(done.content), headers=dict(done.headers))
 
 
 def as_response(response: EncodedResponse) -> Response[Any]:
-    """The response as the framework sends it."""
+    """Convert to the framework's response."""
     return Response(
         content=response.body,
         status_code=response.status,
@@ -129,7 +132,7 @@ def as_response(response: EncodedResponse) -> Response[Any]:
 
 @frozen(kw_only=True)
 class RequestContext:
-    """A request with a token: who asks, and as whom."""
+    """An authenticated request: the principal of the token, and the caller for the use cases."""
 
     services: Services
     principal: Principal
@@ -141,7 +144,7 @@ class RequestContext:
 
     @property
     def reader(self) -> Reader:
-        """Who reads the answer."""
+        """The reader of the response."""
         return Reader(subject=self.principal.subject, operator=self.principal.is_operator)
 
     @property
@@ -157,7 +160,7 @@ class Command(RequestContext):
     request: JsonRequest
 
     async def once(self, given: msgspec.Struct, answer: type[A], work: Work) -> Response[A]:
-        """The answer of ``work``, an ``answer`` unless it is a problem, or what was stored for the key."""
+        """Return the response of ``work`` (an ``answer`` or a problem), or the response stored for the key."""
         request = self.request
         operation = RequestedOperation(
             name=request.route_handler.opt["operation"],
@@ -178,8 +181,9 @@ async def provide_context(request: JsonRequest) -> RequestContext:
     """The context.
 
     Raises:
-        NotFound: for text in the path that can be no id.
-        RequestRefused: 400 for a query that the route does not take, 403 where only the customer may.
+        NotFound: for text in the path that cannot be an id.
+        RequestRefused: 400 for a query parameter that the route does not accept, 403 where only the customer may
+            call.
     """
     await _require_possible(request)
     return RequestContext(services=request.app.state["services"], principal=request.user, caller=_caller(request))
@@ -189,7 +193,7 @@ KeyHeader = Annotated[
     str | None,
     HeaderParameter(
         name="Idempotency-Key",
-        description="The same key with the same request is done once, and answered the same for 72 hours.",
+        description="A request repeated with the same key is executed once and gets the same response for 72 hours.",
         schema_extra={"pattern": r'^([!#-~][ -~]{14,253}[!-~]|"[ !#-\[\]-~]{16,255}")$'},
     ),
 ]
@@ -209,7 +213,8 @@ async def provide_command(request: JsonRequest, key: KeyHeader = None) -> Comman
 
 
 async def _require_possible(request: JsonRequest) -> None:
-    """What can be no id is not found, and a path that holds it (a card number, say) is kept nowhere."""
+    """Check query, ownership and ids. A path segment that cannot be an id, for example a card number, is answered with
+    404 and stored nowhere."""
     request.refuse_stray_query()
     await require_own(request, request.route_handler.opt["access"], request.user)
     if not all(is_id(str(part)) for part in request.path_params.values()):

@@ -88,7 +88,7 @@ async def _part(name: FromPath[str]) -> Response[bytes]:
     if name == "init.js":
         return Response(INIT, media_type="text/javascript", headers=headers)
     if name not in UI_FILES:
-        raise RequestRefused(404, "not_found", "there is nothing here")
+        raise RequestRefused(404, "not_found", "no such file; the documentation is at /schema")
     return Response((ui_folder() / name).read_bytes(), media_type=UI_FILES[name], headers=headers)
 
 

@@ -1,5 +1,8 @@
-"""How the books stand, as Prometheus gauges. They are read from the database, so that every process says the same,
-however many there are; and not more often than every few seconds, since anybody may ask."""
+"""Prometheus gauges of the stored payments, webhooks and messages.
+
+They are read from the database, so that every process reports the same values, and at most every ``FRESH_S`` seconds,
+since the endpoint is public.
+"""
 
 import time
 from collections.abc import Callable, Iterable
@@ -16,7 +19,7 @@ from booking_payments.runtime.services import Services
 
 WINDOW: Final = timedelta(hours=1)
 FRESH_S: Final = 15.0
-"""How long what was read is told again; Prometheus asks every 15 to 60 seconds."""
+"""Seconds for which the gauges are reused; Prometheus scrapes every 15 to 60 seconds."""
 
 QUANTILES: Final = (0.5, 0.95)
 SOON_S: Final = 48 * 3600.0
@@ -24,7 +27,7 @@ MOST_NAMED: Final = 20
 """How many payments are named at most: each is a time series."""
 
 MOST_REASONS: Final = 60
-"""Stripe has some fifty decline codes; what it may invent is ``other`` once there are more."""
+"""Stripe has about fifty decline codes; with more distinct values than this, new ones are counted as ``other``."""
 
 log = structlog.get_logger("booking_payments.metrics")
 
@@ -50,7 +53,7 @@ async def _collect(services: Services) -> bytes:
     readable = Gauge("booking_payments_books_readable", "Whether the database could be read.", registry=registry)
     try:
         figures = await services.payments.figures(services.clock.now() - WINDOW)
-    except Exception as error:  # whatever it is, the process still has metrics to tell
+    except Exception as error:  # with any error the process still serves its other metrics
         log.warning("the figures of the books could not be read", reason=type(error).__name__)
         return generate_latest(registry)
     readable.set(1)
@@ -64,7 +67,7 @@ def fill(registry: CollectorRegistry, figures: Figures) -> None:
     def gauge(name: str, told: str, labels: Iterable[str] = ()) -> Gauge:
         return Gauge(f"booking_payments_{name}", told, tuple(labels), registry=registry)
 
-    payments = gauge("payments", "Payments begun in the last hour, by what became of them.", ["outcome"])
+    payments = gauge("payments", "Payments begun in the last hour, by outcome.", ["outcome"])
     for outcome, count in (
         ("succeeded", figures.succeeded),
         ("lost", figures.lost),
@@ -74,8 +77,8 @@ def fill(registry: CollectorRegistry, figures: Figures) -> None:
     declines = gauge("declines", "Declined attempts of the last hour, by reason.", ["reason"])
     for reason, count in _bounded(figures.declines):
         declines.labels(reason).set(count)
-    _quantiles(gauge("refund_seconds", "From request to success, of the last hour.", ["quantile"]), figures)
-    _delays(gauge("webhook_delay_seconds", "From event to arrival, of the last hour.", ["quantile"]), figures)
+    _quantiles(gauge("refund_seconds", "From request to success, of the last hour.", ["percentile"]), figures)
+    _delays(gauge("webhook_delay_seconds", "From event to arrival, of the last hour.", ["percentile"]), figures)
     _holds(gauge, figures)
     _channels(gauge, figures)
     for name, told, count in (
@@ -86,7 +89,7 @@ def fill(registry: CollectorRegistry, figures: Figures) -> None:
             sum(day.failed for day in figures.webhooks),
         ),
         ("webhooks_unfinished", "Webhooks of the last hour that were not processed yet.", figures.unfinished_webhooks),
-        ("unknown_outcomes", "Payments of which nobody knows yet whether money has moved.", len(figures.unknown)),
+        ("unknown_outcomes", "Payments whose gateway call has an unknown outcome.", len(figures.unknown)),
         ("open_disputes", "Disputes that are not settled.", len(figures.disputes)),
         ("customers_declined_often", "Customers with five declines or more in an hour.", figures.declined_often),
         ("dead_letters", "Messages to the booking app that were given up.", figures.dead_letters),
@@ -95,7 +98,7 @@ def fill(registry: CollectorRegistry, figures: Figures) -> None:
 
 
 def _channels(gauge: Callable[..., Gauge], figures: Figures) -> None:
-    """What the booking app has not been told yet, by channel; ``none`` is what waits for the first channel."""
+    """Gauges of undelivered messages by channel; ``none`` counts the messages that wait for the first channel."""
     waiting = gauge("messages_waiting", "Messages that wait on a channel (none: for the first one).", ["channel"])
     oldest = gauge("message_oldest_seconds", "How long the oldest message waits on a channel.", ["channel"])
     discarded = gauge("messages_discarded", "Messages that operators have discarded, by channel.", ["channel"])
@@ -134,12 +137,12 @@ def _quantiles(gauge: Gauge, figures: Figures) -> None:
     for share in QUANTILES:
         seconds = quantile(figures.refund_times_s, share)
         if seconds is not None:
-            gauge.labels(str(share)).set(seconds)
+            gauge.labels(f"{share * 100:g}").set(seconds)
 
 
 def _delays(gauge: Gauge, figures: Figures) -> None:
     """Of the latest day that had any: an hour may lie on both sides of midnight."""
     day = next((each for each in reversed(figures.webhooks) if each.median_delay_s is not None), None)
     if day is not None and day.median_delay_s is not None and day.slow_delay_s is not None:
-        gauge.labels("0.5").set(day.median_delay_s)
-        gauge.labels("0.95").set(day.slow_delay_s)
+        gauge.labels("50").set(day.median_delay_s)
+        gauge.labels("95").set(day.slow_delay_s)

@@ -6,7 +6,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 
 def headed_app(app: ASGIApp) -> ASGIApp:
-    """``app``, to which a HEAD is a GET: who may ask, what is counted and which headers come are the same."""
+    """``app``, which handles HEAD as GET: the same access rules, rate limits and headers apply."""
 
     async def headed(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP or scope["method"] != "HEAD":

@@ -112,8 +112,8 @@ def _replay(stored: StoredAnswer) -> EncodedResponse:
 
 
 async def _end(marks: Marks, claim: Claim, response: EncodedResponse | None) -> None:
-    """Put the answer in place of the mark. When that fails the mark lapses by itself: the work is done all the same,
-    and the client gets its answer."""
+    """Store the response in place of the mark. If that fails, the mark expires; the work was done, and the client gets
+    its response."""
     nothing_done = response is not None and response.status in FORGOTTEN
     kept = None
     if response is not None and not nothing_done and response.status < 500:

@@ -1,4 +1,4 @@
-"""How often somebody may call: per address, per address without a valid token, and per principal where money moves.
+"""Rate limits: per address, per address without a valid token, and per principal on routes that move money.
 
 An address is where the connection comes from, or what a trusted proxy says of it (``TRUSTED_PROXIES``). One of IPv6
 stands for its whole /64, which one customer has all to himself. The gateways' webhooks and the probes of the
@@ -17,7 +17,7 @@ from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.runtime.rate_limits import RateLimits
 
 UNCOUNTED: Final = frozenset({"/api/webhooks/health", "/health/live", "/health/ready", "/metrics"})
-"""Paths that know no limit per address, beside those of the gateways' webhooks; what they take is bounded in size."""
+"""Paths without a limit per address, in addition to the gateways' webhooks, whose requests are bounded in size."""
 
 
 async def count_request(limits: RateLimits, scope: Scope, metrics: Metrics) -> None:
@@ -31,7 +31,7 @@ async def count_request(limits: RateLimits, scope: Scope, metrics: Metrics) -> N
 async def count_failure(limits: RateLimits, scope: Scope, metrics: Metrics) -> None:
     """Count a request without a valid token. Raises ``RequestRefused`` (429) when too many came from this address.
 
-    A request with a valid token is let in whatever others at the same address try: many may share one.
+    Requests with a valid token are not affected by failures from the same address, which many clients may share.
     """
     verdict = await limits.failures.take(address_of(scope))
     _judge(verdict.wait_s, "failures", verdict.alone, metrics)
@@ -60,7 +60,7 @@ def too_many(wait_s: float) -> RequestRefused:
 
 
 def address_of(scope: Scope) -> str:
-    """Who is counted for a request: an IPv4 address, an IPv6 network, or ``unknown`` for all that is neither."""
+    """The key under which a request is counted: an IPv4 address, an IPv6 network, or ``unknown`` without either."""
     client = scope.get("client")
     try:
         address = ipaddress.ip_address(client[0].partition("%")[0] if client else "")

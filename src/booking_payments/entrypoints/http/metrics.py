@@ -55,7 +55,7 @@ class Metrics:
         )
 
     def operation(self, name: str, response: EncodedResponse) -> None:
-        """Count one payment operation by what came of it."""
+        """Count one payment operation by its outcome."""
         self._operations.labels(name, outcome_of(response.status), self._code(response.error)).inc()
 
     def webhook(self, gateway: str, type_: str | None, outcome: str) -> None:

@@ -1,4 +1,4 @@
-"""The frame around every request: its id, its size, the headers of its answer, and how long it took."""
+"""Middleware around every request: request id, limits of size and rate, response headers, and duration."""
 
 import re
 import time
@@ -31,14 +31,14 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-"""On every answer that does not set its own."""
+"""Headers of every response that does not set them itself."""
 EXPOSED: Final = (REQUEST_ID, "Idempotent-Replayed", "Retry-After")
 
 _ENCODED: Final = tuple((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items())
 
 
 def request_id_of(scope: Scope) -> str:
-    """The id of this request: the client's ``X-Request-Id`` when it is a plain short one, else our own."""
+    """The id of this request: the client's ``X-Request-Id`` if it is short and plain, or else a generated one."""
     state = scope.setdefault("state", {})
     if "request_id" not in state:
         given = next((value for name, value in scope["headers"] if name == REQUEST_ID.lower().encode()), b"")
@@ -48,10 +48,14 @@ def request_id_of(scope: Scope) -> str:
 
 
 class RequestMiddleware:
-    """Wraps the whole app, so that the framework's own answers are send_with_headers too.
+    """Wraps the whole app, so that the framework's own responses have the headers too.
 
-    A middleware of Litestar runs behind its router and does not see what that refuses. Pages of ``origins`` may read
-    the answers; ``hsts_max_age_s`` is for how long browsers shall use TLS only.
+    A middleware of Litestar runs behind its router and does not see requests that the router refuses.
+
+    Args:
+        app: the app to wrap.
+        origins: origins whose pages may read the responses.
+        hsts_max_age_s: seconds for which browsers must use TLS only; with 0 no HSTS header is sent.
     """
 
     def __init__(self, app: ASGIApp, *, origins: Iterable[str] = (), hsts_max_age_s: int = 0) -> None:
@@ -81,13 +85,13 @@ class RequestMiddleware:
             metrics.request(str(scope.get("method")), template, statuses[0], time.perf_counter() - began)
 
     def _ours(self, scope: Scope) -> list[tuple[bytes, bytes]]:
-        """The headers of an answer that does not set them itself."""
+        """The headers that are added unless the response sets them."""
         ours = [*_ENCODED, (b"x-request-id", request_id_of(scope).encode())]
         if self._hsts and scope["scheme"] == "https":
             ours.append((b"strict-transport-security", self._hsts.encode()))
         origin = next((value for name, value in scope["headers"] if name == b"origin"), b"")
         if origin in self._origins:
-            # Our own refusals too: without it a front end can't read when to come again.
+            # On refusals too: without it a front end can't read ``Retry-After``.
             ours += [
                 (b"access-control-allow-origin", origin),
                 (b"access-control-expose-headers", ", ".join(EXPOSED).encode()),
@@ -106,14 +110,14 @@ class RequestMiddleware:
             await count_request(limits, scope, state["metrics"])
         if not parsing.is_plain_path(scope):
             raise RequestRefused(
-                404, "not_found", "there is nothing here; write each slash of the path once, and plainly"
+                404, "not_found", "no such path; write each slash of the path once, without percent-encoding"
             )
         scope["path"] = parsing.bounded_path(scope["path"])
         await self._app(scope, receive, send)
 
 
 class CorrelationMiddleware(ASGIMiddleware):
-    """Lines of the log that are written during a request have its id."""
+    """Adds the request id as ``correlation_id`` to all log lines of a request."""
 
     scopes = (ScopeType.HTTP,)
 
@@ -130,13 +134,13 @@ def _with_headers(headers: object, ours: Sequence[tuple[bytes, bytes]]) -> list[
 
 
 def headers_too_large() -> RequestRefused:
-    """413 for headers beyond the limit; the connection ends, since nobody reads the rest."""
+    """413 for headers beyond the limit; the connection is closed, since the rest is not read."""
     detail = f"the request's headers are too large; {HEADERS_LIMIT // 1024} KiB are allowed"
     return RequestRefused(413, "too_large", detail, headers={"Connection": "close"})
 
 
 def target_too_long() -> RequestRefused:
-    """414 for an address beyond the limit; the connection ends, since it may be far longer than was read."""
+    """414 for an address beyond the limit; the connection is closed, since the rest of the address is not read."""
     detail = f"the address is too long; {TARGET_LIMIT // 1024} KiB are allowed for path and query together"
     return RequestRefused(414, "uri_too_long", detail, headers={"Connection": "close"})
 

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document. Litestar generates it from the handlers; here is what it cannot know of them, with the
+"""The OpenAPI 3.1 document. Litestar generates it from the handlers; this module corrects and completes it, with the
 reason beside each step."""
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,8 @@ from litestar.typing import FieldDefinition
 Json = dict[str, Any]
 
 TAGS: Final = (
-    Tag(name="bookings", description="Registering, finding and canceling bookings"),
+    Tag(name="bookings", description="Registering, finding, amending and canceling bookings"),
+    Tag(name="events", description="Sums over the bookings of an event; canceling and moving events"),
     Tag(name="payment", description="Paying for a booking, and giving money back"),
     Tag(name="webhooks", description="Where the payment provider tells what happened"),
     Tag(name="health", description="Probes and metrics"),
@@ -30,7 +31,8 @@ _REF: Final = "#/components/schemas/{name}"
 
 
 def config(*, url: str = "/", plugins: Sequence[OpenAPIRenderPlugin] = ()) -> OpenAPIConfig:
-    """What stands at the head of the document. ``url`` is where clients reach the service."""
+    """The configuration with title, servers, tags and contact. ``url`` is the address at which clients reach the
+    service."""
     return OpenAPIConfig(
         title="booking-payments",
         version=version("booking-payments"),
@@ -112,7 +114,7 @@ def _plain(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     plain = {name: _plain(each) for name, each in schema.items() if (name, each) != ("default", None)}
-    if "anyOf" in plain:  # what is said of the value is said of the field
+    if "anyOf" in plain:  # description and examples of the value move to the field
         said = {name: each.pop(name) for each in plain["anyOf"] for name in ("description", "examples") if name in each}
         return {**said, **plain}
     if "enum" not in plain or "type" in plain:
@@ -130,7 +132,7 @@ def document(app: Litestar) -> Json:
 
 
 def finished(generated: Mapping[str, Any], app: Litestar) -> Json:
-    """Litestar's document with what it cannot know."""
+    """Return Litestar's document with corrections and additions."""
     content: Json = msgspec.to_builtins(dict(generated))
     for route in app.routes:
         if isinstance(route, HTTPRoute):
@@ -173,8 +175,8 @@ def _never_null(parameter: Json) -> None:
 
 
 def _finish_body(body: Json, model: type[msgspec.Struct]) -> None:
-    """Without a body where every field may be left out (``parsing.JsonRequest.body``). The example stands beside the
-    reference: wrapped around it, generators take it for a class of its own."""
+    """Without a body where every field may be left out (``parsing.JsonRequest.body``). The example is beside the
+    reference: client generators would create another class for a wrapper."""
     body["required"] = bool(_schema_of(model).get("required"))
     for content in body["content"].values():
         wrapped = content["schema"]

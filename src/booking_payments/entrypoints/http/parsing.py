@@ -1,4 +1,4 @@
-"""The door: what comes in is read strictly, once, before anybody works with it.
+"""Strict parsing of requests: each part is validated once, before a use case sees it.
 
 A body is JSON in UTF-8, not too deep, without repeated names, and fits its model exactly: no unknown fields, no
 conversions. What looks like a card number or a secret is turned away wherever it stands, and nothing that came in is
@@ -16,7 +16,7 @@ import msgspec
 from litestar import Request
 from litestar.exceptions import InternalServerException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
-from litestar.types import Scope
+from litestar.types import Receive, Scope
 
 from booking_payments.entrypoints.http.problems import bad_request, too_large
 from booking_payments.presentation.card_numbers import holds_card_number
@@ -39,8 +39,8 @@ FIRST_YEAR, LAST_YEAR = 2000, 2199
 NO_FIELDS: Final = b"{}"
 M = TypeVar("M", bound=msgspec.Struct)
 
-# Every expression here takes time linear in its text (tests/unit/test_linear_time.py): none can match one place in two
-# ways, and what may fail late can begin in few places only. A string that nobody closes ends with the text.
+# Every expression here takes time linear in its text (tests/unit/test_linear_time.py): no expression matches
+# one place in two ways, and a match that fails late can start at few places. An unclosed string ends with the text.
 _STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 _NO_BRACKETS: Final = re.compile(r"[^\[\]{}]+")
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
@@ -51,7 +51,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 _ENCODED_IN_VAIN: Final = re.compile(rb"%(?:2[def]|3[0-9]|[46][1-9a-f]|[57][0-9a]|5f|7e)", re.IGNORECASE)
 """A slash, or a character that RFC 3986, 2.3 calls unreserved: both spellings of it mean the same."""
 _LONGER_THAN_AN_ID: Final = "-" * 65
-_MONEY_FIELDS: Final = frozenset({"amount", "percent"})
+_MONEY_FIELDS: Final = frozenset({"amount", "percent", "unit_amount"})
 _SECRET_FIELDS: Final = frozenset({"client_secret"})
 _KEY: Final = re.compile(
     # Stripe's keys and webhook secrets, and client secrets.
@@ -59,7 +59,7 @@ _KEY: Final = re.compile(
     r"|(?:pi|seti)_[A-Za-z0-9]++_secret_[A-Za-z0-9]{8})"
 )
 _TOKEN_HEAD: Final = re.compile(
-    # What stands before the payload of a token, and may end with the token's own header.
+    # The text before the payload of a token, which may end with the header of the token.
     r"(?<![A-Za-z0-9_-])(?P<head>[A-Za-z0-9_-]++)(?=\.eyJ[A-Za-z0-9_-]{8,}+\.)"
 )
 _HEADER: Final = re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8}")
@@ -68,8 +68,31 @@ _HEADER: Final = re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8}")
 # --- bodies ----------------------------------------------------------------------------------------------------
 
 
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The body, for a route that is called too often for the framework's reading of it (decision 20).
+
+    Raises 413 as soon as it is larger than ``limit`` bytes, or is announced to be, and 400 when the client hangs up
+    before its end.
+    """
+    announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    if announced.isdigit() and int(announced) > limit:
+        raise too_large()
+    parts, size = list[bytes](), 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise bad_request("the request ended before its body", "bad_request")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise too_large()
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
 class WholeRequest(Request[Any, Any, Any]):
-    """A request whose body came whole; the framework takes a client that hung up for a failure of ours."""
+    """A request whose body was received completely; the framework would report a client's disconnect as a server
+    error."""
 
     async def body(self) -> bytes:
         """The body. Raises 413 when it is too large, 400 when the client hangs up before its end."""
@@ -248,7 +271,7 @@ def _code(message: str) -> str:
 
 
 def _explain(message: str) -> str:
-    """msgspec's message, rewritten: it names fields and types, but also repeats what came in."""
+    """msgspec's message, rewritten: it names fields and types, but also repeats input."""
     where = _WHERE.search(message)
     path = where["path"] if where else ""
     named = _FIELD.search(message)
@@ -315,7 +338,7 @@ def _raw_path(scope: Scope) -> bytes:
 def query_pairs(scope: Scope) -> list[tuple[str, str]]:
     """The query's names and values in order. Raises 400 when there are too many.
 
-    Read here and not by the framework, which keeps what it has read: a thousand queries of any length.
+    Parsed here and not by the framework, which caches a thousand parsed queries of any length.
     """
     try:
         query = scope["query_string"].decode("latin-1")
@@ -327,8 +350,8 @@ def query_pairs(scope: Scope) -> list[tuple[str, str]]:
 def cookie(scope: Scope, name: str) -> str | None:
     """The value of the first cookie called ``name``, as it was sent; None without one.
 
-    Read here and not by the framework: that keeps what it has read, and takes time that is quadratic in the length of a
-    quoted value before Python 3.11.10 and 3.12.6.
+    Parsed here and not by the framework: that caches parsed headers, and before Python 3.11.10 and 3.12.6 takes time
+    quadratic in the length of a quoted value.
     """
     for header, value in scope["headers"]:
         if header == b"cookie":
@@ -340,7 +363,7 @@ def cookie(scope: Scope, name: str) -> str | None:
 
 
 def _typed(model: type[msgspec.Struct], name: str, value: str) -> object:
-    """Text, but a number or a truth value where the model wants one and the text is one."""
+    """Convert text to a number or boolean where the model requires one and the text is one; else return the text."""
     if name in getattr(model, "TRUTHS", ()) and value in _TRUTHS:
         return _TRUTHS[value]
     whole = name in getattr(model, "WHOLE_NUMBERS", ())
@@ -351,7 +374,7 @@ _TRUTHS: Final = {"true": True, "false": False}
 
 
 def is_id(text: str) -> bool:
-    """Whether ``text`` can be an id of ours at all; anything else is simply not found."""
+    """True when ``text`` has the form of an id of this service; for other text callers answer 404."""
     return _ID.fullmatch(text) is not None and may_be_kept(text)
 
 

@@ -143,7 +143,7 @@ class BookingPayment(Controller):
 
     @post(
         "/capture",
-        summary="Collect held money, all of it or `amount`; the rest is released",
+        summary="Capture the held money or `amount` of it; the rest is released",
         **operation("capture_payment", Access.OPERATOR, errors=_HOLDING),
     )
     async def capture(

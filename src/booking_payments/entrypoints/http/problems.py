@@ -1,4 +1,4 @@
-"""ProblemDetails details (RFC 9457): the one table from our errors to HTTP statuses, and the body of every error.
+"""Problem details (RFC 9457): the table from errors to HTTP statuses, and the body of every error.
 
 The members: ``type`` (a stable reference), ``title``, ``status``, ``detail``, ``code``, and for clients of the old
 guide ``success: false`` and ``error`` (the same text as ``detail``). The request id travels in a header, so that two
@@ -36,7 +36,7 @@ PROBLEM_MEDIA: Final = "application/problem+json"
 JSON_MEDIA: Final = "application/json"
 TOO_LARGE: Final = "the request is too large; 64 KiB are allowed (512 KiB for webhooks)"
 RETRY_AFTER_S: Final = 5
-"""When a client may come again after a 503 or an operation in flight: the first step of our own resolve schedule."""
+"""``Retry-After`` in seconds for a 503 and for an operation in flight: the first step of the resolver's schedule."""
 
 STATUSES: Final[Mapping[type[Exception], int]] = {
     InvalidInput: 400,
@@ -59,9 +59,9 @@ STATUSES: Final[Mapping[type[Exception], int]] = {
 }
 """The nearest class in an error's ancestry decides."""
 
-_BUSY: Final = "too much is going on at once; try again in a moment"
-_DOWN: Final = "our database can't be reached at present, and nothing was changed; try again in a moment"
-_LOST: Final = "whether this was done is not known yet and is being found out; look at the payment, do not pay again"
+_BUSY: Final = "too many requests change the same data at once; try again in a moment"
+_DOWN: Final = "the database can't be reached, and nothing was changed; try again in a moment"
+_LOST: Final = "it is not known yet whether this was done, and it is being checked; read the status, do not pay again"
 
 _RETRYABLE: Final = frozenset({Remedy.TRY_AGAIN, Remedy.TRY_LATER})
 
@@ -84,7 +84,7 @@ class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 @frozen(kw_only=True)
 class EncodedResponse:
-    """An answer ready to be sent or stored. ``error`` is its stable code when it is a problem, for log and metrics."""
+    """A response ready to be sent or stored. ``error`` is the code of a problem, for log and metrics, or None."""
 
     status: int
     body: bytes = field(repr=False)
@@ -94,7 +94,7 @@ class EncodedResponse:
 
 
 class RequestRefused(Exception):
-    """A request that goes no further, with its problem."""
+    """The request is refused before it reaches a use case; ``problem`` is the body of the response."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class RequestRefused(Exception):
 
 
 EXPLAINED_ERRORS: Final = (PaymentError, StorageConflict, CommitLost, RequestRefused)
-"""What the work of a request may end with so that ``response_to`` can tell the client more than that it broke."""
+"""The errors for which ``response_to`` gives more than an internal error."""
 
 
 def too_large() -> RequestRefused:
@@ -167,12 +167,12 @@ def encoded(content: ProblemDetails, headers: Mapping[str, str] | None = None) -
 
 
 def status_of(error: Exception) -> int:
-    """The status of an error: that of its nearest class in the table, 500 for a stranger."""
+    """The status of an error: that of its nearest class in the table, 500 for a class that is not in it."""
     return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
 
 
 def response_to(error: Exception, *, raw_declines: bool = False) -> EncodedResponse:
-    """The answer that tells of ``error``; hidden reasons of a decline only with ``raw_declines``."""
+    """Return the response for ``error``; it contains hidden reasons of a decline only with ``raw_declines``."""
     if isinstance(error, RequestRefused):
         return error.response
     waits = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, AlreadyUnderWay) else None
@@ -180,7 +180,7 @@ def response_to(error: Exception, *, raw_declines: bool = False) -> EncodedRespo
 
 
 def problem_of(error: Exception, *, raw_declines: bool = False) -> ProblemDetails:
-    """The problem that tells of ``error``: over HTTP the body of the answer, on a page its title and its text."""
+    """Return the problem for ``error``: the body of the response in the API, title and text on a page."""
     if isinstance(error, RequestRefused):
         return error.problem
     if isinstance(error, CardDeclined):
@@ -198,12 +198,12 @@ def problem_of(error: Exception, *, raw_declines: bool = False) -> ProblemDetail
 
 
 def internal_error() -> EncodedResponse:
-    """500, with nothing of what happened in it."""
+    """500 without details of the error."""
     return encoded(_internal_error())
 
 
 def _internal_error() -> ProblemDetails:
-    return problem(500, "internal_error", "something went wrong on our side; it has been logged")
+    return problem(500, "internal_error", "internal error; it has been logged under the id in the header X-Request-Id")
 
 
 def _declined(decline: Decline) -> ProblemDetails:

@@ -1,4 +1,4 @@
-"""HTTP as it comes off the wire: what is no HTTP at all is refused with a problem, like everything else."""
+"""The HTTP/1.1 protocol of the server: input that is not HTTP is refused with a problem, as in the API."""
 
 import asyncio
 from http import HTTPStatus

@@ -1,7 +1,9 @@
-"""Refunds: giving money back, saying beforehand what would come back, and settling what is owed otherwise."""
+"""Routes of refunds: refund, quote, and settlement of a debt without a refund."""
 
+import re
 from typing import Annotated, Final
 
+import msgspec
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Example
@@ -10,9 +12,12 @@ from litestar.response import Response
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import RefundView
+from booking_payments.domain.booking import ItemCount
+from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.events import Settlement
 from booking_payments.domain.refunds import RefundReason
 from booking_payments.entrypoints.http.auth import Access
+from booking_payments.entrypoints.http.bookings import named_items
 from booking_payments.entrypoints.http.commands import (
     BookingId,
     GivenCommand,
@@ -26,6 +31,7 @@ from booking_payments.entrypoints.http.payments import payment_done
 from booking_payments.entrypoints.http.routing import for_token, operation
 from booking_payments.presentation import render
 from booking_payments.presentation.models import (
+    ItemNamed,
     PaymentAnswer,
     QuoteAnswer,
     QuoteQuery,
@@ -44,7 +50,7 @@ class RefundsOfBooking(Controller):
     tags = ("payment",)
 
     @post(
-        summary="Give money back: `amount`, or all that can come back",
+        summary="Refund `amount`, or everything refundable",
         **operation("refund_payment", Access.OWNER_OR_OPERATOR, errors={404, 502}),
     )
     async def refund(
@@ -63,6 +69,7 @@ class RefundsOfBooking(Controller):
                 reason=RefundReason(data.reason),
                 note=data.note,
                 override=data.override,
+                items=named_items(data.items),
             )
             return _refund_done(command, view)
 
@@ -77,7 +84,11 @@ class RefundsOfBooking(Controller):
         self, booking_id: BookingId, parameters: NamedDependency[QuoteQuery], context: GivenContext
     ) -> QuoteAnswer:
         entity = await context.payments.quote_refund(
-            booking_id, context.caller, amount=parameters.amount, override=parameters.override
+            booking_id,
+            context.caller,
+            amount=parameters.amount,
+            items=_items_of(parameters.items),
+            override=parameters.override,
         )
         return render.quote(entity)
 
@@ -100,6 +111,7 @@ class RefundsOfPayment(Controller):
         command: GivenCommand,
     ) -> Response[RefundAnswer]:
         async def work(caller: Caller) -> OperationResult:
+            _refuse_items(data.items)
             view = await command.payments.refund_payment_by_id(
                 payment_id,
                 caller,
@@ -120,6 +132,7 @@ class RefundsOfPayment(Controller):
     async def quote(
         self, payment_id: PaymentId, parameters: NamedDependency[QuoteQuery], context: GivenContext
     ) -> QuoteAnswer:
+        _refuse_items(parameters.items)
         entity = await context.payments.quote_refund_of_payment(
             payment_id, context.caller, amount=parameters.amount, override=parameters.override
         )
@@ -127,7 +140,7 @@ class RefundsOfPayment(Controller):
 
     @post(
         "/owed/settle",
-        summary="Take off what is owed to the customer: it was paid elsewhere, or waived",
+        summary="Settle a debt to the customer that was paid elsewhere or waived",
         **operation("settle_debt", Access.OPERATOR, errors={404}),
     )
     async def settle(
@@ -143,6 +156,37 @@ class RefundsOfPayment(Controller):
             return payment_done(command, view)
 
         return await command.once(data, PaymentAnswer, work)
+
+
+def _items_of(text: str | None) -> tuple[ItemCount, ...]:
+    """The units in a query: ``adult:2,child``, or the JSON array that the body of a refund has."""
+    if text is None:
+        return ()
+    if text.startswith("["):
+        try:
+            return named_items(msgspec.json.decode(text, type=list[ItemNamed]))
+        except msgspec.MsgspecError:
+            raise _bad_items() from None
+    named = [_ITEM.fullmatch(each) for each in text.split(",")]
+    return tuple(_count(each) for each in named)
+
+
+def _count(match: re.Match[str] | None) -> ItemCount:
+    if match is None:
+        raise _bad_items()
+    return ItemCount(id=match["id"], quantity=int(match["quantity"]) if match["quantity"] else None)
+
+
+_ITEM: Final = re.compile(r"(?P<id>[A-Za-z0-9_.-]{1,64})(:(?P<quantity>[0-9]{1,5}))?")
+
+
+def _bad_items() -> InvalidInput:
+    return InvalidInput("items: name them as in adult:2,child - ids with their quantities, separated by commas")
+
+
+def _refuse_items(items: object) -> None:
+    if items is not None:
+        raise InvalidInput("items belong to a booking: refund them by the booking's own address")
 
 
 def _refund_done(context: RequestContext, view: RefundView) -> OperationResult:

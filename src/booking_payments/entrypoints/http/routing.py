@@ -14,12 +14,13 @@ from booking_payments.entrypoints.http.problems import PROBLEM_MEDIA, ProblemDet
 MEANINGS: Final[Mapping[int, str]] = {
     200: "OperationResult",
     201: "Created",
+    202: "Begun: background work carries it out",
     400: "The request cannot be understood; `detail` names the field",
     401: "No valid token",
     402: "The card was declined; `detail` is fit for the customer",
     403: "The token lacks the scope",
-    404: "No such booking or payment, or somebody else's",
-    409: "Not possible in the present state, or still being worked on",
+    404: "No such booking or payment, or one of another customer",
+    409: "Not possible in the present state, or the first request with this key is in progress",
     413: "Too large",
     414: "The address is too long",
     422: "Understood, and refused by a rule",
@@ -43,7 +44,7 @@ def public(
     answer: type[msgspec.Struct] | None = None,
 ) -> dict[str, Any]:
     """A route without a token. ``counted``: whether the rate limit per address applies (``limits.UNCOUNTED``);
-    ``answer``: what comes back, where the handler's own annotation does not say it."""
+    ``answer``: the type of the response, where the handler's annotation does not give it."""
     good = {200: ResponseSpec(answer, description=MEANINGS[200], generate_examples=False)} if answer else {}
     return {
         "opt": {"access": access},

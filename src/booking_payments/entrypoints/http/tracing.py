@@ -1,4 +1,4 @@
-"""A span for each request, which goes on with the caller's trace (W3C Trace Context)."""
+"""A span for each request, which continues the caller's trace (W3C Trace Context)."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from booking_payments.entrypoints.http.middleware import request_id_of
 
 
 def traced_app(app: ASGIApp) -> ASGIApp:
-    """``app`` with a span around each request; as it is where nobody collects spans."""
+    """``app`` with a span around each request; returned unchanged where spans are not collected."""
     by = tracer()
     return app if by is None else _Traced(app, by)
 
 
 class _Traced:
-    """The span has the route's template and no address: paths and queries may hold what nobody else should see."""
+    """The span has the route's template and no address: paths and queries may contain secrets."""
 
     def __init__(self, app: ASGIApp, by: Any) -> None:
         self._app = app

@@ -16,9 +16,9 @@ from litestar.params import SkipValidation
 
 from booking_payments.adapters.gateways.bank_transfer import METHOD as BANK_TRANSFER
 from booking_payments.application.callers import Caller
-from booking_payments.application.checking_out import Checkout, Stage
+from booking_payments.application.checking_out import Checkout, CheckoutStage
 from booking_payments.domain.booking import BookingStatus
-from booking_payments.domain.errors import InvalidInput, NotFound
+from booking_payments.domain.errors import InvalidInput, NotFound, NotPossibleNow
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.refunds import QuoteReason
 from booking_payments.entrypoints.http import parsing
@@ -92,7 +92,7 @@ class CheckoutRequest:
         if len(self.services.payments.gateway_names) == 1:
             return self.services.settings.gateway
         payment = checkout.payment
-        if checkout.stage in (Stage.PAY, Stage.AUTHENTICATE) and self.asked in self.choices:
+        if checkout.stage in (CheckoutStage.PAY, CheckoutStage.AUTHENTICATE) and self.asked in self.choices:
             return self.asked
         if payment is not None and payment.status.is_open:
             return payment.gateway
@@ -164,8 +164,8 @@ async def _up_to_date(request: AnyRequest, checkout_request: CheckoutRequest) ->
         news = await checkout_request.checkout(ask=True, anew=True)
     except RequestRefused:
         news = seen
-    unclear = news.stage in (Stage.PAY, Stage.AUTHENTICATE) and not news.asked
-    return evolve(news, stage=Stage.CHECKING) if unclear else news
+    unclear = news.stage in (CheckoutStage.PAY, CheckoutStage.AUTHENTICATE) and not news.asked
+    return evolve(news, stage=CheckoutStage.CHECKING) if unclear else news
 
 
 def _render_page(
@@ -177,8 +177,8 @@ def _render_page(
     by_stripe = chosen == STRIPE
     stage = checkout.stage
     left = checkout_request.asked == chosen and checkout.payment is not None and checkout.payment.gateway != chosen
-    if stage is Stage.AUTHENTICATE and left:
-        stage = Stage.PAY  # the form of the gateway that the customer would rather pay by
+    if stage is CheckoutStage.AUTHENTICATE and left:
+        stage = CheckoutStage.PAY  # the form of the gateway that the customer would rather pay by
     context: dict[str, Any] = {
         "checkout": checkout,
         "stage": stage.value,
@@ -203,47 +203,55 @@ def _render_page(
 
 
 _TITLES: Final = {
-    Stage.PAY: "Pay for your booking",
-    Stage.AUTHENTICATE: "Confirm with your bank",
-    Stage.WORKING: "Your payment is being made",
-    Stage.CHECKING: "We are checking with the bank",
-    Stage.CANCELING: "Your payment is being canceled",
-    Stage.PROCESSING: "Your bank is working on it",
-    Stage.HELD: "Your money is reserved",
-    Stage.PAID: "Paid. Thank you!",
-    Stage.FREE: "Nothing to pay",
-    Stage.LATE: "Your payment came too late",
-    Stage.FAILED: "The payment did not go through",
-    Stage.CLOSED: "This booking can't be paid",
-    Stage.CANCELED: "This booking was canceled",
+    CheckoutStage.PAY: "Pay for your booking",
+    CheckoutStage.AUTHENTICATE: "Confirm with your bank",
+    CheckoutStage.WORKING: "Your payment is being made",
+    CheckoutStage.CHECKING: "We are checking with the bank",
+    CheckoutStage.CANCELING: "Your payment is being canceled",
+    CheckoutStage.PROCESSING: "Your bank is working on it",
+    CheckoutStage.HELD: "Your money is reserved",
+    CheckoutStage.PAID: "Paid. Thank you!",
+    CheckoutStage.FREE: "Nothing to pay",
+    CheckoutStage.LATE: "Your payment came too late",
+    CheckoutStage.FAILED: "The payment did not go through",
+    CheckoutStage.CLOSED: "This booking can't be paid",
+    CheckoutStage.CANCELED: "This booking was canceled",
 }
 
 
-def _title(checkout: Checkout, stage: Stage, *, transfer: bool) -> str:
+def _title(checkout: Checkout, stage: CheckoutStage, *, transfer: bool) -> str:
     """The title of the page: what is true of the booking and its payment now."""
-    if stage is Stage.AUTHENTICATE and transfer:
+    if stage is CheckoutStage.AUTHENTICATE and transfer:
         return "Send the money"
-    if stage is Stage.PAID and not is_undisturbed(checkout.payment):
+    if stage is CheckoutStage.PAID and not is_undisturbed(checkout.payment):
         return "Your booking is confirmed"
-    if stage is Stage.CANCELED and checkout.booking.status is BookingStatus.EXPIRED:
+    if stage is CheckoutStage.CANCELED and checkout.booking.status is BookingStatus.EXPIRED:
         return "This booking has expired"
     return _TITLES[stage]
 
 
 def _returned(checkout: Checkout) -> list[str]:
     """Sentences about money that the merchant does not keep; empty while the payment is not settled."""
-    if checkout.payment is None or checkout.stage not in (Stage.PAID, Stage.LATE, Stage.CANCELED):
+    if checkout.payment is None or checkout.stage not in (
+        CheckoutStage.PAID,
+        CheckoutStage.LATE,
+        CheckoutStage.CANCELED,
+    ):
         return []
-    return list(sentences_about(checkout.payment, closed=checkout.stage is not Stage.PAID))
+    return list(sentences_about(checkout.payment, closed=checkout.stage is not CheckoutStage.PAID))
 
 
 def _refunds(checkout: Checkout) -> str | None:
     """What comes back when the customer asks for a refund, or why they can't, in words; None once there is nothing to
     ask for."""
     booking = checkout.booking
-    if booking.free or not booking.status.is_live or checkout.stage in (Stage.LATE, Stage.FAILED, Stage.CLOSED):
+    if (
+        booking.free
+        or not booking.status.is_live
+        or checkout.stage in (CheckoutStage.LATE, CheckoutStage.FAILED, CheckoutStage.CLOSED)
+    ):
         return None
-    if checkout.stage is Stage.PAID and checkout.payment is not None and has_nothing_left(checkout.payment):
+    if checkout.stage is CheckoutStage.PAID and checkout.payment is not None and has_nothing_left(checkout.payment):
         return None
     if checkout.refunds_denied is not None:
         return sentence(checkout.refunds_denied.message)
@@ -263,14 +271,14 @@ def _share(share: Fraction) -> str:
 
 def _transfer(checkout: Checkout) -> dict[str, Any]:
     """What a customer who pays by bank transfer has to know: the method, and then where to send the money."""
-    handover = checkout.view.handover if checkout.view else None
-    action: Any = handover.next_action if handover and handover.next_action else {}
+    client_action = checkout.view.client_action if checkout.view else None
+    action: Any = client_action.next_action if client_action and client_action.next_action else {}
     return {"method": BANK_TRANSFER, **action.get("display_bank_transfer_instructions", {})}
 
 
-def _choices(checkout_request: CheckoutRequest, stage: Stage, chosen: str | None) -> list[tuple[str, str]]:
+def _choices(checkout_request: CheckoutRequest, stage: CheckoutStage, chosen: str | None) -> list[tuple[str, str]]:
     """The other gateways that the customer may pay by, with their titles; none where there is nothing to choose."""
-    if stage not in (Stage.PAY, Stage.AUTHENTICATE) or len(checkout_request.choices) < 2:
+    if stage not in (CheckoutStage.PAY, CheckoutStage.AUTHENTICATE) or len(checkout_request.choices) < 2:
         return []
     titles = checkout_request.services.gateway_titles
     return [(name, titles.get(name) or words(name)) for name in checkout_request.choices if name != chosen]
@@ -279,7 +287,7 @@ def _choices(checkout_request: CheckoutRequest, stage: Stage, chosen: str | None
 def _alert(checkout: Checkout, problem: ProblemDetails | None) -> str | None:
     if problem is not None:
         return sentence(problem.detail)
-    shown = checkout.stage in (Stage.PAY, Stage.FAILED) and checkout.decline is not None
+    shown = checkout.stage in (CheckoutStage.PAY, CheckoutStage.FAILED) and checkout.decline is not None
     return sentence(checkout.decline.message) if shown and checkout.decline else None
 
 
@@ -305,6 +313,7 @@ async def pay(
     await checkout_request.checkout()
 
     async def work(caller: Caller) -> OperationResult:
+        await _require_shown_price(checkout_request, form)
         view = await services.payments.start_payment(
             checkout_request.booking_id,
             caller,
@@ -326,6 +335,16 @@ async def pay(
     )
     problem = problem_in(await run_form_action(request, services, checkout_request.session, form, action, work))
     return await _afterwards(checkout_request, problem)
+
+
+async def _require_shown_price(checkout_request: CheckoutRequest, form: Form) -> None:
+    """Raise ``NotPossibleNow`` (``price_changed``) when the page showed another price than the booking has by now.
+
+    An operator may have amended the booking since the page was loaded.
+    """
+    shown = form.get("price")
+    if shown and shown != (await checkout_request.checkout()).price.gross.major():
+        raise NotPossibleNow("the price of this booking has changed; look at it again, then pay", code="price_changed")
 
 
 def _gateway_of(services: Services, method: str) -> str | None:
@@ -350,10 +369,10 @@ async def bank(
     view = checkout.view
     if services.sandbox is None or view is None:
         raise NotFound()
-    if checkout.stage is Stage.AUTHENTICATE and view.handover is not None:
+    if checkout.stage is CheckoutStage.AUTHENTICATE and view.client_action is not None:
         await count_gateway_call(request, services, checkout_request.session)
         outcome = "succeeded" if form.get("outcome") == "succeeded" else "failed"
-        services.sandbox.authenticate(view.payment.intent_id or "", view.handover.client_secret or "", outcome)
+        services.sandbox.authenticate(view.payment.intent_id or "", view.client_action.client_secret or "", outcome)
         await services.payments.look_at_payment(checkout_request.booking_id, checkout_request.caller, anew=True)
     raise SeeOther(checkout_request.session.path)
 
@@ -363,7 +382,7 @@ async def _afterwards(checkout_request: CheckoutRequest, problem: ProblemDetails
     if problem is None or problem.outcome_unknown:
         raise SeeOther(checkout_request.session.path)
     checkout = await checkout_request.checkout()
-    if _alert(checkout, None) is not None or checkout.stage is not Stage.PAY:
+    if _alert(checkout, None) is not None or checkout.stage is not CheckoutStage.PAY:
         raise SeeOther(checkout_request.session.path)
     return _render_page(checkout_request, checkout, problem)
 
@@ -392,6 +411,7 @@ async def intent(
     await checkout_request.checkout()
 
     async def work(caller: Caller) -> OperationResult:
+        await _require_shown_price(checkout_request, form)
         view = await services.payments.start_payment(
             checkout_request.booking_id, caller, return_url=return_url, gateway=checkout_request.named(STRIPE)
         )

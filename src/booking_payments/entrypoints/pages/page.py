@@ -137,7 +137,7 @@ def _unexpected(request: AnyRequest, error: Exception) -> PageResponse:
 
 
 def problem_page(request: AnyRequest, error: Exception) -> PageResponse:
-    """What went wrong, as a page. Of errors of our own nothing is problem."""
+    """What went wrong, as a page. An internal error shows no detail, only the request id."""
     problem = problem_of(error)
     title = title_of(problem)
     text = (

@@ -12,7 +12,7 @@ class DeliveryLimiter:
     """Runs at most ``most`` passes of deliveries at a time.
 
     A call made while ``most`` passes are running returns at once and marks one of them to run again, which then finds
-    what has been written meanwhile. So no call waits for a receiver that hangs, and no message is left behind.
+    the messages written meanwhile. So no call waits for a receiver that hangs, and no message is missed.
     """
 
     most: int

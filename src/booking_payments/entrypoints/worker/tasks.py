@@ -15,7 +15,7 @@ from booking_payments.runtime.settings import Settings
 
 LINGER: Final = timedelta(seconds=LINGER_S)
 OWN_CONNECTIONS: Final = 4
-"""Of the job queue, beside the pool of the books: jobs hold none of these while they work."""
+"""Connections of the job queue, in addition to the pool of the storage; a running job holds none of them."""
 MAX_DELIVERIES: Final = 2
 """How many of a worker's jobs deliver at a time, and never all: a receiver that hangs must not delay payments."""
 
@@ -26,7 +26,7 @@ def slots(settings: Settings) -> int:
 
 
 def worker_tasks(maintenance: MaintenanceTasks, slots: int) -> WorkerTasks:
-    """Every few seconds what is due, whatever became of the jobs for it; hourly and nightly the rest."""
+    """The periodic tasks: due work every few seconds, also if its job was lost; the others hourly and nightly."""
     payments = maintenance.payments
     limiter = DeliveryLimiter(most=min(MAX_DELIVERIES, slots - 1))
     often = "* * * * * */5"
@@ -38,6 +38,7 @@ def worker_tasks(maintenance: MaintenanceTasks, slots: int) -> WorkerTasks:
             Periodic("expire_bookings", often, payments.expire_bookings, SOON),
             Periodic("deliver_due", often, partial(limiter.run, maintenance.deliver), FIRST),
             Periodic("announce_expiring", "* * * * * */10", payments.announce_expiring),
+            Periodic("continue_event_jobs", "* * * * * */5", payments.continue_event_jobs),
             Periodic("watch_channels", "*/5 * * * *", maintenance.watch_channels),
             Periodic("retry_webhooks", "*/5 * * * *", maintenance.retry_webhooks),
             Periodic("catch_up", "7 * * * *", maintenance.catch_up),

@@ -4,10 +4,10 @@ Synchronous and pure: no network, no threads; time, randomness and storage come 
 ``model.py``.
 """
 
-from booking_payments.sandbox.emulator.answers import Answer
+from booking_payments.sandbox.emulator.answers import StripeResponse
 from booking_payments.sandbox.emulator.events import EventDelivery
 from booking_payments.sandbox.emulator.faults import NetworkFault
 from booking_payments.sandbox.emulator.model import FakeStripe
 from booking_payments.sandbox.emulator.store import Change, FakeStore
 
-__all__ = ["Answer", "Change", "EventDelivery", "FakeStore", "FakeStripe", "NetworkFault"]
+__all__ = ["Change", "EventDelivery", "FakeStore", "FakeStripe", "NetworkFault", "StripeResponse"]

@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 @frozen
-class Answer:
+class StripeResponse:
     """An HTTP answer of Stripe.
 
     ``delay``: how long the transport should hold it back (scripted fault ``slow``).

@@ -11,6 +11,8 @@ from typing import Final
 
 from attrs import evolve, frozen
 
+from booking_payments.sandbox.emulator.method_types import REDIRECTS, VOUCHERS
+
 
 class Authentication(Enum):
     """When the bank asks the customer to authenticate."""
@@ -36,6 +38,7 @@ class RefundCourse(Enum):
     SUCCEEDS = "succeeds at once"
     SUCCEEDS_LATER = "pending, then succeeds"
     FAILS_LATER = "succeeds, then fails"
+    ASKS_CUSTOMER = "requires_action: the customer has to name a bank account"
 
 
 @frozen
@@ -76,7 +79,8 @@ class Opening:
 class Behaviour:
     """One test payment method.
 
-    ``number``: card number, if it may be typed in; ``decline``: after authentication.
+    ``number``: card number, if it may be typed in; ``decline``: after authentication; ``three_d_secure``: whether the
+    card supports it, so that a request can ask for it; ``decline_after_3ds``: a decline that only follows it.
     """
 
     type: str = "card"
@@ -93,7 +97,11 @@ class Behaviour:
     fraud_warning: bool = False
     blocked: bool = False
     risk: str = "normal"
+    review: bool = False
     failed_checks: tuple[str, ...] = ()
+    available_at_once: bool = False
+    three_d_secure: bool = True
+    decline_after_3ds: Decline | None = None
 
 
 DECLINED: Final = "Your card was declined."
@@ -171,13 +179,13 @@ CARDS: Final[Mapping[str, Behaviour]] = {
     "mastercard_debit": Behaviour(number="5200828282828210", brand="mastercard", funding="debit"),
     "mastercard_prepaid": Behaviour(number="5105105105105100", brand="mastercard", funding="prepaid"),
     "mastercard_2series": Behaviour(number="2223003122003222", brand="mastercard"),
-    "amex": Behaviour(number="378282246310005", brand="amex"),
+    "amex": Behaviour(number="378282246310005", brand="amex", three_d_secure=False),
     "discover": Behaviour(number="6011111111111117", brand="discover"),
     "diners": Behaviour(number="3056930009020004", brand="diners"),
     "jcb": Behaviour(number="3566002020360505", brand="jcb", country="JP"),
     "unionpay": Behaviour(number="6200000000000005", brand="unionpay", country="CN"),
-    "bypassPending": Behaviour(number="4000000000000077"),
-    "bypassPendingInternational": Behaviour(number="4000003720000278", country="IE"),
+    "bypassPending": Behaviour(number="4000000000000077", available_at_once=True),
+    "bypassPendingInternational": Behaviour(number="4000003720000278", country="IE", available_at_once=True),
     # --- declined by the bank
     "chargeDeclined": Behaviour(number="4000000000000002", decline=GENERIC, attachable=False),
     "chargeDeclinedInsufficientFunds": Behaviour(
@@ -194,7 +202,7 @@ CARDS: Final[Mapping[str, Behaviour]] = {
     # --- Radar
     "radarBlock": Behaviour(number="4100000000000019", decline=FRAUDULENT, blocked=True, risk="highest"),
     "riskLevelHighest": Behaviour(number="4000000000004954", decline=FRAUDULENT, blocked=True, risk="highest"),
-    "riskLevelElevated": Behaviour(number="4000000000009235", risk="elevated"),
+    "riskLevelElevated": Behaviour(number="4000000000009235", risk="elevated", review=True),
     "cvcCheckFail": Behaviour(number="4000000000000101", failed_checks=("cvc_check",)),
     "avsZipFail": Behaviour(number="4000000000000036", failed_checks=("address_postal_code_check",)),
     "avsLine1Fail": Behaviour(number="4000000000000028", failed_checks=("address_line1_check",)),
@@ -216,8 +224,8 @@ CARDS: Final[Mapping[str, Behaviour]] = {
     "threeDSecureRequiredChargeDeclined": Behaviour(number="4000008400001629", authentication=_ALWAYS, decline=PLAIN),
     "threeDSecureRequiredProcessingError": Behaviour(number="4000008400001280", decline=PLAIN),
     "threeDSecureOptional": Behaviour(number="4000000000003055"),
-    "threeDSecureOptionalProcessingError": Behaviour(number="4000000000003097"),
-    "amex_threeDSecureNotSupported": Behaviour(brand="amex"),
+    "threeDSecureOptionalProcessingError": Behaviour(number="4000000000003097", decline_after_3ds=PROCESSING),
+    "amex_threeDSecureNotSupported": Behaviour(brand="amex", three_d_secure=False),
     # --- disputes
     "createDispute": Behaviour(number="4000000000000259", disputes=(_FRAUD,)),
     "createDisputeProductNotReceived": Behaviour(
@@ -269,15 +277,19 @@ BANK_ACCOUNTS: Final[Mapping[str, Behaviour]] = {
     "sepa_disputed": evolve(_SEPA, disputes=(Opening("debit_not_authorized"),)),
 }
 
-REDIRECTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "bancontact": ("eur",),
-    "ideal": ("eur",),
-    "klarna": ("eur", "gbp", "usd"),
-    "paypal": ("eur", "gbp", "usd"),
-}
-"""Types that send the customer to a page of their own, and the currencies that each is offered in here."""
-
 _REDIRECTING: Final = {type_: Behaviour(type=type_, authentication=Authentication.ALWAYS) for type_ in REDIRECTS}
+_VOUCHERS: Final = {type_: Behaviour(type=type_, refund=RefundCourse.ASKS_CUSTOMER) for type_ in VOUCHERS}
+
+ACCOUNT_NUMBERS: Final[Mapping[str, str]] = {
+    "000123456789": "usBankAccount_success",
+    "000000000009": "usBankAccount_processing",
+    "000222222227": "usBankAccount_insufficientFunds",
+    "000111111113": "usBankAccount_accountClosed",
+    "000111111116": "usBankAccount_noAccount",
+    "000333333335": "usBankAccount_debitNotAuthorized",
+    "000555555559": "usBankAccount_dispute",
+}
+"""Stripe's test account numbers in the United States."""
 
 IBANS: Final[Mapping[str, str]] = {
     "AT611904300234573201": "sepa_succeeds",
@@ -305,13 +317,13 @@ def behaviour(name: str) -> Behaviour:
     """What the method of this table name (``createDispute``, ``de``, ``sepa_fails``) does."""
     if name in COUNTRIES:
         return Behaviour(number=COUNTRY_NUMBERS.get(name), country=name.upper())
-    return CARDS.get(name) or _REDIRECTING.get(name) or BANK_ACCOUNTS[name]
+    return CARDS.get(name) or _REDIRECTING.get(name) or _VOUCHERS.get(name) or BANK_ACCOUNTS[name]
 
 
 def name_of(test_id: str) -> str | None:
     """The table name behind ``pm_card_...``, ``tok_...`` or ``pm_usBankAccount_...``.
 
-    ``None`` if there is none.
+    ``None`` for an unknown id.
     """
     if test_id.startswith("pm_usBankAccount"):
         name = test_id.removeprefix("pm_")

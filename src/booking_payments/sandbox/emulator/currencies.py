@@ -1,6 +1,6 @@
 """The currencies in which Stripe charges, as Stripe's page lists them (docs.stripe.com/currencies).
 
-The emulator has this table of its own: one that it shared with the Stripe adapter would repeat the adapter's mistakes.
+The emulator has its own table: one that it shared with the Stripe adapter would repeat the adapter's mistakes.
 A test compares the two.
 """
 

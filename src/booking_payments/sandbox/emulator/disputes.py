@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from booking_payments.sandbox.emulator import objects
 from booking_payments.sandbox.emulator.answers import Json
-from booking_payments.sandbox.emulator.balance import book
+from booking_payments.sandbox.emulator.balance import book, book_charge
 from booking_payments.sandbox.emulator.cards import Opening
 from booking_payments.sandbox.emulator.currencies import CURRENCIES
 from booking_payments.sandbox.emulator.errors import Refusal, invalid
@@ -16,14 +16,17 @@ from booking_payments.sandbox.emulator.events import emit
 from booking_payments.sandbox.emulator.follow_ups import schedule
 from booking_payments.sandbox.emulator.params import (
     boolean,
+    choice,
+    expand,
     mapping,
     merged_metadata,
     metadata,
-    opaque,
+    not_modelled,
     text,
 )
 from booking_payments.sandbox.emulator.records import Account, Record
 from booking_payments.sandbox.emulator.refunds import move_to
+from booking_payments.sandbox.emulator.reviews import close_of_charge
 from booking_payments.sandbox.emulator.settings import Settled, settled
 
 ANSWER_WITHIN: Final = timedelta(days=14)
@@ -37,14 +40,14 @@ FEE: Final = 1500
 
 UPDATE_FIELDS: Final = {
     "evidence": mapping(
-        {name: text(longest=150_000) for name in objects.EVIDENCE_FIELDS} | {"enhanced_evidence": opaque()}
+        {name: text(longest=150_000) for name in objects.EVIDENCE_FIELDS} | not_modelled("appeal", "enhanced_evidence")
     ),
     "metadata": metadata(),
     "submit": boolean(),
-    "intended_submission_method": text(),
-    "expand": opaque(),
+    "intended_submission_method": choice("manual", "prefer_manual", "prefer_smart_disputes", "smart_disputes"),
+    "expand": expand(),
 }
-CLOSE_FIELDS: Final = {"expand": opaque()}
+CLOSE_FIELDS: Final = {"expand": expand()}
 
 # fmt: off
 REASONS: Final = frozenset([
@@ -100,6 +103,8 @@ def open_dispute(account: Account, charge: Record, opening: Opening) -> Record:
     """
     status = opening.status or ("warning_needs_response" if opening.inquiry else "needs_response")
     _check_opening(charge, opening, status)
+    if charge.body["balance_transaction"] is None:
+        book_charge(account, charge)
     id_ = account.new_id("dispute", "du")
     body = objects.dispute(
         account,
@@ -115,6 +120,7 @@ def open_dispute(account: Account, charge: Record, opening: Opening) -> Record:
     dispute = account.add("dispute", id_, body, **_NOTHING_MOVED)
     account.note(charge, disputes=[*charge.private["disputes"], id_])
     account.update(charge, disputed=True)
+    close_of_charge(account, charge, "disputed")
     emit(account, "charge.dispute.created", dispute.body)
     if status not in WARNINGS and opening.case_type != "block":
         _fail_pending_refunds(account, dispute)
@@ -127,10 +133,10 @@ def open_dispute(account: Account, charge: Record, opening: Opening) -> Record:
 
 
 _NOTHING_MOVED: Final[Json] = {"withdrawn": 0, "taken": 0, "debit": 0, "fee": 0}
-"""What is noted of a dispute's money.
+"""Private notes about a dispute's money.
 
-``withdrawn``: what is out at present, in the disputed currency; ``taken``: the last withdrawal, and ``debit`` the same
-in the settlement currency; ``fee``: what it cost and was not given back.
+``withdrawn``: the amount withdrawn at present, in the disputed currency; ``taken``: the last withdrawal, and ``debit``
+the same in the settlement currency; ``fee``: its cost, as far as it was not given back.
 """
 
 
@@ -192,6 +198,7 @@ def _evidence_details(account: Account, status: str) -> Json:
         "has_evidence": sent,
         "past_due": False,
         "submission_count": int(sent),
+        "submission_method": "manual" if sent else "not_submitted",
     }
 
 
@@ -209,7 +216,8 @@ def _method_details(charge: Record, case_type: str) -> Json:
     if details["type"] != "card":
         return {"type": details["type"]}
     brand = details["card"]["brand"]
-    return {"card": {"brand": brand, "case_type": case_type, "network_reason_code": "10.4"}, "type": "card"}
+    card = {"brand": brand, "case_type": case_type, "network": brand, "network_reason_code": "10.4"}
+    return {"card": card, "type": "card"}
 
 
 # --- its money
@@ -224,10 +232,10 @@ def _withdraw(account: Account, dispute: Record, amount: int) -> None:
 
 
 def _reinstate(account: Account, dispute: Record, amount: int | None) -> None:
-    """Give money back: ``amount`` in the smallest unit of the settlement currency, ``None`` for all that is out.
+    """Give money back: ``amount`` in the smallest unit of the settlement currency, ``None`` for all withdrawn money.
 
-    Who wins gets the fee back, too. All that is out is converted at the present rate, so it may be another amount than
-    was withdrawn.
+    A won dispute gives the fee back as well. The whole amount is converted at the present rate, so it may differ from
+    the one that was withdrawn.
     """
     won, out, fee = dispute.body["status"] == "won", dispute.private["withdrawn"], dispute.private["fee"]
     back = settled(account, out, dispute.body["currency"])
@@ -257,8 +265,8 @@ class Move:
 
     Attributes:
         status: Any status; no move is impossible.
-        reinstated: Money given back, in the smallest unit of the settlement currency; ``None``: all that is out when
-            the dispute becomes ``won``, else nothing.
+        reinstated: Money given back, in the smallest unit of the settlement currency; ``None``: the whole withdrawn
+            amount when the dispute becomes ``won``, else nothing.
         refundable: ``is_charge_refundable`` from now on; ``None``: false while a chargeback is open, else true.
         case_type: ``block`` or ``resolution`` for a prevented dispute.
         keeps_refunds: Refunds made during an inquiry stay succeeded although it becomes a chargeback.
@@ -274,8 +282,9 @@ class Move:
 def move_dispute(account: Account, dispute: Record, move: Move) -> None:
     """Move a dispute, with its money and its events.
 
-    What is missing of the disputed amount is withdrawn when an inquiry, a block or a won dispute becomes a chargeback,
-    a resolution or lost. An inquiry into a charge that was refunded in full withdraws nothing more.
+    The part of the disputed amount that is not withdrawn yet is withdrawn when an inquiry, a block or a won dispute
+    becomes a chargeback, a resolution or lost. An inquiry into a charge that was refunded in full withdraws nothing
+    more.
 
     Raises:
         Refusal: 400 for an unknown status or case type, and for money given back that was never withdrawn.
@@ -320,14 +329,14 @@ def _to_withdraw(account: Account, dispute: Record, move: Move) -> int:
 
 
 def _is_refunded_for_good(account: Account, dispute: Record) -> bool:
-    """Whether everything went back already, without what is still under way."""
+    """Whether everything was refunded already, pending refunds excluded."""
     charge = _charge(account, dispute)
     pending = any(refund.body["status"] == "pending" for refund in _refunds(account, dispute))
     return bool(charge.body["refunded"]) and not pending
 
 
 def _enter(account: Account, dispute: Record, move: Move) -> Json:
-    """Write the new status and what follows from it; returns the values before."""
+    """Write the new status and the fields that depend on it; returns the values before."""
     before, charge = dispute.body["status"], _charge(account, dispute)
     card = dispute.body["payment_method_details"].get("card", {})
     case_type = _case_type(move.status, move.case_type, card.get("case_type"))
@@ -358,7 +367,7 @@ def _tell_end(account: Account, dispute: Record) -> None:
 
 
 def _fail_pending_refunds(account: Account, dispute: Record) -> None:
-    """What is still under way when the money is taken does not arrive."""
+    """Refunds that are pending when the money is taken fail."""
     for refund in _refunds(account, dispute):
         if refund.body["status"] == "pending":
             move_to(account, refund, "failed", "charge_for_pending_refund_disputed")
@@ -382,6 +391,8 @@ def update(account: Account, params: Json, id_: str) -> Json:
     """``POST /v1/disputes/{id}``: evidence is sent at once unless ``submit`` is false."""
     dispute = _open_dispute(account, id_)
     previous: Json = {}
+    if "intended_submission_method" in params:
+        previous |= account.update(dispute, intended_submission_method=params["intended_submission_method"])
     if "metadata" in params:
         previous |= account.update(dispute, metadata=merged_metadata(dispute.body["metadata"], params["metadata"]))
     if params.get("evidence"):
@@ -401,7 +412,8 @@ def _submits(dispute: Record, params: Json) -> bool:
 
 def _submit(account: Account, dispute: Record) -> Json:
     details = dispute.body["evidence_details"]
-    sent = details | {"has_evidence": True, "submission_count": details["submission_count"] + 1}
+    count = details["submission_count"] + 1
+    sent = details | {"has_evidence": True, "submission_count": count, "submission_method": "manual"}
     status = _AFTER_EVIDENCE[dispute.body["status"]]
     previous = account.update(dispute, status=status, evidence_details=sent)
     verdict = MAGIC_EVIDENCE.get((dispute.body["evidence"]["uncategorized_text"] or "").strip())
@@ -433,7 +445,7 @@ def _charge(account: Account, dispute: Record) -> Record:
 
 
 def _decide(account: Account, dispute: Record, status: str) -> None:
-    """End a dispute. A lost one says for ever that the charge cannot be refunded, unless a part was never disputed."""
+    """End a dispute. A lost one says that the charge cannot be refunded any more, unless a part was not disputed."""
     whole = dispute.body["amount"] >= _charge(account, dispute).body["amount_captured"]
     move_dispute(account, dispute, Move(status, refundable=not (status == "lost" and whole)))
 
@@ -462,7 +474,7 @@ def escalate(account: Account, dispute: Record) -> None:
 
 
 def pass_deadline(account: Account, dispute: Record) -> None:
-    """Nobody answered in time. A deadline that was replaced by a later one passes without effect."""
+    """No answer came in time. A deadline that was replaced by a later one passes without effect."""
     if account.now() < dispute.body["evidence_details"]["due_by"]:
         return
     if dispute.body["status"] in ("needs_response", "appeal_needs_response"):

@@ -1,6 +1,6 @@
 """Stripe's refusals, with its statuses, types and codes (docs.stripe.com/error-codes).
 
-``Refusal`` travels inside this package only; ``FakeStripe.call`` turns it into an ``Answer``. ``executed``
+``Refusal`` travels inside this package only; ``FakeStripe.call`` turns it into an ``StripeResponse``. ``executed``
 says whether the endpoint had begun: only then is the answer saved under the idempotency key. What the
 parameters alone decide is validation; what needed the account's state is execution.
 """
@@ -124,3 +124,21 @@ def server_error(status: int, *, executed: bool = False) -> Refusal:
     message = "An unknown error occurred"
     headers = {"Stripe-Should-Retry": "true"} if status == 503 else {}
     return Refusal(status, error_body("api_error", message), executed=executed, headers=headers)
+
+
+def not_modelled_url(method: str, path: str) -> Refusal:
+    """404 for a URL that Stripe has and the emulator has not."""
+    message = f"Not modelled: Stripe has {path}, but this sandbox does not answer {method} {path}."
+    return Refusal(404, error_body("invalid_request_error", message), executed=False)
+
+
+def not_modelled_header(name: str) -> Refusal:
+    """400 for a request on behalf of another account."""
+    message = f"Header not modelled: {name} names another account, and this sandbox has one account only."
+    return invalid(message)
+
+
+def unauthorized(message: str, code: str | None = None) -> Refusal:
+    """401: no key, a bad one, or one that may not do this."""
+    error = error_body("invalid_request_error", message, code=code)
+    return Refusal(401, error, executed=False, headers={"WWW-Authenticate": 'Basic realm="Stripe"'})

@@ -129,7 +129,15 @@ def queue(account: Account, *, due_only: bool, limit: int | None = None) -> list
 def _delivery(account: Account, record: Record) -> EventDelivery:
     body, event = record.body, account.get("event", record.body["event"])
     due = moment(body["due_us"])
-    return EventDelivery(record.id, event.id, body["endpoint"], body["attempts"], due, copy_json(event.body))
+    return EventDelivery(record.id, event.id, body["endpoint"], body["attempts"], due, _rendered(account, event, body))
+
+
+def _rendered(account: Account, event: Record, delivery: Json) -> Json:
+    """The event with the version of its endpoint, if that has one; ``GET /v1/events`` has the account's."""
+    endpoint = account.find("webhook_endpoint", delivery["endpoint"])
+    version = endpoint.body["api_version"] if endpoint is not None else None
+    rendered: Json = copy_json(event.body)
+    return rendered | {"api_version": version or rendered["api_version"]}
 
 
 def settle(account: Account, event_id: str, ok: bool, endpoint_id: str | None) -> bool:
@@ -169,7 +177,7 @@ def _try_again_later(account: Account, record: Record) -> None:
 
 
 def forget_endpoint(account: Account, endpoint_id: str) -> None:
-    """Drop what waits for an endpoint that is gone."""
+    """Drop the deliveries of a removed endpoint."""
     for record in list(account.table(_QUEUE).values()):
         if record.body["endpoint"] == endpoint_id:
             _leave_queue(account, record)

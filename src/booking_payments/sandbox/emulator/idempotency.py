@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from booking_payments.sandbox.emulator.answers import Answer, Json, copy_json
+from booking_payments.sandbox.emulator.answers import Json, StripeResponse, copy_json
 from booking_payments.sandbox.emulator.errors import idempotency_mismatch, invalid
 from booking_payments.sandbox.emulator.records import Account, microseconds
 
@@ -38,7 +38,7 @@ def check_key(key: str) -> None:
         raise invalid(f"Idempotency keys can be at most {LONGEST_KEY} characters long.")
 
 
-def replay(account: Account, key: str, print_: str) -> Answer | None:
+def replay(account: Account, key: str, print_: str) -> StripeResponse | None:
     """The saved answer for this key.
 
     ``None`` for a new one; raises 400 when it belongs to another request.
@@ -53,10 +53,10 @@ def replay(account: Account, key: str, print_: str) -> Answer | None:
         "Idempotent-Replayed": "true",
         "Original-Request": saved.body["request_id"],
     }
-    return Answer(saved.body["status"], copy_json(saved.body["answer"]), headers)
+    return StripeResponse(saved.body["status"], copy_json(saved.body["answer"]), headers)
 
 
-def save(account: Account, key: str, print_: str, answer: Answer, request_id: str) -> None:
+def save(account: Account, key: str, print_: str, answer: StripeResponse, request_id: str) -> None:
     """Keep the first answer for this key."""
     body: Json = {
         "fingerprint": print_,

@@ -1,20 +1,21 @@
-"""Lists with cursors and filters, and ``expand``."""
+"""Lists with cursors and filters."""
 
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any, Final
 
-from booking_payments.sandbox.emulator.answers import Json, copy_json
-from booking_payments.sandbox.emulator.errors import Refusal, invalid, no_such
+from booking_payments.sandbox.emulator.answers import Json
+from booking_payments.sandbox.emulator.errors import invalid, no_such
 from booking_payments.sandbox.emulator.events import delivered_well
 from booking_payments.sandbox.emulator.params import (
     Field,
     boolean,
+    expand,
     id_text,
     integer,
     moments,
-    opaque,
+    not_modelled,
     strings,
     text,
 )
@@ -24,7 +25,7 @@ PAGE_FIELDS: Final = {
     "limit": integer(minimum=1, maximum=100),
     "starting_after": id_text(),
     "ending_before": id_text(),
-    "expand": opaque(),
+    "expand": expand(),
 }
 
 
@@ -34,6 +35,7 @@ def list_fields(*filters: str) -> dict[str, Field]:
 
 
 _FILTER_FIELDS: Final = {
+    **not_modelled("attach_to_self", "customer_account", "payout", "test_clock"),
     "created": moments(),
     "delivery_success": boolean(),
     "types": strings(most=20),
@@ -44,9 +46,9 @@ _FILTER_FIELDS: Final = {
         "charge",
         "currency",
         "customer",
-        "customer_account",
+        "email",
         "payment_intent",
-        "payout",
+        "payment_method",
         "source",
         "type",
         "transfer_group",
@@ -113,80 +115,3 @@ _SPECIAL: Final[dict[str, Callable[[Record, Any], bool]]] = {
     "types": lambda record, wanted: record.body["type"] in wanted,
     "type": lambda record, wanted: wanted is None or fnmatchcase(record.body["type"], wanted),
 }
-
-# --- expand
-
-_EXPANDABLE: Final = {
-    "balance_transaction": "balance_transaction",
-    "charge": "charge",
-    "customer": "customer",
-    "failure_balance_transaction": "balance_transaction",
-    "latest_charge": "charge",
-    "payment_intent": "payment_intent",
-    "payment_method": "payment_method",
-}
-_SOURCES: Final = ("charge", "refund", "dispute")
-"""What moves the balance; a balance transaction's ``source`` is one of them."""
-
-_LISTS: Final = {"refunds": "refund"}
-_CHARGES: Final = frozenset({"charge", "latest_charge"})
-_DEEPEST: Final = 4
-
-
-def expansions(params: Json) -> list[list[str]]:
-    """The paths of ``expand``, checked; raises 400 for what cannot be expanded."""
-    paths = [path.split(".") for path in strings().read(params.get("expand") or [], "expand")]
-    for path in paths:
-        if len(path) > _DEEPEST:
-            raise invalid(f"You cannot expand more than {_DEEPEST} levels of a property. Property: {'.'.join(path)}")
-        if not all(_may_be_expanded(step) for step in path) or _asks_for_method_of_charge(path):
-            raise _not_expandable(path)
-    return paths
-
-
-def _may_be_expanded(step: str) -> bool:
-    return step in _EXPANDABLE or step in _LISTS or step in ("data", "source")
-
-
-def _asks_for_method_of_charge(path: list[str]) -> bool:
-    """A charge answers only the id of its method. Refused before anything is done, as with Stripe."""
-    return any(before in _CHARGES and step == "payment_method" for before, step in pairwise(path))
-
-
-def _not_expandable(path: list[str]) -> Refusal:
-    return invalid(f"This property cannot be expanded ({'.'.join(path)}).")
-
-
-def expanded(account: Account, body: Json, paths: list[list[str]]) -> Json:
-    """A snapshot of an object with the objects that it names put in place of their ids."""
-    snapshot: Json = copy_json(body)
-    for path in paths:
-        _expand(account, snapshot, path)
-    return snapshot
-
-
-def _expand(account: Account, body: Json, path: list[str]) -> None:
-    if not path:
-        return
-    name, rest = path[0], path[1:]
-    if body.get("object") == "charge" and name == "payment_method":
-        raise _not_expandable(path)
-    if name in _LISTS and name not in body and body.get("object") == "charge":
-        body[name] = _refunds_of(account, body["id"])
-    elif isinstance(body.get(name), str) and _may_be_expanded(name):
-        body[name] = copy_json(_named(account, name, body[name]).body)
-    for child in body[name] if isinstance(body.get(name), list) else [body.get(name)]:
-        if isinstance(child, dict):
-            _expand(account, child, rest)
-
-
-def _named(account: Account, name: str, id_: str) -> Record:
-    if name == "source":
-        return next(record for kind in _SOURCES if (record := account.find(kind, id_)) is not None)
-    return account.get(_EXPANDABLE[name], id_)
-
-
-def _refunds_of(account: Account, charge_id: str) -> Json:
-    ids = account.get("charge", charge_id).private["refunds"]
-    data = [copy_json(account.get("refund", id_).body) for id_ in reversed(ids)]
-    return {"object": "list", "data": data, "has_more": False, "url": f"/v1/charges/{charge_id}/refunds"}

@@ -1,6 +1,6 @@
-"""``FakeStripe``: the whole model behind one door.
+"""``FakeStripe``: the whole model in one class.
 
-``call`` is Stripe's HTTP interface without the HTTP; the other verbs play the parts that are not ours: the
+``call`` is Stripe's HTTP interface without the HTTP; the other methods act for the other parties: the
 customer in the browser, the bank, the operator in Stripe's dashboard, the webhook transport, the network.
 """
 
@@ -14,16 +14,19 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from booking_payments.sandbox.emulator import (
+    balance,
+    browser,
     charging,
+    customer_actions,
     disputes,
     events,
     follow_ups,
     idempotency,
-    intents,
     refunds,
     settings,
+    setup_intents,
 )
-from booking_payments.sandbox.emulator.answers import Answer, Json, copy_json
+from booking_payments.sandbox.emulator.answers import Json, StripeResponse, copy_json
 from booking_payments.sandbox.emulator.cards import Opening
 from booking_payments.sandbox.emulator.currencies import DEFAULT_DIGITS
 from booking_payments.sandbox.emulator.endpoints import find_endpoint
@@ -36,8 +39,8 @@ from booking_payments.sandbox.emulator.errors import (
     server_error,
 )
 from booking_payments.sandbox.emulator.events import EventDelivery
+from booking_payments.sandbox.emulator.expansion import expanded, expansions
 from booking_payments.sandbox.emulator.faults import NETWORK_FAULTS, Fault, Faults, NetworkFault, Struck
-from booking_payments.sandbox.emulator.listing import expanded, expansions
 from booking_payments.sandbox.emulator.params import read_params
 from booking_payments.sandbox.emulator.records import Account, Record, RequestRef, moment
 from booking_payments.sandbox.emulator.store import FakeStore
@@ -56,7 +59,7 @@ def execute(account: Account, method: str, path: str, params: Mapping[str, Any])
     """Do what a request asks for; its answer. Raises ``Refusal``."""
     endpoint, id_ = find_endpoint(method, path)
     values = read_params(params, endpoint.fields)
-    paths = expansions(values)
+    paths = expansions(values, endpoint.kind, in_list=endpoint.in_list)
     return expanded(account, endpoint.handler(account, values, id_), paths)
 
 
@@ -68,7 +71,9 @@ def _roll_forward(account: Account, request: Record) -> None:
 
 
 FOLLOW_UPS: Final[Mapping[str, tuple[str, Callable[[Account, Record], None]]]] = {
+    "book_charge": ("charge", charging.book_later),
     "settle_debit": ("payment_intent", charging.settle_debit),
+    "expire_voucher": ("payment_intent", charging.pass_voucher_end),
     "expire_authorization": ("payment_intent", charging.expire_authorization),
     "refund_succeeds": ("refund", refunds.succeed_later),
     "refund_fails": ("refund", refunds.fail_later),
@@ -83,7 +88,7 @@ FOLLOW_UPS: Final[Mapping[str, tuple[str, Callable[[Account, Record], None]]]] =
 
 
 @frozen
-class Call:
+class LoggedCall:
     """A request that reached the model.
 
     ``key_age``: time since its key was first seen; ``None`` without a key.
@@ -104,7 +109,8 @@ class FakeStripe:
     endpoints; ``amount_digits`` are those of the largest charge that the account takes, in Stripe's minor units;
     ``refused_in_action`` are the changes (``updated``, ``confirmed``) that a server is refused while an intent waits in
     ``requires_action``, as Stripe has done at times; ``bank_pages`` is the origin that serves the page which a customer
-    is redirected to (None: Stripe's addresses). Not thread-safe.
+    is redirected to (None: Stripe's addresses); with ``refunds_need_balance`` a refund that the balance does not cover
+    stays pending, or fails. Not thread-safe.
     """
 
     def __init__(
@@ -119,7 +125,9 @@ class FakeStripe:
         deliver_in_process: bool = True,
         amount_digits: int = DEFAULT_DIGITS,
         refused_in_action: Collection[str] = (),
+        amount_in_action: bool = False,
         bank_pages: str | None = None,
+        refunds_need_balance: bool = False,
     ) -> None:
         self.amount_digits = amount_digits
         self._account = Account(
@@ -132,12 +140,16 @@ class FakeStripe:
             store=store,
             amount_digits=amount_digits,
             refused_in_action=frozenset(refused_in_action),
+            amount_in_action=amount_in_action,
             bank_pages=bank_pages,
+            refunds_need_balance=refunds_need_balance,
         )
         self._account.load()
+        balance.load(self._account)
+        refunds.load(self._account)
         follow_ups.plan_again(self._account)
         self._first_seen: dict[str, datetime] = {}
-        self.calls: deque[Call] = deque(maxlen=CALLS_KEPT)
+        self.calls: deque[LoggedCall] = deque(maxlen=CALLS_KEPT)
 
     # --- Stripe's own interface
 
@@ -148,7 +160,7 @@ class FakeStripe:
         params: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         version: str | None = None,
-    ) -> Answer:
+    ) -> StripeResponse:
         """Answer a request. ``params`` are decoded: nested mappings and lists of text, numbers and booleans.
         ``version`` is the one of ``Stripe-Version``: it decides which parameters there are, not what is answered.
 
@@ -171,7 +183,7 @@ class FakeStripe:
             age = now - self._first_seen.setdefault(key, now)
             if len(self._first_seen) > CALLS_KEPT:
                 del self._first_seen[next(iter(self._first_seen))]
-        self.calls.append(Call(method, path, key, age))
+        self.calls.append(LoggedCall(method, path, key, age))
 
     def _answer_with(
         self,
@@ -181,7 +193,7 @@ class FakeStripe:
         params: Mapping[str, Any],
         key: str | None,
         version: str | None,
-    ) -> Answer:
+    ) -> StripeResponse:
         fault = struck.fault if struck else None
         self._begin(key, version)
         if fault in (Fault.TIMEOUT_BEFORE, Fault.RESET_BEFORE):
@@ -198,7 +210,7 @@ class FakeStripe:
 
     def _answer(
         self, method: str, path: str, params: Mapping[str, Any], key: str | None, struck: Struck | None = None
-    ) -> Answer:
+    ) -> StripeResponse:
         """Replay or execute.
 
         With the faults ``500_before``, ``500_after`` and ``500_later`` Stripe breaks down when it has begun to execute,
@@ -224,7 +236,7 @@ class FakeStripe:
             idempotency.save(self._account, key, print_, answer, answer.headers["Request-Id"])
         return answer
 
-    def _saved(self, key: str | None, print_: str) -> Answer | None:
+    def _saved(self, key: str | None, print_: str) -> StripeResponse | None:
         if key is None:
             return None
         idempotency.check_key(key)
@@ -235,13 +247,13 @@ class FakeStripe:
         request = self._account.add(UNFINISHED, self._account.new_id(UNFINISHED, "unfinished"), body)
         follow_ups.schedule(self._account, "roll_forward", request.id, delay)
 
-    def _answered(self, body: Json) -> Answer:
-        return Answer(200, copy_json(body), self._headers())
+    def _answered(self, body: Json) -> StripeResponse:
+        return StripeResponse(200, copy_json(body), self._headers())
 
-    def _refused(self, refusal: Refusal) -> Answer:
+    def _refused(self, refusal: Refusal) -> StripeResponse:
         url = f"https://dashboard.stripe.com/test/logs/{self._account.request.id}?t={self._account.now()}"
         error = copy_json({**refusal.error, "request_log_url": url})
-        return Answer(refusal.status, {"error": error}, {**self._headers(), **refusal.headers})
+        return StripeResponse(refusal.status, {"error": error}, {**self._headers(), **refusal.headers})
 
     def _headers(self) -> dict[str, str]:
         request = self._account.request
@@ -255,34 +267,49 @@ class FakeStripe:
 
     def confirm_as_customer(
         self, intent_id: str, client_secret: str, payment_method: str, return_url: str | None = None
-    ) -> Answer:
+    ) -> StripeResponse:
         """The customer pays in the browser, with a method id, a card number, or a type that redirects (``ideal``) and
         comes back to ``return_url``, under the publishable key."""
         return self._act(
-            lambda: intents.confirm_in_browser(self._account, intent_id, client_secret, payment_method, return_url)
+            lambda: customer_actions.confirm_in_browser(
+                self._account, intent_id, client_secret, payment_method, return_url
+            )
         )
 
-    def authenticate(self, intent_id: str, client_secret: str, outcome: str) -> Answer:
+    def authenticate(self, intent_id: str, client_secret: str, outcome: str) -> StripeResponse:
         """The customer leaves the 3-D Secure window: ``succeeded`` or ``failed``; ``processing`` where a method that
         redirects takes its time.
 
         Answers 200 with the intent.
         """
-        return self._act(lambda: intents.authenticate(self._account, intent_id, client_secret, outcome))
+        return self._act(lambda: customer_actions.authenticate(self._account, intent_id, client_secret, outcome))
 
-    def at_bank(self, intent_id: str, key: str) -> Answer:
+    def browser_call(self, method: str, path: str, params: Mapping[str, Any]) -> StripeResponse:
+        """Answer a request of a customer's browser, with the publishable key: see ``browser.py``."""
+        method, path = method.upper(), path.rstrip("/")
+        return self._act(lambda: browser.execute(self._account, method, path, params))
+
+    def authenticate_setup(self, setup_intent_id: str, client_secret: str, outcome: str) -> StripeResponse:
+        """The customer leaves the 3-D Secure window of a SetupIntent: ``succeeded`` or ``failed``."""
+        return self._act(lambda: setup_intents.authenticate(self._account, setup_intent_id, client_secret, outcome))
+
+    def end_voucher(self, intent_id: str, outcome: str) -> StripeResponse:
+        """The customer pays the voucher that an intent shows (``paid``), or lets it expire (``expired``)."""
+        return self._act(lambda: customer_actions.end_voucher(self._account, intent_id, outcome))
+
+    def at_bank(self, intent_id: str, key: str) -> StripeResponse:
         """What the bank's page of ``redirect_to_url`` asks for. Answers 200 with the intent, 404 for another key."""
-        return self._act(lambda: intents.at_bank(self._account, intent_id, key))
+        return self._act(lambda: customer_actions.at_bank(self._account, intent_id, key))
 
-    def leave_bank_page(self, intent_id: str, key: str, outcome: str) -> Answer:
+    def leave_bank_page(self, intent_id: str, key: str, outcome: str) -> StripeResponse:
         """The customer leaves that page, with an outcome as of ``authenticate``. Answers 200 with the ``url`` that the
         browser is sent back to."""
-        return self._act(lambda: intents.leave_bank_page(self._account, intent_id, key, outcome))
+        return self._act(lambda: customer_actions.leave_bank_page(self._account, intent_id, key, outcome))
 
     # --- the dashboard and the bank
 
-    def refund_in_dashboard(self, intent_id: str, amount: int | None = None) -> Answer:
-        """An operator refunds in Stripe's dashboard: no metadata and no idempotency key of ours."""
+    def refund_in_dashboard(self, intent_id: str, amount: int | None = None) -> StripeResponse:
+        """An operator refunds in Stripe's dashboard: without metadata and idempotency key."""
         params: Json = {"payment_intent": intent_id} | ({} if amount is None else {"amount": amount})
         return self._act(lambda: refunds.create(self._account, read_params(params, refunds.CREATE_FIELDS), ""))
 
@@ -297,7 +324,7 @@ class FakeStripe:
         currency: str | None = None,
         case_type: str | None = None,
         refundable: bool | None = None,
-    ) -> Answer:
+    ) -> StripeResponse:
         """The customer's bank disputes, or asks about, the charge of a paid intent; a charge may have several.
 
         Args:
@@ -332,13 +359,13 @@ class FakeStripe:
         refundable: bool | None = None,
         case_type: str | None = None,
         keeps_refunds: bool = False,
-    ) -> Answer:
+    ) -> StripeResponse:
         """The bank moves a dispute to any status, in any order, with its balance transactions and events.
 
         Args:
             dispute_id: The dispute.
             status: One of ``disputes.STATUSES``; the present one, to give money back only.
-            reinstated: Money given back, in the smallest unit of the settlement currency; ``None``: all that is out
+            reinstated: Money given back, in the smallest unit of the settlement currency; ``None``: the whole amount
                 when ``won``, else nothing.
             refundable: ``is_charge_refundable``; ``None``: false while a chargeback is open, else true.
             case_type: ``resolution`` (default) or ``block`` for ``prevented``; a block moves no money.
@@ -356,7 +383,7 @@ class FakeStripe:
         disputes.move_dispute(self._account, dispute, move)
         return dispute.body
 
-    def move_refund(self, refund_id: str, status: str, failure_reason: str = "unknown") -> Answer:
+    def move_refund(self, refund_id: str, status: str, failure_reason: str = "unknown") -> StripeResponse:
         """The bank moves a refund to another status, if ``refunds.TRANSITIONS`` allows.
 
         ``failure_reason``: one of ``refunds.FAILURE_REASONS``, for ``failed`` and ``canceled``. A failed or canceled
@@ -364,7 +391,7 @@ class FakeStripe:
         """
         return self._act(lambda: self._move_refund(refund_id, status, failure_reason))
 
-    def fail_refund(self, refund_id: str, failure_reason: str = "unknown") -> Answer:
+    def fail_refund(self, refund_id: str, failure_reason: str = "unknown") -> StripeResponse:
         """The bank sends a refund back, at once or long after it succeeded; its amount is refundable again.
 
         Returns:
@@ -415,7 +442,7 @@ class FakeStripe:
         finally:
             self._account.flush()
 
-    def _act(self, work: Callable[[], Json]) -> Answer:
+    def _act(self, work: Callable[[], Json]) -> StripeResponse:
         self._begin()
         try:
             self._apply_due()
@@ -442,6 +469,8 @@ class FakeStripe:
             kind, apply = FOLLOW_UPS[action]
             apply(self._account, self._account.get(kind, target))
             applied += 1
+        if self._account.waiting_refunds:
+            refunds.send_waiting(self._account)
         idempotency.prune(self._account)
         events.prune(self._account)
         return applied

@@ -2,9 +2,12 @@
 
 from typing import Any, Final
 
-from booking_payments.sandbox.emulator.answers import Json
+from booking_payments.sandbox.emulator.answers import Json, copy_json
 from booking_payments.sandbox.emulator.cards import Behaviour
 from booking_payments.sandbox.emulator.records import Account
+
+ACCOUNT_ID: Final = "acct_sandbox"
+"""The one account's id."""
 
 EVIDENCE_FIELDS: Final = (
     "access_activity_log",
@@ -38,7 +41,7 @@ EVIDENCE_FIELDS: Final = (
 
 
 def payment_intent(account: Account, id_: str, **given: Any) -> Json:
-    """A PaymentIntent that nobody has paid yet."""
+    """An unpaid PaymentIntent."""
     return {
         "id": id_,
         "object": "payment_intent",
@@ -72,6 +75,7 @@ def payment_intent(account: Account, id_: str, **given: Any) -> Json:
         "payment_method_configuration_details": None,
         "payment_method_options": {},
         "payment_method_types": ["card"],
+        "payment_record": None,
         "processing": None,
         "receipt_email": None,
         "review": None,
@@ -161,14 +165,24 @@ def refund(account: Account, id_: str, charge_: Json, **given: Any) -> Json:
 
 def _destination(charge_: Json) -> Json:
     type_ = charge_["payment_method_details"]["type"]
-    details: Json = {}
-    if type_ == "card":
-        details = {
-            "reference_status": "pending",
-            "reference_type": "acquirer_reference_number",
-            "type": "refund",
-        }
-    return {type_: details, "type": type_}
+    if type_ not in _DESTINATIONS:
+        return {"type": type_}
+    name, details = _DESTINATIONS[type_]
+    return {name: copy_json(details), "type": name}
+
+
+_NO_REFERENCE: Final[Json] = {"reference": None, "reference_status": None}
+_DESTINATIONS: Final[dict[str, tuple[str, Json]]] = {
+    "boleto": ("br_bank_transfer", _NO_REFERENCE),
+    "card": ("card", {"reference_status": "pending", "reference_type": "acquirer_reference_number", "type": "refund"}),
+    "klarna": ("klarna", {}),
+    "konbini": ("jp_bank_transfer", _NO_REFERENCE),
+    "multibanco": ("multibanco", _NO_REFERENCE),
+    "oxxo": ("mx_bank_transfer", _NO_REFERENCE),
+    "paypal": ("paypal", {"network_decline_code": None, "reference": None, "reference_status": None}),
+    "us_bank_account": ("us_bank_transfer", _NO_REFERENCE),
+}
+"""Where the money of a refund goes, by the type that paid."""
 
 
 def dispute(account: Account, id_: str, charge_: Json, **given: Any) -> Json:
@@ -184,6 +198,7 @@ def dispute(account: Account, id_: str, charge_: Json, **given: Any) -> Json:
         "enhanced_eligibility_types": [],
         "evidence": dict.fromkeys(EVIDENCE_FIELDS) | {"enhanced_evidence": {}},
         "evidence_details": {},
+        "intended_submission_method": None,
         "is_charge_refundable": False,
         "livemode": account.livemode,
         "metadata": {},
@@ -195,8 +210,9 @@ def dispute(account: Account, id_: str, charge_: Json, **given: Any) -> Json:
 
 
 def balance_transaction(account: Account, id_: str, *, amount: int, currency: str, fee: int = 0, **given: Any) -> Json:
-    """Money in or out of the account's balance. ``fee`` is a dispute's; fees of charges are not modelled."""
-    details = {"amount": fee, "application": None, "currency": currency, "description": "Dispute fee"}
+    """Money in or out of the account's balance. ``fee`` is Stripe's, for a charge or a dispute."""
+    what = "Dispute fee" if given["type"] == "adjustment" else "Stripe processing fees"
+    details = {"amount": fee, "application": None, "currency": currency, "description": what}
     return {
         "id": id_,
         "object": "balance_transaction",
@@ -245,8 +261,16 @@ def _method_details(account: Account, behaviour: Behaviour) -> Json:
     if behaviour.type == "sepa_debit":
         return _sepa_debit(account, behaviour)
     if behaviour.type != "card":
-        return {}
+        return dict(_EMPTY_DETAILS.get(behaviour.type, {}))
     return _card(account, behaviour)
+
+
+_EMPTY_DETAILS: Final[Json] = {
+    "boleto": {"tax_id": ""},
+    "ideal": {"bank": None, "bic": None},
+    "klarna": {"dob": None},
+    "paypal": {"country": None, "payer_email": None, "payer_id": None},
+}
 
 
 def _card(account: Account, behaviour: Behaviour) -> Json:
@@ -333,11 +357,11 @@ def customer(account: Account, id_: str, **given: Any) -> Json:
 
 
 def webhook_endpoint(account: Account, id_: str, **given: Any) -> Json:
-    """An enabled endpoint; its secret is told only once, by create."""
+    """An enabled endpoint; only the answer to create has its secret."""
     return {
         "id": id_,
         "object": "webhook_endpoint",
-        "api_version": account.api_version,
+        "api_version": None,
         "application": None,
         "created": account.now(),
         "description": None,
@@ -360,4 +384,83 @@ def early_fraud_warning(account: Account, id_: str, charge_: Json) -> Json:
         "fraud_type": "unauthorized_use_of_card",
         "livemode": account.livemode,
         "payment_intent": charge_["payment_intent"],
+    }
+
+
+def review(account: Account, id_: str, charge_: Json) -> Json:
+    """An open review of a charge of elevated risk."""
+    return {
+        "id": id_,
+        "object": "review",
+        "billing_zip": charge_["billing_details"]["address"]["postal_code"],
+        "charge": charge_["id"],
+        "closed_reason": None,
+        "created": account.now(),
+        "ip_address": None,
+        "ip_address_location": None,
+        "livemode": account.livemode,
+        "open": True,
+        "opened_reason": "rule",
+        "payment_intent": charge_["payment_intent"],
+        "reason": "rule",
+        "session": None,
+    }
+
+
+def setup_intent(account: Account, id_: str, **given: Any) -> Json:
+    """A SetupIntent without a method."""
+    return {
+        "id": id_,
+        "object": "setup_intent",
+        "allowed_payment_method_types": None,
+        "application": None,
+        "automatic_payment_methods": None,
+        "cancellation_reason": None,
+        "client_secret": f"{id_}_secret_{account.token(25)}",
+        "created": account.now(),
+        "customer": None,
+        "customer_account": None,
+        "description": None,
+        "excluded_payment_method_types": None,
+        "flow_directions": None,
+        "last_setup_error": None,
+        "latest_attempt": None,
+        "livemode": account.livemode,
+        "managed_payments": None,
+        "mandate": None,
+        "metadata": {},
+        "next_action": None,
+        "on_behalf_of": None,
+        "payment_method": None,
+        "payment_method_configuration_details": None,
+        "payment_method_options": {},
+        "payment_method_types": ["card"],
+        "single_use_mandate": None,
+        "status": "requires_payment_method",
+        "usage": "off_session",
+    } | given
+
+
+def stripe_account(account: Account, currency: str) -> Json:
+    """The account itself, as ``GET /v1/account`` answers."""
+    return {
+        "id": ACCOUNT_ID,
+        "object": "account",
+        "business_profile": {"mcc": None, "name": "Sandbox", "support_email": None, "support_phone": None, "url": None},
+        "business_type": "company",
+        "capabilities": {"card_payments": "active", "transfers": "active"},
+        "charges_enabled": True,
+        "country": "US",
+        "default_currency": currency,
+        "details_submitted": True,
+        "email": "sandbox@example.com",
+        "metadata": {},
+        "payouts_enabled": True,
+        "settings": {
+            "branding": {"icon": None, "logo": None, "primary_color": None, "secondary_color": None},
+            "card_payments": {"statement_descriptor_prefix": "BOOKING"},
+            "dashboard": {"display_name": "Sandbox", "timezone": "Etc/UTC"},
+            "payments": {"statement_descriptor": "BOOKING"},
+        },
+        "type": "standard",
     }

@@ -1,16 +1,18 @@
 """Reading a request's parameters: the same checks, codes and messages for every endpoint.
 
-An endpoint's parameters are one mapping of name to ``Field``. Form bodies are text, so numbers and booleans
-are accepted as text too. As with Stripe, an empty text unsets an optional parameter.
+An endpoint's parameters are one mapping of name to ``Field``. It lists every parameter that Stripe has: those that the
+emulator implements, and those that it refuses by name (``not_modelled``), so that none is ignored. Tests compare each
+mapping with the types of the installed SDK. Form bodies are text, so numbers and booleans are accepted as text too. As
+with Stripe, an empty text unsets an optional parameter.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from booking_payments.sandbox.emulator.answers import Json, copy_json
+from booking_payments.sandbox.emulator.answers import Json
 from booking_payments.sandbox.emulator.errors import (
     Refusal,
     invalid,
@@ -21,14 +23,25 @@ from booking_payments.sandbox.emulator.errors import (
 
 _INTEGER: Final = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _BOOLEANS: Final = {"true": True, "false": False}
+_EMAIL: Final = re.compile(r"[^@\s<>,;]{1,64}@[^@\s<>,;.]+(\.[^@\s<>,;.]+)+")
+_ADDRESS: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>[^\s/?#]*)[^\s]*")
 
 
 @frozen
 class Field:
-    """One parameter: how to read its value, and whether it must be there."""
+    """One parameter.
+
+    Attributes:
+        read: Returns the value; its second argument is the parameter's full name. Raises ``Refusal`` for a bad value.
+        required: Whether a request without it is refused.
+        inside: The parameters inside of it, if it is an object.
+        modelled: False if every use is refused.
+    """
 
     read: Callable[[Any, str], Any]
     required: bool = False
+    inside: "Mapping[str, Field] | None" = None
+    modelled: bool = True
 
 
 Fields = Mapping[str, Field]
@@ -72,10 +85,10 @@ def _as_integer(value: Any, param: str) -> int:
 
 
 def boolean() -> Field:
-    """``true`` or ``false``."""
+    """``true`` or ``false``, in upper or lower case: stripe-python 8 to 11 sends ``True``."""
 
     def read(value: Any, param: str) -> bool:
-        result = value if isinstance(value, bool) else _BOOLEANS.get(str(value))
+        result = value if isinstance(value, bool) else _BOOLEANS.get(str(value).lower())
         if result is None:
             raise invalid(f"Invalid boolean: {value}", param=param)
         return result
@@ -130,24 +143,108 @@ def mapping(fields: Fields, *, required: bool = False) -> Field:
             raise invalid("Invalid object", param=param)
         return read_params(value, fields, inside=param)
 
-    return Field(read, required)
+    return Field(read, required, inside=fields)
 
 
 def unsettable(field: Field) -> Field:
-    """The same parameter, where Stripe takes an empty text for "none any more"."""
-    return Field(lambda value, param: None if value == "" else field.read(value, param))
+    """The same parameter, where an empty text removes the value."""
+    return evolve(field, read=lambda value, param: None if value == "" else field.read(value, param))
+
+
+def not_modelled(*names: str) -> dict[str, Field]:
+    """Parameters that Stripe has and the emulator refuses by name with 400."""
+    return dict.fromkeys(names, _NOT_MODELLED)
+
+
+def _refuse(_: Any, param: str) -> Any:
+    message = f"Parameter not modelled: Stripe has {param}, but this sandbox does not model it, so it is refused."
+    raise invalid(message, param=param)
+
+
+_NOT_MODELLED: Final = Field(_refuse, modelled=False)
+
+
+def email(*, required: bool = False) -> Field:
+    """An e-mail address; empty text reads as ``None``."""
+
+    def read(value: Any, param: str) -> str | None:
+        given: str | None = text(longest=800).read(value, param)
+        if given is not None and not _EMAIL.fullmatch(given):
+            raise invalid(f"Invalid email address: {given}", code="email_invalid", param=param)
+        return given
+
+    return Field(read, required)
+
+
+def web_address(*schemes: str, required: bool = False) -> Field:
+    """An absolute URL with one of these schemes, or with any if none is given; empty text reads as ``None``."""
+
+    def read(value: Any, param: str) -> str | None:
+        given: str | None = text(required=required).read(value, param)
+        match = _ADDRESS.fullmatch(given or "")
+        if given is None:
+            return None
+        if match is None or (schemes and match["scheme"].lower() not in schemes):
+            raise invalid(
+                "Invalid URL: An explicit scheme (such as https) must be provided.", code="url_invalid", param=param
+            )
+        if match["scheme"].lower() in ("http", "https") and not match["host"]:
+            raise invalid("Not a valid URL", code="url_invalid", param=param)
+        return given
+
+    return Field(read, required)
+
+
+def statement_suffix() -> Field:
+    """Text on a card statement (docs.stripe.com/get-started/account/statement-descriptors)."""
+
+    def read(value: Any, param: str) -> str | None:
+        suffix: str | None = text().read(value, param)
+        if suffix and (len(suffix) > 22 or set(suffix) & set("<>\\'\"*") or not re.search("[A-Za-z]", suffix)):
+            message = f"The {param} must have 22 characters at most, at least one letter, and none of <>\\'\"*."
+            raise invalid(message, param=param)
+        return suffix
+
+    return Field(read)
+
+
+def checked_text(is_valid: Callable[[str], bool], problem: str, *, required: bool = False) -> Field:
+    """Text for which ``is_valid`` is true; ``problem`` is a message with ``{}`` for the value."""
+
+    def read(value: Any, param: str) -> str | None:
+        given: str | None = text(required=required).read(value, param)
+        if given is not None and not is_valid(given):
+            raise invalid(problem.format(given), param=param)
+        return given
+
+    return Field(read, required)
+
+
+def listed(item: Field, *, most: int = 100, required: bool = False) -> Field:
+    """A list of at most ``most`` values, each read by ``item``."""
+
+    def read(value: Any, param: str) -> list[Any]:
+        texts: list[str] = strings(most=most).read(value, param)
+        return [item.read(each, param) for each in texts]
+
+    return Field(read, required)
 
 
 def address(*, required: bool = False) -> Field:
-    """A postal address; every line of it may be left out."""
+    """A postal address; every line of it may be left out, and is null then."""
     lines = ("city", "country", "line1", "line2", "postal_code", "state")
-    return mapping({name: text() for name in lines}, required=required)
+    return _filled(mapping({name: text() for name in lines}, required=required))
 
 
-def shipping() -> Field:
-    """Where something is sent to, and to whom; kept and answered, nothing more."""
-    optional = {name: text() for name in ("carrier", "phone", "tracking_number")}
-    return mapping({"address": address(required=True), "name": text(required=True), **optional})
+def _filled(field: Field) -> Field:
+    """The same object with every field, null where it was left out."""
+    return evolve(field, read=lambda value, param: dict.fromkeys(field.inside or ()) | field.read(value, param))
+
+
+def shipping(*, tracked: bool = True) -> Field:
+    """Where something is sent to, and to whom; kept and answered only. ``tracked``: with the carrier's number."""
+    optional = {name: text() for name in ("phone", *(("carrier", "tracking_number") if tracked else ()))}
+    return _filled(mapping({"address": address(required=True), "name": text(required=True), **optional}))
 
 
 def strings(*, most: int = 100, required: bool = False) -> Field:
@@ -163,9 +260,9 @@ def strings(*, most: int = 100, required: bool = False) -> Field:
     return Field(read, required)
 
 
-def opaque() -> Field:
-    """A parameter that Stripe knows and this model has no use for."""
-    return Field(lambda value, _: copy_json(value))
+def expand() -> Field:
+    """The paths that the response expands; ``expansion.py`` checks them."""
+    return Field(lambda value, param: [] if value == "" else strings().read(value, param))
 
 
 def metadata() -> Field:

@@ -21,7 +21,7 @@ _ALPHABET: Final = string.ascii_letters + string.digits
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
-NOUNS: Final = {"payment_method": "PaymentMethod"}
+NOUNS: Final = {"payment_method": "PaymentMethod", "radar.early_fraud_warning": "early fraud warning"}
 """How Stripe's messages call an object, where it is not by its kind."""
 
 
@@ -61,13 +61,19 @@ class Account:
     store: FakeStore | None
     amount_digits: int
     refused_in_action: frozenset[str] = frozenset()
+    amount_in_action: bool = False
     bank_pages: str | None = None
+    refunds_need_balance: bool = False
     faults: Faults = field(factory=Faults)
     agenda: list[tuple[int, int, str]] = field(factory=list)
     request: RequestRef = RequestRef()
     _tables: dict[str, dict[str, Record]] = field(factory=dict)
     _dirty: dict[tuple[str, str], Record | None] = field(factory=dict)
     _seq: int = 0
+    balances: dict[str, int] = field(factory=dict)
+    """The sum of all movements in each currency, without Stripe's fees; kept by ``balance.py``."""
+    waiting_refunds: set[str] = field(factory=set)
+    """Refunds that the balance did not cover; kept by ``refunds.py``."""
 
     # --- time and ids
 
@@ -84,7 +90,7 @@ class Account:
         return "".join(self.random.choices(_ALPHABET, k=length))
 
     def new_id(self, kind: str, prefix: str) -> str:
-        """An id nobody has. A reseeded generator repeats itself after a restart, hence the look."""
+        """An unused id. A reseeded generator repeats itself after a restart, so used ids are skipped."""
         while (id_ := f"{prefix}_{self.token()}") in self.table(kind):
             pass
         return id_
@@ -119,6 +125,12 @@ class Account:
         """Change fields of the object; returns their values before, as ``previous_attributes``."""
         previous = {name: copy_json(record.body.get(name)) for name in fields if record.body.get(name) != fields[name]}
         record.body.update(fields)
+        self._touch(record)
+        return previous
+
+    def drop(self, record: Record, *names: str) -> Json:
+        """Take fields out of the object; returns their values before."""
+        previous = {name: record.body.pop(name) for name in names if name in record.body}
         self._touch(record)
         return previous
 

@@ -5,22 +5,25 @@ from typing import Any, Final
 
 from booking_payments.sandbox.emulator import objects, settings
 from booking_payments.sandbox.emulator.answers import Json
-from booking_payments.sandbox.emulator.balance import move
+from booking_payments.sandbox.emulator.balance import book_charge, covers, move
 from booking_payments.sandbox.emulator.cards import RefundCourse, behaviour
+from booking_payments.sandbox.emulator.currencies import CURRENCIES
 from booking_payments.sandbox.emulator.errors import Refusal, invalid
 from booking_payments.sandbox.emulator.events import emit
 from booking_payments.sandbox.emulator.follow_ups import schedule
 from booking_payments.sandbox.emulator.params import (
     choice,
+    email,
+    expand,
     id_text,
     integer,
     merged_metadata,
     metadata,
     new_metadata,
-    opaque,
-    text,
+    not_modelled,
 )
 from booking_payments.sandbox.emulator.records import Account, Record
+from booking_payments.sandbox.emulator.reviews import close_of_charge
 
 CREATE_FIELDS: Final = {
     "amount": integer(minimum=1),
@@ -28,16 +31,12 @@ CREATE_FIELDS: Final = {
     "payment_intent": id_text(),
     "reason": choice("duplicate", "fraudulent", "requested_by_customer"),
     "metadata": metadata(),
-    "currency": text(),
-    "customer": id_text(),
-    "instructions_email": text(),
-    "origin": text(),
-    "refund_application_fee": opaque(),
-    "reverse_transfer": opaque(),
-    "expand": opaque(),
+    "instructions_email": email(),
+    **not_modelled("currency", "customer", "origin", "refund_application_fee", "reverse_transfer"),
+    "expand": expand(),
 }
-UPDATE_FIELDS: Final = {"metadata": metadata(), "expand": opaque()}
-CANCEL_FIELDS: Final = {"expand": opaque()}
+UPDATE_FIELDS: Final = {"metadata": metadata(), "expand": expand()}
+CANCEL_FIELDS: Final = {"expand": expand()}
 
 TRANSITIONS: Final[Mapping[str, frozenset[str]]] = {
     "pending": frozenset({"succeeded", "failed", "requires_action"}),
@@ -73,7 +72,17 @@ def create(account: Account, params: Json, _: str) -> Json:
         raise _already_refunded(charge)
     if amount > left:
         raise _too_much(amount, left, charge)
+    _check_step(amount, charge)
     return _refund(account, charge, amount, params).body
+
+
+def _check_step(amount: int, charge: Record) -> None:
+    """A refund, as a charge, is a multiple of the currency's smallest step."""
+    currency = charge.body["currency"]
+    step = CURRENCIES[currency].multiple
+    if amount % step:
+        message = f"Amounts in {currency} must be multiples of {step}"
+        raise invalid(message, code="invalid_charge_amount", param="amount", executed=True)
 
 
 def _charge_to_refund(account: Account, params: Json) -> Record:
@@ -121,32 +130,89 @@ def _too_much(amount: int, left: int, charge: Record) -> Refusal:
 
 def _refund(account: Account, charge: Record, amount: int, params: Json) -> Record:
     course = behaviour(charge.private["behaviour"]).refund
-    refund = _new_refund(account, charge, amount, params, course)
+    if charge.body["balance_transaction"] is None:
+        book_charge(account, charge)
+    refund = _new_refund(account, charge, amount, params)
+    covered = not account.refunds_need_balance or covers(account, amount, charge.body["currency"])
+    if not covered and charge.id.startswith("py_"):
+        return _fail_uncovered(account, refund)
     previous = _count(account, charge, amount)
+    if covered:
+        _send(account, refund)
+        account.update(refund, **_first_status(account, charge, params, course))
+    else:
+        account.waiting_refunds.add(refund.id)
+        account.update(refund, status="pending", pending_reason=NO_FUNDS)
     emit(account, "refund.created", refund.body)
     emit(account, "charge.refunded", charge.body, previous)
+    if charge.body["refunded"]:
+        close_of_charge(account, charge, "refunded")
     _close_inquiries(account, charge)
-    _plan(account, refund, course)
+    if covered:
+        _plan(account, refund, course)
     return refund
 
 
-def _new_refund(account: Account, charge: Record, amount: int, params: Json, course: RefundCourse) -> Record:
+NO_FUNDS: Final = "insufficient_funds"
+"""Why a refund waits, or has failed, that the balance does not cover (docs.stripe.com/refunds)."""
+
+
+def _new_refund(account: Account, charge: Record, amount: int, params: Json) -> Record:
     id_ = account.new_id("refund", "re" if charge.id.startswith("ch_") else "pyr")
     given = {"amount": amount, "metadata": new_metadata(params), "reason": params.get("reason")}
     if params.get("instructions_email"):
         given["instructions_email"] = params["instructions_email"]
     body = objects.refund(account, id_, charge.body, **given)
     refund = account.add("refund", id_, body, release=False)
-    moved = move(account, "refund" if id_.startswith("re_") else "payment_refund", refund, -amount, "refund")
-    account.update(refund, balance_transaction=moved.id, **_first_status(course))
     account.note(charge, refunds=[*charge.private["refunds"], id_])
     return refund
 
 
-def _first_status(course: RefundCourse) -> Json:
+def _send(account: Account, refund: Record) -> None:
+    """Take the money of a refund from the balance."""
+    type_ = "refund" if refund.id.startswith("re_") else "payment_refund"
+    moved = move(account, type_, refund, -refund.body["amount"], "refund")
+    account.update(refund, balance_transaction=moved.id)
+
+
+def _first_status(account: Account, charge: Record, params: Json, course: RefundCourse) -> Json:
     if course is RefundCourse.SUCCEEDS_LATER:
         return {"status": "pending", "pending_reason": "processing"}
+    if course is RefundCourse.ASKS_CUSTOMER:
+        address = params.get("instructions_email") or charge.body["billing_details"]["email"] or ""
+        sent = {"email_sent_at": account.now(), "email_sent_to": address}
+        details = {"email_sent": sent, "expires_at": account.now() + _ANSWER_WITHIN_S}
+        action = {"type": "display_details", "display_details": details}
+        return {"status": "requires_action", "next_action": action}
     return {"status": "succeeded"}
+
+
+_ANSWER_WITHIN_S: Final = 45 * 86400
+"""How long customers may take to name their bank account."""
+
+
+def _fail_uncovered(account: Account, refund: Record) -> Record:
+    """Other methods than cards do not wait for money: the refund fails at once."""
+    account.update(refund, status="failed", failure_reason=NO_FUNDS)
+    emit(account, "refund.created", refund.body)
+    emit(account, "refund.failed", refund.body)
+    return refund
+
+
+def load(account: Account) -> None:
+    """Find the refunds that wait for money again, after the records were loaded."""
+    waiting = (each for each in account.table("refund").values() if each.body.get("pending_reason") == NO_FUNDS)
+    account.waiting_refunds = {each.id for each in waiting}
+
+
+def send_waiting(account: Account) -> None:
+    """Send the refunds that the balance covers by now, oldest first."""
+    for refund in sorted((account.get("refund", id_) for id_ in account.waiting_refunds), key=lambda each: each.seq):
+        if not covers(account, refund.body["amount"], refund.body["currency"]):
+            return
+        _send(account, refund)
+        account.waiting_refunds.discard(refund.id)
+        move_to(account, refund, "succeeded")
 
 
 def _count(account: Account, charge: Record, change: int) -> Json:
@@ -155,7 +221,7 @@ def _count(account: Account, charge: Record, change: int) -> Json:
 
 
 def _paid_back(charge: Record) -> int:
-    """What was refunded of the captured amount. A release that is listed as a refund was never captured."""
+    """The refunded part of the captured amount. A release that is listed as a refund was never captured."""
     return int(charge.body["amount_refunded"]) - int(charge.private["released"])
 
 
@@ -196,13 +262,15 @@ def _plan(account: Account, refund: Record, course: RefundCourse) -> None:
 def move_to(account: Account, refund: Record, status: str, failure_reason: str = "unknown") -> None:
     """The bank moves a refund; money of a failed or canceled one returns to the balance."""
     fields: dict[str, Any] = {"status": status}
-    if refund.body.get("pending_reason"):
-        fields["pending_reason"] = None
+    account.waiting_refunds.discard(refund.id)
+    previous = account.drop(refund, *(("pending_reason", "next_action") if status != "pending" else ()))
     if status in _MONEY_BACK:
-        back = move(account, "refund_failure", refund, refund.body["amount"])
-        fields |= {"failure_reason": failure_reason, "failure_balance_transaction": back.id}
+        fields |= {"failure_reason": failure_reason}
+        if refund.body["balance_transaction"] is not None:
+            back = move(account, "refund_failure", refund, refund.body["amount"])
+            fields |= {"failure_balance_transaction": back.id}
         _count(account, account.get("charge", refund.body["charge"]), -refund.body["amount"])
-    previous = account.update(refund, **fields)
+    previous |= account.update(refund, **fields)
     emit(account, "refund.updated", refund.body, previous)
     emit(account, "charge.refund.updated", refund.body, previous)
     if status == "failed":
@@ -221,7 +289,7 @@ def check_move(refund: Record, status: str, failure_reason: str) -> None:
 
 def succeed_later(account: Account, refund: Record) -> None:
     """A pending refund has arrived."""
-    if refund.body["status"] == "pending":
+    if refund.body["status"] == "pending" and refund.id not in account.waiting_refunds:
         move_to(account, refund, "succeeded")
 
 

@@ -1,7 +1,7 @@
 """Settings of the account that change how its later objects look: settlement currency, rates, older behaviour.
 
 They are a record like any other, so a restart keeps them and a reset forgets them. Stripe settles in the currency of
-the charge unless the account has a rate for it; what was booked before a change stays as it was booked.
+the charge unless the account has a rate for it; earlier bookings stay as they are.
 """
 
 from collections.abc import Mapping

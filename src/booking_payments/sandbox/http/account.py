@@ -6,7 +6,7 @@ from functools import wraps
 from threading import RLock
 from typing import Any, Final
 
-from booking_payments.sandbox.emulator import Answer, FakeStripe
+from booking_payments.sandbox.emulator import FakeStripe, StripeResponse
 from booking_payments.sandbox.emulator.currencies import DEFAULT_DIGITS
 from booking_payments.sandbox.emulator.model import execute
 
@@ -15,7 +15,7 @@ FURTHEST: Final = timedelta(days=36525)
 
 
 class SandboxClock:
-    """The system's clock, and what it was advanced by."""
+    """The system's clock, plus the time that it was advanced by."""
 
     def __init__(self) -> None:
         self.ahead = timedelta()
@@ -46,10 +46,11 @@ class SandboxStripe(FakeStripe):
                 follow_up_delay=self.follow_up_delay,
                 deliver_in_process=False,
                 amount_digits=self.amount_digits,
+                refunds_need_balance=True,
             )
 
     def advance(self, by: timedelta) -> int:
-        """Let time pass, and whatever becomes due happen; returns how many things did.
+        """Let time pass and do everything that becomes due; returns how many things were done.
 
         Raises ``ValueError`` for steps back and beyond a hundred years ahead.
         """
@@ -59,7 +60,7 @@ class SandboxStripe(FakeStripe):
             self.clock.ahead += by
             return self.tick()
 
-    def by_hand(self, method: str, path: str, params: Mapping[str, Any]) -> Answer:
+    def by_hand(self, method: str, path: str, params: Mapping[str, Any]) -> StripeResponse:
         """A request outside the interface: no fault strikes it, and it is not among the calls."""
         with self.lock:
             return self._act(lambda: execute(self._account, method, path, params))

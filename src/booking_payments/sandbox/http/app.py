@@ -11,7 +11,7 @@ from booking_payments.sandbox.emulator import NetworkFault
 from booking_payments.sandbox.emulator.errors import Refusal, error_body, server_error, unknown_url
 from booking_payments.sandbox.http import api, playing
 from booking_payments.sandbox.http.account import SandboxStripe
-from booking_payments.sandbox.http.messages import MAX_BODY, Reply, Request, reply_refusing, without_body
+from booking_payments.sandbox.http.messages import MAX_BODY, HttpResponse, Request, reply_refusing, without_body
 
 LONGEST_SILENCE: Final = timedelta(seconds=60)
 """How long a scripted timeout holds a connection open; clients give up earlier."""
@@ -27,8 +27,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-class Gone(Exception):  # noqa: N818 - nothing is wrong, nobody listens any more
-    """The client left before its request was complete."""
+class ClientDisconnected(Exception):  # noqa: N818 - nothing is wrong, nobody listens any more
+    """The client closed the connection before its request was complete."""
 
 
 class SandboxApp:
@@ -45,21 +45,21 @@ class SandboxApp:
             reply = await self._reply(scope, receive)
         except NetworkFault as fault:
             await self._fail(fault, scope, receive)
-        except Gone:
+        except ClientDisconnected:
             return
         else:
             await self._wait(reply.delay, receive)
             await _send(without_body(reply) if scope["method"] == "HEAD" else reply, send)
 
-    async def _reply(self, scope: Scope, receive: Receive) -> Reply:
+    async def _reply(self, scope: Scope, receive: Receive) -> HttpResponse:
         try:
-            request = await _read(scope, receive)
+            request = await _read_request(scope, receive)
             return self._answer(request)
         except Refusal as refusal:
             return reply_refusing(refusal)
 
-    def _answer(self, request: Request) -> Reply:
-        """A fault of the sandbox itself is told as one, and logged."""
+    def _answer(self, request: Request) -> HttpResponse:
+        """An error of the sandbox itself is a 500, and is logged."""
         try:
             return _department(request.path)(self._stripe, request)
         except NetworkFault:
@@ -90,18 +90,18 @@ class SandboxApp:
                 tasks.start_soon(until, self.stopping.wait)
 
 
-def _department(path: str) -> Callable[[SandboxStripe, Request], Reply]:
+def _department(path: str) -> Callable[[SandboxStripe, Request], HttpResponse]:
     if path == playing.PREFIX or path.startswith(f"{playing.PREFIX}/"):
         return playing.answer
     return api.answer if path.startswith("/v1/") else _nobody
 
 
-def _nobody(_: SandboxStripe, request: Request) -> Reply:
+def _nobody(_: SandboxStripe, request: Request) -> HttpResponse:
     return reply_refusing(unknown_url(request.method, request.path))
 
 
-async def _read(scope: Scope, receive: Receive) -> Request:
-    """The whole request. Raises ``Gone``, and 413 for a body that is too large."""
+async def _read_request(scope: Scope, receive: Receive) -> Request:
+    """The whole request. Raises ``ClientDisconnected``, and 413 for a body that is too large."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     body = await _body(receive)
     if len(body) > MAX_BODY:
@@ -114,7 +114,7 @@ async def _body(receive: Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Gone
+            raise ClientDisconnected
         read += len(message.get("body", b""))
         if len(body) <= MAX_BODY:
             body += message.get("body", b"")
@@ -127,7 +127,7 @@ def _too_large() -> Refusal:
     return Refusal(413, error_body("invalid_request_error", message), executed=False, headers={"Connection": "close"})
 
 
-async def _send(reply: Reply, send: Send) -> None:
+async def _send(reply: HttpResponse, send: Send) -> None:
     body = reply.body
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **reply.headers}
     if reply.status == 204:

@@ -17,20 +17,20 @@ from booking_payments.sandbox.http.account import SandboxStripe
 from booking_payments.sandbox.signature import sign
 
 TIMEOUT: Final = timedelta(seconds=10)
-"""How long an endpoint may take to answer. Stripe does not publish its own patience."""
+"""How long an endpoint may take to answer. Stripe does not publish its time limit."""
 
 AT_ONCE: Final = 16
 """Deliveries under way to one endpoint."""
 
 PAUSE: Final = timedelta(milliseconds=20)
-"""Between two looks at what is due."""
+"""Between two checks for due deliveries."""
 
 USER_AGENT: Final = "Stripe/1.0 (+https://stripe.com/docs/webhooks)"
 
 log = structlog.get_logger("booking_payments.sandbox")
 
 
-class Postman:
+class WebhookSender:
     """Lets time do its work in the model, and carries the events out."""
 
     def __init__(self, stripe: SandboxStripe) -> None:
@@ -43,13 +43,13 @@ class Postman:
         try:
             async with anyio.create_task_group() as tasks:
                 while True:
-                    self._round(tasks)
+                    self._start_due(tasks)
                     await anyio.sleep(PAUSE.total_seconds())
         finally:
             with anyio.CancelScope(shield=True):
                 await self._close()
 
-    def _round(self, tasks: TaskGroup) -> None:
+    def _start_due(self, tasks: TaskGroup) -> None:
         try:
             self._stripe.tick()
             due = self._stripe.pending_deliveries()
@@ -63,13 +63,13 @@ class Postman:
         """One attempt of an event at a time, and not too many of an endpoint."""
         if delivery.endpoint_id is None:
             return
-        journey = (delivery.event_id, delivery.endpoint_id)
+        attempt = (delivery.event_id, delivery.endpoint_id)
         busy = sum(endpoint_id == delivery.endpoint_id for _, endpoint_id in self._under_way)
-        if journey not in self._under_way and busy < AT_ONCE:
-            self._under_way.add(journey)
-            tasks.start_soon(self._carry, delivery, delivery.endpoint_id)
+        if attempt not in self._under_way and busy < AT_ONCE:
+            self._under_way.add(attempt)
+            tasks.start_soon(self._deliver, delivery, delivery.endpoint_id)
 
-    async def _carry(self, delivery: EventDelivery, endpoint_id: str) -> None:
+    async def _deliver(self, delivery: EventDelivery, endpoint_id: str) -> None:
         try:
             ok = await self._post(delivery, endpoint_id)
             self._stripe.delivered(delivery.event_id, ok, endpoint_id)
@@ -77,7 +77,7 @@ class Postman:
             self._under_way.discard((delivery.event_id, endpoint_id))
 
     async def _post(self, delivery: EventDelivery, endpoint_id: str) -> bool:
-        """Whether the endpoint took it. Whatever else happens is a failed attempt, tried again later."""
+        """Whether the endpoint answered with 2xx. Any other result is a failed attempt, tried again later."""
         target = self._stripe.target_of(endpoint_id)
         if target is None:
             return False
@@ -85,13 +85,13 @@ class Postman:
         body = msgspec.json.encode(delivery.event)
         try:
             with anyio.fail_after(TIMEOUT.total_seconds()):
-                answer = await self._post_office().post(url, content=body, headers=_headers(body, secret))
+                answer = await self._http_client().post(url, content=body, headers=_headers(body, secret))
         except Exception as error:
             log.debug("webhook_failed", event_type=delivery.event["type"], error=type(error).__name__)
             return False
         return answer.is_success
 
-    def _post_office(self) -> httpx2.AsyncClient:
+    def _http_client(self) -> httpx2.AsyncClient:
         """Made when the first letter leaves: a client costs more than the rest of the start."""
         if self._client is None:
             limits = httpx2.Limits(max_connections=None, max_keepalive_connections=AT_ONCE)
@@ -106,7 +106,7 @@ class Postman:
 
 
 def _headers(body: bytes, secret: str) -> dict[str, str]:
-    """Signed with the system's time: receivers check it against their own clocks, which nobody advanced."""
+    """Signed with the system's time: receivers check it against their own clocks, which were not advanced."""
     return {
         "Content-Type": "application/json; charset=utf-8",
         "Stripe-Signature": sign(body, secret, datetime.now(UTC)),

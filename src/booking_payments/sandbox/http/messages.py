@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from attrs import evolve, field, frozen
 
-from booking_payments.sandbox.emulator import Answer
+from booking_payments.sandbox.emulator import StripeResponse
 from booking_payments.sandbox.emulator.errors import Refusal
 
 MAX_BODY: Final = 512 * 1024
@@ -27,7 +27,7 @@ class Request:
 
 
 @frozen
-class Reply:
+class HttpResponse:
     """``delay``: how long it is held back."""
 
     status: int
@@ -40,17 +40,17 @@ class Reply:
         return b"" if self.content is None else msgspec.json.encode(self.content)
 
 
-def reply_with(answer: Answer) -> Reply:
+def reply_with(answer: StripeResponse) -> HttpResponse:
     """The model's answer on its way to the caller."""
-    return Reply(answer.status, answer.body, answer.headers, answer.delay)
+    return HttpResponse(answer.status, answer.body, answer.headers, answer.delay)
 
 
-def reply_refusing(refusal: Refusal) -> Reply:
+def reply_refusing(refusal: Refusal) -> HttpResponse:
     """Stripe's error body, for what did not reach the model."""
     headers = {"Request-Id": f"req_{secrets.token_hex(7)}", **refusal.headers}
-    return Reply(refusal.status, {"error": refusal.error}, headers)
+    return HttpResponse(refusal.status, {"error": refusal.error}, headers)
 
 
-def without_body(reply: Reply) -> Reply:
+def without_body(reply: HttpResponse) -> HttpResponse:
     """The same reply to a HEAD request."""
     return evolve(reply, headers={**reply.headers, "Content-Length": str(len(reply.body))}, content=None)

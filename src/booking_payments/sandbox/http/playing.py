@@ -13,7 +13,7 @@ from attrs import frozen
 
 from booking_payments.sandbox.emulator.errors import Refusal, error_body, invalid, unknown_url
 from booking_payments.sandbox.http.account import SandboxStripe
-from booking_payments.sandbox.http.messages import Reply, Request, reply_refusing, reply_with
+from booking_payments.sandbox.http.messages import HttpResponse, Request, reply_refusing, reply_with
 
 PREFIX: Final = "/_sandbox"
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
@@ -29,11 +29,13 @@ class Nothing(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class WebhookEndpoint(msgspec.Struct, forbid_unknown_fields=True):
-    """Where events go, the secret that signs them, and which events (by default all)."""
+    """Where events go, the secret that signs them, which events (by default all), and the version that they have (by
+    default the account's)."""
 
     url: Url
     secret: Secret
     enabled_events: Annotated[tuple[Text, ...], msgspec.Meta(min_length=1, max_length=100)] = ("*",)
+    api_version: Text | None = None
 
 
 class Authentication(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,6 +43,12 @@ class Authentication(msgspec.Struct, forbid_unknown_fields=True):
 
     client_secret: Text
     outcome: Literal["succeeded", "failed", "processing"]
+
+
+class VoucherEnd(msgspec.Struct, forbid_unknown_fields=True):
+    """Whether the customer pays the voucher or lets it expire."""
+
+    outcome: Literal["paid", "expired"]
 
 
 class Confirmation(msgspec.Struct, forbid_unknown_fields=True):
@@ -51,7 +59,7 @@ class Confirmation(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class DashboardRefund(msgspec.Struct, forbid_unknown_fields=True):
-    """In the currency's smallest unit; without an amount, all that is left."""
+    """In the currency's smallest unit; without an amount, everything left."""
 
     amount: Amount | None = None
 
@@ -86,7 +94,7 @@ class RefundMove(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AccountChange(msgspec.Struct, forbid_unknown_fields=True):
-    """Settings of the account for what follows; what is left out stays. ``FakeStripe.set_settlement`` and
+    """Settings of the account from now on; those that are left out stay. ``FakeStripe.set_settlement`` and
     ``set_release_as_refund`` say what they mean."""
 
     settlement_currency: Text | msgspec.UnsetType | None = msgspec.UNSET
@@ -110,11 +118,11 @@ class FaultScript(msgspec.Struct, forbid_unknown_fields=True):
     delay_s: Seconds = 5
 
 
-def answer(stripe: SandboxStripe, request: Request) -> Reply:
+def answer(stripe: SandboxStripe, request: Request) -> HttpResponse:
     """Answer a request below ``/_sandbox``."""
     try:
         role, id_ = _find(request)
-        return role.play(stripe, id_, _read(request, role.body))
+        return role.play(stripe, id_, _read_body(request, role.body))
     except Refusal as refusal:
         return reply_refusing(refusal)
 
@@ -122,21 +130,25 @@ def answer(stripe: SandboxStripe, request: Request) -> Reply:
 # --- who plays what --------------------------------------------------------------------------------------------
 
 
-def _hello(stripe: SandboxStripe, _: str, __: Nothing) -> Reply:
+def _hello(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
     delay_s = stripe.follow_up_delay.total_seconds()
-    return Reply(200, {"sandbox": "booking-payments", "now": stripe.clock.now(), "follow_up_delay_s": delay_s})
+    return HttpResponse(200, {"sandbox": "booking-payments", "now": stripe.clock.now(), "follow_up_delay_s": delay_s})
 
 
-def _register(stripe: SandboxStripe, _: str, given: WebhookEndpoint) -> Reply:
+def _register(stripe: SandboxStripe, _: str, given: WebhookEndpoint) -> HttpResponse:
     """An address that is registered already gets the new secret and events instead of a second copy of each event."""
-    params = {"url": given.url, "enabled_events": list(given.enabled_events)}
+    params: dict[str, Any] = {"url": given.url, "enabled_events": list(given.enabled_events)}
+    if given.api_version is not None:
+        params["api_version"] = given.api_version
     with stripe.lock:
-        for known in _endpoints(stripe):
-            if known["url"] == given.url:
-                stripe.by_hand("DELETE", f"/v1/webhook_endpoints/{known['id']}", {})
+        known = [each["id"] for each in _endpoints(stripe) if each["url"] == given.url]
         made = stripe.by_hand("POST", "/v1/webhook_endpoints", params)
+        if not made.ok:
+            return reply_with(made)
+        for id_ in known:
+            stripe.by_hand("DELETE", f"/v1/webhook_endpoints/{id_}", {})
         stripe.set_webhook_secret(made.body["id"], given.secret)
-        return Reply(200, _shown(made.body))
+        return HttpResponse(200, _endpoint_summary(made.body))
 
 
 def _endpoints(stripe: SandboxStripe) -> list[dict[str, Any]]:
@@ -144,25 +156,25 @@ def _endpoints(stripe: SandboxStripe) -> list[dict[str, Any]]:
     return found
 
 
-def _shown(endpoint: dict[str, Any]) -> dict[str, Any]:
-    return {name: endpoint[name] for name in ("id", "url", "enabled_events", "status")}
+def _endpoint_summary(endpoint: dict[str, Any]) -> dict[str, Any]:
+    return {name: endpoint[name] for name in ("id", "url", "enabled_events", "status", "api_version")}
 
 
-def _list_endpoints(stripe: SandboxStripe, _: str, __: Nothing) -> Reply:
-    return Reply(200, {"webhook_endpoints": [_shown(endpoint) for endpoint in _endpoints(stripe)]})
+def _list_endpoints(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
+    return HttpResponse(200, {"webhook_endpoints": [_endpoint_summary(endpoint) for endpoint in _endpoints(stripe)]})
 
 
-def _remove_endpoint(stripe: SandboxStripe, id_: str, _: Nothing) -> Reply:
+def _remove_endpoint(stripe: SandboxStripe, id_: str, _: Nothing) -> HttpResponse:
     return reply_with(stripe.by_hand("DELETE", f"/v1/webhook_endpoints/{id_}", {}))
 
 
-def _remove_endpoints(stripe: SandboxStripe, _: str, given: Nothing) -> Reply:
+def _remove_endpoints(stripe: SandboxStripe, _: str, given: Nothing) -> HttpResponse:
     for endpoint in _endpoints(stripe):
         _remove_endpoint(stripe, endpoint["id"], given)
-    return Reply(200, {"webhook_endpoints": []})
+    return HttpResponse(200, {"webhook_endpoints": []})
 
 
-def _waiting(stripe: SandboxStripe, _: str, __: Nothing) -> Reply:
+def _waiting(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
     waiting = [
         {
             "event_id": delivery.event_id,
@@ -173,22 +185,30 @@ def _waiting(stripe: SandboxStripe, _: str, __: Nothing) -> Reply:
         }
         for delivery in stripe.deliveries()
     ]
-    return Reply(200, {"deliveries": waiting})
+    return HttpResponse(200, {"deliveries": waiting})
 
 
-def _authenticate(stripe: SandboxStripe, id_: str, given: Authentication) -> Reply:
+def _authenticate(stripe: SandboxStripe, id_: str, given: Authentication) -> HttpResponse:
     return reply_with(stripe.authenticate(id_, given.client_secret, given.outcome))
 
 
-def _confirm(stripe: SandboxStripe, id_: str, given: Confirmation) -> Reply:
+def _authenticate_setup(stripe: SandboxStripe, id_: str, given: Authentication) -> HttpResponse:
+    return reply_with(stripe.authenticate_setup(id_, given.client_secret, given.outcome))
+
+
+def _end_voucher(stripe: SandboxStripe, id_: str, given: VoucherEnd) -> HttpResponse:
+    return reply_with(stripe.end_voucher(id_, given.outcome))
+
+
+def _confirm(stripe: SandboxStripe, id_: str, given: Confirmation) -> HttpResponse:
     return reply_with(stripe.confirm_as_customer(id_, given.client_secret, given.payment_method))
 
 
-def _refund(stripe: SandboxStripe, id_: str, given: DashboardRefund) -> Reply:
+def _refund(stripe: SandboxStripe, id_: str, given: DashboardRefund) -> HttpResponse:
     return reply_with(stripe.refund_in_dashboard(id_, given.amount))
 
 
-def _dispute(stripe: SandboxStripe, id_: str, given: Dispute) -> Reply:
+def _dispute(stripe: SandboxStripe, id_: str, given: Dispute) -> HttpResponse:
     opened = stripe.open_dispute(
         id_,
         given.reason,
@@ -202,7 +222,7 @@ def _dispute(stripe: SandboxStripe, id_: str, given: Dispute) -> Reply:
     return reply_with(opened)
 
 
-def _move_dispute(stripe: SandboxStripe, id_: str, given: DisputeMove) -> Reply:
+def _move_dispute(stripe: SandboxStripe, id_: str, given: DisputeMove) -> HttpResponse:
     moved = stripe.move_dispute(
         id_,
         given.status,
@@ -214,15 +234,15 @@ def _move_dispute(stripe: SandboxStripe, id_: str, given: DisputeMove) -> Reply:
     return reply_with(moved)
 
 
-def _move_refund(stripe: SandboxStripe, id_: str, given: RefundMove) -> Reply:
+def _move_refund(stripe: SandboxStripe, id_: str, given: RefundMove) -> HttpResponse:
     return reply_with(stripe.move_refund(id_, given.status, given.failure_reason))
 
 
-def _account(stripe: SandboxStripe, _: str, __: Nothing) -> Reply:
-    return Reply(200, stripe.account_settings)
+def _account(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
+    return HttpResponse(200, stripe.account_settings)
 
 
-def _change_account(stripe: SandboxStripe, _: str, given: AccountChange) -> Reply:
+def _change_account(stripe: SandboxStripe, _: str, given: AccountChange) -> HttpResponse:
     with stripe.lock:
         currency = given.settlement_currency
         if currency is msgspec.UNSET:
@@ -233,22 +253,22 @@ def _change_account(stripe: SandboxStripe, _: str, given: AccountChange) -> Repl
             raise invalid(f"Invalid account: {error}") from None
         if given.release_as_refund is not msgspec.UNSET:
             stripe.set_release_as_refund(given.release_as_refund)
-        return Reply(200, stripe.account_settings)
+        return HttpResponse(200, stripe.account_settings)
 
 
-def _advance(stripe: SandboxStripe, _: str, given: Advance) -> Reply:
+def _advance(stripe: SandboxStripe, _: str, given: Advance) -> HttpResponse:
     try:
         happened = stripe.advance(timedelta(seconds=given.advance_s))
     except ValueError as error:
         raise invalid(f"Invalid advance_s: {error}", param="advance_s") from None
-    return Reply(200, {"now": stripe.clock.now(), "happened": happened})
+    return HttpResponse(200, {"now": stripe.clock.now(), "happened": happened})
 
 
-def _now(stripe: SandboxStripe, _: str, __: Nothing) -> Reply:
-    return Reply(200, {"now": stripe.clock.now()})
+def _now(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
+    return HttpResponse(200, {"now": stripe.clock.now()})
 
 
-def _script_fault(stripe: SandboxStripe, _: str, given: FaultScript) -> Reply:
+def _script_fault(stripe: SandboxStripe, _: str, given: FaultScript) -> HttpResponse:
     try:
         stripe.faults.script(given.match, given.fault, given.times, timedelta(seconds=given.delay_s))
     except ValueError as error:
@@ -256,16 +276,16 @@ def _script_fault(stripe: SandboxStripe, _: str, given: FaultScript) -> Reply:
     return _faults(stripe)
 
 
-def _list_faults(stripe: SandboxStripe, _: str, __: Nothing) -> Reply:
+def _list_faults(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
     return _faults(stripe)
 
 
-def _clear_faults(stripe: SandboxStripe, _: str, __: Nothing) -> Reply:
+def _clear_faults(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
     stripe.faults.clear()
     return _faults(stripe)
 
 
-def _faults(stripe: SandboxStripe) -> Reply:
+def _faults(stripe: SandboxStripe) -> HttpResponse:
     coming = [
         {
             "match": script.match,
@@ -275,10 +295,10 @@ def _faults(stripe: SandboxStripe) -> Reply:
         }
         for script in stripe.faults.coming()
     ]
-    return Reply(200, {"faults": coming})
+    return HttpResponse(200, {"faults": coming})
 
 
-def _calls(stripe: SandboxStripe, _: str, __: Nothing) -> Reply:
+def _calls(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
     calls = [
         {
             "method": call.method,
@@ -288,12 +308,12 @@ def _calls(stripe: SandboxStripe, _: str, __: Nothing) -> Reply:
         }
         for call in stripe.calls_so_far()
     ]
-    return Reply(200, {"calls": calls})
+    return HttpResponse(200, {"calls": calls})
 
 
-def _reset(stripe: SandboxStripe, _: str, __: Nothing) -> Reply:
+def _reset(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
     stripe.reset()
-    return Reply(200, {"reset": True})
+    return HttpResponse(200, {"reset": True})
 
 
 # --- the table -------------------------------------------------------------------------------------------------
@@ -306,10 +326,10 @@ class Role:
     method: str
     pattern: re.Pattern[str]
     body: type[msgspec.Struct]
-    play: Callable[[SandboxStripe, str, Any], Reply]
+    play: Callable[[SandboxStripe, str, Any], HttpResponse]
 
 
-def _role(line: str, body: type[M], play: Callable[[SandboxStripe, str, M], Reply]) -> Role:
+def _role(line: str, body: type[M], play: Callable[[SandboxStripe, str, M], HttpResponse]) -> Role:
     method, _, path = line.partition(" ")
     return Role(method, re.compile(PREFIX + path.replace("{id}", "(?P<id>[^/]+)")), body, play)
 
@@ -322,6 +342,8 @@ ROLES: Final = (
     _role("DELETE /webhook_endpoints/{id}", Nothing, _remove_endpoint),
     _role("GET /deliveries", Nothing, _waiting),
     _role("POST /payment_intents/{id}/authenticate", Authentication, _authenticate),
+    _role("POST /payment_intents/{id}/voucher", VoucherEnd, _end_voucher),
+    _role("POST /setup_intents/{id}/authenticate", Authentication, _authenticate_setup),
     _role("POST /payment_intents/{id}/confirm", Confirmation, _confirm),
     _role("POST /payment_intents/{id}/refund", DashboardRefund, _refund),
     _role("POST /payment_intents/{id}/dispute", Dispute, _dispute),
@@ -358,10 +380,10 @@ def _other_method(allowed: list[str]) -> Refusal:
     return Refusal(405, error, executed=False, headers={"Allow": ", ".join(allowed)})
 
 
-def _read(request: Request, model: type[M]) -> M:
+def _read_body(request: Request, model: type[M]) -> M:
     """The body as ``model``.
 
-    Only a declared JSON body is read: a page that somebody happens to visit cannot send one here.
+    Only a declared JSON body is read: a web page of another origin cannot send one.
     """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.body.strip() and media != "application/json":

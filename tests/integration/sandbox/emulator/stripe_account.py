@@ -5,7 +5,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from booking_payments.sandbox.emulator import Answer, FakeStore, FakeStripe
+from booking_payments.sandbox.emulator import FakeStore, FakeStripe, StripeResponse
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NO_REDIRECTS = {"enabled": True, "allow_redirects": "never"}
@@ -22,18 +22,20 @@ class StripeAccountClient:
         self.now = start
         self.stripe = FakeStripe(lambda: self.now, random.Random(seed), store=store)
 
-    def post(self, path: str, key: str | None = None, /, **params: Any) -> Answer:
+    def post(self, path: str, key: str | None = None, /, **params: Any) -> StripeResponse:
         return self.stripe.call("POST", f"/v1/{path}", params, key)
 
-    def get(self, path: str, /, **params: Any) -> Answer:
+    def get(self, path: str, /, **params: Any) -> StripeResponse:
         return self.stripe.call("GET", f"/v1/{path}", params)
 
     def intent(self, /, **params: Any) -> dict[str, Any]:
         given = {"amount": 1000, "currency": "usd", "automatic_payment_methods": NO_REDIRECTS} | params
         return made(self.post("payment_intents", **given))
 
-    def pay(self, payment_method: str = "pm_card_visa", key: str | None = None, /, **params: Any) -> Answer:
+    def pay(self, payment_method: str = "pm_card_visa", key: str | None = None, /, **params: Any) -> StripeResponse:
         given = {"amount": 1000, "currency": "usd", "automatic_payment_methods": NO_REDIRECTS} | params
+        if "capture_method" not in given:  # books at once; the default, automatic_async, books later
+            given["capture_method"] = "automatic"
         return self.post("payment_intents", key, confirm=True, payment_method=payment_method, **given)
 
     def paid(self, payment_method: str = "pm_card_visa", /, **params: Any) -> dict[str, Any]:
@@ -60,12 +62,12 @@ class StripeAccountClient:
         return [event["type"] for event in self.stripe.events[since:]]
 
 
-def made(answer: Answer) -> dict[str, Any]:
+def made(answer: StripeResponse) -> dict[str, Any]:
     assert answer.status == 200, answer.body
     return answer.body
 
 
-def error(answer: Answer) -> dict[str, Any]:
+def error(answer: StripeResponse) -> dict[str, Any]:
     assert answer.status >= 400, answer.body
     body: dict[str, Any] = answer.body["error"]
     return body

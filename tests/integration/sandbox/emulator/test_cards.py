@@ -153,7 +153,7 @@ def test_refuses_an_unknown_method(account: StripeAccountClient, name: str) -> N
     assert told["message"].startswith(f"No such PaymentMethod: '{name}'; ")
 
 
-def test_each_use_of_a_shared_id_is_a_method_of_its_own(account: StripeAccountClient) -> None:
+def test_each_use_of_a_shared_id_makes_a_new_method(account: StripeAccountClient) -> None:
     first, second = account.paid()["payment_method"], account.paid()["payment_method"]
 
     assert first.startswith("pm_")

@@ -143,7 +143,7 @@ def test_a_lost_dispute_that_is_won_later_gives_the_money_and_the_fee_back(accou
     assert account.types(since) == ["charge.dispute.funds_reinstated", "charge.dispute.closed", "charge.updated"]
 
 
-def test_transactions_say_what_they_are(account: StripeAccountClient) -> None:
+def test_transactions_have_their_type(account: StripeAccountClient) -> None:
     taken, back = moved(account, opened(account), "won")["balance_transactions"]
 
     assert {taken["type"], back["type"]} == {"adjustment"}
@@ -172,7 +172,7 @@ def test_a_won_dispute_may_give_back_less_and_the_rest_later(
     assert amounts(moved(account, first, "won")) == amounts(first) + then
 
 
-def test_what_came_back_is_withdrawn_again_when_a_won_dispute_is_lost_after_all(account: StripeAccountClient) -> None:
+def test_reinstated_money_is_withdrawn_again_when_a_won_dispute_is_lost_after_all(account: StripeAccountClient) -> None:
     partly = moved(account, opened(account), "won", reinstated=600)
 
     assert amounts(moved(account, partly, "lost")) == [-1000, 600, -600]
@@ -227,7 +227,7 @@ def test_a_resolution_takes_the_money_and_a_block_does_not(account: StripeAccoun
 # --- deadlines
 
 
-def test_an_appeal_has_a_deadline_of_its_own(account: StripeAccountClient) -> None:
+def test_an_appeal_has_its_own_deadline(account: StripeAccountClient) -> None:
     dispute = moved(account, opened(account), "lost")
     account.wait(days=3)
 
@@ -275,7 +275,7 @@ def test_the_charge_is_refundable_as_the_dispute_says(account: StripeAccountClie
     assert refund(account, dispute, 100) == ("succeeded" if takes != "succeeded" else "charge_disputed")
 
 
-def test_what_was_never_disputed_can_be_refunded_when_a_part_is_lost(account: StripeAccountClient) -> None:
+def test_the_undisputed_part_can_be_refunded_when_a_part_is_lost(account: StripeAccountClient) -> None:
     dispute = opened(account, amount=300)
     made(account.post(f"disputes/{dispute['id']}/close"))
 

@@ -97,7 +97,7 @@ def test_a_deleted_endpoint_gets_nothing_more(account: StripeAccountClient) -> N
     assert {delivery.endpoint_id for delivery in account.stripe.deliveries()} == {None}
 
 
-def test_the_signing_secret_is_told_once_and_can_be_set(account: StripeAccountClient) -> None:
+def test_the_signing_secret_is_shown_once_and_can_be_set(account: StripeAccountClient) -> None:
     endpoint = made(account.post("webhook_endpoints", url="https://a.example", enabled_events=["*"]))
 
     told = account.stripe.webhook_secret(endpoint["id"])

@@ -74,7 +74,7 @@ def test_a_slow_answer_says_how_slow(account: StripeAccountClient) -> None:
     assert account.get("payment_intents").delay == timedelta()
 
 
-def test_a_fault_strikes_what_it_matches_as_often_as_it_says(account: StripeAccountClient) -> None:
+def test_a_fault_strikes_matching_requests_as_often_as_it_says(account: StripeAccountClient) -> None:
     intent = account.intent()
     account.stripe.faults.script("POST /v1/payment_intents/{id}/confirm", "503", times=2)
 

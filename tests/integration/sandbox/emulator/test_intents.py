@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from booking_payments.sandbox.emulator import FakeStripe
+
 from .stripe_account import StripeAccountClient, error, made
 
 
@@ -61,7 +63,14 @@ def test_the_amount_changes_only_before_the_payment(account: StripeAccountClient
 
     answer = account.post(f"payment_intents/{intent['id']}", amount=2000)
 
-    assert answer.ok == (status in UNCONFIRMED)
+    assert answer.ok == (status in ("requires_payment_method", "requires_confirmation"))
+
+
+def test_an_account_may_let_the_amount_change_during_an_action(account: StripeAccountClient) -> None:
+    account.stripe = FakeStripe(lambda: account.now, amount_in_action=True)
+    waiting = in_status(account, "requires_action")
+
+    assert made(account.post(f"payment_intents/{waiting['id']}", amount=2000))["amount"] == 2000
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -178,14 +187,14 @@ def test_without_return_url_the_action_is_left_to_the_script(account: StripeAcco
 
 
 def test_with_return_url_the_action_is_a_redirect(account: StripeAccountClient) -> None:
-    action = account.paid("pm_card_authenticationRequired", return_url="https://shop.example/back")["next_action"]
+    action = account.paid("pm_card_authenticationRequired", return_url="https://account.example/back")["next_action"]
 
     assert action["type"] == "redirect_to_url"
-    assert action["redirect_to_url"]["return_url"] == "https://shop.example/back"
+    assert action["redirect_to_url"]["return_url"] == "https://account.example/back"
 
 
 def test_with_stripes_script_there_is_no_redirect_although_there_is_a_way_back(account: StripeAccountClient) -> None:
-    back = {"return_url": "https://shop.example/back", "use_stripe_sdk": True}
+    back = {"return_url": "https://account.example/back", "use_stripe_sdk": True}
 
     assert account.paid("pm_card_authenticationRequired", **back)["next_action"]["type"] == "use_stripe_sdk"
 
@@ -193,7 +202,7 @@ def test_with_stripes_script_there_is_no_redirect_although_there_is_a_way_back(a
 # --- methods that redirect
 
 
-BACK = "https://shop.example/back"
+BACK = "https://account.example/back"
 REDIRECTS = {"enabled": True, "allow_redirects": "always"}
 
 
@@ -351,7 +360,7 @@ def test_a_later_confirm_with_automatic_methods_needs_a_return_url(account: Stri
     intent = made(account.post("payment_intents", amount=1000, currency="usd", payment_method="pm_card_visa"))
 
     bare = account.post(f"payment_intents/{intent['id']}/confirm")
-    led = account.post(f"payment_intents/{intent['id']}/confirm", return_url="https://shop.example/back")
+    led = account.post(f"payment_intents/{intent['id']}/confirm", return_url="https://account.example/back")
 
     assert (bare.status, led.body["status"]) == (400, "succeeded")
 
@@ -457,7 +466,9 @@ def test_a_bank_debit_settles_after_the_delay(account: StripeAccountClient) -> N
     ],
 )
 def test_a_sepa_debit_goes_by_its_iban(account: StripeAccountClient, iban: str, status: str) -> None:
-    data = {"type": "sepa_debit", "sepa_debit": {"iban": iban}, "billing_details": {"email": "a@example.com"}}
+    billing = {"name": "Ann", "email": "a@example.com"}
+    data = {"type": "sepa_debit", "sepa_debit": {"iban": iban}, "billing_details": billing}
+    accepted = {"type": "offline"}
     intent = made(
         account.post(
             "payment_intents",
@@ -465,6 +476,7 @@ def test_a_sepa_debit_goes_by_its_iban(account: StripeAccountClient, iban: str, 
             currency="eur",
             confirm=True,
             payment_method_data=data,
+            mandate_data={"customer_acceptance": accepted},
             allowed_payment_method_types=["sepa_debit"],
         )
     )
@@ -537,7 +549,7 @@ def test_expand_puts_objects_in_place_of_ids(account: StripeAccountClient) -> No
 
     assert read["latest_charge"]["refunds"]["data"][0]["id"] == refund["id"]
     assert read["payment_method"]["card"]["last4"] == "4242"
-    assert listed["charge"]["balance_transaction"]["net"] == 1000
+    assert listed["charge"]["balance_transaction"]["amount"] == 1000
 
 
 def test_what_cannot_be_expanded_is_400(account: StripeAccountClient) -> None:

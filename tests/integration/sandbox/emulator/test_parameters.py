@@ -1,4 +1,4 @@
-"""What is asked for is checked as Stripe checks it, and what Stripe answers with is kept."""
+"""Parameters are checked as Stripe checks them, and kept where Stripe keeps them."""
 
 from typing import Any
 
@@ -117,7 +117,7 @@ def test_allowed_methods_go_with_nothing_else(account: StripeAccountClient, othe
     assert (answer.status, "only specify one" in error(answer)["message"]) == (400, True)
 
 
-def test_a_type_that_nobody_knows_is_refused(account: StripeAccountClient) -> None:
+def test_an_unknown_type_is_refused(account: StripeAccountClient) -> None:
     refused = error(account.post("payment_intents", **NEW_INTENT, allowed_payment_method_types=["shells"]))
 
     assert refused["param"] == "allowed_payment_method_types"
@@ -157,15 +157,13 @@ def test_a_capture_can_name_itself_on_the_statement(account: StripeAccountClient
         ({"address": "", "shipping": ""}, {"address": None, "shipping": None}),
     ],
 )
-def test_what_is_said_of_a_customer_is_kept(
-    account: StripeAccountClient, given: dict[str, Any], kept: dict[str, Any]
-) -> None:
+def test_data_of_a_customer_is_kept(account: StripeAccountClient, given: dict[str, Any], kept: dict[str, Any]) -> None:
     customer = account.read(made(account.post("customers", **given)))
 
     assert {name: customer[name] for name in kept} == kept
 
 
-def test_what_is_said_of_other_objects_is_kept(account: StripeAccountClient) -> None:
+def test_data_of_other_objects_is_kept(account: StripeAccountClient) -> None:
     method = made(account.post("payment_methods", type="card", card={"token": "tok_visa"}, allow_redisplay="always"))
     refund = account.refunded(account.paid(), instructions_email="ann@example.com")
     endpoint = made(

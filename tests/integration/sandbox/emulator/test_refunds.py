@@ -46,7 +46,7 @@ def test_a_refund_of_nothing_is_no_number(account: StripeAccountClient, amount: 
     )
 
 
-def test_a_refund_must_name_what_it_refunds(account: StripeAccountClient) -> None:
+def test_a_refund_must_name_its_charge(account: StripeAccountClient) -> None:
     answer = account.post("refunds", amount=100)
 
     assert (answer.status, error(answer).get("code")) == (400, None)
@@ -105,7 +105,7 @@ def test_a_failed_refund_can_be_asked_for_again(account: StripeAccountClient) ->
     assert account.refunded(intent)["amount"] == 1000
 
 
-def test_a_refund_in_the_dashboard_carries_nothing_of_ours(account: StripeAccountClient) -> None:
+def test_a_refund_in_the_dashboard_has_no_metadata(account: StripeAccountClient) -> None:
     intent = account.paid(metadata={"booking_id": "b1"})
 
     refund = made(account.stripe.refund_in_dashboard(intent["id"], 300))
@@ -215,7 +215,7 @@ def test_a_release_may_be_listed_as_a_refund(account: StripeAccountClient, setti
     (refund,) = listed(account, intent)
     assert (refund["amount"], refund["reason"], refund["status"]) == (500, reason, "succeeded")
     assert (refund["metadata"], refund["balance_transaction"]) == ({}, None)
-    assert [each["net"] for each in account.get("balance_transactions").body["data"]] == [1500]
+    assert [each["amount"] for each in account.get("balance_transactions").body["data"]] == [1500]
     assert account.types()[-4:] == ["charge.captured", "refund.created", "charge.refunded", "payment_intent.succeeded"]
 
 
@@ -271,7 +271,7 @@ def test_the_balance_adds_up(account: StripeAccountClient) -> None:
 
     moves = account.get("balance_transactions").body["data"]
 
-    assert [(each["type"], each["net"]) for each in moves] == [("refund", -300), ("charge", 1000)]
+    assert [(each["type"], each["net"], each["fee"]) for each in moves] == [("refund", -300, 0), ("charge", 941, 59)]
 
 
 def test_a_bank_debit_is_refunded_later(account: StripeAccountClient) -> None:

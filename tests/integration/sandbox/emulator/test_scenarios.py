@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.integration.sandbox.emulator.stripe_account import StripeAccountClient
-from tests.stripe_openapi import DATA
+from tests.stripe_objects import DATA
 from tests.stripe_openapi_checker import StripeOpenApiChecker
 
 SCENARIOS = sorted((DATA / "cli-scenarios").glob("*.json"), key=lambda path: path.stem)

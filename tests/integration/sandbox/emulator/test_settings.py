@@ -21,7 +21,7 @@ def test_a_charge_settles_in_its_own_currency(account: StripeAccountClient) -> N
     assert moves(account) == [(1000, "eur", None)]
 
 
-def test_rates_hold_for_what_follows(account: StripeAccountClient) -> None:
+def test_rates_hold_for_later_charges(account: StripeAccountClient) -> None:
     intent = account.paid()
     account.stripe.set_settlement("eur", {"usd": "0.92"})
     refund = account.refunded(intent, amount=100)

@@ -1,4 +1,4 @@
-"""A service that takes webhooks, and keeps what it got."""
+"""A service that takes webhooks and keeps them."""
 
 import json
 import threading
@@ -12,7 +12,7 @@ PATIENCE_S = 10
 
 
 class Receiver:
-    """``status``: what it answers; with ``silent`` it does not answer before it ends."""
+    """``status``: of its responses; with ``silent`` it does not answer before it ends."""
 
     def __init__(self, status: int = 200, *, silent: bool = False) -> None:
         self.got: list[tuple[bytes, str]] = []
@@ -38,14 +38,14 @@ class Receiver:
         self._server.server_close()
 
     def events(self, secret: str) -> list[stripe.Event]:
-        """What came, each checked by Stripe's own SDK."""
+        """The received events, each checked by Stripe's own SDK."""
         return [stripe.Webhook.construct_event(body, signature, secret) for body, signature in list(self.got)]
 
     def types(self) -> list[str]:
         return [event["type"] for event in map(json.loads, [body for body, _ in list(self.got)])]
 
     def wait_for(self, count: int) -> list[str]:
-        """The types of what came, as soon as it is as many as ``count``."""
+        """The types of the received events, as soon as there are ``count``."""
         until = time.monotonic() + PATIENCE_S
         while len(self.got) < count and time.monotonic() < until:
             time.sleep(0.01)

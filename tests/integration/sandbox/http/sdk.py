@@ -44,5 +44,6 @@ def debit(client: stripe.StripeClient, iban: str) -> stripe.PaymentIntent:
             "billing_details": {"name": "Ann", "email": "ann@example.com"},
         }
     )
-    params = card(method.id, currency="eur")
+    accepted = {"type": "online", "online": {"ip_address": "127.0.0.1", "user_agent": "test"}}
+    params = card(method.id, currency="eur", mandate_data={"customer_acceptance": accepted})
     return client.v1.payment_intents.create(params)

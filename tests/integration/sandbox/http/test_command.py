@@ -1,4 +1,4 @@
-"""``booking-payments sandbox`` as a process of its own."""
+"""``booking-payments sandbox`` as a separate process."""
 
 import re
 import signal
@@ -61,7 +61,7 @@ def test_a_port_that_is_taken_is_one_clear_line() -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
 
     assert done.returncode == 1
-    assert f"can't listen on 127.0.0.1 port {port}" in done.stderr
+    assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
 
 
 @pytest.mark.parametrize(("words", "env"), [(["--amount-digits", "9"], {}), ([], {"GATEWAY_MAX_AMOUNT_DIGITS": "9"})])

@@ -1,4 +1,4 @@
-"""Forms with nested names: what they mean, and what is refused."""
+"""Forms with nested names: their meaning, and the refused ones."""
 
 from typing import Any
 

@@ -56,7 +56,7 @@ def test_no_key_has_no_code(sandbox: Sandbox) -> None:
     assert answer.headers["WWW-Authenticate"].startswith("Basic")
 
 
-def test_a_publishable_key_is_told_to_be_the_wrong_one(sandbox: Sandbox) -> None:
+def test_a_publishable_key_is_refused_as_the_wrong_one(sandbox: Sandbox) -> None:
     answer = ask(sandbox, Authorization="Bearer pk_test_x")
 
     assert answer.json()["error"]["code"] == "secret_key_required"
@@ -85,7 +85,7 @@ def test_the_version_asked_for_is_echoed(http: httpx2.Client) -> None:
     assert answer.headers["Stripe-Version"] == "2024-06-20"
 
 
-def test_a_version_that_is_none_is_refused(http: httpx2.Client) -> None:
+def test_a_malformed_version_is_refused(http: httpx2.Client) -> None:
     answer = http.get("/v1/payment_intents", headers={"Stripe-Version": "yesterday"})
 
     assert (answer.status_code, "code" in answer.json()["error"]) == (400, False)

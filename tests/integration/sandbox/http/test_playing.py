@@ -123,8 +123,8 @@ def test_the_account_lists_releases_as_refunds(sandbox: Sandbox, client: stripe.
     assert (refund.amount, str(refund.metadata), refund.reason) == (2500, "{}", None)
 
 
-def test_the_clock_is_advanced_and_what_is_due_happens(sandbox: Sandbox, client: stripe.StripeClient) -> None:
-    intent = client.v1.payment_intents.create(card("pm_card_pendingRefund"))
+def test_the_clock_is_advanced_and_due_things_happen(sandbox: Sandbox, client: stripe.StripeClient) -> None:
+    intent = client.v1.payment_intents.create(card("pm_card_pendingRefund", capture_method="automatic"))
     refund = client.v1.refunds.create({"payment_intent": intent.id})
 
     advanced = sandbox.play("/clock", advance_s=86400)
@@ -221,13 +221,13 @@ def test_a_body_that_does_not_fit_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize("raw", [b"{", b"[]", b"\xff", b'{"advance_s": 1', b"[" * 100_000])
-def test_what_is_no_json_object_is_refused(http: httpx2.Client, raw: bytes) -> None:
+def test_a_body_without_a_json_object_is_refused(http: httpx2.Client, raw: bytes) -> None:
     answer = http.post("/_sandbox/clock", content=raw, headers={"Content-Type": "application/json"})
 
     assert answer.status_code == 400
 
 
-def test_a_page_that_somebody_visits_cannot_play(http: httpx2.Client) -> None:
+def test_a_page_of_another_origin_cannot_play(http: httpx2.Client) -> None:
     body = b'{"url": "http://127.0.0.1:9/", "secret": "whsec_x"}'
 
     answer = http.post("/_sandbox/webhook_endpoints", content=body, headers={"Content-Type": "text/plain"})
@@ -235,7 +235,7 @@ def test_a_page_that_somebody_visits_cannot_play(http: httpx2.Client) -> None:
     assert answer.status_code == 400
 
 
-def test_another_method_is_told_the_right_one(http: httpx2.Client) -> None:
+def test_another_method_gets_the_allowed_one(http: httpx2.Client) -> None:
     answer = http.delete("/_sandbox/calls")
 
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")

@@ -140,7 +140,8 @@ def test_a_list_is_filtered_by_time(sandbox: Sandbox, client: stripe.StripeClien
 
 
 def test_objects_are_expanded_in_answers_and_lists(client: stripe.StripeClient) -> None:
-    intent = client.v1.payment_intents.create(card(expand=["latest_charge.balance_transaction"]))
+    params = card(expand=["latest_charge.balance_transaction"], capture_method="automatic")
+    intent = client.v1.payment_intents.create(params)
     listed = client.v1.payment_intents.list({"expand": ["data.latest_charge"]})
 
     assert isinstance(intent.latest_charge, stripe.Charge)
@@ -169,7 +170,7 @@ def test_the_same_key_for_something_else_is_refused(client: stripe.StripeClient)
     assert (refused.value.http_status, refused.value.code) == (400, None)
 
 
-def test_what_is_not_there_is_missing(client: stripe.StripeClient) -> None:
+def test_an_unknown_id_is_missing(client: stripe.StripeClient) -> None:
     with pytest.raises(stripe.InvalidRequestError) as refused:
         client.v1.payment_intents.retrieve("pi_nobody_has_this")
 

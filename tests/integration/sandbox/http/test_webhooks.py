@@ -26,7 +26,7 @@ def test_events_arrive_signed(sandbox: Sandbox, client: stripe.StripeClient, rec
     assert sorted(event.type for event in receiver.events(SECRET)) == PAID
 
 
-def test_an_endpoint_made_through_the_interface_gets_what_it_asked_for(
+def test_an_endpoint_made_through_the_interface_gets_its_events(
     client: stripe.StripeClient, receiver: Receiver
 ) -> None:
     made = client.v1.webhook_endpoints.create({"url": receiver.url, "enabled_events": ["payment_intent.succeeded"]})
@@ -85,7 +85,7 @@ def test_a_delivery_that_failed_is_made_again(
     assert len(receiver.events(SECRET)) == 6
 
 
-def test_nobody_gets_events_after_an_endpoint_is_gone(
+def test_a_removed_endpoint_gets_no_events(
     sandbox: Sandbox, client: stripe.StripeClient, http: httpx2.Client, receiver: Receiver
 ) -> None:
     endpoint = register(sandbox, receiver)
@@ -117,7 +117,7 @@ def test_a_delayed_event_is_overtaken(sandbox: Sandbox, client: stripe.StripeCli
     assert receiver.wait_for(3)[-1] == "payment_intent.created"
 
 
-def test_an_address_that_nobody_has_is_tried_again_later(
+def test_an_unused_address_is_tried_again_later(
     sandbox: Sandbox, client: stripe.StripeClient, http: httpx2.Client, receiver: Receiver, until: Callable[..., None]
 ) -> None:
     sandbox.play("/webhook_endpoints", url="http://127.0.0.1:1/", secret=SECRET)

@@ -16,8 +16,8 @@ from booking_payments.adapters.gateways.bank_transfer.records import Payback, Tr
 from booking_payments.adapters.gateways.bank_transfer.store import Records
 from booking_payments.application.auditing import audited
 from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.webhooks import take_in
-from booking_payments.application.world import World
 from booking_payments.domain.errors import NotFound, NotPossibleNow, RefusedByRule
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Money
@@ -35,11 +35,11 @@ _BEFORE: Final = {
 
 
 class TransferDesk:
-    """The operator's actions on the account. ``gateway`` is the one that ``world`` uses."""
+    """The operator's actions on the account. ``gateway`` is the one that ``deps`` uses."""
 
-    def __init__(self, gateway: BankTransferGateway, world: World) -> None:
+    def __init__(self, gateway: BankTransferGateway, deps: Dependencies) -> None:
         self.gateway = gateway
-        self._world = world
+        self._deps = deps
 
     async def awaited(self) -> Sequence[Transfer]:
         """Return the transfers that customers were asked to make, oldest first."""
@@ -68,7 +68,7 @@ class TransferDesk:
             transfer, is_news = await self.gateway.store.transact(lambda records: self._arrive(records, given, amount))
             if not is_news:
                 await self._require_unbooked(transfer)
-            await take_in(self._world, of_transfer(transfer))
+            await take_in(self._deps, of_transfer(transfer))
             return transfer
 
         asked = {"reference": reference(given), "amount": amount}
@@ -107,7 +107,7 @@ class TransferDesk:
         If it is not, the money may be that of a second transfer.
         """
         payment_id = transfer.metadata.get("payment_id", "")
-        payment = await self._world.storage.read(lambda uow: uow.payments.get(payment_id))
+        payment = await self._deps.storage.read(lambda uow: uow.payments.get(payment_id))
         if payment is None or not payment.status.is_open:
             received = f"this transfer was received on {transfer.ended_at:%Y-%m-%d}"
             message = f"{received}; if it was paid twice, send one payment back"
@@ -130,7 +130,7 @@ class TransferDesk:
 
         async def work() -> Payback:
             payback = await self.gateway.store.transact(end)
-            await take_in(self._world, of_payback(payback))
+            await take_in(self._deps, of_payback(payback))
             return payback
 
         return await self._audited(operation, caller, work, {"refund": refund_id}, lambda payback: _booking(payback))
@@ -143,7 +143,7 @@ class TransferDesk:
         asked: dict[str, object],
         subject: Callable[[T], str],
     ) -> T:
-        return await audited(self._world, operation, caller, work(), asked=asked, subject=subject)
+        return await audited(self._deps, operation, caller, work(), asked=asked, subject=subject)
 
 
 def _booking(record: Transfer | Payback) -> str:

@@ -79,8 +79,13 @@ class BankTransferGateway:
         return await self.store.transact(work)
 
     async def update_intent(self, instruction: UpdateIntent, idempotency_key: str) -> IntentReport:
-        """Return the transfer unchanged, since there is only one method."""
+        """Return the transfer unchanged, since there is only one method.
+
+        Raises ``Refused`` for another amount: the customer may have been told the first one already.
+        """
         _require_method(instruction.payment_method_id)
+        if instruction.amount is not None:
+            raise Refused("the amount of a transfer does not change", code="amount_fixed", param="amount")
         transfer = _there(await self.store.read(lambda records: records.transfer(instruction.intent_id)))
         if not transfer.status.is_open:
             _refuse_state(transfer)

@@ -46,7 +46,9 @@ def _path_and_params(instruction: Instruction) -> tuple[str, Params]:
             return "/v1/payment_intents", _create(instruction)
         case UpdateIntent():
             path = f"/v1/payment_intents/{escaped(instruction.intent_id)}"
-            return path, {"payment_method": instruction.payment_method_id, **WITH_CHARGE}
+            method = {"payment_method": instruction.payment_method_id} if instruction.payment_method_id else {}
+            price = {"amount": stripe_amount(instruction.amount)} if instruction.amount is not None else {}
+            return path, {**method, **price, **WITH_CHARGE}
         case ConfirmIntent():
             return f"/v1/payment_intents/{escaped(instruction.intent_id)}/confirm", _confirm(instruction)
         case CaptureIntent():

@@ -1,23 +1,27 @@
-"""Many small transactions as one, on PostgreSQL: what arrives together is read, judged and written together.
+"""Group commit on PostgreSQL: transactions that arrive together are read, decided and written together.
 
-The transaction of a webhook or of a payment is a handful of short statements, and what it costs is the way there and
-back for each, and the commit. A group goes there twice, however large it is. One statement reads everything that its
-members need; each member runs its own work on that, as if it were alone; one statement writes everything, and is a
-transaction by itself. Nothing is locked in between. Instead the writing statement locks what it changes, and writes
-nothing at all, and says so, when anything that was read has changed since:
+The transaction of a webhook or a payment has a few short statements. Its cost is one round trip for each of them, and
+the
+commit. A group needs two round trips, whatever its size. One statement reads everything that its members need; each
+member
+then runs its own work on that snapshot; one statement writes all changes and is a transaction by itself. Nothing is
+locked in between. Instead the writing statement locks the rows that it changes, and writes nothing if any of them has
+changed since it was read:
 
-- a payment's version, and who holds its lease, have to be what was read;
-- a booking's status and the number of its payments, too, and nobody may have it locked: whoever works on a booking has
-  it locked (see decision 6);
-- numbers of a sequence, ids of the gateway, idempotency keys and events are taken once.
+- a payment must have the version and the lease holder that were read;
+- a booking must have the status and the number of payments that were read, and no other transaction may hold its lock:
+  every other transaction that works on a booking locks it (see decision 6);
+- sequence numbers, gateway ids, idempotency keys and events are unique.
 
-Only the usual case is served here. A member whose work needs anything that was not read, or that meets an error, is
-left out and runs in a transaction of its own. When the writing fails the group reads and judges once more, since
-whoever was faster has mostly committed by then; after that all of them run alone. So nothing waits for a lock here, and
-no member suffers from another.
+A member whose work needs rows that were not read, or that raises an error, leaves the group and runs in its own
+transaction. If writing fails, the group reads and decides once more, because the transaction that changed a row has
+usually
+committed by then. If it fails again, every member runs in its own transaction. So a group never waits for a lock, and
+an
+error of one member does not affect the others.
 
-- ``queue``: who is served together with whom;
+- ``queue``: collects members into groups;
 - ``statements``: the two statements;
-- ``member``: the database as one member sees it: what the shared unit of work loads from and flushes to;
-- ``commit``: the course of a group.
+- ``member``: the database of one member: the shared unit of work loads from its snapshot and flushes into its batch;
+- ``commit``: runs a group.
 """

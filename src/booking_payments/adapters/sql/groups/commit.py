@@ -1,6 +1,6 @@
 """The course of a group: read together, judged one by one, written together."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -24,11 +24,11 @@ from booking_payments.adapters.sql.groups.member import (
     snapshots_in,
 )
 from booking_payments.adapters.sql.groups.queue import Queue, Ticket
-from booking_payments.adapters.sql.groups.statements import READ, READ_TIME, SESSION
+from booking_payments.adapters.sql.groups.statements import READ, READ_TIME, SESSION, Statement
 from booking_payments.adapters.sql.jobs import JobQueue
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.storage import CommitLost, StorageDown
-from booking_payments.ports.unit_of_work import Subject, TransactionBody
+from booking_payments.ports.unit_of_work import LockScope, TransactionBody
 
 T = TypeVar("T")
 
@@ -40,19 +40,19 @@ MOST: Final = 32
 """Members of one group."""
 
 
-class RestartTransaction(Exception):  # noqa: N818 - it asks for something, it is no failure
-    """Nothing was written: something has changed since it was read."""
+class SnapshotOutdated(Exception):  # noqa: N818 - it asks for another try and reports no failure
+    """Nothing was written: a row has changed since it was read."""
 
 
-OVERTAKEN: Final = (RestartTransaction, psycopg.errors.UniqueViolation)
-"""What the writing ends with when anything has changed since it was read. The connection can be used on."""
+OVERTAKEN: Final = (SnapshotOutdated, psycopg.errors.UniqueViolation)
+"""The errors of the writing statement when a row has changed since it was read. The connection stays usable."""
 
 AT_ONCE: Final = 1
-"""Groups under way at a time: all that arrives meanwhile is the next one."""
+"""Groups that run at a time. Everything that arrives meanwhile forms the next group."""
 
 
 class GroupCommit:
-    """Runs work that says what it is about, in groups, over connections of its own."""
+    """Runs transactions that have a scope in groups, on its own connections."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class GroupCommit:
         self._idle: list[psycopg.AsyncConnection[TupleRow]] = []
         self._queue = Queue[TransactionBody[Any], Any](self._serve, most=MOST, at_once=AT_ONCE)
 
-    async def run(self, work: TransactionBody[T], about: Subject) -> T:
+    async def run(self, work: TransactionBody[T], about: LockScope) -> T:
         """What ``work`` returns, once it is committed; anything that it raises comes through."""
         try:
             result: T = await self._queue.join(work, about)
@@ -90,10 +90,11 @@ class GroupCommit:
             await self._idle.pop().close()
 
     async def _serve(self, members: Sequence[Member]) -> None:
-        """Whoever has no answer in the end was not served, and nothing was written for it."""
+        """Serve a group. A member without a result at the end was not served: nothing was written for it, and it runs
+        alone."""
         with anyio.move_on_after(engine.LONGEST_S) as waited:
             try:
-                with suppress(psycopg.Error, OSError, RestartTransaction):
+                with suppress(psycopg.Error, OSError, SnapshotOutdated):
                     async with self._connection() as connection:
                         await self._twice(connection, members)
             finally:
@@ -102,17 +103,17 @@ class GroupCommit:
                         member.fails(_silence() if waited.cancel_called else NeedsOwnTransaction())
 
     async def _twice(self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]) -> None:
-        """Together; and once more, when somebody else was faster."""
+        """Run the group, and once more if another transaction has changed a row that was read."""
         try:
             await self._together(connection, members)
         except OVERTAKEN:
             await self._together(connection, members)
 
     async def _together(self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]) -> None:
-        """Serve those that can be served, and for whose answer somebody waits."""
+        """Run the members that are not canceled; a member that raises is left without a result."""
         batch, jobs, served = Batch(), list[tuple[Job, datetime]](), list[tuple[Member, Any]]()
         for member, uow in await self._read(connection, [each for each in members if not each.is_canceled]):
-            with suppress(Exception):  # whatever it is, it comes again where the work runs alone
+            with suppress(Exception):  # any error is raised again where the work runs alone
                 result = await member.payload(uow)
                 await uow.flush()
                 batch.add(uow.database.rows)
@@ -143,11 +144,11 @@ class GroupCommit:
             await self._write_rows(connection, batch)
 
     async def _write_rows(self, connection: psycopg.AsyncConnection[TupleRow], batch: Batch) -> None:
-        """Raises ``RestartTransaction`` where nothing was written, since something has changed."""
+        """Raises ``SnapshotOutdated`` where nothing was written, since something has changed."""
         statement, parameters = batch.statement()
-        row = await (await connection.execute(statement.text, parameters, prepare=True)).fetchone()
+        row = await (await _execute(connection, statement, parameters)).fetchone()
         if row is None or not row[0]:
-            raise RestartTransaction
+            raise SnapshotOutdated
 
     async def _read(
         self, connection: psycopg.AsyncConnection[TupleRow], members: Sequence[Member]
@@ -160,7 +161,7 @@ class GroupCommit:
         found: list[TupleRow] = []
         if about:
             given = {"subjects": f"[{about.decode()}]"}
-            found = await (await connection.execute(READ.text, given, prepare=True)).fetchall()
+            found = await (await _execute(connection, READ, given)).fetchall()
         seen = _each_booking_once(snapshots_in(found, len(members)))
         return [
             (member, MemberUnitOfWork(member.subject, its))
@@ -181,7 +182,7 @@ class GroupCommit:
         connection = self._idle.pop() if self._idle else await self._open()
         try:
             yield connection
-        except (psycopg.Error, RestartTransaction):
+        except (psycopg.Error, SnapshotOutdated):
             raise
         except BaseException:
             await connection.close()
@@ -201,17 +202,23 @@ class GroupCommit:
         return connection
 
 
+async def _execute(
+    connection: psycopg.AsyncConnection[TupleRow], statement: Statement, given: Mapping[str, Any]
+) -> psycopg.AsyncRawCursor[TupleRow]:
+    return await psycopg.AsyncRawCursor(connection).execute(statement.text, statement.values(given), prepare=True)
+
+
 def _silence() -> StorageDown:
     return StorageDown(f"the database has not answered for {engine.LONGEST_S:g} seconds")
 
 
 def _is_rolled_back(connection: psycopg.AsyncConnection[TupleRow], error: BaseException) -> bool:
     """Whether the database itself said that nothing was written: then it is there to say more."""
-    return isinstance(error, (psycopg.Error, RestartTransaction)) and not connection.closed
+    return isinstance(error, (psycopg.Error, SnapshotOutdated)) and not connection.closed
 
 
-def _asked(place: int, subject: Subject) -> bytes | None:
-    """What is asked for a member: nothing where it is about nothing, None where it can't be asked for."""
+def _asked(place: int, subject: LockScope) -> bytes | None:
+    """Return the scope of a member as JSON: empty when it has none, None when it can't be encoded."""
     about = attrs.asdict(subject)
     try:
         return as_json({"place": place, **about}) if any(about.values()) else b""

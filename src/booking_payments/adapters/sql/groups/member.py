@@ -1,4 +1,4 @@
-"""The database as one member of a group sees it: loads from what was read, and collects what is to be written."""
+"""The database of one member of a group: loads from the snapshot of the group, and collects rows to write."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,19 +34,19 @@ from booking_payments.adapters.unit_of_work import (
     PaymentChange,
     Scope,
     ScopeKind,
-    Session,
     StoredPayment,
+    UnitOfWorkSession,
 )
 from booking_payments.domain.booking import Booking
 from booking_payments.ports.inbox import InboxEntry
-from booking_payments.ports.unit_of_work import Subject
+from booking_payments.ports.unit_of_work import LockScope
 
 Rows = dict[str, list[Values]]
 """Rows to be written, by the parameters of ``statements.write``."""
 
 
 class NeedsOwnTransaction(Exception):  # noqa: N818 - it asks for something, it is no failure
-    """This work reads or changes what was not read for it."""
+    """The work reads or changes rows that its snapshot does not contain; it runs again in its own transaction."""
 
 
 # --- what was read ---------------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ class ReadBooking:
 
 @define
 class Snapshot:
-    """What was read for one member: the booking that it is about, and what the inbox has of its event."""
+    """The rows read for one member: the booking of its scope with its payments, and the inbox entries of its event."""
 
     booking: ReadBooking | None = None
     entries: dict[str, InboxEntry] = field(factory=dict)
@@ -118,7 +118,8 @@ def _add(snapshot: Snapshot, row: TupleRow) -> None:
 
 @define
 class Batch:
-    """What all members want written, as JSON: what a member's rows can't be told in stays its own trouble."""
+    """The rows of all members as JSON. A member whose rows can't be encoded is refused when it is added, so that it
+    does not affect the others."""
 
     _rows: dict[str, list[bytes]] = field(factory=dict)
     _counts: Counter[str] = field(factory=Counter)
@@ -155,7 +156,7 @@ _NUL: Final = b"\\u0000"
 
 
 class NullConnection:
-    """Stands for the connection of a member: whatever is asked of it was not read."""
+    """The connection of a member. Every statement raises ``NeedsOwnTransaction``: its rows are not in the snapshot."""
 
     async def execute(self, *_: object) -> NoReturn:
         raise NeedsOwnTransaction
@@ -170,7 +171,7 @@ class MemberDatabase:
     ``rows`` are those that it wants written.
     """
 
-    def __init__(self, subject: Subject, snapshot: Snapshot) -> None:
+    def __init__(self, subject: LockScope, snapshot: Snapshot) -> None:
         self._subject, self._snapshot = subject, snapshot
         self._is_locked = False
         self.rows: Rows = {}
@@ -208,8 +209,8 @@ class MemberDatabase:
         self._write(LOCKED_BOOKINGS, [{name: read.row[name] for name in CHANGING_OF_BOOKING}])
 
     def require_served(self, changes: ChangeSet) -> None:
-        """Raises ``NeedsOwnTransaction`` where any of ``changes`` concerns what was not read, or not locked: what is
-        changed without the lock can't be compared with what was read."""
+        """Raise ``NeedsOwnTransaction`` when ``changes`` concern rows that were not read or not locked. A row that is
+        changed without its lock can't be compared with the one that was read."""
         read, known = self._snapshot.booking, self._read_payments()
         its = read.booking.id if read else None
         locked = its if self._is_locked else None
@@ -269,8 +270,9 @@ def _is_served(change: PaymentChange, locked: str | None, known: Mapping[str, Re
     return change.payment is None or known[change.payment_id].stored.payment.version == change.version_before
 
 
-class MemberSession(Session):
-    """Ends work that can't be served as soon as it shows: it runs once more, alone."""
+class MemberSession(UnitOfWorkSession):
+    """Raises ``NeedsOwnTransaction`` as soon as the work needs more than the snapshot, so that it runs once more,
+    alone."""
 
     def __init__(self, database: MemberDatabase) -> None:
         super().__init__(database)
@@ -283,6 +285,6 @@ class MemberSession(Session):
 class MemberUnitOfWork(SqlUnitOfWork):
     """The transaction as one member sees it."""
 
-    def __init__(self, subject: Subject, snapshot: Snapshot) -> None:
+    def __init__(self, subject: LockScope, snapshot: Snapshot) -> None:
         self.database = MemberDatabase(subject, snapshot)
         super().__init__(NULL_CONNECTION, MemberSession(self.database))

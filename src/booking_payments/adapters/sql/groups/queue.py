@@ -1,9 +1,12 @@
-"""Tickets that arrive together are served together: while one group is under way, the next one gathers.
+"""Collects tickets into groups: while one group is served, the next one forms.
 
-Whoever comes first and finds a place leads: it takes what waits, and has it served in a task of its own, so that
-nobody's cancellation is anybody else's; then the next one that waits is asked to lead. Alone, a ticket waits for
-nobody. Behind a group it waits a moment for as many as came with that one: answered together, they come again together,
-and without that moment the first of them would always be served alone while all others wait.
+A ticket that arrives while a place is free becomes the leader. It takes the waiting tickets and starts a task that
+serves
+them, so that the cancellation of one caller does not cancel the others; then the next waiting ticket becomes leader. A
+lone ticket is served at once. A ticket that arrives right after a group waits briefly for as many as that group had:
+the callers of a group receive their results together and send their next requests together. Without this pause the
+first
+of them would always be served alone while the others wait.
 """
 
 import asyncio
@@ -16,7 +19,7 @@ import anyio
 from attrs import define, field
 
 from booking_payments.ports.storage import CommitLost
-from booking_payments.ports.unit_of_work import Subject
+from booking_payments.ports.unit_of_work import LockScope
 
 MOMENT_S: Final = 0.001
 """How long a leader waits for company: less than a commit takes."""
@@ -32,13 +35,15 @@ def _future() -> "asyncio.Future[None]":
 
 @define(eq=False)
 class Ticket(Generic[P, R]):
-    """Something to be served. Of tickets about the same booking, intent or event only one is in a group.
+    """A request to be served. A group contains at most one ticket for each booking, intent or event.
 
-    ``group`` is what serves it, once something does; ``is_canceled`` says that nobody waits for its answer any more.
+    Attributes:
+        group: the task that serves it; None before.
+        is_canceled: the caller no longer waits for the result.
     """
 
     payload: P
-    subject: Subject
+    subject: LockScope
     subjects: frozenset[str]
     turn: "asyncio.Future[None]" = field(factory=_future)
     leads: bool = False
@@ -47,7 +52,7 @@ class Ticket(Generic[P, R]):
     _answer: Callable[[], R] | None = None
 
     @classmethod
-    def of(cls, payload: P, subject: Subject) -> "Ticket[P, R]":
+    def of(cls, payload: P, subject: LockScope) -> "Ticket[P, R]":
         about = frozenset(each for each in (subject.booking_id, subject.event_id, subject.intent_id) if each)
         return cls(payload, subject, about)
 
@@ -57,11 +62,11 @@ class Ticket(Generic[P, R]):
             self.turn.set_result(None)
 
     def gets(self, result: R) -> None:
-        """This is what it was served."""
+        """Store the result for the caller."""
         self._answer = lambda: result
 
     def fails(self, error: Exception) -> None:
-        """This is what it met."""
+        """Store the error for the caller."""
 
         def answer() -> R:
             raise error
@@ -73,9 +78,9 @@ class Ticket(Generic[P, R]):
         return self._answer is not None
 
     def answer(self) -> R:
-        """What it was served. Raises what it met, and ``CommitLost`` where nobody said anything."""
+        """Return the result. Raises the error of the ticket, or ``CommitLost`` when the group ended without either."""
         if self._answer is None:
-            raise CommitLost("what was under way was left in the middle")
+            raise CommitLost("the transaction was interrupted before its result was known")
         return self._answer()
 
 
@@ -97,8 +102,8 @@ class Queue(Generic[P, R]):
         self._last_size = 1
         self._enough = anyio.Event()
 
-    async def join(self, payload: P, subject: Subject) -> R:
-        """What ``payload`` is served. Raises what it meets."""
+    async def join(self, payload: P, subject: LockScope) -> R:
+        """Serve ``payload`` with others and return its result. Raises its error."""
         ticket: Ticket[P, R] = Ticket.of(payload, subject)
         self._waiting.append(ticket)
         if self._places:
@@ -140,8 +145,11 @@ class Queue(Generic[P, R]):
                 await self._enough.wait()
 
     async def _leave(self, ticket: Ticket[P, R]) -> None:
-        """Whoever goes away while waiting hands on what it was asked for. One that is being served goes when that has
-        ended: as long as something may still be done for it, it must not seem over."""
+        """Remove the ticket of a canceled caller, or wait for its group if it is being served.
+
+        A removed leader passes leadership on. While a group may still write, its callers must not be told that their
+        transactions are over, so the cancellation waits for the end of the group.
+        """
         if ticket in self._waiting:
             self._waiting.remove(ticket)
             if ticket.leads:

@@ -1,7 +1,7 @@
-"""The two statements of a group: one reads for all members, one writes for all of them.
+"""The two statements of a group: one reads for all members, one writes for all members.
 
-Their parameters are JSON, one text for each table, so that a statement stays the same whatever the group's size, and is
-prepared once. Their columns are those of the tables: whoever adds one adds it there.
+Their parameters are JSON, one text per table, so that the statement is the same for every size of group and is prepared
+once. The columns are taken from ``tables``, so a new column needs no change here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ from sqlalchemy.types import TypeEngine, UserDefinedType
 from booking_payments.adapters.sql import tables
 from booking_payments.adapters.sql.tables import IS_FIXED
 
-_DIALECT: Final[Dialect] = psycopg_dialect()  # type: ignore[no-untyped-call] # as SQLAlchemy has it
+_DIALECT: Final[Dialect] = psycopg_dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call] # as it is
 
 
 class _TransactionId(UserDefinedType[str]):
@@ -100,13 +100,22 @@ def count_of(name: str) -> str:
 
 @frozen
 class Statement:
-    """A statement as text for psycopg; its parameters are bound by name."""
+    """A statement as text for PostgreSQL, and the names of its parameters in their order ($1, $2, ...).
+
+    psycopg reads a text with named parameters anew each time it is longer than 4 kB.
+    """
 
     text: str
+    names: tuple[str, ...]
+
+    def values(self, given: Mapping[str, Any]) -> Sequence[Any]:
+        """The parameters in their order."""
+        return [given[name] for name in self.names]
 
     @classmethod
     def of(cls, statement: Executable) -> "Statement":
-        return cls(str(statement.compile(dialect=_DIALECT)))  # type: ignore[attr-defined] # all of ours can be compiled
+        compiled = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined] # all of ours can be compiled
+        return cls(str(compiled), tuple(compiled.positiontup or ()))
 
 
 def _given(parameter: str, types: Mapping[str, TypeEngine[Any]]) -> TableValuedAlias:
@@ -159,9 +168,10 @@ READ_TIME: Final = Statement.of(select(func.clock_timestamp()))
 
 
 def _locked_bookings() -> CTE:
-    """The bookings that are as they were read, and that nobody else has locked. They are locked by this."""
+    """Select and lock the bookings that are unchanged since they were read and that no other transaction has locked."""
     bookings, given = tables.bookings, _given(LOCKED_BOOKINGS, _types(tables.bookings, CHANGING_OF_BOOKING))
-    is_as_read = and_(bookings.c.status == given.c.status, bookings.c.payments_begun == given.c.payments_begun)
+    as_read = ("status", "version", "payments_begun")
+    is_as_read = and_(*(bookings.c[name] == given.c[name] for name in as_read))
     return (
         select(bookings.c.id)
         .join_from(bookings, given, bookings.c.id == given.c.id)
@@ -172,8 +182,7 @@ def _locked_bookings() -> CTE:
 
 
 def _locked_payments() -> CTE:
-    """What is to be written to the payments that are as they were read. They are locked by this, so that they stay
-    so."""
+    """Select, and lock, the new values of payments that are unchanged since they were read."""
     payments = tables.payments
     given = _given(CHANGED_PAYMENTS, {**_types(payments, CHANGING), WRITTEN_BY: _TransactionId()})
     return (
@@ -201,8 +210,8 @@ def _add(table: Table, columns: Sequence[str], condition: ColumnElement[bool]) -
 
 
 def _add_messages(columns: Sequence[str], condition: ColumnElement[bool]) -> Sequence[CTE]:
-    """The messages, and a row for each of them and each recorded channel. All of one statement sees the same channels:
-    where it has to wait for somebody who adds or removes one, that is before its snapshot is taken."""
+    """Insert the messages, and a delivery for each message and recorded channel. One statement sees one set of
+    channels: if it has to wait for a transaction that adds or removes one, it waits before its snapshot is taken."""
     table, given = tables.outbox, _given(tables.outbox.name, _types(tables.outbox, columns))
     channels, deliveries = tables.message_channels, tables.message_deliveries
     is_unassigned = cast(~exists(select(channels.c.name)), Integer)
@@ -259,5 +268,6 @@ SESSION: Final[Mapping[str, str]] = {
     "plan_cache_mode": "force_generic_plan",
     **dict.fromkeys(["enable_seqscan", "enable_hashjoin", "enable_mergejoin"], "off"),
 }
-"""Each statement is planned once, perhaps while its tables are empty, and stays as it was planned when they are large:
-so all rows are looked up by their keys, one by one. For a lock that somebody keeps, each member waits by itself."""
+"""Session settings. A statement is planned once, perhaps while its tables are empty, and keeps that plan when they are
+large; these settings force lookups by key. A held lock makes the statement fail at once, and each member then waits in
+its own transaction."""

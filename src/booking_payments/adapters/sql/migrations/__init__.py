@@ -43,7 +43,7 @@ _QUEUE_TABLE: Final = "procrastinate_jobs"
 
 
 class CannotMigrateError(Exception):
-    """The database belongs to somebody else, or to a newer release."""
+    """The schema belongs to another application, or to a newer release."""
 
 
 def _config(connection: Connection) -> "Config":
@@ -61,10 +61,13 @@ def head() -> str:
 
 
 def migrate(url: str) -> str:
-    """Bring the database at ``url`` to the newest revision; returns it. All of it happens, or nothing.
+    """Bring the database at ``url`` to the newest revision in one transaction, and return that revision.
 
-    Running it twice changes nothing; of several processes that run it at once, one does the work. Raises
-    ``CannotMigrateError`` and changes nothing when a newer release has been here, or somebody else's Procrastinate.
+    Running it twice changes nothing; of several processes that run it at once, one does the work.
+
+    Raises:
+        CannotMigrateError: a newer release has migrated the database, or another application's Procrastinate uses the
+            schema. Nothing was changed.
     """
     from alembic import command
 

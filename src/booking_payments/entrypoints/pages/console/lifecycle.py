@@ -11,7 +11,7 @@ from attrs import frozen
 from markupsafe import Markup
 
 from booking_payments.domain.events import Recorded
-from booking_payments.domain.lifecycle import PAYMENT, PaymentStatus, Verdict
+from booking_payments.domain.lifecycle import PAYMENT, NoTransition, PaymentStatus
 from booking_payments.domain.payment import Payment, evolve
 
 S = PaymentStatus
@@ -69,7 +69,7 @@ def moves() -> set[Move]:
         (state, target)
         for state, row in PAYMENT.items()
         for target in row.values()
-        if state is not None and not isinstance(target, Verdict) and target is not state
+        if state is not None and not isinstance(target, NoTransition) and target is not state
     }
 
 

@@ -54,7 +54,7 @@ async def quote(
 async def _quoted(
     operator: OperatorContext, file: PaymentDetails, form: Form, problem: ProblemDetails | None = None
 ) -> PageResponse:
-    """The page of the quote. What stands in the way of a refund is message as the quote tells it."""
+    """The page of the quote. When a refund is not allowed, it shows the message of the quote."""
     message: str | None = sentence(problem.detail) if problem else None
     found: RefundQuote | None = None
     try:

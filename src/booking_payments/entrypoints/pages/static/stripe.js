@@ -20,7 +20,11 @@ document.addEventListener("DOMContentLoaded", async () => {
   async function ask(what) {
     const answer = await fetch(`${path}/${what}`, {
       method: "POST",
-      body: new URLSearchParams({ form_token: form.dataset.formToken, key: form.dataset.once }),
+      body: new URLSearchParams({
+        form_token: form.dataset.formToken,
+        key: form.dataset.once,
+        price: form.dataset.price || "",
+      }),
     });
     const content = await answer.json();
     if (!answer.ok) {

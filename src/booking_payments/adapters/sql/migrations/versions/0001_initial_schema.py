@@ -38,6 +38,8 @@ It can't be run twice, so a newer schema of Procrastinate's becomes a revision m
 TABLES: Final = (
     "bp_bookings",
     "bp_payments",
+    "bp_event_jobs",
+    "bp_event_results",
     "bp_gateway_ids",
     "bp_operation_keys",
     "bp_journal",
@@ -63,6 +65,7 @@ def upgrade() -> None:
     """Create all tables and triggers, and write the installation's id."""
     _create_bookings()
     _create_payments()
+    _create_event_jobs()
     _create_inbox()
     _create_outbox()
     _create_records()
@@ -110,6 +113,9 @@ def _create_bookings() -> None:
         sa.Column("payments_begun", sa.Integer(), server_default="0", nullable=False),
         sa.Column("details", sa.Text(), nullable=True),
         sa.Column("end_reason", sa.Text(), nullable=True),
+        sa.Column("event_id", sa.Text(), nullable=True),
+        sa.Column("version", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("content", sa.Text(), nullable=True),
         sa.CheckConstraint(
             "end_reason IS NULL OR end_reason IN ('attempts_exhausted', 'refunded')",
             name=op.f("bp_bookings_end_reason"),
@@ -133,6 +139,7 @@ def _create_bookings() -> None:
         unique=True,
         where="status IN ('pending', 'confirmed')",
     )
+    _index("bp_bookings_event", "bp_bookings", "event_id", "created_at", "id", where="event_id IS NOT NULL")
     _index("bp_bookings_page", "bp_bookings", "created_at", "id")
     _index("bp_bookings_pending_customer", "bp_bookings", "customer_id", "expires_at", where="status = 'pending'")
     _index("bp_bookings_pending_expires_at", "bp_bookings", "expires_at", where="status = 'pending'")
@@ -162,8 +169,8 @@ def _create_payments() -> None:
         sa.Column("updated_at", UTC_TIME, nullable=False),
         sa.Column("terms", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("next_look_at", UTC_TIME, nullable=True),
-        sa.Column("looks", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("next_check_at", UTC_TIME, nullable=True),
+        sa.Column("checks", sa.Integer(), server_default="0", nullable=False),
         sa.Column("lease_until", UTC_TIME, nullable=True),
         sa.Column("lease_holder", sa.Text(), nullable=True),
         sa.Column("client_secret", sa.Text(), nullable=True),
@@ -192,7 +199,7 @@ def _create_payments() -> None:
     )
     _index("bp_payments_booking_id", "bp_payments", "booking_id", "created_at")
     _index("bp_payments_customer", "bp_payments", "customer_id", "created_at", "id")
-    _index("bp_payments_due", "bp_payments", "next_look_at", where="next_look_at IS NOT NULL")
+    _index("bp_payments_due", "bp_payments", "next_check_at", where="next_check_at IS NOT NULL")
     _index("bp_payments_one_holds_booking", "bp_payments", "booking_id", unique=True, where="holds_booking = 1")
     _index("bp_payments_page", "bp_payments", "created_at", "id")
     _index("bp_payments_reference", "bp_payments", "reference")
@@ -258,6 +265,45 @@ def _create_payments() -> None:
         "amount_minor",
         where="kind IN ('charge', 'dispute_reinstated', 'dispute_withdrawn', 'refund', 'refund_given_back')",
     )
+
+
+def _create_event_jobs() -> None:
+    """Jobs that cancel or move an event, and their results for each booking."""
+    op.create_table(
+        "bp_event_jobs",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("created_at", UTC_TIME, nullable=False),
+        sa.Column("refund", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("event_starts_at", UTC_TIME, nullable=True),
+        sa.Column("refund_grace_until", UTC_TIME, nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("finished_at", UTC_TIME, nullable=True),
+        sa.Column("lease_until", UTC_TIME, nullable=True),
+        sa.Column("holder", sa.Text(), nullable=True),
+        sa.CheckConstraint("(kind = 'reschedule') = (event_starts_at IS NOT NULL)", name=op.f("bp_event_jobs_date")),
+        sa.PrimaryKeyConstraint("id", name=op.f("bp_event_jobs_pkey")),
+        sqlite_strict=True,
+    )
+    _index("bp_event_jobs_event", "bp_event_jobs", "event_id", "created_at", "id")
+    _index("bp_event_jobs_one_runs", "bp_event_jobs", "event_id", unique=True, where="state = 'running'")
+    op.create_table(
+        "bp_event_results",
+        sa.Column("job_id", sa.Text(), nullable=False),
+        sa.Column("booking_id", sa.Text(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("at", UTC_TIME, nullable=False),
+        sa.ForeignKeyConstraint(["booking_id"], ["bp_bookings.id"], name=op.f("bp_event_results_booking_id_fkey")),
+        sa.ForeignKeyConstraint(["job_id"], ["bp_event_jobs.id"], name=op.f("bp_event_results_job_id_fkey")),
+        sa.PrimaryKeyConstraint("job_id", "booking_id", name=op.f("bp_event_results_pkey")),
+        sqlite_strict=True,
+    )
+    _index("bp_event_results_outcome", "bp_event_results", "job_id", "outcome", "booking_id")
 
 
 def _create_inbox() -> None:

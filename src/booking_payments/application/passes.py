@@ -15,7 +15,7 @@ def _nothing(_: object) -> bool:
     return False
 
 
-class Round(Generic[T]):
+class Pass(Generic[T]):
     """One pass over things, in which one that breaks holds up no other and which ends when the gateway falls silent."""
 
     def __init__(self, ask: Callable[[T], Awaitable[bool | None]]) -> None:
@@ -68,9 +68,9 @@ async def while_answered(things: Iterable[T], ask: Callable[[T], Awaitable[bool 
     ``ask`` tells whether it did: None where there was nothing to ask. What is left is for the next round. Raises an
     ``ExceptionGroup`` in the end of what broke.
     """
-    round_ = Round(ask)
-    await round_.take(things)
-    return round_.end()
+    pass_ = Pass(ask)
+    await pass_.take(things)
+    return pass_.end()
 
 
 async def through_queue(
@@ -86,15 +86,15 @@ async def through_queue(
     says nothing can be done about, stay there, however many: so the round reads beyond all that it has seen.
     Otherwise as ``while_answered``.
     """
-    round_, seen, left = Round(ask), set[str](), at_once
+    pass_, seen, left = Pass(ask), set[str](), at_once
     more = True
-    while more and left > 0 and round_.is_answered:
+    while more and left > 0 and pass_.is_answered:
         limit = len(seen) + at_once
         found = await read(limit)
         more = len(found) == limit
         new = [each for each in found if each not in seen][:left]
         seen.update(new)
-        before = round_.failures
-        await round_.take(each for each in new if not is_stuck(each))
-        left -= len(new) - sum(map(is_stuck, new)) - (round_.failures - before)
-    return round_.end()
+        before = pass_.failures
+        await pass_.take(each for each in new if not is_stuck(each))
+        left -= len(new) - sum(map(is_stuck, new)) - (pass_.failures - before)
+    return pass_.end()

@@ -1,12 +1,12 @@
-"""One story for every error: its class, text, ``retryable`` and ``outcome_unknown`` say what the books hold.
+"""Errors are consistent: class, text, ``retryable`` and ``outcome_unknown`` agree with the stored state.
 
-Everything that can go wrong with a refund and with a payment is made to go wrong over HTTP, in the library and on the
-pages, each on an installation of its own. What is told must be the same everywhere and true:
+Every failure of a refund and of a payment is provoked over HTTP, in the library and on the pages, each in a new
+installation. The error must be the same everywhere, and true:
 
-* an error that is not ``outcome_unknown`` left nothing behind: no money moved, none is on its way, none is promised;
-* after an ``outcome_unknown`` the books know that something is being found out, or have settled it;
-* a caller who tries again after the obstacle is gone, as ``retryable`` or ``outcome_unknown`` suggest, moves the money
-  exactly once.
+* after an error without ``outcome_unknown`` no money has moved, is on its way, or is promised;
+* after ``outcome_unknown`` an operation is stored as unknown, or is settled;
+* a client that repeats the request after the obstacle is gone, as ``retryable`` or ``outcome_unknown`` suggest, moves
+  the money exactly once.
 """
 
 import html
@@ -37,8 +37,8 @@ OLGA = bearer("olga", "payments:operate")
 
 
 class Failing(MemoryStorage):
-    """A database that fails the ``at``-th transaction about a booking from when it is armed; ``kept``: the transaction
-    was committed all the same, and only the news of it was lost."""
+    """A database that fails the ``at``-th transaction about a booking after it was armed; with ``kept`` the transaction
+    is committed and only its confirmation is lost."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,8 +80,8 @@ Prepare = Callable[[Scene, Site], None]
 
 
 @frozen(kw_only=True)
-class Told:
-    """What a caller is told of an error."""
+class JournalEntry:
+    """The error as a client sees it."""
 
     code: str
     text: str
@@ -179,13 +179,13 @@ def gone_back(payment: Payment) -> str:
     return (payment.refunded + payment.refund_pending).major()
 
 
-def told_by(answer: httpx.Response) -> Told:
+def told_by(answer: httpx.Response) -> JournalEntry:
     """What HTTP tells."""
     problem = answer.json()
     waits = answer.status_code == 503 or problem["code"] == "operation_in_flight"
     assert ("retry-after" in answer.headers) == waits
     retryable, unknown = problem.get("retryable", False), problem.get("outcome_unknown", False)
-    return Told(code=problem["code"], text=problem["detail"], retryable=retryable, unknown=unknown)
+    return JournalEntry(code=problem["code"], text=problem["detail"], retryable=retryable, unknown=unknown)
 
 
 def library_refund(scene: Scene, site: Site) -> Exception | None:
@@ -207,23 +207,23 @@ def fields_of(site: Site, action: str) -> dict[str, str]:
     return {name: value for name, value in site.hidden(action).items() if name != "amount"}
 
 
-def told_of(error: Exception) -> Told:
+def told_of(error: Exception) -> JournalEntry:
     """What the library tells: by its class and attributes, as an embedding service reads them."""
     problem = problem_of(error)
     later = isinstance(error, TryAgainLater | errors.AlreadyUnderWay | StorageConflict | CommitLost)
     unknown = isinstance(error, CommitLost) or bool(getattr(error, "outcome_unknown", False))
-    return Told(code=problem.code, text=problem.detail, retryable=later, unknown=unknown)
+    return JournalEntry(code=problem.code, text=problem.detail, retryable=later, unknown=unknown)
 
 
 def restored(scene: Scene, site: Site) -> None:
-    """The obstacle is gone, and time passes until all that is under way has come to its end."""
+    """Remove the obstacle, and let time pass until all operations have ended."""
     scene.storage.error = None
     scene.kit.stripe.faults.clear()
     site.run(scene.kit.settle)
 
 
 @pytest.mark.parametrize("story", REFUNDS)
-def test_a_refund_that_goes_wrong_is_told_alike_and_truly_over_http_and_in_the_library(story: str) -> None:
+def test_a_failing_refund_has_the_same_true_error_over_http_and_in_the_library(story: str) -> None:
     prepare, kind = REFUNDS[story]
     with open_site(opened()) as site:
         scene = scene_of(site, paid=True)
@@ -280,7 +280,7 @@ def test_a_refund_that_was_written_down_is_answered_with_though_its_commit_seeme
 
 
 @pytest.mark.parametrize("story", REFUNDS)
-def test_the_console_tells_of_a_refund_that_goes_wrong_what_the_library_tells(story: str) -> None:
+def test_the_console_shows_the_librarys_error_of_a_failing_refund(story: str) -> None:
     prepare, _ = REFUNDS[story]
     with open_site(opened()) as site:
         scene = scene_of(site, paid=True)
@@ -311,7 +311,7 @@ def test_the_console_tells_of_a_refund_that_goes_wrong_what_the_library_tells(st
 
 
 def shown(text: str) -> str:
-    """A text of ours as a page has it."""
+    """An error text in the form in which pages show it."""
     return html.escape(sentence(text)).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
 
 
@@ -367,7 +367,7 @@ def charged(scene: Scene, site: Site) -> int:
 
 
 @pytest.mark.parametrize("story", PAYMENTS)
-def test_a_payment_that_goes_wrong_is_told_alike_over_http_and_in_the_library_and_is_made_once(story: str) -> None:
+def test_a_failing_payment_has_the_same_error_over_http_and_in_the_library_and_is_charged_once(story: str) -> None:
     prepare, kind, method = PAYMENTS[story]
     with open_site(opened()) as site:
         scene = scene_of(site, paid=False)
@@ -397,7 +397,7 @@ def test_a_payment_that_goes_wrong_is_told_alike_over_http_and_in_the_library_an
 
 
 @pytest.mark.parametrize("story", PAYMENTS)
-def test_the_checkout_tells_of_a_payment_that_goes_wrong_what_http_tells(story: str) -> None:
+def test_the_checkout_shows_the_http_error_of_a_failing_payment(story: str) -> None:
     prepare, kind, method = PAYMENTS[story]
     with open_site(opened()) as first:
         scene = scene_of(first, paid=False)
@@ -447,7 +447,7 @@ def example(kind: type[Exception]) -> Exception:
 
 
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
-def test_every_class_of_error_tells_one_story_of_class_code_text_and_title(kind: type[Exception]) -> None:
+def test_every_class_of_error_has_one_consistent_code_text_and_title(kind: type[Exception]) -> None:
     error = example(kind)
 
     problem = problem_of(error)

@@ -1,4 +1,4 @@
-"""The story of a run: what happened, in order, readable, and as one hash that two equal runs share."""
+"""The log of a run: what happened, in order, as text and as one hash that two equal runs share."""
 
 from datetime import datetime
 from hashlib import blake2b
@@ -7,8 +7,8 @@ from attrs import define, field, frozen
 
 
 @frozen
-class Line:
-    """One thing that happened: when, who did it, what it was."""
+class LogEntry:
+    """One entry: the time, the actor, and the action."""
 
     at: datetime
     who: str
@@ -19,14 +19,14 @@ class Line:
 
 
 @define
-class Story:
+class RunLog:
     """Collects lines."""
 
-    lines: list[Line] = field(factory=list)
+    lines: list[LogEntry] = field(factory=list)
 
     def tell(self, at: datetime, who: str, what: str) -> None:
         """Add a line."""
-        self.lines.append(Line(at, who, what))
+        self.lines.append(LogEntry(at, who, what))
 
     def trace(self) -> str:
         """The hash of all lines."""

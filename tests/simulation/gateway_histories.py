@@ -1,7 +1,8 @@
-"""Lives of a payment as the gateway sees them, and the events that it tells us about each.
+"""Histories of a payment at the gateway, and the events that it sends about each.
 
-All that happens is done by others: the customer in the browser, the dashboard, the bank. We made the intent, and from
-then on only hear.
+All actions are those of others: the customer in the browser, the dashboard, the bank. The service has created the
+intent
+and only receives webhooks after that.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,17 +19,17 @@ from booking_payments.application.views import NewBooking
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
-from tests.simulation.books import MemoryBooks
+from tests.simulation.books import MemoryPaymentReader
 from tests.simulation.invariants import Json, differences
 from tests.simulation.scheduler import alone
 from tests.simulation.world import NOW, Setup, SimulatedWorld
 
-ANN: Final = Caller.customer("ann", "a life")
+ANN: Final = Caller.customer("ann", "a history")
 
 
 @define(eq=False)
-class Life:
-    """A payment whose intent exists, and everybody who may do something to it."""
+class GatewayHistory:
+    """A payment with an intent, and the actions of everybody outside the service."""
 
     world: SimulatedWorld
     intent_id: str
@@ -36,7 +37,7 @@ class Life:
     begun: int = 0
 
     @classmethod
-    def begin(cls, *, sql: bool = False, capture: CaptureMethod = CaptureMethod.AUTOMATIC) -> "Life":
+    def begin(cls, *, sql: bool = False, capture: CaptureMethod = CaptureMethod.AUTOMATIC) -> "GatewayHistory":
         world = SimulatedWorld(Setup(sql=sql, skews=(timedelta(0),)))
         payments = world.processes[0].payments
         new = NewBooking(
@@ -48,9 +49,9 @@ class Life:
         booking = alone(payments.register_booking(new), world.time).booking
         world.booking_ids.append(booking.id)
         view = alone(payments.start_payment(booking.id, ANN, capture_method=capture), world.time)
-        assert view.handover is not None
+        assert view.client_action is not None
         assert view.payment.intent_id is not None
-        return cls(world, view.payment.intent_id, view.handover.client_secret or "")
+        return cls(world, view.payment.intent_id, view.client_action.client_secret or "")
 
     # --- what others do
 
@@ -78,7 +79,7 @@ class Life:
         assert self.world.stripe.open_dispute(self.intent_id, inquiry=inquiry).ok
 
     def wait(self, **span: float) -> None:
-        """Time passes, and what was going to happen by itself happens."""
+        """Advance the clock, and run what becomes due at the gateway."""
         self.world.time.advance(timedelta(**span))
         self.world.stripe.tick()
 
@@ -89,13 +90,13 @@ class Life:
         return [event for event in self.world.theirs.records["event"].values() if event["type"] in KINDS]
 
     def hear(self, event: Mapping[str, Any]) -> str:
-        """Deliver one event; what became of it."""
+        """Deliver one event; returns its outcome."""
         body = msgspec.json.encode(event)
         payments = self.world.processes[0].payments
         return alone(payments.receive_webhook(body, self.world.signed(body)), self.world.time).outcome
 
     def wrong(self) -> list[str]:
-        """What is broken, and where we differ from the gateway."""
+        """Return violated invariants, and differences from the gateway."""
         return [*self.world.invariants.broken, *differences(self.world.ours, self.world.theirs)]
 
     def state(self) -> tuple[object, ...]:
@@ -106,18 +107,20 @@ class Life:
 
     # --- going back
 
-    def remember(self) -> tuple[Tables, dict[str, Payment], Any, Any]:
+    def remember(self) -> tuple[Tables, dict[str, Payment], Any, Any, Any]:
         """The books as they are, to go back to (in memory only)."""
         books, ours = self.world.books, self.world.ours
-        assert isinstance(books, MemoryBooks)
+        assert isinstance(books, MemoryPaymentReader)
         ledgers = {payment_id: ledger.copy() for payment_id, ledger in ours.ledgers.items()}
-        return books.tables, dict(ours.payments), dict(ours.bookings), ledgers
+        return books.tables, dict(ours.payments), dict(ours.bookings), ledgers, ours.promised.copy()
 
-    def go_back(self, memory: tuple[Tables, dict[str, Payment], Any, Any]) -> None:
-        """Back to what was remembered. Tables are replaced and never changed, so that is all."""
+    def go_back(self, memory: tuple[Tables, dict[str, Payment], Any, Any, Any]) -> None:
+        """Restore a remembered state. Tables are replaced and never changed, so references suffice."""
         books, ours = self.world.books, self.world.ours
-        assert isinstance(books, MemoryBooks)
-        books.tables, payments, bookings, ledgers = memory
+        assert isinstance(books, MemoryPaymentReader)
+        books.tables, payments, bookings, ledgers, promised = memory
+        ours.promised.clear()
+        ours.promised.update(promised)
         ours.payments, ours.bookings = dict(payments), dict(bookings)
         ours.ledgers.clear()
         ours.ledgers.update({payment_id: ledger.copy() for payment_id, ledger in ledgers.items()})
@@ -129,116 +132,116 @@ def _money(payment: Payment) -> tuple[object, ...]:
     return payment.status.value, payment.captured.minor, payment.attempts_made, refunds, disputes
 
 
-# --- the lives -------------------------------------------------------------------------------------------------
+# --- the histories ---------------------------------------------------------------------------------------------
 
 
-def _success(life: Life) -> None:
-    life.browser("pm_card_visa")
+def _success(history: GatewayHistory) -> None:
+    history.browser("pm_card_visa")
 
 
-def _decline_then_success(life: Life) -> None:
-    life.browser("pm_card_chargeDeclined")
-    life.browser("pm_card_visa")
+def _decline_then_success(history: GatewayHistory) -> None:
+    history.browser("pm_card_chargeDeclined")
+    history.browser("pm_card_visa")
 
 
-def _declined_twice(life: Life) -> None:
-    life.browser("pm_card_chargeDeclined")
-    life.browser("pm_card_chargeDeclinedExpiredCard")
+def _declined_twice(history: GatewayHistory) -> None:
+    history.browser("pm_card_chargeDeclined")
+    history.browser("pm_card_chargeDeclinedExpiredCard")
 
 
-def _three_d_secure(life: Life) -> None:
-    life.browser("pm_card_authenticationRequired")
-    life.window("succeeded")
+def _three_d_secure(history: GatewayHistory) -> None:
+    history.browser("pm_card_authenticationRequired")
+    history.window("succeeded")
 
 
-def _three_d_secure_failed_then_success(life: Life) -> None:
-    life.browser("pm_card_authenticationRequired")
-    life.window("failed")
-    life.browser("pm_card_visa")
+def _three_d_secure_failed_then_success(history: GatewayHistory) -> None:
+    history.browser("pm_card_authenticationRequired")
+    history.window("failed")
+    history.browser("pm_card_visa")
 
 
-def _bank_debit(life: Life) -> None:
-    life.browser("pm_usBankAccount_success")
-    life.wait(seconds=3)
+def _bank_debit(history: GatewayHistory) -> None:
+    history.browser("pm_usBankAccount_success")
+    history.wait(seconds=3)
 
 
-def _bank_debit_fails(life: Life) -> None:
-    life.browser("pm_usBankAccount_insufficientFunds")
-    life.wait(seconds=3)
+def _bank_debit_fails(history: GatewayHistory) -> None:
+    history.browser("pm_usBankAccount_insufficientFunds")
+    history.wait(seconds=3)
 
 
-def _manual_capture(life: Life) -> None:
-    life.browser("pm_card_visa")
-    life.dashboard("capture")
+def _manual_capture(history: GatewayHistory) -> None:
+    history.browser("pm_card_visa")
+    history.dashboard("capture")
 
 
-def _partial_capture(life: Life) -> None:
-    life.browser("pm_card_visa")
-    life.dashboard("capture", amount_to_capture=6000)
+def _partial_capture(history: GatewayHistory) -> None:
+    history.browser("pm_card_visa")
+    history.dashboard("capture", amount_to_capture=6000)
 
 
-def _canceled(life: Life) -> None:
-    life.dashboard("cancel")
+def _canceled(history: GatewayHistory) -> None:
+    history.dashboard("cancel")
 
 
-def _hold_expires(life: Life) -> None:
-    life.browser("pm_card_visa")
-    life.wait(days=8)
+def _hold_expires(history: GatewayHistory) -> None:
+    history.browser("pm_card_visa")
+    history.wait(days=8)
 
 
-def _full_refund(life: Life) -> None:
-    life.browser("pm_card_visa")
-    life.refund()
+def _full_refund(history: GatewayHistory) -> None:
+    history.browser("pm_card_visa")
+    history.refund()
 
 
-def _two_partial_refunds(life: Life) -> None:
-    life.browser("pm_card_visa")
-    life.refund(2500)
-    life.refund(1500)
+def _two_partial_refunds(history: GatewayHistory) -> None:
+    history.browser("pm_card_visa")
+    history.refund(2500)
+    history.refund(1500)
 
 
-def _pending_refund(life: Life) -> None:
-    life.browser("pm_card_pendingRefund")
-    life.refund(4000)
-    life.wait(seconds=3)
+def _pending_refund(history: GatewayHistory) -> None:
+    history.browser("pm_card_pendingRefund")
+    history.refund(4000)
+    history.wait(seconds=3)
 
 
-def _late_refund_failure(life: Life) -> None:
-    life.browser("pm_card_refundFail")
-    life.refund(4000)
-    life.wait(seconds=3)
+def _late_refund_failure(history: GatewayHistory) -> None:
+    history.browser("pm_card_refundFail")
+    history.refund(4000)
+    history.wait(seconds=3)
 
 
-def _chargeback_won(life: Life) -> None:
-    life.browser("pm_card_visa")
-    life.dispute()
-    life.evidence("winning_evidence")
-    life.wait(seconds=3)
+def _chargeback_won(history: GatewayHistory) -> None:
+    history.browser("pm_card_visa")
+    history.dispute()
+    history.evidence("winning_evidence")
+    history.wait(seconds=3)
 
 
-def _chargeback_lost(life: Life) -> None:
-    life.browser("pm_card_createDispute")
-    life.evidence("losing_evidence")
-    life.wait(seconds=3)
+def _chargeback_lost(history: GatewayHistory) -> None:
+    history.browser("pm_card_createDispute")
+    history.evidence("losing_evidence")
+    history.wait(seconds=3)
 
 
-def _inquiry_closed(life: Life) -> None:
-    life.browser("pm_card_visa")
-    life.dispute(inquiry=True)
-    life.wait(days=20)
+def _inquiry_closed(history: GatewayHistory) -> None:
+    history.browser("pm_card_visa")
+    history.dispute(inquiry=True)
+    history.wait(days=20)
 
 
-def _inquiry_escalated(life: Life) -> None:
-    life.browser("pm_card_visa")
-    life.dispute(inquiry=True)
-    life.evidence("escalate_inquiry_evidence")
-    life.wait(seconds=3)
+def _inquiry_escalated(history: GatewayHistory) -> None:
+    history.browser("pm_card_visa")
+    history.dispute(inquiry=True)
+    history.evidence("escalate_inquiry_evidence")
+    history.wait(seconds=3)
 
 
 AUTOMATIC: Final = CaptureMethod.AUTOMATIC
 MANUAL: Final = CaptureMethod.MANUAL
 
-LIVES: Final[Mapping[str, tuple[Callable[[Life], None], CaptureMethod]]] = {
+GATEWAY_HISTORIES: Final[Mapping[str, tuple[Callable[[GatewayHistory], None], CaptureMethod]]] = {
     "success": (_success, AUTOMATIC),
     "decline, then success": (_decline_then_success, AUTOMATIC),
     "declined twice": (_declined_twice, AUTOMATIC),
@@ -262,9 +265,9 @@ LIVES: Final[Mapping[str, tuple[Callable[[Life], None], CaptureMethod]]] = {
 """What may happen to a payment, and how its money is captured."""
 
 
-def live(name: str, *, sql: bool = False) -> Life:
+def live(name: str, *, sql: bool = False) -> GatewayHistory:
     """A payment that has lived through this, of which we have not heard yet."""
-    course, capture = LIVES[name]
-    life = Life.begin(sql=sql, capture=capture)
-    course(life)
-    return life
+    course, capture = GATEWAY_HISTORIES[name]
+    history = GatewayHistory.begin(sql=sql, capture=capture)
+    course(history)
+    return history

@@ -1,8 +1,8 @@
-"""Exactly one fault, at every point in turn: each use case is run once to count the boundaries that it crosses, then
-once for every boundary and everything that can go wrong there.
+"""Exactly one fault at a time, at every point: each use case runs once to count the boundaries that it crosses, and
+then once for every boundary and every fault that is possible there.
 
-Whatever the fault was, the caller then asks again, or the resolver goes on, and all has to end as if nothing had been:
-one charge, one refund, nothing lost, nothing open.
+After the fault the caller repeats the request, or the resolver runs, and the result must be the same as without it: one
+charge, one refund, nothing lost and nothing in flight.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -16,12 +16,13 @@ from attrs import define, frozen
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking, PaymentView, RefundOnCancel
+from booking_payments.domain.amendments import BookingChange
 from booking_payments.domain.errors import AlreadyUnderWay, PaymentError, TryAgainLater
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.storage import StorageConflict
-from tests.simulation.actors import ALL, Courier, Habits, Janitor, Repairs
+from tests.simulation.actors import ALL, Repairs, Resolver, RunProfile, WebhookSender
 from tests.simulation.faults import CRASHES, FAULTS_AT, Fault, Kind, NextCall, NoFaults, OneFault, Point
 from tests.simulation.scheduler import alone
 from tests.simulation.settling import Settling
@@ -39,7 +40,7 @@ Outcome = tuple[tuple[tuple[str, int], ...], tuple[int, ...], tuple[str, ...], t
 
 
 @define(eq=False)
-class Stage:
+class UseCaseRun:
     """A world with one booking, on which the use cases are tried."""
 
     world: SimulatedWorld
@@ -77,179 +78,189 @@ class Stage:
         return view
 
     def authenticate(self, view: PaymentView) -> None:
-        secret = view.handover.client_secret if view.handover else None
+        secret = view.client_action.client_secret if view.client_action else None
         answer = self.world.stripe.authenticate(view.payment.intent_id or "", secret or "", "succeeded")
         assert answer.ok
 
 
 @frozen(kw_only=True)
 class UseCase:
-    """What is done before, while nothing goes wrong, and what is then asked for."""
+    """A use case: ``before`` prepares it without faults, ``request`` is the request under test."""
 
     name: str
-    before: Callable[[Stage], None]
-    request: Callable[[Stage, Caller], Awaitable[object]]
+    before: Callable[[UseCaseRun], None]
+    request: Callable[[UseCaseRun, Caller], Awaitable[object]]
     repairs: tuple[Repairs, ...] = (CLIENT, RESOLVER)
     caller: Caller = ANN
     refused_in_action: tuple[str, ...] = ()
+    replaces: bool = False
+    """The payment is canceled for a new one, whose intent a later request makes where this one could not."""
 
 
-def _booked(stage: Stage) -> None:
-    stage.book()
+def _booked(run: UseCaseRun) -> None:
+    run.book()
 
 
-def _in_the_window(stage: Stage) -> None:
-    stage.book()
-    stage.authenticate(stage.pay("pm_card_authenticationRequired"))
+def _in_the_window(run: UseCaseRun) -> None:
+    run.book()
+    run.authenticate(run.pay("pm_card_authenticationRequired"))
 
 
-def _waits(stage: Stage) -> None:
-    stage.book()
-    stage.pay("pm_card_authenticationRequired")
+def _waits(run: UseCaseRun) -> None:
+    run.book()
+    run.pay("pm_card_authenticationRequired")
 
 
-def _attached(stage: Stage) -> None:
-    stage.book()
-    stage.do(stage.payments.start_payment(stage.booking_id, BEFORE, payment_method_id="pm_card_visa"))
+def _attached(run: UseCaseRun) -> None:
+    run.book()
+    run.do(run.payments.start_payment(run.booking_id, BEFORE, payment_method_id="pm_card_visa"))
 
 
-def _declined(stage: Stage) -> None:
-    stage.book()
+def _declined(run: UseCaseRun) -> None:
+    run.book()
     try:
-        stage.pay("pm_card_chargeDeclined")
+        run.pay("pm_card_chargeDeclined")
     except PaymentError:
         return
 
 
-def _held(stage: Stage) -> None:
-    stage.book()
-    stage.pay(capture=CaptureMethod.MANUAL)
+def _held(run: UseCaseRun) -> None:
+    run.book()
+    run.pay(capture=CaptureMethod.MANUAL)
 
 
-def _started(stage: Stage) -> None:
-    stage.book()
-    stage.do(stage.payments.start_payment(stage.booking_id, BEFORE))
+def _started(run: UseCaseRun) -> None:
+    run.book()
+    run.do(run.payments.start_payment(run.booking_id, BEFORE))
 
 
-def _paid(stage: Stage) -> None:
-    stage.book()
-    stage.pay()
+def _paid(run: UseCaseRun) -> None:
+    run.book()
+    run.pay()
 
 
-def _overdue(stage: Stage) -> None:
-    stage.book(expires_in=timedelta(minutes=5))
-    stage.do(stage.payments.start_payment(stage.booking_id, BEFORE))
-    stage.world.time.advance(timedelta(minutes=6))
+def _overdue(run: UseCaseRun) -> None:
+    run.book(expires_in=timedelta(minutes=5))
+    run.do(run.payments.start_payment(run.booking_id, BEFORE))
+    run.world.time.advance(timedelta(minutes=6))
 
 
-def _paid_in_browser(stage: Stage) -> None:
-    stage.book()
-    view = stage.do(stage.payments.start_payment(stage.booking_id, BEFORE))
-    stage.world.stripe.confirm_as_customer(view.payment.intent_id, view.handover.client_secret, "pm_card_visa")
-    stage.event = stage.world.theirs.deliveries()[-1].event
+def _paid_in_browser(run: UseCaseRun) -> None:
+    run.book()
+    view = run.do(run.payments.start_payment(run.booking_id, BEFORE))
+    run.world.stripe.confirm_as_customer(view.payment.intent_id, view.client_action.client_secret, "pm_card_visa")
+    run.event = run.world.theirs.deliveries()[-1].event
 
 
-def _declined_in_browser(stage: Stage) -> None:
-    stage.book()
-    view = stage.do(stage.payments.start_payment(stage.booking_id, BEFORE))
+def _declined_in_browser(run: UseCaseRun) -> None:
+    run.book()
+    view = run.do(run.payments.start_payment(run.booking_id, BEFORE))
     method = "pm_card_chargeDeclined"
-    stage.world.stripe.confirm_as_customer(view.payment.intent_id, view.handover.client_secret, method)
-    stage.event = stage.world.theirs.deliveries()[-1].event
+    run.world.stripe.confirm_as_customer(view.payment.intent_id, view.client_action.client_secret, method)
+    run.event = run.world.theirs.deliveries()[-1].event
 
 
-def _refunded_in_dashboard(stage: Stage) -> None:
-    _paid(stage)
-    intent_id = next(iter(stage.world.theirs.records["payment_intent"]))
-    stage.world.stripe.refund_in_dashboard(intent_id, 2500)
-    stage.event = stage.world.theirs.deliveries()[-2].event
+def _refunded_in_dashboard(run: UseCaseRun) -> None:
+    _paid(run)
+    intent_id = next(iter(run.world.theirs.records["payment_intent"]))
+    run.world.stripe.refund_in_dashboard(intent_id, 2500)
+    run.event = run.world.theirs.deliveries()[-2].event
 
 
-def _left_in_flight(stage: Stage) -> None:
+def _left_in_flight(run: UseCaseRun) -> None:
     """The process died in front of its call; its lease is over."""
-    stage.book()
-    with stage.world.faults.instead(NextCall(Fault.CRASH_BEFORE)):
-        _swallow(stage, lambda: stage.pay())
-    stage.world.time.advance(timedelta(minutes=2))
+    run.book()
+    with run.world.faults.instead(NextCall(Fault.CRASH_BEFORE)):
+        _swallow(run, lambda: run.pay())
+    run.world.time.advance(timedelta(minutes=2))
 
 
-def _left_unknown(stage: Stage) -> None:
+def _left_unknown(run: UseCaseRun) -> None:
     """The charge was made, and the answer got lost."""
-    stage.book()
-    with stage.world.faults.instead(NextCall(Fault.TIMEOUT_AFTER, times=3)):
-        _swallow(stage, lambda: stage.pay())
-    stage.world.time.advance(timedelta(minutes=2))
+    run.book()
+    with run.world.faults.instead(NextCall(Fault.TIMEOUT_AFTER, times=3)):
+        _swallow(run, lambda: run.pay())
+    run.world.time.advance(timedelta(minutes=2))
 
 
-def _refund_left_unknown(stage: Stage) -> None:
-    _paid(stage)
-    with stage.world.faults.instead(NextCall(Fault.TIMEOUT_AFTER, times=3, label="POST")):
-        _swallow(stage, lambda: stage.do(stage.payments.refund_payment(stage.booking_id, BEFORE, amount="30.00")))
-    stage.world.time.advance(timedelta(minutes=2))
+def _refund_left_unknown(run: UseCaseRun) -> None:
+    _paid(run)
+    with run.world.faults.instead(NextCall(Fault.TIMEOUT_AFTER, times=3, label="POST")):
+        _swallow(run, lambda: run.do(run.payments.refund_payment(run.booking_id, BEFORE, amount="30.00")))
+    run.world.time.advance(timedelta(minutes=2))
 
 
-def _swallow(stage: Stage, work: Callable[[], object]) -> None:
+def _swallow(run: UseCaseRun, work: Callable[[], object]) -> None:
     try:
         work()
     except (PaymentError, ProcessDied):
         return
 
 
-async def _pay(stage: Stage, caller: Caller) -> object:
-    return await stage.payments.start_payment(
-        stage.booking_id, caller, payment_method_id="pm_card_visa", confirm_immediately=True
+async def _pay(run: UseCaseRun, caller: Caller) -> object:
+    return await run.payments.start_payment(
+        run.booking_id, caller, payment_method_id="pm_card_visa", confirm_immediately=True
     )
 
 
-async def _pay_with_3ds(stage: Stage, caller: Caller) -> object:
+async def _pay_with_3ds(run: UseCaseRun, caller: Caller) -> object:
     method = "pm_card_authenticationRequired"
-    return await stage.payments.start_payment(
-        stage.booking_id, caller, payment_method_id=method, confirm_immediately=True
-    )
+    return await run.payments.start_payment(run.booking_id, caller, payment_method_id=method, confirm_immediately=True)
 
 
-async def _look(stage: Stage, caller: Caller) -> object:
-    return await stage.payments.confirm_payment(stage.booking_id, caller)
+async def _look(run: UseCaseRun, caller: Caller) -> object:
+    return await run.payments.confirm_payment(run.booking_id, caller)
 
 
-async def _retry(stage: Stage, caller: Caller) -> object:
-    return await stage.payments.retry_payment(stage.booking_id, caller, payment_method_id="pm_card_visa")
+async def _retry(run: UseCaseRun, caller: Caller) -> object:
+    return await run.payments.retry_payment(run.booking_id, caller, payment_method_id="pm_card_visa")
 
 
-async def _choose_another(stage: Stage, caller: Caller) -> object:
-    return await stage.payments.start_payment(stage.booking_id, caller, payment_method_id="pm_card_mastercard")
+async def _choose_another(run: UseCaseRun, caller: Caller) -> object:
+    return await run.payments.start_payment(run.booking_id, caller, payment_method_id="pm_card_mastercard")
 
 
-async def _capture(stage: Stage, caller: Caller) -> object:
-    return await stage.payments.capture_payment(stage.booking_id, caller, amount="60.00")
+async def _capture(run: UseCaseRun, caller: Caller) -> object:
+    return await run.payments.capture_payment(run.booking_id, caller, amount="60.00")
 
 
-async def _cancel(stage: Stage, caller: Caller) -> object:
-    return await stage.payments.cancel_payment(stage.booking_id, caller)
+async def _cancel(run: UseCaseRun, caller: Caller) -> object:
+    return await run.payments.cancel_payment(run.booking_id, caller)
 
 
-async def _cancel_booking(stage: Stage, caller: Caller) -> object:
-    return await stage.payments.cancel_booking(stage.booking_id, caller, refund=RefundOnCancel.FULL)
+async def _cancel_booking(run: UseCaseRun, caller: Caller) -> object:
+    return await run.payments.cancel_booking(run.booking_id, caller, refund=RefundOnCancel.FULL)
 
 
-async def _refund(stage: Stage, caller: Caller) -> object:
-    return await stage.payments.refund_payment(stage.booking_id, caller)
+async def _amend_cheaper(run: UseCaseRun, caller: Caller) -> object:
+    change = BookingChange(amount=Money.parse("80.00", Currency.USD))
+    return await run.payments.amend_booking(run.booking_id, change, caller, refund=RefundOnCancel.FULL)
 
 
-async def _refund_part(stage: Stage, caller: Caller) -> object:
-    return await stage.payments.refund_payment(stage.booking_id, caller, amount="30.00")
+async def _amend_dearer(run: UseCaseRun, caller: Caller) -> object:
+    change = BookingChange(amount=Money.parse("120.00", Currency.USD))
+    return await run.payments.amend_booking(run.booking_id, change, caller)
 
 
-async def _webhook(stage: Stage, caller: Caller) -> object:
-    courier = Courier(stage.world, HABITS, Random(1), "courier")
-    assert stage.event is not None
-    return await courier.deliver(stage.event)
+async def _refund(run: UseCaseRun, caller: Caller) -> object:
+    return await run.payments.refund_payment(run.booking_id, caller)
 
 
-async def _round(stage: Stage, caller: Caller) -> object:
-    return await Janitor(stage.world, HABITS, Random(1), "janitor").round()
+async def _refund_part(run: UseCaseRun, caller: Caller) -> object:
+    return await run.payments.refund_payment(run.booking_id, caller, amount="30.00")
 
 
-HABITS: Final = Habits(
+async def _webhook(run: UseCaseRun, caller: Caller) -> object:
+    webhook_sender = WebhookSender(run.world, PROFILE, Random(1), "webhook sender")
+    assert run.event is not None
+    return await webhook_sender.deliver(run.event)
+
+
+async def _round(run: UseCaseRun, caller: Caller) -> object:
+    return await Resolver(run.world, PROFILE, Random(1), "resolver").round()
+
+
+PROFILE: Final = RunProfile(
     methods=("pm_card_visa",), capture=CaptureMethod.AUTOMATIC, patience_s=1.0, actions={"pay": 1.0}, repairs=ALL
 )
 
@@ -270,9 +281,12 @@ USE_CASES: Final = (
     UseCase(name="choose another method", before=_attached, request=_choose_another),
     UseCase(name="capture", before=_held, request=_capture, caller=OLGA),
     UseCase(name="cancel", before=_started, request=_cancel),
-    UseCase(name="cancel what is held", before=_held, request=_cancel),
+    UseCase(name="cancel an authorization", before=_held, request=_cancel),
     UseCase(name="cancel the booking", before=_started, request=_cancel_booking, caller=OLGA),
     UseCase(name="cancel the paid booking", before=_paid, request=_cancel_booking, caller=OLGA),
+    UseCase(name="amend to a lower price", before=_started, request=_amend_cheaper, caller=OLGA),
+    UseCase(name="amend to a higher price", before=_started, request=_amend_dearer, caller=OLGA, replaces=True),
+    UseCase(name="amend the paid booking", before=_paid, request=_amend_cheaper, caller=OLGA),
     UseCase(name="refund all", before=_paid, request=_refund),
     UseCase(name="refund a part", before=_paid, request=_refund_part),
     UseCase(name="webhook of a success", before=_paid_in_browser, request=_webhook, repairs=WEBHOOK),
@@ -291,10 +305,10 @@ USE_CASES: Final = (
 
 def points(case: UseCase, *, sql: bool = False) -> list[Point]:
     """The boundaries that the use case crosses when nothing goes wrong."""
-    stage = _staged(case, sql)
-    stage.world.faults.keep = True
-    _ask(stage, case, case.caller)
-    return list(stage.world.faults.seen)
+    run = _prepared(case, sql)
+    run.world.faults.keep = True
+    _ask(run, case, case.caller)
+    return list(run.world.faults.seen)
 
 
 def faults_for(point: Point) -> Iterator[OneFault]:
@@ -307,20 +321,21 @@ def faults_for(point: Point) -> Iterator[OneFault]:
 
 
 def play(case: UseCase, fault: OneFault | None, repairs: Repairs, *, sql: bool = False) -> SimulatedWorld:
-    """The use case with one fault, and what follows until all is settled; the world holds what is broken."""
-    stage = _staged(case, sql)
-    with stage.world.faults.instead(fault or NoFaults()):
-        _ask(stage, case, case.caller)
+    """Run the use case with one fault, then the repairs until everything is settled; returns the world, whose
+    invariants have recorded violations."""
+    run = _prepared(case, sql)
+    with run.world.faults.instead(fault or NoFaults()):
+        _ask(run, case, case.caller)
     if repairs.client:
         saved = fault is not None and fault.fault is Fault.ERROR_BEFORE
-        _ask_until_settled(stage, case, A_DAY if saved else A_WHILE)
-    if any(_is_sent_by_the_system(payment) for payment in stage.world.ours.payments.values()):
+        _ask_until_settled(run, case, A_DAY if saved else A_WHILE)
+    if any(_is_sent_by_the_system(payment) for payment in run.world.ours.payments.values()):
         repairs = attrs.evolve(repairs, resolver=True)
-    settling = Settling(stage.world, attrs.evolve(HABITS, repairs=repairs), Random(1))
+    settling = Settling(run.world, attrs.evolve(PROFILE, repairs=repairs), Random(1))
     settling.go()
     for each in settling.left():
-        stage.world.invariants.require(False, each)
-    return stage.world
+        run.world.invariants.require(False, each)
+    return run.world
 
 
 def _is_sent_by_the_system(payment: Payment) -> bool:
@@ -330,9 +345,9 @@ def _is_sent_by_the_system(payment: Payment) -> bool:
 
 
 def untouched(case: UseCase, *, sql: bool = False) -> set[Outcome]:
-    """What it looks like when the request never came to anything: nobody but the client could bring that back. Where
-    it was told that it may try again, a payment without an intent may be left."""
-    before = outcome(_staged(case, sql).world)
+    """Return the outcomes of a request that had no effect; only its client could repeat it. Where the client may retry,
+    a payment without an intent may remain."""
+    before = outcome(_prepared(case, sql).world)
     intents, refunds, statuses, bookings = before
     found = {before, (intents, refunds, statuses or ("requires_payment_method",), bookings)}
     if case.request is _retry and statuses == ("requires_action",):  # the new method is there, and was not charged
@@ -343,17 +358,23 @@ def untouched(case: UseCase, *, sql: bool = False) -> set[Outcome]:
     return found
 
 
-def _staged(case: UseCase, sql: bool) -> Stage:
+def replaced(case: UseCase) -> set[Outcome]:
+    """Return the outcomes of a use case whose new payment has not reached the gateway, or was lost on its way."""
+    statuses = (("canceled", "requires_payment_method"), ("canceled",))
+    return {((("canceled", 0),), (), each, ("pending",)) for each in statuses} if case.replaces else set()
+
+
+def _prepared(case: UseCase, sql: bool) -> UseCaseRun:
     setup = Setup(sql=sql, skews=(timedelta(0),), refused_in_action=case.refused_in_action)
-    stage = Stage(SimulatedWorld(setup))
-    case.before(stage)
-    return stage
+    run = UseCaseRun(SimulatedWorld(setup))
+    case.before(run)
+    return run
 
 
-def _ask(stage: Stage, case: UseCase, caller: Caller) -> bool:
+def _ask(run: UseCaseRun, case: UseCase, caller: Caller) -> bool:
     """Whether the answer was definite."""
     try:
-        stage.do(case.request(stage, caller))
+        run.do(case.request(run, caller))
     except (ProcessDied, StorageGone, StorageConflict):
         return False
     except PaymentError as error:
@@ -363,16 +384,16 @@ def _ask(stage: Stage, case: UseCase, caller: Caller) -> bool:
 
 A_WHILE: Final = (timedelta(minutes=1),) * 40
 A_DAY: Final = (*A_WHILE, *(timedelta(hours=1),) * 25)
-"""How long a client waits before each repetition. When a 500 was saved under the key and nothing was done, that 500 is
-all that the gateway says, until it is given up."""
+"""Pauses of a client between its repetitions. When Stripe has stored a 500 under the key and done nothing, every
+repetition gets that 500, until the operation is abandoned."""
 
 
-def _ask_until_settled(stage: Stage, case: UseCase, waits: Sequence[timedelta]) -> None:
-    """The same request again, until somebody says what became of it."""
+def _ask_until_settled(run: UseCaseRun, case: UseCase, waits: Sequence[timedelta]) -> None:
+    """Repeat the request until its outcome is definite."""
     again = attrs.evolve(case.caller, resumed=True)
     for wait in waits:
-        stage.world.time.advance(wait)
-        if _ask(stage, case, again):
+        run.world.time.advance(wait)
+        if _ask(run, case, again):
             return
 
 

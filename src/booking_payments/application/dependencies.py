@@ -59,6 +59,7 @@ class PaymentConfig:
     ``lease`` is how long an operation in flight belongs to whoever began it; it outlasts the longest call, retries
     included. ``installation_id``: what tells our objects at the gateway from those of others on the same account; None:
     all that bear ids like ours are ours. ``receipt_emails``: whether the gateway may mail receipts.
+    ``booking_metadata``: whether the metadata of bookings go to the gateway.
     ``capture_by_customer``: whether customers may choose the capture method of their payments.
     ``customer_refunds``: which refunds customers may ask for, where their booking does not say.
     ``full_refund_cancels``: whether a booking is canceled when its customer, or somebody in the gateway's dashboard,
@@ -79,6 +80,7 @@ class PaymentConfig:
     methods: MethodChoice = ANY_METHOD
     statement_descriptor_suffix: str | None = None
     receipt_emails: bool = False
+    booking_metadata: bool = False
     installation_id: str | None = None
     max_unpaid_bookings: int = 0
     lease: timedelta = timedelta(seconds=60)
@@ -87,7 +89,7 @@ class PaymentConfig:
     time_zone: tzinfo = UTC
 
     @property
-    def patience(self) -> timedelta:
+    def retry_window(self) -> timedelta:
         """How long one call to the gateway is tried again, so that its last try still ends within the lease."""
         return max(self.lease - LONGEST_TRY, self.lease / 2)
 
@@ -135,7 +137,7 @@ class Attached:
 
 
 @frozen(kw_only=True)
-class World:
+class Dependencies:
     """The ports, and the terms.
 
     ``channels`` are the ways by which this process delivers messages, by the names of the channels; none where it
@@ -144,15 +146,15 @@ class World:
     another, at the same time where it can. ``webhook_names`` are the names under which webhooks of ``gateway`` are
     taken, by default its own; none where it sends no webhooks.
 
-    ``gateway`` is the default one, or the one that this world was narrowed to (``of``, ``at``). ``others`` are the
-    other gateways of this installation, by name; ``default_gateway`` is the name of the default one (None: it is
+    ``gateway`` is the default one, or the one that these were narrowed to (``of``, ``at``). ``others`` are the other
+    gateways of this installation, by name; ``default_gateway`` is the name of the default one (None: it is
     ``gateway``). ``recorded`` and ``settle_refund`` are as ``ConnectedGateway`` says.
     """
 
     storage: Storage
     gateway: Gateway
     webhooks: WebhookReader
-    webhook_names: Sequence[str] = Factory(lambda world: (world.gateway.name,), takes_self=True)
+    webhook_names: Sequence[str] = Factory(lambda deps: (deps.gateway.name,), takes_self=True)
     others: Mapping[str, ConnectedGateway] = field(factory=dict)
     default_gateway: str | None = None
     recorded: bool = False
@@ -177,8 +179,8 @@ class World:
         default = self.default_gateway or self.gateway.name
         return tuple(dict.fromkeys((default, self.gateway.name, *self.others)))
 
-    def at(self, name: str) -> "World":
-        """This world narrowed to the gateway ``name``. Where there is no such gateway, every call to it raises
+    def at(self, name: str) -> "Dependencies":
+        """These dependencies narrowed to the gateway ``name``. Where there is no such gateway, every call to it raises
         ``Misconfigured``."""
         if name == self.gateway.name:
             return self
@@ -201,10 +203,10 @@ class World:
             default_gateway=self.default_gateway or self.gateway.name,
         )
 
-    def of(self, payment: Payment) -> "World":
-        """This world narrowed to the gateway of ``payment``."""
+    def of(self, payment: Payment) -> "Dependencies":
+        """These dependencies narrowed to the gateway of ``payment``."""
         return self.at(payment.gateway)
 
-    def each_gateway(self) -> Iterator["World"]:
-        """This world narrowed to each gateway of this installation in turn, the default one first."""
+    def each_gateway(self) -> Iterator["Dependencies"]:
+        """These dependencies narrowed to each gateway of this installation in turn, the default one first."""
         return (self.at(name) for name in self.gateway_names)

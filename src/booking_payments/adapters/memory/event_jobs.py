@@ -1,0 +1,117 @@
+"""Event jobs in memory."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Currency, total
+from booking_payments.domain.payment import Payment
+from booking_payments.ports.event_jobs import (
+    BookingOutcome,
+    BookingResult,
+    EventJob,
+    EventJobKind,
+    EventJobState,
+    EventTotals,
+)
+from booking_payments.ports.storage import AlreadyExists
+
+
+class MemoryEventJobs:
+    """The event jobs of the port, over the rows of one transaction."""
+
+    def __init__(
+        self,
+        jobs: dict[str, EventJob],
+        results: dict[tuple[str, str], BookingResult],
+        bookings: Mapping[str, Booking],
+        payments: Mapping[str, Payment],
+    ) -> None:
+        self._jobs = jobs
+        self._results = results
+        self._bookings = bookings
+        self._payments = payments
+
+    async def latest(self, event_id: str) -> EventJob | None:
+        found = [each for each in self._jobs.values() if each.event_id == event_id]
+        return max(found, key=lambda each: (each.created_at, each.id), default=None)
+
+    async def is_canceled(self, event_id: str) -> bool:
+        return any(each.event_id == event_id and each.kind is EventJobKind.CANCEL for each in self._jobs.values())
+
+    async def lock(self, job_id: str) -> EventJob | None:
+        return self._jobs.get(job_id)
+
+    async def add(self, job: EventJob) -> None:
+        others = [each for each in self._jobs.values() if each.event_id == job.event_id]
+        if job.id in self._jobs or any(each.state is EventJobState.RUNNING for each in others):
+            raise AlreadyExists(job.event_id)
+        self._jobs[job.id] = job
+
+    async def save(self, job: EventJob) -> None:
+        self._jobs[job.id] = job
+
+    async def running(self, limit: int) -> Sequence[EventJob]:
+        found = [each for each in self._jobs.values() if each.state is EventJobState.RUNNING or self._is_behind(each)]
+        return sorted(found, key=lambda each: (each.created_at, each.id))[:limit]
+
+    def _is_behind(self, job: EventJob) -> bool:
+        live = [each for each in self._of_event(job.event_id) if each.status.is_live]
+        return job.kind is EventJobKind.CANCEL and any((job.id, each.id) not in self._results for each in live)
+
+    async def next_bookings(self, job: EventJob, before: datetime, limit: int) -> Sequence[str]:
+        ids = sorted(each.id for each in self._of_event(job.event_id))
+        new = [its for its in ids if (job.id, its) not in self._results]
+        waiting = [
+            each.booking_id
+            for each in self._results.values()
+            if each.job_id == job.id and each.outcome is BookingOutcome.WAITING and each.at < before
+        ]
+        return [*new, *sorted(waiting)][:limit]
+
+    async def put(self, result: BookingResult) -> None:
+        self._results[result.job_id, result.booking_id] = result
+
+    async def results(
+        self, job_id: str, outcomes: Collection[BookingOutcome], after: str, limit: int
+    ) -> Sequence[BookingResult]:
+        found = [
+            each
+            for each in self._results.values()
+            if each.job_id == job_id and each.outcome in outcomes and each.booking_id > after
+        ]
+        return sorted(found, key=lambda each: each.booking_id)[:limit]
+
+    async def counts(self, job_id: str) -> Mapping[BookingOutcome, int]:
+        return Counter(each.outcome for each in self._results.values() if each.job_id == job_id)
+
+    async def total(self, event_id: str) -> int:
+        return len(self._of_event(event_id))
+
+    async def totals(self, event_id: str) -> Sequence[EventTotals]:
+        bookings = self._of_event(event_id)
+        currencies = sorted({each.amount.currency for each in bookings}, key=lambda each: each.code)
+        return [self._totals(currency, bookings) for currency in currencies]
+
+    def _totals(self, currency: Currency, bookings: Sequence[Booking]) -> EventTotals:
+        its = [each for each in bookings if each.amount.currency is currency]
+        ids = {each.id for each in its}
+        payments = [each for each in self._payments.values() if each.booking_id in ids]
+        held = [each.amount for each in payments if each.status is PaymentStatus.REQUIRES_CAPTURE]
+        processing = [each.amount for each in payments if each.status is PaymentStatus.PROCESSING]
+        return EventTotals(
+            bookings=Counter(each.status.value for each in its),
+            amount=total((each.amount for each in its if each.status.is_live), currency),
+            captured=total((each.captured for each in payments), currency),
+            refunded=total((each.refunded for each in payments), currency),
+            refund_pending=total((each.refund_pending for each in payments), currency),
+            owed=total((each.owed.amount for each in payments), currency),
+            authorized=total(held, currency),
+            processing=total(processing, currency),
+            unpaid=total((each.amount for each in its if each.status is BookingStatus.PENDING), currency),
+        )
+
+    def _of_event(self, event_id: str) -> Sequence[Booking]:
+        return [each for each in self._bookings.values() if each.event_id == event_id]

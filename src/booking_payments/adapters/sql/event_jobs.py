@@ -1,0 +1,214 @@
+"""Event jobs in SQL."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from attrs import fields
+from sqlalchemy import RowMapping, and_, case, exists, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from booking_payments.adapters.sql.execute import Execute
+from booking_payments.adapters.sql.failures import is_taken
+from booking_payments.adapters.sql.tables import LIVE, bookings, event_jobs, event_results, payments
+from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.refunds import RefundOnCancel
+from booking_payments.ports.event_jobs import (
+    BookingOutcome,
+    BookingResult,
+    EventJob,
+    EventJobKind,
+    EventJobState,
+    EventTotals,
+)
+from booking_payments.ports.storage import AlreadyExists
+
+_PLAIN: Final = tuple(each.name for each in fields(EventJob) if each.name not in ("kind", "refund", "state"))
+_HAS_RESULT: Final = exists().where(
+    event_results.c.job_id == event_jobs.c.id, event_results.c.booking_id == bookings.c.id
+)
+_IS_BEHIND: Final = and_(
+    event_jobs.c.kind == EventJobKind.CANCEL.value,
+    exists().where(
+        bookings.c.event_id == event_jobs.c.event_id,
+        bookings.c.status.in_([status.value for status in LIVE]),
+        ~_HAS_RESULT.correlate(event_jobs, bookings),
+    ),
+)
+
+
+class SqlEventJobs:
+    """The event jobs of the port, in SQL."""
+
+    def __init__(self, connection: Execute) -> None:
+        self._connection = connection
+
+    async def latest(self, event_id: str) -> EventJob | None:
+        its = event_jobs.c.event_id == event_id
+        statement = select(event_jobs).where(its).order_by(event_jobs.c.created_at.desc(), event_jobs.c.id.desc())
+        row = (await self._connection.execute(statement.limit(1))).mappings().one_or_none()
+        return _job(row) if row else None
+
+    async def is_canceled(self, event_id: str) -> bool:
+        cancels = event_jobs.c.kind == EventJobKind.CANCEL.value
+        statement = select(event_jobs.c.id).where(event_jobs.c.event_id == event_id, cancels).limit(1)
+        return (await self._connection.execute(statement)).all() != []
+
+    async def lock(self, job_id: str) -> EventJob | None:
+        statement = select(event_jobs).where(event_jobs.c.id == job_id).with_for_update()
+        row = (await self._connection.execute(statement)).mappings().one_or_none()
+        return _job(row) if row else None
+
+    async def add(self, job: EventJob) -> None:
+        try:
+            await self._connection.execute(insert(event_jobs), event_job_values(job))
+        except IntegrityError as error:
+            if not is_taken(error):
+                raise
+            raise AlreadyExists(job.event_id) from error
+
+    async def save(self, job: EventJob) -> None:
+        await self._connection.execute(update(event_jobs).where(event_jobs.c.id == job.id), event_job_changes(job))
+
+    async def running(self, limit: int) -> Sequence[EventJob]:
+        due = or_(event_jobs.c.state == EventJobState.RUNNING.value, _IS_BEHIND)
+        statement = select(event_jobs).where(due).order_by(event_jobs.c.created_at, event_jobs.c.id).limit(limit)
+        return [_job(row) for row in (await self._connection.execute(statement)).mappings()]
+
+    async def next_bookings(self, job: EventJob, before: datetime, limit: int) -> Sequence[str]:
+        result = and_(event_results.c.job_id == job.id, event_results.c.booking_id == bookings.c.id)
+        missing = event_results.c.booking_id.is_(None)
+        waiting = and_(event_results.c.outcome == BookingOutcome.WAITING.value, event_results.c.at < before)
+        statement = (
+            select(bookings.c.id)
+            .select_from(bookings.outerjoin(event_results, result))
+            .where(bookings.c.event_id == job.event_id, or_(missing, waiting))
+            .order_by(case((missing, 0), else_=1), bookings.c.id)
+            .limit(limit)
+        )
+        return [row.id for row in await self._connection.execute(statement)]
+
+    async def put(self, result: BookingResult) -> None:
+        its = and_(event_results.c.job_id == result.job_id, event_results.c.booking_id == result.booking_id)
+        values = {"outcome": result.outcome.value, "reason": result.reason, "at": result.at}
+        if (await self._connection.execute(update(event_results).where(its), values)).rowcount:
+            return
+        added = {**values, "job_id": result.job_id, "booking_id": result.booking_id}
+        await self._connection.execute(insert(event_results), added)
+
+    async def results(
+        self, job_id: str, outcomes: Collection[BookingOutcome], after: str, limit: int
+    ) -> Sequence[BookingResult]:
+        statement = (
+            select(event_results)
+            .where(
+                event_results.c.job_id == job_id,
+                event_results.c.outcome.in_([each.value for each in outcomes]),
+                event_results.c.booking_id > after,
+            )
+            .order_by(event_results.c.booking_id)
+            .limit(limit)
+        )
+        return [_result(row) for row in (await self._connection.execute(statement)).mappings()]
+
+    async def counts(self, job_id: str) -> Mapping[BookingOutcome, int]:
+        statement = (
+            select(event_results.c.outcome, func.count().label("bookings"))
+            .where(event_results.c.job_id == job_id)
+            .group_by(event_results.c.outcome)
+        )
+        found = (await self._connection.execute(statement)).mappings()
+        return {BookingOutcome(row["outcome"]): row["bookings"] for row in found}
+
+    async def total(self, event_id: str) -> int:
+        statement = select(func.count()).select_from(bookings).where(bookings.c.event_id == event_id)
+        return int((await self._connection.execute(statement)).scalar_one())
+
+    async def totals(self, event_id: str) -> Sequence[EventTotals]:
+        sums = [
+            (await self._connection.execute(statement.where(bookings.c.event_id == event_id))).mappings().all()
+            for statement in (_BY_STATUS, _PAID)
+        ]
+        paid = {row["currency"]: row for row in sums[1]}
+        currencies = sorted({row["currency"] for row in sums[0]})
+        return [
+            _totals(code, [row for row in sums[0] if row["currency"] == code], paid.get(code)) for code in currencies
+        ]
+
+
+_BY_STATUS: Final = select(
+    bookings.c.currency,
+    bookings.c.status,
+    func.count().label("bookings"),
+    func.sum(bookings.c.amount_minor).label("amount"),
+).group_by(bookings.c.currency, bookings.c.status)
+
+
+def _sum_in(status: PaymentStatus) -> Any:
+    return func.sum(case((payments.c.status == status.value, payments.c.amount_minor), else_=0))
+
+
+_PAID: Final = (
+    select(
+        payments.c.currency,
+        func.sum(payments.c.captured_minor).label("captured"),
+        func.sum(payments.c.refunded_minor).label("refunded"),
+        func.sum(payments.c.refund_pending_minor).label("refund_pending"),
+        func.sum(payments.c.owed_minor).label("owed"),
+        _sum_in(PaymentStatus.REQUIRES_CAPTURE).label("authorized"),
+        _sum_in(PaymentStatus.PROCESSING).label("processing"),
+    )
+    .join_from(payments, bookings, bookings.c.id == payments.c.booking_id)
+    .group_by(payments.c.currency)
+)
+
+_PAID_SUMS: Final = ("captured", "refunded", "refund_pending", "owed", "authorized", "processing")
+
+
+def _totals(code: str, by_status: Sequence[RowMapping], paid: RowMapping | None) -> EventTotals:
+    currency = Currency.of(code)
+    live = [row for row in by_status if BookingStatus(row["status"]).is_live]
+    pending = [row for row in by_status if row["status"] == BookingStatus.PENDING.value]
+
+    def money(minor: Any) -> Money:
+        return Money.sum_of(int(minor), currency)
+
+    return EventTotals(
+        bookings={row["status"]: row["bookings"] for row in by_status},
+        amount=money(sum(row["amount"] for row in live)),
+        unpaid=money(sum(row["amount"] for row in pending)),
+        **{name: money(paid[name] if paid else 0) for name in _PAID_SUMS},
+    )
+
+
+def event_job_values(job: EventJob) -> dict[str, Any]:
+    """The columns of a job's row."""
+    plain = {name: getattr(job, name) for name in _PLAIN}
+    return {**plain, "kind": job.kind.value, "refund": job.refund.value, "state": job.state.value}
+
+
+def event_job_changes(job: EventJob) -> dict[str, Any]:
+    """The columns that change with the job."""
+    names = ("finished_at", "lease_until", "holder")
+    return {"state": job.state.value, **{name: getattr(job, name) for name in names}}
+
+
+def _job(row: RowMapping) -> EventJob:
+    return EventJob(
+        kind=EventJobKind(row["kind"]),
+        refund=RefundOnCancel(row["refund"]),
+        state=EventJobState(row["state"]),
+        **{name: row[name] for name in _PLAIN},
+    )
+
+
+def _result(row: RowMapping) -> BookingResult:
+    return BookingResult(
+        job_id=row["job_id"],
+        booking_id=row["booking_id"],
+        outcome=BookingOutcome(row["outcome"]),
+        at=row["at"],
+        reason=row["reason"],
+    )

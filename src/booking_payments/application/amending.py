@@ -1,0 +1,231 @@
+"""Amending bookings: another price, other items, another date or other texts; giving up single items.
+
+What an amendment means for the payment is decided by ``domain.decisions.amending``. A booking whose intent has to be
+changed or canceled first gets its new content in the transaction that records the gateway's confirmation, whichever
+process learns of it.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import attrs
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.command import BookingCommand, begin
+from booking_payments.application.dependencies import Dependencies
+from booking_payments.application.operations import carry_out
+from booking_payments.application.pricing import require_chargeable
+from booking_payments.application.reading import Target
+from booking_payments.application.recording import Recorder
+from booking_payments.application.resuming import earlier_run
+from booking_payments.application.views import RefundOnCancel
+from booking_payments.domain import decisions
+from booking_payments.domain.amendments import (
+    Amendment,
+    BookingChange,
+    amendment_of,
+    require_amendable,
+    require_version,
+    without_items,
+)
+from booking_payments.domain.booking import Booking, BookingStatus, ItemCount
+from booking_payments.domain.decisions import AmendmentDenial, PriceChange, Step
+from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown, RefundRefused, RefusedByRule
+from booking_payments.domain.instructions import Replacement
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.payment import Payment
+from booking_payments.domain.texts import require_reason
+from booking_payments.ports.unit_of_work import UnitOfWork
+
+Change = Callable[[Booking], BookingChange]
+
+
+class _NothingLeft(Exception):  # noqa: N818 - no failure: the whole booking is given up instead
+    """The items given up are all that the booking has."""
+
+
+async def amend_booking(
+    deps: Dependencies,
+    booking_id: str,
+    caller: Caller,
+    change: BookingChange,
+    *,
+    expected_version: int | None = None,
+    refund: RefundOnCancel | None = None,
+) -> Booking:
+    """Change a booking, and its payment with it. Returns the booking with its new content.
+
+    Nothing is changed unless all of it is. An amendment that changes nothing leaves the version as it is.
+
+    Args:
+        change: the values to change.
+        expected_version: the version of the booking that the caller has read; None does not check it.
+        refund: what a paid booking that becomes cheaper gives back; None: as its policy says.
+
+    Raises:
+        NotPossibleNow: the booking is closed (``booking_canceled``, ``booking_expired``), has another version
+            (``version_conflict``), would be dearer although it is paid or its money is held (``balance_needed``), its
+            payment is processing (``payment_in_flight``), or it was paid meanwhile (``already_paid``).
+        RefusedByRule, InvalidInput: a value is not allowed, or the gateway cannot charge the new price.
+        OutcomeUnknown: the gateway has not said whether the intent was changed. The booking gets its new content once
+            that is known, unless it was paid meanwhile.
+        RefundRefused: the booking was amended, and the gateway refused its refund, which is owed.
+    """
+    if caller.customer_id is not None:
+        raise RefusedByRule("only the booking app and operators amend bookings", code="amend_not_allowed")
+    return await _amend(deps, booking_id, caller, lambda booking: change, expected_version, refund)
+
+
+async def cancel_items(
+    deps: Dependencies,
+    booking_id: str,
+    caller: Caller,
+    items: Sequence[ItemCount],
+    *,
+    reason: str | None,
+    refund: RefundOnCancel | None,
+) -> Booking | None:
+    """Give up units of a booking's items; the booking goes on with the rest.
+
+    Returns None, with nothing changed, when nothing would be left: the whole booking is to be canceled then. What goes
+    back, and who may do it, is as for the cancellation of the whole booking, applied to each unit.
+
+    Raises as ``amend_booking``; ``RefusedByRule`` (``no_items``, ``item_unknown``, ``item_given_back``).
+    """
+    require_reason(reason)
+    caller = attrs.evolve(caller, cause=f"{caller.cause}: {reason}") if reason else caller
+
+    def change(booking: Booking) -> BookingChange:
+        left = without_items(booking, items)
+        if left is None:
+            raise _NothingLeft
+        return left
+
+    try:
+        return await _amend(deps, booking_id, caller, change, None, refund)
+    except _NothingLeft:
+        return None
+
+
+async def _amend(
+    deps: Dependencies,
+    booking_id: str,
+    caller: Caller,
+    change: Change,
+    expected_version: int | None,
+    refund: RefundOnCancel | None,
+) -> Booking:
+    target = Target(booking_id=booking_id)
+    await earlier_run(deps, booking_id, caller)
+    command = BookingCommand(
+        target=target,
+        caller=caller,
+        decide=partial(_decide, deps, caller, change, expected_version, refund),
+        needs_payment=False,
+        waits=lambda recorder: not _is_done(recorder, caller),
+    )
+    begun = await begin(deps, command)
+    ended = await carry_out(deps, begun.claimed, caller) if begun.claimed is not None else None
+
+    async def look(uow: UnitOfWork) -> tuple[Booking, Payment | None]:
+        booking = caller.require(await uow.bookings.get(booking_id))
+        return booking, await target.find_payment(uow, booking_id)
+
+    booking, payment = await deps.storage.read(look)
+    error = ended.error if ended is not None else None
+    if begun.decided is None or begun.decided.is_content_of(booking):
+        if payment is not None and payment.owed.amount > payment.owed_waiting and ended is not None:
+            raise RefundRefused("the booking is amended, but its refund was refused; the difference is owed")
+        return booking
+    if isinstance(error, OutcomeUnknown):
+        raise error
+    if payment is not None and payment.status is PaymentStatus.SUCCEEDED:
+        raise AmendmentDenial.ALREADY_PAID.error()
+    if payment is not None and payment.status is PaymentStatus.PROCESSING:
+        raise AmendmentDenial.PAYMENT_IN_FLIGHT.error()
+    raise error or AlreadyUnderWay()
+
+
+def _is_done(recorder: Recorder, caller: Caller) -> bool:
+    """True when an earlier run of the same request has amended the booking."""
+    return caller.resumed and recorder.booking.amended_by == caller.cause
+
+
+def _decide(
+    deps: Dependencies,
+    caller: Caller,
+    change: Change,
+    expected_version: int | None,
+    refund: RefundOnCancel | None,
+    recorder: Recorder,
+) -> Amendment | None:
+    """Record the amendment, or the call that comes first. Returns it; None when an earlier run has recorded it."""
+    booking = recorder.booking
+    if _is_done(recorder, caller):
+        return None
+    _require_allowed(deps, caller, booking, recorder.payment_or_none, refund)
+    require_version(booking, expected_version)
+    require_amendable(booking)
+    mode = refund or RefundOnCancel.POLICY
+    amendment = amendment_of(booking, change(booking), refund=mode.value, by=caller.cause, now=recorder.now)
+    if amendment.changed(booking):
+        _apply(deps, recorder, amendment)
+    return amendment
+
+
+def _require_allowed(
+    deps: Dependencies, caller: Caller, booking: Booking, payment: Payment | None, refund: RefundOnCancel | None
+) -> None:
+    """Check a customer, who may give up items of an own booking while it is unpaid."""
+    if caller.customer_id is None:
+        return
+    if refund is not None:
+        message = "only the booking app and operators may say what a cancellation refunds; leave refund out"
+        raise RefusedByRule(message, code="refund_not_allowed")
+    decisions.require_cancelable_by_owner(booking, payment, deps.clock.now())
+
+
+def _apply(deps: Dependencies, recorder: Recorder, amendment: Amendment) -> None:
+    """Record the amendment, or the gateway call that has to be confirmed before it applies."""
+    booking, payment = recorder.booking, recorder.payment_or_none
+    step = decisions.step_of(booking, payment, amendment)
+    if step is Step.REFUND and payment is not None:
+        request = recorder.refund_request("booking amended")
+        recorder.add(decisions.amend_paid(booking, payment, amendment, request, recorder.new_ids))
+        return
+    _require_price(deps, booking, payment, amendment, step)
+    if step in (Step.UPDATE, Step.REPLACE) and payment is not None:
+        charged = payment.fee_policy.of_booking(amendment.amount, payment.amount_step).gross
+        replacement = Replacement(payment_method_id=None, confirm=False, return_url=payment.return_url)
+        recorder.add(
+            decisions.intend_amendment(
+                payment,
+                step,
+                amendment,
+                idempotency_key=deps.ids.idempotency_key(),
+                amount=charged,
+                replacement=None if amendment.is_free else replacement,
+            )
+        )
+        if recorder.payment.operation is not None:
+            return
+    recorder.amend(amendment)
+    if amendment.is_free and booking.status is BookingStatus.PENDING:
+        recorder.confirm()
+
+
+def _require_price(
+    deps: Dependencies, booking: Booking, payment: Payment | None, amendment: Amendment, step: Step
+) -> None:
+    """Raise ``RefusedByRule`` for a new price that no gateway of this installation can charge."""
+    if amendment.is_free or decisions.price_change(booking, amendment) is PriceChange.SAME:
+        return
+    if payment is None or step is Step.APPLY:
+        require_chargeable(deps, amendment.apply_to(booking))
+        return
+    gateway = deps.of(payment).gateway
+    charged = payment.fee_policy.of_booking(amendment.amount, payment.amount_step).gross
+    if step is Step.CAPTURE_LESS:
+        gateway.check_amount(charged)
+    else:
+        gateway.check_charge(charged)

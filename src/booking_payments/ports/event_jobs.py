@@ -1,0 +1,164 @@
+"""The repository of jobs that cancel or move an event, and of their results for each booking.
+
+A job runs over all bookings of an event. It is stored before its first booking is touched, and the result of a booking
+after it, so a process that dies is followed by another one: what it does again has no second effect.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+from attrs import field, frozen
+
+from booking_payments.domain.money import Money
+from booking_payments.domain.refunds import RefundOnCancel
+
+
+class EventJobKind(Enum):
+    """What a job does with an event."""
+
+    CANCEL = "cancel"
+    RESCHEDULE = "reschedule"
+
+
+class EventJobState(Enum):
+    """``running`` until every booking has a result that is not ``waiting``."""
+
+    RUNNING = "running"
+    DONE = "done"
+
+
+class BookingOutcome(Enum):
+    """How a booking stands after the job has taken it up.
+
+    - ``done``: nothing is left to do.
+    - ``owed``: money is promised; the system sends it, or it is on its way.
+    - ``disputed``: the customer's bank holds the money; what is owed depends on the dispute.
+    - ``failed``: a person has to act.
+    - ``waiting``: it could not be taken up yet: another operation is in flight, or the gateway does not answer.
+    """
+
+    DONE = "done"
+    OWED = "owed"
+    DISPUTED = "disputed"
+    FAILED = "failed"
+    WAITING = "waiting"
+
+
+@frozen(kw_only=True)
+class EventJob:
+    """A job over the bookings of one event.
+
+    Attributes:
+        event_id: the booking app's id of the event.
+        refund: what a canceled event gives back.
+        event_starts_at: the new date; None for a cancellation.
+        refund_grace_until: until then customers may have everything back; None without such a time.
+        actor: who asked for it; ``cause`` is recorded in the journals of its bookings.
+        lease_until: until then it belongs to the process ``holder``.
+    """
+
+    id: str
+    event_id: str
+    kind: EventJobKind
+    actor: str
+    cause: str
+    created_at: datetime
+    refund: RefundOnCancel = RefundOnCancel.FULL
+    reason: str | None = None
+    event_starts_at: datetime | None = None
+    refund_grace_until: datetime | None = None
+    state: EventJobState = EventJobState.RUNNING
+    finished_at: datetime | None = None
+    lease_until: datetime | None = None
+    holder: str | None = None
+
+
+@frozen(kw_only=True)
+class BookingResult:
+    """The result of a job for one booking. ``reason`` is a stable code; None where there is nothing to say."""
+
+    job_id: str
+    booking_id: str
+    outcome: BookingOutcome
+    at: datetime
+    reason: str | None = None
+
+
+@frozen(kw_only=True)
+class EventTotals:
+    """The sums over the bookings of an event in one currency.
+
+    Attributes:
+        bookings: number of bookings by status.
+        amount: prices of the live bookings.
+        captured, refunded, refund_pending, owed: sums over their payments.
+        authorized: amount of the payments whose money is held and not captured.
+        processing: amount of the payments that are processing.
+        unpaid: prices of the pending bookings.
+    """
+
+    bookings: Mapping[str, int] = field(factory=dict)
+    amount: Money
+    captured: Money
+    refunded: Money
+    refund_pending: Money
+    owed: Money
+    authorized: Money
+    processing: Money
+    unpaid: Money
+
+
+class EventJobs(Protocol):
+    """The jobs, and what reports say about events."""
+
+    async def latest(self, event_id: str) -> EventJob | None:
+        """Return the newest job of an event; None without one."""
+        ...
+
+    async def is_canceled(self, event_id: str) -> bool:
+        """True when a job cancels the event, or has canceled it."""
+        ...
+
+    async def lock(self, job_id: str) -> EventJob | None:
+        """Return a job, locked until the transaction ends; None if it is unknown."""
+        ...
+
+    async def add(self, job: EventJob) -> None:
+        """Store a new job. Raises ``AlreadyExists`` while another one of the same event is running."""
+        ...
+
+    async def save(self, job: EventJob) -> None:
+        """Store the changed state, end and lease of a job that this transaction has locked."""
+        ...
+
+    async def running(self, limit: int) -> Sequence[EventJob]:
+        """Return running jobs, and cancellations whose event has live bookings without a result; oldest first."""
+        ...
+
+    async def next_bookings(self, job: EventJob, before: datetime, limit: int) -> Sequence[str]:
+        """Return ids of the event's bookings without a result, then of those ``waiting`` since before that time."""
+        ...
+
+    async def put(self, result: BookingResult) -> None:
+        """Store the result of a booking, or replace it."""
+        ...
+
+    async def results(
+        self, job_id: str, outcomes: Collection[BookingOutcome], after: str, limit: int
+    ) -> Sequence[BookingResult]:
+        """Return results with these outcomes by booking id, which is greater than ``after``."""
+        ...
+
+    async def counts(self, job_id: str) -> Mapping[BookingOutcome, int]:
+        """Return the number of bookings by outcome."""
+        ...
+
+    async def total(self, event_id: str) -> int:
+        """Return the number of bookings of an event."""
+        ...
+
+    async def totals(self, event_id: str) -> Sequence[EventTotals]:
+        """Return the sums over the bookings of an event, by currency."""
+        ...

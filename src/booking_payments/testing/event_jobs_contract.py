@@ -1,0 +1,141 @@
+"""What every storage adapter has to keep of ``ports.event_jobs``, as tests.
+
+Subclass ``EventJobsContract`` beside ``StorageContract`` and give it the same ``storage`` fixture: an empty storage.
+"""
+
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from booking_payments.domain import events as ev
+from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.fees import FeePolicy
+from booking_payments.domain.money import Currency, Money
+from booking_payments.ports.event_jobs import BookingOutcome, BookingResult, EventJob, EventJobKind, EventJobState
+from booking_payments.ports.storage import AlreadyExists, Storage
+from booking_payments.testing.kit import NOW
+from booking_payments.testing.payment_builder import USD_100, booking, started_payment
+from booking_payments.testing.storage_contract import store, stored
+
+SOON = NOW + timedelta(minutes=1)
+
+
+def _job(number: int = 1, **changes: object) -> EventJob:
+    job = EventJob(
+        id=f"evj_{number}",
+        event_id="evening",
+        kind=EventJobKind.CANCEL,
+        actor="operator:olga",
+        cause="req_1",
+        created_at=NOW + timedelta(seconds=number),
+    )
+    return attrs.evolve(job, **changes)  # type: ignore[arg-type]
+
+
+def _booking(number: int, *, event_id: str = "evening", status: BookingStatus = BookingStatus.PENDING) -> Booking:
+    return attrs.evolve(booking(number), event_id=event_id, status=status)
+
+
+def _result(number: int, outcome: BookingOutcome = BookingOutcome.DONE) -> BookingResult:
+    return BookingResult(job_id="evj_1", booking_id=f"bk_{number}", outcome=outcome, at=NOW, reason="why")
+
+
+async def _add(storage: Storage, *jobs: EventJob) -> None:
+    for job in jobs:
+        await storage.transact(lambda uow, job=job: uow.events.add(job))  # type: ignore[misc]
+
+
+async def _put(storage: Storage, *results: BookingResult) -> None:
+    for result in results:
+        await storage.transact(lambda uow, result=result: uow.events.put(result))  # type: ignore[misc]
+
+
+class EventJobsContract:
+    """What holds for every storage."""
+
+    async def test_a_job_comes_back_as_it_was_stored_and_saved(self, storage: Storage) -> None:
+        job = _job(
+            kind=EventJobKind.RESCHEDULE, event_starts_at=SOON, refund_grace_until=SOON, reason="snow", holder="run_1"
+        )
+        await _add(storage, job)
+        assert await storage.read(lambda uow: uow.events.latest("evening")) == job
+
+        ended = attrs.evolve(job, state=EventJobState.DONE, finished_at=SOON, holder=None)
+        await storage.transact(lambda uow: uow.events.save(ended))
+        assert await storage.transact(lambda uow: uow.events.lock(job.id)) == ended
+
+    async def test_only_one_job_of_an_event_runs(self, storage: Storage) -> None:
+        await _add(storage, _job(1))
+        with pytest.raises(AlreadyExists):
+            await _add(storage, _job(2))
+        await _add(storage, _job(3, event_id="other"))
+
+    async def test_the_newest_job_of_an_event_is_found(self, storage: Storage) -> None:
+        moved = _job(1, kind=EventJobKind.RESCHEDULE, event_starts_at=SOON, state=EventJobState.DONE)
+        await _add(storage, moved, _job(2))
+
+        latest = await storage.read(lambda uow: uow.events.latest("evening"))
+        assert latest is not None
+        assert latest.id == "evj_2"
+        assert await storage.read(lambda uow: uow.events.latest("other")) is None
+
+    async def test_an_event_is_canceled_by_a_cancellation_only(self, storage: Storage) -> None:
+        await _add(storage, _job(1), _job(2, event_id="moved", kind=EventJobKind.RESCHEDULE, event_starts_at=SOON))
+
+        assert await storage.read(lambda uow: uow.events.is_canceled("evening"))
+        assert not await storage.read(lambda uow: uow.events.is_canceled("moved"))
+
+    async def test_bookings_without_a_result_come_first_and_then_those_that_wait(self, storage: Storage) -> None:
+        await store(storage, *(_booking(number) for number in (1, 2, 3)), _booking(4, event_id="other"))
+        await _add(storage, _job())
+        await _put(storage, _result(1, BookingOutcome.WAITING), _result(3))
+
+        async def following(limit: int = 10, *, now: bool = False) -> list[str]:
+            before = NOW if now else SOON
+            return list(await storage.read(lambda uow: uow.events.next_bookings(_job(), before, limit)))
+
+        assert await following() == ["bk_2", "bk_1"]
+        assert await following(1) == ["bk_2"]
+        assert await following(now=True) == ["bk_2"]
+
+    async def test_a_result_replaces_the_one_before(self, storage: Storage) -> None:
+        await store(storage, _booking(1), _booking(2))
+        await _add(storage, _job())
+        await _put(storage, _result(1, BookingOutcome.WAITING), _result(1), _result(2, BookingOutcome.FAILED))
+
+        counts = await storage.read(lambda uow: uow.events.counts("evj_1"))
+        found = await storage.read(lambda uow: uow.events.results("evj_1", [BookingOutcome.DONE], "", 10))
+        behind = await storage.read(lambda uow: uow.events.results("evj_1", list(BookingOutcome), "bk_1", 10))
+        assert dict(counts) == {BookingOutcome.DONE: 1, BookingOutcome.FAILED: 1}
+        assert list(found) == [_result(1)]
+        assert list(behind) == [_result(2, BookingOutcome.FAILED)]
+
+    async def test_a_cancellation_that_has_ended_runs_again_for_a_booking_that_slipped_in(
+        self, storage: Storage
+    ) -> None:
+        await store(storage, _booking(1, status=BookingStatus.CANCELED))
+        await _add(storage, _job(1, state=EventJobState.DONE))
+
+        async def running() -> list[str]:
+            return [each.id for each in await storage.read(lambda uow: uow.events.running(10))]
+
+        assert await running() == []
+        await store(storage, _booking(2))
+        assert await running() == ["evj_1"]
+        await _put(storage, _result(2))
+        assert await running() == []
+
+    async def test_totals_are_by_currency(self, storage: Storage) -> None:
+        await store(storage, _booking(1, status=BookingStatus.CONFIRMED), _booking(2), _booking(3, event_id="other"))
+        yen = attrs.evolve(_booking(4), amount=Money(500, Currency.JPY))
+        await store(storage, yen)
+        paid = ev.PaymentSucceeded(breakdown=FeePolicy().of_booking(USD_100), charge_id=None, attempt=None, late=False)
+        await stored(storage, started_payment(booking(1)).happen(ev.IntentLinked(intent_id="pi_1"), paid))
+
+        jpy, usd = await storage.read(lambda uow: uow.events.totals("evening"))
+        assert (jpy.unpaid, jpy.captured) == (Money(500, Currency.JPY), Money(0, Currency.JPY))
+        assert (usd.captured, usd.refunded, usd.unpaid) == (USD_100, Money(0, Currency.USD), USD_100)
+        assert usd.amount == USD_100 + USD_100
+        assert dict(usd.bookings) == {"confirmed": 1, "pending": 1}
+        assert await storage.read(lambda uow: uow.events.total("evening")) == 3

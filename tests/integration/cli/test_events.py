@@ -1,0 +1,106 @@
+"""``events`` and ``bookings amend`` on the command line."""
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.views import NewBooking
+from booking_payments.domain.booking import Item
+from booking_payments.domain.money import Currency, Money
+from booking_payments.runtime.services import Services
+from tests.integration.cli.test_refunds import _migrated_directory, inside, run
+
+__all__ = ["_migrated_directory"]
+
+EVENT = "evening-1"
+
+
+def booked(reference: str = "R-1", method: str | None = "pm_card_visa", **more: Any) -> str:
+    async def work(services: Services) -> str:
+        new = NewBooking(
+            reference=reference,
+            customer_id="ann",
+            amount=Money.parse("100.00", Currency.USD) if "items" not in more else None,
+            event_starts_at=datetime.now(UTC) + timedelta(days=30),
+            event_id=EVENT,
+            **more,
+        )
+        booking = (await services.payments.register_booking(new)).booking
+        if method:
+            caller = Caller.customer("ann", "test")
+            await services.payments.start_payment(
+                booking.id, caller, payment_method_id=method, confirm_immediately=True
+            )
+        return booking.id
+
+    return inside(work)
+
+
+def answered(*args: str, status: int = 0) -> dict[str, Any]:
+    done = run(*args, "--json")
+    assert done.exit_code == status, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_booking_is_amended() -> None:
+    booked()
+
+    booking = answered("bookings", "amend", "R-1", "--amount", "60.00", "--title", "Matinee", "--refund", "full")
+
+    assert (booking["amount"], booking["title"], booking["version"]) == ("60.00", "Matinee", 3)
+    assert answered("bookings", "find", "--event", EVENT)["items"][0]["amount"] == "60.00"
+
+
+def test_an_amendment_that_is_refused_ends_with_status_1() -> None:
+    booked()
+
+    done = run("bookings", "amend", "R-1", "--amount", "100.01")
+    assert (done.exit_code, "cost more than before" in done.stderr) == (1, True)
+    assert run("bookings", "amend", "R-1").exit_code == 1
+    assert run("bookings", "amend", "R-1", "--starts", "tomorrow").exit_code == 2
+
+
+def test_single_items_are_given_up() -> None:
+    booked(items=(Item(id="adult", label="Adult", quantity=3, unit_amount=Money(3000, Currency.USD)),))
+
+    booking = answered("bookings", "cancel", "R-1", "--item", "adult:1")
+    assert (booking["status"], booking["amount"], booking["items"][0]["quantity"]) == ("confirmed", "60.00", 2)
+    assert run("bookings", "cancel", "R-1", "--item", "adult:x").exit_code == 2
+
+
+def test_a_preview_and_then_the_event_is_canceled() -> None:
+    booked("R-1")
+    booked("R-2", None)
+
+    assert answered("events", "preview", EVENT)["to_refund"] == [{"currency": "usd", "amount": "100.00"}]
+    assert "to refund: " in run("events", "preview", EVENT).stdout
+    job = answered("events", "cancel", EVENT, "--reason", "the hall is flooded")["job"]
+    assert (job["state"], job["done"], job["total"]) == ("done", 2, 2)
+    assert run("events", "status", EVENT).exit_code == 0
+
+
+def test_the_report_is_csv_too_and_its_cells_are_no_formulas() -> None:
+    booked("=cmd()")
+    run("events", "cancel", EVENT)
+
+    done = run("events", "status", EVENT, "--csv")
+
+    [row] = csv.DictReader(io.StringIO(done.stdout))
+    assert (row["reference"], row["outcome"], row["refunded"], row["owed"]) == ("'=cmd()", "done", "100.00", "0.00")
+
+
+def test_an_event_is_moved() -> None:
+    booked()
+    starts = "2031-02-01T20:00:00Z"
+
+    assert answered("events", "reschedule", EVENT, "--starts", starts)["job"]["kind"] == "reschedule"
+    assert answered("bookings", "show", "R-1")["event_starts_at"] == starts
+
+
+def test_an_event_that_nobody_knows_ends_with_status_1() -> None:
+    assert run("events", "status", "nothing").exit_code == 1
+    assert run("events", "cancel", "no/id").exit_code == 1

@@ -1,0 +1,461 @@
+"""Amending bookings: what becomes of the payment in each of its states, and what never happens to the money."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import attrs
+import pytest
+
+from booking_payments.application.callers import Caller
+from booking_payments.application.dependencies import PaymentConfig
+from booking_payments.application.views import NewBooking, RefundOnCancel
+from booking_payments.domain.amendments import BookingChange
+from booking_payments.domain.booking import Booking, BookingStatus, Item
+from booking_payments.domain.errors import NotFound, NotPossibleNow, OutcomeUnknown, PaymentError, RefusedByRule
+from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.refunds import RefundPolicy, RefundTier
+from booking_payments.ports.gateway import Refused
+from booking_payments.testing.kit import ANN, NOW, OPERATOR, PaymentsTestKit
+from tests.payments import VISA, authorize, book_and_pay, pay, pay_in_browser, payment_of, start
+
+UPDATE = "POST /v1/payment_intents/{id}"
+CANCEL = "POST /v1/payment_intents/{id}/cancel"
+HALF = RefundPolicy(tiers=(RefundTier(hours_before=48, percent=Decimal(50)),))
+KEY = "0123456789abcdef"
+
+
+def usd(text: str) -> Money:
+    return Money.parse(text, Currency.USD)
+
+
+def price(text: str) -> BookingChange:
+    return BookingChange(amount=usd(text))
+
+
+async def amended_to(kit: PaymentsTestKit, booking_id: str, text: str, **options: object) -> Booking:
+    return await kit.payments.amend_booking(booking_id, price(text), OPERATOR, **options)  # type: ignore[arg-type]
+
+
+async def code_of(kit: PaymentsTestKit, booking_id: str, text: str) -> str:
+    with pytest.raises(PaymentError) as refused:
+        await amended_to(kit, booking_id, text)
+    return refused.value.code
+
+
+# --- unpaid ----------------------------------------------------------------------------------------------------
+
+
+async def test_an_unpaid_booking_gets_another_price_and_version(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+
+    after = await amended_to(kit, booking.id, "120.00")
+
+    assert (after.amount, after.version, booking.version) == (usd("120.00"), 2, 1)
+    assert (await pay(kit, after)).payment.captured == usd("120.00")
+
+
+async def test_an_unpaid_intent_is_updated_to_a_lower_price(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+
+    await amended_to(kit, view.payment.booking_id, "80.00")
+
+    after = await payment_of(kit, view)
+    assert (after.id, after.intent_id, after.amount) == (view.payment.id, view.payment.intent_id, usd("80.00"))
+    pay_in_browser(kit, view)
+    await kit.deliver_webhooks()
+    paid = await payment_of(kit, view)
+    assert (paid.status, paid.captured, paid.drifts) == (PaymentStatus.SUCCEEDED, usd("80.00"), ())
+
+
+async def test_an_old_page_cannot_pay_a_dearer_price(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+
+    await amended_to(kit, view.payment.booking_id, "120.00")
+
+    after = await payment_of(kit, view)
+    assert after.intent_id not in (None, view.payment.intent_id)
+    assert after.amount == usd("120.00")
+    pay_in_browser(kit, view)  # the page was loaded before
+    await kit.deliver_webhooks()
+    assert (await payment_of(kit, view)).status is PaymentStatus.REQUIRES_PAYMENT_METHOD
+    assert kit.stripe.successful_charges(view.payment.intent_id or "") == 0
+
+
+@pytest.mark.parametrize("new", ["80.00", "120.00"])
+@pytest.mark.parametrize("allows", [False, True], ids=["refuses", "allows"])
+async def test_while_the_customer_authenticates_the_intent_is_replaced(new: str, allows: bool) -> None:
+    kit = PaymentsTestKit(amount_in_action=allows)
+    view = await book_and_pay(kit, "pm_card_authenticationRequired")
+    assert view.payment.status is PaymentStatus.REQUIRES_ACTION
+
+    await amended_to(kit, view.payment.booking_id, new)
+
+    after = await payment_of(kit, view)
+    assert (after.id == view.payment.id, after.amount) == (False, usd(new))
+    with pytest.raises(ValueError, match=r".+"):
+        kit.authenticate(view, "succeeded")
+
+
+async def test_an_intent_whose_amount_the_gateway_refuses_to_change_is_replaced(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    gateway = kit.deps.gateway
+
+    async def refuse(*_: object) -> None:
+        raise Refused("never", code="amount_fixed")
+
+    gateway.update_intent = refuse  # type: ignore[assignment,method-assign]
+
+    await amended_to(kit, view.payment.booking_id, "80.00")
+
+    after = await payment_of(kit, view)
+    assert (after.intent_id == view.payment.intent_id, after.amount) == (False, usd("80.00"))
+
+
+async def test_a_booking_that_becomes_free_is_confirmed_and_its_intent_canceled(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+
+    after = await amended_to(kit, view.payment.booking_id, "0.00")
+
+    assert (after.status, after.free) == (BookingStatus.CONFIRMED, True)
+    assert (await payment_of(kit, view)).status is PaymentStatus.CANCELED
+    pay_in_browser(kit, view)
+    assert kit.stripe.successful_charges(view.payment.intent_id or "") == 0
+
+
+async def test_a_booking_that_was_paid_meanwhile_keeps_its_price(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view)  # and its webhook has not arrived
+
+    assert await code_of(kit, view.payment.booking_id, "80.00") == "already_paid"
+    assert (await kit.payments.get_booking(view.payment.booking_id)).amount == usd("100.00")
+    assert (await payment_of(kit, view)).captured == usd("100.00")
+
+
+async def test_a_booking_that_was_paid_meanwhile_is_not_made_dearer(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    pay_in_browser(kit, view)
+
+    assert await code_of(kit, view.payment.booking_id, "120.00") == "already_paid"
+    booking = await kit.payments.get_booking(view.payment.booking_id)
+    assert (booking.amount, booking.status) == (usd("100.00"), BookingStatus.CONFIRMED)
+
+
+async def test_a_payment_in_processing_is_not_amended_but_its_texts_are(kit: PaymentsTestKit) -> None:
+    payment = (await book_and_pay(kit, "pm_usBankAccount_success")).payment
+    assert payment.status is PaymentStatus.PROCESSING
+
+    assert await code_of(kit, payment.booking_id, "80.00") == "payment_in_flight"
+    after = await kit.payments.amend_booking(payment.booking_id, BookingChange(title="Matinee"), OPERATOR)
+    assert after.details.title == "Matinee"
+
+
+@pytest.mark.parametrize("fault", ["timeout_after", "500_after"])
+@pytest.mark.parametrize(("new", "call"), [("80.00", UPDATE), ("120.00", CANCEL)])
+async def test_an_unknown_outcome_changes_the_booking_once_it_is_known(
+    kit: PaymentsTestKit, new: str, call: str, fault: str
+) -> None:
+    view = await start(kit)
+    kit.stripe.faults.script(call, fault, times=3)
+
+    with pytest.raises(OutcomeUnknown):
+        await amended_to(kit, view.payment.booking_id, new)
+    assert (await kit.payments.get_booking(view.payment.booking_id)).amount == usd("100.00")
+
+    await kit.settle()
+    booking = await kit.payments.get_booking(view.payment.booking_id)
+    payment = await payment_of(kit, view)
+    assert (booking.amount, payment.amount, payment.operation) == (usd(new), usd(new), None)
+
+
+async def test_a_customer_who_pays_while_the_update_is_unknown_pays_the_new_price(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    kit.stripe.faults.script(UPDATE, "timeout_after", times=3)
+    with pytest.raises(OutcomeUnknown):
+        await amended_to(kit, view.payment.booking_id, "80.00")
+
+    pay_in_browser(kit, view)
+    await kit.settle()
+
+    booking, payment = await kit.payments.get_booking(view.payment.booking_id), await payment_of(kit, view)
+    assert (booking.amount, booking.status) == (usd("80.00"), BookingStatus.CONFIRMED)
+    assert (payment.captured, payment.drifts) == (usd("80.00"), ())
+
+
+async def test_a_customer_who_pays_before_an_unknown_update_keeps_the_old_price(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    kit.stripe.faults.script(UPDATE, "timeout_before", times=3)
+    with pytest.raises(OutcomeUnknown):
+        await amended_to(kit, view.payment.booking_id, "80.00")
+
+    pay_in_browser(kit, view)
+    await kit.settle()
+
+    booking, payment = await kit.payments.get_booking(view.payment.booking_id), await payment_of(kit, view)
+    assert (booking.amount, booking.status) == (usd("100.00"), BookingStatus.CONFIRMED)
+    assert (payment.captured, payment.drifts, payment.operation) == (usd("100.00"), (), None)
+
+
+async def test_a_price_that_no_gateway_charges_is_refused_before_anything_happens(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+
+    assert await code_of(kit, view.payment.booking_id, "0.10") == "amount_too_small"
+    assert (await payment_of(kit, view)).amount == usd("100.00")
+
+
+# --- held ------------------------------------------------------------------------------------------------------
+
+
+async def test_of_a_hold_less_is_captured_when_the_booking_became_cheaper(kit: PaymentsTestKit) -> None:
+    view = await authorize(kit)
+
+    await amended_to(kit, view.payment.booking_id, "80.00")
+    captured = await kit.payments.capture_payment(view.payment.booking_id, OPERATOR)
+
+    assert (captured.payment.captured, captured.payment.drifts) == (usd("80.00"), ())
+    assert captured.payment.intent_id == view.payment.intent_id
+
+
+async def test_of_a_hold_no_more_than_the_new_price_is_captured(kit: PaymentsTestKit) -> None:
+    view = await authorize(kit)
+    await amended_to(kit, view.payment.booking_id, "80.00")
+
+    with pytest.raises(RefusedByRule) as refused:
+        await kit.payments.capture_payment(view.payment.booking_id, OPERATOR, amount="100.00")
+
+    assert refused.value.code == "amount_exceeds_price"
+
+
+async def test_what_the_dashboard_captured_beyond_the_new_price_goes_back(kit: PaymentsTestKit) -> None:
+    view = await authorize(kit)
+    await amended_to(kit, view.payment.booking_id, "80.00")
+
+    kit.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/capture", {}, None)
+    await kit.settle()
+
+    payment = await payment_of(kit, view)
+    assert (payment.captured, payment.refunded, payment.owed.amount) == (usd("100.00"), usd("20.00"), usd("0.00"))
+
+
+async def test_a_held_booking_does_not_become_dearer(kit: PaymentsTestKit) -> None:
+    view = await authorize(kit)
+
+    assert await code_of(kit, view.payment.booking_id, "120.00") == "balance_needed"
+
+
+# --- paid ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_paid_booking_that_becomes_cheaper_gives_the_difference_back(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit)
+
+    after = await amended_to(kit, view.payment.booking_id, "70.00")
+
+    payment = await payment_of(kit, view)
+    assert (after.amount, after.status) == (usd("70.00"), BookingStatus.CONFIRMED)
+    assert (payment.refunded, payment.refundable.remaining(NOW)) == (usd("30.00"), usd("70.00"))
+
+
+@pytest.mark.parametrize(
+    ("refund", "back", "left"), [(None, "15.00", "35.00"), ("full", "30.00", "35.00"), ("none", "0.00", "35.00")]
+)
+async def test_the_difference_goes_back_as_refund_says(
+    kit: PaymentsTestKit, refund: str | None, back: str, left: str
+) -> None:
+    view = await book_and_pay(kit, refund_policy=HALF)
+
+    chosen = RefundOnCancel(refund) if refund else None
+    await amended_to(kit, view.payment.booking_id, "70.00", refund=chosen)
+
+    payment = await payment_of(kit, view)
+    assert (payment.refunded, payment.refundable.remaining(NOW)) == (usd(back), usd(left))
+
+
+async def test_a_paid_booking_down_to_nothing_gives_everything_back_and_stays_confirmed(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit)
+
+    after = await amended_to(kit, view.payment.booking_id, "0.00")
+
+    payment = await payment_of(kit, view)
+    assert (after.status, after.free, payment.refunded) == (BookingStatus.CONFIRMED, True, usd("100.00"))
+
+
+async def test_a_paid_booking_does_not_become_dearer(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit)
+
+    assert await code_of(kit, view.payment.booking_id, "100.01") == "balance_needed"
+    assert await code_of(kit, (await kit.book("0.00", reference="free")).id, "5.00") == "balance_needed"
+
+
+async def test_refunds_by_amount_count_against_what_is_left(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, refund_policy=HALF)
+    await kit.payments.refund_payment(view.payment.booking_id, OPERATOR, amount="45.00")
+
+    await amended_to(kit, view.payment.booking_id, "80.00")
+
+    payment = await payment_of(kit, view)
+    assert (payment.refunded, payment.refundable.remaining(NOW)) == (usd("50.00"), usd("0.00"))
+
+
+async def test_a_refund_that_a_dispute_holds_up_is_owed(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, "pm_card_createDispute", deliver=True)
+
+    after = await amended_to(kit, view.payment.booking_id, "70.00")
+
+    payment = await payment_of(kit, view)
+    assert (after.amount, payment.refunded, payment.owed.amount) == (usd("70.00"), usd("0.00"), usd("30.00"))
+
+
+# --- date, texts, versions -------------------------------------------------------------------------------------
+
+
+async def test_a_new_date_moves_the_deadline_and_the_tiers(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, refund_policy=HALF)
+    later, soon = NOW + timedelta(days=60), NOW + timedelta(hours=24)
+
+    moved = await kit.payments.amend_booking(view.payment.booking_id, BookingChange(event_starts_at=later), OPERATOR)
+    assert (moved.event_starts_at, moved.expires_at) == (later, later)
+    assert (await payment_of(kit, view)).refundable.remaining(NOW) == usd("50.00")
+
+    await kit.payments.amend_booking(view.payment.booking_id, BookingChange(event_starts_at=soon), OPERATOR)
+    assert (await payment_of(kit, view)).refundable.remaining(NOW) == usd("0.00")
+
+
+async def test_a_deadline_that_was_given_stays_but_never_lies_after_the_event(kit: PaymentsTestKit) -> None:
+    booking = await kit.book(expires_in=timedelta(days=2))
+    later, soon = NOW + timedelta(days=60), NOW + timedelta(hours=24)
+
+    moved = await kit.payments.amend_booking(booking.id, BookingChange(event_starts_at=later), OPERATOR)
+    assert moved.expires_at == booking.expires_at
+    moved = await kit.payments.amend_booking(booking.id, BookingChange(event_starts_at=soon), OPERATOR)
+    assert moved.expires_at == soon
+
+
+async def test_until_the_end_of_the_grace_customers_may_have_everything_back(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, refund_policy=HALF)
+    grace = NOW + timedelta(days=3)
+    change = BookingChange(event_starts_at=NOW + timedelta(hours=5), refund_grace_until=grace)
+    await kit.payments.amend_booking(view.payment.booking_id, change, OPERATOR)
+
+    quoted = await kit.payments.quote_refund(view.payment.booking_id, ANN)
+    assert (quoted.amount, quoted.refundable_until, quoted.reason.code) == (usd("100.00"), grace, "event_moved")
+    refund = await kit.payments.refund_payment(view.payment.booking_id, ANN)
+    assert refund.refund.amount == usd("100.00")
+
+
+async def test_after_the_grace_the_tiers_apply_again(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, refund_policy=HALF)
+    change = BookingChange(refund_grace_until=NOW + timedelta(days=3))
+    await kit.payments.amend_booking(view.payment.booking_id, change, OPERATOR)
+
+    kit.clock.advance(timedelta(days=3))
+
+    assert (await kit.payments.quote_refund(view.payment.booking_id, ANN)).amount == usd("50.00")
+
+
+async def test_another_version_than_expected_is_refused(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    await amended_to(kit, booking.id, "90.00", expected_version=1)
+
+    with pytest.raises(NotPossibleNow) as refused:
+        await amended_to(kit, booking.id, "80.00", expected_version=1)
+
+    assert refused.value.code == "version_conflict"
+    assert (await kit.payments.get_booking(booking.id)).amount == usd("90.00")
+
+
+async def test_the_same_key_amends_once(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+
+    first = await amended_to(kit, booking.id, "90.00", expected_version=1, idempotency_key=KEY)
+    again = await amended_to(kit, booking.id, "90.00", expected_version=1, idempotency_key=KEY)
+
+    assert (first.version, again.version) == (2, 2)
+
+
+async def test_an_amendment_that_changes_nothing_leaves_the_version(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+
+    assert (await amended_to(kit, booking.id, "100.00")).version == 1
+
+
+async def test_an_amended_booking_is_still_found_by_its_first_registration(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    await amended_to(kit, booking.id, "90.00")
+
+    assert (await kit.book()).id == booking.id
+    assert (await kit.book("90.00")).id == booking.id
+    with pytest.raises(NotPossibleNow):
+        await kit.book("95.00")
+
+
+async def test_a_closed_booking_is_not_amended_and_frees_its_reference(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+    await kit.payments.cancel_booking(booking.id, OPERATOR)
+
+    assert await code_of(kit, booking.id, "80.00") == "booking_canceled"
+    assert (await kit.book("95.00")).id != booking.id
+
+
+async def test_customers_do_not_amend(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+
+    with pytest.raises(RefusedByRule):
+        await kit.payments.amend_booking(booking.id, price("1.00"), ANN)
+    with pytest.raises(NotFound):
+        await kit.payments.amend_booking("bk_unknown", price("1.00"), OPERATOR)
+
+
+async def test_the_booking_app_is_told(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit)
+    await amended_to(kit, view.payment.booking_id, "70.00")
+    await kit.payments.amend_booking((await kit.book(reference="R-2")).id, BookingChange(title="New"), OPERATOR)
+
+    await kit.settle()
+    told = [each for each in kit.publisher.published if each.type == "booking.amended"]
+    assert [each.data["changed"] for each in told] == [["amount"], ["title"]]
+    assert (told[0].data["booking_amount_before"], told[0].data["booking_amount"]) == ("100.00", "70.00")
+    assert told[0].data["given_back"] == "30.00"
+
+
+async def test_a_manual_booking_starts_anew_with_its_capture_method(kit: PaymentsTestKit) -> None:
+    view = await kit.payments.start_payment((await kit.book(capture_method=CaptureMethod.MANUAL)).id, ANN)
+    await amended_to(kit, view.payment.booking_id, "120.00")
+
+    held = await kit.payments.confirm_payment(view.payment.booking_id, ANN, payment_method_id=VISA)
+    assert (held.payment.status, held.payment.authorized) == (PaymentStatus.REQUIRES_CAPTURE, usd("120.00"))
+
+
+async def test_items_make_the_price(kit: PaymentsTestKit) -> None:
+    booking = await kit.book(items={"adult": (2, "30.00"), "child": (1, "10.00")})
+    assert booking.amount == usd("70.00")
+    assert await code_of(kit, booking.id, "60.00") == "items_do_not_add_up"
+
+    items = [attrs.evolve(booking.items[0], quantity=1)]
+    after = await kit.payments.amend_booking(booking.id, BookingChange(items=items), Caller.service("app", "t"))
+    assert (after.amount, [each.id for each in after.items]) == (usd("30.00"), ["adult"])
+
+
+async def test_no_item_has_a_negative_price() -> None:
+    with pytest.raises(RefusedByRule):
+        Item(id="a", label="a", quantity=1, unit_amount=-usd("1.00"))
+
+
+@pytest.mark.parametrize("sends", [False, True])
+async def test_a_bookings_metadata_goes_to_the_gateway_only_by_the_setting(sends: bool) -> None:
+    kit = PaymentsTestKit(config=PaymentConfig(booking_metadata=sends))
+    new = NewBooking(
+        reference="R-1",
+        customer_id="ann",
+        amount=usd("10.00"),
+        event_starts_at=NOW + timedelta(days=1),
+        metadata={"table": "7"},
+    )
+    booking = (await kit.payments.register_booking(new)).booking
+
+    view = await pay(kit, booking)
+
+    intent = await kit.deps.gateway.retrieve_intent(view.payment.intent_id or "")
+    assert intent.metadata.get("table") == ("7" if sends else None)
+    assert intent.metadata["booking_id"] == booking.id

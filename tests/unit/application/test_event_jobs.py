@@ -1,0 +1,320 @@
+"""Canceling and moving events: previews, jobs that survive crashes, and reports."""
+
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import pytest
+
+from booking_payments.application import event_jobs
+from booking_payments.application.event_jobs import EventReport
+from booking_payments.application.views import RefundOnCancel
+from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.errors import NotFound, NotPossibleNow, RefusedByRule
+from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.ports.event_jobs import BookingOutcome, EventJob, EventJobState
+from booking_payments.ports.gateway import Refused
+from booking_payments.testing.kit import ANN, NOW, OPERATOR, PaymentsTestKit
+from tests.payments import pay, payment_of
+from tests.unit.application.failing_gateway import PowerCut
+
+EVENT = "evening-1"
+REFUND = "POST /v1/refunds"
+
+
+def usd(text: str) -> Money:
+    return Money.parse(text, Currency.USD)
+
+
+async def booked(kit: PaymentsTestKit, number: int, card: str | None = "pm_card_visa", **more: Any) -> Booking:
+    booking = await kit.book(reference=f"R-{number}", event_id=EVENT, **more)
+    if card is not None:
+        await pay(kit, booking, card)
+    return booking
+
+
+async def canceled(kit: PaymentsTestKit, **options: Any) -> EventReport:
+    job = await kit.payments.cancel_event(EVENT, OPERATOR, **options)
+    return await kit.payments.run_event_job(job)
+
+
+def counted(report: EventReport) -> dict[str, int]:
+    return {outcome.value: number for outcome, number in report.counts.items() if number}
+
+
+async def refunded(kit: PaymentsTestKit, booking: Booking) -> Money:
+    return (await payment_of(kit, booking)).refunded
+
+
+async def test_a_canceled_event_gives_everything_back_and_frees_every_seat(kit: PaymentsTestKit) -> None:
+    paid, unpaid = await booked(kit, 1), await booked(kit, 2, None)
+    free = await booked(kit, 3, None, amount="0.00")
+    other = await kit.book(reference="other", event_id="evening-2")
+
+    report = await canceled(kit, reason="the hall is flooded")
+
+    assert (counted(report), report.total, report.needs_person) == ({"done": 3}, 3, False)
+    assert await refunded(kit, paid) == usd("100.00")
+    for booking in (paid, unpaid, free):
+        assert (await kit.payments.get_booking(booking.id)).status is BookingStatus.CANCELED
+    assert (await kit.payments.get_booking(other.id)).status is BookingStatus.PENDING
+
+
+async def test_the_fee_goes_back_with_a_canceled_event_and_tiers_do_not_apply(kit: PaymentsTestKit) -> None:
+    paid = await booked(kit, 1, starts_in=timedelta(hours=1))
+    kit.clock.advance(timedelta(hours=2))  # even after the start
+
+    await canceled(kit)
+
+    assert await refunded(kit, paid) == usd("100.00")
+
+
+async def test_a_preview_says_what_would_happen_and_changes_nothing(kit: PaymentsTestKit) -> None:
+    paid, _ = await booked(kit, 1), await booked(kit, 2, None)
+    disputed = await booked(kit, 3, "pm_card_createDispute")
+    await booked(kit, 4, "pm_usBankAccount_success")
+    await kit.deliver_webhooks()
+    await kit.payments.refund_payment(paid.id, OPERATOR, amount="30.00")
+
+    preview = await kit.payments.preview_event(EVENT)
+
+    assert (preview.unpaid, preview.processing, list(preview.disputed)) == (1, 1, [disputed.id])
+    assert list(preview.to_refund) == [usd("170.00")]
+    assert (await kit.payments.get_booking(paid.id)).status is BookingStatus.CONFIRMED
+    assert (await kit.payments.event_report(EVENT)).job is None
+
+
+async def test_held_money_is_released(kit: PaymentsTestKit) -> None:
+    held = await booked(kit, 1, capture_method=CaptureMethod.MANUAL)
+
+    assert counted(await canceled(kit)) == {"done": 1}
+    assert (await payment_of(kit, held)).status is PaymentStatus.CANCELED
+
+
+async def test_money_that_is_processing_goes_back_when_it_arrives(kit: PaymentsTestKit) -> None:
+    slow = await booked(kit, 1, "pm_usBankAccount_success")
+
+    assert counted(await canceled(kit)) == {"owed": 1}
+    await kit.settle()
+
+    payment = await payment_of(kit, slow)
+    assert (payment.status, payment.late, payment.refunded) == (PaymentStatus.SUCCEEDED, True, usd("100.00"))
+    assert counted(await kit.payments.event_report(EVENT)) == {"done": 1}
+
+
+async def test_a_disputed_booking_is_reported_as_such(kit: PaymentsTestKit) -> None:
+    await booked(kit, 1, "pm_card_createDispute")
+    await kit.deliver_webhooks()
+
+    assert counted(await canceled(kit)) == {"disputed": 1}
+
+
+async def test_a_refund_that_is_refused_is_reported_and_asked_for_again(kit: PaymentsTestKit) -> None:
+    poor, rich = await booked(kit, 1), await booked(kit, 2)
+    real, left = kit.deps.gateway.create_refund, [1]
+
+    async def once(*given: Any) -> Any:
+        if left and left.pop():
+            raise Refused("the balance is too small", code="balance_insufficient")
+        return await real(*given)
+
+    kit.deps.gateway.create_refund = once  # type: ignore[method-assign, assignment]
+    report = await canceled(kit)
+    assert (counted(report), report.needs_person) == ({"failed": 1, "done": 1}, True)
+    lines = await kit.payments.event_lines(EVENT)
+    failed = [each for each in lines if each.outcome is BookingOutcome.FAILED]
+    assert [(each.reason, each.owed) for each in failed] == [("balance_insufficient", usd("100.00"))]
+
+    again = await canceled(kit)
+
+    assert (counted(again), again.needs_person) == ({"done": 2}, False)
+    assert (await refunded(kit, poor), await refunded(kit, rich)) == (usd("100.00"), usd("100.00"))
+
+
+async def test_the_same_event_again_is_the_same_job_and_gives_nothing_back_twice(kit: PaymentsTestKit) -> None:
+    paid = await booked(kit, 1)
+    first = await kit.payments.cancel_event(EVENT, OPERATOR)
+    await kit.payments.run_event_job(first)
+
+    second = await kit.payments.cancel_event(EVENT, OPERATOR, refund=RefundOnCancel.POLICY)
+    await kit.payments.run_event_job(second)
+
+    assert second.id == first.id
+    assert await refunded(kit, paid) == usd("100.00")
+
+
+async def test_what_a_customer_gave_up_before_is_not_given_back_in_full_by_the_event(kit: PaymentsTestKit) -> None:
+    left = await booked(kit, 1)
+    await kit.payments.cancel_booking(left.id, OPERATOR, refund=RefundOnCancel.NONE)
+
+    assert counted(await canceled(kit)) == {"done": 1}
+    assert await refunded(kit, left) == usd("0.00")
+
+
+async def test_a_canceled_event_takes_no_new_bookings(kit: PaymentsTestKit) -> None:
+    known = await booked(kit, 1, None)
+    await kit.payments.cancel_event(EVENT, OPERATOR)
+
+    with pytest.raises(NotPossibleNow) as refused:
+        await booked(kit, 2, None)
+
+    assert refused.value.code == "event_canceled"
+    assert (await kit.book(reference="R-1", event_id=EVENT)).id == known.id
+
+
+async def test_a_booking_that_slipped_in_is_canceled_by_the_next_pass(kit: PaymentsTestKit) -> None:
+    await booked(kit, 1, None)
+    await canceled(kit)
+    late = attrs.evolve(await kit.book(reference="late"), id="bk_late", reference="slipped", event_id=EVENT)
+    await kit.storage.transact(lambda uow: uow.bookings.add(late))
+
+    await kit.payments.continue_event_jobs()
+
+    assert (await kit.payments.get_booking("bk_late")).status is BookingStatus.CANCELED
+
+
+async def test_background_work_carries_a_job_out(kit: PaymentsTestKit) -> None:
+    paid = await booked(kit, 1)
+    await kit.payments.cancel_event(EVENT, OPERATOR)
+
+    await kit.settle()
+
+    report = await kit.payments.event_report(EVENT)
+    assert (counted(report), report.job and report.job.state) == ({"done": 1}, EventJobState.DONE)
+    assert await refunded(kit, paid) == usd("100.00")
+
+
+@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "500_before", "500_after", "429_lock", "503"])
+async def test_a_silent_gateway_delays_a_job_and_each_booking_is_refunded_once(
+    kit: PaymentsTestKit, fault: str
+) -> None:
+    bookings = [await booked(kit, number) for number in range(4)]
+    kit.stripe.faults.script(REFUND, fault, times=5)
+
+    await kit.payments.cancel_event(EVENT, OPERATOR)
+    for _ in range(3):
+        await kit.settle()
+
+    assert counted(await kit.payments.event_report(EVENT)) == {"done": 4}
+    assert [await refunded(kit, each) for each in bookings] == [usd("100.00")] * 4
+    assert sum(each["amount"] for each in _refunds(kit)) == 40000
+
+
+def _refunds(kit: PaymentsTestKit) -> list[dict[str, Any]]:
+    answer = kit.stripe.call("GET", "/v1/refunds", {"limit": 100}, None)
+    return list(answer.body["data"])
+
+
+@pytest.mark.parametrize("dies_at", range(1, 40))
+async def test_a_job_that_is_killed_at_any_write_is_ended_by_the_next_process(
+    kit: PaymentsTestKit, dies_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bookings = [await booked(kit, number) for number in range(3)]
+    unpaid = await booked(kit, 9, None)
+    await kit.payments.start_payment(unpaid.id, ANN)
+    job = await kit.payments.cancel_event(EVENT, OPERATOR)
+    real, calls = kit.storage.transact, 0
+
+    async def dies(*given: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == dies_at:
+            raise PowerCut
+        return await real(*given, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kit.storage, "transact", dies)
+        try:
+            await kit.payments.run_event_job(job)
+        except (PowerCut, BaseExceptionGroup):
+            pass
+        else:
+            assert calls < dies_at
+
+    for _ in range(3):
+        await kit.settle()
+    assert counted(await kit.payments.event_report(EVENT)) == {"done": 4}
+    assert [await refunded(kit, each) for each in bookings] == [usd("100.00")] * 3
+    assert sum(each["amount"] for each in _refunds(kit)) == 30000
+    assert (await kit.payments.get_booking(unpaid.id)).status is BookingStatus.CANCELED
+
+
+async def test_two_processes_do_not_work_on_one_job(kit: PaymentsTestKit) -> None:
+    await booked(kit, 1)
+    job = await kit.payments.cancel_event(EVENT, OPERATOR)
+    assert await event_jobs._hold(kit.deps, job.id, "run_other")
+
+    assert await kit.payments.continue_event_jobs() == 0
+    kit.clock.advance(kit.deps.config.lease)
+    assert await kit.payments.continue_event_jobs() == 1
+
+
+# --- moving ----------------------------------------------------------------------------------------------------
+
+
+async def moved(kit: PaymentsTestKit, **options: Any) -> tuple[EventJob, EventReport]:
+    job = await kit.payments.reschedule_event(EVENT, OPERATOR, **options)
+    return job, await kit.payments.run_event_job(job)
+
+
+async def test_a_moved_event_moves_its_live_bookings(kit: PaymentsTestKit) -> None:
+    paid, unpaid = await booked(kit, 1), await booked(kit, 2, None)
+    gone = await booked(kit, 3, None)
+    await kit.payments.cancel_booking(gone.id, OPERATOR)
+    later, grace = NOW + timedelta(days=60), NOW + timedelta(days=5)
+
+    job, report = await moved(kit, event_starts_at=later, refund_grace_until=grace)
+
+    assert counted(report) == {"done": 3}
+    for booking in (paid, unpaid):
+        assert (await kit.payments.get_booking(booking.id)).event_starts_at == later
+    assert (await kit.payments.get_booking(gone.id)).event_starts_at != later
+    assert (await payment_of(kit, paid)).refund_grace_until == grace
+    again, _ = await moved(kit, event_starts_at=later, refund_grace_until=grace)
+    assert again.id == job.id
+
+
+async def test_an_event_is_moved_twice_but_not_after_it_was_canceled(kit: PaymentsTestKit) -> None:
+    booking = await booked(kit, 1)
+    await moved(kit, event_starts_at=NOW + timedelta(days=60))
+    await moved(kit, event_starts_at=NOW + timedelta(days=70))
+    assert (await kit.payments.get_booking(booking.id)).event_starts_at == NOW + timedelta(days=70)
+
+    await canceled(kit)
+    with pytest.raises(NotPossibleNow) as refused:
+        await moved(kit, event_starts_at=NOW + timedelta(days=80))
+    assert refused.value.code == "event_canceled"
+
+
+async def test_one_job_of_an_event_runs_at_a_time(kit: PaymentsTestKit) -> None:
+    await booked(kit, 1)
+    await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=NOW + timedelta(days=60))
+
+    with pytest.raises(NotPossibleNow) as refused:
+        await kit.payments.cancel_event(EVENT, OPERATOR)
+    assert refused.value.code == "event_job_running"
+
+
+async def test_an_event_is_not_moved_into_the_past(kit: PaymentsTestKit) -> None:
+    with pytest.raises(RefusedByRule):
+        await moved(kit, event_starts_at=NOW)
+
+
+async def test_sums_are_by_currency(kit: PaymentsTestKit) -> None:
+    await booked(kit, 1)
+    await booked(kit, 2, None)
+    await booked(kit, 3, currency=Currency.JPY, amount="5000")
+
+    totals = {each.captured.currency: each for each in (await kit.payments.event_report(EVENT)).totals}
+
+    assert (totals[Currency.USD].captured, totals[Currency.USD].unpaid) == (usd("100.00"), usd("100.00"))
+    assert totals[Currency.JPY].captured.major() == "5000"
+    assert totals[Currency.USD].bookings == {"confirmed": 1, "pending": 1}
+
+
+async def test_an_event_that_nobody_knows_is_not_found(kit: PaymentsTestKit) -> None:
+    for call in (kit.payments.event_report, kit.payments.preview_event, kit.payments.event_lines):
+        with pytest.raises(NotFound):
+            await call("nothing")
