@@ -21,6 +21,7 @@ from booking_payments.entrypoints.http.idempotency import key_of
 from booking_payments.entrypoints.http.limits import address_of
 from booking_payments.entrypoints.http.middleware import request_id_of
 from booking_payments.entrypoints.http.problems import RequestRefused
+from booking_payments.entrypoints.http.refunds import items_of
 from booking_payments.entrypoints.pages.console.payments import _day
 from booking_payments.entrypoints.pages.forms import _form
 from booking_payments.ports.webhooks import WebhookRefused
@@ -66,6 +67,7 @@ PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
     "a return_url": parsing.origin_of,
     "a cursor": decode_cursor,
     "a day of the console": _day,
+    "items in a query": items_of,
     "an amount": lambda text: Money.parse(text, Currency.of("usd")),
     "a note": require_note,
     "a reason": require_reason,
@@ -114,6 +116,7 @@ WHO_READS: Final[Mapping[str, str]] = {
     "entrypoints.http.auth": "an Authorization",
     "entrypoints.http.parsing": "a body of JSON",
     "entrypoints.http.limits": "an address",
+    "entrypoints.http.refunds": "items in a query",
     "entrypoints.pages.form_actions": ANSWERS,
     "entrypoints.pages.checkout": ANSWERS,
     "entrypoints.pages.console.charts": OURS,

@@ -155,7 +155,9 @@ def test_what_counts_as_moving_money() -> None:
 
     of_bookings = ("intent", "record", "confirm", "retry", "capture", "cancel", "refund")
     assert counted == {
+        "/api/bookings/{booking_id}/",  # PATCH: an amendment gives money back
         "/api/bookings/{booking_id}/cancel/",
+        *(f"/api/events/{{event_id}}/{action}/" for action in ("cancel", "reschedule")),
         *(f"/api/bookings/{{booking_id}}/payment/{action}/" for action in of_bookings),
         *(f"/api/payments/{{payment_id}}/{action}/" for action in ("refund", "owed/settle")),
     }

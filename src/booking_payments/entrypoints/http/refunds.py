@@ -87,7 +87,7 @@ class RefundsOfBooking(Controller):
             booking_id,
             context.caller,
             amount=parameters.amount,
-            items=_items_of(parameters.items),
+            items=items_of(parameters.items),
             override=parameters.override,
         )
         return render.quote(entity)
@@ -158,7 +158,7 @@ class RefundsOfPayment(Controller):
         return await command.once(data, PaymentAnswer, work)
 
 
-def _items_of(text: str | None) -> tuple[ItemCount, ...]:
+def items_of(text: str | None) -> tuple[ItemCount, ...]:
     """The units in a query: ``adult:2,child``, or the JSON array that the body of a refund has."""
     if text is None:
         return ()
