@@ -60,7 +60,8 @@ async def amend_booking(
     Args:
         change: the values to change.
         expected_version: the version of the booking that the caller has read; None does not check it.
-        refund: what a paid booking that becomes cheaper gives back; None: as its policy says.
+        refund: what a paid booking that becomes cheaper gives back; None: as its policy says, and everything when the
+            new price is zero.
 
     Raises:
         NotPossibleNow: the booking is closed (``booking_canceled``, ``booking_expired``), has another version
@@ -73,7 +74,7 @@ async def amend_booking(
     """
     if caller.customer_id is not None:
         raise RefusedByRule("only the booking app and operators amend bookings", code="amend_not_allowed")
-    return await _amend(deps, booking_id, caller, lambda booking: change, expected_version, refund)
+    return await _amend(deps, booking_id, caller, lambda booking: change, expected_version, refund, all_when_free=True)
 
 
 async def cancel_items(
@@ -114,13 +115,15 @@ async def _amend(
     change: Change,
     expected_version: int | None,
     refund: RefundOnCancel | None,
+    *,
+    all_when_free: bool = False,
 ) -> Booking:
     target = Target(booking_id=booking_id)
     await earlier_run(deps, booking_id, caller)
     command = BookingCommand(
         target=target,
         caller=caller,
-        decide=partial(_decide, deps, caller, change, expected_version, refund),
+        decide=partial(_decide, deps, caller, change, expected_version, refund, all_when_free),
         needs_payment=False,
         waits=lambda recorder: not _is_done(recorder, caller),
     )
@@ -157,6 +160,7 @@ def _decide(
     change: Change,
     expected_version: int | None,
     refund: RefundOnCancel | None,
+    all_when_free: bool,
     recorder: Recorder,
 ) -> Amendment | None:
     """Record the amendment, or the call that comes first. Returns it; None when an earlier run has recorded it."""
@@ -168,6 +172,8 @@ def _decide(
     require_amendable(booking)
     mode = refund or RefundOnCancel.POLICY
     amendment = amendment_of(booking, change(booking), refund=mode.value, by=caller.cause, now=recorder.now)
+    if all_when_free and refund is None and amendment.amount.minor == 0:
+        amendment = attrs.evolve(amendment, refund=RefundOnCancel.FULL.value)
     if amendment.changed(booking):
         _apply(deps, recorder, amendment)
     return amendment

@@ -191,7 +191,8 @@ class BookingPayments:
         Args:
             change: the values to change; all others stay.
             expected_version: refuse with ``version_conflict`` unless the booking has this version.
-            refund: what a paid booking that becomes cheaper gives back; None: as its policy says.
+            refund: what a paid booking that becomes cheaper gives back; None: as its policy says, and everything when
+                the new price is zero.
 
         Raises ``NotPossibleNow`` (``already_paid``, ``balance_needed``, ``payment_in_flight``, ``version_conflict``,
         ``booking_canceled``, ``booking_expired``), ``RefusedByRule`` and ``InvalidInput`` for values that are not

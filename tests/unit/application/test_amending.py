@@ -272,13 +272,19 @@ async def test_the_difference_goes_back_as_refund_says(
     assert (payment.refunded, payment.refundable.remaining(NOW)) == (usd(back), usd(left))
 
 
-async def test_a_paid_booking_down_to_nothing_gives_everything_back_and_stays_confirmed(kit: PaymentsTestKit) -> None:
-    view = await book_and_pay(kit)
+@pytest.mark.parametrize(
+    ("refund", "back"), [(None, "100.00"), ("policy", "50.00"), ("full", "100.00"), ("none", "0.00")]
+)
+async def test_a_paid_booking_down_to_nothing_gives_everything_back_unless_refund_says_otherwise(
+    kit: PaymentsTestKit, refund: str | None, back: str
+) -> None:
+    view = await book_and_pay(kit, refund_policy=HALF)
 
-    after = await amended_to(kit, view.payment.booking_id, "0.00")
+    chosen = RefundOnCancel(refund) if refund else None
+    after = await amended_to(kit, view.payment.booking_id, "0.00", refund=chosen)
 
     payment = await payment_of(kit, view)
-    assert (after.status, after.free, payment.refunded) == (BookingStatus.CONFIRMED, True, usd("100.00"))
+    assert (after.status, after.free, payment.refunded) == (BookingStatus.CONFIRMED, True, usd(back))
 
 
 async def test_a_paid_booking_does_not_become_dearer(kit: PaymentsTestKit) -> None:
