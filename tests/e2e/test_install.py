@@ -111,7 +111,7 @@ def test_the_wheel_has_types_migrations_and_pages_and_no_tests(built: tuple[Path
         f"booking_payments/{name}"
         for name in (
             "py.typed",
-            "adapters/sql/migrations/versions/0001_first_schema.py",
+            "adapters/sql/migrations/versions/0001_initial_schema.py",
             "entrypoints/pages/static/pages.css",
             "entrypoints/pages/templates/checkout.html",
         )

@@ -239,5 +239,5 @@ def test_requests_are_refused_until_every_payment_is_adopted() -> None:
     text = GUIDE.read_text()
     let_in = text.index("### 6. Let customers in")
 
-    assert text.index("### 1. Let nobody in") < text.index(RESTORE.splitlines()[1]) < text.index(ADOPT) < let_in
+    assert text.index("### 1. Block all requests") < text.index(RESTORE.splitlines()[1]) < text.index(ADOPT) < let_in
     assert "booking-payments serve" not in text[:let_in]

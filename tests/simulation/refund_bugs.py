@@ -4,6 +4,7 @@ Like those of ``bugs``, none is in the product's code; here a word of ``refund_h
 known which rule sees it.
 """
 
+import inspect
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
@@ -69,9 +70,16 @@ def _zero(payment: Any) -> Money:
     return Money.zero(payment.captured.currency)
 
 
+def _computed(of: type, name: str) -> Callable[[Any], Any]:
+    """The function of a cached property: attrs keeps it beside the class, whose slot holds the value."""
+    found: Callable[[Any], Any] = vars(of)["__getattr__"].__globals__["cached_properties"][name]
+    return found
+
+
 def _property(patch: Patch, of: type, name: str, change: Callable[[Any, Any], Any]) -> None:
     """Have a property give what ``change`` makes of the object and the right value."""
-    known = getattr(of, name).fget
+    found = inspect.getattr_static(of, name)
+    known = found.fget if isinstance(found, property) else _computed(of, name)
     patch.setattr(of, name, property(lambda self: change(self, known(self))))
 
 

@@ -288,7 +288,7 @@ def event_canceled() -> NotPossibleNow:
 
 
 def _no_such_event() -> NotFound:
-    return NotFound("no such event")
+    return NotFound("there is no event with this id")
 
 
 # --- running ---------------------------------------------------------------------------------------------------

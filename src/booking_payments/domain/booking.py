@@ -213,7 +213,7 @@ def require_items(items: Sequence[Item], amount: Money | None) -> Money:
     if not 1 <= len(items) <= MAX_ITEMS:
         raise InvalidInput(f"items: give between 1 and {MAX_ITEMS}")
     if len({item.id for item in items}) != len(items):
-        raise InvalidInput("items: each needs an id of its own")
+        raise RefusedByRule("items: each needs an id of its own", code="item_repeated")
     price = total((item.amount for item in items), items[0].unit_amount.currency).single()
     if amount is not None and amount != price:
         message = f"the items add up to {price}, and the amount is {amount}; leave one of the two out, or correct it"

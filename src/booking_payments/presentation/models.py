@@ -591,7 +591,7 @@ class QuoteQuery(Asked):
             str,
             Meta(
                 min_length=1,
-                max_length=4096,
+                max_length=500,
                 description="ids with their quantities, or all that is left of them",
                 examples=["adult:2,child"],
             ),

@@ -45,6 +45,8 @@ BY_RULE: Final = ["2xx", "401", "402", "403", "404", "409", "422", "429"]
 """What may come of a request that fits the document: rules and states are not in it."""
 BEYOND_THE_DOCUMENT: Final = {
     "GET /api/payments": "a cursor is one of ours, years make sense",
+    "PATCH /api/bookings/{booking_id}": "the currency decides on decimals, years make sense, text is on one line",
+    "POST /api/events/{event_id}/reschedule": "years make sense",
     "GET /api/bookings": "a cursor is one of ours, text is on one line",
     "POST /api/bookings": "the currency decides on decimals, years make sense, text is on one line and no card number",
     "POST /api/bookings/{booking_id}/cancel": "text is on one line and no card number",

@@ -116,7 +116,12 @@ def send(api: Api, path: str, body: bytes, media: str | None = JSON) -> httpx.Re
     if "{booking_id}" in path or "{payment_id}" in path:
         path = api.path_of(path, api.paid() if "{payment_id}" in path else api.book())
     headers = {"Content-Type": media} if media else {}
-    return api.post(path.format(intent_id="pi_1") if "{" in path else path, EVERYTHING, headers=headers, content=body)
+    return api.post(
+        path.format(intent_id="pi_1", event_id="gala") if "{" in path else path,
+        EVERYTHING,
+        headers=headers,
+        content=body,
+    )
 
 
 def refused(response: httpx.Response) -> bool:
@@ -217,7 +222,7 @@ def test_a_body_that_is_too_large_is_413_with_and_without_a_length(api: Api, pat
         chunked = api.post(target, headers={"Stripe-Signature": "t=1,v1=00"}, content=(b" " * 8192 for _ in range(70)))
     else:
         known = send(api, path, b" " * size)
-        target = path.format(booking_id="bk_1", payment_id="pay_1", intent_id="pi_1")
+        target = path.format(booking_id="bk_1", payment_id="pay_1", intent_id="pi_1", event_id="gala")
         chunked = api.post(target, EVERYTHING, content=(b" " * 8192 for _ in range(9)))
 
     assert [problem_of(answer)["status"] for answer in (known, chunked)] == [413, 413]

@@ -292,8 +292,8 @@ def failing(console: Site, error: Exception) -> str:
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (StorageConflict(), "Too much is going on at once"),
-        (StorageDown(), "Our database can&#39;t be reached at present, and nothing was changed"),
+        (StorageConflict(), "Too many requests change the same data at once"),
+        (StorageDown(), "The database can&#39;t be reached, and nothing was changed"),
     ],
 )
 def test_when_our_own_database_is_busy_no_refund_is_said_to_be_reserved(

@@ -312,7 +312,7 @@ async def test_each_failed_delivery_is_one_more_try(
     pay_in_browser(kit, view, "pm_card_chargeDeclined")
     event = _event(kit, "payment_intent.payment_failed")
     if step == "first":
-        monkeypatch.setattr(decisions, "is_old_intent_news", _broken)
+        monkeypatch.setattr(decisions, "is_stale_intent", _broken)
     else:
         kit.stripe.faults.script("GET /v1/*", "503", times=9)
 

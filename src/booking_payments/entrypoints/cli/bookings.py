@@ -209,8 +209,7 @@ def cancel(name: str, reason: str | None, refund: str, items: tuple[str, ...], a
     \b
     Examples:
       booking-payments bookings cancel order-1006
-      booking-payments bookings cancel order-1009 --item adult:1
-      booking-payments bookings cancel order-1007 --reason "the hall is flooded" --refund full --json
+          booking-payments bookings cancel order-1007 --reason "the hall is flooded" --refund full --json
     """
     from booking_payments.application.callers import Caller
     from booking_payments.domain.refunds import RefundOnCancel
@@ -247,7 +246,12 @@ def _count(text: str) -> ItemCount:
 @click.option("--expires", type=Moment(), help="Until when it may be paid.")
 @click.option("--refund-grace-until", type=Moment(), help="Until then its customer may have everything back.")
 @click.option("--title", type=OneLineText(), metavar="TEXT", help="The name of the event.")
-@click.option("--expected-version", type=click.IntRange(min=1), help="Refuse unless the booking has this version.")
+@click.option(
+    "--expected-version",
+    type=click.IntRange(min=1),
+    metavar="VERSION",
+    help="Refuse unless the booking has this version.",
+)
 @click.option(
     "--refund",
     type=EnumChoice("domain.refunds:RefundOnCancel"),

@@ -68,7 +68,7 @@ def test_an_endpoint_that_does_not_answer_holds_up_no_other(
         for _ in range(20):
             client.v1.payment_intents.create(card())
 
-        assert len(receiver.wait_for(60)) == 60
+        assert len(receiver.wait_for(60)) >= 60
         assert silent.got
 
 
