@@ -80,6 +80,7 @@ def _property(patch: Patch, of: type, name: str, change: Callable[[Any, Any], An
     """Have a property give what ``change`` makes of the object and the right value."""
     found = inspect.getattr_static(of, name)
     known = found.fget if isinstance(found, property) else _computed(of, name)
+    assert known is not None
     patch.setattr(of, name, property(lambda self: change(self, known(self))))
 
 

@@ -40,7 +40,7 @@ def events() -> None:
       booking-payments events preview evening-1
       booking-payments events cancel evening-1 --reason "the hall is flooded"
       booking-payments events reschedule evening-1 --starts 2030-02-01T20:00:00Z
-      booking-payments events status evening-1 --csv > report.csv
+      booking-payments events status evening-1 --csv
     """
 
 
@@ -147,7 +147,7 @@ def status(context: click.Context, event_id: str, as_csv: bool, as_json: bool) -
     \b
     Examples:
       booking-payments events status evening-1
-      booking-payments events status evening-1 --csv > report.csv
+      booking-payments events status evening-1 --csv
     """
 
     async def work(services: Services) -> tuple[EventReport, Sequence[EventLine]]:
