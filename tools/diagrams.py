@@ -38,7 +38,7 @@ has no effect or is illegal, and the names of the events where there are too man
 CHAPTERS: tuple[tuple[str, str, Table, type[Enum]], ...] = (
     (
         "Payment",
-        "News may skip steps, a success of the gateway is always booked, and nothing leads out of `succeeded`: "
+        "A report of the gateway may skip steps, a success is always booked, and nothing leads out of `succeeded`: "
         "refunds and disputes are lifecycles of their own.",
         PAYMENT,
         PaymentEvent,

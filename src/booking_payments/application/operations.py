@@ -206,13 +206,13 @@ async def _perform(deps: Dependencies, claimed: Claimed) -> Observation:
     """Send an operation for the first time. A refund is deferred if the gateway has a dispute that is not recorded."""
     deps = deps.of(claimed.payment)
     if isinstance(claimed.operation.instruction, CreateRefund):
-        held = await _held_by_news(deps, claimed, claimed.operation.instruction.intent_id)
+        held = await _observation_of_held(deps, claimed, claimed.operation.instruction.intent_id)
         if held is not None:
             return held
     return await _send(deps, claimed)
 
 
-async def _held_by_news(deps: Dependencies, claimed: Claimed, intent_id: str) -> Observation | None:
+async def _observation_of_held(deps: Dependencies, claimed: Claimed, intent_id: str) -> Observation | None:
     """Read the intent's disputes before a refund is sent: a prevented dispute has returned the amount already.
 
     Returns None when no dispute prevents the refund; otherwise an observation that defers it, or that records that it
@@ -234,10 +234,10 @@ async def _send(deps: Dependencies, claimed: Claimed) -> Observation:
     if not decisions.may_send(claimed.operation, claimed.booking, deps.clock.now()):
         # This process was suspended since it recorded the operation, so another one may have resumed it.
         return Observation(settles=False, unknown="not_sent_in_time", error=OutcomeUnknown())
-    return await _news(deps, claimed, await call_gateway(deps, claimed.operation))
+    return await _observation(deps, claimed, await call_gateway(deps, claimed.operation))
 
 
-async def _news(deps: Dependencies, claimed: Claimed, outcome: Outcome) -> Observation:
+async def _observation(deps: Dependencies, claimed: Claimed, outcome: Outcome) -> Observation:
     match outcome:
         case Done(IntentReport() as intent, earlier, answered_with):
             return Observation(intent=intent, answer=not earlier, answered_with=answered_with)
@@ -481,7 +481,7 @@ async def _made_again(deps: Dependencies, claimed: Claimed, listed: IntentList |
             found = await _found(deps, claimed, listed)  # an older list may lack it: then it stays unknown
             if found is not None and _decides(claimed, found):
                 return found
-            observation = await _news(deps, claimed, outcome)
+            observation = await _observation(deps, claimed, outcome)
             if found is not None:  # it is there, and nothing was charged yet: from now on it is read
                 return evolve(
                     found,
@@ -493,7 +493,7 @@ async def _made_again(deps: Dependencies, claimed: Claimed, listed: IntentList |
             # Where the error was stored before, this sending did nothing that an older list could lack.
             tells = claimed.operation.stored_error or (listed.walked_at is not None and listed.walked_at >= sent_at)
             return evolve(observation, walked_at=listed.walked_at if observation.stored and tells else None)
-    return await _news(deps, claimed, outcome)
+    return await _observation(deps, claimed, outcome)
 
 
 def _verdict(claimed: Claimed, declined: Declined, read: Observation) -> Observation:
