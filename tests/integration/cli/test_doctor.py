@@ -71,7 +71,7 @@ def has(account: StandIn, *endpoints: dict[str, Any]) -> None:
 
 def findings() -> list[dict[str, Any]]:
     assert CliRunner().invoke(main, ["migrate"]).exit_code == 0
-    checks: list[dict[str, Any]] = json.loads(CliRunner().invoke(main, ["doctor", "--json"]).output)["checks"]
+    checks: list[dict[str, Any]] = json.loads(CliRunner().invoke(main, ["doctor", "--json"]).stdout)["checks"]
     return checks
 
 
@@ -263,6 +263,6 @@ def test_the_name_under_which_the_database_was_given_is_said(
     for name, value in given.items():
         monkeypatch.setenv(name, value)
 
-    checks = json.loads(CliRunner().invoke(main, ["doctor", "--json"]).output)["checks"]
+    checks = json.loads(CliRunner().invoke(main, ["doctor", "--json"]).stdout)["checks"]
 
     assert said in checks[0]["detail"]

@@ -67,7 +67,7 @@ def test_a_worker_says_that_the_fake_lives_elsewhere() -> None:
 
 
 def test_dead_letters_are_shown_with_their_reason(dead_letters: list[str], database_url: str) -> None:
-    listed = json.loads(run("messages list --dead --json", database_url).output)["items"]
+    listed = json.loads(run("messages list --dead --json", database_url).stdout)["items"]
     text = run("messages list", database_url).output
 
     assert [(each["id"], each["tries"], each["error"]) for each in listed] == [
@@ -93,9 +93,9 @@ def test_dead_letters_are_replayed(dead_letters: list[str], database_url: str, w
 
 def test_a_dead_letter_is_dropped(dead_letters: list[str], database_url: str) -> None:
     dropped = run(f"messages drop {dead_letters[0]} --json", database_url)
-    left = json.loads(run("messages list --json", database_url).output)["items"]
+    left = json.loads(run("messages list --json", database_url).stdout)["items"]
 
-    assert json.loads(dropped.output) == {"asked": 1, "done": 1}
+    assert json.loads(dropped.stdout) == {"asked": 1, "done": 1}
     assert [each["id"] for each in left] == [dead_letters[1]]
 
 
@@ -123,7 +123,7 @@ async def pay(database_url: str, *, attach: bool = False) -> None:
 def test_channels_are_added_listed_and_removed(database_url: str) -> None:
     empty = run("messages channels list", database_url)
     added = [run("messages channels add webhook", database_url) for _ in range(2)]
-    listed = json.loads(run("messages channels list --json", database_url).output)
+    listed = json.loads(run("messages channels list --json", database_url).stdout)
     shown = run("messages channels list", database_url).output.splitlines()
     removed = run("messages channels remove webhook --json", database_url)
     gone = run("messages channels remove webhook", database_url)
@@ -137,7 +137,7 @@ def test_channels_are_added_listed_and_removed(database_url: str) -> None:
         ["CHANNEL", "WAITING", "OLDEST", "DEAD LETTERS", "DISCARDED", "LAST ALIVE"],
         ["webhook", "0", "-", "0", "0", "never yet"],
     ]
-    assert json.loads(removed.output) == {"name": "webhook", "discarded": 0}
+    assert json.loads(removed.stdout) == {"name": "webhook", "discarded": 0}
     assert (gone.exit_code, "no channel webhook is recorded" in gone.output) == (1, True)
 
 
