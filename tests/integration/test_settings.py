@@ -244,6 +244,16 @@ def test_a_live_key_does_not_travel_in_the_open() -> None:
     assert refused(env, STRIPE_API_BASE="http://proxy.example") == ["STRIPE_API_BASE"]
 
 
+@pytest.mark.parametrize("script", ["http://127.0.0.1:12111/v3/", "https://js.stripe.com.example/v3/"])
+def test_with_a_live_key_only_stripes_own_script_is_loaded(script: str) -> None:
+    env = {**STRIPE, "STRIPE_SECRET_KEY": "sk_live_abc", "STRIPE_PUBLISHABLE_KEY": "pk_live_abc"}
+    release = "https://js.stripe.com/endive/stripe.js"
+
+    assert refused(env, STRIPE_JS_URL=script) == ["STRIPE_JS_URL"]
+    assert load(env, STRIPE_JS_URL=release).stripe_js_url == release
+    assert load(STRIPE, STRIPE_JS_URL=script).stripe_js_url == script
+
+
 # --- the configuration of payments
 
 
@@ -327,6 +337,7 @@ def test_who_pays_the_fee_and_whether_it_comes_back() -> None:
         ("BUSINESS_TIME_ZONE", "../zoneinfo/Europe/Berlin"),
         ("BUSINESS_TIME_ZONE", "Europe/Berlin\0"),
         ("STRIPE_API_BASE", "ftp://example.com"),
+        ("STRIPE_JS_URL", "/v3/"),
         ("HOST", "http://127.0.0.1"),
         ("HOST", "a b"),
         ("PORT", "0"),

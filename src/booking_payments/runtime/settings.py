@@ -68,6 +68,10 @@ STRIPE: Final = "stripe"
 BANK_TRANSFER: Final = "bank_transfer"
 MANUAL: Final = "manual"
 FAKE: Final = "fake"
+
+STRIPE_JS_ORIGIN: Final = "https://js.stripe.com"
+STRIPE_JS: Final = f"{STRIPE_JS_ORIGIN}/v3/"
+"""Where Stripe serves its script (docs.stripe.com/js)."""
 """The gateways of this package; another package may bring others (``ports.gateway_plugin``)."""
 
 
@@ -371,6 +375,9 @@ class Settings(BaseSettings):
     )
     stripe_api_base: Annotated[str | None, BeforeValidator(_web_address)] = Field(
         None, alias="STRIPE_API_BASE", description="must be an address such as http://127.0.0.1:12111"
+    )
+    stripe_js_url: Annotated[str, BeforeValidator(_return_url)] = Field(
+        STRIPE_JS, alias="STRIPE_JS_URL", description=f"must be an address such as {STRIPE_JS}"
     )
     stripe_allowed_methods: MethodTypes = Field((), alias="STRIPE_ALLOWED_METHODS", description=_METHOD_TYPES)
     stripe_excluded_methods: MethodTypes = Field((), alias="STRIPE_EXCLUDED_METHODS", description=_METHOD_TYPES)
@@ -910,6 +917,8 @@ def _stripe_misfits(settings: Settings) -> Iterator[SettingProblem]:
         yield SettingProblem("STRIPE_ALLOWED_METHODS", remedy)
     if _live_in_the_open(settings):
         yield SettingProblem("STRIPE_API_BASE", "must begin with https:// with a live key")
+    if settings.stripe_livemode and not settings.stripe_js_url.startswith(f"{STRIPE_JS_ORIGIN}/"):
+        yield SettingProblem("STRIPE_JS_URL", f"must begin with {STRIPE_JS_ORIGIN}/ with a live key")
 
 
 def _secret_misfits(settings: Settings) -> Iterator[SettingProblem]:
