@@ -70,7 +70,7 @@ def test_a_bank_page_that_was_left_open_changes_nothing_once_the_customer_pays_o
     assert http.get(f"/v1/payment_intents/{at_bank['id']}").json()["status"] == "requires_action"
 
 
-def test_after_a_reset_the_bank_is_where_it_was(sandbox: Sandbox, http: httpx2.Client) -> None:
+def test_after_a_reset_the_bank_is_where_it_was(sandbox: Sandbox) -> None:
     sandbox.play("/reset")
     made = sandbox.stripe.call(
         "POST",
