@@ -190,7 +190,8 @@ async def _asked(payments: BookingPayments, expires_in: timedelta | None = None)
 
 
 def _desk(services: Services) -> TransferDesk:
-    return services.desks["bank_transfer"]
+    desk: TransferDesk = services.desks["bank_transfer"]
+    return desk
 
 
 async def test_a_booking_is_paid_when_the_operator_says_so(services: Services) -> None:

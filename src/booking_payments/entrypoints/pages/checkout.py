@@ -54,9 +54,11 @@ from booking_payments.entrypoints.pages.sessions import (
 from booking_payments.presentation import render
 from booking_payments.presentation.formatting import moment, words
 from booking_payments.presentation.models import PaymentAnswer
+from booking_payments.runtime.payment_config import gateway_terms
 from booking_payments.runtime.services import Services
-from booking_payments.runtime.settings import FAKE, STRIPE
 
+FAKE: Final = "fake"
+STRIPE: Final = "stripe"
 PATH: Final = "/checkout/{booking_id:str}"
 
 
@@ -192,7 +194,7 @@ def _render_page(
         "closed": sentence(checkout.payability.message),
         "by_customer": checkout.price.payer is FeePayer.CUSTOMER,
         "refunds": _refunds(checkout),
-        "publishable_key": settings.stripe_publishable_key if by_stripe else None,
+        "publishable_key": next((each.publishable_key for each in gateway_terms(settings) if by_stripe), None),
         "groups": groups_for(checkout.booking.amount.currency)
         if chosen == FAKE and checkout_request.services.sandbox
         else [],
