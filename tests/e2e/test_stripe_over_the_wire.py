@@ -212,7 +212,7 @@ def test_held_money_is_captured_in_part(wire: Wire) -> None:
     assert captured.json()["amount_received"] == "60.00"
 
 
-def test_held_money_is_released(wire: Wire) -> None:
+def test_an_authorization_is_released(wire: Wire) -> None:
     booking, _ = wire.start("pm_card_visa", capture_method="manual")
 
     canceled = wire.post(f"/bookings/{booking}/payment/cancel/", as_="olga")

@@ -466,7 +466,7 @@ class CardGatewayContract(GatewayContract):
 
         assert (held.amount_capturable, intent.amount_received) == (usd(10000), usd(6000))
 
-    async def test_held_money_is_released(self, stage: CardStage) -> None:
+    async def test_an_authorization_is_released(self, stage: CardStage) -> None:
         held = await charged(stage, manual=True)
 
         intent = await stage.gateway.cancel_intent(abandoning(held), stage.new_key())
