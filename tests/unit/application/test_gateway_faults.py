@@ -14,14 +14,14 @@ from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import DisputeReport
 from booking_payments.domain.retry import RetryPolicy
-from booking_payments.ports.gateway import KeyMisused, Misconfigured, Refused, Silent, Unreachable
+from booking_payments.ports.gateway import GatewayRefused, KeyMisused, Misconfigured, NotSent, OutcomeAmbiguous
 from booking_payments.ports.inbox import InboxStatus
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import book_and_pay, payment_of
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
-SILENT = Silent("nothing came back", code="timeout")
-AWAY = Unreachable("no connection", code="connect")
+SILENT = OutcomeAmbiguous("nothing came back", code="timeout")
+AWAY = NotSent("no connection", code="connect")
 LOCKED_OUT = Misconfigured("wrong key", code="http_401")
 MISUSED = KeyMisused("used for something else", code="idempotency_error")
 
@@ -44,7 +44,7 @@ async def test_invalid_api_keys_are_reported_as_a_configuration_error_and_leave_
 
 
 async def test_a_call_that_the_gateway_marks_as_not_retryable_is_not_retried(kit: PaymentsTestKit) -> None:
-    hopeless = Silent("the same answer will come", code="http_500")
+    hopeless = OutcomeAmbiguous("the same answer will come", code="http_500")
     hopeless.worth_another_try = False
     use_gateway(kit, FailingGateway(kit, create_intent=[hopeless]))
 
@@ -123,7 +123,7 @@ async def test_a_replayed_refund_response_is_read_again(kit: PaymentsTestKit) ->
 
 async def test_a_refund_refused_for_a_dispute_is_deferred_even_when_reads_fail(kit: PaymentsTestKit) -> None:
     payment = (await book_and_pay(kit)).payment
-    refused = Refused("disputed", code="charge_disputed")
+    refused = GatewayRefused("disputed", code="charge_disputed")
     use_gateway(kit, FailingGateway(kit, create_refund=[refused], retrieve_intent=[SILENT] * 3))
 
     await kit.payments.refund_payment(payment.booking_id, ANN)
