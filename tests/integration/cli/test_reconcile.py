@@ -218,7 +218,7 @@ def test_reconciling_answers_in_json() -> None:
     assert found["left"][0]["gateway_id"] == intent_id
 
 
-def test_events_that_never_came_are_taken_in() -> None:
+def test_events_that_never_arrived_are_processed() -> None:
     pay(then=refund)
 
     found = json.loads(run("reconcile --json").stdout)
