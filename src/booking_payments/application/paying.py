@@ -208,7 +208,7 @@ async def _in_action(
 
 def _action_pending() -> NotPossibleNow:
     message = (
-        "the bank waits for the customer, who comes back to where this attempt was begun with; "
+        "the bank waits for the customer, who returns to the URL of this attempt; "
         "name another payment method to begin a new attempt"
     )
     return NotPossibleNow(message, code="action_pending")
@@ -297,7 +297,7 @@ async def record_payment(
 
 def _require_operator(caller: Caller) -> None:
     if caller.customer_id is not None:
-        raise RefusedByRule("operators record payments; pay by one of the other gateways", code="operators_only")
+        raise RefusedByRule("only operators record payments; pay by one of the other gateways", code="operators_only")
 
 
 def _recording_gateway(deps: Dependencies) -> str:
