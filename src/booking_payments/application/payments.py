@@ -67,6 +67,7 @@ from booking_payments.domain.booking import Booking, ItemCount
 from booking_payments.domain.errors import CardDeclined, NotFound, PaymentError, TryAgainLater
 from booking_payments.domain.events import Recorded, Settlement
 from booking_payments.domain.instructions import CaptureMethod, Client
+from booking_payments.domain.money import Money
 from booking_payments.domain.receipts import ReceiptKind
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.domain.texts import LONGEST
@@ -205,7 +206,7 @@ class BookingPayments:
                 self._deps, booking_id, caller, change, expected_version=expected_version, refund=refund
             )
             amount = None if isinstance(change.amount, Keep) else change.amount
-            asked = {"amount": plain(amount), "refund": (refund or RefundOnCancel.POLICY).value}
+            asked = {"amount": plain(amount), "refund": refund.value if refund is not None else None}
             return audited(self._deps, "amend_booking", caller, work, booking_id=booking_id, asked=asked)
 
         given: dict[str, object] = {
@@ -298,6 +299,7 @@ class BookingPayments:
         return_url: str | None = None,
         client: Client | None = None,
         gateway: str | None = None,
+        expected_price: Money | None = None,
         idempotency_key: str | None = None,
     ) -> PaymentView:
         """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
@@ -310,6 +312,8 @@ class BookingPayments:
         ``return_url`` is the default of later calls; where its intent takes no methods that redirect, it is canceled
         for a new payment that does. Another ``capture_method`` than it was started with raises ``NotPossibleNow``
         (``capture_method_fixed``). The method that waits for the customer to act is not charged again.
+        With an ``expected_price``, which the customer was shown, another price raises ``NotPossibleNow``
+        (``price_changed``).
         With ``client=Client.STRIPE_JS`` 3-D Secure is left to Stripe.js, on the page of the front end; it holds for all
         later charges of the payment, too.
         """
@@ -325,6 +329,7 @@ class BookingPayments:
                 return_url=return_url,
                 client=client,
                 gateway=gateway,
+                expected_price=expected_price,
             )
             asked = {"payment_method_id": payment_method_id, "confirm_immediately": confirm_immediately}
             if gateway is not None:
@@ -339,6 +344,7 @@ class BookingPayments:
             "return_url": return_url,
             "client": client,
             "gateway": gateway,
+            "expected_price": expected_price,
         }
         return await self._once("start_payment", caller, idempotency_key, given, work, self._payment_memory)
 
