@@ -12,7 +12,7 @@ from booking_payments.domain.errors import (
     RefusedByRule,
     TryAgainLater,
 )
-from booking_payments.ports.gateway import Declined, Misconfigured, Refused, Unreachable
+from booking_payments.ports.gateway import Declined, GatewayRefused, Misconfigured, NotSent
 
 Telling = tuple[type[RefusedByRule] | type[NotPossibleNow] | type[GatewayRefusedUs], str, str]
 
@@ -135,7 +135,7 @@ REFUSALS: Final[Mapping[str, Telling]] = {
         "the bank no longer holds the money; the customer has to pay again",
     ),
 }
-"""The refusals for which somebody can do something, by the port's words for them (``ports.gateway.Refused.code``).
+"""The refusals for which somebody can do something, by their code in the port (``ports.gateway.GatewayRefused.code``).
 
 Adapters translate to these what their gateway answers; the Stripe adapter has a table of all codes. What is not here is
 a mistake of ours in the request or the account.
@@ -165,11 +165,11 @@ ADVICE: Final[Mapping[str, Advice]] = {
 """What the customer may do after a refusal, by the same words."""
 
 
-def to_payment_error(error: Declined | Refused | Unreachable | Misconfigured) -> PaymentError:
+def to_payment_error(error: Declined | GatewayRefused | NotSent | Misconfigured) -> PaymentError:
     """Our error for the gateway's."""
     if isinstance(error, Declined):
         return CardDeclined(error.failure.decline)
-    if isinstance(error, Unreachable):
+    if isinstance(error, NotSent):
         return TryAgainLater()
     telling = REFUSALS.get(error.code)
     if telling is None:

@@ -18,7 +18,7 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy, RefundTier
-from booking_payments.ports.gateway import Refused
+from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.testing.kit import ANN, NOW, OPERATOR, PaymentsTestKit
 from tests.payments import VISA, authorize, book_and_pay, pay, pay_in_browser, payment_of, start
 
@@ -105,7 +105,7 @@ async def test_an_intent_whose_amount_the_gateway_refuses_to_change_is_replaced(
     gateway = kit.deps.gateway
 
     async def refuse(*_: object) -> None:
-        raise Refused("never", code="amount_fixed")
+        raise GatewayRefused("never", code="amount_fixed")
 
     gateway.update_intent = refuse  # type: ignore[assignment,method-assign]
 

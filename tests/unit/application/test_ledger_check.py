@@ -159,13 +159,13 @@ async def test_a_missing_fact_is_named_by_its_place(kit: PaymentsTestKit) -> Non
     history = _without_fact(2)(await _story(kit))
 
     gaps = [fault.text for fault in faults_of("pay_1", history) if fault.code == "journal_gap"]
-    assert gaps == ["fact 3 of the journal is missing; the next one is 4"]
+    assert gaps == ["event 3 of the journal is missing; the next one is 4"]
 
 
 async def test_what_differs_is_named(kit: PaymentsTestKit) -> None:
     faults = list(faults_of("pay_1", _other_status(await _story(kit))))
 
-    assert [fault.text for fault in faults] == ["the journal tells of another status"]
+    assert [fault.text for fault in faults] == ["the journal gives another status"]
 
 
 async def test_a_refund_that_we_requested_beyond_what_was_left_is_found(kit: PaymentsTestKit) -> None:
