@@ -170,7 +170,7 @@ def _booked(deps: Dependencies, new: NewBooking) -> Booking:
         details=attrs.evolve(new.details, capture_method=capture_method),
         event_id=new.event_id,
         items=new.items,
-        metadata=dict(new.metadata),
+        metadata=new.metadata,
         expiry_follows_event=new.expires_at is None,
     )
 

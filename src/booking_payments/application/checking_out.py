@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 from booking_payments.application.callers import Caller
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.paying import read_now
-from booking_payments.application.pricing import price_now
+from booking_payments.application.pricing import price_shown
 from booking_payments.application.reading import current_payment
 from booking_payments.application.refunding import denied_to_customer
 from booking_payments.application.views import PaymentView
@@ -129,7 +129,7 @@ async def look_at_checkout(deps: Dependencies, booking_id: str, caller: Caller) 
         policy = payment.refund_policy if payment else booking.refund_policy or deps.config.refunds
         return Checkout(
             booking=booking,
-            price=payment.breakdown if payment else price_now(deps, booking),
+            price=price_shown(deps, booking, payment),
             stage=stage_of(payment, booking, payability),
             payability=payability,
             refunds_denied=denied_to_customer(deps, booking),

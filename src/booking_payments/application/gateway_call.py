@@ -24,11 +24,11 @@ from booking_payments.domain.reports import IntentReport, RefundReport
 from booking_payments.ports.gateway import (
     Declined,
     GatewayError,
+    GatewayRefused,
     KeyMisused,
     Misconfigured,
-    Refused,
-    Silent,
-    Unreachable,
+    NotSent,
+    OutcomeAmbiguous,
 )
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Done:
 class NotDone:
     """The call has certainly had no effect: a decline, a refusal, or no connection."""
 
-    error: Declined | Refused | Unreachable | Misconfigured
+    error: Declined | GatewayRefused | NotSent | Misconfigured
 
 
 @frozen
@@ -78,9 +78,9 @@ async def call_gateway(deps: Dependencies, operation: Operation) -> Outcome:
         # The gateway repeats a stored error for hours: one sending shows whether it still does, more would not help.
         send = partial(_send, deps, operation)
         report = await (send() if operation.stored_error else with_retries(deps, send))
-    except (Declined, Refused, Unreachable, Misconfigured) as error:
+    except (Declined, GatewayRefused, NotSent, Misconfigured) as error:
         return NotDone(error)
-    except Silent as error:
+    except OutcomeAmbiguous as error:
         return Unknown(error.code, stored=error.stored)
     except KeyMisused:
         return Unknown("idempotency_key_misused")
@@ -93,22 +93,22 @@ async def with_retries(deps: Dependencies, send: Callable[[], Awaitable[T]]) -> 
     It is not repeated when the error says that this would not help, nor when the lease would end before the next try.
 
     Raises:
-        Silent: When any try had no response, even if a later one failed otherwise: that try may have had its effect.
+        OutcomeAmbiguous: When any try had no response, even if a later one failed otherwise: that try may have had its effect.
         GatewayError: Otherwise the last error.
     """
-    silent: Silent | None = None
+    ambiguous: OutcomeAmbiguous | None = None
     tries = 0
     until = deps.clock.now() + deps.config.retry_window
     while True:
         tries += 1
-        last: Silent | Unreachable
+        last: OutcomeAmbiguous | NotSent
         try:
             return await send()
-        except (Silent, Unreachable) as error:
-            silent = error if isinstance(error, Silent) else silent
-            last, hopeless = silent or error, not error.worth_another_try
+        except (OutcomeAmbiguous, NotSent) as error:
+            ambiguous = error if isinstance(error, OutcomeAmbiguous) else ambiguous
+            last, hopeless = ambiguous or error, not error.worth_another_try
         except Misconfigured as error:
-            raise silent or error from error
+            raise ambiguous or error from error
         delay = deps.retry.delay_after(tries, deps.random)
         if delay is None or hopeless or deps.clock.now() + delay > until:
             raise last
@@ -142,7 +142,7 @@ async def _make_room(deps: Dependencies, instruction: ConfirmIntent, key: str) -
     method = instruction.payment_method_id
     if instruction.during_action and method is not None:
         update = UpdateIntent(intent_id=instruction.intent_id, payment_method_id=method)
-        with suppress(Silent):
+        with suppress(OutcomeAmbiguous):
             await deps.gateway.update_intent(update, f"{key}-method")
 
 

@@ -12,7 +12,7 @@ from booking_payments.domain.errors import (
     RefusedByRule,
     TryAgainLater,
 )
-from booking_payments.ports.gateway import Declined, Misconfigured, Refused, Unreachable
+from booking_payments.ports.gateway import Declined, GatewayRefused, Misconfigured, NotSent
 
 Telling = tuple[type[RefusedByRule] | type[NotPossibleNow] | type[GatewayRefusedUs], str, str]
 
@@ -135,7 +135,7 @@ REFUSALS: Final[Mapping[str, Telling]] = {
         "the bank no longer holds the money; the customer has to pay again",
     ),
 }
-"""The refusals that the customer, the caller or the operator can resolve, by code (``ports.gateway.Refused.code``).
+"""The refusals that the customer, the caller or the operator can resolve, by code (``ports.gateway.GatewayRefused.code``).
 
 Adapters translate their gateway's codes into these; the Stripe adapter has a table of all codes. Any other refusal is a
 mistake of this service in the request or the account, and becomes ``GatewayRefusedUs``.
@@ -169,7 +169,7 @@ def to_payment_error(error: Declined | Refused | Unreachable | Misconfigured) ->
     """Return the error to raise for an error of the gateway."""
     if isinstance(error, Declined):
         return CardDeclined(error.failure.decline)
-    if isinstance(error, Unreachable):
+    if isinstance(error, NotSent):
         return TryAgainLater()
     telling = REFUSALS.get(error.code)
     if telling is None:

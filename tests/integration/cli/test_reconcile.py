@@ -308,7 +308,7 @@ def test_only_failed_events_are_listed_on_demand() -> None:
 
 def _fail_the_events() -> None:
     with sqlite3.connect(DATABASE) as books:
-        books.execute("UPDATE bp_inbox SET status = 'failed', reason = 'Silent'")
+        books.execute("UPDATE bp_inbox SET status = 'failed', reason = 'OutcomeAmbiguous'")
     books.close()
 
 

@@ -11,7 +11,7 @@ from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.instructions import CancelIntent, ConfirmIntent, CreateIntent, CreateRefund
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
-from booking_payments.ports.gateway import Gateway, Silent
+from booking_payments.ports.gateway import Gateway, OutcomeAmbiguous
 from booking_payments.testing.kit import PaymentsTestKit
 
 OUR_BUG = RuntimeError("a bug of ours")
@@ -99,5 +99,5 @@ class UnansweredTransport(ModelTransport):
         self.asked.append(f"{method} {path}")
         if self.dead:
             self._manual_clock.advance(self.TIMEOUT)
-            raise Silent("no answer", code="timeout")
+            raise OutcomeAmbiguous("no answer", code="timeout")
         return await super().call(method, path, params, idempotency_key)

@@ -23,7 +23,7 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTier
-from booking_payments.ports.gateway import Refused
+from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import paid_booking, payment_of
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
@@ -48,7 +48,7 @@ def _one_of_each_kind() -> list[str]:
 TRIED = TAKEN if NIGHTLY else _one_of_each_kind()
 COARSE = ["bhd", "jod", "kwd", "mga", "omr", "tnd"]
 SHARES = st.decimals(0, 100, places=2)
-EMPTY = Refused("the balance does not cover it", code="balance_insufficient")
+EMPTY = GatewayRefused("the balance does not cover it", code="balance_insufficient")
 A_MONTH = timedelta(days=31)
 
 

@@ -8,13 +8,13 @@ import pytest
 from booking_payments.adapters.gateways.fake.gateway import due_deliveries
 from booking_payments.application.views import PaymentView
 from booking_payments.domain.errors import TryAgainLater
-from booking_payments.ports.gateway import Silent, Unreachable
+from booking_payments.ports.gateway import NotSent, OutcomeAmbiguous
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import pay, payment_of
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 Ask = Callable[[PaymentsTestKit, PaymentView], Awaitable[object]]
-UNREADABLE = [Unreachable("no connection", code="unreachable"), Silent("no answer", code="timeout")]
+UNREADABLE = [NotSent("no connection", code="unreachable"), OutcomeAmbiguous("no answer", code="timeout")]
 
 
 async def _paid(kit: PaymentsTestKit) -> PaymentView:

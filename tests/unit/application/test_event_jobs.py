@@ -15,7 +15,7 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.ports.event_jobs import BookingOutcome, EventJob, EventJobState
-from booking_payments.ports.gateway import Refused
+from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.testing.kit import ANN, NOW, OPERATOR, PaymentsTestKit
 from tests.payments import pay, payment_of
 from tests.unit.application.failing_gateway import PowerCut
@@ -117,7 +117,7 @@ async def test_a_refund_that_is_refused_is_reported_and_asked_for_again(kit: Pay
 
     async def once(*given: Any) -> Any:
         if left and left.pop():
-            raise Refused("the balance is too small", code="balance_insufficient")
+            raise GatewayRefused("the balance is too small", code="balance_insufficient")
         return await real(*given)
 
     kit.deps.gateway.create_refund = once  # type: ignore[method-assign, assignment]

@@ -14,14 +14,14 @@ from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import DisputeReport
 from booking_payments.domain.retry import RetryPolicy
-from booking_payments.ports.gateway import KeyMisused, Misconfigured, Refused, Silent, Unreachable
+from booking_payments.ports.gateway import GatewayRefused, KeyMisused, Misconfigured, NotSent, OutcomeAmbiguous
 from booking_payments.ports.inbox import InboxStatus
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import book_and_pay, payment_of
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
-SILENT = Silent("nothing came back", code="timeout")
-AWAY = Unreachable("no connection", code="connect")
+SILENT = OutcomeAmbiguous("nothing came back", code="timeout")
+AWAY = NotSent("no connection", code="connect")
 LOCKED_OUT = Misconfigured("wrong key", code="http_401")
 MISUSED = KeyMisused("used for something else", code="idempotency_error")
 
@@ -42,7 +42,7 @@ async def test_wrong_keys_are_our_fault_and_leave_no_operation(kit: PaymentsTest
 
 
 async def test_what_the_gateway_calls_hopeless_is_not_tried_again(kit: PaymentsTestKit) -> None:
-    hopeless = Silent("the same answer will come", code="http_500")
+    hopeless = OutcomeAmbiguous("the same answer will come", code="http_500")
     hopeless.worth_another_try = False
     use_gateway(kit, FailingGateway(kit, create_intent=[hopeless]))
 
@@ -121,7 +121,7 @@ async def test_a_refund_that_was_replayed_is_read_anew(kit: PaymentsTestKit) -> 
 
 async def test_a_refund_refused_for_a_dispute_is_deferred_even_when_nothing_can_be_read(kit: PaymentsTestKit) -> None:
     payment = (await book_and_pay(kit)).payment
-    refused = Refused("disputed", code="charge_disputed")
+    refused = GatewayRefused("disputed", code="charge_disputed")
     use_gateway(kit, FailingGateway(kit, create_refund=[refused], retrieve_intent=[SILENT] * 3))
 
     await kit.payments.refund_payment(payment.booking_id, ANN)

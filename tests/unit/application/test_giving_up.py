@@ -11,13 +11,13 @@ from booking_payments.domain.errors import GatewayRefusedUs, OutcomeUnknown
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.gateway import Refused
+from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import authorize, pay_in_browser, payment_of, start
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 HOLD = timedelta(minutes=5)
-ODD = Refused("this can't be canceled", code="odd")
+ODD = GatewayRefused("this can't be canceled", code="odd")
 
 
 def _forget(kit: PaymentsTestKit, view: PaymentView) -> None:

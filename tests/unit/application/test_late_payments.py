@@ -14,7 +14,7 @@ from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.reports import IntentReport
-from booking_payments.ports.gateway import Refused
+from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import pay, pay_in_browser, payment_of
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
@@ -148,7 +148,7 @@ async def test_what_is_held_in_vain_is_found_by_reconciling(kit: PaymentsTestKit
 
 async def test_a_hold_that_the_gateway_refuses_to_release_is_asked_for_once_and_left(kit: PaymentsTestKit) -> None:
     view = await _hold_arrives_late(kit)
-    refusals: Sequence[Exception] = [Refused("this can't be canceled", code="odd")] * 100
+    refusals: Sequence[Exception] = [GatewayRefused("this can't be canceled", code="odd")] * 100
     use_gateway(kit, FailingGateway(kit, cancel_intent=refusals))
     await kit.settle()
 

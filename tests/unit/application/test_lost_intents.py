@@ -14,7 +14,7 @@ from booking_payments.domain.instructions import CreateIntent
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import AttemptOutcome
 from booking_payments.domain.reports import Failure
-from booking_payments.ports.gateway import Declined, KeyMisused, Refused
+from booking_payments.ports.gateway import Declined, GatewayRefused, KeyMisused
 from booking_payments.testing.kit import PaymentsTestKit
 from tests.payments import CREATE, charges_of, lose_answer, pay, payment_of
 from tests.unit.application.failing_gateway import FailingGateway, UnansweredTransport, use_gateway
@@ -144,7 +144,7 @@ async def test_a_misused_key_alone_settles_nothing(kit: PaymentsTestKit) -> None
 
 async def test_a_refusal_does_not_hide_that_the_first_one_has_charged(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after")
-    _answers(kit, Refused("no such payment method", code="payment_method_unknown"))
+    _answers(kit, GatewayRefused("no such payment method", code="payment_method_unknown"))
 
     await _settled(kit)
 
@@ -157,7 +157,7 @@ async def test_a_refusal_does_not_hide_that_the_first_one_has_charged(kit: Payme
 
 async def test_what_is_refused_and_was_never_made_is_given_up(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_before")
-    _answers(kit, Refused("no such payment method", code="payment_method_unknown"))
+    _answers(kit, GatewayRefused("no such payment method", code="payment_method_unknown"))
 
     await _settled(kit)
 

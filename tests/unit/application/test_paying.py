@@ -28,7 +28,7 @@ from booking_payments.domain.instructions import CaptureMethod, Client, MethodCh
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import AttemptOutcome, fold
-from booking_payments.ports.gateway import Unreachable
+from booking_payments.ports.gateway import NotSent
 from booking_payments.ports.storage import Storage
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import VISA, authorize, book_and_pay, pay, pay_in_browser, payment_of, return_url_of, start
@@ -366,7 +366,7 @@ async def test_the_return_url_of_the_start_holds_also_when_the_intent_has_to_be_
     kit: PaymentsTestKit,
 ) -> None:
     booking = await kit.book()
-    use_gateway(kit, FailingGateway(kit, create_intent=[Unreachable("away", code="connect")] * 3))
+    use_gateway(kit, FailingGateway(kit, create_intent=[NotSent("away", code="connect")] * 3))
     with pytest.raises(TryAgainLater):
         await kit.payments.start_payment(booking.id, ANN, return_url=BACK)
 

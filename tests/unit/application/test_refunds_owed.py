@@ -13,12 +13,12 @@ from booking_payments.domain.fees import FeeOnRefund
 from booking_payments.domain.lifecycle import RefundStatus
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTier
-from booking_payments.ports.gateway import Refused
+from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import paid_booking, pay, payment_of
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
-EMPTY = Refused("the balance does not cover it", code="balance_insufficient")
+EMPTY = GatewayRefused("the balance does not cover it", code="balance_insufficient")
 HALF_BEFORE_TWO_DAYS = RefundPolicy(tiers=(RefundTier(hours_before=48, percent=Decimal(50)),), fee=FeeOnRefund.RETURNED)
 A_MONTH = timedelta(days=31)
 

@@ -93,7 +93,7 @@ async def test_a_replay_that_fails_again_stops_no_other(kit: PaymentsTestKit) ->
 
     results = await kit.payments.replay_webhooks(which=FAILED)
 
-    assert [(each.outcome, each.reason) for each in results] == [("failed", "Silent"), ("processed", None)]
+    assert [(each.outcome, each.reason) for each in results] == [("failed", "OutcomeAmbiguous"), ("processed", None)]
 
 
 async def test_a_replay_by_id_takes_that_event_only(kit: PaymentsTestKit) -> None:

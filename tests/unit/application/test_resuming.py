@@ -22,7 +22,7 @@ from booking_payments.domain.errors import (
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.reports import IntentReport
-from booking_payments.ports.gateway import Misconfigured, Refused, Unreachable
+from booking_payments.ports.gateway import GatewayRefused, Misconfigured, NotSent
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import OPERATOR, PaymentsTestKit
 from tests.payments import CREATE, lose_answer, paid_booking, pay, payment_of
@@ -112,7 +112,7 @@ async def test_a_refund_whose_answer_got_lost_is_not_made_twice(kit: PaymentsTes
 
 
 @pytest.mark.parametrize(
-    "error", [Unreachable("no connection", code="unreachable"), Misconfigured("a wrong key", code="http_401")]
+    "error", [NotSent("no connection", code="unreachable"), Misconfigured("a wrong key", code="http_401")]
 )
 async def test_no_connection_later_does_not_settle_what_was_silent_before(
     kit: PaymentsTestKit, error: Exception
@@ -138,7 +138,7 @@ async def _refund_fails(kit: PaymentsTestKit, error: Exception) -> str:
 
 
 async def test_a_run_after_a_refused_one_is_not_forgotten_either(kit: PaymentsTestKit) -> None:
-    booking_id = await _refund_fails(kit, Refused("no balance", code="balance_insufficient"))
+    booking_id = await _refund_fails(kit, GatewayRefused("no balance", code="balance_insufficient"))
     kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
     with pytest.raises(OutcomeUnknown):
         await kit.payments.refund_payment(booking_id, AGAIN, amount="25.00")

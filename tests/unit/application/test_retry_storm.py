@@ -16,7 +16,7 @@ from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.errors import TryAgainLater
-from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
+from booking_payments.ports.gateway import GatewayError, NotSent, OutcomeAmbiguous
 from booking_payments.testing.kit import ANN, NOW, PaymentsTestKit
 
 PAYMENTS = 1_000
@@ -123,7 +123,10 @@ async def storm(kit: PaymentsTestKit, clock: JumpingClock, size: int) -> int:
     return told
 
 
-FAILURES = {"silence": lambda: Silent("no answer", code="timeout"), "no way": lambda: Unreachable("down", code="down")}
+FAILURES = {
+    "silence": lambda: OutcomeAmbiguous("no answer", code="timeout"),
+    "no way": lambda: NotSent("down", code="down"),
+}
 
 
 @pytest.mark.parametrize("failure", FAILURES)

@@ -10,7 +10,7 @@ from booking_payments.application.passes import while_answered
 from booking_payments.application.resolve import claim_operation, resolve_if_due
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.ports.gateway import Silent
+from booking_payments.ports.gateway import OutcomeAmbiguous
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.payments import PollState
 from booking_payments.ports.publisher import Message
@@ -221,7 +221,7 @@ async def test_who_comes_back_after_the_own_lease_leaves_the_lease_of_somebody_e
         await claim_operation(kit.deps, payment_id, ANN)
         seen.append(await _watched(kit, payment_id))
 
-    silent = Overtaken(kit, another_process, Silent("no answer", code="timeout"))
+    silent = Overtaken(kit, another_process, OutcomeAmbiguous("no answer", code="timeout"))
     kit.clock.advance(timedelta(minutes=1))
 
     await resolve_if_due(attrs.evolve(kit.deps, gateway=silent), payment_id)

@@ -16,7 +16,7 @@ from booking_payments.domain.errors import NotPossibleNow, OurFault, OutcomeUnkn
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.reports import IntentReport
 from booking_payments.domain.reports import Unreadable as Listed
-from booking_payments.ports.gateway import Refused, Silent
+from booking_payments.ports.gateway import GatewayRefused, OutcomeAmbiguous
 from booking_payments.ports.inbox import InboxFilter
 from booking_payments.ports.storage import Storage
 from booking_payments.ports.webhooks import GatewayEvent, WebhooksNotTaken
@@ -126,7 +126,7 @@ async def test_leaving_a_gateway_that_waits_for_the_customer_cancels_there_too(t
 async def test_no_second_payment_is_made_while_nobody_knows_whether_the_first_was_canceled(two: Two) -> None:
     booking = await two.kit.book()
     await two.payments.start_payment(booking.id, ANN)
-    silent = [Silent("no answer", code="timeout")] * 3
+    silent = [OutcomeAmbiguous("no answer", code="timeout")] * 3
     use_gateway(two.kit, FailingGateway(two.kit, cancel_intent=silent))
 
     with pytest.raises(OutcomeUnknown):
@@ -156,7 +156,7 @@ async def test_a_payment_that_was_paid_meanwhile_is_not_left(two: Two) -> None:
 
 async def test_a_payment_without_an_intent_is_left_without_a_call(two: Two) -> None:
     booking = await two.kit.book()
-    gateway = FailingGateway(two.kit, create_intent=[Refused("not now", code="no")])
+    gateway = FailingGateway(two.kit, create_intent=[GatewayRefused("not now", code="no")])
     use_gateway(two.kit, gateway)
     with pytest.raises(PaymentError):
         await two.payments.start_payment(booking.id, ANN)
@@ -248,10 +248,10 @@ class Unreadable(FailingGateway):
     """The default gateway, whose lists can't be read."""
 
     async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport | Listed]:
-        raise Silent("no answer", code="timeout")
+        raise OutcomeAmbiguous("no answer", code="timeout")
 
     async def list_events(self, since: datetime, until: datetime | None = None) -> Sequence[GatewayEvent]:
-        raise Silent("no answer", code="timeout")
+        raise OutcomeAmbiguous("no answer", code="timeout")
 
 
 async def test_a_gateway_that_cannot_be_read_keeps_no_other_from_being_compared(two: Two) -> None:

@@ -18,7 +18,7 @@ from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown, Refu
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.gateway import Silent
+from booking_payments.ports.gateway import OutcomeAmbiguous
 from booking_payments.ports.storage import Storage
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import CREATE, VISA, authorize, die_while_paying, lose_answer, paid_booking, pay, payment_of, start
@@ -179,7 +179,7 @@ class HalfAList(ModelTransport):
 
     async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
         if self.broken and "starting_after" in params:
-            raise Silent("no answer", code="timeout")
+            raise OutcomeAmbiguous("no answer", code="timeout")
         return await super().call(method, path, params, idempotency_key)
 
 

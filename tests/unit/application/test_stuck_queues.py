@@ -22,7 +22,7 @@ from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import IntentReport
-from booking_payments.ports.gateway import Silent
+from booking_payments.ports.gateway import OutcomeAmbiguous
 from booking_payments.ports.inbox import InboxFilter
 from booking_payments.ports.publisher import DeliveryFailed, Message
 from booking_payments.ports.unit_of_work import UnitOfWork
@@ -161,7 +161,7 @@ class SilentAbout(FakeGateway):
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
         if intent_id in self.silent:
-            raise Silent("no answer", code="timeout")
+            raise OutcomeAmbiguous("no answer", code="timeout")
         return await super().retrieve_intent(intent_id)
 
 

@@ -278,7 +278,7 @@ async def test_a_webhook_that_we_can_not_work_on_is_kept_and_asked_for_again(kit
         await kit.deliver(_body(event))
 
     row = await _row(kit, event)
-    assert (row.status, row.reason) == (InboxStatus.FAILED, "Silent")
+    assert (row.status, row.reason) == (InboxStatus.FAILED, "OutcomeAmbiguous")
 
 
 async def test_a_failed_webhook_is_worked_on_when_it_comes_again(kit: PaymentsTestKit) -> None:
