@@ -135,7 +135,7 @@ REFUSALS: Final[Mapping[str, Telling]] = {
         "the bank no longer holds the money; the customer has to pay again",
     ),
 }
-"""The refusals that the customer, the caller or the operator can resolve, by code (``ports.gateway.GatewayRefused.code``).
+"""The refusals that the customer, the caller or the operator can resolve, by the port's code (``GatewayRefused.code``).
 
 Adapters translate their gateway's codes into these; the Stripe adapter has a table of all codes. Any other refusal is a
 mistake of this service in the request or the account, and becomes ``GatewayRefusedUs``.
@@ -165,7 +165,7 @@ ADVICE: Final[Mapping[str, Advice]] = {
 """The advice to the customer after a refusal, by the same codes."""
 
 
-def to_payment_error(error: Declined | Refused | Unreachable | Misconfigured) -> PaymentError:
+def to_payment_error(error: Declined | GatewayRefused | NotSent | Misconfigured) -> PaymentError:
     """Return the error to raise for an error of the gateway."""
     if isinstance(error, Declined):
         return CardDeclined(error.failure.decline)
