@@ -93,7 +93,7 @@ async def with_retries(deps: Dependencies, send: Callable[[], Awaitable[T]]) -> 
     It is not repeated when the error says that this would not help, nor when the lease would end before the next try.
 
     Raises:
-        OutcomeAmbiguous: When any try had no response, even if a later one failed otherwise: it may have had its effect.
+        OutcomeAmbiguous: When any try had no response, even if a later one failed otherwise: it may have had effect.
         GatewayError: Otherwise the last error.
     """
     ambiguous: OutcomeAmbiguous | None = None
