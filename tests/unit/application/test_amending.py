@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
 
 import attrs
 import pytest
@@ -467,3 +469,59 @@ async def test_booking_metadata_is_sent_to_the_gateway_only_if_the_setting_allow
     intent = await kit.deps.gateway.retrieve_intent(view.payment.intent_id or "")
     assert intent.metadata.get("table") == ("7" if sends else None)
     assert intent.metadata["booking_id"] == booking.id
+
+
+async def test_metadata_is_any_mapping_and_is_copied(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    given = {"table": "7"}
+    change = BookingChange(amount=usd("80.00"), metadata=MappingProxyType(given))
+
+    after = await kit.payments.amend_booking(view.payment.booking_id, change, OPERATOR)
+    given["table"] = "8"
+
+    assert (type(after.metadata), dict(after.metadata)) == (dict, {"table": "7"})
+
+
+# --- the price that a customer was shown -----------------------------------------------------------------------
+
+
+async def test_a_price_that_was_not_shown_is_not_charged(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+
+    with pytest.raises(NotPossibleNow) as refused:
+        await pay(kit, booking, expected_price=usd("99.99"))
+    paid = await pay(kit, booking, expected_price=usd("100.00"))
+
+    assert (refused.value.code, paid.payment.captured) == ("price_changed", usd("100.00"))
+
+
+@pytest.mark.parametrize("text", ["80.00", "120.00"])
+@pytest.mark.parametrize("started", [False, True])
+async def test_an_amendment_at_the_last_moment_keeps_another_price_from_being_charged(
+    kit: PaymentsTestKit, monkeypatch: pytest.MonkeyPatch, text: str, started: bool
+) -> None:
+    booking = await kit.book()
+    if started:
+        await kit.payments.start_payment(booking.id, ANN)
+    real, waiting = kit.storage.transact, [text]
+
+    async def after_an_amendment(*given: Any, **named: Any) -> Any:
+        if waiting:
+            await amended_to(kit, booking.id, waiting.pop())
+        return await real(*given, **named)
+
+    monkeypatch.setattr(kit.storage, "transact", after_an_amendment)
+    with pytest.raises(NotPossibleNow) as refused:
+        await pay(kit, booking, expected_price=usd("100.00"))
+
+    assert refused.value.code == "price_changed"
+    assert (await pay(kit, booking, expected_price=usd(text))).payment.captured == usd(text)
+
+
+async def test_after_a_canceled_payment_the_price_shown_is_that_of_the_next_one(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    await kit.payments.cancel_payment(view.payment.booking_id, ANN)
+    await amended_to(kit, view.payment.booking_id, "80.00")
+
+    assert (await kit.payments.checkout(view.payment.booking_id, ANN)).price.gross == usd("80.00")
+    assert (await pay(kit, view.payment.booking_id, expected_price=usd("80.00"))).payment.captured == usd("80.00")
