@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from booking_payments.adapters.gateways.stripe.settings import StripeSettings
-from booking_payments.ports.gateway import Gateway, GatewayError, Misconfigured, NotThere
+from booking_payments.ports.gateway import Gateway, GatewayError, Misconfigured, ObjectNotFound
 from booking_payments.ports.gateway_plugin import Check
 
 
@@ -18,7 +18,7 @@ async def _key(settings: StripeSettings, gateway: Gateway) -> Check:
     mode = "live mode: real money moves" if settings.livemode else "test mode: no money moves"
     try:
         await gateway.retrieve_intent("pi_doctor")
-    except NotThere:
+    except ObjectNotFound:
         return Check("gateway", True, f"stripe, {mode}")
     except Misconfigured as error:
         if error.forbidden:
