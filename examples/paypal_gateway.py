@@ -19,7 +19,14 @@ from booking_payments.domain import instructions as ask
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, IntentReport, MethodDetails, RefundReport
-from booking_payments.ports.gateway import KeyMisused, Misconfigured, NotThere, Refused, Silent, Unreachable
+from booking_payments.ports.gateway import (
+    GatewayRefused,
+    KeyMisused,
+    Misconfigured,
+    NotSent,
+    ObjectNotFound,
+    OutcomeAmbiguous,
+)
 from booking_payments.ports.gateway_plugin import BuiltGateway, GatewayDependencies, GatewayPlugin, PluginSetting
 from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused, WebhookRequest
 from booking_payments.testing.certificate_webhooks import CertificateWebhooks
@@ -71,16 +78,16 @@ class HttpApi:
             response = await self._client.request(method, path, json=body, headers=headers)
             return response.status_code, response.json() if response.content else {}
         except httpx2.ConnectError as error:
-            raise Unreachable("no connection", code="unreachable") from error
+            raise NotSent("no connection", code="unreachable") from error
         except (httpx2.HTTPError, ValueError) as error:  # it may have arrived all the same
-            raise Silent("no readable answer", code="no_answer") from error
+            raise OutcomeAmbiguous("no readable answer", code="no_answer") from error
 
     async def certificate(self, url: str) -> bytes:
         """The certificate at ``url``, which the reader has checked."""
         try:
             return (await self._client.get(url)).content
         except httpx2.HTTPError as error:
-            raise Unreachable("no certificate", code="certificate_unreachable") from error
+            raise NotSent("no certificate", code="certificate_unreachable") from error
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -103,7 +110,7 @@ class PayPalGateway:
     async def create_intent(self, instruction: ask.CreateIntent, idempotency_key: str) -> IntentReport:
         _require_method(instruction.payment_method_id)
         if instruction.capture_method is ask.CaptureMethod.MANUAL:
-            raise Refused("this example holds no money", code="capture_method_unsupported")
+            raise GatewayRefused("this example holds no money", code="capture_method_unsupported")
         order = {"amount": _given(instruction.amount), "custom": dict(instruction.metadata)}
         order |= {"return_url": instruction.return_url, "payer_action": instruction.confirm}
         return _intent(await self._call("POST", "/v2/checkout/orders", order, idempotency_key))
@@ -118,7 +125,7 @@ class PayPalGateway:
         return _intent(await self._call("POST", path, {"return_url": instruction.return_url}, idempotency_key))
 
     async def capture_intent(self, instruction: ask.CaptureIntent, idempotency_key: str) -> IntentReport:
-        raise Refused("nothing is held", code="payment_intent_unexpected_state")
+        raise GatewayRefused("nothing is held", code="payment_intent_unexpected_state")
 
     async def cancel_intent(self, instruction: ask.CancelIntent, idempotency_key: str) -> IntentReport:
         path = f"/v2/checkout/orders/{instruction.intent_id}/void"
@@ -260,22 +267,22 @@ def _dispute(given: Json) -> DisputeReport:
 
 def _require_method(method_id: str | None, amount: Money | None = None) -> None:
     if method_id not in (None, METHOD) or amount is not None:  # for another amount a new order is made
-        raise Refused(f"the method is {METHOD}, and an amount does not change", code="payment_method_unknown")
+        raise GatewayRefused(f"the method is {METHOD}, and an amount does not change", code="payment_method_unknown")
 
 
 def _fail(status: int, name: str) -> NoReturn:
     """Raise what an error of the provider says about the money."""
     if status == 404:
-        raise NotThere("no such object", code="resource_missing")
+        raise ObjectNotFound("no such object", code="resource_missing")
     if name == "REQUEST_ID_REUSED":
         raise KeyMisused("the key was used for something else", code="idempotency_error")
     if status in (401, 403):
         raise Misconfigured("the keys or their rights are wrong", code=name.lower(), forbidden=status == 403)
     if status == 429:
-        raise Unreachable("too many requests", code="rate_limited")
+        raise NotSent("too many requests", code="rate_limited")
     if status >= 500 or status == 409:
-        raise Silent("the provider does not say what became of it", code=name.lower())
-    raise Refused(f"the provider refused: {name}", code=CODES.get(name, name.lower()))
+        raise OutcomeAmbiguous("the provider does not say what became of it", code=name.lower())
+    raise GatewayRefused(f"the provider refused: {name}", code=CODES.get(name, name.lower()))
 
 
 def build(given: GatewayDependencies) -> BuiltGateway:

@@ -45,7 +45,7 @@ async def resolve_due(deps: Dependencies) -> int:
         except ExceptionGroup as group:
             broken.extend(group.exceptions)
     if broken:
-        raise ExceptionGroup(f"{len(broken)} broke in this round", broken)
+        raise ExceptionGroup(f"{len(broken)} errors in this pass", broken)
     return taken
 
 

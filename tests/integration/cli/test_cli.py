@@ -436,7 +436,7 @@ def test_the_same_booking_again_is_found() -> None:
     assert "was registered already" in run(BOOKING).stdout
 
 
-def test_the_same_reference_with_other_content_is_refused() -> None:
+def test_a_registration_of_a_known_reference_with_other_content_is_refused() -> None:
     run("migrate")
     run(BOOKING)
 

@@ -218,7 +218,7 @@ def test_reconciling_answers_in_json() -> None:
     assert found["left"][0]["gateway_id"] == intent_id
 
 
-def test_events_that_never_came_are_taken_in() -> None:
+def test_events_that_never_arrived_are_processed() -> None:
     pay(then=refund)
 
     found = json.loads(run("reconcile --json").stdout)
@@ -255,7 +255,7 @@ def test_what_is_wrong_is_named_with_its_place() -> None:
     result = run("ledger check")
 
     assert result.exit_code == 1
-    assert f"FAULT  {payment_id}  snapshot_differs: the journal tells of another captured" in result.stdout
+    assert f"FAULT  {payment_id}  snapshot_differs: the journal gives another captured" in result.stdout
 
 
 def test_checking_the_ledger_answers_in_json() -> None:
@@ -308,7 +308,7 @@ def test_only_failed_events_are_listed_on_demand() -> None:
 
 def _fail_the_events() -> None:
     with sqlite3.connect(DATABASE) as books:
-        books.execute("UPDATE bp_inbox SET status = 'failed', reason = 'Silent'")
+        books.execute("UPDATE bp_inbox SET status = 'failed', reason = 'OutcomeAmbiguous'")
     books.close()
 
 

@@ -30,7 +30,7 @@ from booking_payments.adapters.telemetry.wrappers import WrappedGateway, subclas
 from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.asgi import Application
-from booking_payments.ports.gateway import Declined, Gateway, Silent
+from booking_payments.ports.gateway import Declined, Gateway, OutcomeAmbiguous
 from booking_payments.runtime.logging import set_up_logging
 from booking_payments.runtime.process import collecting_traces
 from booking_payments.runtime.settings import DEVELOPMENT_WEBHOOK_SECRET, Settings, load_settings
@@ -156,10 +156,11 @@ async def test_a_call_of_the_background_has_the_id_of_who_asked_first(lines: Lin
     operation = (await kit.payments.payment_status(booking.id)).payment.operation
     assert operation is not None
 
-    with pytest.raises(Silent):
+    with pytest.raises(OutcomeAmbiguous):
         await gateway.create_intent(operation.instruction, operation.idempotency_key)  # type: ignore[arg-type]
 
-    assert lines()[-1]["correlation_id"] == "order 17"
+    line = lines()[-1]
+    assert (line["correlation_id"], line["outcome"]) == ("order 17", "outcome_ambiguous")
 
 
 async def test_a_decline_is_a_line_with_its_code_and_the_intent_that_it_left(lines: Lines) -> None:

@@ -13,7 +13,7 @@ from attrs import asdict, frozen
 from booking_payments.adapters.network import Network, NetworkMisconfigured
 from booking_payments.application.channels import ChannelState
 from booking_payments.entrypoints.cli.messages import channel_line
-from booking_payments.ports.gateway import Gateway, GatewayError, Misconfigured, NotThere
+from booking_payments.ports.gateway import Gateway, GatewayError, Misconfigured, ObjectNotFound
 from booking_payments.runtime.logging import set_up_logging
 from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import BANK_TRANSFER, FAKE, MANUAL, STRIPE, Settings, load_settings
@@ -275,7 +275,7 @@ async def _stripe(settings: Settings, gateway: Gateway) -> Check:
     mode = "live mode: real money moves" if settings.stripe_livemode else "test mode: no money moves"
     try:
         await gateway.retrieve_intent("pi_doctor")
-    except NotThere:
+    except ObjectNotFound:
         return Check("gateway", True, f"stripe, {mode}")
     except Misconfigured as error:
         if error.forbidden:

@@ -1,7 +1,7 @@
-"""From templates to answers: what every page has around it, above all its content security policy.
+"""Render templates, with the headers that every page has, mainly its content security policy.
 
-Scripts and styles run only with the nonce of their answer; nothing is loaded from elsewhere, except Stripe.js where
-Stripe is the gateway (docs.stripe.com/security/guide says from where).
+Scripts and styles run only with the nonce of their response. Nothing is loaded from other origins, except Stripe.js
+when Stripe is the gateway (origins by docs.stripe.com/security/guide).
 """
 
 import secrets
@@ -38,7 +38,7 @@ PLAIN_POLICY: Final = (
 
 
 def policy(nonce: str, *, stripe: bool = False) -> str:
-    """The content security policy of one answer."""
+    """Return the content security policy of one response."""
     sources = {
         "default-src": "'none'",
         "script-src": f"'nonce-{nonce}'",
@@ -62,14 +62,14 @@ def html(
     headers: Mapping[str, str] | None = None,
     stripe: bool = False,
 ) -> Response[bytes]:
-    """A page of ``template``, with a nonce and a policy of its own."""
+    """Render ``template`` with a new nonce and the policy for it."""
     nonce = secrets.token_urlsafe(16)
     text = _ENVIRONMENT.get_template(template).render(**context, nonce=nonce)
     return _sent(text, status, {"Content-Security-Policy": policy(nonce, stripe=stripe), **(headers or {})})
 
 
 def plain(template: str, context: Mapping[str, Any], *, status: int, headers: Mapping[str, str]) -> Response[bytes]:
-    """A page without scripts and forms: the same to the byte for the same content."""
+    """Render a page without scripts and forms: equal content gives equal bytes."""
     text = _ENVIRONMENT.get_template(template).render(**context, nonce="")
     return _sent(text, status, {"Content-Security-Policy": PLAIN_POLICY, **headers})
 
