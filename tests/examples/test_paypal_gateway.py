@@ -14,6 +14,7 @@ from booking_payments.domain.instructions import CreateIntent
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway_plugin import GatewayDependencies
+from booking_payments.ports.gateway_settings import ServiceFacts, missing_settings, read_settings
 from booking_payments.testing import certificate_webhooks as certificates
 from booking_payments.testing.gateway_contract import GatewayContract, by_card
 from booking_payments.testing.kit import ANN, PaymentsTestKit
@@ -72,8 +73,10 @@ def test_the_template_is_short() -> None:
 def test_the_plugin_is_built_of_its_settings() -> None:
     plugin = module().PLUGIN
     given = {f"PAYPAL_{name}": "x" for name in ("CLIENT_ID", "SECRET", "WEBHOOK_ID")}
+    settings, _ = read_settings(plugin.settings, given.get)
     dependencies = GatewayDependencies(
-        settings=given,
+        settings=settings,
+        service=ServiceFacts(gateways=("paypal",), embedded=False, in_development=False),
         database_url="sqlite+aiosqlite:///books.db",
         clock=PaymentsTestKit().clock,
         own_address="http://127.0.0.1:8000",
@@ -85,7 +88,7 @@ def test_the_plugin_is_built_of_its_settings() -> None:
     built = plugin.build(dependencies)
 
     assert (plugin.name, built.gateway.name, built.webhook_names) == ("paypal", "paypal", ("paypal",))
-    assert {each.name for each in plugin.settings if each.required} == set(given)
+    assert {each.setting for each in missing_settings(plugin.settings())} == set(given)
 
 
 def signed(event: dict[str, Any], at: datetime) -> tuple[bytes, dict[str, str]]:

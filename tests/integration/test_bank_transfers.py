@@ -35,7 +35,7 @@ from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.audit import AuditOutcome
-from booking_payments.ports.gateway import Refused
+from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import load_settings
@@ -104,14 +104,14 @@ class TestBankTransfers(GatewayContract):
         }
 
     async def test_money_is_never_held(self, stage: TransferStage) -> None:
-        with pytest.raises(Refused, match="cannot be authorized only"):
+        with pytest.raises(GatewayRefused, match="cannot be authorized only"):
             await stage.gateway.create_intent(creation(METHOD, manual=True), stage.new_key())
 
     async def test_a_transfer_that_was_given_up_is_not_asked_for_again(self, stage: TransferStage) -> None:
         paid = await stage.pay(creation())
         instruction = ConfirmIntent(intent_id=paid.id, payment_method_id=METHOD, return_url=None)
 
-        with pytest.raises(Refused, match="succeeded"):
+        with pytest.raises(GatewayRefused, match="succeeded"):
             await stage.gateway.confirm_intent(instruction, stage.new_key())
 
     async def test_two_calls_under_one_key_at_once_have_one_effect(self, stage: TransferStage) -> None:
@@ -132,7 +132,7 @@ class TestBankTransfers(GatewayContract):
 
         async def call(number: int) -> None:
             instruction = refund_of(paid, 6000, f"rf_{number}")
-            with suppress(Refused):
+            with suppress(GatewayRefused):
                 taken.append((await stage.gateway.create_refund(instruction, stage.new_key())).id)
 
         async with anyio.create_task_group() as tasks:  # so that each has its connection, and none is late
@@ -190,7 +190,8 @@ async def _asked(payments: BookingPayments, expires_in: timedelta | None = None)
 
 
 def _desk(services: Services) -> TransferDesk:
-    return services.desks["bank_transfer"]
+    desk: TransferDesk = services.desks["bank_transfer"]
+    return desk
 
 
 async def test_a_booking_is_paid_when_the_operator_says_so(services: Services) -> None:
@@ -258,7 +259,7 @@ async def test_a_transfer_that_is_being_booked_is_not_canceled(postgres_server: 
                     await gateway.cancel_intent(
                         CancelIntent(intent_id=transfer_id, reason=CancellationReason.ABANDONED), "key"
                     )
-                except Refused as refused:
+                except GatewayRefused as refused:
                     told.append(refused.code)
                 else:
                     told.append("canceled")

@@ -55,7 +55,7 @@ from booking_payments.domain.lifecycle import (
 from booking_payments.domain.payment import Operation, Payment
 from booking_payments.domain.refunds import Refundable
 from booking_payments.domain.retry import next_check
-from booking_payments.ports.gateway import Declined, GatewayError, Refused, Silent, Unreachable
+from booking_payments.ports.gateway import Declined, GatewayError, GatewayRefused, NotSent, OutcomeAmbiguous
 from booking_payments.ports.inbox import InboxStatus
 from booking_payments.ports.payments import PollState
 from booking_payments.ports.publisher import Message
@@ -154,7 +154,7 @@ def _with_outcome(patch: Patch, change: Callable[[Operation, Outcome], Outcome])
 def _silence_is_failure(which: Callable[[str, Operation], bool]) -> Callable[[Operation, Outcome], Outcome]:
     def change(operation: Operation, outcome: Outcome) -> Outcome:
         if isinstance(outcome, Unknown) and which(outcome.reason, operation):
-            return NotDone(Refused("failed", code=outcome.reason))
+            return NotDone(GatewayRefused("failed", code=outcome.reason))
         return outcome
 
     return change
@@ -184,7 +184,7 @@ def silent_refund_is_failure(patch: Patch) -> None:
     patch.setattr(operations, "_refused", _refused_unread)
 
 
-async def _refused_unread(deps: Dependencies, claimed: Claimed, refused: Refused) -> Observation:
+async def _refused_unread(deps: Dependencies, claimed: Claimed, refused: GatewayRefused) -> Observation:
     return Observation(refusal=refused.code, error=to_payment_error(refused))
 
 
@@ -217,7 +217,7 @@ def silence_is_forgotten(patch: Patch) -> None:
                 return await send()
             except GatewayError as error:
                 delay = deps.retry.delay_after(tries, deps.random)
-                if delay is None or not isinstance(error, Silent | Unreachable):
+                if delay is None or not isinstance(error, OutcomeAmbiguous | NotSent):
                     raise
                 await deps.clock.sleep(delay)
         raise AssertionError

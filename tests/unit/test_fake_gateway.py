@@ -12,7 +12,7 @@ from booking_payments.adapters.memory.clock import ManualClock
 from booking_payments.adapters.memory.ids import RandomIds
 from booking_payments.domain.instructions import ConfirmIntent, CreateIntent, UpdateIntent
 from booking_payments.domain.reports import IntentReport
-from booking_payments.ports.gateway import Misconfigured, Refused, Silent, Unreachable
+from booking_payments.ports.gateway import GatewayRefused, Misconfigured, NotSent, OutcomeAmbiguous
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.testing.gateway_contract import LONG_AGO, CardGatewayContract, by_card, charged, creation
 from tests.stripe_openapi_checker import every_answer_conforms  # noqa: F401 - a fixture for all tests here
@@ -76,7 +76,7 @@ async def test_a_model_that_is_told_to_refuses_a_change_while_the_customer_is_to
     allowed = next(call for name, call in calls.items() if name != change)
     allowed.close()
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(GatewayRefused) as refused:
         await calls[change]
 
     assert refused.value.code == "payment_intent_unexpected_state"
@@ -86,14 +86,14 @@ async def test_a_model_that_is_told_to_refuses_a_change_while_the_customer_is_to
 async def test_silence_is_no_verdict(stage: FakeStage, fault: str) -> None:
     stage.stripe.faults.script("POST /v1/payment_intents", fault)
 
-    with pytest.raises(Silent):
+    with pytest.raises(OutcomeAmbiguous):
         await stage.gateway.create_intent(creation("pm_card_visa"), stage.new_key())
 
 
 async def test_the_rate_limiter_lets_nothing_happen(stage: FakeStage) -> None:
     stage.stripe.faults.script("POST /v1/payment_intents", "429_limit")
 
-    with pytest.raises(Unreachable):
+    with pytest.raises(NotSent):
         await stage.gateway.create_intent(creation("pm_card_visa"), stage.new_key())
 
     assert await stage.gateway.list_intents(LONG_AGO) == []
@@ -106,4 +106,4 @@ async def test_more_than_one_page_is_listed(stage: FakeStage) -> None:
 
 
 def test_misconfiguration_is_an_error_of_its_own() -> None:
-    assert not issubclass(Misconfigured, Unreachable)
+    assert not issubclass(Misconfigured, NotSent)

@@ -46,10 +46,10 @@ from booking_payments.ports.storage import AlreadyExists, CommitLost, StorageCon
 from booking_payments.ports.unit_of_work import UnitOfWork
 
 AT_ONCE: Final = 50
-"""How many bookings of a job one pass takes up, so that other background work has its turn."""
+"""How many bookings of a job one pass processes, so that other background work is not delayed."""
 
 AGAIN_AFTER: Final = timedelta(seconds=30)
-"""How long a booking waits that could not be taken up."""
+"""How long a booking waits whose processing failed for a passing reason."""
 
 PAGE: Final = 100
 _OPEN: Final = (BookingOutcome.OWED, BookingOutcome.DISPUTED, BookingOutcome.FAILED)
@@ -62,7 +62,7 @@ class EventPreview:
 
     Attributes:
         bookings: number of bookings by status.
-        to_refund: what would be promised to customers in addition to what they have been promised already.
+        to_refund: the amounts that would be promised to customers in addition to those promised already.
         held: number of bookings whose money is held, which is released.
         unpaid: number of bookings that are not paid.
         processing: number of bookings whose payment the bank is working on: refunded in full when it arrives.
@@ -256,7 +256,7 @@ async def _begin(deps: Dependencies, job: EventJob) -> EventJob:
 
     try:
         return await deps.storage.transact(work)
-    except AlreadyExists:  # somebody began one at the same moment
+    except AlreadyExists:  # another call has stored a job of this event meanwhile
         return await deps.storage.transact(work)
 
 
@@ -401,7 +401,7 @@ async def _carry_out(deps: Dependencies, job: EventJob, booking_id: str) -> None
         )
         await amend_booking(deps, booking_id, caller, change)
     elif payment is not None and payment.owed.amount > payment.owed_waiting and job.kind is EventJobKind.CANCEL:
-        # Canceled before: by policy this asks again only for what was promised and failed.
+        # It was canceled before: with POLICY, canceling it again only requests the failed refund again.
         await cancel_booking(deps, booking_id, caller, reason=None, refund=RefundOnCancel.POLICY)
 
 

@@ -67,6 +67,7 @@ from booking_payments.domain.booking import Booking, ItemCount
 from booking_payments.domain.errors import CardDeclined, NotFound, PaymentError, TryAgainLater
 from booking_payments.domain.events import Recorded, Settlement
 from booking_payments.domain.instructions import CaptureMethod, Client
+from booking_payments.domain.money import Money
 from booking_payments.domain.receipts import ReceiptKind
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.domain.texts import LONGEST
@@ -224,7 +225,7 @@ class BookingPayments:
                 self._deps, booking_id, caller, change, expected_version=expected_version, refund=refund
             )
             amount = None if isinstance(change.amount, Keep) else change.amount
-            asked = {"amount": plain(amount), "refund": (refund or RefundOnCancel.POLICY).value}
+            asked = {"amount": plain(amount), "refund": refund.value if refund is not None else None}
             return audited(self._deps, "amend_booking", caller, work, booking_id=booking_id, asked=asked)
 
         given: dict[str, object] = {
@@ -326,6 +327,7 @@ class BookingPayments:
         return_url: str | None = None,
         client: Client | None = None,
         gateway: str | None = None,
+        expected_price: Money | None = None,
         idempotency_key: str | None = None,
     ) -> PaymentView:
         """Return the booking's open payment, or start a new one.
@@ -342,11 +344,13 @@ class BookingPayments:
                 charges of the payment, too.
             gateway: name of the gateway; None: the installation's first. An open payment of another gateway is canceled
                 first, and the new one is started once that gateway has confirmed the cancellation.
+            expected_price: what the customer was shown, the fee included where they pay it; None does not check it.
             idempotency_key: see the class.
 
         Raises:
             RefusedByRule: ``gateway_unknown`` when the installation has no gateway of that name.
-            NotPossibleNow: ``capture_method_fixed`` when the open payment was started with another ``capture_method``.
+            NotPossibleNow: ``capture_method_fixed`` when the open payment was started with another ``capture_method``,
+                ``price_changed`` when the price is not the expected one any more.
         """
 
         def work(caller: Caller) -> Awaitable[PaymentView]:
@@ -360,6 +364,7 @@ class BookingPayments:
                 return_url=return_url,
                 client=client,
                 gateway=gateway,
+                expected_price=expected_price,
             )
             asked = {"payment_method_id": payment_method_id, "confirm_immediately": confirm_immediately}
             if gateway is not None:
@@ -374,6 +379,7 @@ class BookingPayments:
             "return_url": return_url,
             "client": client,
             "gateway": gateway,
+            "expected_price": expected_price,
         }
         return await self._once("start_payment", caller, idempotency_key, given, work, self._payment_memory)
 

@@ -53,7 +53,7 @@ from booking_payments.domain.error_texts import safe_text
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
-from booking_payments.ports.gateway import GatewayError, NotThere
+from booking_payments.ports.gateway import GatewayError, ObjectNotFound
 from booking_payments.ports.inbox import InboxFilter
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.unit_of_work import UnitOfWork
@@ -419,7 +419,7 @@ class _Comparison:
         observation: Observation | None = None
         try:
             observation = await self._read_and_book(payment_id, intent_id)
-        except NotThere:
+        except ObjectNotFound:
             text = f"the gateway does not know the intent of this payment ({before.status.value})"
             self.findings.leave("not_at_gateway", text, before, before.intent_id)
         except GatewayError as error:

@@ -18,7 +18,7 @@ from booking_payments.application.passes import while_answered
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.webhooks import take_in
 from booking_payments.domain.errors import PaymentError
-from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
+from booking_payments.ports.gateway import GatewayError, NotSent, OutcomeAmbiguous
 from booking_payments.ports.inbox import InboxEntry, InboxFilter, InboxStatus
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.unit_of_work import UnitOfWork
@@ -129,7 +129,7 @@ async def retry_unfinished(deps: Dependencies, which: InboxFilter) -> Sequence[R
     async def take(name: tuple[str, str]) -> bool | None:
         replayed, error = await _replayed(deps, *name)
         results.append(replayed)
-        return not isinstance(error.__cause__, Silent | Unreachable) if error else None
+        return not isinstance(error.__cause__, OutcomeAmbiguous | NotSent) if error else None
 
     await while_answered(await _least_tried_first(deps, which), take)
     return results

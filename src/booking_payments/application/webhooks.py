@@ -24,7 +24,7 @@ from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import AttemptOutcome, Payment
 from booking_payments.domain.reports import IntentReport, Unreadable
-from booking_payments.ports.gateway import GatewayError, NotThere, Silent
+from booking_payments.ports.gateway import GatewayError, ObjectNotFound, OutcomeAmbiguous
 from booking_payments.ports.inbox import InboxEntry, InboxStatus
 from booking_payments.ports.storage import CommitLost, StorageConflict
 from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
@@ -270,7 +270,7 @@ async def _owner(deps: Dependencies, event: GatewayEvent) -> tuple[Payment | Non
     try:
         intent_id = event.intent_id or await _intent_of(deps, event)
         payment = await _maker_of(deps, intent_id) if intent_id else None
-    except NotThere:
+    except ObjectNotFound:
         return None, None
     return payment, intent_id
 
@@ -286,20 +286,20 @@ async def _intent_of(deps: Dependencies, event: GatewayEvent) -> str | None:
         if event.kind == "refund":
             return (await deps.gateway.retrieve_refund(object_id)).intent_id
         return (await deps.gateway.retrieve_dispute(object_id)).intent_id
-    except Silent as silent:
-        if silent.unreadable is None:
+    except OutcomeAmbiguous as ambiguous:
+        if ambiguous.unreadable is None:
             raise
-        return silent.unreadable.intent_id
+        return ambiguous.unreadable.intent_id
 
 
 async def _maker_of(deps: Dependencies, intent_id: str) -> Payment | None:
     intent: IntentReport | Unreadable
     try:
         intent = await deps.gateway.retrieve_intent(intent_id)
-    except Silent as silent:
-        if silent.unreadable is None:
+    except OutcomeAmbiguous as ambiguous:
+        if ambiguous.unreadable is None:
             raise
-        intent = silent.unreadable
+        intent = ambiguous.unreadable
     payment_id = intent.metadata.get("payment_id", "")
     return _of_gateway(deps, await deps.storage.read(lambda uow: uow.payments.get(payment_id)))
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from booking_payments.adapters.gateways.bank_transfer import TransferDesk
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
@@ -56,5 +55,5 @@ class Services:
     ready: Callable[[], Awaitable[Readiness]]
     background: Callable[[], AbstractAsyncContextManager[None]] | None = None
     sandbox: FakeStripe | None = None
-    desks: Mapping[str, TransferDesk] = field(factory=dict)
+    desks: Mapping[str, Any] = field(factory=dict)
     limits: "RateLimits | None" = None

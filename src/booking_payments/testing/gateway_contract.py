@@ -28,7 +28,7 @@ from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, Refu
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundReason
 from booking_payments.domain.reports import IntentReport
-from booking_payments.ports.gateway import Declined, Gateway, KeyMisused, NotThere, Refused
+from booking_payments.ports.gateway import Declined, Gateway, GatewayRefused, KeyMisused, ObjectNotFound
 from booking_payments.ports.webhooks import GatewayEvent, WebhookReader, WebhookRefused, WebhookRequest
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -145,7 +145,7 @@ class GatewayContract:
             changed = await stage.gateway.update_intent(
                 UpdateIntent(intent_id=intent.id, amount=update), stage.new_key()
             )
-        except Refused:
+        except GatewayRefused:
             canceled = await stage.gateway.cancel_intent(abandoning(intent), stage.new_key())
             assert (canceled.status, canceled.amount) == (PaymentStatus.CANCELED, usd(10000))
         else:
@@ -156,7 +156,7 @@ class GatewayContract:
         paid = await stage.pay(creation())
         update = UpdateIntent(intent_id=paid.id, amount=usd(8000))
 
-        with pytest.raises(Refused):
+        with pytest.raises(GatewayRefused):
             await stage.gateway.update_intent(update, stage.new_key())
 
         assert (await stage.gateway.retrieve_intent(paid.id)).amount == usd(10000)
@@ -201,19 +201,19 @@ class GatewayContract:
     async def test_a_paid_intent_is_not_canceled(self, stage: Stage) -> None:
         paid = await stage.pay(creation())
 
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(GatewayRefused) as refused:
             await stage.gateway.cancel_intent(abandoning(paid), stage.new_key())
 
         assert refused.value.code == "payment_intent_unexpected_state"
 
     async def test_an_unknown_method_is_refused_by_its_own_code(self, stage: Stage) -> None:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(GatewayRefused) as refused:
             await charged(stage, "pm_nobody_has_this")
 
         assert refused.value.code == "payment_method_unknown"
 
     async def test_an_unknown_intent_is_not_there(self, stage: Stage) -> None:
-        with pytest.raises(NotThere):
+        with pytest.raises(ObjectNotFound):
             await stage.gateway.retrieve_intent(f"pi_{NOBODY_HAS_THIS}")
 
     async def test_the_same_key_has_one_effect(self, stage: Stage) -> None:
@@ -263,7 +263,7 @@ class GatewayContract:
     async def test_a_refund_beyond_the_charge_is_refused(self, stage: Stage) -> None:
         intent = await stage.pay(creation())
 
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(GatewayRefused) as refused:
             await stage.gateway.create_refund(refund_of(intent, 10001), stage.new_key())
 
         assert refused.value.code == "refund_exceeds_charge"
@@ -272,17 +272,17 @@ class GatewayContract:
         intent = await stage.pay(creation())
         await stage.gateway.create_refund(refund_of(intent, 10000), stage.new_key())
 
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(GatewayRefused) as refused:
             await stage.gateway.create_refund(refund_of(intent, 10000), stage.new_key())
 
         assert refused.value.code == "charge_already_refunded"
 
     async def test_an_unknown_refund_is_not_there(self, stage: Stage) -> None:
-        with pytest.raises(NotThere):
+        with pytest.raises(ObjectNotFound):
             await stage.gateway.retrieve_refund(f"re_{NOBODY_HAS_THIS}")
 
     async def test_an_unknown_dispute_is_not_there(self, stage: Stage) -> None:
-        with pytest.raises(NotThere):
+        with pytest.raises(ObjectNotFound):
             await stage.gateway.retrieve_dispute(f"dp_{NOBODY_HAS_THIS}")
 
     async def test_a_charge_without_a_dispute_has_none_in_the_list(self, stage: Stage) -> None:
@@ -382,7 +382,7 @@ class CardGatewayContract(GatewayContract):
         paid = await charged(stage)
         update = UpdateIntent(intent_id=paid.id, payment_method_id="pm_card_mastercard")
 
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(GatewayRefused) as refused:
             await stage.gateway.update_intent(update, stage.new_key())
 
         assert refused.value.code == "payment_intent_unexpected_state"
@@ -398,7 +398,7 @@ class CardGatewayContract(GatewayContract):
         try:
             await stage.gateway.update_intent(update, stage.new_key())
             intent = await stage.gateway.confirm_intent(confirm, stage.new_key())
-        except Refused as refused:
+        except GatewayRefused as refused:
             refusal = refused.code
             intent = await stage.gateway.cancel_intent(abandoning(waiting), stage.new_key())
 
@@ -416,7 +416,7 @@ class CardGatewayContract(GatewayContract):
         refusal = None
         try:
             status = (await stage.gateway.confirm_intent(confirm, stage.new_key())).status
-        except Refused as refused:
+        except GatewayRefused as refused:
             refusal = refused.code
             status = (await stage.gateway.retrieve_intent(waiting.id)).status
 
@@ -466,7 +466,7 @@ class CardGatewayContract(GatewayContract):
 
         assert (held.amount_capturable, intent.amount_received) == (usd(10000), usd(6000))
 
-    async def test_held_money_is_released(self, stage: CardStage) -> None:
+    async def test_an_authorization_is_released(self, stage: CardStage) -> None:
         held = await charged(stage, manual=True)
 
         intent = await stage.gateway.cancel_intent(abandoning(held), stage.new_key())

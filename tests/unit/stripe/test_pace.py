@@ -1,4 +1,4 @@
-"""The limits on requests to Stripe: a request that would wait too long raises ``Unreachable`` and is not sent."""
+"""The limits on requests to Stripe: a request that would wait too long raises ``NotSent`` and is not sent."""
 
 import contextlib
 
@@ -9,7 +9,7 @@ from booking_payments.adapters.gateways.stripe import pace
 from booking_payments.adapters.gateways.stripe.gateway import Reply
 from booking_payments.adapters.gateways.stripe.pace import Paced
 from booking_payments.adapters.gateways.stripe.requests import Params
-from booking_payments.ports.gateway import Silent, Unreachable
+from booking_payments.ports.gateway import NotSent, OutcomeAmbiguous
 
 
 class RecordingTransport:
@@ -31,7 +31,7 @@ class RecordingTransport:
         await self.gate.wait()
         self.at_once -= 1
         if self._fails:
-            raise Silent("nothing came back", code="timeout")
+            raise OutcomeAmbiguous("nothing came back", code="timeout")
         return Reply({})
 
     async def sleep(self, seconds: float) -> None:
@@ -75,7 +75,7 @@ async def test_a_request_that_would_wait_too_long_is_refused_and_not_sent() -> N
         await ask(transport)
     sent = len(recorder.sent_at)
 
-    with pytest.raises(Unreachable) as busy:
+    with pytest.raises(NotSent) as busy:
         await ask(transport)
 
     assert (busy.value.code, len(recorder.sent_at)) == ("gateway_busy", sent)
@@ -103,7 +103,7 @@ async def test_a_request_that_waits_too_long_for_a_slot_is_refused(monkeypatch: 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask, transport)
         await anyio.wait_all_tasks_blocked()
-        with pytest.raises(Unreachable):
+        with pytest.raises(NotSent):
             await ask(transport)
         recorder.gate.set()
 
@@ -127,7 +127,7 @@ async def test_a_changing_call_does_not_wait_behind_reads() -> None:
     transport = Paced(Slow(), max_per_s=20, max_concurrent=10, now=lambda: time, sleep=sleep)
 
     async def ask_or_give_up() -> None:
-        with contextlib.suppress(Unreachable):
+        with contextlib.suppress(NotSent):
             await ask(transport)
 
     async def pay() -> None:
@@ -188,7 +188,7 @@ async def test_a_failed_call_releases_its_slot() -> None:
     transport = paced(recorder, at_once=1)
 
     for _ in range(3):
-        with pytest.raises(Silent):
+        with pytest.raises(OutcomeAmbiguous):
             await ask(transport)
 
     assert len(recorder.sent_at) == 3

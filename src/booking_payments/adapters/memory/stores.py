@@ -297,7 +297,11 @@ class MemoryPayments(RecordingPayments):
     async def page(self, which: PaymentFilter, cursor: str | None, limit: int) -> PaymentPage:
         after = decode_cursor(cursor) if cursor is not None else None
         found = sorted(
-            (payment for payment in self._tables.payments.values() if _matches(payment, which)),
+            (
+                each
+                for each in self._tables.payments.values()
+                if which.matches(each, self._tables.bookings[each.booking_id])
+            ),
             key=lambda payment: (payment.created_at, payment.id),
             reverse=True,
         )
@@ -358,16 +362,6 @@ class MemoryPaymentReader:
     def _story(self, payment: Payment) -> PaymentHistory:
         journal, postings = self._tables.journals[payment.id], self._tables.postings.get(payment.id, ())
         return PaymentHistory(payment=payment, journal=journal, postings=postings)
-
-
-def _matches(payment: Payment, which: PaymentFilter) -> bool:
-    return (
-        which.status in (None, payment.status)
-        and which.customer_id in (None, payment.customer_id)
-        and which.reference in (None, payment.booking_reference)
-        and (which.created_from is None or payment.created_at >= which.created_from)
-        and (which.created_to is None or payment.created_at < which.created_to)
-    )
 
 
 class MemoryInbox(RecordingInbox):

@@ -81,13 +81,12 @@ def received(reference: str, amount: str, currency: str, as_json: bool) -> None:
     """
     from booking_payments.domain.errors import PaymentError
     from booking_payments.domain.money import Currency, Money
-    from booking_payments.runtime.settings import BANK_TRANSFER
 
     try:
         money = Money.parse(amount, Currency.of(currency.lower()))
     except PaymentError as error:
         raise click.BadParameter(error.message, param_hint="AMOUNT, CURRENCY") from None
-    found = _at_the_desk(lambda desk: desk.received(reference, money, _operator("received")), BANK_TRANSFER)
+    found = _at_the_desk(lambda desk: desk.received(reference, money, _operator("received")), reference)
     _report(found, f"{found.amount} received", as_json)
 
 
@@ -101,7 +100,7 @@ def sent(refund_id: str, as_json: bool) -> None:
     Examples:
       booking-payments transfers sent btr_7k3m9qxd2f4h6n
     """
-    found = _at_the_desk(lambda desk: desk.sent(refund_id, _operator("sent")), _gateway_of(refund_id))
+    found = _at_the_desk(lambda desk: desk.sent(refund_id, _operator("sent")), refund_id)
     _report(found, f"{found.amount} sent", as_json)
 
 
@@ -116,30 +115,31 @@ def failed(refund_id: str, reason: str, as_json: bool) -> None:
     Examples:
       booking-payments transfers failed btr_7k3m9qxd2f4h6n --reason "account closed"
     """
-    found = _at_the_desk(lambda desk: desk.failed(refund_id, reason, _operator("failed")), _gateway_of(refund_id))
+    found = _at_the_desk(lambda desk: desk.failed(refund_id, reason, _operator("failed")), refund_id)
     _report(found, f"the refund of {found.amount} failed", as_json)
 
 
-def _at_the_desk(work: Callable[[TransferDesk], Awaitable[T]], gateway: str) -> T:
+def _at_the_desk(work: Callable[[TransferDesk], Awaitable[T]], given: str) -> T:
+    """Do ``work`` at the gateway that knows the reference or refund id ``given``; at the first one where none does, so
+    that the error is the operation's own."""
+
     async def run(services: Services) -> T:
-        if gateway not in services.desks:
-            fail(f"this installation has no such gateway; add {gateway} to PAYMENT_GATEWAYS")
-        return await work(services.desks[gateway])
+        desks = _desks(services)
+        known = [desk for desk in desks if await desk.knows(given)]
+        return await work([*known, *desks][0])
 
     return run_with_services(settings_or_fail(), run)
 
 
-async def _from_each(services: Services, work: Callable[[TransferDesk], Awaitable[T]]) -> Sequence[T]:
+def _desks(services: Services) -> Sequence[TransferDesk]:
+    """The operators' side of each gateway that they settle by hand. Fails where there is none."""
     if not services.desks:
         fail("there are no bank transfers here: they need PAYMENT_GATEWAY=bank_transfer")
-    return [await work(desk) for desk in services.desks.values()]
+    return list(services.desks.values())
 
 
-def _gateway_of(refund_id: str) -> str:
-    """Return the gateway of a refund, by the prefix of its id."""
-    from booking_payments.runtime.settings import BANK_TRANSFER, MANUAL
-
-    return MANUAL if refund_id.startswith("mrr_") else BANK_TRANSFER
+async def _from_each(services: Services, work: Callable[[TransferDesk], Awaitable[T]]) -> Sequence[T]:
+    return [await work(desk) for desk in _desks(services)]
 
 
 def _operator(command: str) -> Caller:

@@ -18,8 +18,9 @@ from booking_payments.adapters.gateways.bank_transfer import METHOD as BANK_TRAN
 from booking_payments.application.callers import Caller
 from booking_payments.application.checking_out import Checkout, CheckoutStage
 from booking_payments.domain.booking import BookingStatus
-from booking_payments.domain.errors import InvalidInput, NotFound, NotPossibleNow
+from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
+from booking_payments.domain.money import Money
 from booking_payments.domain.refunds import QuoteReason
 from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.commands import OperationResult
@@ -54,9 +55,11 @@ from booking_payments.entrypoints.pages.sessions import (
 from booking_payments.presentation import render
 from booking_payments.presentation.formatting import moment, words
 from booking_payments.presentation.models import PaymentAnswer
+from booking_payments.runtime.payment_config import gateway_terms
 from booking_payments.runtime.services import Services
-from booking_payments.runtime.settings import FAKE, STRIPE
 
+FAKE: Final = "fake"
+STRIPE: Final = "stripe"
 PATH: Final = "/checkout/{booking_id:str}"
 
 
@@ -203,14 +206,14 @@ def _render_page(
         "closed": sentence(checkout.payability.message),
         "by_customer": checkout.price.payer is FeePayer.CUSTOMER,
         "refunds": _refunds(checkout),
-        "publishable_key": settings.stripe_publishable_key if by_stripe else None,
+        "publishable_key": next((each.publishable_key for each in gateway_terms(settings) if by_stripe), None),
         "groups": groups_for(checkout.booking.amount.currency)
         if chosen == FAKE and checkout_request.services.sandbox
         else [],
         "transfer": _transfer(checkout) if chosen == BANK_TRANSFER else None,
         "test_mode": not settings.livemode,
     }
-    script = settings.stripe_js_url if by_stripe else None
+    script = settings.of_gateway(STRIPE).js_url if by_stripe else None
     return html("checkout.html", context, status=problem.status if problem else 200, stripe_js=script)
 
 
@@ -325,16 +328,16 @@ async def pay(
     gateway = _gateway_of(services, method)
     if gateway is None:
         raise InvalidInput("choose one of the cards first")
-    await checkout_request.checkout()
+    shown = _shown_price(await checkout_request.checkout(), form)
 
     async def work(caller: Caller) -> OperationResult:
-        await _require_shown_price(checkout_request, form)
         view = await services.payments.start_payment(
             checkout_request.booking_id,
             caller,
             payment_method_id=method,
             confirm_immediately=True,
             gateway=checkout_request.named(gateway),
+            expected_price=shown,
         )
         return _done(
             checkout_request,
@@ -352,15 +355,10 @@ async def pay(
     return await _afterwards(checkout_request, problem)
 
 
-async def _require_shown_price(checkout_request: CheckoutRequest, form: Form) -> None:
-    """Check that the page showed the current price: an operator may have amended the booking since it was loaded.
-
-    Raises:
-        NotPossibleNow: (``price_changed``) the price is another one by now.
-    """
+def _shown_price(checkout: Checkout, form: Form) -> Money | None:
+    """Return the price that the page showed, which may have been amended since; None if the form has none."""
     shown = form.get("price")
-    if shown and shown != (await checkout_request.checkout()).price.gross.major():
-        raise NotPossibleNow("the price of this booking has changed; look at it again, then pay", code="price_changed")
+    return Money.parse(shown, checkout.price.gross.currency) if shown else None
 
 
 def _gateway_of(services: Services, method: str) -> str | None:
@@ -427,12 +425,15 @@ async def intent(
     """
     origin = public_origin(request)
     return_url = f"{origin}{checkout_request.session.path}" if origin else None
-    await checkout_request.checkout()
+    shown = _shown_price(await checkout_request.checkout(), form)
 
     async def work(caller: Caller) -> OperationResult:
-        await _require_shown_price(checkout_request, form)
         view = await services.payments.start_payment(
-            checkout_request.booking_id, caller, return_url=return_url, gateway=checkout_request.named(STRIPE)
+            checkout_request.booking_id,
+            caller,
+            return_url=return_url,
+            gateway=checkout_request.named(STRIPE),
+            expected_price=shown,
         )
         return _done(
             checkout_request,

@@ -51,6 +51,15 @@ class TransferDesk:
         which = self.gateway.store.tables.paybacks.c.status == RefundStatus.PENDING.value
         return await self.gateway.store.read(lambda records: records.paybacks(which))
 
+    async def knows(self, given: str) -> bool:
+        """Whether ``given`` is the reference of a transfer, or the id of a refund, of this gateway."""
+
+        async def found(records: Records) -> bool:
+            transfer = await records.transfer(reference(given))
+            return transfer is not None or await records.payback(given) is not None
+
+        return await self.gateway.store.read(found)
+
     async def received(self, given: str, amount: Money, caller: Caller) -> Transfer:
         """Record that the money of the transfer with this reference has arrived.
 

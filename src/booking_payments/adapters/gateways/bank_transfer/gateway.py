@@ -27,7 +27,7 @@ from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
 from booking_payments.ports.clock import Clock
-from booking_payments.ports.gateway import KeyMisused, NotThere, Refused
+from booking_payments.ports.gateway import GatewayRefused, KeyMisused, ObjectNotFound
 from booking_payments.ports.webhooks import GatewayEvent
 
 R = TypeVar("R", Transfer, Payback)
@@ -53,10 +53,10 @@ class BankTransferGateway:
     # --- intents
 
     async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
-        """Create a transfer to wait for. Raises ``Refused`` for other methods, and for a manual capture."""
+        """Create a transfer to wait for. Raises ``GatewayRefused`` for other methods, and for a manual capture."""
         if instruction.capture_method is CaptureMethod.MANUAL:
             message = "a bank transfer cannot be authorized only; leave capture_method out"
-            raise Refused(message, code="capture_method_unsupported")
+            raise GatewayRefused(message, code="capture_method_unsupported")
         _require_method(instruction.payment_method_id)
         transfer = Transfer(
             id=transfer_id(idempotency_key),
@@ -81,11 +81,11 @@ class BankTransferGateway:
     async def update_intent(self, instruction: UpdateIntent, idempotency_key: str) -> IntentReport:
         """Return the transfer unchanged, since there is only one method.
 
-        Raises ``Refused`` for another amount: the customer may have been told the first one already.
+        Raises ``GatewayRefused`` for another amount: the customer may have been told the first one already.
         """
         _require_method(instruction.payment_method_id)
         if instruction.amount is not None:
-            raise Refused("the amount of a transfer does not change", code="amount_fixed", param="amount")
+            raise GatewayRefused("the amount of a transfer does not change", code="amount_fixed", param="amount")
         transfer = _there(await self.store.read(lambda records: records.transfer(instruction.intent_id)))
         if not transfer.status.is_open:
             _refuse_state(transfer)
@@ -106,11 +106,11 @@ class BankTransferGateway:
         return await self.store.transact(work)
 
     async def capture_intent(self, instruction: CaptureIntent, idempotency_key: str) -> IntentReport:
-        """Raise ``Refused``: a transfer cannot be held."""
+        """Raise ``GatewayRefused``: a transfer cannot be held."""
         _refuse_state(_there(await self.store.read(lambda records: records.transfer(instruction.intent_id))))
 
     async def cancel_intent(self, instruction: CancelIntent, idempotency_key: str) -> IntentReport:
-        """Cancel a transfer that has not arrived. Raises ``Refused`` when it has."""
+        """Cancel a transfer that has not arrived. Raises ``GatewayRefused`` when it has."""
 
         async def work(records: Records) -> IntentReport:
             transfer = _there(await records.transfer(instruction.intent_id, lock=True))
@@ -143,7 +143,7 @@ class BankTransferGateway:
     _refund_id = staticmethod(refund_id)
 
     async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
-        """Create a refund for an operator to send. Raises ``Refused`` when it exceeds the rest of the transfer."""
+        """Create a refund for an operator to send. Raises ``GatewayRefused`` above the rest of the transfer."""
         payback = Payback(
             id=self._refund_id(idempotency_key),
             transfer_id=instruction.intent_id,
@@ -177,8 +177,8 @@ class BankTransferGateway:
     # --- disputes: the customer's bank cannot reverse a transfer
 
     async def retrieve_dispute(self, dispute_id: str) -> DisputeReport:
-        """Raise ``NotThere``."""
-        raise NotThere("bank transfers have no disputes", code="resource_missing")
+        """Raise ``ObjectNotFound``."""
+        raise ObjectNotFound("bank transfers have no disputes", code="resource_missing")
 
     async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
         """Return an empty list."""
@@ -254,7 +254,9 @@ def _refund(payback: Payback) -> RefundReport:
 
 def _require_method(method_id: str | None) -> None:
     if method_id not in (None, METHOD):
-        raise Refused(f"the only payment method is {METHOD}", code="payment_method_unknown", param="payment_method")
+        raise GatewayRefused(
+            f"the only payment method is {METHOD}", code="payment_method_unknown", param="payment_method"
+        )
 
 
 async def _require_enough(records: Records, tables: RecordTables, transfer: Transfer, amount: Money) -> None:
@@ -263,18 +265,18 @@ async def _require_enough(records: Records, tables: RecordTables, transfer: Tran
     earlier = await records.paybacks(tables.paybacks.c.transfer_id == transfer.id)
     given = sum(each.amount.minor for each in earlier if not each.status.is_lost)
     if given >= transfer.amount.minor:
-        raise Refused("the transfer has been refunded in full", code="charge_already_refunded")
+        raise GatewayRefused("the transfer has been refunded in full", code="charge_already_refunded")
     if amount.currency is not transfer.amount.currency or given + amount.minor > transfer.amount.minor:
-        raise Refused("the refund exceeds the rest of the payment", code="refund_exceeds_charge", param="amount")
+        raise GatewayRefused("the refund exceeds the rest of the payment", code="refund_exceeds_charge", param="amount")
 
 
 def _refuse_state(transfer: Transfer) -> NoReturn:
-    raise Refused(f"the transfer is {transfer.status.value}", code="payment_intent_unexpected_state")
+    raise GatewayRefused(f"the transfer is {transfer.status.value}", code="payment_intent_unexpected_state")
 
 
 def _there(found: R | None) -> R:
     if found is None:
-        raise NotThere("no such transfer or refund", code="resource_missing")
+        raise ObjectNotFound("no such transfer or refund", code="resource_missing")
     return found
 
 

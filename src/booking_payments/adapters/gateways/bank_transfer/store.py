@@ -19,7 +19,7 @@ from booking_payments.adapters.gateways.bank_transfer.tables import RecordTables
 from booking_payments.adapters.sql.engine import READS, open_engine
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
-from booking_payments.ports.gateway import Silent
+from booking_payments.ports.gateway import OutcomeAmbiguous
 
 T = TypeVar("T")
 
@@ -94,18 +94,18 @@ class TransferStore:
         await self._engine.dispose()
 
     async def transact(self, work: Callable[[Records], Awaitable[T]]) -> T:
-        """Run ``work`` in one transaction. Raises ``Silent`` when its outcome is unknown."""
+        """Run ``work`` in one transaction. Raises ``OutcomeAmbiguous`` when its outcome is unknown."""
         for begun in range(1, MAX_BEGINS + 1):
             try:
                 async with self._begun(self._engine) as records:
                     return await work(records)
             except IntegrityError as error:
                 if begun == MAX_BEGINS:
-                    raise Silent("the database did not accept the record", code="database_busy") from error
+                    raise OutcomeAmbiguous("the database did not accept the record", code="database_busy") from error
         raise AssertionError("unreachable")
 
     async def read(self, work: Callable[[Records], Awaitable[T]]) -> T:
-        """Run ``work``, which only reads, without locks. Raises ``Silent`` when the database does not respond."""
+        """Run ``work``, which only reads, without locks. Raises ``OutcomeAmbiguous`` without a response in time."""
         async with self._begun(self._engine.execution_options(**{READS: True})) as records:
             return await work(records)
 
@@ -117,7 +117,7 @@ class TransferStore:
         except IntegrityError:
             raise
         except DBAPIError as error:
-            raise Silent("the database did not respond", code="database_unavailable") from error
+            raise OutcomeAmbiguous("the database did not respond", code="database_unavailable") from error
 
 
 def made_between(table: Table, since: datetime, until: datetime | None) -> Sequence[ColumnElement[bool]]:

@@ -21,7 +21,7 @@ from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.receipts import kind_of
 from booking_payments.domain.reports import IntentReport, MethodDetails
 from booking_payments.ports.clock import Clock
-from booking_payments.ports.gateway import KeyMisused, NotThere, Refused
+from booking_payments.ports.gateway import GatewayRefused, KeyMisused, ObjectNotFound
 from booking_payments.ports.webhooks import GatewayEvent
 
 METHOD_KEY = "recorded_method"
@@ -38,12 +38,12 @@ class ManualGateway(BankTransferGateway):
         super().__init__(store, clock, pay_to="")
 
     async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
-        """Store a receipt as paid. Raises ``Refused`` for a payment that no operator has recorded."""
+        """Store a receipt as paid. Raises ``GatewayRefused`` for a payment that no operator has recorded."""
         method = instruction.payment_method_id
         if not instruction.confirm or method is None or kind_of(method) is None:
-            raise Refused("an operator records these payments: payments record", code="payment_not_recorded")
+            raise GatewayRefused("an operator records these payments: payments record", code="payment_not_recorded")
         if instruction.capture_method is CaptureMethod.MANUAL:
-            raise Refused("a received payment cannot be authorized only", code="capture_method_unsupported")
+            raise GatewayRefused("a received payment cannot be authorized only", code="capture_method_unsupported")
         now = self.clock.now()
         receipt = Transfer(
             id=receipt_id(idempotency_key),
@@ -67,27 +67,27 @@ class ManualGateway(BankTransferGateway):
         return await self.store.transact(work)
 
     async def update_intent(self, instruction: UpdateIntent, idempotency_key: str) -> IntentReport:
-        """Raise ``Refused``: a receipt is paid and does not change."""
-        raise Refused("a receipt does not change", code="payment_intent_unexpected_state")
+        """Raise ``GatewayRefused``: a receipt is paid and does not change."""
+        raise GatewayRefused("a receipt does not change", code="payment_intent_unexpected_state")
 
     async def confirm_intent(self, instruction: ConfirmIntent, idempotency_key: str) -> IntentReport:
-        """Raise ``Refused``, as ``update_intent`` does."""
-        raise Refused("a receipt does not change", code="payment_intent_unexpected_state")
+        """Raise ``GatewayRefused``, as ``update_intent`` does."""
+        raise GatewayRefused("a receipt does not change", code="payment_intent_unexpected_state")
 
     async def settle_refund(self, refund_id: str) -> GatewayEvent:
         """Record that a refund was paid back, and return its event.
 
-        Raises ``NotThere``, and ``Refused`` for a refund that has failed.
+        Raises ``ObjectNotFound``, and ``GatewayRefused`` for a refund that has failed.
         """
 
         async def work(records: Records) -> Payback:
             payback = await records.payback(refund_id, lock=True)
             if payback is None:
-                raise NotThere("no such refund", code="resource_missing")
+                raise ObjectNotFound("no such refund", code="resource_missing")
             if payback.status is RefundStatus.SUCCEEDED:
                 return payback
             if payback.status is not RefundStatus.PENDING:
-                raise Refused(f"the refund has {payback.status.value} already", code="refund_ended")
+                raise GatewayRefused(f"the refund has {payback.status.value} already", code="refund_ended")
             given = evolve(payback, status=RefundStatus.SUCCEEDED, ended_at=self.clock.now())
             await records.change_payback(given)
             return given

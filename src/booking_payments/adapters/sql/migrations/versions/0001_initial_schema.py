@@ -116,6 +116,8 @@ def _create_bookings() -> None:
         sa.Column("event_id", sa.Text(), nullable=True),
         sa.Column("version", sa.Integer(), server_default="1", nullable=False),
         sa.Column("content", sa.Text(), nullable=True),
+        sa.Column("search_text", sa.Text(), nullable=False),
+        sa.Column("search_email", sa.Text(), nullable=True),
         sa.CheckConstraint(
             "end_reason IS NULL OR end_reason IN ('attempts_exhausted', 'refunded')",
             name=op.f("bp_bookings_end_reason"),
@@ -175,6 +177,8 @@ def _create_payments() -> None:
         sa.Column("lease_holder", sa.Text(), nullable=True),
         sa.Column("client_secret", sa.Text(), nullable=True),
         sa.Column("next_action", sa.Text(), nullable=True),
+        sa.Column("last4", sa.Text(), nullable=True),
+        sa.Column("disputed", sa.Integer(), nullable=False),
         sa.CheckConstraint(
             "status IN ('requires_payment_method', 'requires_confirmation', 'requires_action', 'processing', "
             "'requires_capture', 'succeeded', 'canceled', 'failed')",
@@ -187,6 +191,7 @@ def _create_payments() -> None:
             "captured_minor >= 0 AND captured_minor <= amount_minor", name=op.f("bp_payments_captured_in_range")
         ),
         sa.CheckConstraint("holds_booking IN (0, 1)", name=op.f("bp_payments_holds_booking")),
+        sa.CheckConstraint("disputed IN (0, 1)", name=op.f("bp_payments_disputed")),
         sa.CheckConstraint("length(currency) = 3 AND currency = lower(currency)", name=op.f("bp_payments_currency")),
         sa.CheckConstraint(
             "refunded_minor >= 0 AND refund_pending_minor >= 0 AND owed_minor >= 0",
@@ -199,7 +204,9 @@ def _create_payments() -> None:
     )
     _index("bp_payments_booking_id", "bp_payments", "booking_id", "created_at")
     _index("bp_payments_customer", "bp_payments", "customer_id", "created_at", "id")
+    _index("bp_payments_disputed", "bp_payments", "created_at", "id", where="disputed = 1")
     _index("bp_payments_due", "bp_payments", "next_check_at", where="next_check_at IS NOT NULL")
+    _index("bp_payments_last4", "bp_payments", "last4", "created_at", "id", where="last4 IS NOT NULL")
     _index("bp_payments_one_holds_booking", "bp_payments", "booking_id", unique=True, where="holds_booking = 1")
     _index("bp_payments_page", "bp_payments", "created_at", "id")
     _index("bp_payments_reference", "bp_payments", "reference")
