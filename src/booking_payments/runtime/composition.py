@@ -112,7 +112,7 @@ async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[
             ready=lambda: readiness(storage),
             background=background_of(container),
             sandbox=stripe,
-            desks=_desks(gateways, container.deps()),
+            bank_transfer_operations=_bank_transfer_operations(gateways, container.deps()),
             limits=container.limits() if serving and settings.rate_limit_enabled else None,
         )
     finally:
@@ -138,7 +138,7 @@ async def _installation_id(settings: Settings, storage: SqlStorage) -> str | Non
         return None
 
 
-def _desks(gateways: Mapping[str, BuiltGateway], deps: Dependencies) -> Mapping[str, Any]:
+def _bank_transfer_operations(gateways: Mapping[str, BuiltGateway], deps: Dependencies) -> Mapping[str, Any]:
     """The operators' side of each gateway that they settle by hand, by the gateway's name."""
     return {name: each.operations(deps.at(name)) for name, each in gateways.items() if each.operations is not None}
 
@@ -159,7 +159,7 @@ async def shared_store_answers(settings: Settings) -> bool:
     """Whether the store of the rate limits can be asked. Raises ``SettingsError`` without its client library."""
     counters = open_counters(settings)
     try:
-        verdict = await RateLimits.of(settings, counters, ()).address.take("doctor")
+        decision = await RateLimits.of(settings, counters, ()).address.take("doctor")
     finally:
         await counters.close()
-    return not verdict.alone
+    return not decision.alone

@@ -12,7 +12,7 @@ def build(given: GatewayDependencies) -> BuiltGateway:
         BANK_TABLES,
         BankTransferEvents,
         BankTransferGateway,
-        TransferDesk,
+        BankTransferOperations,
         TransferStore,
     )
 
@@ -23,7 +23,7 @@ def build(given: GatewayDependencies) -> BuiltGateway:
         gateway=gateway,
         webhooks=BankTransferEvents(),
         close=store.close,
-        operations=lambda deps: TransferDesk(gateway, deps),
+        operations=lambda deps: BankTransferOperations(gateway, deps),
     )
 
 

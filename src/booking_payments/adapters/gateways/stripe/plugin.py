@@ -25,16 +25,16 @@ API: Final = "https://api.stripe.com"
 def build(given: GatewayDependencies) -> BuiltGateway:
     """Stripe over its SDK."""
     from booking_payments.adapters.gateways.stripe.gateway import StripeGateway
-    from booking_payments.adapters.gateways.stripe.pace import Paced
+    from booking_payments.adapters.gateways.stripe.rate_limit import RateLimitedTransport
     from booking_payments.adapters.gateways.stripe.sdk import SdkTransport  # what the extra ``stripe`` brings
     from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
     from booking_payments.adapters.network import Network
 
     settings: StripeSettings = given.settings
     transport = SdkTransport(settings.secret_key, settings.api_base, network=Network.of_environment())
-    paced = Paced(transport, max_per_s=given.max_per_s, max_concurrent=given.max_concurrent)
+    limited = RateLimitedTransport(transport, max_per_s=given.max_per_s, max_concurrent=given.max_concurrent)
     return BuiltGateway(
-        gateway=StripeGateway(paced, livemode=settings.livemode, amount_digits=given.max_amount_digits),
+        gateway=StripeGateway(limited, livemode=settings.livemode, amount_digits=given.max_amount_digits),
         webhooks=StripeWebhooks(secrets=settings.webhook_secrets),
         webhook_names=("stripe",),
         close=transport.close,
