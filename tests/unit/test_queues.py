@@ -18,6 +18,8 @@ QUEUES: Final = {
     "Bookings.due_to_expire": "test_bookings_whose_cancel_is_unknown_keep_no_other_from_expiring",
     "Bookings.due_to_warn": "test_holds_that_can_not_be_announced_keep_no_other_from_being_announced",
     "Payments.due": "test_payments_that_can_not_be_read_keep_no_other_from_being_settled",
+    "EventJobs.running": "test_event_jobs_that_do_not_end_keep_no_other_from_its_turn",
+    "EventJobs.next_bookings": "test_bookings_that_can_not_be_canceled_keep_no_other_of_the_event_from_its_refund",
     "Outbox.claim": "test_messages_that_nobody_takes_keep_no_other_from_being_delivered",
 }
 CROSSED_OFF: Final = {"Outbox.assign", "Outbox.number"}
@@ -35,9 +37,6 @@ PAGES: Final = {
     ),
 }
 """Read on from a cursor, or shown to people: nothing is worked on at their head."""
-NOT_TRIED: Final = {"EventJobs.running", "EventJobs.next_bookings"}
-"""Queues of the jobs of events. Each failure is written down with its booking, which leaves the queue by that; no test
-puts many stuck ones at the head yet."""
 UNUSED: Final = {"Inbox.unfinished"}
 """Asked by the contract of the storages only. Webhooks are retried by their names, of which no limit is read."""
 
@@ -54,7 +53,7 @@ def limited() -> Iterator[str]:
 
 
 def test_every_query_with_a_limit_is_listed() -> None:
-    assert set(limited()) == QUEUES.keys() | CROSSED_OFF | PAGES | NOT_TRIED | UNUSED
+    assert set(limited()) == QUEUES.keys() | CROSSED_OFF | PAGES | UNUSED
 
 
 def test_every_queue_is_tried_with_stuck_things_at_its_head() -> None:
