@@ -57,7 +57,7 @@ REST: Final = timedelta(seconds=5)
 """How long this process leaves a job alone that had nothing to take up."""
 
 AGAIN_AFTER: Final = timedelta(seconds=30)
-"""How long a booking waits that could not be taken up."""
+"""How long a booking waits whose processing failed for a passing reason."""
 
 PAGE: Final = 100
 _UNANSWERED: Final = (TryAgainLater.code, OutcomeUnknown.code)
@@ -77,7 +77,7 @@ class EventPreview:
 
     Attributes:
         bookings: number of bookings by status.
-        to_refund: what would be promised to customers in addition to what they have been promised already.
+        to_refund: the amounts that would be promised to customers in addition to those promised already.
         held: number of bookings whose money is held, which is released.
         unpaid: number of bookings that are not paid.
         processing: number of bookings whose payment the bank is working on: refunded in full when it arrives.
@@ -273,7 +273,7 @@ async def _begin(deps: Dependencies, job: EventJob) -> EventJob:
 
     try:
         return await deps.storage.transact(work)
-    except AlreadyExists:  # somebody began one at the same moment
+    except AlreadyExists:  # another call has stored a job of this event meanwhile
         return await deps.storage.transact(work)
 
 

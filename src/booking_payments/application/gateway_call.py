@@ -1,6 +1,6 @@
-"""One call to the gateway: tried again with the same key while that helps, and its outcome as a value.
+"""One call to the gateway: repeated with the same key after a passing failure; its outcome is returned as a value.
 
-This is the only layer that retries. No transaction is open here.
+This is the only layer that repeats calls. No transaction is open during a call.
 """
 
 from collections.abc import Awaitable, Callable
@@ -37,8 +37,13 @@ Report = IntentReport | RefundReport
 
 @frozen
 class Done:
-    """The gateway did it; this is what it says now. ``earlier``: by another sending of the key than this one, so that
-    more may have followed since. ``answered_with``: the payment method that it named in its first answer."""
+    """The gateway has executed the call.
+
+    Attributes:
+        report: the object as it is now.
+        earlier: whether an earlier sending of the same key executed it, so that the object may have changed since.
+        answered_with: the payment method in the response of the execution; None if it names none.
+    """
 
     report: Report
     earlier: bool = False
@@ -47,15 +52,18 @@ class Done:
 
 @frozen
 class NotDone:
-    """Certainly nothing was done: a verdict, a refusal, or no connection."""
+    """The call has certainly had no effect: a decline, a refusal, or no connection."""
 
     error: Declined | GatewayRefused | NotSent | Misconfigured
 
 
 @frozen
 class Unknown:
-    """Nobody knows yet. ``reason`` is a short code for the journal. ``stored``: the gateway repeats its error for this
-    key."""
+    """It is unknown whether the call had an effect.
+
+    ``reason`` is a short code for the journal. ``stored``: the gateway has stored an error, which it returns for this
+    key again.
+    """
 
     reason: str
     stored: bool = False
@@ -65,9 +73,9 @@ Outcome = Done | NotDone | Unknown
 
 
 async def call_gateway(deps: Dependencies, operation: Operation) -> Outcome:
-    """Send ``operation`` until there is an outcome or the retry policy says that it is enough."""
+    """Send ``operation`` until it has an outcome, or the retry policy ends. Never raises a ``GatewayError``."""
     try:
-        # A stored error is only repeated: one sending says whether the gateway still has it.
+        # The gateway repeats a stored error for hours: one sending shows whether it still does, more would not help.
         send = partial(_send, deps, operation)
         report = await (send() if operation.stored_error else with_retries(deps, send))
     except (Declined, GatewayRefused, NotSent, Misconfigured) as error:
@@ -80,11 +88,13 @@ async def call_gateway(deps: Dependencies, operation: Operation) -> Outcome:
 
 
 async def with_retries(deps: Dependencies, send: Callable[[], Awaitable[T]]) -> T:
-    """Repeat ``send`` while it raises ``NotSent`` or ``OutcomeAmbiguous``, backing off in between.
+    """Await ``send``, and repeat it with growing delays while the gateway is unreachable or does not respond.
 
-    It stops when the error says that another try is useless, and when the lease would not outlast another try.
+    It is not repeated when the error says that this would not help, nor when the lease would end before the next try.
 
-    Raises the last error; but once any try raised ``OutcomeAmbiguous``, that one, since it may have had its effect.
+    Raises:
+        OutcomeAmbiguous: When any try had no response, even if a later one failed otherwise: it may have had effect.
+        GatewayError: Otherwise the last error.
     """
     ambiguous: OutcomeAmbiguous | None = None
     tries = 0
@@ -124,10 +134,10 @@ async def _send(deps: Dependencies, operation: Operation) -> Report:
 
 
 async def _make_room(deps: Dependencies, instruction: ConfirmIntent, key: str) -> None:
-    """Where the customer was to authenticate another method the intent gets the new one first: gateways refuse to
-    confirm an intent that waits for its customer. Sent again with the same key, it has no second effect.
+    """Attach the new method to an intent that waits for the customer to authenticate another one.
 
-    Whether a silent gateway did it shows when it is asked to charge: it charges that method, or refuses to.
+    Gateways refuse to confirm such an intent otherwise. The call has its own key, so a repetition has no second effect.
+    A missing response is ignored: the confirmation that follows charges the new method or is refused.
     """
     method = instruction.payment_method_id
     if instruction.during_action and method is not None:
@@ -137,7 +147,7 @@ async def _make_room(deps: Dependencies, instruction: ConfirmIntent, key: str) -
 
 
 async def _fresh(deps: Dependencies, report: Report) -> Outcome:
-    """A replayed answer is a snapshot of the first execution: read the object as it is now."""
+    """Return the outcome with the object as it is now: a replayed response shows it as at the first execution."""
     if not report.replayed:
         return Done(report, answered_with=report.method_tried if isinstance(report, IntentReport) else None)
     try:
