@@ -71,9 +71,9 @@ SET_IN_SOME: Final[Mapping[str, frozenset[str]]] = {"bp_outbox": frozenset({"una
 WRITTEN_ELSEWHERE: Final = {
     "bp_installation": "by its migration, once",
     BANK_TABLES.transfers.name: "by the bank transfer gateway",
-    BANK_TABLES.paybacks.name: "by the bank transfer gateway",
+    BANK_TABLES.bank_refunds.name: "by the bank transfer gateway",
     MANUAL_TABLES.transfers.name: "by the manual gateway",
-    MANUAL_TABLES.paybacks.name: "by the manual gateway",
+    MANUAL_TABLES.bank_refunds.name: "by the manual gateway",
 }
 
 ROWS_BY_ALL_PATHS: Final = frozenset(

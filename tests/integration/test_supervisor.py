@@ -18,7 +18,7 @@ import pytest
 from booking_payments.runtime.supervisor import BEAT_S
 from tests.integration.supervised import NONE_COULD_START, WORKERS
 
-PATIENCE_S = 50
+TIMEOUT_S = 50
 """Less than a worker may be silent: who waits for an answer of one that is dead is too late."""
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and Unix sockets")
@@ -29,7 +29,7 @@ class Worker:
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
-        self._line.settimeout(PATIENCE_S)
+        self._line.settimeout(TIMEOUT_S)
         with line.makefile() as said:
             self.pid = int(said.readline())
 
@@ -73,7 +73,7 @@ class Supervised:
 
     def ended(self) -> int:
         """Its exit status, once it has ended."""
-        return self.process.wait(PATIENCE_S)
+        return self.process.wait(TIMEOUT_S)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def supervised(folder: Path, beat_s: float = BEAT_S) -> Iterator[Supervised]:
         listening = opened.enter_context(socket.socket(socket.AF_UNIX))
         listening.bind(address)
         listening.listen()
-        listening.settimeout(PATIENCE_S)
+        listening.settimeout(TIMEOUT_S)
         process = opened.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
         opened.callback(process.kill)
         yield Supervised(process, listening, opened)

@@ -15,10 +15,10 @@ STUCK: Final = Path(__file__).parent / "application" / "test_stuck_queues.py"
 """Its tests have 99, 100 and 300 stuck things at the head."""
 
 QUEUES: Final = {
-    "Bookings.due_to_expire": "test_bookings_whose_cancel_is_unknown_keep_no_other_from_expiring",
-    "Bookings.due_to_warn": "test_holds_that_can_not_be_announced_keep_no_other_from_being_announced",
-    "Payments.due": "test_payments_that_can_not_be_read_keep_no_other_from_being_settled",
-    "Outbox.claim": "test_messages_that_nobody_takes_keep_no_other_from_being_delivered",
+    "Bookings.due_to_expire": "test_bookings_with_an_unknown_cancellation_do_not_stop_others_from_expiring",
+    "Bookings.due_to_warn": "test_holds_that_cannot_be_announced_do_not_stop_others",
+    "Payments.due": "test_unreadable_payments_do_not_stop_others_from_being_settled",
+    "Outbox.claim": "test_rejected_messages_do_not_stop_others_from_being_delivered",
 }
 CROSSED_OFF: Final = {"Outbox.assign", "Outbox.number"}
 """What it takes leaves the queue in the same transaction."""
@@ -60,7 +60,7 @@ def test_every_query_with_a_limit_is_listed() -> None:
 def test_every_queue_is_tried_with_stuck_things_at_its_head() -> None:
     source = STUCK.read_text()
 
-    for test in (*QUEUES.values(), "test_webhooks_that_fail_again_and_again_keep_no_other_from_being_retried"):
+    for test in (*QUEUES.values(), "test_webhooks_that_keep_failing_do_not_stop_others_from_being_retried"):
         assert re.search(rf"^async def {test}\((.|\n)*?stuck: int", source, re.MULTILINE), test
 
 

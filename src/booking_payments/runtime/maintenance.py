@@ -60,11 +60,11 @@ class MaintenanceTasks:
                 "reconciliation.difference_left", code=finding.code, text=finding.text, payment_id=finding.payment_id
             )
 
-    async def deliver(self, linger: timedelta = timedelta(0)) -> int:
-        """Deliver messages until none is due, and once more after ``linger``; returns how many were delivered."""
+    async def deliver(self, delay: timedelta = timedelta(0)) -> int:
+        """Deliver messages until none is due, and once more after ``delay``; returns how many were delivered."""
         delivered = await self._deliver_all()
-        if linger:
-            await self.clock.sleep(linger)
+        if delay:
+            await self.clock.sleep(delay)
             delivered += await self._deliver_all()
         return delivered
 

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from booking_payments.adapters.gateways.fake.settings import DEVELOPMENT_WEBHOOK_SECRET
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.telemetry.gateway_log import MOVES_MONEY, logged
 from booking_payments.adapters.telemetry.traces import (
@@ -33,7 +34,7 @@ from booking_payments.asgi import Application
 from booking_payments.ports.gateway import Declined, Gateway, OutcomeAmbiguous
 from booking_payments.runtime.logging import set_up_logging
 from booking_payments.runtime.process import collecting_traces
-from booking_payments.runtime.settings import DEVELOPMENT_WEBHOOK_SECRET, Settings, load_settings
+from booking_payments.runtime.settings import Settings, load_settings
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.gateway_contract import creation
 from booking_payments.testing.kit import PaymentsTestKit

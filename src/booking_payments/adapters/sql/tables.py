@@ -124,6 +124,8 @@ bookings = Table(
     Column("event_id", Text, info=_FIXED),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("content", Text),
+    Column("search_text", Text, nullable=False),
+    Column("search_email", Text),
     CheckConstraint(f"amount_minor >= 0 AND amount_minor < {_LIMIT}", name="amount_in_range"),
     CheckConstraint(_CURRENCY, name="currency"),
     CheckConstraint(_one_of("status", BookingStatus), name="status"),
@@ -176,6 +178,8 @@ payments = Table(
     Column("lease_holder", Text),
     Column("client_secret", Text),
     Column("next_action", Text),
+    Column("last4", Text),
+    Column("disputed", Integer, nullable=False),
     CheckConstraint(f"amount_minor >= 0 AND amount_minor < {_LIMIT}", name="amount_in_range"),
     CheckConstraint("captured_minor >= 0 AND captured_minor <= amount_minor", name="captured_in_range"),
     CheckConstraint(
@@ -183,6 +187,7 @@ payments = Table(
     ),
     # The sum may exceed the captured amount: a refund in the gateway's dashboard may be larger than allowed here.
     CheckConstraint("holds_booking IN (0, 1)", name="holds_booking"),
+    CheckConstraint("disputed IN (0, 1)", name="disputed"),
     CheckConstraint(_CURRENCY, name="currency"),
     CheckConstraint(_one_of("status", PaymentStatus), name="status"),
     Index("bp_payments_booking_id", "booking_id", "created_at"),
@@ -196,6 +201,8 @@ payments = Table(
     Index("bp_payments_customer", "customer_id", "created_at", "id"),
     Index("bp_payments_reference", "reference"),
     Index("bp_payments_status", "status", "created_at", "id"),
+    Index("bp_payments_last4", "last4", "created_at", "id", **_only(text("last4 IS NOT NULL"))),
+    Index("bp_payments_disputed", "created_at", "id", **_only(text("disputed = 1"))),
     Index(
         "bp_payments_due",
         "next_check_at",

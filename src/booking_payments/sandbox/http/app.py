@@ -32,11 +32,11 @@ class ClientDisconnected(Exception):  # noqa: N818 - nothing is wrong, nobody li
 
 
 class SandboxApp:
-    """``hang_up`` ends the connection of a request without an answer; ``stopping`` is set when the server ends."""
+    """``abort`` ends the connection of a request without an answer; ``stopping`` is set when the server ends."""
 
-    def __init__(self, stripe: SandboxStripe, hang_up: Callable[[Scope], None]) -> None:
+    def __init__(self, stripe: SandboxStripe, abort: Callable[[Scope], None]) -> None:
         self._stripe = stripe
-        self._hang_up = hang_up
+        self._abort = abort
         self.stopping = anyio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +71,7 @@ class SandboxApp:
     async def _fail(self, fault: NetworkFault, scope: Scope, receive: Receive) -> None:
         if fault.kind == "timeout":
             await self._wait(LONGEST_SILENCE, receive)
-        self._hang_up(scope)
+        self._abort(scope)
         while (await receive())["type"] != "http.disconnect":
             pass
 

@@ -30,7 +30,7 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 async def serving(stripe: SandboxStripe, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """The sandbox's address while the block lasts; port 0 takes a free one. Raises ``OSError``."""
     with _listen(host, port) as listening:
-        app = SandboxApp(stripe, _hang_up)
+        app = SandboxApp(stripe, _abort)
         async with _answering(app, listening), anyio.create_task_group() as tasks:
             tasks.start_soon(WebhookSender(stripe).run)
             yield _address(listening)
@@ -96,7 +96,7 @@ def _send_at_once(transport: asyncio.Transport) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _hang_up(scope: MutableMapping[str, Any]) -> None:
+def _abort(scope: MutableMapping[str, Any]) -> None:
     """End the connection with a reset, as a broken line would."""
     transport: asyncio.Transport = scope["state"][_TRANSPORT]
     connection = transport.get_extra_info("socket")
