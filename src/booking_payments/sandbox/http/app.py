@@ -9,7 +9,7 @@ import structlog
 
 from booking_payments.sandbox.emulator import NetworkFault
 from booking_payments.sandbox.emulator.errors import Refusal, error_body, server_error, unknown_url
-from booking_payments.sandbox.http import api, playing
+from booking_payments.sandbox.http import api, pages, playing
 from booking_payments.sandbox.http.account import SandboxStripe
 from booking_payments.sandbox.http.messages import MAX_BODY, HttpResponse, Request, reply_refusing, without_body
 
@@ -93,7 +93,9 @@ class SandboxApp:
 def _department(path: str) -> Callable[[SandboxStripe, Request], HttpResponse]:
     if path == playing.PREFIX or path.startswith(f"{playing.PREFIX}/"):
         return playing.answer
-    return api.answer if path.startswith("/v1/") else _nobody
+    if path.startswith("/v1/"):
+        return api.answer
+    return pages.answer if pages.is_page(path) else _nobody
 
 
 def _nobody(_: SandboxStripe, request: Request) -> HttpResponse:
