@@ -209,7 +209,7 @@ async def _paid_with(two: Two, gateway: str) -> tuple[str, dict[str, object]]:
     stripe = two.kit.stripe if gateway == "fake" else two.stripe
     answer = stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/confirm", {}, None)
     data: dict[str, object] = {"object": answer.body}
-    event = {"id": "evt_7", "object": "event", "type": "payment_intent.succeeded", "data": data}
+    event: dict[str, object] = {"id": "evt_7", "type": "payment_intent.succeeded", "data": data}
     return booking.id, event
 
 
