@@ -13,6 +13,7 @@ from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import carry_out
 from booking_payments.application.passes import through_queue
 from booking_payments.application.pricing import require_chargeable
+from booking_payments.application.quoted import UNQUOTED, Quoted
 from booking_payments.application.reading import Target
 from booking_payments.application.recording import Recorder
 from booking_payments.application.views import BookingView, NewBooking, PaymentView, RefundOnCancel, Registered
@@ -216,6 +217,7 @@ async def cancel_booking(
     reason: str | None,
     refund: RefundOnCancel | None,
     items: Sequence[ItemCount] = (),
+    expected: Quoted = UNQUOTED,
 ) -> Booking:
     """Close a booking: an open payment is canceled at the gateway first, a paid one refunded as ``refund`` says (None:
     as its policy says).
@@ -229,7 +231,8 @@ async def cancel_booking(
 
     With ``items`` only these units are given up, and the booking goes on with the rest (see ``cancel_items``).
 
-    Raises ``NotPossibleNow`` for an expired booking, and for a customer whose booking is paid (``already_paid``).
+    Raises ``NotPossibleNow`` for an expired booking, for a customer whose booking is paid (``already_paid``), and where
+    something else than ``expected`` would be done (``version_conflict``, ``quote_changed``).
     ``RefusedByRule`` for a customer who says what is to be refunded (``refund_not_allowed``), or whose free event has
     started. ``OutcomeUnknown`` while the gateway has not said what became of
     the payment: the booking then stays as it is, and is closed as soon as that is known. Where the gateway refuses to
@@ -239,14 +242,14 @@ async def cancel_booking(
     """
     require_reason(reason)
     if items:
-        left = await cancel_items(deps, booking_id, caller, items, reason=reason, refund=refund)
+        left = await cancel_items(deps, booking_id, caller, items, reason=reason, refund=refund, expected=expected)
         if left is not None:
             return left
     caller = attrs.evolve(caller, cause=f"{caller.cause}: {reason}") if reason else caller
     command = BookingCommand(
         target=Target(booking_id=booking_id),
         caller=caller,
-        decide=partial(_decide_cancel, deps, caller, refund),
+        decide=partial(decide_cancel, deps, caller, refund, expected=expected),
         needs_payment=False,
         waits=_is_not_paid,
         repeatable=True,  # what has happened already shows in the booking and its payment
@@ -283,7 +286,16 @@ def _is_not_paid(recorder: Recorder) -> bool:
     return is_open and recorder.payment.status is not PaymentStatus.SUCCEEDED
 
 
-def _decide_cancel(deps: Dependencies, caller: Caller, refund: RefundOnCancel | None, recorder: Recorder) -> None:
+def decide_cancel(
+    deps: Dependencies,
+    caller: Caller,
+    refund: RefundOnCancel | None,
+    recorder: Recorder,
+    *,
+    expected: Quoted = UNQUOTED,
+) -> None:
+    """Close the booking, or record the call that comes first. Raises as ``cancel_booking``."""
+    expected = UNQUOTED if caller.resumed else expected  # an earlier run of this request may have closed it
     booking, by_owner = recorder.booking, caller.customer_id is not None
     if by_owner and refund is not None:
         message = "only the booking app and operators may say what a cancellation refunds; leave refund out"
@@ -294,10 +306,13 @@ def _decide_cancel(deps: Dependencies, caller: Caller, refund: RefundOnCancel | 
         return  # its refund was decided by the caller who canceled it
     if by_owner:
         decisions.require_cancelable_by_owner(booking, recorder.payment_or_none, recorder.now)
+    expected.require_version(booking)
+    before = recorder.payment_or_none
     if booking.status is BookingStatus.CANCELED:
         recorder.cancel_with_refund(refund or RefundOnCancel.POLICY, recorder.now)
     else:
         _close(deps, recorder, refund or RefundOnCancel.POLICY)
+    expected.require_refund(before, recorder.payment_or_none)
 
 
 def _close(deps: Dependencies, recorder: Recorder, refund: RefundOnCancel) -> None:
