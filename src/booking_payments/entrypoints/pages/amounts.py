@@ -27,13 +27,14 @@ def amount_typed(text: str, currency: Currency) -> Money:
     Raises ``InvalidAmount`` for text that is no amount, has more decimals than the currency, or could be two amounts:
     ``1,250`` dollars may be 1.250 or 1250.
     """
-    bare = re.sub(rf"\s*{currency.code}\Z", "", text.strip(), flags=re.IGNORECASE)
+    bare, code = text.strip(), currency.code.upper()
+    if bare.upper().endswith(code):
+        bare = bare[: -len(code)].rstrip()
     if _PLAIN.fullmatch(bare):
         return Money.parse(bare, currency)
     found = _readings(bare, currency)
     if len(found) == 1:
         return Money.parse(found[0], currency)
-    code = currency.code.upper()
     if found:
         both = " or ".join(found)
         raise InvalidAmount(f"this may mean {both} {code}: write it with a point for the decimals and nothing else")
@@ -47,6 +48,6 @@ def _readings(text: str, currency: Currency) -> list[str]:
     for grouped in _GROUPED:
         match = grouped.fullmatch(text)
         if match:
-            whole = re.sub(r"[.,]", "", match[1])
+            whole = match[1].replace(",", "").replace(".", "")
             found.append(f"{whole}.{match[2]}" if match[2] else whole)
     return found
