@@ -64,6 +64,21 @@ async def test_the_banks_window_is_passed(customer: BrowserPage, service: Runnin
     await customer.wait_for("Paid. Thank you!")
 
 
+async def test_a_page_that_waits_for_the_bank_shows_what_was_approved_elsewhere(
+    browser: Browser, customer: BrowserPage, service: RunningService
+) -> None:
+    link = service.checkout(service.book())
+    await customer.page.goto(link)
+    await choose(customer, "3-D Secure")
+    await customer.wait_for("Confirm with your bank")
+    async with open_page(browser, viewport=PHONE) as elsewhere:
+        await elsewhere.page.goto(link)
+        await elsewhere.page.get_by_role("button", name="approve").click()
+        await elsewhere.wait_for("Paid. Thank you!")
+
+    await customer.wait_for("Paid. Thank you!")
+
+
 async def test_the_banks_window_is_refused(customer: BrowserPage, service: RunningService) -> None:
     await customer.page.goto(service.checkout(service.book()))
     await choose(customer, "3-D Secure")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import get_args
 
 import pytest
@@ -66,7 +67,8 @@ st.register_type_strategy(Item, ITEMS)
 st.register_type_strategy(
     MethodChoice, st.one_of(st.builds(MethodChoice, allowed=METHODS), st.builds(MethodChoice, excluded=METHODS))
 )
-st.register_type_strategy(Mapping, lambda _: st.dictionaries(TEXTS, TEXTS, max_size=2))
+# A caller may give metadata as any mapping; JSON has a form for dictionaries only.
+st.register_type_strategy(Mapping, st.dictionaries(TEXTS, TEXTS, max_size=3).map(MappingProxyType))
 st.register_type_strategy(str, TEXTS)
 st.register_type_strategy(datetime, MOMENTS)
 st.register_type_strategy(Money, MONIES)
@@ -78,8 +80,6 @@ st.register_type_strategy(
     st.builds(MethodChoice, allowed=st.just(()))
     | st.builds(MethodChoice, excluded=st.just(()), configuration=st.none()),
 )
-# The application stores metadata as a dict; by default hypothesis draws other mappings, which JSON has no form for.
-st.register_type_strategy(Mapping, st.dictionaries(TEXTS, TEXTS, max_size=3))
 FACT: SearchStrategy[ev.Event] = st.one_of([st.from_type(kind) for kind in FACTS.values()])
 
 

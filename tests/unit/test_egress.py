@@ -14,7 +14,7 @@ import pytest
 from booking_payments.adapters.gateways.fake.webhooks import Deliveries, Posted
 from booking_payments.adapters.gateways.stripe.gateway import StripeGateway
 from booking_payments.adapters.gateways.stripe.sdk import SdkTransport
-from booking_payments.ports.gateway import Silent
+from booking_payments.ports.gateway import OutcomeAmbiguous
 from booking_payments.testing.kit import PaymentsTestKit
 from tests import egress
 
@@ -123,7 +123,7 @@ async def test_the_gateway_follows_no_redirect() -> None:
     second: list[str] = []
     with web(None, second) as elsewhere, web(f"{elsewhere}/stolen", first) as address:
         transport = SdkTransport("sk_test_x", address)
-        with pytest.raises(Silent):
+        with pytest.raises(OutcomeAmbiguous):
             await StripeGateway(transport, livemode=False).retrieve_intent("pi_1")
         await transport.close()
 

@@ -15,10 +15,12 @@ STUCK: Final = Path(__file__).parent / "application" / "test_stuck_queues.py"
 """Its tests have 99, 100 and 300 stuck things at the head."""
 
 QUEUES: Final = {
-    "Bookings.due_to_expire": "test_bookings_whose_cancel_is_unknown_keep_no_other_from_expiring",
-    "Bookings.due_to_warn": "test_holds_that_can_not_be_announced_keep_no_other_from_being_announced",
-    "Payments.due": "test_payments_that_can_not_be_read_keep_no_other_from_being_settled",
-    "Outbox.claim": "test_messages_that_nobody_takes_keep_no_other_from_being_delivered",
+    "Bookings.due_to_expire": "test_bookings_with_an_unknown_cancellation_do_not_stop_others_from_expiring",
+    "Bookings.due_to_warn": "test_holds_that_cannot_be_announced_do_not_stop_others",
+    "Payments.due": "test_unreadable_payments_do_not_stop_others_from_being_settled",
+    "EventJobs.running": "test_event_jobs_that_do_not_end_do_not_stop_others",
+    "EventJobs.next_bookings": "test_bookings_that_cannot_be_canceled_do_not_stop_others_of_the_event",
+    "Outbox.claim": "test_rejected_messages_do_not_stop_others_from_being_delivered",
 }
 CROSSED_OFF: Final = {"Outbox.assign", "Outbox.number"}
 """What it takes leaves the queue in the same transaction."""
@@ -35,9 +37,6 @@ PAGES: Final = {
     ),
 }
 """Read on from a cursor, or shown to people: nothing is worked on at their head."""
-NOT_TRIED: Final = {"EventJobs.running", "EventJobs.next_bookings"}
-"""Queues of the jobs of events. Each failure is written down with its booking, which leaves the queue by that; no test
-puts many stuck ones at the head yet."""
 UNUSED: Final = {"Inbox.unfinished"}
 """Asked by the contract of the storages only. Webhooks are retried by their names, of which no limit is read."""
 
@@ -54,13 +53,13 @@ def limited() -> Iterator[str]:
 
 
 def test_every_query_with_a_limit_is_listed() -> None:
-    assert set(limited()) == QUEUES.keys() | CROSSED_OFF | PAGES | NOT_TRIED | UNUSED
+    assert set(limited()) == QUEUES.keys() | CROSSED_OFF | PAGES | UNUSED
 
 
 def test_every_queue_is_tried_with_stuck_things_at_its_head() -> None:
     source = STUCK.read_text()
 
-    for test in (*QUEUES.values(), "test_webhooks_that_fail_again_and_again_keep_no_other_from_being_retried"):
+    for test in (*QUEUES.values(), "test_webhooks_that_keep_failing_do_not_stop_others_from_being_retried"):
         assert re.search(rf"^async def {test}\((.|\n)*?stuck: int", source, re.MULTILINE), test
 
 

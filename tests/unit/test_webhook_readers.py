@@ -8,7 +8,7 @@ import pytest
 
 from booking_payments.adapters.gateways.bank_transfer.events import BankTransferEvents
 from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
-from booking_payments.ports.gateway import Unreachable
+from booking_payments.ports.gateway import NotSent
 from booking_payments.ports.webhooks import WebhookHeaders, WebhookRequest
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing import certificate_webhooks as certificates
@@ -58,7 +58,7 @@ class TestFiveHeadersAndACertificate(WebhookReaderContract):
         body = sender.event("evt_1")
         sender.reachable = False
 
-        with pytest.raises(Unreachable):
+        with pytest.raises(NotSent):
             await sender.reader.read(delivery(body, sender.sign(body, NOW)))
 
 

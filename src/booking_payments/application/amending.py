@@ -1,4 +1,4 @@
-"""Amending bookings: another price, other items, another date or other texts; giving up single items.
+"""Amending bookings: another price, other items, another date or other texts; canceling single items.
 
 What an amendment means for the payment is decided by ``domain.decisions.amending``. A booking whose intent has to be
 changed or canceled first gets its new content in the transaction that records the gateway's confirmation, whichever
@@ -43,7 +43,7 @@ Change = Callable[[Booking], BookingChange]
 
 
 class NothingLeft(Exception):  # noqa: N818 - no failure: the whole booking is given up instead
-    """The items given up are all that the booking has."""
+    """No items would be left in the booking."""
 
 
 @frozen(kw_only=True)

@@ -1,4 +1,4 @@
-"""Findings: what going through the books has healed, and what it leaves for a person."""
+"""Findings of a reconciliation: repaired differences, and those that are left for an operator."""
 
 import re
 from typing import Final
@@ -19,12 +19,15 @@ _UNTOLD: Final = (
     ev.OperationSettled,
     ev.OutcomeLeftUnknown,
 )
-"""Facts that change nothing by themselves."""
+"""Events that a finding does not list: they record how a call went, and change no amount or status."""
 
 
 @frozen(kw_only=True)
 class Finding:
-    """Something that was healed or is left: ``code`` for scripts, ``text`` for people, and what it is about."""
+    """A difference that was repaired or is left.
+
+    ``code`` is for scripts, ``text`` for operators; the other values name the objects, as far as they are known.
+    """
 
     code: str
     text: str
@@ -36,7 +39,7 @@ class Finding:
 
 @define
 class Findings:
-    """Collects findings."""
+    """Collects the findings of one run."""
 
     deps: Dependencies
     healed: list[Finding] = Factory(list)
@@ -44,20 +47,20 @@ class Findings:
     waiting: list[Finding] = Factory(list)
 
     def leave(self, code: str, text: str, payment: Payment | None, gateway_id: str | None = None) -> None:
-        """Leave something for a person."""
+        """Add a difference that an operator has to look at."""
         self.left.append(_about(payment, code, text, gateway_id))
 
     def wait(self, code: str, text: str, payment: Payment | None, gateway_id: str | None = None) -> None:
-        """List something that settles by itself when an obstacle is gone."""
+        """Add a refund that the system sends by itself once an obstacle, such as an open dispute, is gone."""
         self.waiting.append(_about(payment, code, text, gateway_id))
 
     def tell_adopted(self, payment: Payment) -> None:
-        """Tell of a charge that our books had lost, and that is the payment of its booking again."""
+        """Add the adoption of a charge that our books had lost to ``healed``."""
         text = f"{payment.amount} that our books had lost was adopted as {payment.status.value}"
         self.healed.append(_about(payment, "adopted", text, payment.intent_id))
 
     async def heal(self, before: Payment, code: str, text: str, *, always: bool = False) -> None:
-        """Tell of the facts that have happened since ``before``; without any nothing was healed, unless ``always``."""
+        """Add the events since ``before`` to ``healed``; adds nothing without events, unless ``always`` is set."""
         journal = await self.deps.storage.read(lambda uow: uow.payments.journal(before.id))
         facts = [recorded.event for recorded in journal if recorded.sequence > before.version]
         told = ", ".join(_words(fact) for fact in facts if not isinstance(fact, _UNTOLD))
@@ -80,5 +83,5 @@ def _about(payment: Payment | None, code: str, text: str, gateway_id: str | None
 
 
 def _words(fact: ev.Event) -> str:
-    """``PaymentSucceeded`` as ``payment succeeded``."""
+    """Return the name of an event in words: ``PaymentSucceeded`` as ``payment succeeded``."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(fact).__name__).lower()

@@ -1,6 +1,7 @@
-"""Events again: from the inbox, where they are kept as they came, and from the gateway, after an outage.
+"""Replaying events: from the inbox, which keeps each body as received, and from the gateway's list after an outage.
 
-Both go the way of a delivery from behind its signature on, so what was processed already has no second effect.
+Both are processed as a delivery whose signature has been verified, so an event that was processed already has no second
+effect.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,35 +18,42 @@ from booking_payments.application.passes import while_answered
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.webhooks import take_in
 from booking_payments.domain.errors import PaymentError
-from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
+from booking_payments.ports.gateway import GatewayError, NotSent, OutcomeAmbiguous
 from booking_payments.ports.inbox import InboxEntry, InboxFilter, InboxStatus
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused
 
 UNFINISHED: Final = frozenset({InboxStatus.RECEIVED, InboxStatus.FAILED})
-"""What is left to do: events whose processing failed, or was cut short."""
+"""Statuses of events whose processing failed or was interrupted."""
 
 KEPT_BY_GATEWAY: Final = timedelta(days=30)
 """How far back the gateway lists events (docs.stripe.com/api/events)."""
 
 REDELIVERY: Final = timedelta(days=3)
-"""For so long the gateway repeats a delivery by itself. When an event came, others from as long before may not have
-come yet, so looking back begins there."""
+"""How long the gateway repeats a failed delivery. An event created up to this long before the newest received one may
+still be undelivered, so catching up begins there."""
 
 WINDOW: Final = timedelta(days=3)
-"""What is listed in one go, so that a long time fits into memory, and a failure does not begin it all anew."""
+"""The time span of one listing. It bounds the memory, and a failure repeats one span and not the whole period."""
 
 AT_ONCE = 500
-"""How many events are looked up in the inbox at a time."""
+"""How many events are looked up in the inbox with one query."""
 
 T = TypeVar("T")
 
 
 @frozen(kw_only=True)
 class Replayed:
-    """What became of an event: ``processed``, ``duplicate``, ``ignored``, ``failed`` (the reason for the last two),
-    ``unknown`` for one that was never received, or ``waiting`` when nothing was to be done yet."""
+    """The outcome of replaying one event.
+
+    Attributes:
+        event_id: the event's id.
+        type: its type; empty when ``unknown``.
+        outcome: ``processed``, ``duplicate``, ``ignored``, ``failed``, ``unknown`` for an id that was never received,
+            or ``waiting`` in a dry run.
+        reason: why it was ignored or has failed, otherwise None.
+    """
 
     event_id: str
     type: str
@@ -54,17 +62,20 @@ class Replayed:
 
     @property
     def failed(self) -> bool:
-        """Whether it was to be processed and was not."""
+        """Whether the event should have been processed and was not."""
         return self.outcome in ("failed", "unknown")
 
 
 async def list_webhooks(deps: Dependencies, which: InboxFilter, limit: int) -> Sequence[InboxEntry]:
-    """Events received, newest first."""
+    """Return the events received that ``which`` selects, newest first, at most ``limit``."""
     return await deps.storage.read(lambda uow: uow.inbox.latest(which, limit))
 
 
 async def names_of(deps: Dependencies, which: InboxFilter, event_ids: Sequence[str] = ()) -> Sequence[tuple[str, str]]:
-    """Event id and type of the events received that are meant, oldest first; of ``event_ids`` only, where given."""
+    """Return id and type of the received events that ``which`` selects, oldest first.
+
+    With ``event_ids`` only these events are considered.
+    """
 
     async def work(uow: UnitOfWork) -> Sequence[tuple[str, str]]:
         if not event_ids:
@@ -84,9 +95,9 @@ async def replay_webhooks(
     dry_run: bool = False,
     progress: Progress = in_silence,
 ) -> Sequence[Replayed]:
-    """Process the events that are meant again, oldest first; with ``dry_run`` only say which these are.
+    """Process the selected events again, oldest first; with ``dry_run`` only return them.
 
-    A failure is told in the result and stops nothing.
+    A failed event has the outcome ``failed`` in the result; the others are processed nevertheless.
     """
     names = await names_of(deps, which, event_ids)
     found = {event_id for event_id, _ in names} if event_ids else set()
@@ -108,17 +119,17 @@ async def replay_all(
 
 
 async def retry_unfinished(deps: Dependencies, which: InboxFilter) -> Sequence[Replayed]:
-    """Process the unfinished events that are meant again, until the gateway falls silent; what became of each.
+    """Process the unfinished events that ``which`` selects again, until the gateway stops responding.
 
-    Those that were tried least come first, then the oldest, so that no number of events that fail again and again, nor
-    an outage in which each takes all its patience, keeps a new one from its turn.
+    Returns the outcome of each. Those with the fewest tries come first, then the oldest: so neither events that always
+    fail, nor an outage in which each takes the full time-out, can keep a new event from being processed.
     """
     results: list[Replayed] = []
 
     async def take(name: tuple[str, str]) -> bool | None:
         replayed, error = await _replayed(deps, *name)
         results.append(replayed)
-        return not isinstance(error.__cause__, Silent | Unreachable) if error else None
+        return not isinstance(error.__cause__, OutcomeAmbiguous | NotSent) if error else None
 
     await while_answered(await _least_tried_first(deps, which), take)
     return results
@@ -161,7 +172,7 @@ async def _taken_in(deps: Dependencies, event: GatewayEvent) -> Replayed:
 async def _attempted(deps: Dependencies, event: GatewayEvent) -> tuple[Replayed, Exception | None]:
     try:
         result = await take_in(deps, event)
-    except Exception as error:  # the row is kept as failed, whatever it was; the next event may fare better
+    except Exception as error:  # the row is stored as failed; an error in one event must not stop the others
         return Replayed(event_id=event.id, type=event.type, outcome="failed", reason=_reason(error)), error
     return Replayed(event_id=event.id, type=event.type, outcome=result.outcome, reason=result.reason), None
 
@@ -177,10 +188,16 @@ def _reason(error: Exception) -> str:
 async def catch_up(
     deps: Dependencies, since: datetime | None = None, progress: Progress = in_silence
 ) -> Sequence[Replayed]:
-    """Take in what the gateways have told in vain since ``since``, oldest first; what became of each such event.
+    """Fetch and process the gateways' events that were never processed, oldest first; returns the outcome of each.
 
-    By default it is read from the last event seen on, with an overlap for those that were still on their way.
-    Raises ``GatewayError`` when a gateway can't be read, after all others have been; what was taken in stays.
+    Args:
+        deps: the dependencies.
+        since: from this time on, at most 30 days back. None: from ``REDELIVERY`` before the newest event received.
+        progress: called after each listing.
+
+    Raises:
+        GatewayError: When a gateway can't be read. It is raised after the other gateways were read; the events that
+            were processed stay processed.
     """
     now = deps.clock.now()
     found: list[Replayed] = []
@@ -208,15 +225,15 @@ async def _beginning(deps: Dependencies, since: datetime | None, now: datetime) 
 
 async def _catch_up_on(deps: Dependencies, begin: datetime, end: datetime | None) -> Sequence[Replayed]:
     events = await with_retries(deps, lambda: deps.gateway.list_events(begin, end))
-    return [await _taken_in(deps, event) for event in await _news_among(deps, events)]
+    return [await _taken_in(deps, event) for event in await _not_done(deps, events)]
 
 
-async def _news_among(deps: Dependencies, events: Sequence[GatewayEvent]) -> Sequence[GatewayEvent]:
-    observation: list[GatewayEvent] = []
+async def _not_done(deps: Dependencies, events: Sequence[GatewayEvent]) -> Sequence[GatewayEvent]:
+    unfinished: list[GatewayEvent] = []
     for some in batches(events, AT_ONCE):
         done = await _done_among(deps, [event.id for event in some])
-        observation.extend(event for event in some if event.id not in done)
-    return observation
+        unfinished.extend(event for event in some if event.id not in done)
+    return unfinished
 
 
 async def _done_among(deps: Dependencies, ids: Sequence[str]) -> frozenset[str]:
@@ -224,7 +241,10 @@ async def _done_among(deps: Dependencies, ids: Sequence[str]) -> frozenset[str]:
 
 
 def windows(begin: datetime, end: datetime, length: timedelta) -> Iterator[tuple[datetime, datetime | None]]:
-    """The time from ``begin`` in pieces of whole seconds; the last has no end, so that nothing of now is missed."""
+    """Yield the time from ``begin`` in spans of ``length``, on whole seconds.
+
+    The last span has None as its end, so that objects made during the listing are included.
+    """
     begin = begin.replace(microsecond=0)
     while begin + length < end:
         yield begin, begin + length
@@ -233,7 +253,7 @@ def windows(begin: datetime, end: datetime, length: timedelta) -> Iterator[tuple
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """``items`` in lists of at most ``size``."""
+    """Yield ``items`` in lists of at most ``size``."""
     rest = iter(items)
     while some := list(islice(rest, size)):
         yield some

@@ -311,6 +311,11 @@ MAX_METADATA_KEY: Final = 40
 MAX_METADATA_VALUE: Final = 500
 
 
+def plain_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return a copy, which storage can write and a change of the caller's mapping does not reach."""
+    return dict(metadata)
+
+
 def require_metadata(metadata: Mapping[str, str]) -> None:
     """Check a booking's metadata: the limits are those of the gateway's metadata.
 
@@ -362,7 +367,7 @@ class Booking:
     end_reason: EndReason | None = None
     event_id: str | None = None
     items: tuple[Item, ...] = ()
-    metadata: Mapping[str, str] = field(factory=dict)
+    metadata: Mapping[str, str] = field(factory=dict, converter=plain_metadata)
     version: int = 1
     expiry_follows_event: bool = False
     refund_grace_until: datetime | None = None

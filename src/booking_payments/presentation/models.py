@@ -14,6 +14,17 @@ from booking_payments.domain.texts import LONGEST
 AmountText = Annotated[
     str, Meta(min_length=1, max_length=24, description="decimal text in major units", examples=["100.00"])
 ]
+
+
+def _matching(pattern: str, **constraints: Any) -> Meta:
+    """Text that is ``pattern`` from its first to its last character, for the check and for the OpenAPI document.
+
+    In Python ``$`` also matches before a line break at the end of the text; in the document's dialect (ECMA 262) there
+    is no ``\\Z``.
+    """
+    return Meta(pattern=rf"^{pattern}\Z", extra_json_schema={"pattern": f"^{pattern}$"}, **constraints)
+
+
 AskedAmount = Annotated[
     str,
     Meta(
@@ -25,11 +36,13 @@ AskedAmount = Annotated[
     ),
 ]
 """Read by ``Money.parse``, which knows the currency; the pattern is for who reads the document."""
-CurrencyText = Annotated[str, Meta(pattern="^[a-z]{3}$", description="ISO 4217, lower case", examples=["usd"])]
+CurrencyText = Annotated[str, _matching(r"[a-z]{3}", description="ISO 4217, lower case", examples=["usd"])]
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
+Part = Annotated[str, Meta(min_length=1, max_length=255, description="found in part and in any case")]
+LastFour = Annotated[str, _matching(r"[0-9A-Za-z]{4}", description="of the card or account that paid")]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with a time zone", examples=["2030-01-01T20:00:00Z"])]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 in UTC", examples=["2030-01-01T20:00:00Z"])]
-MethodId = Annotated[str, Meta(pattern="^[A-Za-z0-9_]{1,255}$", examples=["pm_card_visa"])]
+MethodId = Annotated[str, _matching(r"[A-Za-z0-9_]{1,255}", examples=["pm_card_visa"])]
 Url = Annotated[
     str,
     Meta(
@@ -39,7 +52,7 @@ Url = Annotated[
         examples=["https://shop.example/back"],
     ),
 ]
-Percent = Annotated[str, Meta(pattern=r"^(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)$", examples=["50"])]
+Percent = Annotated[str, _matching(r"(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)", examples=["50"])]
 CaptureOfBooking = Literal["automatic", "manual"]
 CaptureMethodText = Annotated[
     CaptureOfBooking,
@@ -57,14 +70,14 @@ ClientText = Annotated[
 ]
 GatewayText = Annotated[
     str,
-    Meta(
-        pattern="^[a-z][a-z0-9_]{0,39}$",
+    _matching(
+        r"[a-z][a-z0-9_]{0,39}",
         description="one of `gateways` in `/api/payment/config/`, by default the first; an open payment of another "
         "gateway is canceled first",
         examples=["bank_transfer"],
     ),
 ]
-MethodType = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{1,49}$", examples=["card"])]
+MethodType = Annotated[str, _matching(r"[a-z][a-z0-9_]{1,49}", examples=["card"])]
 AdviceText = Literal["try_again", "other_method", "ask_bank", "fix_details"]
 """``domain.errors.Advice``: what the customer may do about an error."""
 
@@ -115,9 +128,9 @@ class MethodsChosen(Asked, omit_defaults=True):
 
 EventId = Annotated[
     str,
-    Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="your own id of the event", examples=["evening-1"]),
+    _matching(r"[A-Za-z0-9_-]{1,64}", description="your own id of the event", examples=["evening-1"]),
 ]
-ItemId = Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,64}$", examples=["adult"])]
+ItemId = Annotated[str, _matching(r"[A-Za-z0-9_.-]{1,64}", examples=["adult"])]
 Quantity = Annotated[int, Meta(ge=1, le=10_000)]
 WebAddress = Annotated[str, Meta(min_length=1, max_length=2048, examples=["https://shop.example/thanks"])]
 Locale = Annotated[str, Meta(min_length=2, max_length=35, description="BCP 47", examples=["de-AT"])]
@@ -286,7 +299,7 @@ class BookingsQuery(Asked):
     customer_id: Name | None = None
     event_id: EventId | None = None
     status: Literal["pending", "confirmed", "canceled", "expired"] | None = None
-    cursor: Annotated[str, Meta(min_length=1, max_length=512, pattern="^[!-~]+$")] | None = None
+    cursor: Annotated[str, _matching(r"[!-~]+", min_length=1, max_length=512)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
 
@@ -544,7 +557,13 @@ class PageAnswer(Given):
 
 
 class PaymentsQuery(Asked):
-    """Filters and position of a page of payments. Times are of creation, ``created_to`` is exclusive."""
+    """Filters and position of a page of payments; a payment has to fulfil all that are given. Times are of creation,
+    ``created_to`` is exclusive.
+
+    ``email`` and ``q`` are found in part and in any case: ``email`` in the booking's address, ``q`` in its reference,
+    customer id, customer name, address and title. ``amount`` is the charge in whatever currency. ``refunded`` counts
+    refunds that have succeeded; ``true`` means partly or fully. ``disputed`` counts inquiries too.
+    """
 
     WHOLE_NUMBERS: ClassVar = ("limit",)
 
@@ -553,7 +572,14 @@ class PaymentsQuery(Asked):
     reference: Name | None = None
     created_from: Moment | None = None
     created_to: Moment | None = None
-    cursor: Annotated[str, Meta(min_length=1, max_length=512, pattern="^[!-~]+$")] | None = None
+    event_id: Name | None = None
+    email: Part | None = None
+    q: Part | None = None
+    amount: AskedAmount | None = None
+    last4: LastFour | None = None
+    refunded: Literal["true", "false", "none", "partly", "fully"] | None = None
+    disputed: Literal["true", "false"] | None = None
+    cursor: Annotated[str, _matching(r"[!-~]+", min_length=1, max_length=512)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
 

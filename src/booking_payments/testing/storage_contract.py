@@ -6,8 +6,9 @@ Subclass ``StorageContract`` in a test module and give it a ``storage`` fixture:
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
@@ -15,7 +16,7 @@ import attrs
 import pytest
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking, BookingStatus, EndReason
+from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, EndReason
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import (
@@ -25,11 +26,12 @@ from booking_payments.domain.ledger import postings_of
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment, fold
+from booking_payments.domain.reports import MethodDetails
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import InboxEntry, InboxFilter, InboxStatus
-from booking_payments.ports.payments import ClientAction, PaymentFilter, PaymentPage, PollState
+from booking_payments.ports.payments import ClientAction, PaymentFilter, PaymentPage, PollState, Refunded
 from booking_payments.ports.publisher import Backlog, Channel, Message, MessageDelivery
 from booking_payments.ports.storage import AlreadyExists, Storage
 from booking_payments.ports.unit_of_work import LockScope, TransactionBody, UnitOfWork
@@ -43,7 +45,7 @@ from booking_payments.testing.payment_builder import (
     started_payment,
 )
 
-PATIENCE_S = 30
+TIMEOUT_S = 30
 """Seconds after which a test stops waiting and fails, enough for the slowest machine."""
 
 PULL = "pull:app"
@@ -117,7 +119,63 @@ async def stored(storage: Storage, builder: PaymentBuilder) -> Payment:
     return await storage.transact(builder.save)
 
 
-async def _set_watch(poll_state: PollState, uow: UnitOfWork) -> None:
+_FILTERS: Final[Sequence[tuple[PaymentFilter, list[str]]]] = [
+    (PaymentFilter(event_id="ev_1"), ["pay_2"]),
+    (PaymentFilter(event_id="ev_9"), []),
+    (PaymentFilter(text="at-r"), ["pay_2"]),
+    (PaymentFilter(text="JÖRG"), ["pay_2"]),
+    (PaymentFilter(text="hamlet"), ["pay_2"]),
+    (PaymentFilter(text="r-1"), ["pay_1"]),
+    (PaymentFilter(text="%"), []),
+    (PaymentFilter(text="_"), []),
+    (PaymentFilter(text="\\"), []),
+    (PaymentFilter(email="J@EXAMPLE"), ["pay_2"]),
+    (PaymentFilter(email="hamlet"), []),
+    (PaymentFilter(email=""), ["pay_2", "pay_1"]),
+    (PaymentFilter(amount=Decimal("100")), ["pay_2", "pay_1"]),
+    (PaymentFilter(amount=Decimal("100.000")), ["pay_2", "pay_1"]),
+    (PaymentFilter(amount=Decimal("100.001")), []),
+    (PaymentFilter(amount=Decimal("10000")), []),
+    (PaymentFilter(amount=Decimal(10) ** 40), []),
+    (PaymentFilter(last4="4242"), ["pay_2"]),
+    (PaymentFilter(last4="424"), []),
+    (PaymentFilter(refunded=Refunded.ANY), ["pay_2"]),
+    (PaymentFilter(refunded=Refunded.PARTLY), ["pay_2"]),
+    (PaymentFilter(refunded=Refunded.FULLY), []),
+    (PaymentFilter(refunded=Refunded.NONE), ["pay_1"]),
+    (PaymentFilter(disputed=True), ["pay_2"]),
+    (PaymentFilter(disputed=False), ["pay_1"]),
+    (PaymentFilter(disputed=True, refunded=Refunded.ANY, last4="4242", text="r"), ["pay_2"]),
+    (PaymentFilter(disputed=True, status=PaymentStatus.CANCELED), []),
+]
+"""Filters, and which of two payments each finds: ``pay_2`` is of a known customer, refunded in part and disputed."""
+
+
+def _refunded_and_disputed(builder: PaymentBuilder) -> PaymentBuilder:
+    """Let the payment succeed with a card that ends in 4242; then 10.00 are refunded and disputed."""
+    part, captured = Money(1000, Currency.USD), FeePolicy().of_booking(USD_100)
+    return builder.happen(
+        ev.PaymentSucceeded(breakdown=captured, charge_id="ch_1", attempt=None, late=False),
+        ev.MethodSeen(charge_id="ch_1", method=MethodDetails(type="card", brand="visa", last4="4242", wallet=None)),
+        ev.RefundFound(
+            refund_id="re_1",
+            gateway_refund_id="re_1",
+            amount=part,
+            fee_refunded=Money(0, Currency.USD),
+            status=RefundStatus.SUCCEEDED,
+            reason=None,
+        ),
+        ev.DisputeOpened(
+            dispute_id="du_1",
+            status=DisputeStatus.NEEDS_RESPONSE,
+            reason="fraudulent",
+            amount=part,
+            evidence_due_by=None,
+        ),
+    )
+
+
+async def _set_poll_state(poll_state: PollState, uow: UnitOfWork) -> None:
     await uow.payments.save_poll_state("pay_1", poll_state)
 
 
@@ -201,7 +259,7 @@ class StorageContract:
 
             await storage.transact(work)
 
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(TIMEOUT_S):
             assert await storage.transact(lambda uow: uow.bookings.lock("bk_1")) == booking(1)
         second, third = (
             await storage.read(lambda uow: uow.bookings.get("bk_2")),
@@ -418,7 +476,7 @@ class StorageContract:
             for customer in customers:
                 await storage.transact(partial(_lock_customer, customer))
 
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(TIMEOUT_S):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(lock, "ann", "bob", "ann")
                 tasks.start_soon(lock, "bob", "ann", "bob")
@@ -577,6 +635,29 @@ class StorageContract:
 
         assert [payment.id for payment in page.items] == found
 
+    async def test_payments_are_found_by_what_a_customer_knows_of_them(self, storage: Storage) -> None:
+        named = BookingDetails(title="Hamlet", customer_name="Jörg", customer_email="J@Example.com")
+        seat = attrs.evolve(booking(2), reference="SEAT-R", event_id="ev_1", details=named)
+        await store(storage, booking(1), seat)
+        await stored(storage, started_payment(booking(1), 1, NOW + timedelta(seconds=1)))
+        await stored(storage, _refunded_and_disputed(started_payment(seat, 2, NOW + timedelta(seconds=2))))
+        filters = [which for which, _ in _FILTERS]
+
+        pages = await storage.read(lambda uow: _pages(uow, filters))
+
+        for (which, found), page in zip(_FILTERS, pages, strict=True):
+            assert [payment.id for payment in page.items] == found, which
+
+    async def test_an_amended_booking_is_found_by_its_new_address(self, storage: Storage) -> None:
+        await store(storage, booking(1))
+        await stored(storage, started_payment(booking(1), 1))
+        amended = attrs.evolve(booking(1), details=BookingDetails(customer_email="new@example.org"))
+
+        await storage.transact(lambda uow: uow.bookings.save(amended))
+
+        page = await storage.read(lambda uow: uow.payments.page(PaymentFilter(email="new@"), None, 10))
+        assert [payment.id for payment in page.items] == ["pay_1"]
+
     async def test_pages_of_one_status_go_from_the_newest_to_the_oldest(self, storage: Storage) -> None:
         await self._many(storage, 3)
         waiting = PaymentFilter(status=PaymentStatus.REQUIRES_PAYMENT_METHOD)
@@ -655,7 +736,7 @@ class StorageContract:
 
     async def test_due_payments_come_most_overdue_first_and_without_those_under_a_lease(self, storage: Storage) -> None:
         await self._many(storage, 4)
-        watches = {
+        poll_states = {
             "pay_1": PollState(next_check_at=NOW),
             "pay_2": PollState(next_check_at=NOW - timedelta(hours=1), lease_until=NOW),
             "pay_3": PollState(next_check_at=NOW - timedelta(hours=2), lease_until=NOW + timedelta(seconds=1)),
@@ -663,7 +744,7 @@ class StorageContract:
         }
 
         async def work(uow: UnitOfWork) -> None:
-            for payment_id, poll_state in watches.items():
+            for payment_id, poll_state in poll_states.items():
                 await uow.payments.save_poll_state(payment_id, poll_state)
 
         await storage.transact(work)
@@ -676,7 +757,7 @@ class StorageContract:
         due = []
 
         for poll_state in (PollState(next_check_at=NOW), PollState()):
-            await storage.transact(partial(_set_watch, poll_state))
+            await storage.transact(partial(_set_poll_state, poll_state))
             due.append(await storage.read(lambda uow: uow.payments.due(NOW, 10)))
 
         assert due == [["pay_1"], []]

@@ -43,7 +43,7 @@ def _usd(minor: int) -> Money:
 
 BOOKING: Final = attrs.evolve(
     booking(),
-    details=BookingDetails(title="Night", capture_method=CaptureMethod.MANUAL),
+    details=BookingDetails(title="Night", customer_email="ann@example.com", capture_method=CaptureMethod.MANUAL),
     end_reason=None,
     event_id="evening-1",
     items=(Item(id="adult", label="Adult", quantity=2, unit_amount=_usd(5000), refunded=1),),

@@ -4,12 +4,14 @@ import csv
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import NewBooking
 from booking_payments.domain.booking import Item
 from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.refunds import RefundPolicy, RefundTier
 from booking_payments.runtime.services import Services
 from tests.integration.cli.test_refunds import _migrated_directory, inside, run
 
@@ -53,6 +55,22 @@ def test_a_booking_is_amended() -> None:
 
     assert (booking["amount"], booking["title"], booking["version"]) == ("60.00", "Matinee", 3)
     assert answered("bookings", "find", "--event", EVENT)["items"][0]["amount"] == "60.00"
+
+
+def test_an_amendment_to_nothing_gives_everything_back_unless_refund_says_otherwise() -> None:
+    late = RefundPolicy(tiers=(RefundTier(hours_before=24 * 60, percent=Decimal(100)),))
+    booked("R-1", refund_policy=late)
+    booked("R-2", refund_policy=late)
+
+    answered("bookings", "amend", "R-1", "--amount", "0.00")
+    answered("bookings", "amend", "R-2", "--amount", "0.00", "--refund", "policy")
+
+    assert [refunded_of(name) for name in ("R-1", "R-2")] == ["100.00", "0.00"]
+
+
+def refunded_of(reference: str) -> str:
+    found = answered("payments", "list", "--reference", reference)["items"]
+    return str(found[0]["refunded_amount"])
 
 
 def test_an_amendment_that_is_refused_ends_with_status_1() -> None:

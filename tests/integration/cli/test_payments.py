@@ -9,14 +9,14 @@ from click.testing import CliRunner, Result
 
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.entrypoints.cli import main
-from booking_payments.runtime.settings import SETTING_NAMES
+from booking_payments.runtime.settings import setting_names
 from booking_payments.testing.kit import PaymentsTestKit
 
 
 @pytest.fixture(autouse=True)
 def _nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
 
 
@@ -67,10 +67,27 @@ def test_payments_are_listed_newest_first() -> None:
         (["--since", "2000-01-01"], ["NO-1", "PAID-1"]),
         (["--until", "2000-01-01"], []),
         (["--until", "2100-01-01T00:00:00Z"], ["NO-1", "PAID-1"]),
+        (["--find", "aid-"], ["PAID-1"]),
+        (["--amount", "100"], ["NO-1", "PAID-1"]),
+        (["--amount", "100.01"], []),
+        (["--last4", "4242"], ["PAID-1"]),
+        (["--refunded", "any"], []),
+        (["--disputed"], []),
+        (["--undisputed", "--refunded", "none"], ["NO-1", "PAID-1"]),
+        (["--event", "hamlet"], []),
+        (["--email", "ann"], []),
     ],
 )
 def test_filters_leave_out_what_is_not_asked_for(given: list[str], found: list[str]) -> None:
     assert [each["booking_reference"] for each in listed(*given)] == found
+
+
+@pytest.mark.parametrize("amount", ["9,25", "-1", "1e3", "much"])
+def test_an_amount_that_is_none_is_wrong_usage(amount: str) -> None:
+    refused = run("list", "--amount", amount)
+
+    assert refused.exit_code == 2
+    assert 'write the amount as plain decimal text, for example "100.00"' in refused.stderr
 
 
 @pytest.mark.usefixtures("database")

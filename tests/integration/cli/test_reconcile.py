@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 import pytest
 from click.testing import CliRunner, Result
 
+from booking_payments.adapters.gateways.fake.settings import DEVELOPMENT_WEBHOOK_SECRET
 from booking_payments.application.views import NewBooking
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.cli.since import Since
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.services import Services
-from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.runtime.settings import load_settings, setting_names
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
 
@@ -31,7 +32,7 @@ COMMANDS = ["reconcile", "ledger check", "webhooks list", "webhooks replay --fai
 @pytest.fixture(autouse=True)
 def _migrated_directory(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     shutil.copy(sqlite_template, tmp_path / DATABASE)
 
@@ -86,7 +87,7 @@ def deliver(kind: str, subject: dict[str, Any], event_id: str = "evt_1") -> None
     body = json.dumps({"id": event_id, "object": "event", "type": kind, "data": {"object": subject}}).encode()
 
     async def work(services: Services) -> None:
-        signature = sign(body, services.settings.webhook_secrets[0], datetime.now(UTC))
+        signature = sign(body, DEVELOPMENT_WEBHOOK_SECRET, datetime.now(UTC))
         await services.payments.receive_webhook(body, {"Stripe-Signature": signature})
 
     run_with_services(work)
@@ -218,7 +219,7 @@ def test_reconciling_answers_in_json() -> None:
     assert found["left"][0]["gateway_id"] == intent_id
 
 
-def test_events_that_never_came_are_taken_in() -> None:
+def test_events_that_never_arrived_are_processed() -> None:
     pay(then=refund)
 
     found = json.loads(run("reconcile --json").stdout)
@@ -255,7 +256,7 @@ def test_what_is_wrong_is_named_with_its_place() -> None:
     result = run("ledger check")
 
     assert result.exit_code == 1
-    assert f"FAULT  {payment_id}  snapshot_differs: the journal tells of another captured" in result.stdout
+    assert f"FAULT  {payment_id}  snapshot_differs: the journal gives another captured" in result.stdout
 
 
 def test_checking_the_ledger_answers_in_json() -> None:
@@ -308,7 +309,7 @@ def test_only_failed_events_are_listed_on_demand() -> None:
 
 def _fail_the_events() -> None:
     with sqlite3.connect(DATABASE) as books:
-        books.execute("UPDATE bp_inbox SET status = 'failed', reason = 'Silent'")
+        books.execute("UPDATE bp_inbox SET status = 'failed', reason = 'OutcomeAmbiguous'")
     books.close()
 
 

@@ -196,7 +196,7 @@ async def test_after_an_exception_the_next_run_goes_on_at_once(services: Service
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 409, 429])
-async def test_where_nothing_was_done_the_key_is_free_again(services: Services, status: int) -> None:
+async def test_a_command_without_effect_frees_its_key(services: Services, status: int) -> None:
     await once(services, ASKED, asking("cause-1"), replying(EncodedResponse(status=status, body=b"")))
     seen: list[tuple[str, bool]] = []
 
@@ -244,7 +244,7 @@ async def test_an_answer_that_can_not_be_stored_is_given_all_the_same(
     with structlog.testing.capture_logs() as logs:
         assert await once(services, ASKED, asking("cause-1"), work) == DONE
 
-    assert [(line["event"], line["route"]) for line in logs] == [("idempotency answer not stored", "POST /x")]
+    assert [(line["event"], line["route"]) for line in logs] == [("idempotency.response_not_stored", "POST /x")]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import Meta
 
 from booking_payments.entrypoints.http import parsing
+from booking_payments.presentation import models
 from booking_payments.presentation.card_numbers import holds_card_number
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, problem_of
 
@@ -341,6 +343,18 @@ def test_a_return_url_inside_them_is_accepted(api: Api, url: str) -> None:
         "customer_id=%00",
         "customer_id=%0A",
         "reference=4242424242424242",
+        "q=4242424242424242",
+        "q=",
+        "q=%00",
+        "email=%0A",
+        "event_id=",
+        "amount=9,25",
+        "amount=-1",
+        "amount=1e3",
+        "last4=424",
+        "last4=4242%0A",
+        "refunded=maybe",
+        "disputed=1",
         "reference=" + "x" * 256,
     ],
 )
@@ -482,3 +496,15 @@ def test_what_only_sounds_secret_passes(api: Api, text: str) -> None:
     response = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(reference=text))
 
     assert response.status_code == 201
+
+
+def test_no_pattern_lets_a_line_break_through_at_its_end() -> None:
+    patterns = {
+        meta.pattern
+        for each in vars(models).values()
+        for meta in getattr(each, "__metadata__", ())
+        if isinstance(meta, Meta) and meta.pattern is not None
+    }
+
+    assert len(patterns) > 5
+    assert [each for each in patterns if not each.endswith(r"\Z")] == []

@@ -393,6 +393,18 @@ def test_pages_follow_each_other(api: Api) -> None:
         ("created_to=2026-03-01T12:00:00Z", 0),
         ("created_from=2026-03-01T13:00:00%2B02:00", 1),
         ("reference=R-1", 1),
+        ("q=r-", 1),
+        ("q=nobody", 0),
+        ("email=ann", 0),
+        ("event_id=hamlet", 0),
+        ("amount=100", 1),
+        ("amount=100.00&last4=4242", 1),
+        ("amount=99.99", 0),
+        ("last4=1881", 0),
+        ("refunded=true", 0),
+        ("refunded=false&disputed=false", 1),
+        ("refunded=partly", 0),
+        ("disputed=true", 0),
     ],
 )
 def test_filters_choose(api: Api, query: str, count: int) -> None:

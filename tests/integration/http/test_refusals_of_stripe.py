@@ -348,7 +348,7 @@ REFUNDING: Final = [
 
 
 @pytest.mark.parametrize("code", ["charge_disputed", "refund_disputed_payment"])
-def test_a_refund_that_a_dispute_stands_against_is_deferred(api: Api, line: StandIn, code: str) -> None:
+def test_a_refund_blocked_by_a_dispute_is_deferred(api: Api, line: StandIn, code: str) -> None:
     paid = intent("succeeded", amount_received=10000)
     line.answer("POST /v1/payment_intents", 200, paid)
     line.answer("GET /v1/payment_intents/pi_1", 200, paid)

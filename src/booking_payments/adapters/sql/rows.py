@@ -23,7 +23,7 @@ from booking_payments.domain.refunds import GivenBack, RefundPolicy
 from booking_payments.domain.reports import MethodDetails
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import InboxEntry, InboxStatus
-from booking_payments.ports.payments import ClientAction, PollState
+from booking_payments.ports.payments import ClientAction, PollState, search_email, search_text
 from booking_payments.ports.publisher import Message, MessageDelivery
 
 Row = Mapping[str, Any] | RowMapping
@@ -83,6 +83,8 @@ def booking_changes(booking: Booking) -> Values:
         "version": booking.version,
         "details": to_json(booking.details, BookingDetails) if booking.details != NO_DETAILS else None,
         "content": to_json(content, _Content) if content != _NO_CONTENT else None,
+        "search_text": search_text(booking),
+        "search_email": search_email(booking) or None,
     }
 
 
@@ -210,6 +212,8 @@ def payment_values(payment: Payment) -> Values:
         "version": payment.version,
         "updated_at": payment.updated_at,
         "state": to_json(state, _State),
+        "last4": payment.method.last4 if payment.method else None,
+        "disputed": int(bool(payment.disputes)),
     }
 
 

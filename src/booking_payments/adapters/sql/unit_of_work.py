@@ -6,6 +6,7 @@ Statements are built once, as module constants, so that SQLAlchemy compiles each
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
@@ -19,6 +20,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    false,
     func,
     insert,
     literal_column,
@@ -49,11 +51,12 @@ from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus
+from booking_payments.domain.money import MAX_DIGITS, Currency
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.bookings import BookingFilter, BookingPage
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import REFUSALS_KEPT, InboxEntry, InboxFilter, InboxStatus
-from booking_payments.ports.payments import PaymentFilter, PaymentHistory, PaymentPage
+from booking_payments.ports.payments import PaymentFilter, PaymentHistory, PaymentPage, Refunded
 
 Item = TypeVar("Item", Booking, Payment)
 
@@ -261,14 +264,61 @@ class SqlPayments(RecordingPayments):
 
 
 def _wanted_payments(which: PaymentFilter) -> Sequence[ColumnElement[bool] | None]:
-    columns = tables.payments.c
+    columns, of_booking = tables.payments.c, tables.bookings.c
     return (
         columns.status == which.status.value if which.status else None,
         columns.customer_id == which.customer_id if which.customer_id is not None else None,
         columns.reference == which.reference if which.reference is not None else None,
         columns.created_at >= which.created_from if which.created_from else None,
         columns.created_at < which.created_to if which.created_to else None,
+        _of_bookings(of_booking.event_id == which.event_id) if which.event_id is not None else None,
+        _of_bookings(_has_part(of_booking.search_text, which.text)) if which.text is not None else None,
+        _of_bookings(_has_part(of_booking.search_email, which.email)) if which.email is not None else None,
+        _charges(which.amount) if which.amount is not None else None,
+        columns.last4 == which.last4 if which.last4 is not None else None,
+        _is_refunded(which.refunded) if which.refunded is not None else None,
+        columns.disputed == int(which.disputed) if which.disputed is not None else None,
     )
+
+
+def _of_bookings(wanted: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Payments of the bookings that fulfil ``wanted``."""
+    return tables.payments.c.booking_id.in_(select(tables.bookings.c.id).where(wanted))
+
+
+def _has_part(column: ColumnElement[str], part: str) -> ColumnElement[bool]:
+    return func.coalesce(column, "").contains(part.casefold(), autoescape=True)
+
+
+def _charges(amount: Decimal) -> ColumnElement[bool]:
+    """Payments of ``amount`` in major units, whatever their currency and its number of decimals."""
+    columns = tables.payments.c
+    scaled = {exponent: amount.scaleb(exponent) for exponent in _EXPONENTS}
+    return or_(
+        false(),
+        *(
+            and_(columns.amount_minor == int(minor), columns.currency.in_(_EXPONENTS[exponent]))
+            for exponent, minor in scaled.items()
+            if minor == minor.to_integral_value() and abs(minor) < 10**MAX_DIGITS
+        ),
+    )
+
+
+_EXPONENTS: Final = {
+    exponent: [each.code for each in Currency if each.exponent == exponent]
+    for exponent in sorted({each.exponent for each in Currency})
+}
+"""The currencies with each number of decimals."""
+
+
+def _is_refunded(how_much: Refunded) -> ColumnElement[bool]:
+    refunded, captured = tables.payments.c.refunded_minor, tables.payments.c.captured_minor
+    return {
+        Refunded.NONE: refunded == 0,
+        Refunded.PARTLY: and_(refunded > 0, refunded < captured),
+        Refunded.FULLY: and_(refunded > 0, refunded >= captured),
+        Refunded.ANY: refunded > 0,
+    }[how_much]
 
 
 # --- books ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Forms, read as strictly as JSON: each field once, plain text, nothing that looks like a card number or a secret."""
+"""Parse forms as strictly as JSON: each field once, plain text, nothing that looks like a card number or a secret."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -28,11 +28,11 @@ class Form:
         return self._fields.keys()
 
     def get(self, name: str) -> str:
-        """The field's text without blanks around it."""
+        """Return the field's text, stripped."""
         return self._fields.get(name, "").strip()
 
     def safe(self, name: str) -> str:
-        """The same, for what will be kept: no card number and no secret."""
+        """Return the field's text for storage. Raises when it looks like a card number or a secret."""
         text = self.get(name)
         parsing.refuse_card_number(text)
         parsing.refuse_secret(text)
@@ -40,14 +40,18 @@ class Form:
 
 
 async def read_form(request: AnyRequest) -> Form:
-    """The body of a form. Raises 400 for anything else, 413 when it is too large."""
+    """Return the form in the body.
+
+    Raises:
+        RequestRefused: 400 for a body of another type, 413 when it is too large.
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _ENCODED:
         raise bad_request("Send this form from its page.", "not_a_form")
     return _form(await request.body())
 
 
 def read_search(request: AnyRequest) -> Form:
-    """The fields in the address."""
+    """Return the fields of the query string."""
     return _form(request.scope["query_string"])
 
 

@@ -1,4 +1,4 @@
-"""All pages of the service that its settings switch on."""
+"""All pages that the settings switch on."""
 
 from litestar.types import ControllerRouterHandler
 
@@ -41,7 +41,7 @@ _CONSOLE = (
 
 
 def pages_of(services: Services) -> list[ControllerRouterHandler]:
-    """The routers of the pages, and of the files that they load."""
+    """Return the routers of the pages and of their static files."""
     settings = services.settings
     console = [each for part in _CONSOLE for each in part.PAGES]
     found = [

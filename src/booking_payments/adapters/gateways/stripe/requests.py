@@ -21,7 +21,7 @@ from booking_payments.domain.instructions import (
     UpdateIntent,
 )
 from booking_payments.domain.money import Money
-from booking_payments.ports.gateway import Refused
+from booking_payments.ports.gateway import GatewayRefused
 
 Params = dict[str, Any]
 
@@ -32,12 +32,13 @@ WITH_CHARGE: Final[Mapping[str, Any]] = {"expand": ["latest_charge"]}
 def path_and_params(instruction: Instruction) -> tuple[str, Params]:
     """Return the path and the parameters of an instruction's request.
 
-    Raises ``Refused`` for an amount that Stripe cannot express: Stripe would refuse it as well, and the operation ends.
+    Raises ``GatewayRefused`` for an amount that Stripe cannot express: Stripe would refuse it as well, and the
+    operation ends.
     """
     try:
         return _path_and_params(instruction)
     except AmountNotRepresentable as error:
-        raise Refused(str(error), code="amount_not_chargeable", param="amount") from error
+        raise GatewayRefused(str(error), code="amount_not_chargeable", param="amount") from error
 
 
 def _path_and_params(instruction: Instruction) -> tuple[str, Params]:

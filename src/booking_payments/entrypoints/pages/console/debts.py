@@ -1,4 +1,6 @@
-"""Settling what is owed to a customer without a refund: it was paid elsewhere, or waived. No money moves here."""
+"""Record that an amount owed to a customer was settled without a refund: paid elsewhere, or waived. No money moves
+here.
+"""
 
 from typing import Any, Final
 
@@ -30,7 +32,7 @@ from booking_payments.presentation import render
 
 
 class Settle(msgspec.Struct):
-    """What the form says."""
+    """The fields of the form."""
 
     amount: str
     how: str
@@ -41,7 +43,7 @@ class Settle(msgspec.Struct):
 async def preview(
     request: AnyRequest, services: GivenServices, operator: GivenOperator, search: GivenForm
 ) -> PageResponse:
-    """What would still be owed after a settlement, before anything is booked."""
+    """Show what would still be owed after a settlement, without recording it."""
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     return _previewed(operator, file, search)
 
@@ -74,7 +76,7 @@ def _previewed(
 async def settle(
     request: AnyRequest, services: GivenServices, operator: GivenOperator, form: GivenForm
 ) -> PageResponse:
-    """Take it off what is owed, once."""
+    """Record the settlement, once per form."""
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     try:
         given = _given(form, file)

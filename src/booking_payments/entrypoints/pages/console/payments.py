@@ -1,4 +1,4 @@
-"""Payments: the list with its filters and search, and one payment with everything that happened to it."""
+"""Payments: the list with filters and search, and the page of one payment with its history."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -27,7 +27,7 @@ from booking_payments.presentation.status_style import STATUS_STYLE, style_of_ev
 PAGE_SIZE: Final = 25
 PATH: Final = "/console/payments"
 DONE: Final = {
-    "refund": (True, "The refund is made. What becomes of it is told below."),
+    "refund": (True, "The refund is made. Its progress is shown below."),
     "deferred": (True, "The refund is promised. It is sent by itself when nothing stands against it any more."),
     "repeated": (True, "This refund was asked for before, when its outcome was not known. No other one was made."),
     "failed": (False, "The refund was refused at once. Nothing went back, and the amount can be refunded again."),
@@ -37,10 +37,10 @@ DONE: Final = {
         "within 24 hours, is this one and moves no money twice.",
     ),
     "recorded": (True, "The money is recorded."),
-    "settled": (True, "The debt is settled. Who said so and why is told below."),
-    "unsure": (False, "It is not known whether this was booked. Look at what is owed before you send it again."),
+    "settled": (True, "The debt is settled. The operator and the reason are shown below."),
+    "unsure": (False, "It is not known whether this was booked. Check the amount owed before you send it again."),
 }
-"""What the page of a payment says of what has just been done, and whether it went well."""
+"""Message on the page of a payment about the last action, by its code, and whether the action succeeded."""
 
 
 # --- the list --------------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ async def one(request: AnyRequest, services: GivenServices, operator: GivenOpera
 
 
 def shown(operator: OperatorContext, file: PaymentDetails, done: str = "") -> PageResponse:
-    """The page of a payment; ``done`` says what has just been done."""
+    """Render the page of a payment; ``done`` is the code of the action that led here."""
     journal = render.journal(list(file.journal), operator.reader).events
     steps = [(each, style_of_event(recorded.event)) for each, recorded in zip(journal, file.journal, strict=True)]
     context: dict[str, Any] = {

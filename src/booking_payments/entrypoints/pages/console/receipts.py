@@ -33,7 +33,7 @@ RECORD: Final = "/console/record"
 
 
 class Record(msgspec.Struct):
-    """What the form says."""
+    """The fields of the form."""
 
     booking: str
     amount: str
@@ -43,7 +43,7 @@ class Record(msgspec.Struct):
 
 @get(RECORD, **BROWSER)
 async def form_page(operator: GivenOperator, search: GivenForm) -> PageResponse:
-    """The form. Raises ``NotFound`` where no gateway of this installation records payments."""
+    """Show the form. Raises ``NotFound`` when no gateway of this installation records payments."""
     _require_recording(operator.services)
     return _render_form(operator, search)
 
@@ -96,7 +96,7 @@ def _render_form(operator: OperatorContext, form: Form, problem: ProblemDetails 
 
 
 async def _booking(services: Services, name: str) -> Booking:
-    """The booking with this id, or the newest with this reference."""
+    """Return the booking with this id, or the newest with this reference."""
     by_id = await services.storage.read(lambda uow: uow.bookings.get(name))
     page = await services.payments.list_bookings(BookingFilter(reference=name), limit=1)
     found = by_id or next(iter(page.items), None)

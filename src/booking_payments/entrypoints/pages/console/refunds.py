@@ -1,8 +1,9 @@
-"""Refunds: first the quote, then the money. The form that moves it carries a key, so it moves once.
+"""Refunds: first a quote, then the refund.
 
-Goodwill is a refund past the rules: its amount is chosen by the operator, who says why in a note.
+The form that moves money has an idempotency key, so it moves money once. The URL names the payment and not the booking,
+so that late money can be refunded when the booking already has another payment.
 
-A payment is refunded by its own id, so that late money can go back whose booking has another payment by now.
+Goodwill is a refund past the rules: the operator chooses its amount and says why in a note.
 """
 
 from typing import Any, Final
@@ -37,7 +38,7 @@ from booking_payments.presentation.models import RefundAnswer
 
 
 class Refund(msgspec.Struct):
-    """What the form says. ``amount`` is always named: what was quoted is what is refunded."""
+    """The fields of the form. ``amount`` is required: the quoted amount is the one that is refunded."""
 
     amount: str
     reason: str
@@ -49,7 +50,7 @@ class Refund(msgspec.Struct):
 async def quote(
     request: AnyRequest, services: GivenServices, operator: GivenOperator, search: GivenForm
 ) -> PageResponse:
-    """What a refund would give, before any money moves."""
+    """Show what a refund would give, before any money moves."""
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     return await _quoted(operator, file, search)
 
@@ -57,7 +58,7 @@ async def quote(
 async def _quoted(
     operator: OperatorContext, file: PaymentDetails, form: Form, problem: ProblemDetails | None = None
 ) -> PageResponse:
-    """The page of the quote. When a refund is not allowed, it shows the message of the quote."""
+    """Render the quote. When no refund is allowed, it shows the quote's message."""
     message: str | None = sentence(problem.detail) if problem else None
     found: RefundQuote | None = None
     goodwill = _is_goodwill(form)
@@ -101,7 +102,7 @@ def _overrides(form: Form) -> bool:
 async def refund(
     request: AnyRequest, services: GivenServices, operator: GivenOperator, form: GivenForm
 ) -> PageResponse:
-    """Give the money back, once."""
+    """Refund, once per form."""
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     try:
         given = _given(form, file)
@@ -139,7 +140,7 @@ async def refund(
 
 
 def _outcome(response: EncodedResponse) -> str:
-    """What the page of the payment says: one of ``payments.DONE``."""
+    """Return the code of the message for the payment's page: a key of ``payments.DONE``."""
     made = msgspec.json.decode(response.body, type=RefundAnswer)
     if not made.success:
         return "failed"

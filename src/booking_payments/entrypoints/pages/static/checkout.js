@@ -7,6 +7,12 @@ if (location.search) {
   history.replaceState(null, "", location.pathname);
 }
 
+// Whether the server's state is another one than that of the page. While the bank's window is open only a new stage
+// counts: any other change must not take the window away from the customer.
+function differs(state, shown) {
+  return shown.stage ? state.stage !== shown.stage : state.version !== shown.version;
+}
+
 window.checkout = {
   // What changes is said once, for screen readers, too.
   say(text) {
@@ -15,27 +21,27 @@ window.checkout = {
     document.getElementById("news").replaceChildren(paragraph);
   },
 
-  // Show the page anew when there is something else to show; whether that is so.
-  async compare(path, version) {
+  // Load the page again when the server has something else to show than `shown`; returns whether that was so.
+  async compare(path, shown) {
     const answer = await fetch(`${path}/status`, { headers: { Accept: "application/json" } });
-    const other = answer.ok ? (await answer.json()).version !== version : answer.status < 500 && answer.status !== 429;
+    const other = answer.ok ? differs(await answer.json(), shown) : answer.status < 500 && answer.status !== 429;
     if (other) {
       location.replace(path);
     }
     return other;
   },
 
-  // Look until there is something else to show, less and less often; then show it.
-  async poll(path, version, wait = 1000) {
+  // Poll until there is something else to show, at growing intervals; then load the page again.
+  async poll(path, shown, wait = 1000) {
     await new Promise((resolve) => setTimeout(resolve, document.hidden ? 5 * wait : wait));
     try {
-      if (await window.checkout.compare(path, version)) {
+      if (await window.checkout.compare(path, shown)) {
         return;
       }
     } catch {
       // No connection: it will come back.
     }
-    await window.checkout.poll(path, version, Math.min(wait * 1.4, 15000));
+    await window.checkout.poll(path, shown, Math.min(wait * 1.4, 15000));
   },
 };
 
@@ -58,13 +64,14 @@ document.addEventListener("DOMContentLoaded", () => {
     });
   }
   if ("poll" in main.dataset) {
-    window.checkout.poll(main.dataset.path, main.dataset.version);
+    const { poll, stage, version } = main.dataset;
+    window.checkout.poll(main.dataset.path, poll === "stage" ? { stage } : { version });
   }
   // Whoever comes back to this tab may have paid in another one.
   document.addEventListener("visibilitychange", () => {
     const busy = document.querySelector("form[aria-busy]");
     if (!document.hidden && !busy && main.querySelector("form")) {
-      window.checkout.compare(main.dataset.path, main.dataset.version).catch(() => {});
+      window.checkout.compare(main.dataset.path, { version: main.dataset.version }).catch(() => {});
     }
   });
 });

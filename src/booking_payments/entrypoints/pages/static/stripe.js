@@ -57,7 +57,7 @@ document.addEventListener("DOMContentLoaded", async () => {
     } else if (error) {
       complain(error.message);
     } else {
-      await window.checkout.poll(path, main.dataset.version);
+      await window.checkout.poll(path, { version: main.dataset.version });
     }
   }
 
