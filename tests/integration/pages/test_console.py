@@ -436,7 +436,7 @@ def test_the_result_of_a_reconciliation_is_stored_and_shown(console: Site) -> No
 
 
 def test_without_a_reconciliation_the_page_says_so(console: Site) -> None:
-    assert "Nobody has compared yet." in console.get("/console/drift").text
+    assert "No comparison has run yet." in console.get("/console/drift").text
 
 
 def test_a_failed_reconciliation_is_shown_as_failed() -> None:
@@ -457,7 +457,7 @@ def test_a_failed_reconciliation_is_shown_as_failed() -> None:
         storage.broken = True
         site.send("/console/drift", "/console/drift/run")
 
-        assert "broke off" in _settled(site)
+        assert "The last comparison failed" in _settled(site)
 
 
 def test_every_status_has_a_place_in_the_diagram() -> None:

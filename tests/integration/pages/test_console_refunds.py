@@ -86,8 +86,8 @@ def test_an_owed_amount_that_waits_is_shown_with_its_deferred_refunds(console: S
 
     page = seen(console, booking_id)
 
-    assert "100.00 USD is owed to the customer. It goes back by itself" in page
-    assert "Of it waits 100.00 USD" in page
+    assert "100.00 USD is owed to the customer. It is refunded automatically" in page
+    assert "Of this waiting 100.00 USD" in page
     assert "Promised, not sent yet" in page
 
 
@@ -100,7 +100,7 @@ def test_a_failed_refund_is_shown_as_something_to_act_on(console: Site) -> None:
     page = seen(console, booking_id)
 
     assert "40.00 USD is owed to the customer. It was promised and did not go back: refund it, or settle" in page
-    assert "Of it waits 0.00 USD" in page
+    assert "Of this waiting 0.00 USD" in page
 
 
 def test_without_an_owed_amount_none_is_mentioned(console: Site) -> None:
@@ -169,7 +169,7 @@ def test_a_partial_refund_during_an_inquiry_is_shown_as_deferred(console: Site) 
 
     assert "Waits before it is sent Inquiry" in quoted
     assert answer.headers["location"].endswith("?done=deferred")
-    assert "It is sent by itself" in text_of(console.get(answer.headers["location"]).text)
+    assert "It is sent automatically" in text_of(console.get(answer.headers["location"]).text)
 
 
 # --- older payments
