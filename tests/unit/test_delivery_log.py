@@ -73,7 +73,7 @@ async def test_a_channel_without_a_process_is_logged_until_one_is_alive_again() 
 
     assert (silent, alive) == (1, 0)
     assert [(line["event"], line["log_level"], line["channel"]) for line in lines] == [
-        ("message_channel_silent", "error", "python:app")
+        ("message.channel_silent", "error", "python:app")
     ]
 
 

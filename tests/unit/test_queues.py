@@ -20,6 +20,8 @@ QUEUES: Final = {
     "Bookings.due_to_expire": "test_bookings_with_an_unknown_cancellation_do_not_stop_others_from_expiring",
     "Bookings.due_to_warn": "test_holds_that_cannot_be_announced_do_not_stop_others",
     "Payments.due": "test_unreadable_payments_do_not_stop_others_from_being_settled",
+    "EventJobs.running": "test_event_jobs_that_do_not_end_do_not_stop_others",
+    "EventJobs.next_bookings": "test_bookings_that_cannot_be_canceled_do_not_stop_others_of_the_event",
     "Outbox.claim": "test_rejected_messages_do_not_stop_others_from_being_delivered",
 }
 CROSSED_OFF: Final = {"Outbox.assign", "Outbox.number"}
@@ -37,10 +39,6 @@ PAGES: Final = {
     ),
 }
 """Pages with a cursor, and lists for people: they are not work queues."""
-NOT_TRIED: Final = {"EventJobs.running", "EventJobs.next_bookings"}
-"""Queues of event jobs. A failure is recorded with its booking, which removes the booking from the queue; no test
-puts many stuck entries at the head yet.
-"""
 UNUSED: Final = {"Inbox.unfinished"}
 """Used only by the contract of the storages. Webhooks are retried by their ids, which are read without a limit."""
 
@@ -57,7 +55,7 @@ def limited() -> Iterator[str]:
 
 
 def test_every_query_with_a_limit_is_listed() -> None:
-    assert set(limited()) == QUEUES.keys() | CROSSED_OFF | PAGES | NOT_TRIED | UNUSED
+    assert set(limited()) == QUEUES.keys() | CROSSED_OFF | PAGES | UNUSED
 
 
 def test_every_queue_has_a_test_with_stuck_entries_at_its_head() -> None:

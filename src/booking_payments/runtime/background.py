@@ -138,5 +138,5 @@ async def _safely(work: RunPass, stopping: anyio.Event) -> None:
     try:
         await work()
     except Exception as error:
-        log.error("background_round_failed", error=type(error).__name__, exc_info=error)
+        log.error("background.pass_failed", error=type(error).__name__, exc_info=error)
         await _pause(stopping, POLL_PAUSE)

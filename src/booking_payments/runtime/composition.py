@@ -84,7 +84,7 @@ async def _serving_alone(settings: Settings, wait: timedelta) -> AsyncIterator[N
 
 def _log_wait(file: Path, wait: timedelta) -> Callable[[int | None], None]:
     def told(holder: int | None) -> None:
-        log.warning("waiting_for_another_serve", file=str(file), process=holder, seconds=wait.total_seconds())
+        log.warning("serve.waiting_for_other_serve", file=str(file), process=holder, seconds=wait.total_seconds())
 
     return told
 

@@ -213,7 +213,8 @@ def _render_page(
         "transfer": _transfer(checkout) if chosen == BANK_TRANSFER else None,
         "test_mode": not settings.livemode,
     }
-    return html("checkout.html", context, status=problem.status if problem else 200, stripe=by_stripe)
+    script = settings.of_gateway(STRIPE).js_url if by_stripe else None
+    return html("checkout.html", context, status=problem.status if problem else 200, stripe_js=script)
 
 
 _TITLES: Final = {

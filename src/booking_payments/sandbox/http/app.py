@@ -9,7 +9,7 @@ import structlog
 
 from booking_payments.sandbox.emulator import NetworkFault
 from booking_payments.sandbox.emulator.errors import Refusal, error_body, server_error, unknown_url
-from booking_payments.sandbox.http import api, playing
+from booking_payments.sandbox.http import api, pages, playing
 from booking_payments.sandbox.http.account import SandboxStripe
 from booking_payments.sandbox.http.messages import MAX_BODY, HttpResponse, Request, reply_refusing, without_body
 
@@ -65,7 +65,7 @@ class SandboxApp:
         except NetworkFault:
             raise
         except Exception:
-            log.exception("sandbox_failed", method=request.method, path=request.path)
+            log.exception("sandbox.request_failed", method=request.method, path=request.path)
             return reply_refusing(server_error(500))
 
     async def _fail(self, fault: NetworkFault, scope: Scope, receive: Receive) -> None:
@@ -93,7 +93,9 @@ class SandboxApp:
 def _department(path: str) -> Callable[[SandboxStripe, Request], HttpResponse]:
     if path == playing.PREFIX or path.startswith(f"{playing.PREFIX}/"):
         return playing.answer
-    return api.answer if path.startswith("/v1/") else _nobody
+    if path.startswith("/v1/"):
+        return api.answer
+    return pages.answer if pages.is_page(path) else _nobody
 
 
 def _nobody(_: SandboxStripe, request: Request) -> HttpResponse:

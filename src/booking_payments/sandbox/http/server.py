@@ -31,6 +31,7 @@ async def serving(stripe: SandboxStripe, host: str = "127.0.0.1", port: int = 0)
     """The sandbox's address while the block lasts; port 0 takes a free one. Raises ``OSError``."""
     with _listen(host, port) as listening:
         app = SandboxApp(stripe, _abort)
+        stripe.serve_bank_at(_address(listening, for_browsers=True))
         async with _answering(app, listening), anyio.create_task_group() as tasks:
             tasks.start_soon(WebhookSender(stripe).run)
             yield _address(listening)
@@ -42,9 +43,15 @@ def _listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
 
-def _address(listening: socket.socket) -> str:
+def _address(listening: socket.socket, *, for_browsers: bool = False) -> str:
+    """The address as it was given; ``for_browsers``: loopback in place of "every address", where no browser gets."""
     host, port = listening.getsockname()[:2]
+    if for_browsers:
+        host = _LOOPBACK.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+_LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
 
 
 @asynccontextmanager

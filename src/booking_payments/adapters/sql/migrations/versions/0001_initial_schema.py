@@ -142,6 +142,12 @@ def _create_bookings() -> None:
         where="status IN ('pending', 'confirmed')",
     )
     _index("bp_bookings_event", "bp_bookings", "event_id", "created_at", "id", where="event_id IS NOT NULL")
+    _index(
+        "bp_bookings_live_event",
+        "bp_bookings",
+        "event_id",
+        where="event_id IS NOT NULL AND status IN ('pending', 'confirmed')",
+    )
     _index("bp_bookings_page", "bp_bookings", "created_at", "id")
     _index("bp_bookings_pending_customer", "bp_bookings", "customer_id", "expires_at", where="status = 'pending'")
     _index("bp_bookings_pending_expires_at", "bp_bookings", "expires_at", where="status = 'pending'")
@@ -292,6 +298,7 @@ def _create_event_jobs() -> None:
         sa.Column("finished_at", UTC_TIME, nullable=True),
         sa.Column("lease_until", UTC_TIME, nullable=True),
         sa.Column("holder", sa.Text(), nullable=True),
+        sa.Column("taken_up_at", UTC_TIME, nullable=True),
         sa.CheckConstraint("(kind = 'reschedule') = (event_starts_at IS NOT NULL)", name=op.f("bp_event_jobs_date")),
         sa.PrimaryKeyConstraint("id", name=op.f("bp_event_jobs_pkey")),
         sqlite_strict=True,
