@@ -4,8 +4,7 @@ The customer approves an order at the provider's site, to which they are redirec
 Webhooks are signed in five headers. Your ``pyproject.toml`` names ``PLUGIN`` in the entry point group
 ``booking_payments.gateways``: ``paypal = "paypal_gateway:PLUGIN"``. Then set ``PAYMENT_GATEWAYS=stripe,paypal``.
 
-``tests/examples/test_paypal_gateway.py`` runs the contract suite over it, with a provider in memory. If your provider
-lacks something, such as a list of unpaid orders, store it in a table, as the bank transfer gateway does.
+``tests/examples/test_paypal_gateway.py`` runs the contract suite. Store data that your provider lacks in a table.
 """
 
 import json
