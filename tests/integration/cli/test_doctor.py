@@ -184,7 +184,7 @@ def test_the_doctor_reports_that_no_delivery_has_arrived(stripe: StandIn) -> Non
 
     assert (check["ok"], check["detail"]) == (
         True,
-        "0 refused for their signature in the last 24 hours; no good one has come yet",
+        "stripe: 0 refused for their signature in the last 24 hours; no good one has come yet",
     )
 
 
@@ -228,7 +228,7 @@ def test_a_wrong_webhook_secret_is_detected_by_refused_deliveries(stripe: StandI
     check = deliveries()
 
     assert not check["ok"]
-    assert check["detail"].startswith("3 refused for their signature")
+    assert check["detail"].startswith("stripe: 3 refused for their signature")
     assert "STRIPE_WEBHOOK_SECRET" in check["remedy"]
 
 
@@ -239,7 +239,7 @@ def test_refused_deliveries_beside_accepted_ones_are_information(stripe: StandIn
     check = deliveries()
 
     assert check["ok"]
-    assert check["detail"].startswith("1 refused for their signature")
+    assert check["detail"].startswith("stripe: 1 refused for their signature")
     assert "the last good one came at 20" in check["detail"]
 
 
