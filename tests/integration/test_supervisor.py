@@ -63,7 +63,7 @@ class Supervised:
         """The next worker that was started, when the supervisor knows that it serves."""
         worker = self.started()
         worker.order("serve")
-        self.wait_until_said("serve_worker_ready")
+        self.wait_until_said("serve.worker_ready")
         return worker
 
     def wait_until_said(self, event: str) -> None:
@@ -103,7 +103,7 @@ def test_one_that_dies_before_it_gave_a_sign_of_life_is_replaced_while_another_s
         third = supervisor.started()
         for each in (second, third):
             each.order("serve")
-            supervisor.wait_until_said("serve_worker_ready")
+            supervisor.wait_until_said("serve.worker_ready")
         supervisor.process.terminate()
 
         assert supervisor.ended() == 0
@@ -136,7 +136,7 @@ def test_replacements_that_cannot_start_end_nothing_while_another_serves(folder:
         os.kill(first.pid, signal.SIGKILL)
         for _ in range(WORKERS):
             supervisor.started().order("fail")
-            supervisor.wait_until_said("serve_worker_did_not_start")
+            supervisor.wait_until_said("serve.worker_not_started")
         supervisor.serving()
         supervisor.process.terminate()
 

@@ -62,7 +62,7 @@ class Counters:
 
     def note_failure(self, reason: str) -> None:
         """Leave the shared store alone for a while."""
-        log.warning("the store of the rate limits does not answer; each process counts for itself", reason=reason)
+        log.warning("rate_limits.store_unreachable", reason=reason)
         self._down_until = self._now() + PAUSE_S
 
     async def close(self) -> None:

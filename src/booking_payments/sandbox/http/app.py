@@ -65,7 +65,7 @@ class SandboxApp:
         except NetworkFault:
             raise
         except Exception:
-            log.exception("sandbox_failed", method=request.method, path=request.path)
+            log.exception("sandbox.request_failed", method=request.method, path=request.path)
             return reply_refusing(server_error(500))
 
     async def _fail(self, fault: NetworkFault, scope: Scope, receive: Receive) -> None:
