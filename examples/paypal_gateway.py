@@ -14,26 +14,20 @@ from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
 import httpx2
+from attrs import frozen
 
 from booking_payments.domain import instructions as ask
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, IntentReport, MethodDetails, RefundReport
-from booking_payments.ports.gateway import (
-    GatewayRefused,
-    KeyMisused,
-    Misconfigured,
-    NotSent,
-    ObjectNotFound,
-    OutcomeAmbiguous,
-)
-from booking_payments.ports.gateway_plugin import BuiltGateway, GatewayDependencies, GatewayPlugin, PluginSetting
+from booking_payments.ports import gateway as port
+from booking_payments.ports.gateway_plugin import BuiltGateway, GatewayDependencies, GatewayPlugin
+from booking_payments.ports.gateway_settings import GatewaySettings, setting, web_address
 from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused, WebhookRequest
 from booking_payments.testing.certificate_webhooks import CertificateWebhooks
 
 Json = Mapping[str, Any]
 METHOD: Final = "paypal"
-TIMEOUT_S: Final = 15.0
 
 ORDER: Final = {
     "CREATED": PaymentStatus.REQUIRES_PAYMENT_METHOD,
@@ -58,19 +52,33 @@ EVENTS: Final = {
 }
 """The provider's event types: what we call them, and what they are about."""
 CODES: Final = {
-    "ORDER_NOT_OPEN": "payment_intent_unexpected_state",
-    "ORDER_NOT_PAID": "payment_intent_unexpected_state",
+    **dict.fromkeys(("ORDER_NOT_OPEN", "ORDER_NOT_PAID"), "payment_intent_unexpected_state"),
     "REFUND_AMOUNT_EXCEEDED": "refund_exceeds_charge",
     "CAPTURE_FULLY_REFUNDED": "charge_already_refunded",
 }
 """The provider's codes in the words of ``application/refusals.py``."""
 
 
+GIVEN: Final = "set it; your app at the provider has it"
+
+
+@frozen(kw_only=True)
+class PayPalSettings(GatewaySettings):
+    """The settings; ``docs/guides/write-a-gateway.md`` says how they are read."""
+
+    client_id: str = setting("PAYPAL_CLIENT_ID", missing=GIVEN)
+    secret: str = setting("PAYPAL_SECRET", missing=GIVEN, secret=True)
+    webhook_id: str = setting("PAYPAL_WEBHOOK_ID", missing=GIVEN)
+    api_base: str = setting(
+        "PAYPAL_API_BASE", "must be a web address", read=web_address, default="https://api-m.paypal.com"
+    )
+
+
 class HttpApi:
     """The provider's REST interface over HTTPS."""
 
     def __init__(self, base: str, client_id: str, secret: str) -> None:
-        self._client = httpx2.AsyncClient(base_url=base, auth=(client_id, secret), timeout=TIMEOUT_S)
+        self._client = httpx2.AsyncClient(base_url=base, auth=(client_id, secret), timeout=15.0)
 
     async def send(self, method: str, path: str, body: Json | None, request_id: str | None) -> tuple[int, Any]:
         headers = {"PayPal-Request-Id": request_id} if request_id else {}
@@ -78,16 +86,16 @@ class HttpApi:
             response = await self._client.request(method, path, json=body, headers=headers)
             return response.status_code, response.json() if response.content else {}
         except httpx2.ConnectError as error:
-            raise NotSent("no connection", code="unreachable") from error
+            raise port.NotSent("no connection", code="unreachable") from error
         except (httpx2.HTTPError, ValueError) as error:  # it may have arrived all the same
-            raise OutcomeAmbiguous("no readable answer", code="no_answer") from error
+            raise port.OutcomeAmbiguous("no readable answer", code="no_answer") from error
 
     async def certificate(self, url: str) -> bytes:
         """The certificate at ``url``, which the reader has checked."""
         try:
             return (await self._client.get(url)).content
         except httpx2.HTTPError as error:
-            raise NotSent("no certificate", code="certificate_unreachable") from error
+            raise port.NotSent("no certificate", code="certificate_unreachable") from error
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -110,7 +118,7 @@ class PayPalGateway:
     async def create_intent(self, instruction: ask.CreateIntent, idempotency_key: str) -> IntentReport:
         _require_method(instruction.payment_method_id)
         if instruction.capture_method is ask.CaptureMethod.MANUAL:
-            raise GatewayRefused("this example holds no money", code="capture_method_unsupported")
+            raise port.GatewayRefused("this example holds no money", code="capture_method_unsupported")
         order = {"amount": _given(instruction.amount), "custom": dict(instruction.metadata)}
         order |= {"return_url": instruction.return_url, "payer_action": instruction.confirm}
         return _intent(await self._call("POST", "/v2/checkout/orders", order, idempotency_key))
@@ -125,7 +133,7 @@ class PayPalGateway:
         return _intent(await self._call("POST", path, {"return_url": instruction.return_url}, idempotency_key))
 
     async def capture_intent(self, instruction: ask.CaptureIntent, idempotency_key: str) -> IntentReport:
-        raise GatewayRefused("nothing is held", code="payment_intent_unexpected_state")
+        raise port.GatewayRefused("nothing is held", code="payment_intent_unexpected_state")
 
     async def cancel_intent(self, instruction: ask.CancelIntent, idempotency_key: str) -> IntentReport:
         path = f"/v2/checkout/orders/{instruction.intent_id}/void"
@@ -241,66 +249,52 @@ def _intent(order: Json) -> IntentReport:
 
 
 def _refund(given: Json) -> RefundReport:
-    return RefundReport(
-        id=given["id"],
-        intent_id=given["order_id"],
-        charge_id=None,
-        amount=_money(given["amount"]),
-        status=REFUND.get(given["status"]),
-        metadata=given["custom"],
-        created_at=datetime.fromisoformat(given["create_time"]),
-        replayed=given.get("replayed", False),
-    )
+    kept = {"metadata": given["custom"], "replayed": given.get("replayed", False)}
+    return RefundReport(**_common(given), status=REFUND.get(given["status"]), **kept)
 
 
 def _dispute(given: Json) -> DisputeReport:
-    return DisputeReport(
-        id=given["id"],
-        intent_id=given["order_id"],
-        charge_id=None,
-        amount=_money(given["amount"]),
-        status=DISPUTE.get(given["status"], DisputeStatus.UNKNOWN),
-        reason=given["reason"],
-        created_at=datetime.fromisoformat(given["create_time"]),
-    )
+    status = DISPUTE.get(given["status"], DisputeStatus.UNKNOWN)
+    return DisputeReport(**_common(given), status=status, reason=given["reason"])
+
+
+def _common(given: Json) -> dict[str, Any]:
+    """What a refund and a dispute have alike."""
+    of = {"id": given["id"], "intent_id": given["order_id"], "charge_id": None}
+    return {**of, "amount": _money(given["amount"]), "created_at": datetime.fromisoformat(given["create_time"])}
 
 
 def _require_method(method_id: str | None, amount: Money | None = None) -> None:
     if method_id not in (None, METHOD) or amount is not None:  # for another amount a new order is made
-        raise GatewayRefused(f"the method is {METHOD}, and an amount does not change", code="payment_method_unknown")
+        raise port.GatewayRefused(
+            f"the method is {METHOD}, and an amount does not change", code="payment_method_unknown"
+        )
 
 
 def _fail(status: int, name: str) -> NoReturn:
     """Raise what an error of the provider says about the money."""
     if status == 404:
-        raise ObjectNotFound("no such object", code="resource_missing")
+        raise port.ObjectNotFound("no such object", code="resource_missing")
     if name == "REQUEST_ID_REUSED":
-        raise KeyMisused("the key was used for something else", code="idempotency_error")
+        raise port.KeyMisused("the key was used for something else", code="idempotency_error")
     if status in (401, 403):
-        raise Misconfigured("the keys or their rights are wrong", code=name.lower(), forbidden=status == 403)
+        raise port.Misconfigured("the keys or their rights are wrong", code=name.lower(), forbidden=status == 403)
     if status == 429:
-        raise NotSent("too many requests", code="rate_limited")
+        raise port.NotSent("too many requests", code="rate_limited")
     if status >= 500 or status == 409:
-        raise OutcomeAmbiguous("the provider does not say what became of it", code=name.lower())
-    raise GatewayRefused(f"the provider refused: {name}", code=CODES.get(name, name.lower()))
+        raise port.OutcomeAmbiguous("the provider does not say what became of it", code=name.lower())
+    raise port.GatewayRefused(f"the provider refused: {name}", code=CODES.get(name, name.lower()))
 
 
 def build(given: GatewayDependencies) -> BuiltGateway:
     """The gateway of the settings."""
-    base = given.settings.get("PAYPAL_API_BASE", "https://api-m.paypal.com")
-    api = HttpApi(base, given.settings["PAYPAL_CLIENT_ID"], given.settings["PAYPAL_SECRET"])
-    reader = PayPalWebhooks(given.settings["PAYPAL_WEBHOOK_ID"], api.certificate)
-    gateway = PayPalGateway(api, livemode="sandbox" not in base)
+    own: PayPalSettings = given.settings
+    api = HttpApi(own.api_base, own.client_id, own.secret)
+    reader = PayPalWebhooks(own.webhook_id, api.certificate)
+    gateway = PayPalGateway(api, livemode="sandbox" not in own.api_base)
     return BuiltGateway(gateway=gateway, webhooks=reader, webhook_names=("paypal",), close=api.close)
 
 
 PLUGIN: Final = GatewayPlugin(
-    name="paypal",
-    title="PayPal",
-    build=build,
-    settings=tuple(
-        PluginSetting(name=f"PAYPAL_{name}", description="set it; your app at the provider has it", required=required)
-        for name, required in {"CLIENT_ID": True, "SECRET": True, "WEBHOOK_ID": True, "API_BASE": False}.items()
-    ),
-    event_types=frozenset(EVENTS),
+    name="paypal", title="PayPal", build=build, settings=PayPalSettings, event_types=EVENTS.keys
 )

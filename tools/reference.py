@@ -1,4 +1,4 @@
-"""Print docs/reference/*.md from the code: the HTTP API, the settings, the command line, the metrics.
+"""Print docs/reference/*.md from the code: the HTTP API, the settings, the command line, the metrics, the log events.
 
 A meaning that is missing there is missing in the code: in a description, a help text or a docstring.
 """
@@ -20,6 +20,9 @@ from booking_payments.entrypoints.cli.main import main as command_line
 from booking_payments.entrypoints.http import gauges
 from booking_payments.entrypoints.http.app import api_document
 from booking_payments.entrypoints.http.metrics import Metrics
+from booking_payments.ports.gateway_settings import PluginSetting, declared
+from booking_payments.runtime.log_events import LOG_EVENTS
+from booking_payments.runtime.plugins import installed_plugins
 from booking_payments.runtime.settings import PREFIX, Settings
 from booking_payments.testing.kit import PaymentsTestKit
 
@@ -38,6 +41,7 @@ def pages() -> Mapping[str, str]:
         "cli": _cli,
         "metrics": _metrics,
         "messages": _messages,
+        "log-events": _log_events,
     }
     return {name: "\n".join(make()).rstrip() + "\n" for name, make in makers.items()}
 
@@ -151,10 +155,12 @@ def _settings() -> Iterator[str]:
     yield "From the environment, or a `.env` file; the environment wins, and empty values count as unset. Each name may"
     yield f"have the prefix `{PREFIX}`: that name wins over the bare one, also when it is in the file and the bare"
     yield "one in the environment. What is wrong is named at the start, all of it at once. Secrets are never printed.\n"
+    rules = {str(field.alias): _rule(field) for field in Settings.model_fields.values()}
+    for plugin in installed_plugins().values():
+        rules |= {each.name: _gateways_rule(each) for each in declared(plugin.settings).values()}
     for names, default, meaning in _settings_rows():
         yield f"## {', '.join(names)}\n\n{_sentence(meaning)} Default: {default}.\n"
-        rules = {field.alias: field for field in Settings.model_fields.values()}
-        yield from _table("name", "value", "secret", rows=(_rule(name, rules[name]) for name in names))
+        yield from _table("name", "value", "secret", rows=(rules[name] for name in names))
 
 
 def _settings_rows() -> Iterator[tuple[list[str], str, str]]:
@@ -168,8 +174,12 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _rule(name: str, field: FieldInfo) -> list[str]:
-    return [f"`{name}`", str(field.description), "yes" if "Secret" in str(field.annotation) else ""]
+def _gateways_rule(setting: PluginSetting) -> list[str]:
+    return [f"`{setting.name}`", setting.description, "yes" if setting.secret else ""]
+
+
+def _rule(field: FieldInfo) -> list[str]:
+    return [f"`{field.alias}`", str(field.description), "yes" if "Secret" in str(field.annotation) else ""]
 
 
 # --- the command line ------------------------------------------------------------------------------------------
@@ -222,6 +232,26 @@ def _families(registry: CollectorRegistry) -> Iterator[list[str]]:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(f"`{each}`" for each in getattr(collector, "_labelnames", ()))
         yield [f"`{name}`", family.type, labels, family.documentation]
+
+
+# --- log events ------------------------------------------------------------------------------------------------
+
+
+def _log_events() -> Iterator[str]:
+    yield f"# Log events\n\n{NOTE} The format of the lines is described in [watching it](../observability.md).\n"
+    yield "Names and fields are stable: search and alert by them. A line of an HTTP request also has its"
+    yield "`correlation_id`, and a line with a traceback has `exception`.\n"
+    rows = (
+        [
+            f"`{each.name}`",
+            ", ".join(level.upper() for level in each.levels),
+            f"`{each.logger}`",
+            each.meaning,
+            ", ".join(f"`{field}`" for field in each.fields),
+        ]
+        for each in LOG_EVENTS
+    )
+    yield from _table("event", "level", "logger", "meaning", "fields", rows=rows)
 
 
 # --- messages --------------------------------------------------------------------------------------------------

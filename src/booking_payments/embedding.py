@@ -140,7 +140,7 @@ class SyncBookingPayments:
         self.cancel_payment = blocking(payments.cancel_payment)
         self.payment_status = blocking(payments.payment_status)
         self.checkout = blocking(payments.checkout)
-        self.look_at_payment = blocking(payments.look_at_payment)
+        self.poll_payment = blocking(payments.poll_payment)
         self.journal = blocking(payments.journal)
         self.list_payments = blocking(payments.list_payments)
         self.quote_refund = blocking(payments.quote_refund)

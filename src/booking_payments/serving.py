@@ -41,7 +41,10 @@ def run(host: str | None, port: int | None, workers: int | None, wait_s: int) ->
         from booking_payments.entrypoints.http import app, protocol  # noqa: F401 - everything that serving needs
     listening = _listen(settings)
     if settings.uses_development_jwt_secret:
-        log.warning("tokens are signed with the development secret; set JWT_SECRET before anybody else can call")
+        log.warning(
+            "serve.development_secret",
+            remedy="tokens are signed with the development secret; set JWT_SECRET before others can reach this service",
+        )
     try:
         if settings.workers > 1:
             _serve_with_workers(settings, listening)
@@ -70,7 +73,9 @@ def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
 
     asyncio.run(_check(settings))
     if settings.rate_limit_enabled and settings.rate_limit_store_url is None:
-        log.warning("each worker counts requests for itself; set RATE_LIMIT_STORE_URL to count them together")
+        log.warning(
+            "serve.rate_limits_per_worker", remedy="set RATE_LIMIT_STORE_URL to count the workers' requests together"
+        )
     told = {"HOST": settings.host, "PORT": settings.port, "WORKERS": settings.workers}
     os.environ.update({f"{PREFIX}{name}": str(value) for name, value in told.items()})  # over whatever they read
     config = _config("booking_payments.asgi:app", factory=True)
@@ -96,7 +101,7 @@ def _announce(settings: Settings) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{settings.port}"
     if settings.log_format is LogFormat.JSON:
-        log.info("listening", address=address)
+        log.info("serve.listening", address=address)
         return
     shown = {"the API": "/schema" if settings.docs_enabled else "", "operators": "/console/" * settings.console_enabled}
     pages = ", ".join(f"{what}: {path}" for what, path in shown.items() if path)

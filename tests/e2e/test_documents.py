@@ -16,7 +16,7 @@ import booking_payments
 from booking_payments.adapters.messages.payload import payload
 from booking_payments.entrypoints.cli import main
 from booking_payments.ports.publisher import Message
-from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.runtime.settings import load_settings, setting_names
 from booking_payments.testing.kit import PaymentsTestKit
 from booking_payments.testing.sandbox import Sandbox
 from tests.e2e.blocks import PAGES, ROOT, Block, Terminal, blocks, json_of
@@ -154,7 +154,7 @@ def test_settings_of_the_documents_are_right(block: Block, tmp_path: Path) -> No
     }
     settings = load_settings({name: text for name, text in rest.items() if name not in named}, tmp_path / ".env")
 
-    assert named <= SETTING_NAMES
+    assert named <= setting_names()
     assert settings is not None
 
 

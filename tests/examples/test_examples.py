@@ -14,13 +14,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from booking_payments.runtime.settings import SETTING_NAMES
+from booking_payments.runtime.settings import setting_names
 from booking_payments.testing.sandbox import Sandbox
 from tests.integration.postgres import Server
 from tests.ports import free_port
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-ENV = {name: value for name, value in os.environ.items() if name not in SETTING_NAMES}
+ENV = {name: value for name, value in os.environ.items() if name not in setting_names()}
 SECRET = "whsec_development"
 SERVERS: dict[str, list[list[str]]] = {
     "fastapi": [["-m", "uvicorn", "fastapi_app:app", "--app-dir", str(EXAMPLES), "--port", "PORT"]],

@@ -25,13 +25,13 @@ from booking_payments import (
     open_payments_sync,
 )
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway
+from booking_payments.adapters.gateways.fake.settings import DEVELOPMENT_WEBHOOK_SECRET
 from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.webhooks import WebhooksNotTaken
-from booking_payments.runtime.settings import DEVELOPMENT_WEBHOOK_SECRET
 from booking_payments.runtime.settings_error import SettingsError
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from booking_payments.entrypoints.cli import main
-from booking_payments.runtime.settings import SETTING_NAMES
+from booking_payments.runtime.settings import setting_names
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
@@ -19,7 +19,7 @@ CONTAINERFILE = (ROOT / "Containerfile").read_text()
 @pytest.mark.parametrize("name", OURS)
 def test_a_service_runs_a_command_with_settings_that_exist(name: str) -> None:
     assert OURS[name]["command"][0] in main.commands
-    assert set(OURS[name]["environment"]) <= SETTING_NAMES
+    assert set(OURS[name]["environment"]) <= setting_names()
 
 
 def test_serve_and_worker_wait_for_the_migration() -> None:

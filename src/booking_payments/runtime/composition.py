@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
 import structlog
 from dependency_injector import providers
 from sqlalchemy.exc import SQLAlchemyError
 
-from booking_payments.adapters.gateways.bank_transfer import BankTransferGateway, TransferDesk
 from booking_payments.adapters.memory.publisher import Consumer
 from booking_payments.adapters.sql.serve_lock import LONGEST_WAIT, FileServedError, database_file, serving_alone
 from booking_payments.adapters.sql.storage import SqlStorage
@@ -23,7 +23,7 @@ from booking_payments.ports.gateway import Gateway, OwnGateway
 from booking_payments.ports.gateway_plugin import BuiltGateway
 from booking_payments.runtime.background_tasks import background_of
 from booking_payments.runtime.container import Container, open_counters
-from booking_payments.runtime.gateways import observed, plugin_named
+from booking_payments.runtime.gateways import observed
 from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.readiness import READY_WITHIN_S, readiness
 from booking_payments.runtime.services import Services
@@ -84,7 +84,7 @@ async def _serving_alone(settings: Settings, wait: timedelta) -> AsyncIterator[N
 
 def _log_wait(file: Path, wait: timedelta) -> Callable[[int | None], None]:
     def told(holder: int | None) -> None:
-        log.warning("waiting_for_another_serve", file=str(file), process=holder, seconds=wait.total_seconds())
+        log.warning("serve.waiting_for_other_serve", file=str(file), process=holder, seconds=wait.total_seconds())
 
     return told
 
@@ -104,15 +104,15 @@ async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[
             payments=container.payments(),
             gateway=container.deps().gateway,
             gateways={name: each.gateway for name, each in container.connected_gateways().items()},
-            gateway_titles={} if own is not None else {name: plugin_named(name).title for name in gateways},
+            gateway_titles={name: plugin.title for name, plugin in settings.plugins.items() if name in gateways},
             storage=storage,
             clock=container.clock(),
             ids=container.ids(),
             settings=settings,
             ready=lambda: readiness(storage),
-            background=background_of(container, stripe),
+            background=background_of(container),
             sandbox=stripe,
-            desks=_desks(gateways, container.deps()),
+            bank_transfer_operations=_bank_transfer_operations(gateways, container.deps()),
             limits=container.limits() if serving and settings.rate_limit_enabled else None,
         )
     finally:
@@ -138,14 +138,9 @@ async def _installation_id(settings: Settings, storage: SqlStorage) -> str | Non
         return None
 
 
-def _desks(gateways: Mapping[str, BuiltGateway], deps: Dependencies) -> Mapping[str, TransferDesk]:
+def _bank_transfer_operations(gateways: Mapping[str, BuiltGateway], deps: Dependencies) -> Mapping[str, Any]:
     """The operators' side of each gateway that they settle by hand, by the gateway's name."""
-    found = {name: each.gateway for name, each in gateways.items()}
-    return {
-        name: TransferDesk(gateway, deps.at(name))
-        for name, gateway in found.items()
-        if isinstance(gateway, BankTransferGateway)
-    }
+    return {name: each.operations(deps.at(name)) for name, each in gateways.items() if each.operations is not None}
 
 
 @asynccontextmanager
@@ -164,7 +159,7 @@ async def shared_store_answers(settings: Settings) -> bool:
     """Whether the store of the rate limits can be asked. Raises ``SettingsError`` without its client library."""
     counters = open_counters(settings)
     try:
-        verdict = await RateLimits.of(settings, counters, ()).address.take("doctor")
+        decision = await RateLimits.of(settings, counters, ()).address.take("doctor")
     finally:
         await counters.close()
-    return not verdict.alone
+    return not decision.alone

@@ -26,7 +26,6 @@ from booking_payments.runtime.background import WorkSignal
 from booking_payments.runtime.channels import channels_of, publishers_of
 from booking_payments.runtime.extras import extra, require_driver
 from booking_payments.runtime.gateways import build_gateways, connected
-from booking_payments.runtime.gateways import webhook_secrets as webhook_secrets_of
 from booking_payments.runtime.payment_config import payment_config_of, retry_policy_of
 from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.settings import Settings
@@ -91,8 +90,9 @@ def _payments(deps: Dependencies) -> BookingPayments:
     return traced_class(BookingPayments, "payments", tracer())(deps)
 
 
-def _connected(built: Mapping[str, BuiltGateway]) -> Mapping[str, ConnectedGateway]:
-    return {name: connected(each) for name, each in built.items()}
+def _connected(settings: Settings, built: Mapping[str, BuiltGateway]) -> Mapping[str, ConnectedGateway]:
+    recorded = {name for name, each in settings.plugins.items() if each.recorded}
+    return {name: connected(each, recorded=name in recorded) for name, each in built.items()}
 
 
 def _webhook_names(gateways: Mapping[str, ConnectedGateway]) -> tuple[str, ...]:
@@ -133,9 +133,8 @@ class Container(containers.DeclarativeContainer):
     work_signal = providers.Singleton(WorkSignal, clock.provided.now)
 
     # Gateways and stores
-    webhook_secrets = providers.Singleton(webhook_secrets_of, settings)
-    built_gateways = providers.Singleton(build_gateways, settings, clock, webhook_secrets)
-    connected_gateways = providers.Singleton(_connected, built_gateways)
+    built_gateways = providers.Singleton(build_gateways, settings, clock)
+    connected_gateways = providers.Singleton(_connected, settings, built_gateways)
     webhook_names = providers.Callable(_webhook_names, connected_gateways)
     queue = providers.Singleton(_queue, settings)
     storage = providers.Singleton(_storage, settings, work_signal, clock, queue)

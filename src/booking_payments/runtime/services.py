@@ -2,11 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from booking_payments.adapters.gateways.bank_transfer import TransferDesk
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
@@ -40,7 +39,7 @@ class Services:
     ``gateway`` is the default one, ``gateways`` are all of them by name, ``gateway_titles`` what customers read of
     each.
     ``background`` is entered when the app starts and left when it stops. ``sandbox`` is there only with the fake
-    gateway: the customer's side of its 3-D Secure window; ``desks`` are the operators' side
+    gateway: the customer's side of its 3-D Secure window; ``bank_transfer_operations`` are the operators' side
     of the gateways that they settle by hand. ``limits`` is missing where rates are not bounded, and where no HTTP is
     served.
     """
@@ -56,5 +55,5 @@ class Services:
     ready: Callable[[], Awaitable[Readiness]]
     background: Callable[[], AbstractAsyncContextManager[None]] | None = None
     sandbox: FakeStripe | None = None
-    desks: Mapping[str, TransferDesk] = field(factory=dict)
+    bank_transfer_operations: Mapping[str, Any] = field(factory=dict)
     limits: "RateLimits | None" = None

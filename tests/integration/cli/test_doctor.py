@@ -14,7 +14,7 @@ from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS
 from booking_payments.entrypoints.cli import main
 from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.runtime.composition import build
-from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.runtime.settings import load_settings, setting_names
 from booking_payments.sandbox.signature import sign
 from tests.integration.http.stand_in import StandIn, refusal, stand_in
 
@@ -37,7 +37,7 @@ URL = "https://pay.example/api/webhooks/stripe/"
 def stripe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """An account in which all is well, and the settings for it in the environment."""
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     with stand_in() as account:
         settings = {
@@ -139,8 +139,9 @@ def test_without_an_endpoint_no_news_comes(
 ) -> None:
     """With a live key an address without TLS is refused, so the settings are changed behind their back."""
     has(stripe, endpoint(url="https://other.example/hooks"))
-    monkeypatch.setattr("booking_payments.runtime.settings.is_live", lambda key: mode == "live")
-    monkeypatch.setattr("booking_payments.runtime.settings._live_in_the_open", lambda settings: False)
+    live = "booking_payments.adapters.gateways.stripe.settings.StripeSettings"
+    monkeypatch.setattr(f"{live}.livemode", mode == "live")
+    monkeypatch.setattr(f"{live}.problems", lambda settings, service: ())
 
     [check] = [check for check in findings() if check["name"] == "endpoint"]
     assert (check["ok"], "no webhook endpoint" in check["detail"]) == (ok, True)
@@ -258,7 +259,7 @@ def test_the_name_under_which_the_database_was_given_is_said(
     given: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.entrypoints.cli import main
 from booking_payments.ports.unit_of_work import UnitOfWork
-from booking_payments.runtime.settings import SETTING_NAMES
+from booking_payments.runtime.settings import setting_names
 from booking_payments.testing.kit import NOW, PaymentsTestKit
 
 STRIPE = {
@@ -26,7 +26,7 @@ STRIPE = {
 @pytest.fixture(autouse=True)
 def _nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
 
 

@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 import pytest
 from click.testing import CliRunner, Result
 
+from booking_payments.adapters.gateways.fake.settings import DEVELOPMENT_WEBHOOK_SECRET
 from booking_payments.application.views import NewBooking
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.cli.since import Since
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.services import Services
-from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.runtime.settings import load_settings, setting_names
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
 
@@ -31,7 +32,7 @@ COMMANDS = ["reconcile", "ledger check", "webhooks list", "webhooks replay --fai
 @pytest.fixture(autouse=True)
 def _migrated_directory(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     shutil.copy(sqlite_template, tmp_path / DATABASE)
 
@@ -86,7 +87,7 @@ def deliver(kind: str, subject: dict[str, Any], event_id: str = "evt_1") -> None
     body = json.dumps({"id": event_id, "object": "event", "type": kind, "data": {"object": subject}}).encode()
 
     async def work(services: Services) -> None:
-        signature = sign(body, services.settings.webhook_secrets[0], datetime.now(UTC))
+        signature = sign(body, DEVELOPMENT_WEBHOOK_SECRET, datetime.now(UTC))
         await services.payments.receive_webhook(body, {"Stripe-Signature": signature})
 
     run_with_services(work)

@@ -19,7 +19,7 @@ from booking_payments.entrypoints.cli import main
 from booking_payments.presentation.models import PaymentAnswer, QuoteAnswer, RefundAnswer
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.services import Services
-from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.runtime.settings import load_settings, setting_names
 from booking_payments.sandbox.emulator import FakeStripe
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ T = TypeVar("T")
 @pytest.fixture(autouse=True)
 def _migrated_directory(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     shutil.copy(sqlite_template, tmp_path / "booking-payments.db")
 

@@ -13,7 +13,7 @@ from booking_payments.application.views import NewBooking
 from booking_payments.domain.money import Currency, Money
 from booking_payments.embedding import open_payments_sync
 from booking_payments.entrypoints.cli import main
-from booking_payments.runtime.settings import SETTING_NAMES
+from booking_payments.runtime.settings import setting_names
 
 PAY_TO = "Example Cinemas, DE02 1203 0000 0000 2020 51"
 
@@ -21,7 +21,7 @@ PAY_TO = "Example Cinemas, DE02 1203 0000 0000 2020 51"
 @pytest.fixture(autouse=True)
 def _set_up(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'payments.db'}")
     monkeypatch.setenv("PAYMENT_GATEWAY", "bank_transfer")

@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 
 from booking_payments.asgi import Application
 from booking_payments.entrypoints.cli import main
-from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.runtime.settings import load_settings, setting_names
 from booking_payments.testing.kit import PaymentsTestKit
 from tests.e2e.blocks import json_of
 from tests.integration.http.api import JWT_SECRET, token
@@ -34,7 +34,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         "JWT_SECRET": JWT_SECRET,
     }
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     for name, value in env.items():
         monkeypatch.setenv(name, value)

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from booking_payments.adapters.gateways.fake.settings import DEVELOPMENT_WEBHOOK_SECRET
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.telemetry.gateway_log import MOVES_MONEY, logged
 from booking_payments.adapters.telemetry.traces import (
@@ -33,7 +34,7 @@ from booking_payments.asgi import Application
 from booking_payments.ports.gateway import Declined, Gateway, OutcomeAmbiguous
 from booking_payments.runtime.logging import set_up_logging
 from booking_payments.runtime.process import collecting_traces
-from booking_payments.runtime.settings import DEVELOPMENT_WEBHOOK_SECRET, Settings, load_settings
+from booking_payments.runtime.settings import Settings, load_settings
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.gateway_contract import creation
 from booking_payments.testing.kit import PaymentsTestKit
@@ -134,7 +135,7 @@ def test_one_id_leads_from_the_request_to_the_gateway_call_and_the_webhook(
     deliver(client, intent)
 
     told = [each["event"] for each in lines() if each.get("correlation_id") == "req_of_ann"]
-    assert told == ["gateway.call", "payment operation", "webhook"]
+    assert told == ["gateway.call", "payment.operation", "webhook.received"]
 
 
 def test_the_gateway_keeps_the_id_so_that_its_events_bring_it_back(client: TestClient[Any], lines: Lines) -> None:
@@ -290,7 +291,7 @@ def test_where_the_extra_is_missing_it_is_named(monkeypatch: pytest.MonkeyPatch,
     with collecting_traces():
         pass
 
-    assert "pip install 'booking-payments[otel]'" in lines()[-1]["event"]
+    assert "pip install 'booking-payments[otel]'" in lines()[-1]["remedy"]
 
 
 async def test_a_subclass_with_something_around_its_calls_is_otherwise_the_class() -> None:

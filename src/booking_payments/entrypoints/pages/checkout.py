@@ -55,9 +55,11 @@ from booking_payments.entrypoints.pages.sessions import (
 from booking_payments.presentation import render
 from booking_payments.presentation.formatting import moment, words
 from booking_payments.presentation.models import PaymentAnswer
+from booking_payments.runtime.payment_config import gateway_terms
 from booking_payments.runtime.services import Services
-from booking_payments.runtime.settings import FAKE, STRIPE
 
+FAKE: Final = "fake"
+STRIPE: Final = "stripe"
 PATH: Final = "/checkout/{booking_id:str}"
 
 
@@ -204,14 +206,15 @@ def _render_page(
         "closed": sentence(checkout.payability.message),
         "by_customer": checkout.price.payer is FeePayer.CUSTOMER,
         "refunds": _refunds(checkout),
-        "publishable_key": settings.stripe_publishable_key if by_stripe else None,
+        "publishable_key": next((each.publishable_key for each in gateway_terms(settings) if by_stripe), None),
         "groups": groups_for(checkout.booking.amount.currency)
         if chosen == FAKE and checkout_request.services.sandbox
         else [],
         "transfer": _transfer(checkout) if chosen == BANK_TRANSFER else None,
         "test_mode": not settings.livemode,
     }
-    return html("checkout.html", context, status=problem.status if problem else 200, stripe=by_stripe)
+    script = settings.of_gateway(STRIPE).js_url if by_stripe else None
+    return html("checkout.html", context, status=problem.status if problem else 200, stripe_js=script)
 
 
 _TITLES: Final = {
@@ -386,7 +389,7 @@ async def bank(
         await count_gateway_call(request, services, checkout_request.session)
         outcome = "succeeded" if form.get("outcome") == "succeeded" else "failed"
         services.sandbox.authenticate(view.payment.intent_id or "", view.client_action.client_secret or "", outcome)
-        await services.payments.look_at_payment(checkout_request.booking_id, checkout_request.caller, anew=True)
+        await services.payments.poll_payment(checkout_request.booking_id, checkout_request.caller, anew=True)
     raise SeeOther(checkout_request.session.path)
 
 
@@ -458,7 +461,7 @@ async def look(
 ) -> PageResponse:
     """Read the payment from Stripe at once: the customer has just acted there."""
     await count_gateway_call(request, services, checkout_request.session)
-    await services.payments.look_at_payment(checkout_request.booking_id, checkout_request.caller)
+    await services.payments.poll_payment(checkout_request.booking_id, checkout_request.caller)
     checkout = await checkout_request.checkout()
     return as_json({"stage": checkout.stage.value, "version": checkout.version})
 
