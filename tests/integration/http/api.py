@@ -120,14 +120,15 @@ class Api:
         return booking_id
 
     def path_of(self, path: str, booking_id: str) -> str:
-        """``path`` of a booking, of its latest payment, or of its event; of none where there is none."""
+        """``path`` of a booking, of its latest payment, or of its event; of none where there is none. Of exports, that
+        of payments."""
         if "{event_id}" in path:
             found = self.get(f"/api/bookings/{booking_id}/", OPERATOR).json()
             return path.replace("{event_id}", found.get("event_id", booking_id))
         if "{payment_id}" in path:
             found = self.get(f"/api/bookings/{booking_id}/payment/status/", OPERATOR).json()
             return path.replace("{payment_id}", found.get("payment_id", booking_id))
-        return path.replace("{booking_id}", booking_id)
+        return path.replace("{booking_id}", booking_id).replace("{kind}", "payments")
 
     def status(self, booking_id: str, who: Mapping[str, str] = ANN) -> Json:
         content: Json = self.get(f"/api/bookings/{booking_id}/payment/status/", who).json()

@@ -20,7 +20,6 @@ from booking_payments.ports.payments import PaymentFilter
 from booking_payments.presentation.models import ExportQuery
 from booking_payments.presentation.tables import MEDIA_TYPE, csv_lines
 
-KINDS: Final = ", ".join(f"`{kind.value}`" for kind in ExportKind)
 _ROUTE: Final = for_token(Access.OPERATOR, errors={404})
 
 
@@ -43,12 +42,12 @@ _ROUTE: Final = for_token(Access.OPERATOR, errors={404})
     },
 )
 async def export(
-    kind: Annotated[str, PathParameter(description=f"what there is a row for: {KINDS}")],
+    kind: Annotated[str, PathParameter(description="what there is a row for", schema_extra={"enum": [*ExportKind]})],
     parameters: NamedDependency[ExportQuery],
     context: GivenContext,
 ) -> Stream:
-    if kind not in [each.value for each in ExportKind]:
-        raise RequestRefused(404, "not_found", f"there are exports of {KINDS}".replace("`", ""))
+    if kind not in [*ExportKind]:
+        raise RequestRefused(404, "not_found", f"there are exports of {', '.join(ExportKind)}")
     return await csv_response(context.payments, ExportKind(kind), filter_of(parameters))
 
 

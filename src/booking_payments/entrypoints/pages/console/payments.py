@@ -89,7 +89,7 @@ async def listing(services: GivenServices, operator: GivenOperator, search: Give
 async def export(request: AnyRequest, services: GivenServices, operator: GivenOperator, search: GivenForm) -> Stream:
     """The list that is shown as CSV, whole; or the refunds, disputes or postings of its payments."""
     kind = str(request.path_params["kind"])
-    if kind not in [each.value for each in ExportKind]:
+    if kind not in [*ExportKind]:
         raise NotFound()
     return await csv_response(services.payments, ExportKind(kind), _filter(search))
 
