@@ -22,8 +22,10 @@ from booking_payments.entrypoints.http.limits import address_of
 from booking_payments.entrypoints.http.middleware import request_id_of
 from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.entrypoints.http.refunds import items_of
+from booking_payments.entrypoints.pages.amounts import amount_typed
 from booking_payments.entrypoints.pages.console.payments import _day
 from booking_payments.entrypoints.pages.forms import _form
+from booking_payments.entrypoints.pages.moments import moment_typed
 from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.presentation.card_numbers import holds_card_number
 from booking_payments.presentation.models import RegisterBooking
@@ -67,6 +69,8 @@ PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
     "a return_url": parsing.origin_of,
     "a cursor": decode_cursor,
     "a day of the console": _day,
+    "a moment of the console": moment_typed,
+    "an amount of the console": lambda text: amount_typed(text, Currency.of("usd")),
     "items in a query": items_of,
     "an amount": lambda text: Money.parse(text, Currency.of("usd")),
     "a note": require_note,
@@ -123,6 +127,7 @@ WHO_READS: Final[Mapping[str, str]] = {
     "entrypoints.pages.console.payments": "a day of the console",
     "entrypoints.pages.console.refunds": ANSWERS,
     "entrypoints.pages.console.webhooks": OURS,
+    "entrypoints.pages.moments": "a moment of the console",
     "entrypoints.pages.sessions": "a return_url",
     "entrypoints.pages.forms": "a form of a page",
     "sandbox.http.api": SANDBOX,

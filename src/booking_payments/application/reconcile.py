@@ -37,7 +37,7 @@ from booking_payments.application.replaying import (
     UNFINISHED,
     batches,
     catch_up,
-    names_of,
+    keys_of,
     replay_all,
     windows,
 )
@@ -140,13 +140,14 @@ async def _take_in_events(deps: Dependencies, findings: Findings, since: datetim
         GatewayError: When the gateway's list of events can't be read.
         WebhookRefused: When a stored or listed event can't be read.
     """
-    unfinished = await names_of(deps, InboxFilter(statuses=UNFINISHED))
+    unfinished = await keys_of(deps, InboxFilter(statuses=UNFINISHED))
     again = await replay_all(deps, unfinished, progress)
     known = set(unfinished)
-    missed = [each for each in await catch_up(deps, since, progress) if (each.event_id, each.type) not in known]
+    missed = [each for each in await catch_up(deps, since, progress) if each.key not in known]
     for each in (*again, *missed):
         if each.failed:
-            text = f"{each.type} can't be processed ({each.reason}); see: booking-payments webhooks list --failed"
+            name = f"{each.type} of {each.gateway}"
+            text = f"{name} can't be processed ({each.reason}); see: booking-payments webhooks list --failed"
             findings.leave("event_failed", text, None, each.event_id)
     return len(again) + len(missed)
 

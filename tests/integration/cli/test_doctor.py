@@ -186,7 +186,7 @@ def test_no_delivery_has_come_yet(stripe: StandIn) -> None:
 
     assert (check["ok"], check["detail"]) == (
         True,
-        "0 refused for their signature in the last 24 hours; no good one has come yet",
+        "stripe: 0 refused for their signature in the last 24 hours; no good one has come yet",
     )
 
 
@@ -228,7 +228,7 @@ def test_a_wrong_secret_is_noticed_by_its_refusals(stripe: StandIn) -> None:
     check = deliveries()
 
     assert not check["ok"]
-    assert check["detail"].startswith("3 refused for their signature")
+    assert check["detail"].startswith("stripe: 3 refused for their signature")
     assert "STRIPE_WEBHOOK_SECRET" in check["remedy"]
 
 
@@ -239,7 +239,7 @@ def test_refusals_beside_good_deliveries_are_only_told(stripe: StandIn) -> None:
     check = deliveries()
 
     assert check["ok"]
-    assert check["detail"].startswith("1 refused for their signature")
+    assert check["detail"].startswith("stripe: 1 refused for their signature")
     assert "the last good one came at 20" in check["detail"]
 
 

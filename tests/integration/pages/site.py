@@ -38,7 +38,7 @@ class Site:
         """The hidden fields of the form of the page seen last that posts to ``action``."""
         form = re.search(rf'<form method="post" action="{re.escape(action)}".*?</form>', self.seen, re.DOTALL)
         assert form, f"no form for {action}"
-        found = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form[0])
+        found = re.findall(r'<input type="hidden" name="([\w.-]+)" value="([^"]*)"', form[0])
         return {name: unescape(value) for name, value in found}
 
     def send(self, path: str, action: str, **fields: str) -> httpx.Response:

@@ -18,6 +18,11 @@ from tests.integration.pages.site import Site, open_site
 
 PAGES = [
     "/console/",
+    "/console/bookings",
+    "/console/bookings/bk_x",
+    "/console/bookings/bk_x/amend",
+    "/console/bookings/bk_x/cancel",
+    "/console/bookings/bk_x/seats",
     "/console/payments",
     "/console/exports/payments",
     "/console/payments/pay_x",
@@ -30,6 +35,9 @@ PAGES = [
     "/console/record",
 ]
 ACTIONS = [
+    "/console/bookings/bk_x/amend",
+    "/console/bookings/bk_x/cancel",
+    "/console/bookings/bk_x/seats",
     "/console/payments/pay_x/refund",
     "/console/payments/pay_x/settle",
     "/console/webhooks/evt_x/replay",
@@ -43,7 +51,12 @@ def test_every_route_of_the_console_is_in_one_of_these_lists(site: Site) -> None
     """So that the tests of log-in and of forged forms try each page and each form."""
     routes = [route for route in site.client.app.routes if route.path.startswith("/console")]
     served = {route.path_format for route in routes} - {"/console/login"}
-    ids = {"/pay_x": "/{payment_id}", "/evt_x": "/{event_id}", "exports/payments": "exports/{kind}"}
+    ids = {
+        "/bk_x": "/{booking_id}",
+        "/pay_x": "/{payment_id}",
+        "/evt_x": "/{event_id}",
+        "exports/payments": "exports/{kind}",
+    }
     listed = set[str]()
     for path in (*PAGES, *ACTIONS):
         for example, name in ids.items():
@@ -134,7 +147,9 @@ def test_the_console_can_be_switched_off() -> None:
 # --- what it shows
 
 
-@pytest.mark.parametrize("path", ["/console/", "/console/payments", "/console/disputes", "/console/webhooks"])
+@pytest.mark.parametrize(
+    "path", ["/console/", "/console/bookings", "/console/payments", "/console/disputes", "/console/webhooks"]
+)
 def test_pages_without_records_say_that_there_are_none(console: Site, path: str) -> None:
     answer = console.get(path)
 

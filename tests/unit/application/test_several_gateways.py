@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 
 import pytest
@@ -202,14 +202,51 @@ async def test_an_event_of_one_gateway_about_a_payment_of_another_is_ignored(two
     assert (await two.payments.payment_status(booking.id, ANN)).payment.status is not PaymentStatus.CANCELED
 
 
-async def test_the_same_event_id_of_another_gateway_changes_nothing(two: Two) -> None:
-    event = {"id": "evt_7", "object": "event", "type": "customer.created", "data": {"object": {"id": "cus_1"}}}
-    await deliver(two, "other", SECRET, event)
+async def _paid_with(two: Two, gateway: str) -> tuple[str, dict[str, object]]:
+    """Return a booking whose payment has succeeded at ``gateway``, unknown to our books, and the event ``evt_7``."""
+    booking = await two.kit.book(reference=f"at {gateway}")
+    view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA, gateway=gateway)
+    stripe = two.kit.stripe if gateway == "fake" else two.stripe
+    answer = stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/confirm", {}, None)
+    data: dict[str, object] = {"object": answer.body}
+    event: dict[str, object] = {"id": "evt_7", "type": "payment_intent.succeeded", "data": data}
+    return booking.id, event
 
-    assert await deliver(two, "fake", "whsec_tests", event) == "ignored"
 
+async def test_the_same_event_id_of_two_gateways_is_processed_for_each(two: Two) -> None:
+    at_other, of_other = await _paid_with(two, "other")
+    at_fake, of_fake = await _paid_with(two, "fake")
+    events = [("other", SECRET, of_other), ("fake", "whsec_tests", of_fake)]
+
+    outcomes = [await deliver(two, *each) for each in (*events, *events)]
+
+    assert outcomes == ["processed", "processed", "duplicate", "duplicate"]
+    paid = [(await two.payments.payment_status(each)).payment.status for each in (at_other, at_fake)]
+    assert paid == [PaymentStatus.SUCCEEDED] * 2
     rows = await two.kit.storage.read(lambda uow: uow.inbox.latest(InboxFilter(), 5))
-    assert [(row.event_id, row.gateway) for row in rows] == [("evt_7", "other")]
+    assert [row.key for row in rows] == [(name, "evt_7", "payment_intent.succeeded") for name in ("fake", "other")]
+
+
+async def test_an_event_id_that_two_gateways_use_is_replayed_for_each(two: Two) -> None:
+    for name, secret in (("other", SECRET), ("fake", "whsec_tests")):
+        _, event = await _paid_with(two, name)
+        await deliver(two, name, secret, event)
+
+    replayed = await two.payments.replay_webhooks(["evt_7"])
+
+    assert [(each.gateway, each.outcome) for each in replayed] == [("other", "duplicate"), ("fake", "duplicate")]
+
+
+async def test_catching_up_begins_at_the_newest_event_of_each_gateway(two: Two) -> None:
+    """Events of a busy gateway do not shorten the time over which another one's lost events are read."""
+    booking_id, _ = await _paid_with(two, "other")
+    two.kit.clock.advance(timedelta(days=10))
+    _, event = await _paid_with(two, "fake")
+    assert await deliver(two, "fake", "whsec_tests", {**event, "created": int(two.kit.clock.now().timestamp())})
+
+    await two.payments.catch_up()
+
+    assert (await two.payments.payment_status(booking_id)).payment.status is PaymentStatus.SUCCEEDED
 
 
 async def test_webhooks_of_an_unconfigured_gateway_are_refused(two: Two) -> None:
