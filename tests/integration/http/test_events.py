@@ -37,7 +37,7 @@ def test_a_preview_is_200_and_changes_nothing(api: Api) -> None:
     assert api.get(f"/api/bookings/{booking_id}/", ANN).json()["status"] == "confirmed"
 
 
-def test_canceling_is_202_with_the_job_and_again_the_same_job(api: Api) -> None:
+def test_canceling_is_202_with_a_job_and_repeating_it_returns_that_job(api: Api) -> None:
     booking_id = paid(api)
 
     first = api.post(f"{PATH}/cancel/", OPERATOR, json={"reason": "the hall is flooded"})
@@ -52,7 +52,7 @@ def test_canceling_is_202_with_the_job_and_again_the_same_job(api: Api) -> None:
     assert (refused.status_code, problem_of(refused)["code"]) == (409, "event_canceled")
 
 
-def test_a_key_is_taken(api: Api) -> None:
+def test_an_idempotency_key_is_accepted(api: Api) -> None:
     paid(api)
 
     first = api.post(f"{PATH}/cancel/", OPERATOR, headers=KEY, json={})
@@ -60,7 +60,7 @@ def test_a_key_is_taken(api: Api) -> None:
     assert (again.status_code, again.json(), again.headers["Idempotent-Replayed"]) == (202, first.json(), "true")
 
 
-def test_moving_is_202_and_gives_the_bookings_the_new_date(api: Api) -> None:
+def test_moving_is_202_and_changes_the_date_of_the_bookings(api: Api) -> None:
     booking_id = paid(api)
     body = {"event_starts_at": "2026-09-01T20:00:00Z", "refund_grace_until": "2026-08-01T00:00:00Z"}
 
@@ -74,7 +74,7 @@ def test_moving_is_202_and_gives_the_bookings_the_new_date(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["cancel", "reschedule"])
-def test_only_operators_cancel_and_move(api: Api, path: str) -> None:
+def test_only_operators_may_cancel_and_move(api: Api, path: str) -> None:
     body = {"event_starts_at": "2026-09-01T20:00:00Z"} if path == "reschedule" else {}
     for who in (ANN, BOOKING_APP):
         assert api.post(f"{PATH}/{path}/", who, json=body).status_code == 403
