@@ -173,7 +173,7 @@ async def test_an_evening_is_canceled_after_a_look_at_the_preview(
     await operator.look("console-event-cancel")
     await operator.page.get_by_label("Reason").fill("the hall is flooded")
     await operator.page.get_by_role("button", name="Cancel the event and its bookings").dblclick()
-    await expect(operator.page.get_by_text("3 of 3 bookings taken up.")).to_be_visible()
+    await expect(operator.page.get_by_text("3 of 3 bookings taken up.")).to_be_visible(timeout=30_000)
     await expect(operator.page.get_by_text("This page looks again by itself.")).to_have_count(0)
 
     assert [used_service.payment(each)["refunded_amount"] for each in bookings[:2]] == ["100.00", "4500"]
@@ -192,7 +192,7 @@ async def test_an_evening_is_moved_after_a_look_at_the_preview(
     await expect(operator.page.get_by_text("Begins then")).to_be_visible()
     await operator.look("console-event-move")
     await operator.page.get_by_role("button", name="Move the event and its bookings").click()
-    await expect(operator.page.get_by_text("3 of 3 bookings taken up.")).to_be_visible()
+    await expect(operator.page.get_by_text("3 of 3 bookings taken up.")).to_be_visible(timeout=30_000)
     await expect(operator.page.get_by_text("2 Feb 2030, 20:00 UTC").first).to_be_visible()
 
 

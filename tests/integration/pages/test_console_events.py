@@ -50,7 +50,7 @@ def test_events_to_come_are_listed_with_bookings_and_sums(console: Site) -> None
     page = text_of(console.get("/console/events").text)
 
     assert page.index("evening-0") < page.index("evening-1")
-    assert "1 confirmed 1 pending 1 confirmed" in page
+    assert "JPY: 1 confirmed KWD: 1 pending USD: 1 confirmed" in page
     assert "100.00 USD" in page
     assert "4,500 JPY" in page
     assert "5.120 KWD" in page
