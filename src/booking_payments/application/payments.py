@@ -8,7 +8,7 @@
 Every method is a use case; ``SyncBookingPayments`` has the same methods for callers without an event loop.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -347,7 +347,15 @@ class BookingPayments:
 
     async def event_lines(self, event_id: str) -> Sequence[EventLine]:
         """Return one line for each booking that the event's newest job has processed. Raises ``NotFound``."""
-        return await event_jobs.event_lines(self._deps, event_id)
+        await self.event_report(event_id)
+        return [line async for line in self.each_event_line(event_id)]
+
+    def each_event_line(self, event_id: str) -> AsyncIterator[EventLine]:
+        """Iterate over the same lines, each read when it is needed, for long reports.
+
+        The results are as stored; ``event_report`` brings them up to date. Raises ``NotFound`` at the first step.
+        """
+        return event_jobs.event_lines(self._deps, event_id)
 
     async def run_event_job(self, job: EventJob, progress: Progress = in_silence) -> EventReport:
         """Run a job until it is finished or the gateway stops responding; returns the report."""

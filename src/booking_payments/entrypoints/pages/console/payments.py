@@ -28,12 +28,12 @@ PAGE_SIZE: Final = 25
 PATH: Final = "/console/payments"
 DONE: Final = {
     "refund": (True, "The refund is made. Its progress is shown below."),
-    "deferred": (True, "The refund is promised. It is sent by itself when nothing stands against it any more."),
+    "deferred": (True, "The refund is promised. It is sent automatically once nothing blocks it any more."),
     "repeated": (True, "This refund was asked for before, when its outcome was not known. No other one was made."),
     "failed": (False, "The refund was refused at once. Nothing went back, and the amount can be refunded again."),
     "unknown": (
         False,
-        "It is not known yet whether the refund was made; this is being found out. The same refund, sent again by you "
+        "It is not known yet whether the refund was made; this is being checked. The same refund, sent again by you "
         "within 24 hours, is this one and moves no money twice.",
     ),
     "recorded": (True, "The money is recorded."),
