@@ -3,7 +3,6 @@
 The job runs in the background. Its event's page shows how far it is, and loads itself again until it has ended.
 """
 
-from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from litestar import get, post
 from litestar.response import Response
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.event_jobs import EventLine, EventPreview
+from booking_payments.application.event_jobs import EventPreview
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.domain.booking import require_event_id
 from booking_payments.domain.errors import InvalidInput, NotFound, PaymentError
@@ -138,15 +137,12 @@ async def one(request: AnyRequest, services: GivenServices, operator: GivenOpera
 async def report_csv(request: AnyRequest, services: GivenServices, operator: GivenOperator) -> PageResponse:
     """The report of the event's newest job: one row for each booking. Raises ``NotFound`` without a job."""
     event_id = path_id(request, "event_id")
-    lines = await services.payments.event_lines(event_id)
-    text = "".join([row async for row in rows(_each(lines))])
+    report = await services.payments.event_report(event_id)
+    if report.job is None:
+        raise NotFound("no job of this event")
+    text = "".join([row async for row in rows(services.payments.each_event_line(event_id))])
     headers = {"Content-Disposition": f'attachment; filename="{event_id}.csv"'}
     return Response(content=text.encode(), media_type="text/csv", headers=headers)
-
-
-async def _each(lines: Sequence[EventLine]) -> AsyncIterator[EventLine]:
-    for line in lines:
-        yield line
 
 
 # --- canceling -------------------------------------------------------------------------------------------------
