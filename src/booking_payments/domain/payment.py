@@ -246,7 +246,7 @@ class Dispute:
 
     @property
     def held(self) -> Money:
-        """The amount that must not be refunded: what was withdrawn or, if larger, the claim of an open chargeback."""
+        """The amount that must not be refunded: the withdrawn one or, if larger, the claim of an open chargeback."""
         claims = self.status.is_open_chargeback or self.contradictory
         return max(self.withdrawn, self.amount) if claims else self.withdrawn
 
