@@ -37,6 +37,7 @@ from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.drift import KeptReport, keep_report, last_reports
 from booking_payments.application.event_jobs import EventLine, EventPreview, EventReport
 from booking_payments.application.expiring import announce_expiring
+from booking_payments.application.exporting import Cell, ExportKind, export_rows
 from booking_payments.application.figures import Figures, OpenDispute, days_back, disputes, figures
 from booking_payments.application.idempotency import Marks, Memory, amount_asked, library_request, once
 from booking_payments.application.passes import each_by_itself
@@ -578,6 +579,13 @@ class BookingPayments:
     async def journal(self, booking_id: str, caller: Caller = BACKEND) -> Sequence[Recorded]:
         """Return all events of the booking's latest payment, oldest first."""
         return await journal(self._deps, booking_id, caller)
+
+    def export_rows(self, kind: ExportKind, which: PaymentFilter | None = None) -> AsyncIterator[list[Sequence[Cell]]]:
+        """Yield the rows of an export in groups, which may be empty: see ``application.exporting``.
+
+        Their columns are those of ``export_columns(kind)``. Iterating raises ``InvalidInput`` for a bad filter.
+        """
+        return export_rows(self._deps, kind, which or PaymentFilter())
 
     async def list_payments(
         self, which: PaymentFilter | None = None, *, cursor: str | None = None, limit: int = 20

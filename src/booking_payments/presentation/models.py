@@ -578,16 +578,14 @@ class PageAnswer(Given):
     next_cursor: str | None
 
 
-class PaymentsQuery(Asked):
-    """Filters and position of a page of payments; a payment has to fulfil all that are given. Times are of creation,
-    ``created_to`` is exclusive.
+class PaymentConditions(Asked):
+    """Conditions on payments; a payment has to fulfil all that are given. Times are of creation, ``created_to`` is
+    exclusive.
 
     ``email`` and ``q`` are found in part and in any case: ``email`` in the booking's address, ``q`` in its reference,
     customer id, customer name, address and title. ``amount`` is the charge in whatever currency. ``refunded`` counts
     refunds that have succeeded; ``true`` means partly or fully. ``disputed`` counts inquiries too.
     """
-
-    WHOLE_NUMBERS: ClassVar = ("limit",)
 
     status: PaymentStatusText | None = None
     customer_id: Name | None = None
@@ -601,8 +599,21 @@ class PaymentsQuery(Asked):
     last4: LastFour | None = None
     refunded: Literal["true", "false", "none", "partly", "fully"] | None = None
     disputed: Literal["true", "false"] | None = None
+
+
+class PaymentsQuery(PaymentConditions):
+    """Conditions and position of a page of payments."""
+
+    WHOLE_NUMBERS: ClassVar = ("limit",)
+
     cursor: Annotated[str, _matching(r"[!-~]+", min_length=1, max_length=512)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class ExportQuery(PaymentConditions):
+    """Conditions on the payments of an export. ``created_from`` and ``created_to`` are compared with the time of each
+    row: a payment's creation, a refund's request, a dispute's opening, a posting's time.
+    """
 
 
 # --- refunds ---------------------------------------------------------------------------------------------------

@@ -3,15 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from random import Random
 
 import pytest
 
-from booking_payments.adapters.gateways.fake.gateway import ModelTransport
-from booking_payments.adapters.gateways.stripe.gateway import StripeGateway
-from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
-from booking_payments.application.gateways import ConnectedGateway
-from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.errors import NotPossibleNow, OurFault, OutcomeUnknown, PaymentError, RefusedByRule
 from booking_payments.domain.ledger import Account
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -22,35 +16,10 @@ from booking_payments.ports.gateway import GatewayRefused, OutcomeAmbiguous
 from booking_payments.ports.inbox import InboxFilter
 from booking_payments.ports.storage import Storage
 from booking_payments.ports.webhooks import GatewayEvent, WebhooksNotTaken
-from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import ANN, PaymentsTestKit
+from tests.two_gateways import SECRET, VISA, Two
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
-
-VISA = "pm_card_visa"
-SECRET = "whsec_other"
-
-
-class Two:
-    """An installation with the gateway ``fake``, which is the default, and ``other``; they share no objects."""
-
-    def __init__(self, storage: Storage) -> None:
-        self.kit = PaymentsTestKit(storage=storage)
-        self.stripe = FakeStripe(self.kit.clock.now, Random(99))
-        other = StripeGateway(ModelTransport(self.stripe, self.kit.clock), livemode=False, name="other")
-        connected = ConnectedGateway(gateway=other, webhooks=StripeWebhooks([SECRET]), webhook_names=("other",))
-        self.kit = PaymentsTestKit(storage=storage, others={"other": connected})
-        self.stripe = FakeStripe(self.kit.clock.now, Random(99))
-        other._transport = ModelTransport(self.stripe, self.kit.clock)
-
-    @property
-    def payments(self) -> BookingPayments:
-        return self.kit.payments
-
-    def intents(self, stripe: FakeStripe) -> list[str]:
-        """Return the statuses of all intents at one gateway."""
-        answer = stripe.call("GET", "/v1/payment_intents", {"limit": "100"}, None)
-        return [each["status"] for each in answer.body["data"]]
 
 
 @pytest.fixture
