@@ -174,6 +174,13 @@ class EventJobs(Protocol):
         """Return results with these outcomes by booking id, which is greater than ``after``."""
         ...
 
+    async def reopened(self, job_id: str, after: str, limit: int) -> Sequence[BookingResult]:
+        """Return results ``done`` whose booking is owed money again, by booking id, which is greater than ``after``.
+
+        A refund that had succeeded may fail later.
+        """
+        ...
+
     async def counts(self, job_id: str) -> Mapping[BookingOutcome, int]:
         """Return the number of bookings by outcome."""
         ...

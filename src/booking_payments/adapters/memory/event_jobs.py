@@ -89,6 +89,11 @@ class MemoryEventJobs:
         ]
         return sorted(found, key=lambda each: each.booking_id)[:limit]
 
+    async def reopened(self, job_id: str, after: str, limit: int) -> Sequence[BookingResult]:
+        owed = {each.booking_id for each in self._payments.values() if each.owed.amount or each.refund_pending}
+        done = await self.results(job_id, (BookingOutcome.DONE,), after, len(self._results))
+        return [each for each in done if each.booking_id in owed][:limit]
+
     async def counts(self, job_id: str) -> Mapping[BookingOutcome, int]:
         return Counter(each.outcome for each in self._results.values() if each.job_id == job_id)
 

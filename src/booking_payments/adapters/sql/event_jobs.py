@@ -116,6 +116,21 @@ class SqlEventJobs:
         )
         return [_result(row) for row in (await self._connection.execute(statement)).mappings()]
 
+    async def reopened(self, job_id: str, after: str, limit: int) -> Sequence[BookingResult]:
+        owed = or_(payments.c.owed_minor != 0, payments.c.refund_pending_minor != 0)
+        statement = (
+            select(event_results)
+            .where(
+                event_results.c.job_id == job_id,
+                event_results.c.outcome == BookingOutcome.DONE.value,
+                event_results.c.booking_id > after,
+                exists().where(payments.c.booking_id == event_results.c.booking_id, owed),
+            )
+            .order_by(event_results.c.booking_id)
+            .limit(limit)
+        )
+        return [_result(row) for row in (await self._connection.execute(statement)).mappings()]
+
     async def counts(self, job_id: str) -> Mapping[BookingOutcome, int]:
         statement = (
             select(event_results.c.outcome, func.count().label("bookings"))
