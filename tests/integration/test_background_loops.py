@@ -64,7 +64,7 @@ async def test_a_round_that_breaks_holds_up_no_other() -> None:
     quick = _free()
 
     async def breaks() -> int:
-        raise RuntimeError("a bug of ours")
+        raise RuntimeError("a programming error")
 
     async with running(_signal(), [breaks, quick.work]):
         await _until(lambda: quick.begun >= 2)
