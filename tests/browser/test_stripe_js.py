@@ -1,4 +1,4 @@
-"""The stand-in for Stripe.js that the sandbox serves, on a plain page of another origin: what it does, and what it
+"""The stand-in for Stripe.js that the sandbox serves, on a plain page of another origin: its calls, and those that it
 refuses by name."""
 
 import re
@@ -173,7 +173,7 @@ async def test_an_authentication_that_is_refused_is_an_error(shop: Shop, way: st
     assert error["payment_intent"]["status"] == "requires_payment_method"
 
 
-async def test_a_decline_after_3d_secure_is_told(shop: Shop) -> None:
+async def test_a_decline_after_3d_secure_is_an_error(shop: Shop) -> None:
     await shop.mount(shop.intent())
     await fill_card(shop.customer.page, NUMBERS["3-D Secure, then no money"])
     error = (await _pay_and_decide(shop, lambda: decide_at_bank(shop.customer.page)))["error"]
@@ -241,7 +241,7 @@ async def test_a_card_goes_to_the_return_url_unless_a_redirect_is_only_for_metho
         ({"number": "378282246310005"}, "incomplete_cvc"),
     ],
 )
-async def test_what_is_incomplete_is_not_sent(shop: Shop, card: dict[str, str], code: str) -> None:
+async def test_an_incomplete_card_is_not_sent(shop: Shop, card: dict[str, str], code: str) -> None:
     await shop.mount(shop.intent())
     before = len(shop.sandbox.stripe.calls_so_far())
     await fill_card(shop.customer.page, **card)
@@ -358,7 +358,7 @@ async def test_a_voucher_is_shown(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("call", ["handleNextAction({ clientSecret: secret })", "confirmCardPayment(secret)"])
-async def test_a_payment_that_a_server_has_begun_is_gone_on_with(shop: Shop, call: str) -> None:
+async def test_an_action_of_a_payment_that_a_server_began_is_completed(shop: Shop, call: str) -> None:
     begun = shop.intent(
         payment_method="pm_card_authenticationRequired",
         confirm=True,
@@ -436,7 +436,7 @@ REFUSED = (
 """Mistakes in a page's code, and what the refusal says."""
 
 
-async def test_what_is_not_there_is_refused_by_its_name(shop: Shop) -> None:
+async def test_a_call_that_is_not_modelled_is_refused_by_its_name(shop: Shop) -> None:
     form = "{ mode: 'payment', amount: 1099, currency: 'usd' }"
     refusals = {code: await shop.refusal(code.replace("FORM", form)) for code, _ in REFUSED}
 
