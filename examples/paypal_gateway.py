@@ -179,6 +179,9 @@ class PayPalGateway:
     async def list_disputes_opened(self, since: datetime, until: datetime | None = None) -> Sequence[DisputeReport]:
         return [_dispute(each) for each in await self._list("/v1/customer/disputes", since, until)]
 
+    async def available_balance(self) -> None:
+        """Return None: this example's app has no permission to read balances."""
+
     async def list_events(self, since: datetime, until: datetime | None = None) -> Sequence[GatewayEvent]:
         return [event_of(each) for each in await self._list("/v1/notifications/webhooks-events", since, until)]
 

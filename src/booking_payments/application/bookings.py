@@ -32,6 +32,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import total
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.texts import require_reason
+from booking_payments.domain.vouchers import within_hold
 from booking_payments.ports.storage import AlreadyExists
 from booking_payments.ports.unit_of_work import UnitOfWork
 
@@ -157,7 +158,8 @@ def _booked(deps: Dependencies, new: NewBooking) -> Booking:
         require_event_id(new.event_id)
     if amount.minor < 0:
         raise RefusedByRule("the amount must not be negative", code="negative_amount")
-    deps.config.methods.narrowed_by(new.details.methods)
+    now = deps.clock.now()
+    within_hold(deps.config.methods.narrowed_by(new.details.methods), amount.currency, expires_at - now)
     capture_method = new.details.capture_method or deps.config.capture_method
     return Booking(
         id=deps.ids.new("bk"),
@@ -166,7 +168,7 @@ def _booked(deps: Dependencies, new: NewBooking) -> Booking:
         amount=amount,
         event_starts_at=new.event_starts_at,
         expires_at=expires_at,
-        created_at=deps.clock.now(),
+        created_at=now,
         refund_policy=new.refund_policy,
         details=attrs.evolve(new.details, capture_method=capture_method),
         event_id=new.event_id,

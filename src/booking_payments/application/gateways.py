@@ -4,7 +4,7 @@ A use case that works on a payment narrows its ``Dependencies`` to that payment'
 From there on the code reads ``deps.gateway`` and cannot reach another one.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NoReturn
 
@@ -36,12 +36,12 @@ class ConnectedGateway:
     """A gateway of this installation.
 
     Attributes:
-        gateway: Moves the money.
-        webhooks: Reads what the gateway sends us.
+        gateway: The gateway port.
+        webhooks: Verifies and decodes the gateway's webhooks.
         webhook_names: The names under which its webhooks are received; empty if it sends no webhooks.
         recorded: Operators record its payments; customers can't pay by it.
-        settle_refund: Says that the refund with this id has been given back, and returns the event that tells so. None
-            where the gateway finds out by itself.
+        settle_refund: Records that an operator has paid out the refund with this id, and returns the resulting event.
+            None if the gateway pays out refunds itself.
     """
 
     gateway: Gateway
@@ -124,6 +124,10 @@ class MissingGateway:
     async def list_disputes_opened(
         self, since: datetime, until: datetime | None = None
     ) -> Sequence[DisputeReport | Unreadable]:
+        """Raises ``Misconfigured``."""
+        self._refuse()
+
+    async def available_balance(self) -> Mapping[Currency, Money] | None:
         """Raises ``Misconfigured``."""
         self._refuse()
 

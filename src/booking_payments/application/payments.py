@@ -8,7 +8,7 @@
 Every method is a use case; ``SyncBookingPayments`` has the same methods for callers without an event loop.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -37,6 +37,7 @@ from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.drift import KeptReport, keep_report, last_reports
 from booking_payments.application.event_jobs import EventLine, EventPreview, EventReport
 from booking_payments.application.expiring import announce_expiring
+from booking_payments.application.exporting import Cell, ExportKind, export_rows
 from booking_payments.application.figures import Figures, OpenDispute, days_back, disputes, figures
 from booking_payments.application.idempotency import Marks, Memory, amount_asked, library_request, once
 from booking_payments.application.passes import each_by_itself
@@ -338,7 +339,15 @@ class BookingPayments:
 
     async def event_lines(self, event_id: str) -> Sequence[EventLine]:
         """Return one line for each booking that the event's newest job has processed. Raises ``NotFound``."""
-        return await event_jobs.event_lines(self._deps, event_id)
+        await self.event_report(event_id)
+        return [line async for line in self.each_event_line(event_id)]
+
+    def each_event_line(self, event_id: str) -> AsyncIterator[EventLine]:
+        """Iterate over the same lines, each read when it is needed, for long reports.
+
+        The results are as stored; ``event_report`` brings them up to date. Raises ``NotFound`` at the first step.
+        """
+        return event_jobs.event_lines(self._deps, event_id)
 
     async def run_event_job(self, job: EventJob, progress: Progress = in_silence) -> EventReport:
         """Run a job until it is finished or the gateway stops responding; returns the report."""
@@ -570,6 +579,13 @@ class BookingPayments:
     async def journal(self, booking_id: str, caller: Caller = BACKEND) -> Sequence[Recorded]:
         """Return all events of the booking's latest payment, oldest first."""
         return await journal(self._deps, booking_id, caller)
+
+    def export_rows(self, kind: ExportKind, which: PaymentFilter | None = None) -> AsyncIterator[list[Sequence[Cell]]]:
+        """Yield the rows of an export in groups, which may be empty: see ``application.exporting``.
+
+        Their columns are those of ``export_columns(kind)``. Iterating raises ``InvalidInput`` for a bad filter.
+        """
+        return export_rows(self._deps, kind, which or PaymentFilter())
 
     async def list_payments(
         self, which: PaymentFilter | None = None, *, cursor: str | None = None, limit: int = 20

@@ -4,7 +4,7 @@ Both are processed as a delivery whose signature has been verified, so an event 
 effect.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -193,6 +193,19 @@ def _reason(error: Exception) -> str:
 # --- after an outage -------------------------------------------------------------------------------------------
 
 
+@frozen(kw_only=True)
+class CaughtUp:
+    """The outcome of a catch-up.
+
+    Attributes:
+        replayed: the outcome of each event that had not been processed.
+        unread: why a gateway's events could not be read, by the gateway's name.
+    """
+
+    replayed: tuple[Replayed, ...]
+    unread: Mapping[str, GatewayError | WebhookRefused]
+
+
 async def catch_up(
     deps: Dependencies, since: datetime | None = None, progress: Progress = in_silence
 ) -> Sequence[Replayed]:
@@ -205,23 +218,30 @@ async def catch_up(
         progress: called after each listing.
 
     Raises:
-        GatewayError: When a gateway can't be read. It is raised after the other gateways were read; the events that
-            were processed stay processed.
+        GatewayError: When a gateway can't be read; a note of the exception names it. It is raised after the other
+            gateways were read; the events that were processed stay processed.
     """
+    found = await catch_up_each(deps, since, progress)
+    for name, error in found.unread.items():
+        error.add_note(f"while reading the events of the gateway {name}")
+        raise error
+    return found.replayed
+
+
+async def catch_up_each(deps: Dependencies, since: datetime | None = None, progress: Progress = in_silence) -> CaughtUp:
+    """Do as ``catch_up``, and return the errors of gateways that can't be read instead of raising them."""
     now = deps.clock.now()
-    found: list[Replayed] = []
-    unread: GatewayError | None = None
+    replayed: list[Replayed] = []
+    unread: dict[str, GatewayError | WebhookRefused] = {}
     for each in deps.each_gateway():
         spans = list(windows(await _beginning(each, since, now), now, WINDOW))
         try:
             for done, (begin, end) in enumerate(spans, start=1):
-                found.extend(await _catch_up_on(each, begin, end))
+                replayed.extend(await _catch_up_on(each, begin, end))
                 progress("catching up on events", done, len(spans))
-        except GatewayError as error:
-            unread = unread or error
-    if unread is not None:
-        raise unread
-    return found
+        except (GatewayError, WebhookRefused) as error:
+            unread[each.gateway.name] = error
+    return CaughtUp(replayed=tuple(replayed), unread=unread)
 
 
 async def _beginning(deps: Dependencies, since: datetime | None, now: datetime) -> datetime:

@@ -153,6 +153,8 @@ _FILTERS: Final[Sequence[tuple[PaymentFilter, list[str]]]] = [
     (PaymentFilter(disputed=False), ["pay_1"]),
     (PaymentFilter(disputed=True, refunded=Refunded.ANY, last4="4242", text="r"), ["pay_2"]),
     (PaymentFilter(disputed=True, status=PaymentStatus.CANCELED), []),
+    (PaymentFilter(updated_from=NOW), ["pay_2", "pay_1"]),
+    (PaymentFilter(updated_from=NOW + timedelta(seconds=2)), ["pay_2"]),
 ]
 """Filters, and which of two payments each finds: ``pay_2`` is of a known customer, refunded in part and disputed."""
 
@@ -657,6 +659,14 @@ class StorageContract:
 
         for (which, found), page in zip(_FILTERS, pages, strict=True):
             assert [payment.id for payment in page.items] == found, which
+
+    async def test_bookings_are_read_many_at_a_time(self, storage: Storage) -> None:
+        await store(storage, booking(1), booking(2), booking(3))
+
+        found = await storage.read(lambda uow: uow.bookings.many({"bk_1", "bk_3", "bk_9"}))
+
+        assert found == {"bk_1": booking(1), "bk_3": booking(3)}
+        assert await storage.read(lambda uow: uow.bookings.many(())) == {}
 
     async def test_an_amended_booking_is_found_by_its_new_address(self, storage: Storage) -> None:
         await store(storage, booking(1))

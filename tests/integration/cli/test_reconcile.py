@@ -221,6 +221,37 @@ def test_reconcile_can_print_json() -> None:
     assert found["left"][0]["gateway_id"] == intent_id
 
 
+STRIPE_THAT_IS_AWAY = {
+    "PAYMENT_GATEWAYS": "manual,stripe",
+    "STRIPE_PUBLISHABLE_KEY": "pk_test_1",
+    "STRIPE_SECRET_KEY": "sk_test_1",
+    "STRIPE_WEBHOOK_SECRET": "whsec_1",
+    "STRIPE_API_BASE": "http://127.0.0.1:9",
+    "JWT_SECRET": "0123456789abcdef0123456789abcdef",
+    "PAYMENT_RETRY_ATTEMPTS": "1",
+}
+"""Two gateways, of which one can't be reached: nothing listens on this port."""
+
+
+def test_a_gateway_that_cannot_be_reached_is_named_and_the_other_is_compared() -> None:
+    result = run("reconcile", **STRIPE_THAT_IS_AWAY)
+
+    assert result.exit_code == 1
+    assert "not_compared           the gateway stripe can't be read (unreachable)" in result.stdout
+    assert "gateway  manual: compared 0 intents, 0 refunds and 0 disputes\n" in result.stdout
+    assert "gateway  stripe: compared 0 intents, 0 refunds and 0 disputes; it can't be read" in result.stdout
+
+
+def test_each_gateway_has_its_figures_in_json() -> None:
+    found = json.loads(run("reconcile --json", **STRIPE_THAT_IS_AWAY).stdout)
+
+    assert [(each["name"], each["error"]) for each in found["gateways"]] == [
+        ("manual", None),
+        ("stripe", "unreachable"),
+    ]
+    assert [(each["code"], each["gateway"]) for each in found["left"]] == [("not_compared", "stripe")]
+
+
 def test_events_that_never_arrived_are_processed() -> None:
     pay(then=refund)
 
@@ -241,8 +272,8 @@ def test_a_consistent_ledger_exits_with_0() -> None:
 
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1].endswith("3 postings checked: the books agree")
-    assert result.stdout.splitlines()[0].split() == ["ACCOUNT", "BALANCE"]
-    assert re.search(r"^Gateway +70.00 USD$", result.stdout, re.MULTILINE)
+    assert result.stdout.splitlines()[0].split() == ["GATEWAY", "ACCOUNT", "BALANCE"]
+    assert re.search(r"^fake +Gateway +70.00 USD$", result.stdout, re.MULTILINE)
 
 
 def test_an_empty_ledger_is_consistent() -> None:
@@ -271,7 +302,7 @@ def test_the_ledger_check_can_print_json() -> None:
 
     assert (found["ok"], found["faults_found"]) == (False, 1)
     assert [(each["payment_id"], each["code"]) for each in found["faults"]] == [(payment_id, "snapshot_differs")]
-    assert {"account": "gateway", "currency": "usd", "balance": "100.00"} in found["balances"]
+    assert {"gateway": "fake", "account": "gateway", "currency": "usd", "balance": "100.00"} in found["balances"]
 
 
 # --- webhooks
@@ -289,8 +320,8 @@ def test_events_are_listed_with_their_result() -> None:
     result = run("webhooks list --type customer.created --since 1h")
 
     head, line = result.stdout.splitlines()
-    assert head.split() == ["RECEIVED", "STATUS", "EVENT", "TYPE", "REASON"]
-    assert re.fullmatch(r"20.*  Ignored  evt_1  customer.created  events of this type.*", line)
+    assert head.split() == ["RECEIVED", "STATUS", "GATEWAY", "EVENT", "TYPE", "REASON"]
+    assert re.fullmatch(r"20.*  Ignored  fake +evt_1  customer.created  events of this type.*", line)
 
 
 def test_events_are_listed_in_json_without_their_bodies() -> None:
@@ -321,7 +352,7 @@ def test_failed_events_are_replayed() -> None:
 
     result = run("webhooks replay --failed")
 
-    assert (result.exit_code, result.stdout.split()[4:7]) == (0, ["Ignored", "evt_1", "customer.created"])
+    assert (result.exit_code, result.stdout.split()[5:9]) == (0, ["Ignored", "fake", "evt_1", "customer.created"])
     assert json.loads(run("webhooks list --failed --json").stdout) == {"items": []}
 
 
@@ -329,8 +360,8 @@ def test_a_replay_of_a_processed_event_is_a_duplicate() -> None:
     deliver("customer.created", {"id": "cus_1"})
 
     head, line = run("webhooks replay evt_1").stdout.splitlines()
-    assert head.split() == ["OUTCOME", "EVENT", "TYPE", "REASON"]
-    assert line.split() == ["Duplicate", "evt_1", "customer.created"]
+    assert head.split() == ["OUTCOME", "GATEWAY", "EVENT", "TYPE", "REASON"]
+    assert line.split() == ["Duplicate", "fake", "evt_1", "customer.created"]
 
 
 def test_a_dry_run_only_reports_the_effect() -> None:
@@ -339,7 +370,7 @@ def test_a_dry_run_only_reports_the_effect() -> None:
 
     result = run("webhooks replay --failed --dry-run")
 
-    assert (result.exit_code, result.stdout.split()[4:6]) == (0, ["Waiting", "evt_1"])
+    assert (result.exit_code, result.stdout.split()[5:8]) == (0, ["Waiting", "fake", "evt_1"])
     assert len(json.loads(run("webhooks list --failed --json").stdout)["items"]) == 1
 
 

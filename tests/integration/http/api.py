@@ -121,7 +121,7 @@ class Api:
 
     def path_of(self, path: str, booking_id: str) -> str:
         """Fill ``path`` with the ids of a booking, its latest payment and its event; with unknown ids when it has
-        none.
+        none. An export is that of payments.
         """
         if "{event_id}" in path:
             found = self.get(f"/api/bookings/{booking_id}/", OPERATOR).json()
@@ -129,7 +129,7 @@ class Api:
         if "{payment_id}" in path:
             found = self.get(f"/api/bookings/{booking_id}/payment/status/", OPERATOR).json()
             return path.replace("{payment_id}", found.get("payment_id", booking_id))
-        return path.replace("{booking_id}", booking_id)
+        return path.replace("{booking_id}", booking_id).replace("{kind}", "payments")
 
     def status(self, booking_id: str, who: Mapping[str, str] = ANN) -> Json:
         content: Json = self.get(f"/api/bookings/{booking_id}/payment/status/", who).json()

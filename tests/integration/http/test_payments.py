@@ -413,6 +413,33 @@ def test_filters_limit_the_list_of_payments(api: Api, query: str, count: int) ->
     assert len(api.get(f"/api/payments/?{query}", OPERATOR).json()["items"]) == count
 
 
+def test_what_filters_choose_is_exported_as_csv(api: Api) -> None:
+    api.paid()
+
+    answer = api.get("/api/exports/payments/?last4=4242", OPERATOR)
+
+    assert answer.headers["content-type"] == "text/csv; header=present; charset=utf-8"
+    header, line = answer.text.split("\r\n")[:2]
+    assert header.startswith("payment_id,booking_id,booking_reference,customer_id,")
+    assert line.split(",")[2:4] == ["R-1", "ann"]
+    assert api.get("/api/exports/payments/?last4=1881", OPERATOR).text.count("\r\n") == 1
+
+
+def test_an_export_of_an_unknown_kind_is_a_404_that_names_the_kinds(api: Api) -> None:
+    answer = api.get("/api/exports/customers/", OPERATOR)
+
+    assert (answer.status_code, answer.json()["detail"]) == (
+        404,
+        "there are exports of payments, refunds, disputes, postings",
+    )
+
+
+def test_an_export_with_a_bad_filter_is_a_problem_and_no_file(api: Api) -> None:
+    answer = api.get("/api/exports/postings/?created_from=yesterday", OPERATOR)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+
+
 def test_the_configuration_has_gateway_and_limits(api: Api) -> None:
     config = api.get("/api/payment/config/", ANN).json()
 

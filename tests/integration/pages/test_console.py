@@ -24,6 +24,7 @@ PAGES = [
     "/console/bookings/bk_x/cancel",
     "/console/bookings/bk_x/seats",
     "/console/payments",
+    "/console/exports/payments",
     "/console/payments/pay_x",
     "/console/payments/pay_x/refund",
     "/console/payments/pay_x/settle",
@@ -50,7 +51,12 @@ def test_every_route_of_the_console_is_in_one_of_these_lists(site: Site) -> None
     """Otherwise the tests of log-in and of forged forms would miss a page or a form."""
     routes = [route for route in site.client.app.routes if route.path.startswith("/console")]
     served = {route.path_format for route in routes} - {"/console/login"}
-    ids = {"/bk_x": "/{booking_id}", "/pay_x": "/{payment_id}", "/evt_x": "/{event_id}"}
+    ids = {
+        "/bk_x": "/{booking_id}",
+        "/pay_x": "/{payment_id}",
+        "/evt_x": "/{event_id}",
+        "exports/payments": "exports/{kind}",
+    }
     listed = set[str]()
     for path in (*PAGES, *ACTIONS):
         for example, name in ids.items():
@@ -186,7 +192,19 @@ def test_an_older_page_has_a_link_to_the_newest(console: Site) -> None:
     assert '<a class="button" href="/console/payments?status=succeeded">Newest</a>' in console.get(older).text
 
 
-@pytest.mark.parametrize("bad", ["status=lost", "from=yesterday", "to=0001-01-01", "cursor=x", "from=2026-13-01"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "status=lost",
+        "from=yesterday",
+        "to=0001-01-01",
+        "cursor=x",
+        "from=2026-13-01",
+        "amount=1,000",
+        "amount=much",
+        "last4=42",
+    ],
+)
 def test_invalid_filters_show_an_error(console: Site, bad: str) -> None:
     answer = console.get(f"/console/payments?{bad}")
 
@@ -209,7 +227,70 @@ def test_payments_are_found_by_reference_and_customer(console: Site) -> None:
 
     assert "R-2" not in console.get("/console/payments?q=R-1").text
     assert all(each in console.get("/console/payments?q=ann").text for each in ("R-1", "R-2"))
-    assert "Nothing fits" in console.get("/console/payments?q=nobody").text
+    assert "No payment matches" in console.get("/console/payments?q=nobody").text
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("q=eat-1", ["SEAT-1"]),
+        ("q=EAT-", ["SEAT-1", "SEAT-2"]),
+        ("amount=100", ["SEAT-1", "SEAT-2"]),
+        ("amount=100,00", ["SEAT-1", "SEAT-2"]),
+        ("amount=99,99", []),
+        ("last4=4242", ["SEAT-1", "SEAT-2"]),
+        ("last4=1881", []),
+        ("event=hamlet", []),
+        ("email=ann@", []),
+        ("status=partly_refunded", ["SEAT-2"]),
+        ("status=refunded", []),
+        ("status=disputed", []),
+    ],
+)
+def test_payments_are_found_by_what_a_customer_tells(console: Site, query: str, found: list[str]) -> None:
+    console.paid(reference="SEAT-1")
+    refunded = console.paid(reference="SEAT-2")
+    console.run(console.kit.payments.process_booking_refund, refunded, "25.00", "rain")
+
+    page = console.get(f"/console/payments?{query}").text
+
+    assert [each for each in ("SEAT-1", "SEAT-2") if f">{each}</a>" in page] == found
+
+
+def test_the_second_page_of_a_search_goes_on_with_it(console: Site) -> None:
+    for number in range(26):
+        console.paid(reference=f"S-{number:02}")
+        console.kit.clock.advance(timedelta(seconds=1))
+    console.paid(reference="OTHER")
+    first = console.get("/console/payments?q=s-").text
+    older = re.search(r'rel="next" href="([^"]+)"', first)
+
+    assert older
+    assert ">S-00</a>" in console.get(older[1].replace("&amp;", "&")).text
+
+
+def test_what_is_listed_is_downloaded_as_csv(console: Site) -> None:
+    console.paid(reference="SEAT-1")
+    refunded = console.paid(reference="SEAT-2")
+    console.run(console.kit.payments.process_booking_refund, refunded, "25.00", "rain")
+    page = console.get("/console/payments?status=partly_refunded").text
+    assert 'href="/console/exports/refunds?status=partly_refunded"' in page
+
+    answer = console.get("/console/exports/payments?status=partly_refunded")
+
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert answer.headers["content-disposition"] == 'attachment; filename="payments.csv"'
+    assert [line.split(",")[2] for line in answer.text.splitlines()] == ["booking_reference", "SEAT-2"]
+
+
+def test_an_export_of_an_unknown_kind_is_not_found(console: Site) -> None:
+    assert console.get("/console/exports/secrets").status_code == 404
+
+
+def test_an_export_with_a_filter_that_makes_no_sense_is_no_file(console: Site) -> None:
+    answer = console.get("/console/exports/payments?amount=much")
+
+    assert (answer.status_code, "write the amount as 1000.50" in answer.text.lower()) == (400, True)
 
 
 def test_payments_are_paged(console: Site) -> None:

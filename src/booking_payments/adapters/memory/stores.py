@@ -271,6 +271,9 @@ class MemoryBookings(RecordingBookings):
         following = encode_cursor(*rest[limit - 1]) if len(rest) > limit else None
         return BookingPage(items=tuple(self._rows[id_] for _, id_ in rest[:limit]), next_cursor=following)
 
+    async def many(self, ids: Collection[str]) -> Mapping[str, Booking]:
+        return {each: self._rows[each] for each in ids if each in self._rows}
+
     async def lock_customer(self, customer_id: str) -> None:
         """Nothing to do: one transaction runs at a time."""
 

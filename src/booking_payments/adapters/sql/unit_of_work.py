@@ -170,6 +170,9 @@ _COUNT_UNPAID: Final = (
 )
 
 
+_MANY_BOOKINGS: Final = select(tables.bookings).where(in_array(tables.bookings.c.id))
+
+
 def _wanted_bookings(which: BookingFilter) -> Sequence[ColumnElement[bool] | None]:
     columns = tables.bookings.c
     return (
@@ -210,6 +213,10 @@ class SqlBookings(RecordingBookings):
         statement = _page_behind(tables.bookings, _wanted_bookings(which), cursor, limit)
         items, following = await _read_page(self._connection, statement, rows.booking_from, limit)
         return BookingPage(items=items, next_cursor=following)
+
+    async def many(self, ids: Collection[str]) -> Mapping[str, Booking]:
+        result = await self._connection.execute(_MANY_BOOKINGS, {"ids": list(ids)})
+        return {row["id"]: rows.booking_from(row) for row in result.mappings()}
 
     async def lock_customer(self, customer_id: str) -> None:
         (await self._connection.execute(_LOCK_CUSTOMER, {"name": f"customer {customer_id}"})).scalar_one()
@@ -271,6 +278,7 @@ def _wanted_payments(which: PaymentFilter) -> Sequence[ColumnElement[bool] | Non
         columns.reference == which.reference if which.reference is not None else None,
         columns.created_at >= which.created_from if which.created_from else None,
         columns.created_at < which.created_to if which.created_to else None,
+        columns.updated_at >= which.updated_from if which.updated_from else None,
         _of_bookings(of_booking.event_id == which.event_id) if which.event_id is not None else None,
         _of_bookings(_has_part(of_booking.search_text, which.text)) if which.text is not None else None,
         _of_bookings(_has_part(of_booking.search_email, which.email)) if which.email is not None else None,
