@@ -23,6 +23,11 @@ PAGES = [
     "/console/bookings/bk_x/amend",
     "/console/bookings/bk_x/cancel",
     "/console/bookings/bk_x/seats",
+    "/console/events",
+    "/console/events/ev_x",
+    "/console/events/ev_x/cancel",
+    "/console/events/ev_x/move",
+    "/console/events/ev_x/report.csv",
     "/console/payments",
     "/console/exports/payments",
     "/console/payments/pay_x",
@@ -35,6 +40,8 @@ PAGES = [
     "/console/record",
 ]
 ACTIONS = [
+    "/console/events/ev_x/cancel",
+    "/console/events/ev_x/move",
     "/console/bookings/bk_x/amend",
     "/console/bookings/bk_x/cancel",
     "/console/bookings/bk_x/seats",
@@ -52,6 +59,7 @@ def test_every_route_of_the_console_is_in_one_of_these_lists(site: Site) -> None
     routes = [route for route in site.client.app.routes if route.path.startswith("/console")]
     served = {route.path_format for route in routes} - {"/console/login"}
     ids = {
+        "/ev_x": "/{event_id}",
         "/bk_x": "/{booking_id}",
         "/pay_x": "/{payment_id}",
         "/evt_x": "/{event_id}",
@@ -148,7 +156,15 @@ def test_the_console_can_be_switched_off() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/console/", "/console/bookings", "/console/payments", "/console/disputes", "/console/webhooks"]
+    "path",
+    [
+        "/console/",
+        "/console/bookings",
+        "/console/events",
+        "/console/payments",
+        "/console/disputes",
+        "/console/webhooks",
+    ],
 )
 def test_pages_without_records_say_so(console: Site, path: str) -> None:
     answer = console.get(path)
