@@ -1,6 +1,5 @@
-"""Print docs/reference/*.md from the code: the HTTP API, the settings, the command line, the metrics, the log events.
-
-A meaning that is missing there is missing in the code: in a description, a help text or a docstring.
+"""Print docs/reference/*.md from the code: the HTTP API, the settings, the command line, the metrics, the log
+events. A missing description is missing in the code: in a description, a help text or a docstring.
 """
 
 import asyncio
@@ -38,7 +37,7 @@ Json = Mapping[str, Any]
 
 
 def pages() -> Mapping[str, str]:
-    """The text of each page, by its name."""
+    """Return the text of each page, by its name."""
     makers: Mapping[str, Callable[[], Iterable[str]]] = {
         "http": _http,
         "settings": _settings,
