@@ -9,6 +9,7 @@ from attrs import field, frozen
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
+from booking_payments.ports.gateway_plugin import CheckoutForm
 from booking_payments.ports.ids import Ids
 from booking_payments.ports.storage import Storage
 from booking_payments.runtime.settings import Settings
@@ -39,15 +40,16 @@ class Services:
     ``gateway`` is the default one, ``gateways`` are all of them by name, ``gateway_titles`` what customers read of
     each.
     ``background`` is entered when the app starts and left when it stops. ``sandbox`` is there only with the fake
-    gateway: the customer's side of its 3-D Secure window; ``desks`` are the operators' side
-    of the gateways that they settle by hand. ``limits`` is missing where rates are not bounded, and where no HTTP is
-    served.
+    gateway: the customer's side of its 3-D Secure window. ``desks`` are the operators' side of the gateways that they
+    settle by hand, by gateway. ``own_gateway``: the gateway is not that of the settings, but one that the embedding
+    program made. ``limits`` is missing where rates are not bounded, and where no HTTP is served.
     """
 
     payments: BookingPayments
     gateway: Gateway
     gateways: Mapping[str, Gateway] = field(factory=dict)
     gateway_titles: Mapping[str, str] = field(factory=dict)
+    own_gateway: bool = False
     storage: Storage
     clock: Clock
     ids: Ids
@@ -57,3 +59,11 @@ class Services:
     sandbox: FakeStripe | None = None
     desks: Mapping[str, Any] = field(factory=dict)
     limits: "RateLimits | None" = None
+
+    @property
+    def forms(self) -> Mapping[str, CheckoutForm]:
+        """The checkout forms by gateway, of those that have one."""
+        if self.own_gateway:
+            return {}
+        plugins = self.settings.plugins
+        return {name: plugin.checkout for name, plugin in plugins.items() if plugin.checkout is not None}

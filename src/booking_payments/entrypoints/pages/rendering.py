@@ -1,7 +1,7 @@
 """Render templates, with the headers that every page has, mainly its content security policy.
 
-Scripts and styles run only with the nonce of their response. Nothing is loaded from other origins, except Stripe.js
-when Stripe is the gateway (origins by docs.stripe.com/security/guide).
+Scripts and styles run only with the nonce of their response. Nothing is loaded from other origins, except by
+the checkout form of a gateway that declares them.
 """
 
 import secrets
@@ -13,14 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar.response import Response
 
 from booking_payments.entrypoints.pages.assets import address_of
+from booking_payments.entrypoints.pages.gateway_forms import OfferedForm
 from booking_payments.presentation.formatting import duration, exact, method, moment, money, percent, words
-
-STRIPE_JS: Final = "https://js.stripe.com/v3/"
-_STRIPE: Final = {
-    "script-src": "https://*.js.stripe.com https://js.stripe.com",
-    "frame-src": "https://*.js.stripe.com https://js.stripe.com https://hooks.stripe.com",
-    "connect-src": "https://api.stripe.com",
-}
 
 _ENVIRONMENT: Final = Environment(
     loader=PackageLoader("booking_payments.entrypoints.pages"),
@@ -37,7 +31,7 @@ PLAIN_POLICY: Final = (
 """For pages without scripts and forms."""
 
 
-def policy(nonce: str, *, stripe: bool = False) -> str:
+def policy(nonce: str, more: Mapping[str, str] | None = None) -> str:
     """Return the content security policy of one response."""
     sources = {
         "default-src": "'none'",
@@ -49,8 +43,7 @@ def policy(nonce: str, *, stripe: bool = False) -> str:
         "base-uri": "'none'",
         "frame-ancestors": "'none'",
     }
-    if stripe:
-        sources |= {name: f"{sources.get(name, '')} {more}".strip() for name, more in _STRIPE.items()}
+    sources |= {name: f"{sources.get(name, '')} {others}".strip() for name, others in (more or {}).items()}
     return "; ".join(f"{name} {value}" for name, value in sources.items())
 
 
@@ -60,12 +53,21 @@ def html(
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
-    stripe: bool = False,
+    form: OfferedForm | None = None,
 ) -> Response[bytes]:
-    """Render ``template`` with a new nonce and the policy for it."""
+    """Render ``template`` with a new nonce and the policy for it.
+
+    ``form`` is the form of a gateway that the page contains. The template reads it as ``gateway_form``, and its scripts
+    as ``gateway_scripts``.
+    """
     nonce = secrets.token_urlsafe(16)
-    text = _ENVIRONMENT.get_template(template).render(**context, nonce=nonce)
-    return _sent(text, status, {"Content-Security-Policy": policy(nonce, stripe=stripe), **(headers or {})})
+    parts = {
+        "gateway_form": form.render(_ENVIRONMENT, nonce) if form else "",
+        "gateway_scripts": form.scripts(nonce) if form else "",
+    }
+    text = _ENVIRONMENT.get_template(template).render(**context, **parts, nonce=nonce)
+    allowed = policy(nonce, form.sources if form else None)
+    return _sent(text, status, {"Content-Security-Policy": allowed, **(headers or {})})
 
 
 def plain(template: str, context: Mapping[str, Any], *, status: int, headers: Mapping[str, str]) -> Response[bytes]:
@@ -82,4 +84,4 @@ def _sent(text: str, status: int, headers: Mapping[str, str]) -> Response[bytes]
 _ENVIRONMENT.filters.update(money=money, moment=moment, exact=exact, words=words, percent=percent, duration=duration)
 _ENVIRONMENT.filters["method"] = method
 _ENVIRONMENT.filters["iso"] = lambda at: at.astimezone(UTC).isoformat()
-_ENVIRONMENT.globals.update(asset=address_of, stripe_js=STRIPE_JS)
+_ENVIRONMENT.globals.update(asset=address_of)

@@ -13,7 +13,9 @@ from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.gateway_plugin import (
     BuiltGateway,
     Check,
+    CheckoutForm,
     Doctor,
+    FormFacts,
     GatewayDependencies,
     GatewayPlugin,
     GatewayTerms,
@@ -75,6 +77,10 @@ def _moves_money(settings: StripeSettings) -> bool:
     return settings.livemode
 
 
+def _shown(settings: StripeSettings, facts: FormFacts) -> Mapping[str, str | None]:
+    return {"publishable_key": settings.publishable_key}
+
+
 PLUGIN: Final = GatewayPlugin(
     name="stripe",
     title="Card and more",
@@ -84,6 +90,18 @@ PLUGIN: Final = GatewayPlugin(
     event_types=event_types,
     extra="stripe",
     moves_money=_moves_money,
+    # docs.stripe.com/security/guide says from where Stripe.js is loaded, and what it calls.
+    checkout=CheckoutForm(
+        package=__package__,
+        context=_shown,
+        scripts=("stripe.js",),
+        remote_scripts=("https://js.stripe.com/v3/",),
+        sources={
+            "script-src": "https://*.js.stripe.com https://js.stripe.com",
+            "frame-src": "https://*.js.stripe.com https://js.stripe.com https://hooks.stripe.com",
+            "connect-src": "https://api.stripe.com",
+        },
+    ),
     doctor=Doctor(
         examine=_examine,
         addresses=_addresses,
