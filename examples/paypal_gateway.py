@@ -48,13 +48,13 @@ EVENTS: Final = {
     "CUSTOMER.DISPUTE.CREATED": ("charge.dispute.created", "dispute"),
     "CUSTOMER.DISPUTE.RESOLVED": ("charge.dispute.closed", "dispute"),
 }
-"""The provider's event types: what we call them, and what they are about."""
+"""The provider's event types, with our type and the kind of object that they are about."""
 CODES: Final = {
     **dict.fromkeys(("ORDER_NOT_OPEN", "ORDER_NOT_PAID"), "payment_intent_unexpected_state"),
     "REFUND_AMOUNT_EXCEEDED": "refund_exceeds_charge",
     "CAPTURE_FULLY_REFUNDED": "charge_already_refunded",
 }
-"""The provider's codes in the words of ``application/refusals.py``."""
+"""The provider's codes, translated to those of ``application/refusals.py``."""
 
 
 GIVEN: Final = "set it; your app at the provider has it"
@@ -85,11 +85,11 @@ class HttpApi:
             return response.status_code, response.json() if response.content else {}
         except httpx2.ConnectError as error:
             raise port.NotSent("no connection", code="unreachable") from error
-        except (httpx2.HTTPError, ValueError) as error:  # it may have arrived all the same
+        except (httpx2.HTTPError, ValueError) as error:  # the request may have arrived
             raise port.OutcomeAmbiguous("no readable answer", code="no_answer") from error
 
     async def certificate(self, url: str) -> bytes:
-        """The certificate at ``url``, which the reader has checked."""
+        """Return the certificate at ``url``, an address that the webhook reader has checked."""
         try:
             return (await self._client.get(url)).content
         except httpx2.HTTPError as error:
@@ -139,7 +139,7 @@ class PayPalGateway:
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
         order = await self._call("GET", f"/v2/checkout/orders/{intent_id}")
-        if order["status"] == "APPROVED":  # the customer has agreed: now it is ours to collect, once
+        if order["status"] == "APPROVED":  # the customer has agreed: capture the money, once
             path = f"/v2/checkout/orders/{intent_id}/capture"
             order = {**await self._call("POST", path, {}, f"{intent_id}-capture"), "replayed": False}
         return _intent(order)
@@ -187,7 +187,7 @@ class PayPalGateway:
 
 
 class PayPalWebhooks(CertificateWebhooks):
-    """Checks the five headers as ``CertificateWebhooks`` does, and reads the event in the provider's words."""
+    """Verifies the five headers as ``CertificateWebhooks`` does, and decodes the provider's event."""
 
     async def read(self, request: WebhookRequest) -> GatewayEvent:
         await super().read(request)  # raises unless it is genuine
@@ -201,7 +201,7 @@ class PayPalWebhooks(CertificateWebhooks):
 
 
 def event_of(given: Json) -> GatewayEvent:
-    """An event; what it is about is read anew, so no snapshot is taken from it."""
+    """Return the event without a snapshot of its object, which is read from the provider instead."""
     name, resource = str(given["event_type"]), given["resource"]
     type_, kind = EVENTS.get(name, (name, None))
     kept = {key: given[key] for key in ("id", "event_type", "create_time")}
@@ -270,7 +270,7 @@ def _require_method(method_id: str | None, amount: Money | None = None) -> None:
 
 
 def _fail(status: int, name: str) -> NoReturn:
-    """Raise what an error of the provider says about the money."""
+    """Raise the port's error for an error of the provider: it says whether the call may have had an effect."""
     if status == 404:
         raise port.ObjectNotFound("no such object", code="resource_missing")
     if name == "REQUEST_ID_REUSED":
@@ -280,12 +280,12 @@ def _fail(status: int, name: str) -> NoReturn:
     if status == 429:
         raise port.NotSent("too many requests", code="rate_limited")
     if status >= 500 or status == 409:
-        raise port.OutcomeAmbiguous("the provider does not say what became of it", code=name.lower())
+        raise port.OutcomeAmbiguous("the provider does not say whether it was done", code=name.lower())
     raise port.GatewayRefused(f"the provider refused: {name}", code=CODES.get(name, name.lower()))
 
 
 def build(given: GatewayDependencies) -> BuiltGateway:
-    """The gateway of the settings."""
+    """Build the gateway from its settings."""
     own: PayPalSettings = given.settings
     api = HttpApi(own.api_base, own.client_id, own.secret)
     reader = PayPalWebhooks(own.webhook_id, api.certificate)

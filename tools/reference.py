@@ -1,4 +1,4 @@
-"""Print docs/reference/*.md from the code: the HTTP API, the settings, the command line, the metrics.
+"""Print docs/reference/*.md from the code: the HTTP API, the settings, the command line, the metrics, the log events.
 
 A meaning that is missing there is missing in the code: in a description, a help text or a docstring.
 """
@@ -21,6 +21,7 @@ from booking_payments.entrypoints.http import gauges
 from booking_payments.entrypoints.http.app import api_document
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.ports.gateway_settings import PluginSetting, declared
+from booking_payments.runtime.log_events import LOG_EVENTS
 from booking_payments.runtime.plugins import installed_plugins
 from booking_payments.runtime.settings import PREFIX, Settings
 from booking_payments.testing.kit import PaymentsTestKit
@@ -40,6 +41,7 @@ def pages() -> Mapping[str, str]:
         "cli": _cli,
         "metrics": _metrics,
         "messages": _messages,
+        "log-events": _log_events,
     }
     return {name: "\n".join(make()).rstrip() + "\n" for name, make in makers.items()}
 
@@ -230,6 +232,26 @@ def _families(registry: CollectorRegistry) -> Iterator[list[str]]:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(f"`{each}`" for each in getattr(collector, "_labelnames", ()))
         yield [f"`{name}`", family.type, labels, family.documentation]
+
+
+# --- log events ------------------------------------------------------------------------------------------------
+
+
+def _log_events() -> Iterator[str]:
+    yield f"# Log events\n\n{NOTE} The format of the lines is described in [watching it](../observability.md).\n"
+    yield "Names and fields are stable: search and alert by them. A line of an HTTP request also has its"
+    yield "`correlation_id`, and a line with a traceback has `exception`.\n"
+    rows = (
+        [
+            f"`{each.name}`",
+            ", ".join(level.upper() for level in each.levels),
+            f"`{each.logger}`",
+            each.meaning,
+            ", ".join(f"`{field}`" for field in each.fields),
+        ]
+        for each in LOG_EVENTS
+    )
+    yield from _table("event", "level", "logger", "meaning", "fields", rows=rows)
 
 
 # --- messages --------------------------------------------------------------------------------------------------

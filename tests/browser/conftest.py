@@ -47,6 +47,7 @@ def stripe_service(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("stripe-shop")
     settings = {
         "STRIPE_API_BASE": sandbox.url,
+        "STRIPE_JS_URL": f"{sandbox.url}/v3/",
         "STRIPE_SECRET_KEY": "sk_test_browser",
         "STRIPE_PUBLISHABLE_KEY": "pk_test_browser",
         "STRIPE_WEBHOOK_SECRET": "whsec_browser",

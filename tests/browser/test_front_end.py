@@ -3,11 +3,10 @@ the fake one, on what ``make run`` starts."""
 
 import re
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 from attrs import define
@@ -15,7 +14,8 @@ from playwright.async_api import Error
 
 from booking_payments.testing.sandbox import Sandbox
 from tests.browser.browser_pages import BrowserPage, RunningService, service_at
-from tests.browser.stripe_js import play_stripe
+from tests.browser.card_form import decide_at_bank
+from tests.browser.shop_page import serving_shop
 from tests.e2e.serving import serving
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs/guides/front-end.md"
@@ -25,28 +25,11 @@ STEPS = "\n".join(BLOCKS[:-1])
 CLIENT = '    client: "stripe_js",\n'
 
 
-class Page(BaseHTTPRequestHandler):
-    """An empty page of the booking app's."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        self.wfile.write(b"<!doctype html><title>Front end</title>")
-
-    def log_message(self, *_: object) -> None:
-        """Nothing: pages are not what is tested."""
-
-
 @pytest.fixture(scope="module")
 def origin() -> Iterator[str]:
-    """Where the front end is served. A browser lets no page from elsewhere near this machine."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    """Where the front end is served."""
+    with serving_shop() as address:
+        yield address
 
 
 @pytest.fixture(scope="module", params=["stripe", "fake"])
@@ -95,6 +78,14 @@ class FrontEnd:
         }
         return await self._run(steps, given)
 
+    async def pay_in_window(self, card: str) -> Any:
+        """The same; the customer approves in the window of 3-D Secure, where the script shows one."""
+        window = self.service.settings.get("STRIPE_API_BASE") and card.startswith("pm_card_authentication")
+        async with anyio.create_task_group() as tasks:
+            if window:
+                tasks.start_soon(decide_at_bank, self.customer.page)
+            return await self.pay(card)
+
     async def come_back(self) -> Any:
         """What the page returns that the customer comes back to."""
         given = {"api": self.service.address, "token": self.service.ann, "bookingId": self.booking_id}
@@ -107,25 +98,23 @@ class FrontEnd:
         """Go to the bank's page with 3-D Secure, decide there, and come back."""
         steps = STEPS.replace(CLIENT, "")
         assert steps != STEPS
-        by_hand = self.service.settings.get("STRIPE_API_BASE") is None
+        fake = self.service.settings.get("STRIPE_API_BASE") is None
         try:
             await self.pay("pm_card_authenticationRequired", steps)
         except Error as left:  # the browser may be gone before the steps have ended
             assert "Execution context was destroyed" in left.message  # noqa: PT017 - there may be none
-        if by_hand:
-            button = {"succeeded": "It's me: approve", "failed": "Refuse"}[outcome]
-            await self.customer.page.get_by_role("heading", name="Test bank").wait_for()
-            await self.customer.look("bank")
-            await self.customer.page.get_by_role("button", name=button).click()
+        approve = "It's me: approve" if fake else "Approve"
+        await self.customer.page.get_by_role("heading", name="Test bank").wait_for()
+        await self.customer.look("bank")
+        await decide_at_bank(self.customer.page, {"succeeded": approve, "failed": "Refuse"}[outcome])
         await self.customer.page.wait_for_url(f"{self.origin}/back?booking={self.booking_id}&payment_intent=*")
 
 
 @pytest.fixture
 async def front_end(customer: BrowserPage, service: RunningService, sandbox: Sandbox, origin: str) -> FrontEnd:
     """The page, opened, with Stripe's script."""
-    await play_stripe(customer.page, sandbox)
     await customer.page.goto(origin)
-    await customer.page.add_script_tag(url="https://js.stripe.com/v3/")
+    await customer.page.add_script_tag(url=f"{sandbox.url}/v3/")
     return FrontEnd(customer, service, origin)
 
 
@@ -140,7 +129,7 @@ async def front_end(customer: BrowserPage, service: RunningService, sandbox: San
     ],
 )
 async def test_the_steps_end_as_the_guide_says(front_end: FrontEnd, card: str, outcome: str) -> None:
-    assert await front_end.pay(card) == outcome
+    assert await front_end.pay_in_window(card) == outcome
     assert front_end.customer.page.url == f"{front_end.origin}/"
 
 
@@ -151,9 +140,7 @@ async def test_with_a_redirect_the_page_one_returns_to_says_paid(front_end: Fron
     assert front_end.customer.page.url == f"{front_end.origin}/back"
 
 
-async def test_with_a_redirect_the_page_one_returns_to_says_why_not(front_end: FrontEnd, sandbox: Sandbox) -> None:
-    await front_end.customer.page.unroute("https://hooks.stripe.com/3d_secure_2/hosted**")
-    await play_stripe(front_end.customer.page, sandbox, bank="failed")
+async def test_with_a_redirect_the_page_one_returns_to_says_why_not(front_end: FrontEnd) -> None:
     await front_end.redirect("failed")
 
     assert "unable to authenticate" in await front_end.come_back()

@@ -35,7 +35,7 @@ def module() -> Any:
     return loaded
 
 
-class PayPalStage:
+class PayPalGatewayHarness:
     """The template, and the provider with its people."""
 
     def __init__(self) -> None:
@@ -62,8 +62,8 @@ class TestPayPal(GatewayContract):
     """The contract, unchanged."""
 
     @pytest.fixture
-    def stage(self) -> PayPalStage:
-        return PayPalStage()
+    def harness(self) -> PayPalGatewayHarness:
+        return PayPalGatewayHarness()
 
 
 def test_the_template_is_short() -> None:
@@ -103,8 +103,8 @@ def signed(event: dict[str, Any], at: datetime) -> tuple[bytes, dict[str, str]]:
 
 
 async def test_a_booking_is_paid_after_approval_refunded_and_disputed() -> None:
-    stage = PayPalStage()
-    connected = ConnectedGateway(gateway=stage.gateway, webhooks=stage.webhooks, webhook_names=("paypal",))
+    harness = PayPalGatewayHarness()
+    connected = ConnectedGateway(gateway=harness.gateway, webhooks=harness.webhooks, webhook_names=("paypal",))
     kit = PaymentsTestKit(others={"paypal": connected})
     booking = await kit.book()
 
@@ -114,7 +114,7 @@ async def test_a_booking_is_paid_after_approval_refunded_and_disputed() -> None:
     action = view.client_action.next_action if view.client_action else None
     assert (view.payment.status, bool(action)) == (PaymentStatus.REQUIRES_ACTION, True)
 
-    stage.server.approve(view.payment.intent_id or "")
+    harness.server.approve(view.payment.intent_id or "")
     event = {"id": "WH-77", "event_type": "CHECKOUT.ORDER.APPROVED", "create_time": datetime.now(UTC).isoformat()}
     body, headers = signed({**event, "resource": {"id": view.payment.intent_id}}, kit.clock.now())
     result = await kit.payments.receive_webhook(body, headers, gateway="paypal")
@@ -124,9 +124,9 @@ async def test_a_booking_is_paid_after_approval_refunded_and_disputed() -> None:
 
     refund = await kit.payments.refund_payment(booking.id, ANN, amount="30.00")
     assert refund.refund.amount.major() == "30.00"
-    stage.server.finish_refund(next(iter(stage.server.refunds)))
-    stage.server.dispute(view.payment.intent_id or "")
-    await kit.payments.look_at_payment(booking.id, ANN)
+    harness.server.finish_refund(next(iter(harness.server.refunds)))
+    harness.server.dispute(view.payment.intent_id or "")
+    await kit.payments.poll_payment(booking.id, ANN)
     await kit.payments.reconcile()
 
     now = (await kit.payments.payment_status(booking.id, ANN)).payment

@@ -113,7 +113,7 @@ async def test_a_clock_that_jumps_in_the_middle_of_a_payment_loses_nothing(jump:
     kit.authenticate(view, "succeeded")
     kit.clock.advance(jump)
 
-    await kit.payments.look_at_payment(booking.id, ANN)
+    await kit.payments.poll_payment(booking.id, ANN)
     await kit.deliver_webhooks()
     await kit.payments.work()
     refund = await kit.payments.refund_payment(booking.id, ANN)

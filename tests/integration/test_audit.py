@@ -29,7 +29,7 @@ from tests.unit.application.failing_gateway import FailingGateway
 
 READING = {
     "get_booking", "payment_status", "journal", "list_payments", "quote_refund", "check_ledger", "list_webhooks",
-    "audit_trail", "undelivered_messages", "look_at_payment", "checkout", "figures", "disputes", "drift_reports",
+    "audit_trail", "undelivered_messages", "poll_payment", "checkout", "figures", "disputes", "drift_reports",
     "list_bookings", "describe_booking", "describe_bookings", "quote_refund_of_payment", "recent_figures",
     "messages", "channel_states", "preview_event", "event_report", "event_lines",
 }  # fmt: skip

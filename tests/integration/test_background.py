@@ -28,7 +28,7 @@ BOOKING = NewBooking(
     amount=Money.parse("10.00", Currency.USD),
     event_starts_at=datetime.now(UTC) + timedelta(days=1),
 )
-PATIENCE_S = 10
+TIMEOUT_S = 10
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def _overdue(services: Services) -> str:
 
 
 async def _until(happens: Callable[[], Awaitable[bool]]) -> None:
-    with anyio.fail_after(PATIENCE_S):
+    with anyio.fail_after(TIMEOUT_S):
         while not await happens():  # noqa: ASYNC110 - what is waited for is in a database
             await anyio.sleep(0.02)
 

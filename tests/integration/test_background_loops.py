@@ -8,9 +8,9 @@ import pytest
 
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
 from booking_payments.runtime import background
-from booking_payments.runtime.background import Every, Pass, WokenBy, WorkSignal, running
+from booking_payments.runtime.background import Every, RunPass, WokenBy, WorkSignal, running
 
-PATIENCE_S = 30
+TIMEOUT_S = 30
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def _free() -> Counted:
 
 
 async def _until(happened: Callable[[], bool]) -> None:
-    with anyio.fail_after(PATIENCE_S):
+    with anyio.fail_after(TIMEOUT_S):
         while not happened():  # noqa: ASYNC110 - what is waited for is a count
             await anyio.sleep(0.01)
 
@@ -74,7 +74,7 @@ async def test_a_round_that_breaks_holds_up_no_other() -> None:
 async def test_a_job_wakes_the_loops_that_it_concerns_and_no_other() -> None:
     deliver, settle, everything = _free(), _free(), _free()
     signal = _signal()
-    woken: list[Pass | WokenBy] = [
+    woken: list[RunPass | WokenBy] = [
         WokenBy(DeliverMessages, deliver.work),
         WokenBy(SettlePayment, settle.work),
         everything.work,
@@ -92,7 +92,7 @@ async def test_a_job_wakes_the_loops_that_it_concerns_and_no_other() -> None:
 @pytest.mark.usefixtures("only_when_woken")
 async def test_the_signal_wakes_every_loop_that_waits() -> None:
     works = [_free(), _free()]
-    woken: list[Pass | WokenBy] = [each.work for each in works]
+    woken: list[RunPass | WokenBy] = [each.work for each in works]
     signal = _signal()
 
     async with running(signal, woken):

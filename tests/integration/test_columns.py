@@ -71,9 +71,9 @@ SET_IN_SOME: Final[Mapping[str, frozenset[str]]] = {"bp_outbox": frozenset({"una
 WRITTEN_ELSEWHERE: Final = {
     "bp_installation": "by its migration, once",
     BANK_TABLES.transfers.name: "by the bank transfer gateway",
-    BANK_TABLES.paybacks.name: "by the bank transfer gateway",
+    BANK_TABLES.bank_refunds.name: "by the bank transfer gateway",
     MANUAL_TABLES.transfers.name: "by the manual gateway",
-    MANUAL_TABLES.paybacks.name: "by the manual gateway",
+    MANUAL_TABLES.bank_refunds.name: "by the manual gateway",
 }
 
 ROWS_BY_ALL_PATHS: Final = frozenset(
@@ -139,6 +139,7 @@ EVENT_JOB: Final = EventJob(
     finished_at=NOW,
     lease_until=NOW,
     holder="run_1",
+    taken_up_at=NOW,
 )
 EVENT_RESULT: Final = BookingResult(
     job_id="evj_1", booking_id="bk_1", outcome=BookingOutcome.FAILED, at=NOW, reason="why"
@@ -154,7 +155,9 @@ async def _store_the_rest(uow: UnitOfWork) -> None:
 
 
 async def _change_the_rest(uow: UnitOfWork) -> None:
-    changed = attrs.evolve(EVENT_JOB, state=EventJobState.DONE, finished_at=LATER, lease_until=LATER, holder="run_2")
+    changed = attrs.evolve(
+        EVENT_JOB, state=EventJobState.DONE, finished_at=LATER, lease_until=LATER, holder="run_2", taken_up_at=LATER
+    )
     await uow.events.save(changed)
     await uow.events.put(attrs.evolve(EVENT_RESULT, outcome=BookingOutcome.DONE, reason="none", at=LATER))
     await uow.inbox.count_refused(NOW, 4)

@@ -41,10 +41,10 @@ def written(**env: str) -> Lines:
 def test_a_line_of_the_services_loggers_is_one_json_object() -> None:
     lines = written()
 
-    structlog.get_logger("booking_payments.payments").info("payment operation", operation="refund", status=200)
+    structlog.get_logger("booking_payments.payments").info("payment.operation", operation="refund", status=200)
 
     (line,) = lines()
-    assert (line["event"], line["operation"], line["status"]) == ("payment operation", "refund", 200)
+    assert (line["event"], line["operation"], line["status"]) == ("payment.operation", "refund", 200)
     assert (line["logger"], line["level"]) == ("booking_payments.payments", "info")
 
 

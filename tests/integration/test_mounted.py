@@ -19,7 +19,7 @@ from booking_payments.runtime.settings_error import SettingsError
 from tests.integration.http.api import ANN, BOOKING_APP, JWT_SECRET
 from tests.integration.sandbox.http.receiver import Receiver
 
-PATIENCE_S = 30
+TIMEOUT_S = 30
 SECRET = "whsec_of_the_host"
 SEAT: dict[str, str] = {
     "reference": "SEAT-1",
@@ -66,7 +66,7 @@ def pay(client: TestClient, prefix: str = "/pay") -> dict[str, Any]:
 
 def until(look: Callable[[], bool]) -> None:
     """Return when ``look`` says so."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + TIMEOUT_S
     while not look():
         assert time.monotonic() < end
         time.sleep(0.02)

@@ -261,6 +261,17 @@ def test_a_live_key_does_not_travel_in_the_open() -> None:
     assert refused(env, STRIPE_API_BASE="http://proxy.example") == ["STRIPE_API_BASE"]
 
 
+@pytest.mark.parametrize("script", ["http://127.0.0.1:12111/v3/", "https://js.stripe.com.example/v3/"])
+def test_with_a_live_key_only_stripes_own_script_is_loaded(script: str) -> None:
+    env = {**STRIPE, "STRIPE_SECRET_KEY": "sk_live_abc", "STRIPE_PUBLISHABLE_KEY": "pk_live_abc"}
+    release = "https://js.stripe.com/endive/stripe.js"
+
+    assert refused(env, STRIPE_JS_URL=script) == ["STRIPE_JS_URL"]
+    assert load(env, STRIPE_JS_URL=release).of_gateway("stripe").js_url == release
+    assert load(STRIPE, STRIPE_JS_URL=script).of_gateway("stripe").js_url == script
+    assert refused(STRIPE, STRIPE_JS_URL="/v3/") == ["STRIPE_JS_URL"]
+
+
 # --- the configuration of payments
 
 

@@ -220,7 +220,7 @@ async def test_jobs_are_handed_over_after_the_commit(storage: SqlStorage) -> Non
 FAR = datetime(2999, 1, 1, tzinfo=UTC)
 
 
-async def _watch_after_taking_over(storage: SqlStorage, holder: str) -> PollState:
+async def _poll_state_after_taking_over(storage: SqlStorage, holder: str) -> PollState:
     await _paid(storage)
     lease = f"lease_until = '2999-01-01T00:00:00.000000Z', lease_holder = '{holder}'"
     await _run(storage, f"UPDATE bp_payments SET {lease}")  # noqa: S608 - texts of this test
@@ -229,7 +229,7 @@ async def _watch_after_taking_over(storage: SqlStorage, holder: str) -> PollStat
 
 
 async def test_a_process_that_serves_takes_over_what_the_one_before_it_had_in_flight(storage: SqlStorage) -> None:
-    poll_state = await _watch_after_taking_over(storage, ServingIds().new("run"))
+    poll_state = await _poll_state_after_taking_over(storage, ServingIds().new("run"))
 
     assert (poll_state.lease_until, poll_state.holder, poll_state.next_check_at is not None) == (None, None, True)
 
@@ -238,7 +238,7 @@ async def test_a_process_that_serves_takes_over_what_the_one_before_it_had_in_fl
     "holder", ["run_1", RandomIds().new("run"), "runXserveX1"], ids=["a run", "a new run", "no underscore"]
 )
 async def test_it_ends_no_lease_of_a_command_or_an_embedded_process(storage: SqlStorage, holder: str) -> None:
-    poll_state = await _watch_after_taking_over(storage, holder)
+    poll_state = await _poll_state_after_taking_over(storage, holder)
 
     assert (poll_state.lease_until, poll_state.holder) == (FAR, holder)
 
@@ -309,7 +309,7 @@ def test_the_migrated_schema_is_the_one_that_the_code_knows(empty_url: str) -> N
         differences = compare_metadata(context, metadata)
     engine.dispose()
 
-    assert {BANK_TABLES.transfers, MANUAL_TABLES.paybacks} <= set(metadata.tables.values()), (
+    assert {BANK_TABLES.transfers, MANUAL_TABLES.bank_refunds} <= set(metadata.tables.values()), (
         "of those who bring tables of their own"
     )
     assert differences == []

@@ -25,7 +25,7 @@ from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 from booking_payments.runtime import readiness
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.payment_builder import booking, payment_with_every_event
-from booking_payments.testing.storage_contract import PATIENCE_S, entry, store, stored
+from booking_payments.testing.storage_contract import TIMEOUT_S, entry, store, stored
 from tests.integration.faulty_tcp_proxy import FaultyTcpProxy
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -68,7 +68,7 @@ async def test_a_reader_is_not_kept_out_by_another_process_that_writes(storage: 
     async def work(uow: UnitOfWork) -> None:
         await uow.bookings.lock("bk_1")
         await uow.bookings.add(booking(2))
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(TIMEOUT_S):
             assert await other.read(lambda reader: reader.bookings.get("bk_1")) == booking(1)
             assert await other.read(lambda reader: reader.bookings.get("bk_2")) is None
 
@@ -245,11 +245,11 @@ async def _let_go_of_all(storage: SqlStorage) -> None:
 
 
 @ON_POSTGRESQL
-@pytest.mark.parametrize("rested", [True, False])
+@pytest.mark.parametrize("idle", [True, False])
 async def test_connections_that_were_let_go_are_replaced_unnoticed(
-    storage: SqlStorage, rested: bool, monkeypatch: pytest.MonkeyPatch
+    storage: SqlStorage, idle: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "RESTED_S", 0 if rested else 3600)
+    monkeypatch.setattr(engine, "IDLE_S", 0 if idle else 3600)
     async with anyio.create_task_group() as several:
         for number in range(1, 5):
             several.start_soon(store, storage, booking(number))

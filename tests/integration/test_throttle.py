@@ -94,10 +94,10 @@ async def test_without_the_store_each_process_counts_for_itself_and_says_so_once
     with capture_logs() as logs:
         async with counters("redis://127.0.0.1:1/0") as opened:
             bounded = three_a_minute(opened, "down")
-            verdicts = [await bounded.take("a") for _ in range(4)]
+            decisions = [await bounded.take("a") for _ in range(4)]
 
-    assert [verdict.wait_s > 0 for verdict in verdicts] == [False, False, False, True]
-    assert {verdict.alone for verdict in verdicts} == {True}
+    assert [decision.wait_s > 0 for decision in decisions] == [False, False, False, True]
+    assert {decision.alone for decision in decisions} == {True}
     assert [line["log_level"] for line in logs] == ["warning"]
 
 
@@ -105,7 +105,7 @@ async def test_a_store_that_comes_back_is_asked_again(server: ValkeyServer, monk
     now = [0.0]
     opened = Counters(Counters.open(f"redis://127.0.0.1:{server.port}/0").shared, now=lambda: now[0])
     bounded = three_a_minute(opened, "back")
-    monkeypatch.setattr(throttle, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(throttle, "STORE_TIMEOUT_S", 0.0)
     first = await bounded.take("a")
     monkeypatch.undo()
     paused = await bounded.take("a")
@@ -113,17 +113,17 @@ async def test_a_store_that_comes_back_is_asked_again(server: ValkeyServer, monk
     back = await bounded.take("a")
     await opened.close()
 
-    assert [verdict.alone for verdict in (first, paused, back)] == [True, True, False]
+    assert [decision.alone for decision in (first, paused, back)] == [True, True, False]
 
 
 async def test_a_store_that_hangs_delays_a_request_by_its_time_limit_at_most(server: ValkeyServer) -> None:
     with closing(server.client()) as client:
         client.execute_command("CLIENT", "PAUSE", "600", "ALL")
         async with counters(f"redis://127.0.0.1:{server.port}/0") as opened:
-            verdict = await three_a_minute(opened, "slow").take("a")
+            decision = await three_a_minute(opened, "slow").take("a")
         client.ping()  # answered when the pause is over: the next test has the same server
 
-    assert verdict.alone
+    assert decision.alone
 
 
 # --- memory

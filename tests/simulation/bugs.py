@@ -263,25 +263,25 @@ def unreadable_is_not_done(patch: Patch) -> None:
 
 @_bug("an operation is taken up while its owner works on it")
 def lease_is_ignored(patch: Patch) -> None:
-    save = Recorder._watch
+    save = Recorder._next_poll_state
 
     def other(self: Recorder, payment: Payment, holder: str | None, checks: int) -> Any:
         poll_state = save(self, payment, holder, checks)
         return attrs.evolve(poll_state, lease_until=None, next_check_at=self.now) if poll_state.holder else poll_state
 
-    patch.setattr(Recorder, "_watch", other)
+    patch.setattr(Recorder, "_next_poll_state", other)
 
 
 @_bug("a lease never lapses")
 def lease_never_lapses(patch: Patch) -> None:
-    save = Recorder._watch
+    save = Recorder._next_poll_state
 
     def other(self: Recorder, payment: Payment, holder: str | None, checks: int) -> Any:
         poll_state = save(self, payment, holder, checks)
         never = self.now + timedelta(days=10_000)
         return attrs.evolve(poll_state, lease_until=never, next_check_at=never) if poll_state.holder else poll_state
 
-    patch.setattr(Recorder, "_watch", other)
+    patch.setattr(Recorder, "_next_poll_state", other)
 
 
 @_bug("polling ends after two checks")
@@ -293,12 +293,12 @@ def resolver_gives_up(patch: Patch) -> None:
 
 @_bug("a waiting payment is not polled")
 def waiting_is_not_watched(patch: Patch) -> None:
-    poll_state = Recorder._watch
+    poll_state = Recorder._next_poll_state
 
     def other(self: Recorder, payment: Payment, holder: str | None, checks: int) -> Any:
         return poll_state(self, payment, holder, checks) if payment.operation else PollState()
 
-    patch.setattr(Recorder, "_watch", other)
+    patch.setattr(Recorder, "_next_poll_state", other)
 
 
 @_bug("the resolver reads intents and no refunds")

@@ -71,7 +71,7 @@ async def test_a_silent_channel_is_logged_until_a_process_is_alive_again() -> No
 
     assert (silent, alive) == (1, 0)
     assert [(line["event"], line["log_level"], line["channel"]) for line in lines] == [
-        ("message_channel_silent", "error", "python:app")
+        ("message.channel_silent", "error", "python:app")
     ]
 
 

@@ -18,7 +18,7 @@ from booking_payments.testing.gateway_contract import LONG_AGO, CardGatewayContr
 from tests.stripe_openapi_checker import every_answer_conforms  # noqa: F401 - a fixture for all tests here
 
 
-class FakeStage:
+class FakeGatewayHarness:
     """The fake gateway on a clock that the test moves."""
 
     def __init__(self, refused_in_action: Collection[str] = ()) -> None:
@@ -45,8 +45,8 @@ class FakeStage:
 
 
 @pytest.fixture
-def stage() -> FakeStage:
-    return FakeStage()
+def harness() -> FakeGatewayHarness:
+    return FakeGatewayHarness()
 
 
 class TestFakeGateway(CardGatewayContract):
@@ -57,20 +57,20 @@ class TestFakeGatewayThatRefusesInAction(CardGatewayContract):
     """The contract, with a Stripe that refuses a server what it has refused at times while the customer is to act."""
 
     @pytest.fixture(params=[("confirmed",), ("updated", "confirmed")], ids=["confirm", "update and confirm"])
-    def stage(self, request: pytest.FixtureRequest) -> FakeStage:
-        return FakeStage(request.param)
+    def harness(self, request: pytest.FixtureRequest) -> FakeGatewayHarness:
+        return FakeGatewayHarness(request.param)
 
 
 @pytest.mark.parametrize("change", ["updated", "confirmed"])
 async def test_a_model_that_is_told_to_refuses_a_change_while_the_customer_is_to_act(change: str) -> None:
-    stage = FakeStage([change])
-    waiting = await charged(stage, "pm_card_authenticationRequired")
+    harness = FakeGatewayHarness([change])
+    waiting = await charged(harness, "pm_card_authenticationRequired")
     calls = {
-        "updated": stage.gateway.update_intent(
-            UpdateIntent(intent_id=waiting.id, payment_method_id="pm_card_visa"), stage.new_key()
+        "updated": harness.gateway.update_intent(
+            UpdateIntent(intent_id=waiting.id, payment_method_id="pm_card_visa"), harness.new_key()
         ),
-        "confirmed": stage.gateway.confirm_intent(
-            ConfirmIntent(intent_id=waiting.id, payment_method_id="pm_card_visa", return_url=None), stage.new_key()
+        "confirmed": harness.gateway.confirm_intent(
+            ConfirmIntent(intent_id=waiting.id, payment_method_id="pm_card_visa", return_url=None), harness.new_key()
         ),
     }
     allowed = next(call for name, call in calls.items() if name != change)
@@ -83,26 +83,26 @@ async def test_a_model_that_is_told_to_refuses_a_change_while_the_customer_is_to
 
 
 @pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "409", "429_lock", "500_before", "503"])
-async def test_silence_is_no_verdict(stage: FakeStage, fault: str) -> None:
-    stage.stripe.faults.script("POST /v1/payment_intents", fault)
+async def test_silence_is_no_verdict(harness: FakeGatewayHarness, fault: str) -> None:
+    harness.stripe.faults.script("POST /v1/payment_intents", fault)
 
     with pytest.raises(OutcomeAmbiguous):
-        await stage.gateway.create_intent(creation("pm_card_visa"), stage.new_key())
+        await harness.gateway.create_intent(creation("pm_card_visa"), harness.new_key())
 
 
-async def test_the_rate_limiter_lets_nothing_happen(stage: FakeStage) -> None:
-    stage.stripe.faults.script("POST /v1/payment_intents", "429_limit")
+async def test_the_rate_limiter_lets_nothing_happen(harness: FakeGatewayHarness) -> None:
+    harness.stripe.faults.script("POST /v1/payment_intents", "429_limit")
 
     with pytest.raises(NotSent):
-        await stage.gateway.create_intent(creation("pm_card_visa"), stage.new_key())
+        await harness.gateway.create_intent(creation("pm_card_visa"), harness.new_key())
 
-    assert await stage.gateway.list_intents(LONG_AGO) == []
+    assert await harness.gateway.list_intents(LONG_AGO) == []
 
 
-async def test_more_than_one_page_is_listed(stage: FakeStage) -> None:
-    made = [(await charged(stage)).id for _ in range(101)]
+async def test_more_than_one_page_is_listed(harness: FakeGatewayHarness) -> None:
+    made = [(await charged(harness)).id for _ in range(101)]
 
-    assert [intent.id for intent in await stage.gateway.list_intents(LONG_AGO)] == made
+    assert [intent.id for intent in await harness.gateway.list_intents(LONG_AGO)] == made
 
 
 def test_misconfiguration_is_an_error_of_its_own() -> None:

@@ -10,7 +10,7 @@ import pytest
 from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, WithTimeout
 from booking_payments.ports.publisher import DeliveryFailed, Message
 
-PATIENCE_S = 10
+TIMEOUT_S = 10
 MESSAGE = Message(id="msg_1", type="payment.succeeded", booking_id="bk_1", payment_id=None, at=datetime.now(UTC))
 
 
@@ -53,7 +53,7 @@ async def test_a_consumer_that_blocks_stops_nobody_else() -> None:
         released.set()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(CallablePublisher(lambda _: found.append(released.wait(PATIENCE_S))).publish, MESSAGE)
+        tasks.start_soon(CallablePublisher(lambda _: found.append(released.wait(TIMEOUT_S))).publish, MESSAGE)
         tasks.start_soon(go_on)
 
     assert found == [True]
@@ -73,14 +73,14 @@ async def test_consumers_that_never_come_back_are_not_given_threads_without_end(
 
     def hang(message: Message) -> None:
         calls.append(message)
-        released.wait(PATIENCE_S)
+        released.wait(TIMEOUT_S)
 
     publisher = CallablePublisher(hang, most_at_once=2)
     bounded = WithTimeout(publisher, timedelta(milliseconds=50))
     for _ in range(2):
         with pytest.raises(DeliveryFailed, match="not taken within"):
             await bounded.publish(MESSAGE)
-    with anyio.fail_after(PATIENCE_S):
+    with anyio.fail_after(TIMEOUT_S):
         while len(calls) < 2:  # noqa: ASYNC110 - threads begin when they begin
             await anyio.sleep(0.01)
     with pytest.raises(DeliveryFailed, match="have not come back"):
@@ -99,7 +99,7 @@ async def test_a_function_that_never_comes_back_does_not_keep_the_process_from_e
 
 
 async def test_an_error_that_can_not_be_awaited_comes_out_as_another() -> None:
-    publisher = WithTimeout(CallablePublisher(lambda _: next(iter([]))), timedelta(seconds=PATIENCE_S))
+    publisher = WithTimeout(CallablePublisher(lambda _: next(iter([]))), timedelta(seconds=TIMEOUT_S))
 
     with pytest.raises(RuntimeError, match="StopIteration"):
         await publisher.publish(MESSAGE)

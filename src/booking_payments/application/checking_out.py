@@ -117,7 +117,7 @@ class Checkout:
         return f"{self.stage.value}-{payment.id}-{payment.version}" if payment else self.stage.value
 
 
-async def look_at_checkout(deps: Dependencies, booking_id: str, caller: Caller) -> Checkout:
+async def read_checkout(deps: Dependencies, booking_id: str, caller: Caller) -> Checkout:
     """Return the checkout of a booking. Raises ``NotFound`` when it does not exist for this caller."""
 
     async def work(uow: UnitOfWork) -> Checkout:
@@ -141,20 +141,20 @@ async def look_at_checkout(deps: Dependencies, booking_id: str, caller: Caller) 
     return await deps.storage.read(work)
 
 
-async def ask_about_checkout(deps: Dependencies, booking_id: str, caller: Caller, *, anew: bool) -> Checkout:
+async def poll_checkout(deps: Dependencies, booking_id: str, caller: Caller, *, anew: bool) -> Checkout:
     """Return the checkout of a booking. If the customer may have acted at the gateway, read the payment there first.
 
     So the page shows the result before the webhook arrives. A payment is read at most once in two seconds, unless
-    ``anew`` is set. Raises ``NotFound`` as ``look_at_checkout``.
+    ``anew`` is set. Raises ``NotFound`` as ``read_checkout``.
     """
-    seen = await look_at_checkout(deps, booking_id, caller)
+    seen = await read_checkout(deps, booking_id, caller)
     payment = seen.payment
     if payment is None or not seen.may_have_moved:
         return seen
     if not anew and not deps.reads.begin(f"{payment.id} shown", deps.clock.now()):
         return seen
     asked = await read_now(deps, booking_id, caller, payment)
-    return evolve(await look_at_checkout(deps, booking_id, caller), asked=asked)
+    return evolve(await read_checkout(deps, booking_id, caller), asked=asked)
 
 
 _CHARGES = frozenset({Purpose.PAY, Purpose.REPLACE_PAYMENT})

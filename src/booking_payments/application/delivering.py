@@ -23,7 +23,7 @@ DELIVER_AT_ONCE = 100
 
 
 @define
-class Pass:
+class DeliveryPass:
     """One pass on ``channel`` with its results, until these are stored.
 
     Attributes:
@@ -58,7 +58,7 @@ async def deliver_messages(deps: Dependencies, besides: Collection[str] = ()) ->
     """
     await attach_channels(deps)
     await _say_alive(deps)
-    passes: list[Pass] = []
+    passes: list[DeliveryPass] = []
     names = sorted(deps.channels.keys() - set(besides))
     await deps.gather([partial(_deliver_on, deps, name, passes) for name in names])
     raised = [error for each in passes for error in each.raised]
@@ -75,9 +75,9 @@ async def _say_alive(deps: Dependencies) -> None:
         deps.attached.said(names, now)
 
 
-async def _deliver_on(deps: Dependencies, channel: str, passes: list[Pass]) -> None:
+async def _deliver_on(deps: Dependencies, channel: str, passes: list[DeliveryPass]) -> None:
     now = deps.clock.now()
-    pass_ = Pass(channel, ends_at=now + deps.config.deliveries.lease / 2)
+    pass_ = DeliveryPass(channel, ends_at=now + deps.config.deliveries.lease / 2)
     passes.append(pass_)
     try:
         due = await _claim(deps, channel, now)
@@ -112,7 +112,7 @@ def _by_booking(due: Sequence[MessageDelivery]) -> Collection[Sequence[MessageDe
     return found.values()
 
 
-async def _deliver_apart(deps: Dependencies, pass_: Pass, deliveries: Sequence[MessageDelivery]) -> None:
+async def _deliver_apart(deps: Dependencies, pass_: DeliveryPass, deliveries: Sequence[MessageDelivery]) -> None:
     """Deliver one booking's messages, and keep an error in ``pass_`` so that the other bookings' results are stored."""
     try:
         await _deliver_booking(deps, pass_, deliveries)
@@ -120,7 +120,7 @@ async def _deliver_apart(deps: Dependencies, pass_: Pass, deliveries: Sequence[M
         pass_.raised.append(error)
 
 
-async def _deliver_booking(deps: Dependencies, pass_: Pass, deliveries: Sequence[MessageDelivery]) -> None:
+async def _deliver_booking(deps: Dependencies, pass_: DeliveryPass, deliveries: Sequence[MessageDelivery]) -> None:
     """Deliver one booking's messages in order.
 
     Stops at the first that fails, at a dead letter that may not be skipped, and when the pass ends.
@@ -161,7 +161,7 @@ def _after_failure(deps: Dependencies, delivery: MessageDelivery, error: str) ->
     )
 
 
-async def _write_down(deps: Dependencies, pass_: Pass) -> None:
+async def _write_down(deps: Dependencies, pass_: DeliveryPass) -> None:
     if not (pass_.delivered or pass_.failed):
         return
 

@@ -16,14 +16,16 @@ from booking_payments.application.amending import amend_booking
 from booking_payments.application.bookings import cancel_booking
 from booking_payments.application.callers import Caller
 from booking_payments.application.dependencies import Dependencies
+from booking_payments.application.passes import while_answered
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.domain.amendments import KEEP, BookingChange
-from booking_payments.domain.booking import Booking, require_event_id
+from booking_payments.domain.booking import Booking, BookingStatus, require_event_id
 from booking_payments.domain.errors import (
     AlreadyUnderWay,
     NotFound,
     NotPossibleNow,
+    OutcomeUnknown,
     PaymentError,
     RefundRefused,
     RefusedByRule,
@@ -45,13 +47,26 @@ from booking_payments.ports.event_jobs import (
 from booking_payments.ports.storage import AlreadyExists, CommitLost, StorageConflict
 from booking_payments.ports.unit_of_work import UnitOfWork
 
-AT_ONCE: Final = 50
-"""How many bookings of a job one pass processes, so that other background work is not delayed."""
+AT_ONCE: Final = 48
+"""How many bookings of a job one turn takes up, so that other jobs have theirs."""
+
+TOGETHER: Final = 16
+"""How many bookings are taken up under one lease, which is extended for the next ones."""
+
+REST: Final = timedelta(seconds=5)
+"""How long this process leaves a job alone that had nothing to take up."""
 
 AGAIN_AFTER: Final = timedelta(seconds=30)
 """How long a booking waits whose processing failed for a passing reason."""
 
 PAGE: Final = 100
+_UNANSWERED: Final = (TryAgainLater.code, OutcomeUnknown.code)
+"""Reasons of bookings that wait because the gateway did not answer."""
+
+_NEEDS_MOST: Final = (
+    *(BookingOutcome.FAILED, BookingOutcome.DISPUTED, BookingOutcome.OWED),
+    *(BookingOutcome.WAITING, BookingOutcome.DONE),
+)
 _OPEN: Final = (BookingOutcome.OWED, BookingOutcome.DISPUTED, BookingOutcome.FAILED)
 """Outcomes that may change after the job has ended."""
 
@@ -124,8 +139,8 @@ async def preview_event(
     mode = refund or RefundOnCancel.FULL
     canceled = event_starts_at is None
     found: list[tuple[Booking, Payment | None]] = []
-    async for booking, payment in _each_booking(deps, event_id):
-        found.append((booking, payment))
+    async for booking, payments in _each_booking(deps, event_id):
+        found.append((booking, payment_of_booking(payments)))
     if not found:
         raise _no_such_event()
     live = [(booking, payment) for booking, payment in found if booking.status.is_live]
@@ -187,7 +202,7 @@ async def cancel_event(
         refund: what paid bookings give back; None: everything.
         reason: recorded in the journals; one line.
 
-    Raises ``NotPossibleNow`` (``event_job_running``) while a job that moves the event is running.
+    A job that moves the event ends, wherever it stands.
     """
     require_reason(reason)
     job = EventJob(
@@ -220,6 +235,7 @@ async def reschedule_event(
 
     Raises:
         RefusedByRule: ``event_in_past``.
+        NotFound: the event has no bookings.
         NotPossibleNow: the event is canceled (``event_canceled``), or another job is running (``event_job_running``).
     """
     if event_starts_at <= deps.clock.now():
@@ -249,8 +265,9 @@ async def _begin(deps: Dependencies, job: EventJob) -> EventJob:
         if known is not None and known.kind is EventJobKind.CANCEL:
             raise event_canceled()
         if known is not None and known.state is EventJobState.RUNNING:
-            message = "another job of this event is running; wait for its end"
-            raise NotPossibleNow(message, code="event_job_running")
+            await _give_way(uow, known, job)
+        if job.kind is EventJobKind.RESCHEDULE and not await uow.events.total(job.event_id):
+            raise _no_such_event()
         await uow.events.add(job)
         return job
 
@@ -258,6 +275,19 @@ async def _begin(deps: Dependencies, job: EventJob) -> EventJob:
         return await deps.storage.transact(work)
     except AlreadyExists:  # another call has stored a job of this event meanwhile
         return await deps.storage.transact(work)
+
+
+async def _give_way(uow: UnitOfWork, running: EventJob, job: EventJob) -> None:
+    """End the running job that moves the event, because it is canceled. Its process finds that out by itself.
+
+    Raises ``NotPossibleNow`` (``event_job_running``) for another date.
+    """
+    if job.kind is not EventJobKind.CANCEL:
+        message = "another job of this event is running; wait for its end"
+        raise NotPossibleNow(message, code="event_job_running")
+    locked = await uow.events.lock(running.id) or running
+    ended = evolve(locked, state=EventJobState.DONE, finished_at=job.created_at, lease_until=None, holder=None)
+    await uow.events.save(ended)
 
 
 def _is_same(known: EventJob, job: EventJob) -> bool:
@@ -295,59 +325,143 @@ def _no_such_event() -> NotFound:
 
 
 async def continue_event_jobs(deps: Dependencies) -> int:
-    """Take up a part of each running job; returns how many bookings were taken up."""
+    """Give each running job a turn, until the gateway falls silent; returns how many bookings were taken up.
+
+    Raises an ``ExceptionGroup`` in the end of what broke.
+    """
     jobs = await deps.storage.read(lambda uow: uow.events.running(PAGE))
-    taken = 0
-    for job in jobs:
-        taken += await _pass(deps, job, deps.ids.new("run"))
-    return taken
+    turns = [
+        _Turn(deps, job, deps.ids.new("run")) for job in jobs if not deps.postponed.holds(job.id, deps.clock.now())
+    ]
+    await while_answered(turns, _with_turn)
+    return sum(turn.taken for turn in turns)
+
+
+async def _with_turn(turn: "_Turn") -> bool | None:
+    await turn.run()
+    turn.raise_broken()
+    return None if not turn.taken else not turn.silent
 
 
 async def run_event_job(deps: Dependencies, job: EventJob, progress: Progress = in_silence) -> EventReport:
     """Carry a job out to its end, as far as the gateway answers; returns the report.
 
-    Returns while bookings wait for more than a lease: background work, or the same command again, takes them up.
+    Returns when nothing has moved for more than a lease: background work, or the same command again, goes on.
+
+    Raises an ``ExceptionGroup`` in the end of what broke; the report has it as ``failed`` (``internal_error``).
     """
-    holder = deps.ids.new("run")
+    holder, broken = deps.ids.new("run"), list[Exception]()
     until = deps.clock.now() + deps.config.lease + AGAIN_AFTER
     while True:
-        taken = await _pass(deps, job, holder)
+        turn = _Turn(deps, job, holder)
+        await turn.run()
+        broken += turn.broken
         report = await event_report(deps, job.event_id)
         done = sum(number for outcome, number in report.counts.items() if outcome is not BookingOutcome.WAITING)
         progress("bookings", done, report.total)
-        if report.job is None or report.job.state is EventJobState.DONE:
-            return report
-        if taken:
+        if turn.settled:
             until = deps.clock.now() + deps.config.lease + AGAIN_AFTER
-        elif deps.clock.now() >= until:
-            return report
-        else:
+        if not _runs(report, job) or deps.clock.now() >= until:
+            break
+        if not turn.settled:
             await deps.clock.sleep(timedelta(seconds=1))
+    if broken:
+        raise ExceptionGroup(f"{len(broken)} broke in this job", broken)
+    return report
 
 
-async def _pass(deps: Dependencies, job: EventJob, holder: str) -> int:
-    """Take up the next bookings of a job, unless another process is at it."""
-    if not await _hold(deps, job.id, holder):
-        return 0
-    before = deps.clock.now() - AGAIN_AFTER
-    ids = await deps.storage.read(lambda uow: uow.events.next_bookings(job, before, AT_ONCE))
-    await deps.gather([partial(_take_up, deps, job, booking_id) for booking_id in ids])
-    await _let_go(deps, job, holder)
-    return len(ids)
+def _runs(report: EventReport, job: EventJob) -> bool:
+    """True while the job is the newest of its event and has not ended."""
+    return report.job is not None and report.job.id == job.id and report.job.state is EventJobState.RUNNING
 
 
-async def _hold(deps: Dependencies, job_id: str, holder: str) -> bool:
-    """Take the lease on a job; False while another process has it."""
+class _Turn:
+    """One turn of a job: ``AT_ONCE`` of its bookings are taken up, fewer when the gateway falls silent.
+
+    Attributes:
+        taken: number of bookings taken up.
+        settled: number of those that wait no longer.
+        silent: the gateway did not answer about any of the latest bookings.
+        broken: unexpected errors; none of them keeps another booking from its turn.
+    """
+
+    def __init__(self, deps: Dependencies, job: EventJob, holder: str) -> None:
+        self._deps, self._job, self._holder = deps, job, holder
+        self._stuck = set[str]()
+        self.taken = self.settled = 0
+        self.silent = False
+        self._unanswered = 0
+        self.broken: list[Exception] = []
+
+    async def run(self) -> None:
+        """Take the bookings up, unless another process is at it, and end the job when none is left."""
+        deps, held = self._deps, False
+        while self.taken < AT_ONCE and not self.silent and await _hold(deps, self._job, self._holder):
+            held = True
+            ids = await self._next()
+            if not ids:
+                break
+            before, self._unanswered = self.settled, 0
+            await deps.gather([partial(self._take_up, booking_id) for booking_id in ids])
+            self.taken += len(ids)
+            self.silent = bool(self._unanswered) and self.settled == before
+        if held:
+            await _let_go(deps, self._job, self._holder)
+        if not self.taken:
+            deps.postponed.put(self._job.id, deps.clock.now() + REST)
+
+    def raise_broken(self) -> None:
+        """Raise an ``ExceptionGroup`` of what broke."""
+        if self.broken:
+            raise ExceptionGroup(f"{len(self.broken)} bookings of {self._job.id} broke", self.broken)
+
+    async def _next(self) -> Sequence[str]:
+        """Return the next bookings, past those of this turn whose result could not be stored."""
+        before, limit = self._deps.clock.now() - AGAIN_AFTER, len(self._stuck) + TOGETHER
+        ids = await self._deps.storage.read(lambda uow: uow.events.next_bookings(self._job, before, limit))
+        return [its for its in ids if its not in self._stuck][: AT_ONCE - self.taken]
+
+    async def _take_up(self, booking_id: str) -> None:
+        """Cancel or amend one booking, and store how it stands then."""
+        try:
+            result = await _result_of(self._deps, self._job, booking_id)
+        except Exception as error:
+            self.broken.append(error)
+            result = _result(self._deps, self._job, booking_id, BookingOutcome.FAILED, "internal_error")
+        if result is None:
+            return
+        if result.outcome is not BookingOutcome.WAITING:
+            self.settled += 1
+        elif result.reason in _UNANSWERED:
+            self._unanswered += 1
+        try:
+            await self._deps.storage.transact(partial(_put, result))
+        except Exception as error:
+            self.broken.append(error)
+            self._stuck.add(booking_id)
+
+
+async def _hold(deps: Dependencies, job: EventJob, holder: str) -> bool:
+    """Take the lease on a job, or extend it; False while another process has it, and once the job has ended."""
 
     async def work(uow: UnitOfWork) -> bool:
-        job, now = await uow.events.lock(job_id), deps.clock.now()
-        if job is None or (job.lease_until is not None and job.lease_until > now and job.holder != holder):
+        known, now = await uow.events.lock(job.id), deps.clock.now()
+        if known is None or (known.lease_until is not None and known.lease_until > now and known.holder != holder):
+            return False
+        if known.state is EventJobState.DONE and not await _is_behind(uow, known, now):
             return False
         until = now + deps.config.lease
-        await uow.events.save(evolve(job, state=EventJobState.RUNNING, lease_until=until, holder=holder))
+        await uow.events.save(
+            evolve(known, state=EventJobState.RUNNING, lease_until=until, holder=holder, taken_up_at=now)
+        )
         return True
 
     return await deps.storage.transact(work)
+
+
+async def _is_behind(uow: UnitOfWork, job: EventJob, now: datetime) -> bool:
+    """True for a cancellation whose event has bookings that its job has not seen: it goes on."""
+    return job.kind is EventJobKind.CANCEL and bool(await uow.events.next_bookings(job, now, 1))
 
 
 async def _let_go(deps: Dependencies, job: EventJob, holder: str) -> None:
@@ -367,20 +481,21 @@ async def _let_go(deps: Dependencies, job: EventJob, holder: str) -> None:
     await deps.storage.transact(work)
 
 
-async def _take_up(deps: Dependencies, job: EventJob, booking_id: str) -> None:
-    """Cancel or amend one booking, and store how it stands then."""
+async def _result_of(deps: Dependencies, job: EventJob, booking_id: str) -> BookingResult | None:
+    """Cancel or amend one booking, and return how it stands then; None when another job has taken over."""
     try:
-        await _carry_out(deps, job, booking_id)
+        if not await _carry_out(deps, job, booking_id):
+            return None
     except RefundRefused:
-        result = await _judged(deps, job, booking_id)
+        return await _judged(deps, job, booking_id)
     except (TryAgainLater, AlreadyUnderWay, StorageConflict, CommitLost) as error:
         code = error.code if isinstance(error, PaymentError) else "storage"
-        result = _result(deps, job, booking_id, BookingOutcome.WAITING, code)
+        return _result(deps, job, booking_id, BookingOutcome.WAITING, code)
     except PaymentError as error:
-        result = await _judged(deps, job, booking_id, failed=error.code)
-    else:
-        result = await _judged(deps, job, booking_id)
-    await deps.storage.transact(lambda uow: uow.events.put(result))
+        if error.code == "version_conflict":  # somebody else has changed it since it was read
+            return _result(deps, job, booking_id, BookingOutcome.WAITING, error.code)
+        return await _judged(deps, job, booking_id, failed=error.code)
+    return await _judged(deps, job, booking_id)
 
 
 def _result(
@@ -389,9 +504,17 @@ def _result(
     return BookingResult(job_id=job.id, booking_id=booking_id, outcome=outcome, at=deps.clock.now(), reason=reason)
 
 
-async def _carry_out(deps: Dependencies, job: EventJob, booking_id: str) -> None:
+async def _carry_out(deps: Dependencies, job: EventJob, booking_id: str) -> bool:
+    """Cancel or amend one booking. Returns False, with nothing done, when the job has ended or another one runs.
+
+    A process whose lease has lapsed may come here late. Its booking is read before the job: if a newer job has given
+    the booking another date since, the versions differ; if it did so before, the job is seen to have ended.
+    """
     caller = Caller(actor=job.actor, cause=job.cause, by_itself=True)
-    booking, payment = await _read(deps, booking_id)
+    booking, payments = await _read(deps, booking_id)
+    newest = await deps.storage.read(lambda uow: uow.events.latest(job.event_id))
+    if newest is None or newest.id != job.id or newest.state is not EventJobState.RUNNING:
+        return False
     if booking.status.is_live and job.kind is EventJobKind.CANCEL:
         await cancel_booking(deps, booking_id, caller, reason=None, refund=job.refund)
     elif booking.status.is_live and job.event_starts_at is not None:
@@ -399,27 +522,44 @@ async def _carry_out(deps: Dependencies, job: EventJob, booking_id: str) -> None
             event_starts_at=job.event_starts_at,
             refund_grace_until=job.refund_grace_until if job.refund_grace_until is not None else KEEP,
         )
-        await amend_booking(deps, booking_id, caller, change)
-    elif payment is not None and payment.owed.amount > payment.owed_waiting and job.kind is EventJobKind.CANCEL:
-        # It was canceled before: with POLICY, canceling it again only requests the failed refund again.
+        await amend_booking(deps, booking_id, caller, change, expected_version=booking.version)
+    elif booking.status is BookingStatus.CANCELED and job.kind is EventJobKind.CANCEL and _has_failed(payments):
+        # Canceled before: by policy this asks again only for what was promised and failed.
         await cancel_booking(deps, booking_id, caller, reason=None, refund=RefundOnCancel.POLICY)
+    return True
+
+
+def _has_failed(payments: Sequence[Payment]) -> bool:
+    current = payment_of_booking(payments)
+    return current is not None and current.owed.amount > current.owed_waiting
 
 
 async def _judged(deps: Dependencies, job: EventJob, booking_id: str, failed: str | None = None) -> BookingResult:
-    booking, payment = await _read(deps, booking_id)
+    booking, payments = await _read(deps, booking_id)
     if failed is not None and (booking.status.is_live or job.kind is EventJobKind.CANCEL):
         return _result(deps, job, booking_id, BookingOutcome.FAILED, failed)
-    outcome, reason = outcome_of(job, booking, payment)
+    outcome, reason = outcome_of(job, booking, payments)
     return _result(deps, job, booking_id, outcome, reason)
 
 
-def outcome_of(job: EventJob, booking: Booking, payment: Payment | None) -> tuple[BookingOutcome, str | None]:
-    """Return how a booking stands after its job has taken it up, and a reason where there is one."""
-    if job.kind is EventJobKind.CANCEL and booking.status.is_live:
+def outcome_of(job: EventJob, booking: Booking, payments: Sequence[Payment]) -> tuple[BookingOutcome, str | None]:
+    """Return how a booking stands after its job has taken it up, and a reason where there is one.
+
+    Of several payments of a booking the one counts that needs most: a person before the bank, the bank before the
+    system.
+    """
+    if job.kind is EventJobKind.RESCHEDULE:
+        moved = not booking.status.is_live or booking.event_starts_at == job.event_starts_at
+        return (BookingOutcome.DONE, None) if moved else (BookingOutcome.WAITING, "not_moved")
+    if booking.status.is_live:
         return BookingOutcome.WAITING, "not_canceled"
-    if payment is None:
-        return BookingOutcome.DONE, None
-    if payment.status is PaymentStatus.PROCESSING and job.kind is EventJobKind.CANCEL:
+    found = [_standing(payment) for payment in payments]
+    return min(found, key=lambda each: _NEEDS_MOST.index(each[0]), default=(BookingOutcome.DONE, None))
+
+
+def _standing(payment: Payment) -> tuple[BookingOutcome, str | None]:
+    """Return how a payment of a canceled booking stands."""
+    if payment.status is PaymentStatus.PROCESSING:
         return BookingOutcome.OWED, "processing"
     if payment.owed.amount and payment.has_open_dispute:
         return BookingOutcome.DISPUTED, payment.dispute.status.value if payment.dispute else None
@@ -431,12 +571,14 @@ def outcome_of(job: EventJob, booking: Booking, payment: Payment | None) -> tupl
     return BookingOutcome.DONE, None
 
 
-async def _read(deps: Dependencies, booking_id: str) -> tuple[Booking, Payment | None]:
-    async def work(uow: UnitOfWork) -> tuple[Booking, Payment | None]:
+async def _read(deps: Dependencies, booking_id: str) -> tuple[Booking, Sequence[Payment]]:
+    """Return a booking and all its payments."""
+
+    async def work(uow: UnitOfWork) -> tuple[Booking, Sequence[Payment]]:
         booking = await uow.bookings.get(booking_id)
         if booking is None:
             raise NotFound()
-        return booking, payment_of_booking(await uow.payments.of_booking(booking_id))
+        return booking, await uow.payments.of_booking(booking_id)
 
     return await deps.storage.read(work)
 
@@ -487,8 +629,8 @@ async def event_report(deps: Dependencies, event_id: str) -> EventReport:
 async def _refresh(deps: Dependencies, job: EventJob) -> None:
     """Bring the results up to date that may have changed since they were stored."""
     async for result in _results(deps, job, _OPEN):
-        booking, payment = await _read(deps, result.booking_id)
-        outcome, reason = outcome_of(job, booking, payment)
+        booking, payments = await _read(deps, result.booking_id)
+        outcome, reason = outcome_of(job, booking, payments)
         refused = result.outcome is BookingOutcome.FAILED and outcome is BookingOutcome.WAITING
         if not refused and (outcome, reason) != (result.outcome, result.reason):
             changed = evolve(result, outcome=outcome, reason=reason)
@@ -524,15 +666,15 @@ async def event_lines(deps: Dependencies, event_id: str) -> Sequence[EventLine]:
         raise NotFound("no job of this event")
     lines = []
     async for result in _results(deps, report.job, list(BookingOutcome)):
-        booking, payment = await _read(deps, result.booking_id)
-        zero = Money.zero(booking.amount.currency)
+        booking, payments = await _read(deps, result.booking_id)
+        currency = booking.amount.currency
         lines.append(
             EventLine(
                 booking=booking,
                 outcome=result.outcome,
                 reason=result.reason,
-                refunded=payment.refunded if payment is not None else zero,
-                owed=total([payment.owed.amount], booking.amount.currency) if payment is not None else zero,
+                refunded=total((payment.refunded for payment in payments), currency),
+                owed=total((payment.owed.amount for payment in payments), currency),
             )
         )
     return lines

@@ -342,7 +342,7 @@ async def _read_anew(deps: Dependencies, payment: Payment, observation: Observat
 # --- reading ---------------------------------------------------------------------------------------------------
 
 
-async def look(deps: Dependencies, payment: Payment, intent_id: str | None = None) -> Observation:
+async def fetch_observation(deps: Dependencies, payment: Payment, intent_id: str | None = None) -> Observation:
     """Read everything that the gateway has about this payment.
 
     ``intent_id`` is used while the payment has no intent. Raises ``GatewayError``.
@@ -352,14 +352,14 @@ async def look(deps: Dependencies, payment: Payment, intent_id: str | None = Non
 
 
 async def read_with_lost_calls(deps: Dependencies, payment: Payment, listed: IntentList | None = None) -> Observation:
-    """Read as ``look``, and search for objects of lost calls.
+    """Read as ``fetch_observation``, and search for objects of lost calls.
 
     ``walked_at`` of the result is the start of the walk; None when it was not complete. Raises ``GatewayError``.
     """
     deps = deps.of(payment)
     begun, lost = deps.clock.now(), payment.lost_intent
     if payment.intent_id is not None or lost is None:
-        return evolve(await look(deps, payment), walked_at=begun)
+        return evolve(await fetch_observation(deps, payment), walked_at=begun)
     listed = listed or IntentList(begun)
     found = await listed.find(deps, payment.id, lost.sent_at)
     observation = await _read_intent(deps, found) if found else Observation(settles=False)
@@ -700,10 +700,10 @@ def _settle(recorder: Recorder, claimed: Claimed, observation: Observation) -> N
             recorder.add(decisions.watch(payment, operation, observation.refusal))
             payment = recorder.payment
         recorder.add(decisions.settle(payment, operation, refusal=observation.refusal, answered=answered))
-    elif observation.unknown and payment.operation is not None and _is_news(payment.operation, observation):
+    elif observation.unknown and payment.operation is not None and _is_unrecorded(payment.operation, observation):
         key, stored = operation.idempotency_key, observation.stored
         recorder.add((ev.OutcomeLeftUnknown(idempotency_key=key, reason=observation.unknown, stored_error=stored),))
 
 
-def _is_news(operation: Operation, observation: Observation) -> bool:
+def _is_unrecorded(operation: Operation, observation: Observation) -> bool:
     return not operation.unknown or (observation.stored and not operation.stored_error)

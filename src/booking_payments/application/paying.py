@@ -6,7 +6,7 @@ from enum import Enum
 from booking_payments.application.callers import Caller
 from booking_payments.application.command import BookingCommand, run
 from booking_payments.application.dependencies import Dependencies
-from booking_payments.application.operations import apply_observation, look
+from booking_payments.application.operations import apply_observation, fetch_observation
 from booking_payments.application.pricing import price_now, require_expected
 from booking_payments.application.reading import Target, load, payment_status
 from booking_payments.application.recording import Recorder
@@ -198,7 +198,7 @@ async def _in_action(
     seen = await payment_status(deps, booking_id, caller)
     if not decisions.asks_for_attempt_in_action(seen.payment, payment_method_id):
         return None
-    view = await _look_now(deps, booking_id, caller, seen.payment)
+    view = await _fetch_now(deps, booking_id, caller, seen.payment)
     now = view.payment
     if now.status is not PaymentStatus.REQUIRES_ACTION:
         return None if goes_on and now.status.awaits_customer else view
@@ -354,7 +354,7 @@ async def confirm_payment(
     return (await run(deps, command)).view
 
 
-async def look_at_payment(deps: Dependencies, booking_id: str, caller: Caller, *, anew: bool = False) -> PaymentView:
+async def poll_payment(deps: Dependencies, booking_id: str, caller: Caller, *, anew: bool = False) -> PaymentView:
     """Read an open payment from the gateway, record changes, and return it.
 
     A payment that was read less than two seconds ago is returned as stored, unless ``anew`` is set. Raises ``NotFound``
@@ -366,10 +366,10 @@ async def look_at_payment(deps: Dependencies, booking_id: str, caller: Caller, *
         return seen
     if not anew and not deps.reads.begin(payment.id, deps.clock.now()):
         return seen
-    return await _look_now(deps, booking_id, caller, payment)
+    return await _fetch_now(deps, booking_id, caller, payment)
 
 
-async def _look_now(deps: Dependencies, booking_id: str, caller: Caller, seen: Payment) -> PaymentView:
+async def _fetch_now(deps: Dependencies, booking_id: str, caller: Caller, seen: Payment) -> PaymentView:
     await read_now(deps, booking_id, caller, seen)
     return await payment_status(deps, booking_id, caller)
 
@@ -377,7 +377,7 @@ async def _look_now(deps: Dependencies, booking_id: str, caller: Caller, seen: P
 async def read_now(deps: Dependencies, booking_id: str, caller: Caller, seen: Payment) -> bool:
     """Read the payment from the gateway and record changes. Returns False when the gateway cannot be read."""
     try:
-        observation = await look(deps, seen)
+        observation = await fetch_observation(deps, seen)
     except GatewayError:
         return False
 

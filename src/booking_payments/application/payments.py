@@ -26,7 +26,7 @@ from booking_payments.application.channels import (
     read_messages,
     remove_channel,
 )
-from booking_payments.application.checking_out import Checkout, ask_about_checkout, look_at_checkout
+from booking_payments.application.checking_out import Checkout, poll_checkout, read_checkout
 from booking_payments.application.delivering import (
     deliver_messages,
     drop_messages,
@@ -512,16 +512,16 @@ class BookingPayments:
             anew: with ``ask``, read it however recent the last read is.
         """
         if ask:
-            return await ask_about_checkout(self._deps, booking_id, caller, anew=anew)
-        return await look_at_checkout(self._deps, booking_id, caller)
+            return await poll_checkout(self._deps, booking_id, caller, anew=anew)
+        return await read_checkout(self._deps, booking_id, caller)
 
-    async def look_at_payment(self, booking_id: str, caller: Caller = BACKEND, *, anew: bool = False) -> PaymentView:
+    async def poll_payment(self, booking_id: str, caller: Caller = BACKEND, *, anew: bool = False) -> PaymentView:
         """Read an open payment from the gateway, and book its state: for a customer who has just acted there.
 
         Returns the payment as our books have it when the gateway can't be read, or was read less than two seconds ago
         and ``anew`` is not set.
         """
-        return await paying.look_at_payment(self._deps, booking_id, caller, anew=anew)
+        return await paying.poll_payment(self._deps, booking_id, caller, anew=anew)
 
     async def journal(self, booking_id: str, caller: Caller = BACKEND) -> Sequence[Recorded]:
         """Return all events of the booking's latest payment, oldest first."""

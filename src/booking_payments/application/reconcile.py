@@ -29,7 +29,7 @@ from booking_payments.application.differences import (
 from booking_payments.application.findings import Finding, Findings
 from booking_payments.application.gateway_call import with_retries
 from booking_payments.application.intent_list import CLOCKS_APART
-from booking_payments.application.operations import Observation, apply_observation, look
+from booking_payments.application.operations import Observation, apply_observation, fetch_observation
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
@@ -448,7 +448,7 @@ class _Comparison:
 
     async def _until_booked(self, payment: Payment, intent_id: str | None) -> Observation:
         for _ in range(MAX_READS):
-            observation = await look(self.deps, payment, intent_id)
+            observation = await fetch_observation(self.deps, payment, intent_id)
             moved_on = await _book(self.deps, payment, observation)
             if moved_on is None:
                 return observation

@@ -268,7 +268,7 @@ class Recorder:
 
     async def take_lease(self, holder: str, checks: int) -> None:
         """Take the lease on the operation in flight."""
-        await self._uow.payments.save_poll_state(self.payment.id, self._watch(self.payment, holder, checks))
+        await self._uow.payments.save_poll_state(self.payment.id, self._next_poll_state(self.payment, holder, checks))
 
     async def _save_payment(self, payment: Payment, holder: str | None, yields: bool, checks: int) -> None:
         if self._recorded:
@@ -276,7 +276,7 @@ class Recorder:
         before, now = self._in_flight, payment.operation
         same = before is not None and now is not None and before.idempotency_key == now.idempotency_key
         if yields or not same:
-            await self._uow.payments.save_poll_state(payment.id, self._watch(payment, holder, checks))
+            await self._uow.payments.save_poll_state(payment.id, self._next_poll_state(payment, holder, checks))
 
     async def _save_booking(self) -> None:
         facts = self._facts()
@@ -307,22 +307,22 @@ class Recorder:
             asked={"facts": " ".join(happened)},
         )
 
-    def _watch(self, payment: Payment, holder: str | None, checks: int) -> PollState:
+    def _next_poll_state(self, payment: Payment, holder: str | None, checks: int) -> PollState:
         operation = payment.operation
         if operation is not None and holder is not None:
             until = self.now + self._deps.config.lease
             return PollState(next_check_at=until, checks=checks, lease_until=until, holder=holder)
         if operation is not None:
-            after = self._until_next_look(operation, checks) if operation.unknown else timedelta(0)
-            return self._look_again(payment, after, checks)
+            after = self._until_next_check(operation, checks) if operation.unknown else timedelta(0)
+            return self._check_again(payment, after, checks)
         waits = bool(payment.refund_pending or payment.owed_waiting) or (
             payment.status.is_open and payment.intent_id is not None
         )
         if not waits and not payment.lost:
             return PollState()
-        return self._look_again(payment, self._until_turned_up(payment, checks), checks)
+        return self._check_again(payment, self._until_turned_up(payment, checks), checks)
 
-    def _until_next_look(self, operation: Operation, checks: int) -> timedelta:
+    def _until_next_check(self, operation: Operation, checks: int) -> timedelta:
         """Return the time until the next check of an operation with unknown outcome.
 
         It is the schedule's delay, but not later than the next search through the intent list for a lost call, nor than
@@ -342,6 +342,6 @@ class Recorder:
         """Return ``after``, or the time until the first of ``moments`` that is in the future, if that is shorter."""
         return min(after, *(each - self.now for each in moments if each is not None and each > self.now), after)
 
-    def _look_again(self, payment: Payment, after: timedelta, checks: int) -> PollState:
+    def _check_again(self, payment: Payment, after: timedelta, checks: int) -> PollState:
         self._uow.jobs.defer(SettlePayment(payment_id=payment.id), self.now + after)
         return PollState(next_check_at=self.now + after, checks=checks)

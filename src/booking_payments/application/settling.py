@@ -70,16 +70,16 @@ async def go_on(deps: Dependencies, payment_id: str) -> bool:
 async def _pause(deps: Dependencies, waiting: Sequence[str]) -> timedelta:
     """Return the time until the first lease lapses; when there is no lease, the delay before the first check."""
     now = deps.clock.now()
-    watches = [await _watch(deps, each) for each in waiting]
+    poll_states = [await _poll_state(deps, each) for each in waiting]
     leases = [
         poll_state.lease_until - now
-        for poll_state in watches
+        for poll_state in poll_states
         if poll_state.lease_until and poll_state.lease_until > now
     ]
     return min(leases, default=next_check(0))
 
 
-async def _watch(deps: Dependencies, payment_id: str) -> PollState:
+async def _poll_state(deps: Dependencies, payment_id: str) -> PollState:
     return await deps.storage.read(lambda uow: uow.payments.poll_state(payment_id))
 
 

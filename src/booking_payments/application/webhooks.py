@@ -14,7 +14,7 @@ from attrs import evolve
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.dependencies import Dependencies
-from booking_payments.application.operations import Observation, apply_observation, look
+from booking_payments.application.operations import Observation, apply_observation, fetch_observation
 from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
 from booking_payments.application.views import WebhookResult
@@ -142,7 +142,7 @@ async def _process(deps: Dependencies, event: GatewayEvent) -> WebhookResult:
     if event.kind is None:
         return await _ignore(deps, event, event.remark or NOT_OURS, payment)
     for _ in range(MAX_READS):
-        observation = await look(deps, payment, intent_id)
+        observation = await fetch_observation(deps, payment, intent_id)
         result = await deps.storage.transact(partial(_take_second_step, deps, event, payment, observation))
         if isinstance(result, WebhookResult):
             return result

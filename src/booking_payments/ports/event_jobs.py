@@ -57,6 +57,7 @@ class EventJob:
         refund_grace_until: until then customers may have everything back; None without such a time.
         actor: who asked for it; ``cause`` is recorded in the journals of its bookings.
         lease_until: until then it belongs to the process ``holder``.
+        taken_up_at: when a process took it up last; None before. Running jobs take turns by it.
     """
 
     id: str
@@ -73,6 +74,7 @@ class EventJob:
     finished_at: datetime | None = None
     lease_until: datetime | None = None
     holder: str | None = None
+    taken_up_at: datetime | None = None
 
 
 @frozen(kw_only=True)
@@ -130,15 +132,22 @@ class EventJobs(Protocol):
         ...
 
     async def save(self, job: EventJob) -> None:
-        """Store the changed state, end and lease of a job that this transaction has locked."""
+        """Store the changed state, end, lease and turn of a job that this transaction has locked."""
         ...
 
     async def running(self, limit: int) -> Sequence[EventJob]:
-        """Return running jobs, and cancellations whose event has live bookings without a result; oldest first."""
+        """Return running jobs, and cancellations whose event has live bookings without a result.
+
+        Those that were never taken up come first, then those whose last turn is longest ago: jobs that do not end keep
+        no other one from its turn.
+        """
         ...
 
     async def next_bookings(self, job: EventJob, before: datetime, limit: int) -> Sequence[str]:
-        """Return ids of the event's bookings without a result, then of those ``waiting`` since before that time."""
+        """Return ids of the event's bookings without a result, then of those ``waiting`` since before that time.
+
+        The latter are ordered by how long they wait: bookings that cannot be taken up keep no other one from its turn.
+        """
         ...
 
     async def put(self, result: BookingResult) -> None:

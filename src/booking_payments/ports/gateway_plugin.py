@@ -158,6 +158,20 @@ class Doctor:
 
 
 @frozen(kw_only=True)
+class PluginCommand:
+    """A command of ``booking-payments`` that a gateway brings.
+
+    Attributes:
+        target: the module and the variable in it (``my_package.commands:paypal``) with a click command. It is imported
+            when the command is run.
+        help: one line for the list of commands.
+    """
+
+    target: str
+    help: str
+
+
+@frozen(kw_only=True)
 class FormFacts:
     """What the checkout form of a gateway may show of the payment.
 
@@ -174,12 +188,16 @@ def _nothing_shown(settings: GatewaySettings, facts: FormFacts) -> Mapping[str, 
     return {}
 
 
-_DIRECTIVES: Final = frozenset({"connect-src", "font-src", "frame-src", "img-src", "script-src", "style-src"})
+SOURCES: Final = frozenset({"connect-src", "font-src", "frame-src", "img-src", "script-src", "style-src"})
+"""The directives of the Content-Security-Policy to which a gateway may add sources."""
 
 
-def _known_directives(form: "CheckoutForm", attribute: object, sources: Mapping[str, str]) -> None:
-    if unknown := sources.keys() - _DIRECTIVES:
-        raise ValueError(f"a checkout form adds no sources to {', '.join(sorted(unknown))}")
+def _no_scripts(settings: GatewaySettings) -> Sequence[str]:
+    return ()
+
+
+def _no_sources(settings: GatewaySettings) -> Mapping[str, str]:
+    return {}
 
 
 @frozen(kw_only=True)
@@ -201,8 +219,8 @@ class CheckoutForm:
         act_title: the title of the page while the customer has to act; None for the usual one.
         context: what the templates show beside that, from the settings and the payment.
         scripts: the names of scripts of ``package``, which are loaded deferred, in this order.
-        remote_scripts: addresses of scripts of the gateway, which are loaded before those.
-        sources: what the Content-Security-Policy allows in addition, by directive.
+        remote_scripts: from the settings, the addresses of scripts elsewhere, which are loaded before those.
+        sources: from the settings, what the Content-Security-Policy allows in addition, by directive (``SOURCES``).
         redirects: the customer comes back from the gateway's page, so the payment is given this page's address.
     """
 
@@ -213,8 +231,8 @@ class CheckoutForm:
     act_title: str | None = None
     context: Callable[[Any, FormFacts], Mapping[str, Any]] = _nothing_shown
     scripts: Sequence[str] = ()
-    remote_scripts: Sequence[str] = ()
-    sources: Mapping[str, str] = field(factory=dict, validator=_known_directives)
+    remote_scripts: Callable[[Any], Sequence[str]] = _no_scripts
+    sources: Callable[[Any], Mapping[str, str]] = _no_sources
     redirects: bool = False
 
 
@@ -259,6 +277,7 @@ class GatewayPlugin:
         in_one_process: its state is in the process that serves, so workers and further processes cannot use it.
         doctor: what ``booking-payments doctor`` says of it.
         checkout: how customers pay by it at the checkout. None: they can't.
+        commands: its commands, by name. A name that ``booking-payments`` has already stays what it is.
     """
 
     name: str
@@ -274,3 +293,4 @@ class GatewayPlugin:
     in_one_process: bool = False
     doctor: Doctor = Doctor()
     checkout: CheckoutForm | None = None
+    commands: Mapping[str, PluginCommand] = field(factory=dict)

@@ -24,7 +24,7 @@ MIN_PAUSE: Final = timedelta(milliseconds=50)
 
 log = structlog.get_logger("booking_payments.background")
 
-Pass = Callable[[], Awaitable[int]]
+RunPass = Callable[[], Awaitable[int]]
 
 
 @frozen
@@ -32,7 +32,7 @@ class WokenBy:
     """Work that only jobs of one kind wake."""
 
     kind: type[Job]
-    work: Pass
+    work: RunPass
 
 
 @frozen
@@ -40,7 +40,7 @@ class Every:
     """Work that is repeated after each ``pause``."""
 
     pause: timedelta
-    work: Pass
+    work: RunPass
 
 
 class WorkSignal:
@@ -89,7 +89,7 @@ class Wakeup:
 
 @asynccontextmanager
 async def running(
-    signal: WorkSignal, woken: Sequence[Pass | WokenBy], others: Sequence[Every] = ()
+    signal: WorkSignal, woken: Sequence[RunPass | WokenBy], others: Sequence[Every] = ()
 ) -> AsyncIterator[None]:
     """Work in the background while the context lasts, everything beside everything else. The signal wakes ``woken``.
 
@@ -115,7 +115,7 @@ async def running(
         raise raised
 
 
-async def _repeat(work: Pass, wakeup: Wakeup, stopping: anyio.Event) -> None:
+async def _repeat(work: RunPass, wakeup: Wakeup, stopping: anyio.Event) -> None:
     while not stopping.is_set():
         await _safely(work, stopping)
         await wakeup.wait(POLL_PAUSE)
@@ -133,10 +133,10 @@ async def _pause(stopping: anyio.Event, at_most: timedelta) -> None:
         await stopping.wait()
 
 
-async def _safely(work: Pass, stopping: anyio.Event) -> None:
+async def _safely(work: RunPass, stopping: anyio.Event) -> None:
     """Log a pass that raises, and go on with the next one: the loop ends only when ``stopping`` is set."""
     try:
         await work()
     except Exception as error:
-        log.error("background_round_failed", error=type(error).__name__, exc_info=error)
+        log.error("background.pass_failed", error=type(error).__name__, exc_info=error)
         await _pause(stopping, POLL_PAUSE)

@@ -12,7 +12,7 @@ from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway_plugin import TaskDependencies
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
-from booking_payments.runtime.background import POLL_PAUSE, Every, Pass, WokenBy, running
+from booking_payments.runtime.background import POLL_PAUSE, Every, RunPass, WokenBy, running
 from booking_payments.runtime.container import Container
 from booking_payments.runtime.maintenance import MaintenanceTasks
 from booking_payments.runtime.settings import Settings
@@ -38,8 +38,8 @@ def background_of(container: Container) -> Background:
     @asynccontextmanager
     async def background() -> AsyncIterator[None]:
         payments, signal, storage = container.payments(), container.work_signal(), container.storage()
-        settle: Pass = payments.settle_due
-        deliver: Pass = payments.deliver_messages
+        settle: RunPass = payments.settle_due
+        deliver: RunPass = payments.deliver_messages
         periodic = list(_periodic(container))
         async with AsyncExitStack() as stack:
             if not container.settings().on_postgresql:
@@ -60,7 +60,7 @@ def background_of(container: Container) -> Background:
     return background
 
 
-def _woken(deliver: Pass, settle: Pass) -> list[Pass | WokenBy]:
+def _woken(deliver: RunPass, settle: RunPass) -> list[RunPass | WokenBy]:
     """Under load each transaction has messages; looking each time for payments that are due would be in vain."""
     return [WokenBy(DeliverMessages, deliver), WokenBy(SettlePayment, settle)]
 
@@ -91,7 +91,7 @@ class _Workers:
         return await self._payments.deliver_messages(self._theirs)
 
 
-def _unless_others_do(work: Pass, liveness: WorkerLiveness) -> Pass:
+def _unless_others_do(work: RunPass, liveness: WorkerLiveness) -> RunPass:
     async def pass_() -> int:
         return 0 if liveness.has_workers else await work()
 

@@ -84,7 +84,7 @@ async def _serving_alone(settings: Settings, wait: timedelta) -> AsyncIterator[N
 
 def _log_wait(file: Path, wait: timedelta) -> Callable[[int | None], None]:
     def told(holder: int | None) -> None:
-        log.warning("waiting_for_another_serve", file=str(file), process=holder, seconds=wait.total_seconds())
+        log.warning("serve.waiting_for_other_serve", file=str(file), process=holder, seconds=wait.total_seconds())
 
     return told
 
@@ -113,7 +113,7 @@ async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[
             ready=lambda: readiness(storage),
             background=background_of(container),
             sandbox=stripe,
-            desks=_desks(gateways, container.deps()),
+            bank_transfer_operations=_bank_transfer_operations(gateways, container.deps()),
             limits=container.limits() if serving and settings.rate_limit_enabled else None,
         )
     finally:
@@ -139,7 +139,7 @@ async def _installation_id(settings: Settings, storage: SqlStorage) -> str | Non
         return None
 
 
-def _desks(gateways: Mapping[str, BuiltGateway], deps: Dependencies) -> Mapping[str, Any]:
+def _bank_transfer_operations(gateways: Mapping[str, BuiltGateway], deps: Dependencies) -> Mapping[str, Any]:
     """The operators' side of each gateway that they settle by hand, by the gateway's name."""
     return {name: each.operations(deps.at(name)) for name, each in gateways.items() if each.operations is not None}
 
@@ -160,7 +160,7 @@ async def shared_store_answers(settings: Settings) -> bool:
     """Whether the store of the rate limits can be asked. Raises ``SettingsError`` without its client library."""
     counters = open_counters(settings)
     try:
-        verdict = await RateLimits.of(settings, counters, ()).address.take("doctor")
+        decision = await RateLimits.of(settings, counters, ()).address.take("doctor")
     finally:
         await counters.close()
-    return not verdict.alone
+    return not decision.alone

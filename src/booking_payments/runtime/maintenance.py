@@ -41,7 +41,7 @@ class MaintenanceTasks:
         silent = [each for each in states.channels if each.silent_since is not None]
         for each in silent:
             log.error(
-                "message_channel_silent",
+                "message.channel_silent",
                 channel=each.channel.name,
                 since=each.silent_since.isoformat() if each.silent_since else None,
                 waiting=each.backlog.waiting,
@@ -56,13 +56,15 @@ class MaintenanceTasks:
         """Compare the books with the gateway's; what is left for a person goes to the log."""
         result = await self.payments.reconcile(caller=Caller.system("reconcile"))
         for finding in result.left:
-            log.warning("reconciliation_left", code=finding.code, text=finding.text, payment_id=finding.payment_id)
+            log.warning(
+                "reconciliation.difference_left", code=finding.code, text=finding.text, payment_id=finding.payment_id
+            )
 
-    async def deliver(self, linger: timedelta = timedelta(0)) -> int:
-        """Deliver messages until none is due, and once more after ``linger``; returns how many were delivered."""
+    async def deliver(self, delay: timedelta = timedelta(0)) -> int:
+        """Deliver messages until none is due, and once more after ``delay``; returns how many were delivered."""
         delivered = await self._deliver_all()
-        if linger:
-            await self.clock.sleep(linger)
+        if delay:
+            await self.clock.sleep(delay)
             delivered += await self._deliver_all()
         return delivered
 

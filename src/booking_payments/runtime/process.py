@@ -61,7 +61,7 @@ def collecting_traces() -> Iterator[None]:
     try:
         provider = set_up_traces(os.environ)
     except MissingExtraError:
-        log.warning("traces are asked for but can't be made; run: pip install 'booking-payments[otel]'")
+        log.warning("serve.traces_unavailable", remedy="run: pip install 'booking-payments[otel]'")
         provider = None
     try:
         yield
@@ -83,7 +83,7 @@ def end_with_parent() -> None:
 
 def _end_after(parent: BaseProcess) -> None:
     parent.join()
-    log.warning("worker_without_parent")
+    log.warning("serve.parent_ended")
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -40,9 +40,9 @@ class Services:
     ``gateway`` is the default one, ``gateways`` are all of them by name, ``gateway_titles`` what customers read of
     each.
     ``background`` is entered when the app starts and left when it stops. ``sandbox`` is there only with the fake
-    gateway: the customer's side of its 3-D Secure window. ``desks`` are the operators' side of the gateways that they
-    settle by hand, by gateway. ``own_gateway``: the gateway is not that of the settings, but one that the embedding
-    program made. ``limits`` is missing where rates are not bounded, and where no HTTP is served.
+    gateway: the customer's side of its 3-D Secure window. ``bank_transfer_operations`` are the operators' side of the
+    gateways that they settle by hand, by gateway. ``own_gateway``: the gateway is not that of the settings, but one
+    that the embedding program made. ``limits`` is missing where rates are not bounded, and where no HTTP is served.
     """
 
     payments: BookingPayments
@@ -57,7 +57,7 @@ class Services:
     ready: Callable[[], Awaitable[Readiness]]
     background: Callable[[], AbstractAsyncContextManager[None]] | None = None
     sandbox: FakeStripe | None = None
-    desks: Mapping[str, Any] = field(factory=dict)
+    bank_transfer_operations: Mapping[str, Any] = field(factory=dict)
     limits: "RateLimits | None" = None
 
     @property

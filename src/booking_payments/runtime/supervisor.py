@@ -125,7 +125,7 @@ class Supervisor:
         worker.missed = 0
         if serving and not worker.serving:
             worker.serving, self._failed_starts = True, 0
-            log.info("serve_worker_ready", pid=worker.process.pid)
+            log.info("serve.worker_ready", pid=worker.process.pid)
 
     def _replace(self, worker: _Worker) -> None:
         """At once where it had served. A pause grows with each that ended before, and when all did nobody goes on."""
@@ -135,10 +135,10 @@ class Supervisor:
         ended = {"pid": worker.process.pid, "exit_code": worker.process.exitcode}
         pause = 0.0
         if worker.serving:
-            log.warning("serve_worker_ended", **ended)
+            log.warning("serve.worker_ended", **ended)
         else:
             self._failed_starts += 1
-            log.error("serve_worker_did_not_start", **ended)
+            log.error("serve.worker_not_started", **ended)
             if self._failed_starts >= self._count and not any(each.serving for each in self._workers):
                 raise WorkersFailedError
             pause = min(2.0 ** (self._failed_starts - 1), LONGEST_PAUSE_S)
@@ -150,7 +150,7 @@ class Supervisor:
                 continue
             worker.missed += 1
             if worker.missed > MISSED_BEATS:
-                log.error("serve_worker_hangs", pid=worker.process.pid)
+                log.error("serve.worker_hung", pid=worker.process.pid)
                 worker.process.kill()
 
     def _end_all(self) -> None:
@@ -160,7 +160,7 @@ class Supervisor:
         for worker in self._workers:
             worker.process.join(max(0, until - time.monotonic()))
             if worker.process.exitcode is None:
-                log.error("serve_worker_does_not_stop", pid=worker.process.pid)
+                log.error("serve.worker_stop_timed_out", pid=worker.process.pid)
                 worker.process.kill()
                 worker.process.join()
             worker.reports.close()

@@ -99,6 +99,31 @@ class EventJobsContract:
         assert await following(1) == ["bk_2"]
         assert await following(now=True) == ["bk_2"]
 
+    async def test_those_that_wait_longest_come_first(self, storage: Storage) -> None:
+        await store(storage, *(_booking(number) for number in (1, 2, 3)))
+        await _add(storage, _job())
+        waits = {1: 3, 2: 1, 3: 2}
+        for number, second in waits.items():
+            at = NOW + timedelta(seconds=second)
+            await _put(storage, attrs.evolve(_result(number, BookingOutcome.WAITING), at=at))
+
+        found = await storage.read(lambda uow: uow.events.next_bookings(_job(), SOON, 10))
+
+        assert list(found) == ["bk_2", "bk_3", "bk_1"]
+
+    async def test_running_jobs_take_turns(self, storage: Storage) -> None:
+        await _add(storage, *(_job(number, event_id=f"evening-{number}") for number in (1, 2, 3)))
+
+        async def take_up(number: int, second: int) -> None:
+            taken_up = _job(number, event_id=f"evening-{number}", taken_up_at=NOW + timedelta(seconds=second))
+            await storage.transact(lambda uow: uow.events.save(taken_up))
+
+        await take_up(1, 2)
+        await take_up(2, 1)
+        found = await storage.read(lambda uow: uow.events.running(10))
+
+        assert [each.id for each in found] == ["evj_3", "evj_2", "evj_1"]
+
     async def test_a_result_replaces_the_one_before(self, storage: Storage) -> None:
         await store(storage, _booking(1), _booking(2))
         await _add(storage, _job())

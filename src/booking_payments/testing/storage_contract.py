@@ -45,7 +45,7 @@ from booking_payments.testing.payment_builder import (
     started_payment,
 )
 
-PATIENCE_S = 30
+TIMEOUT_S = 30
 """Seconds after which a test stops waiting and fails, enough for the slowest machine."""
 
 PULL = "pull:app"
@@ -175,7 +175,7 @@ def _refunded_and_disputed(builder: PaymentBuilder) -> PaymentBuilder:
     )
 
 
-async def _set_watch(poll_state: PollState, uow: UnitOfWork) -> None:
+async def _set_poll_state(poll_state: PollState, uow: UnitOfWork) -> None:
     await uow.payments.save_poll_state("pay_1", poll_state)
 
 
@@ -259,7 +259,7 @@ class StorageContract:
 
             await storage.transact(work)
 
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(TIMEOUT_S):
             assert await storage.transact(lambda uow: uow.bookings.lock("bk_1")) == booking(1)
         second, third = (
             await storage.read(lambda uow: uow.bookings.get("bk_2")),
@@ -476,7 +476,7 @@ class StorageContract:
             for customer in customers:
                 await storage.transact(partial(_lock_customer, customer))
 
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(TIMEOUT_S):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(lock, "ann", "bob", "ann")
                 tasks.start_soon(lock, "bob", "ann", "bob")
@@ -736,7 +736,7 @@ class StorageContract:
 
     async def test_due_payments_come_most_overdue_first_and_without_those_under_a_lease(self, storage: Storage) -> None:
         await self._many(storage, 4)
-        watches = {
+        poll_states = {
             "pay_1": PollState(next_check_at=NOW),
             "pay_2": PollState(next_check_at=NOW - timedelta(hours=1), lease_until=NOW),
             "pay_3": PollState(next_check_at=NOW - timedelta(hours=2), lease_until=NOW + timedelta(seconds=1)),
@@ -744,7 +744,7 @@ class StorageContract:
         }
 
         async def work(uow: UnitOfWork) -> None:
-            for payment_id, poll_state in watches.items():
+            for payment_id, poll_state in poll_states.items():
                 await uow.payments.save_poll_state(payment_id, poll_state)
 
         await storage.transact(work)
@@ -757,7 +757,7 @@ class StorageContract:
         due = []
 
         for poll_state in (PollState(next_check_at=NOW), PollState()):
-            await storage.transact(partial(_set_watch, poll_state))
+            await storage.transact(partial(_set_poll_state, poll_state))
             due.append(await storage.read(lambda uow: uow.payments.due(NOW, 10)))
 
         assert due == [["pay_1"], []]

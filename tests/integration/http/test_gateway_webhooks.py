@@ -97,7 +97,7 @@ def test_a_signature_that_cannot_be_checked_now_is_400_so_that_it_comes_again(pa
         response = paypal.api.post("/api/webhooks/paypal/", headers=headers, content=body)
 
     assert (response.status_code, problem_of(response)["code"]) == (400, "webhook_failed")
-    assert [line["error"] for line in lines if line["event"] == "webhook"] == ["WebhookFailed"]
+    assert [line["error"] for line in lines if line["event"] == "webhook.received"] == ["WebhookFailed"]
     paypal.gateway.reachable = True
     assert paypal.api.post("/api/webhooks/paypal/", headers=headers, content=body).status_code == 200
     assert paypal.api.status(booking_id)["status"] == "succeeded"

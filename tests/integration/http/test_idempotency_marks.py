@@ -244,7 +244,7 @@ async def test_an_answer_that_can_not_be_stored_is_given_all_the_same(
     with structlog.testing.capture_logs() as logs:
         assert await once(services, ASKED, asking("cause-1"), work) == DONE
 
-    assert [(line["event"], line["route"]) for line in logs] == [("idempotency answer not stored", "POST /x")]
+    assert [(line["event"], line["route"]) for line in logs] == [("idempotency.response_not_stored", "POST /x")]
 
 
 @pytest.mark.parametrize(

@@ -293,7 +293,7 @@ def test_every_payment_operation_leaves_one_line(api: Api) -> None:
     with structlog.testing.capture_logs() as logs:
         payment = api.pay(booking_id).json()
 
-    lines = [line for line in logs if line["event"] == "payment operation"]
+    lines = [line for line in logs if line["event"] == "payment.operation"]
     assert [
         (line["operation"], line["outcome"], line["booking_reference"], line["payment_intent_id"], line["actor"])
         for line in lines
@@ -324,7 +324,9 @@ def test_every_webhook_leaves_one_line(api: Api) -> None:
     with structlog.testing.capture_logs() as logs:
         api.deliver(b'{"id": "evt_1", "object": "event", "type": "made.up", "livemode": false}')
 
-    assert [(line["type"], line["outcome"]) for line in logs if line["event"] == "webhook"] == [("made.up", "ignored")]
+    assert [(line["type"], line["outcome"]) for line in logs if line["event"] == "webhook.received"] == [
+        ("made.up", "ignored")
+    ]
 
 
 def test_no_secret_reaches_the_log(api: Api) -> None:

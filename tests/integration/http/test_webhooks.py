@@ -189,7 +189,7 @@ def test_an_alert_is_a_line_of_the_log_that_names_what_it_is_about(api: Api) -> 
     with capture_logs() as lines:
         assert api.deliver(json.dumps(event).encode()).status_code == 200
 
-    [alert] = [line for line in lines if line["event"] == "look at this"]
-    [webhook] = [line for line in lines if line["event"] == "webhook"]
+    [alert] = [line for line in lines if line["event"] == "gateway.alert"]
+    [webhook] = [line for line in lines if line["event"] == "webhook.received"]
     assert (alert["intent_id"], alert["payment_id"]) == (payment["payment_intent_id"], payment["payment_id"])
     assert webhook["api_version"] == "2020-08-27"

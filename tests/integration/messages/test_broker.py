@@ -16,7 +16,7 @@ from booking_payments.ports.publisher import DeliveryFailed
 from tests.integration.messages.amqp_server import rabbitmq_that_falls_silent
 from tests.integration.messages.test_webhook import MESSAGE
 
-PATIENCE_S = 10
+TIMEOUT_S = 10
 kombu: Any = importlib.import_module("kombu")
 
 
@@ -72,7 +72,7 @@ async def test_after_a_failure_the_connection_is_made_anew(tmp_path: Path) -> No
 
 
 async def test_the_connection_to_a_silent_broker_is_dropped_without_a_close_handshake() -> None:
-    with rabbitmq_that_falls_silent() as url, anyio.fail_after(PATIENCE_S):
+    with rabbitmq_that_falls_silent() as url, anyio.fail_after(TIMEOUT_S):
         publisher = BrokerPublisher(url, "bookings", timeout=timedelta(seconds=0.5))
         await publisher.publish(MESSAGE)
 
@@ -83,7 +83,7 @@ async def test_the_connection_to_a_silent_broker_is_dropped_without_a_close_hand
 
 
 async def test_a_publisher_has_a_time_limit_for_each_message() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent, anyio.fail_after(PATIENCE_S):
+    with socket.create_server(("127.0.0.1", 0)) as silent, anyio.fail_after(TIMEOUT_S):
         broker = BrokerPublisher(f"amqp://guest:guest@127.0.0.1:{silent.getsockname()[1]}//", "bookings")
 
         with pytest.raises(DeliveryFailed, match=r"not taken within 0\.05 s"):

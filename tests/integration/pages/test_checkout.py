@@ -385,6 +385,18 @@ def test_with_stripe_exactly_its_own_sources_are_let_in() -> None:
     assert "sk_test" not in answer.text
 
 
+def test_a_script_that_stands_in_for_stripes_may_call_its_own_origin_only() -> None:
+    with open_site(None, **STRIPE, STRIPE_JS_URL="http://127.0.0.1:12111/v3/") as site:
+        answer = site.get(address(site.book()))
+    policy = policy_of(answer)
+
+    assert policy["script-src"].split()[1:] == ["http://127.0.0.1:12111"]
+    assert policy["connect-src"] == "'self' http://127.0.0.1:12111"
+    assert "frame-src" not in policy
+    assert '<script src="http://127.0.0.1:12111/v3/"' in answer.text
+    assert "stripe.com" not in answer.text + str(policy)
+
+
 @pytest.mark.parametrize("method", [None, "pm_card_authenticationRequired"])
 def test_nothing_can_be_clicked_before_stripes_script_is_there(method: str | None) -> None:
     with open_site(None, **STRIPE) as site:

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from booking_payments.domain.amendments import BookingChange
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.pages.gateway_forms import FOLDER, script_address
-from booking_payments.ports.gateway_plugin import CheckoutForm
+from booking_payments.ports.gateway_plugin import CheckoutForm, GatewayPlugin
+from booking_payments.ports.gateway_settings import read_settings
 from booking_payments.runtime.plugins import installed_plugins, plugin_named
+from booking_payments.runtime.services import Services
 from tests.examples.installed import installed
 from tests.examples.test_paypal_gateway import FILE
 from tests.integration.http.api import token
@@ -43,11 +46,16 @@ def test_every_gateway_that_has_a_form_is_tried_here() -> None:
     assert with_form == SETTINGS.keys()
 
 
-def form_of(gateway: str) -> CheckoutForm:
+def plugin_of(gateway: str) -> GatewayPlugin:
     plugin = plugin_named(gateway)
     assert plugin is not None
-    assert plugin.checkout is not None
-    return plugin.checkout
+    return plugin
+
+
+def form_of(gateway: str) -> CheckoutForm:
+    form = plugin_of(gateway).checkout
+    assert form is not None
+    return form
 
 
 @pytest.mark.parametrize("gateway", SETTINGS)
@@ -87,11 +95,13 @@ def test_scripts_and_policy_are_those_of_the_gateway(gateway: str) -> None:
         served = [site.get(address) for address in own]
 
     loaded = re.findall(r'<script src="([^"]+)"', page.text)
-    assert loaded[1:] == [*form.remote_scripts, *own]
+    settings, _ = read_settings(plugin_of(gateway).settings, SETTINGS[gateway].get)
+    sources = form.sources(settings)
+    assert loaded[1:] == [*form.remote_scripts(settings), *own]
     assert all("immutable" in each.headers["cache-control"] for each in served)
     policy = dict(each.split(" ", 1) for each in page.headers["content-security-policy"].split("; "))
-    assert all(policy[directive].endswith(sources) for directive, sources in form.sources.items())
-    assert ("https://" in page.headers["content-security-policy"]) == bool(form.sources)
+    assert all(policy[directive].endswith(allowed) for directive, allowed in sources.items())
+    assert ("https://" in page.headers["content-security-policy"]) == bool(sources)
 
 
 @pytest.mark.parametrize(
@@ -126,9 +136,14 @@ def test_a_gateway_without_a_form_offers_nothing_to_pay_by(gateway: str) -> None
     assert "<form" not in page
 
 
-def test_a_form_adds_no_source_to_a_directive_that_keeps_others_out() -> None:
-    with pytest.raises(ValueError, match="frame-ancestors"):
-        CheckoutForm(sources={"frame-ancestors": "*"})
+def test_a_form_adds_no_source_to_a_directive_that_keeps_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = evolve(form_of("fake"), sources=lambda settings: {"frame-ancestors": "*"})
+    monkeypatch.setattr(Services, "forms", {"fake": wrong})
+    with open_site() as site:
+        page = site.get(f"/checkout/{site.book()}?token={token('ann')}")
+
+    assert page.status_code == 500
+    assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
 
 
 @pytest.mark.parametrize("gateway", ["stripe", "fake", "bank_transfer"])

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from booking_payments.adapters.procrastinate.liveness import WorkerLiveness
-from booking_payments.adapters.procrastinate.queue import QUIET_S, ProcrastinateJobQueue
+from booking_payments.adapters.procrastinate.queue import DEFER_INTERVAL_S, ProcrastinateJobQueue
 from booking_payments.adapters.sql import engine
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
@@ -105,7 +105,7 @@ async def test_of_many_messages_few_deliveries_are_made(jobs: Jobs, postgres_cop
 
     for _ in range(10):
         await storage.transact(tell)
-    elapsed[0] = QUIET_S
+    elapsed[0] = DEFER_INTERVAL_S
     await storage.transact(tell)
     await storage.close()
 

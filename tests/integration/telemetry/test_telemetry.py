@@ -135,7 +135,7 @@ def test_one_id_leads_from_the_request_to_the_gateway_call_and_the_webhook(
     deliver(client, intent)
 
     told = [each["event"] for each in lines() if each.get("correlation_id") == "req_of_ann"]
-    assert told == ["gateway.call", "payment operation", "webhook"]
+    assert told == ["gateway.call", "payment.operation", "webhook.received"]
 
 
 def test_the_gateway_keeps_the_id_so_that_its_events_bring_it_back(client: TestClient[Any], lines: Lines) -> None:
@@ -291,7 +291,7 @@ def test_where_the_extra_is_missing_it_is_named(monkeypatch: pytest.MonkeyPatch,
     with collecting_traces():
         pass
 
-    assert "pip install 'booking-payments[otel]'" in lines()[-1]["event"]
+    assert "pip install 'booking-payments[otel]'" in lines()[-1]["remedy"]
 
 
 async def test_a_subclass_with_something_around_its_calls_is_otherwise_the_class() -> None:

@@ -70,7 +70,7 @@ async def test_a_late_payment_returned_by_a_prevented_dispute_is_not_refunded(
         await kit.deliver_webhooks()
     _prevent(kit, view)
 
-    await kit.payments.look_at_payment(view.payment.booking_id, ANN)
+    await kit.payments.poll_payment(view.payment.booking_id, ANN)
     await _wait(kit)
 
     payment = await payment_of(kit, view)

@@ -7,6 +7,8 @@ import attrs
 import pytest
 
 from booking_payments.application import event_jobs
+from booking_payments.application.amending import amend_booking
+from booking_payments.application.bookings import cancel_booking
 from booking_payments.application.event_jobs import EventReport
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.domain.booking import Booking, BookingStatus
@@ -244,7 +246,7 @@ async def test_a_job_killed_at_any_write_is_completed_by_another_process(
 async def test_a_job_is_run_by_one_process_at_a_time(kit: PaymentsTestKit) -> None:
     await booked(kit, 1)
     job = await kit.payments.cancel_event(EVENT, OPERATOR)
-    assert await event_jobs._hold(kit.deps, job.id, "run_other")
+    assert await event_jobs._hold(kit.deps, job, "run_other")
 
     assert await kit.payments.continue_event_jobs() == 0
     kit.clock.advance(kit.deps.config.lease)
@@ -288,13 +290,51 @@ async def test_an_event_can_be_moved_twice_but_not_after_it_was_canceled(kit: Pa
     assert refused.value.code == "event_canceled"
 
 
-async def test_a_second_job_of_an_event_is_refused_while_one_runs(kit: PaymentsTestKit) -> None:
+async def test_a_second_date_is_refused_while_a_job_moves_the_event(kit: PaymentsTestKit) -> None:
     await booked(kit, 1)
     await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=NOW + timedelta(days=60))
 
     with pytest.raises(NotPossibleNow) as refused:
-        await kit.payments.cancel_event(EVENT, OPERATOR)
+        await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=NOW + timedelta(days=61))
     assert refused.value.code == "event_job_running"
+
+
+async def test_a_cancellation_does_not_wait_for_a_job_that_moves_the_event(kit: PaymentsTestKit) -> None:
+    bookings = [await booked(kit, number) for number in range(3)]
+    moving = await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=NOW + timedelta(days=60))
+    assert await event_jobs._hold(kit.deps, moving, "run_other")
+
+    report = await canceled(kit)
+    late = await event_jobs._result_of(kit.deps, moving, bookings[0].id)
+    ended = await kit.payments.run_event_job(moving)
+
+    assert (counted(report), late) == ({"done": 3}, None)
+    assert ended.job is not None
+    assert (ended.job.kind.value, ended.job.state) == ("cancel", EventJobState.DONE)
+    assert [await refunded(kit, each) for each in bookings] == [usd("100.00")] * 3
+
+
+async def test_a_process_that_comes_late_gives_no_booking_an_older_date(
+    kit: PaymentsTestKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    booking = await booked(kit, 1)
+    first = await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=NOW + timedelta(days=60))
+    second = NOW + timedelta(days=70)
+    waiting = [second]
+
+    async def overtaken(*given: Any, **named: Any) -> Any:
+        if waiting:  # this process sleeps while others end its job and run the next one
+            new = waiting.pop()
+            await kit.payments.run_event_job(first)
+            await moved(kit, event_starts_at=new)
+        return await amend_booking(*given, **named)
+
+    monkeypatch.setattr(event_jobs, "amend_booking", overtaken)
+    result = await event_jobs._result_of(kit.deps, first, booking.id)
+
+    assert result is not None
+    assert result.reason == "version_conflict"
+    assert (await kit.payments.get_booking(booking.id)).event_starts_at == second
 
 
 async def test_an_event_cannot_be_moved_into_the_past(kit: PaymentsTestKit) -> None:
@@ -318,3 +358,74 @@ async def test_an_unknown_event_is_not_found(kit: PaymentsTestKit) -> None:
     for call in (kit.payments.event_report, kit.payments.preview_event, kit.payments.event_lines):
         with pytest.raises(NotFound):
             await call("nothing")
+    with pytest.raises(NotFound):
+        await moved(kit, event_starts_at=NOW + timedelta(days=60))
+
+
+async def test_an_event_without_bookings_is_canceled_too_and_takes_none(kit: PaymentsTestKit) -> None:
+    report = await canceled(kit)
+
+    assert (report.total, report.job and report.job.state, report.needs_person) == (0, EventJobState.DONE, False)
+    with pytest.raises(NotPossibleNow) as refused:
+        await booked(kit, 1, None)
+    assert refused.value.code == "event_canceled"
+
+
+# --- what breaks, and who is silent ----------------------------------------------------------------------------
+
+
+async def test_a_booking_that_breaks_is_reported_and_keeps_no_other_from_its_refund(
+    kit: PaymentsTestKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, fine = await booked(kit, 1), await booked(kit, 2)
+
+    async def breaks(deps: Any, booking_id: str, *given: Any, **named: Any) -> Any:
+        if booking_id == broken.id:
+            raise LookupError("unreadable")
+        return await cancel_booking(deps, booking_id, *given, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(event_jobs, "cancel_booking", breaks)
+        with pytest.raises(ExceptionGroup):
+            await canceled(kit)
+
+    report = await kit.payments.event_report(EVENT)
+    assert (counted(report), report.needs_person) == ({"failed": 1, "done": 1}, True)
+    reasons = {each.booking.id: each.reason for each in await kit.payments.event_lines(EVENT)}
+    assert reasons == {broken.id: "internal_error", fine.id: None}
+    assert counted(await canceled(kit)) == {"done": 2}
+    assert [await refunded(kit, each) for each in (broken, fine)] == [usd("100.00")] * 2
+
+
+async def test_a_moved_booking_that_broke_stays_reported(kit: PaymentsTestKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    await booked(kit, 1)
+
+    async def breaks(*given: Any, **named: Any) -> Any:
+        raise LookupError("unreadable")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(event_jobs, "amend_booking", breaks)
+        with pytest.raises(ExceptionGroup):
+            await moved(kit, event_starts_at=NOW + timedelta(days=60))
+
+    assert counted(await kit.payments.event_report(EVENT)) == {"failed": 1}
+    _, again = await moved(kit, event_starts_at=NOW + timedelta(days=60))
+    assert counted(again) == {"done": 1}
+
+
+async def test_a_command_returns_while_the_gateway_is_silent_and_says_what_waits(kit: PaymentsTestKit) -> None:
+    paid = [await booked(kit, number) for number in range(60)]
+    unpaid = await booked(kit, 99, None)
+    await kit.payments.start_payment(unpaid.id, ANN)
+    kit.stripe.faults.script("POST /v1/*", "timeout_before", times=100_000)
+
+    report = await canceled(kit)
+
+    assert report.job is not None
+    assert (report.job.state, report.needs_person) == (EventJobState.RUNNING, True)
+    assert counted(report)["waiting"] == 1
+    kit.stripe.faults.clear()
+    for _ in range(2):
+        await kit.settle()
+    assert counted(await kit.payments.event_report(EVENT)) == {"done": 61}
+    assert {await refunded(kit, each) for each in paid} == {usd("100.00")}

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from booking_payments.adapters.gateways.stripe.gateway import Reply, StripeGateway
-from booking_payments.adapters.gateways.stripe.pace import Paced
+from booking_payments.adapters.gateways.stripe.rate_limit import RateLimitedTransport
 from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.payments import BookingPayments
@@ -91,14 +91,14 @@ def stricken(
     async def sleep(seconds: float) -> None:
         await clock.sleep(timedelta(seconds=seconds))
 
-    paced = Paced(
+    limited = RateLimitedTransport(
         line,
         max_per_s=max_per_s,
         max_concurrent=max_concurrent,
         now=lambda: clock.now().timestamp(),
         sleep=sleep,
     )
-    kit.deps = attrs.evolve(kit.deps, gateway=StripeGateway(paced, livemode=False), clock=clock)
+    kit.deps = attrs.evolve(kit.deps, gateway=StripeGateway(limited, livemode=False), clock=clock)
     kit.payments = BookingPayments(kit.deps)
     return kit, clock, line
 

@@ -166,7 +166,7 @@ async def test_bookings_left_by_expiry_are_closed_when_the_gateway_responds_agai
 # --- races with another process
 
 
-async def _watched(kit: PaymentsTestKit, payment_id: str) -> PollState:
+async def _poll_state_of(kit: PaymentsTestKit, payment_id: str) -> PollState:
     return await kit.storage.read(lambda uow: uow.payments.poll_state(payment_id))
 
 
@@ -191,12 +191,12 @@ async def test_rescheduling_a_payment_keeps_the_lease_of_another_process(kit: Pa
         kit.clock.meanwhile(power_cut)
         with pytest.raises(KeyboardInterrupt):
             await kit.payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_visa")
-        seen.append(await _watched(kit, payment_id))
+        seen.append(await _poll_state_of(kit, payment_id))
 
     await _overtaken(kit, payment_id, customer)
 
     assert seen[0].holder is not None
-    assert [await _watched(kit, payment_id)] == seen
+    assert [await _poll_state_of(kit, payment_id)] == seen
 
 
 async def test_a_payment_completed_by_another_process_is_not_rescheduled(kit: PaymentsTestKit) -> None:
@@ -208,7 +208,7 @@ async def test_a_payment_completed_by_another_process_is_not_rescheduled(kit: Pa
 
     await _overtaken(kit, payment_id, customer)
 
-    assert await _watched(kit, payment_id) == PollState()
+    assert await _poll_state_of(kit, payment_id) == PollState()
 
 
 async def test_a_process_that_outlived_its_lease_keeps_the_lease_of_another(kit: PaymentsTestKit) -> None:
@@ -219,7 +219,7 @@ async def test_a_process_that_outlived_its_lease_keeps_the_lease_of_another(kit:
     async def another_process() -> None:
         kit.clock.advance(timedelta(minutes=2))
         await claim_operation(kit.deps, payment_id, ANN)
-        seen.append(await _watched(kit, payment_id))
+        seen.append(await _poll_state_of(kit, payment_id))
 
     silent = Overtaken(kit, another_process, OutcomeAmbiguous("no answer", code="timeout"))
     kit.clock.advance(timedelta(minutes=1))
@@ -227,7 +227,7 @@ async def test_a_process_that_outlived_its_lease_keeps_the_lease_of_another(kit:
     await resolve_if_due(attrs.evolve(kit.deps, gateway=silent), payment_id)
 
     assert seen[0].holder is not None
-    assert [await _watched(kit, payment_id)] == seen
+    assert [await _poll_state_of(kit, payment_id)] == seen
 
 
 async def test_an_operation_with_errors_is_retried_with_growing_delays(kit: PaymentsTestKit) -> None:
@@ -239,7 +239,7 @@ async def test_an_operation_with_errors_is_retried_with_growing_delays(kit: Paym
         kit.clock.advance(timedelta(hours=1))
         with pytest.raises(ExceptionGroup):
             await kit.payments.settle_due()
-        pauses.append(((await _watched(kit, payment_id)).next_check_at or NOW) - kit.clock.now())
+        pauses.append(((await _poll_state_of(kit, payment_id)).next_check_at or NOW) - kit.clock.now())
 
     assert pauses == [timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2)]
 

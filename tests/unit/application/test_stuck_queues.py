@@ -1,6 +1,7 @@
 """Entries stuck at the head of a queue, in any number, do not keep later entries out of the same pass."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -8,8 +9,8 @@ import attrs
 import pytest
 
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway
-from booking_payments.application import expiring, reading, resolve
-from booking_payments.application.bookings import EXPIRE_AT_ONCE, expire_bookings
+from booking_payments.application import event_jobs, expiring, reading, resolve
+from booking_payments.application.bookings import EXPIRE_AT_ONCE, cancel_booking, expire_bookings
 from booking_payments.application.callers import Caller
 from booking_payments.application.delivering import DELIVER_AT_ONCE, deliver_messages
 from booking_payments.application.dependencies import Dependencies
@@ -19,14 +20,15 @@ from booking_payments.application.recording import Recorder
 from booking_payments.application.replaying import UNFINISHED
 from booking_payments.application.resolve import RESOLVE_AT_ONCE, resolve_due
 from booking_payments.domain.booking import Booking, BookingStatus
-from booking_payments.domain.errors import OutcomeUnknown
+from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import IntentReport
+from booking_payments.ports.event_jobs import EventJob
 from booking_payments.ports.gateway import OutcomeAmbiguous
 from booking_payments.ports.inbox import InboxFilter
 from booking_payments.ports.publisher import DeliveryFailed, Message
 from booking_payments.ports.unit_of_work import UnitOfWork
-from booking_payments.testing.kit import ANN, CHANNEL, PaymentsTestKit
+from booking_payments.testing.kit import ANN, CHANNEL, OPERATOR, PaymentsTestKit
 
 PROCESSING = "payment_intent.processing"
 BROKEN = RuntimeError("an unreadable row")
@@ -120,6 +122,70 @@ async def test_unreadable_payments_do_not_stop_others_from_being_settled(
 
     poll_state = await kit.storage.read(lambda uow: uow.payments.poll_state(behind))
     assert not poll_state.is_due(kit.clock.now())
+
+
+async def test_bookings_that_cannot_be_canceled_do_not_stop_others_of_the_event(
+    kit: PaymentsTestKit, stuck: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of those at the head break, the others wait for ever."""
+    breaking, waiting = set[str](), set[str]()
+    for number in range(stuck):
+        its = (await kit.book(reference=f"R-{number}", event_id="evening")).id
+        (breaking if number % 2 else waiting).add(its)
+    behind = await kit.book(reference="R-behind", event_id="evening")
+
+    async def cancel(deps: Dependencies, booking_id: str, *given: Any, **named: Any) -> Booking:
+        if booking_id in breaking:
+            raise BROKEN
+        if booking_id in waiting:
+            raise AlreadyUnderWay
+        return await cancel_booking(deps, booking_id, *given, **named)
+
+    monkeypatch.setattr(event_jobs, "cancel_booking", cancel)
+    await kit.payments.cancel_event("evening", OPERATOR)
+    for _ in range(1 + stuck // event_jobs.AT_ONCE):
+        with suppress(ExceptionGroup):
+            await kit.payments.continue_event_jobs()
+        kit.clock.advance(timedelta(seconds=2))
+
+    assert (await kit.payments.get_booking(behind.id)).status is BookingStatus.CANCELED
+
+
+async def test_event_jobs_that_do_not_end_do_not_stop_others(
+    kit: PaymentsTestKit, stuck: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third of the jobs at the head break as a whole, a third have a booking that waits, a third one that breaks."""
+    broken_jobs, breaking, waiting = set[str](), set[str](), set[str]()
+    for number in range(stuck):
+        its = await kit.book(reference=f"R-{number}", event_id=f"evening-{number}")
+        job = await kit.payments.cancel_event(f"evening-{number}", OPERATOR)
+        (broken_jobs, breaking, waiting)[number % 3].add((job.id, its.id, its.id)[number % 3])
+    kit.clock.advance(timedelta(seconds=1))
+    behind = await kit.book(reference="R-behind", event_id="behind")
+    await kit.payments.cancel_event("behind", OPERATOR)
+    real_hold = event_jobs._hold
+
+    async def cancel(deps: Dependencies, booking_id: str, *given: Any, **named: Any) -> Booking:
+        if booking_id in breaking:
+            raise BROKEN
+        if booking_id in waiting:
+            raise AlreadyUnderWay
+        return await cancel_booking(deps, booking_id, *given, **named)
+
+    async def hold(deps: Dependencies, job: EventJob, holder: str) -> bool:
+        held = await real_hold(deps, job, holder)
+        if job.id in broken_jobs:
+            raise BROKEN
+        return held
+
+    monkeypatch.setattr(event_jobs, "cancel_booking", cancel)
+    monkeypatch.setattr(event_jobs, "_hold", hold)
+    for _ in range(1 + stuck // event_jobs.PAGE):
+        with suppress(ExceptionGroup):
+            await kit.payments.continue_event_jobs()
+        kit.clock.advance(timedelta(seconds=2))
+
+    assert (await kit.payments.get_booking(behind.id)).status is BookingStatus.CANCELED
 
 
 class Choosy:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -17,6 +17,10 @@ from booking_payments.ports.event_jobs import (
     EventTotals,
 )
 from booking_payments.ports.storage import AlreadyExists
+
+
+def _turn(job: EventJob) -> tuple[datetime, datetime, str]:
+    return job.taken_up_at or datetime.min.replace(tzinfo=UTC), job.created_at, job.id
 
 
 class MemoryEventJobs:
@@ -55,7 +59,7 @@ class MemoryEventJobs:
 
     async def running(self, limit: int) -> Sequence[EventJob]:
         found = [each for each in self._jobs.values() if each.state is EventJobState.RUNNING or self._is_behind(each)]
-        return sorted(found, key=lambda each: (each.created_at, each.id))[:limit]
+        return sorted(found, key=_turn)[:limit]
 
     def _is_behind(self, job: EventJob) -> bool:
         live = [each for each in self._of_event(job.event_id) if each.status.is_live]
@@ -65,11 +69,11 @@ class MemoryEventJobs:
         ids = sorted(each.id for each in self._of_event(job.event_id))
         new = [its for its in ids if (job.id, its) not in self._results]
         waiting = [
-            each.booking_id
+            (each.at, each.booking_id)
             for each in self._results.values()
             if each.job_id == job.id and each.outcome is BookingOutcome.WAITING and each.at < before
         ]
-        return [*new, *sorted(waiting)][:limit]
+        return [*new, *(its for _, its in sorted(waiting))][:limit]
 
     async def put(self, result: BookingResult) -> None:
         self._results[result.job_id, result.booking_id] = result

@@ -77,7 +77,7 @@ class Tables:
     keys: dict[str, str] = field(factory=dict)
     gateway_ids: dict[str, str] = field(factory=dict)
     client_actions: dict[str, ClientAction] = field(factory=dict)
-    watches: dict[str, PollState] = field(factory=dict)
+    poll_states: dict[str, PollState] = field(factory=dict)
     inbox: dict[tuple[str, str], InboxEntry] = field(factory=dict)
     answers: dict[AnswerKey, StoredAnswer] = field(factory=dict)
     messages: dict[str, Message] = field(factory=dict)
@@ -148,7 +148,7 @@ class MemoryUnitOfWork:
         self.events = MemoryEventJobs(tables.event_jobs, tables.event_results, tables.bookings, tables.payments)
         self.audit = MemoryAudit(session, tables.audit)
         self.overview = MemoryOverview(
-            tables.payments, tables.journals, tables.postings, tables.watches, tables.inbox, tables.reports
+            tables.payments, tables.journals, tables.postings, tables.poll_states, tables.inbox, tables.reports
         )
         self.jobs = RecordedJobs()
 
@@ -177,7 +177,7 @@ class MemoryDatabase:
 
     def _stored(self, payment: Payment) -> StoredPayment:
         poll_state, client_action = (
-            self._tables.watches.get(payment.id, PollState()),
+            self._tables.poll_states.get(payment.id, PollState()),
             self._tables.client_actions.get(payment.id),
         )
         return StoredPayment(payment=payment, poll_state=poll_state, client_action=client_action)
@@ -209,7 +209,7 @@ class MemoryDatabase:
         if change.payment is not None:
             self._append(change.payment, change)
         if change.poll_state is not None:
-            tables.watches[its] = change.poll_state
+            tables.poll_states[its] = change.poll_state
         if change.client_action is not None:
             tables.client_actions[its] = change.client_action
 
@@ -314,7 +314,7 @@ class MemoryPayments(RecordingPayments):
     async def due(self, now: datetime, limit: int, gateway: str | None = None) -> Sequence[str]:
         due = [
             (poll_state.next_check_at, payment_id)
-            for payment_id, poll_state in self._tables.watches.items()
+            for payment_id, poll_state in self._tables.poll_states.items()
             if poll_state.is_due(now) and poll_state.next_check_at is not None
             if gateway in (None, self._tables.payments[payment_id].gateway)
         ]
@@ -334,14 +334,14 @@ class MemoryPaymentReader:
         return [payment_id for payment_id in self._ids(since) if payment_id > after][:limit]
 
     def _ids(self, since: datetime | None) -> list[str]:
-        watches = self._tables.watches
+        poll_states = self._tables.poll_states
         return sorted(
             payment.id
             for payment in self._tables.payments.values()
             if since is None
             or payment.updated_at >= since
             or not payment.is_final
-            or watches.get(payment.id, PollState()).next_check_at is not None
+            or poll_states.get(payment.id, PollState()).next_check_at is not None
         )
 
     async def payments(self, ids: Collection[str]) -> Mapping[str, Payment]:

@@ -89,7 +89,8 @@ metadata = MetaData(
 )
 
 
-def _one_of(column: str, values: Iterable[Enum]) -> str:
+def one_of(column: str, values: Iterable[Enum]) -> str:
+    """Return the condition, as SQL, that ``column`` has one of ``values``."""
     return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
 
 
@@ -128,13 +129,14 @@ bookings = Table(
     Column("search_email", Text),
     CheckConstraint(f"amount_minor >= 0 AND amount_minor < {_LIMIT}", name="amount_in_range"),
     CheckConstraint(_CURRENCY, name="currency"),
-    CheckConstraint(_one_of("status", BookingStatus), name="status"),
+    CheckConstraint(one_of("status", BookingStatus), name="status"),
     CheckConstraint("expires_at <= event_starts_at", name="expires_by_start"),
-    CheckConstraint(f"end_reason IS NULL OR {_one_of('end_reason', EndReason)}", name="end_reason"),
-    Index("bp_bookings_live_reference", "reference", unique=True, **_only(text(_one_of("status", LIVE)))),
+    CheckConstraint(f"end_reason IS NULL OR {one_of('end_reason', EndReason)}", name="end_reason"),
+    Index("bp_bookings_live_reference", "reference", unique=True, **_only(text(one_of("status", LIVE)))),
     Index("bp_bookings_reference", "reference", "created_at", "id"),
     Index("bp_bookings_page", "created_at", "id"),
     Index("bp_bookings_event", "event_id", "created_at", "id", **_only(text("event_id IS NOT NULL"))),
+    Index("bp_bookings_live_event", "event_id", **_only(text(f"event_id IS NOT NULL AND {one_of('status', LIVE)}"))),
     Index("bp_bookings_customer", "customer_id", "created_at", "id"),
     Index(
         "bp_bookings_pending_expires_at",
@@ -189,7 +191,7 @@ payments = Table(
     CheckConstraint("holds_booking IN (0, 1)", name="holds_booking"),
     CheckConstraint("disputed IN (0, 1)", name="disputed"),
     CheckConstraint(_CURRENCY, name="currency"),
-    CheckConstraint(_one_of("status", PaymentStatus), name="status"),
+    CheckConstraint(one_of("status", PaymentStatus), name="status"),
     Index("bp_payments_booking_id", "booking_id", "created_at"),
     Index(
         "bp_payments_one_holds_booking",
@@ -228,6 +230,7 @@ event_jobs = Table(
     Column("finished_at", UtcTime),
     Column("lease_until", UtcTime),
     Column("holder", Text),
+    Column("taken_up_at", UtcTime),
     CheckConstraint("(kind = 'reschedule') = (event_starts_at IS NOT NULL)", name="date"),
     Index("bp_event_jobs_event", "event_id", "created_at", "id"),
     Index("bp_event_jobs_one_runs", "event_id", unique=True, **_only(text("state = 'running'"))),
@@ -285,7 +288,7 @@ journal = Table(
     sqlite_strict=True,
 )
 
-MONEY: Final = text(_one_of("kind", sorted(MONEY_KINDS, key=lambda kind: kind.value)))
+MONEY: Final = text(one_of("kind", sorted(MONEY_KINDS, key=lambda kind: kind.value)))
 """The postings that change what the gateway holds: those that reports add up."""
 
 postings = Table(
@@ -324,7 +327,7 @@ inbox = Table(
     Column("created_at", UtcTime),
     Column("delivered_at", UtcTime),
     UniqueConstraint("event_id", "type"),
-    CheckConstraint(_one_of("status", InboxStatus), name="status"),
+    CheckConstraint(one_of("status", InboxStatus), name="status"),
     Index(
         "bp_inbox_unfinished",
         "received_at",
@@ -448,7 +451,7 @@ audit = Table(
     Column("booking_id", Text),
     Column("payment_id", Text),
     Column("asked", Text, nullable=False),
-    CheckConstraint(_one_of("outcome", AuditOutcome), name="outcome"),
+    CheckConstraint(one_of("outcome", AuditOutcome), name="outcome"),
     Index("bp_audit_booking_id", "booking_id", "id"),
     sqlite_strict=True,
 )

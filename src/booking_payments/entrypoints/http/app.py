@@ -212,7 +212,7 @@ def _framework_problem(request: AnyRequest, error: HTTPException) -> Response[by
 
 def _unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
     log.error(
-        "unexpected error",
+        "request.failed",
         request_id=request_id_of(request.scope),
         method=request.method,
         route=str(request.scope.get("path_template", "")),

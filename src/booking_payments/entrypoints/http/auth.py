@@ -159,7 +159,7 @@ async def _count_money(
 
 def moves_money(opt: Mapping[str, Any]) -> bool:
     """Whether ``RATE_LIMIT_MONEY`` counts the route with these options for others than booking apps. A booking app
-    speaks for all customers at once, so its calls are bounded by its address and by the gateway's pace alone."""
+    speaks for all customers at once, so only the limits of its address and of calls to the gateway bound its calls."""
     return "operation" in opt and opt["access"] is not Access.BOOKING_APP
 
 

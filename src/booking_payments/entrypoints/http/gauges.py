@@ -54,7 +54,7 @@ async def _collect(services: Services) -> bytes:
     try:
         figures = await services.payments.figures(services.clock.now() - WINDOW)
     except Exception as error:  # with any error the process still serves its other metrics
-        log.warning("the figures of the books could not be read", reason=type(error).__name__)
+        log.warning("metrics.books_unreadable", reason=type(error).__name__)
         return generate_latest(registry)
     readable.set(1)
     fill(registry, figures)

@@ -404,7 +404,7 @@ async def bank(
         await count_gateway_call(request, services, checkout_request.session)
         outcome = "succeeded" if form.get("outcome") == "succeeded" else "failed"
         services.sandbox.authenticate(view.payment.intent_id or "", view.client_action.client_secret or "", outcome)
-        await services.payments.look_at_payment(checkout_request.booking_id, checkout_request.caller, anew=True)
+        await services.payments.poll_payment(checkout_request.booking_id, checkout_request.caller, anew=True)
     raise SeeOther(checkout_request.session.path)
 
 
@@ -476,7 +476,7 @@ async def look(
 ) -> PageResponse:
     """Read the payment from its gateway at once: the customer has just acted there."""
     await count_gateway_call(request, services, checkout_request.session)
-    await services.payments.look_at_payment(checkout_request.booking_id, checkout_request.caller)
+    await services.payments.poll_payment(checkout_request.booking_id, checkout_request.caller)
     checkout = await checkout_request.checkout()
     return as_json({"stage": checkout.stage.value, "version": checkout.version})
 

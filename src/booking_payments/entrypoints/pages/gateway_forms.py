@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from booking_payments.entrypoints.http.problems import RequestRefused
-from booking_payments.ports.gateway_plugin import CheckoutForm, FormFacts
+from booking_payments.ports.gateway_plugin import SOURCES, CheckoutForm, FormFacts
 from booking_payments.ports.gateway_settings import web_address
 
 FOLDER: Final = "checkout"
@@ -47,12 +47,20 @@ class OfferedForm:
 
     @property
     def sources(self) -> Mapping[str, str]:
-        """What the policy of the page has to allow for this form, by directive."""
-        return self.form.sources
+        """What the policy of the page has to allow for this form, by directive.
+
+        Raises ``ValueError`` for a directive that keeps others out and is no gateway's.
+        """
+        found = self.form.sources(self.settings)
+        if unknown := found.keys() - SOURCES:
+            raise ValueError(f"a checkout form adds no sources to {', '.join(sorted(unknown))}")
+        return found
 
     def scripts(self, nonce: str) -> Markup:
         """The elements that load the form's scripts."""
-        remote = [Markup('<script src="%s" defer></script>') % address for address in self.form.remote_scripts]
+        remote = [
+            Markup('<script src="%s" defer></script>') % address for address in self.form.remote_scripts(self.settings)
+        ]
         loaded = Markup('<script src="%s" nonce="%s" defer></script>')
         own = [loaded % (script_address(self.gateway, self.form, name), nonce) for name in self.form.scripts]
         return Markup("\n").join([*remote, *own])

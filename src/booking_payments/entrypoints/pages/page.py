@@ -133,7 +133,7 @@ JSON_PROBLEMS: Final[Mapping[str, Any]] = {"exception_handlers": dict.fromkeys(E
 
 def _unexpected(request: AnyRequest, error: Exception) -> PageResponse:
     page = str(request.scope.get("path_template", ""))
-    log.error("unexpected error", request_id=request_id_of(request.scope), page=page, exc_info=error)
+    log.error("page.failed", request_id=request_id_of(request.scope), page=page, exc_info=error)
     return problem_page(request, error)
 
 

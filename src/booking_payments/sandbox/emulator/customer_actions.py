@@ -2,7 +2,7 @@
 
 from hmac import compare_digest
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from booking_payments.sandbox.emulator import intents, payment_methods
 from booking_payments.sandbox.emulator.answers import Json
@@ -119,8 +119,8 @@ def leave_bank_page(account: Account, id_: str, key: str, outcome: str) -> Json:
     outcome changes nothing."""
     intent = _at_bank(account, id_, key)
     action = intent.body["next_action"]
-    if action is not None:
-        account.note(intent, bank_returns_to=action["redirect_to_url"]["return_url"])
+    # An old page may be left after the customer has begun to pay otherwise: that changes nothing.
+    if action is not None and action["type"] == "redirect_to_url":
         _leave_bank(account, intent, outcome)
     status = {"succeeded": "succeeded", "requires_capture": "succeeded", "processing": "pending"}
     fields = {
@@ -128,8 +128,9 @@ def leave_bank_page(account: Account, id_: str, key: str, outcome: str) -> Json:
         "payment_intent_client_secret": intent.body["client_secret"],
         "redirect_status": status.get(intent.body["status"], "failed"),
     }
-    address = str(intent.private["bank_returns_to"])
-    return {"url": f"{address}{'&' if '?' in address else '?'}{urlencode(fields)}"}
+    address = urlsplit(str(intent.private["bank_returns_to"]))
+    query = "&".join(filter(None, (address.query, urlencode(fields))))
+    return {"url": urlunsplit(address._replace(query=query))}
 
 
 def _at_bank(account: Account, id_: str, key: str) -> Record:

@@ -8,7 +8,7 @@ from booking_payments.adapters.gateways.bank_transfer import (
     METHOD,
     BankTransferEvents,
     BankTransferGateway,
-    TransferDesk,
+    BankTransferOperations,
     TransferStore,
 )
 from booking_payments.adapters.gateways.bank_transfer.settings import BankTransferSettings
@@ -19,6 +19,7 @@ from booking_payments.ports.gateway_plugin import (
     FormFacts,
     GatewayDependencies,
     GatewayPlugin,
+    PluginCommand,
 )
 
 
@@ -31,7 +32,7 @@ def build(given: GatewayDependencies) -> BuiltGateway:
         gateway=gateway,
         webhooks=BankTransferEvents(),
         close=store.close,
-        operations=lambda deps: TransferDesk(gateway, deps),
+        operations=lambda deps: BankTransferOperations(gateway, deps),
     )
 
 
@@ -45,5 +46,12 @@ PLUGIN: Final = GatewayPlugin(
     build=build,
     settings=BankTransferSettings,
     checkout=CheckoutForm(package=__package__, methods=(METHOD,), context=_shown, act_title="Send the money"),
+    commands={
+        # Also in the table of ``entrypoints/cli/main.py``: help and completion import no plugin of this package.
+        "transfers": PluginCommand(
+            target="booking_payments.entrypoints.cli.transfers:transfers",
+            help="List bank transfers and record their receipt and refunds.",
+        )
+    },
     doctor=Doctor(note="real money moves, and an operator says when it came"),
 )

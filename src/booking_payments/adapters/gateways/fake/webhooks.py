@@ -51,7 +51,7 @@ class HandedOver:
         try:
             await self._receive(body, headers)
         except Exception as error:
-            log.warning("webhook_not_taken_in", error=type(error).__name__)
+            log.warning("sandbox.webhook_not_processed", error=type(error).__name__)
             return False
         return True
 

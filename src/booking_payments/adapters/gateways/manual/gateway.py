@@ -6,14 +6,14 @@ reference of the receipt, ``cash:17-204``. A refund is pending until an operator
 
 from attrs import evolve
 
-from booking_payments.adapters.gateways.bank_transfer.events import of_payback
+from booking_payments.adapters.gateways.bank_transfer.events import of_bank_refund
 from booking_payments.adapters.gateways.bank_transfer.gateway import BankTransferGateway
 from booking_payments.adapters.gateways.bank_transfer.records import (
-    Payback,
+    BankRefund,
     Transfer,
+    fingerprint_of,
     receipt_id,
     receipt_refund_id,
-    short,
 )
 from booking_payments.adapters.gateways.bank_transfer.store import Records, TransferStore
 from booking_payments.domain.instructions import CaptureMethod, ConfirmIntent, CreateIntent, UpdateIntent
@@ -49,7 +49,7 @@ class ManualGateway(BankTransferGateway):
             id=receipt_id(idempotency_key),
             amount=instruction.amount,
             status=PaymentStatus.SUCCEEDED,
-            terms=short(instruction.amount, method, *instruction.metadata.items()),
+            fingerprint=fingerprint_of(instruction.amount, method, *instruction.metadata.items()),
             metadata={**instruction.metadata, METHOD_KEY: method},
             created_at=now,
             ended_at=now,
@@ -60,7 +60,7 @@ class ManualGateway(BankTransferGateway):
             if there is None:
                 await records.add_transfer(receipt)
                 return self._intent(receipt)
-            if there.terms != receipt.terms:
+            if there.fingerprint != receipt.fingerprint:
                 raise KeyMisused("the key was used for another request", code="idempotency_error")
             return evolve(self._intent(there), replayed=True)
 
@@ -80,19 +80,19 @@ class ManualGateway(BankTransferGateway):
         Raises ``ObjectNotFound``, and ``GatewayRefused`` for a refund that has failed.
         """
 
-        async def work(records: Records) -> Payback:
-            payback = await records.payback(refund_id, lock=True)
-            if payback is None:
+        async def work(records: Records) -> BankRefund:
+            bank_refund = await records.bank_refund(refund_id, lock=True)
+            if bank_refund is None:
                 raise ObjectNotFound("no such refund", code="resource_missing")
-            if payback.status is RefundStatus.SUCCEEDED:
-                return payback
-            if payback.status is not RefundStatus.PENDING:
-                raise GatewayRefused(f"the refund has {payback.status.value} already", code="refund_ended")
-            given = evolve(payback, status=RefundStatus.SUCCEEDED, ended_at=self.clock.now())
-            await records.change_payback(given)
+            if bank_refund.status is RefundStatus.SUCCEEDED:
+                return bank_refund
+            if bank_refund.status is not RefundStatus.PENDING:
+                raise GatewayRefused(f"the refund has {bank_refund.status.value} already", code="refund_ended")
+            given = evolve(bank_refund, status=RefundStatus.SUCCEEDED, ended_at=self.clock.now())
+            await records.change_bank_refund(given)
             return given
 
-        return of_payback(await self.store.transact(work))
+        return of_bank_refund(await self.store.transact(work))
 
     def _intent(self, transfer: Transfer) -> IntentReport:
         method = transfer.metadata[METHOD_KEY]

@@ -10,7 +10,7 @@ def build(given: GatewayDependencies) -> BuiltGateway:
     from booking_payments.adapters.gateways.bank_transfer import (
         MANUAL_TABLES,
         BankTransferEvents,
-        TransferDesk,
+        BankTransferOperations,
         TransferStore,
     )
     from booking_payments.adapters.gateways.manual.gateway import ManualGateway
@@ -21,7 +21,7 @@ def build(given: GatewayDependencies) -> BuiltGateway:
         gateway=gateway,
         webhooks=BankTransferEvents(),
         close=store.close,
-        operations=lambda deps: TransferDesk(gateway, deps),
+        operations=lambda deps: BankTransferOperations(gateway, deps),
         settle_refund=gateway.settle_refund,
     )
 

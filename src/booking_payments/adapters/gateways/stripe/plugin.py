@@ -6,8 +6,9 @@ command does.
 
 from collections.abc import Mapping, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
-from booking_payments.adapters.gateways.stripe.settings import StripeSettings, StripeShapedSettings
+from booking_payments.adapters.gateways.stripe.settings import STRIPE_JS_ORIGIN, StripeSettings, StripeShapedSettings
 from booking_payments.domain.instructions import MethodChoice
 from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.gateway_plugin import (
@@ -22,21 +23,26 @@ from booking_payments.ports.gateway_plugin import (
 )
 
 API: Final = "https://api.stripe.com"
+_OF_STRIPE_JS: Final = {
+    "script-src": "https://*.js.stripe.com https://js.stripe.com",
+    "frame-src": "https://*.js.stripe.com https://js.stripe.com https://hooks.stripe.com",
+    "connect-src": "https://api.stripe.com",
+}
 
 
 def build(given: GatewayDependencies) -> BuiltGateway:
     """Stripe over its SDK."""
     from booking_payments.adapters.gateways.stripe.gateway import StripeGateway
-    from booking_payments.adapters.gateways.stripe.pace import Paced
+    from booking_payments.adapters.gateways.stripe.rate_limit import RateLimitedTransport
     from booking_payments.adapters.gateways.stripe.sdk import SdkTransport  # what the extra ``stripe`` brings
     from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
     from booking_payments.adapters.network import Network
 
     settings: StripeSettings = given.settings
     transport = SdkTransport(settings.secret_key, settings.api_base, network=Network.of_environment())
-    paced = Paced(transport, max_per_s=given.max_per_s, max_concurrent=given.max_concurrent)
+    limited = RateLimitedTransport(transport, max_per_s=given.max_per_s, max_concurrent=given.max_concurrent)
     return BuiltGateway(
-        gateway=StripeGateway(paced, livemode=settings.livemode, amount_digits=given.max_amount_digits),
+        gateway=StripeGateway(limited, livemode=settings.livemode, amount_digits=given.max_amount_digits),
         webhooks=StripeWebhooks(secrets=settings.webhook_secrets),
         webhook_names=("stripe",),
         close=transport.close,
@@ -81,6 +87,17 @@ def _shown(settings: StripeSettings, facts: FormFacts) -> Mapping[str, str | Non
     return {"publishable_key": settings.publishable_key}
 
 
+def _remote_scripts(settings: StripeSettings) -> Sequence[str]:
+    return (settings.js_url,)
+
+
+def _sources(settings: StripeSettings) -> Mapping[str, str]:
+    """What Stripe's script needs (docs.stripe.com/security/guide); one in its place has its own origin alone."""
+    parts = urlsplit(settings.js_url)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    return _OF_STRIPE_JS if origin == STRIPE_JS_ORIGIN else {"script-src": origin, "connect-src": origin}
+
+
 PLUGIN: Final = GatewayPlugin(
     name="stripe",
     title="Card and more",
@@ -90,17 +107,8 @@ PLUGIN: Final = GatewayPlugin(
     event_types=event_types,
     extra="stripe",
     moves_money=_moves_money,
-    # docs.stripe.com/security/guide says from where Stripe.js is loaded, and what it calls.
     checkout=CheckoutForm(
-        package=__package__,
-        context=_shown,
-        scripts=("stripe.js",),
-        remote_scripts=("https://js.stripe.com/v3/",),
-        sources={
-            "script-src": "https://*.js.stripe.com https://js.stripe.com",
-            "frame-src": "https://*.js.stripe.com https://js.stripe.com https://hooks.stripe.com",
-            "connect-src": "https://api.stripe.com",
-        },
+        package=__package__, context=_shown, scripts=("stripe.js",), remote_scripts=_remote_scripts, sources=_sources
     ),
     doctor=Doctor(
         examine=_examine,

@@ -10,12 +10,17 @@ from booking_payments.ports.gateway_settings import (
     GatewaySettings,
     ServiceFacts,
     SettingProblem,
+    address_without_user,
     comma_separated,
     prefixed,
     setting,
     truth,
     web_address,
 )
+
+STRIPE_JS_ORIGIN: Final = "https://js.stripe.com"
+STRIPE_JS: Final = f"{STRIPE_JS_ORIGIN}/v3/"
+"""Where Stripe serves its script (docs.stripe.com/js)."""
 
 _METHOD_TYPES: Final = "must be types of payment methods in Stripe's words, separated by commas: card,sepa_debit"
 
@@ -78,6 +83,7 @@ class StripeSettings(StripeShapedSettings):
     Attributes:
         secret_key: the key of this service, secret or restricted.
         api_base: another base URL than Stripe's, for the sandbox or a proxy.
+        js_url: where the checkout loads Stripe.js from: Stripe, or the sandbox's script in its place.
     """
 
     secret_key: str = setting(
@@ -89,6 +95,9 @@ class StripeSettings(StripeShapedSettings):
     )
     api_base: str | None = setting(
         "STRIPE_API_BASE", "must be an address such as http://127.0.0.1:12111", read=web_address
+    )
+    js_url: str = setting(
+        "STRIPE_JS_URL", f"must be an address such as {STRIPE_JS}", read=address_without_user, default=STRIPE_JS
     )
 
     @property
@@ -105,6 +114,8 @@ class StripeSettings(StripeShapedSettings):
         yield from super().problems(service)
         if self.api_base and self.api_base.startswith("http://") and self.secret_key and self.livemode:
             yield SettingProblem("STRIPE_API_BASE", "must begin with https:// with a live key")
+        if self.secret_key and self.livemode and not self.js_url.startswith(f"{STRIPE_JS_ORIGIN}/"):
+            yield SettingProblem("STRIPE_JS_URL", f"must begin with {STRIPE_JS_ORIGIN}/ with a live key")
         if not self.webhook_secrets and not service.embedded:
             remedy = "set it to the endpoint's signing secret: the Stripe gateway needs it"
             yield SettingProblem("STRIPE_WEBHOOK_SECRET", remedy)

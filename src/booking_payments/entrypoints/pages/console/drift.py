@@ -46,7 +46,7 @@ class Runs:
             self.failed = False
         except Exception as error:
             self.failed = True
-            log.error("reconciliation failed", cause=caller.cause, exc_info=error)
+            log.error("reconciliation.failed", cause=caller.cause, exc_info=error)
         finally:
             self.since = None
 

@@ -54,9 +54,9 @@ TABLES: Final = (
     "bp_drift_reports",
     "bp_installation",
     "bp_bank_transfers",
-    "bp_bank_paybacks",
+    "bp_bank_refunds",
     "bp_manual_receipts",
-    "bp_manual_paybacks",
+    "bp_manual_refunds",
 )
 """All tables, each after those that its foreign keys name."""
 
@@ -69,8 +69,8 @@ def upgrade() -> None:
     _create_inbox()
     _create_outbox()
     _create_records()
-    _create_operator_gateway("bp_bank_transfers", "bp_bank_paybacks")
-    _create_operator_gateway("bp_manual_receipts", "bp_manual_paybacks")
+    _create_operator_gateway("bp_bank_transfers", "bp_bank_refunds")
+    _create_operator_gateway("bp_manual_receipts", "bp_manual_refunds")
     if op.get_bind().dialect.name == "postgresql":
         _create_postgresql_triggers()
         _run_script(JOB_QUEUE.read_text())
@@ -142,6 +142,12 @@ def _create_bookings() -> None:
         where="status IN ('pending', 'confirmed')",
     )
     _index("bp_bookings_event", "bp_bookings", "event_id", "created_at", "id", where="event_id IS NOT NULL")
+    _index(
+        "bp_bookings_live_event",
+        "bp_bookings",
+        "event_id",
+        where="event_id IS NOT NULL AND status IN ('pending', 'confirmed')",
+    )
     _index("bp_bookings_page", "bp_bookings", "created_at", "id")
     _index("bp_bookings_pending_customer", "bp_bookings", "customer_id", "expires_at", where="status = 'pending'")
     _index("bp_bookings_pending_expires_at", "bp_bookings", "expires_at", where="status = 'pending'")
@@ -292,6 +298,7 @@ def _create_event_jobs() -> None:
         sa.Column("finished_at", UTC_TIME, nullable=True),
         sa.Column("lease_until", UTC_TIME, nullable=True),
         sa.Column("holder", sa.Text(), nullable=True),
+        sa.Column("taken_up_at", UTC_TIME, nullable=True),
         sa.CheckConstraint("(kind = 'reschedule') = (event_starts_at IS NOT NULL)", name=op.f("bp_event_jobs_date")),
         sa.PrimaryKeyConstraint("id", name=op.f("bp_event_jobs_pkey")),
         sqlite_strict=True,
@@ -495,16 +502,16 @@ def _create_records() -> None:
     op.bulk_insert(installation, [{"id": f"inst_{secrets.token_hex(10)}"}])
 
 
-def _create_operator_gateway(transfers: str, paybacks: str) -> None:
+def _create_operator_gateway(transfers: str, bank_refunds: str) -> None:
     """The two tables of a gateway that operators settle by hand: money to come, and money to give back."""
     _create_operator_table(transfers)
     _create_operator_table(
-        paybacks,
+        bank_refunds,
         sa.Column("transfer_id", sa.Text(), nullable=False),
         sa.Column("failure", sa.Text(), nullable=True),
-        sa.ForeignKeyConstraint(["transfer_id"], [f"{transfers}.id"], name=op.f(f"{paybacks}_transfer_id_fkey")),
+        sa.ForeignKeyConstraint(["transfer_id"], [f"{transfers}.id"], name=op.f(f"{bank_refunds}_transfer_id_fkey")),
     )
-    _index(f"{paybacks}_transfer_id", paybacks, "transfer_id")
+    _index(f"{bank_refunds}_transfer_id", bank_refunds, "transfer_id")
 
 
 def _create_operator_table(table: str, *own: SchemaItem) -> None:
@@ -515,7 +522,7 @@ def _create_operator_table(table: str, *own: SchemaItem) -> None:
         sa.Column("amount", BIG_INT, nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("terms", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
         sa.Column("metadata", sa.Text(), nullable=False),
         sa.Column("created_at", UTC_TIME, nullable=False),
         sa.Column("ended_at", UTC_TIME, nullable=True),

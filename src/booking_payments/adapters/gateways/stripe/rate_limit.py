@@ -23,12 +23,12 @@ LONGEST_WAIT_S: Final = 5.0
 
 @define(eq=False)
 class Turn:
-    """The time at which a call may be sent, on the clock of ``Paced``."""
+    """The time at which a call may be sent, on the clock of ``RateLimitedTransport``."""
 
     at: float
 
 
-class Paced:
+class RateLimitedTransport:
     """A transport with both limits; 0 disables one. The requests of one second may be sent in a burst.
 
     Reads come in bursts: each event of another system on the account may cost one. Calls that change a payment do not
