@@ -30,11 +30,14 @@ class LazyCommands(MutableMapping[str, click.Command]):
         self._loaded: dict[str, click.Command] = {}
 
     def __getitem__(self, name: str) -> click.Command:
-        if name not in self._loaded:
-            ours = name in self._homes
-            module, _, variable = (self._homes if ours else self._elsewhere())[name][0].partition(":")
-            full = f"{PACKAGE}.{module}" if ours and "." not in module else module
-            self._loaded[name] = getattr(import_module(full), variable)
+        if name in self._loaded:
+            return self._loaded[name]
+        if name not in self._homes:
+            module, _, variable = self._elsewhere()[name][0].partition(":")
+            found: click.Command = getattr(import_module(module), variable)
+            return found
+        module, _, variable = self._homes[name][0].partition(":")
+        self._loaded[name] = getattr(import_module(module if "." in module else f"{PACKAGE}.{module}"), variable)
         return self._loaded[name]
 
     def __setitem__(self, name: str, command: click.Command) -> None:
