@@ -3,7 +3,7 @@
 The customer approves an order at the provider's site, to which they are redirected; then the money is captured.
 Webhooks are signed in five headers. Your ``pyproject.toml`` names ``PLUGIN`` in the entry point group
 ``booking_payments.gateways``: ``paypal = "paypal_gateway:PLUGIN"``. Then set ``PAYMENT_GATEWAYS=stripe,paypal``.
-``tests/examples/test_paypal_gateway.py`` runs the contract suite over it, with a provider in memory.
+``tests/examples/test_paypal_gateway.py`` runs the contract suite. Store data that your provider lacks in a table.
 """
 
 import json
@@ -177,6 +177,9 @@ class PayPalGateway:
 
     async def list_disputes_opened(self, since: datetime, until: datetime | None = None) -> Sequence[DisputeReport]:
         return [_dispute(each) for each in await self._list("/v1/customer/disputes", since, until)]
+
+    async def available_balance(self) -> None:
+        """Return None: this example's app has no permission to read balances."""
 
     async def list_events(self, since: datetime, until: datetime | None = None) -> Sequence[GatewayEvent]:
         return [event_of(each) for each in await self._list("/v1/notifications/webhooks-events", since, until)]

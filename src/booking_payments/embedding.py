@@ -130,6 +130,8 @@ class SyncBookingPayments:
         self.settle_debt = blocking(payments.settle_debt)
         self.cancel_booking = blocking(payments.cancel_booking)
         self.amend_booking = blocking(payments.amend_booking)
+        self.preview_amendment = blocking(payments.preview_amendment)
+        self.preview_cancellation = blocking(payments.preview_cancellation)
         self.preview_event = blocking(payments.preview_event)
         self.cancel_event = blocking(payments.cancel_event)
         self.reschedule_event = blocking(payments.reschedule_event)

@@ -1,5 +1,7 @@
 """The operator's console in a real browser."""
 
+from typing import Any
+
 import pytest
 from playwright.async_api import expect
 
@@ -79,6 +81,69 @@ async def test_money_goes_back_once_after_a_look_at_the_quote(
 
     assert [each["amount"] for each in used_service.payment(booking_id)["refunds"]] == ["30.00"]
     await operator.look("console-payment-refunded")
+
+
+async def open_booking(operator: BrowserPage, service: RunningService, booking_id: str, button: str) -> None:
+    await operator.page.goto(f"{service.address}/console/bookings/{booking_id}")
+    await operator.look("console-booking")
+    await operator.page.get_by_role("link", name=button).click()
+
+
+def group(service: RunningService, reference: str, **changes: Any) -> str:
+    """A paid booking of two adults and a child."""
+    adults = {"id": "adult", "label": "Adult", "quantity": 2, "unit_amount": "30.00"}
+    child = {"id": "child", "label": "Child", "quantity": 1, "unit_amount": "10.00"}
+    booking_id = service.book(reference=reference, amount="70.00", items=[adults, child], **changes)
+    service.pay(booking_id)
+    return booking_id
+
+
+async def test_one_seat_goes_back_after_a_look_at_the_quote(
+    operator: BrowserPage, used_service: RunningService
+) -> None:
+    booking_id = group(used_service, "SEATS-1", title="An evening with Söhne & Töchter")
+    await open_booking(operator, used_service, booking_id, "Give seats back")
+    await operator.page.get_by_label("of 2 Adult").fill("1")
+    await operator.page.get_by_role("button", name="Look at the quote").click()
+    await expect(operator.page.get_by_text("Left: 1 Adult, 1 Child.")).to_be_visible()
+    await operator.look("console-seats")
+    await operator.page.get_by_label("Reason").fill("ill")
+    await operator.page.get_by_role("button", name="Give 30.00 USD back").dblclick()
+    await expect(operator.page.get_by_role("status")).to_contain_text("The seats are given back.")
+
+    assert [each["amount"] for each in used_service.payment(booking_id)["refunds"]] == ["30.00"]
+    await operator.look("console-booking-seats-given-back")
+
+
+async def test_a_booking_becomes_cheaper_after_a_look_at_the_quote(
+    operator: BrowserPage, used_service: RunningService
+) -> None:
+    booking_id = used_service.book(reference="CHEAPER-1")
+    used_service.pay(booking_id)
+    await open_booking(operator, used_service, booking_id, "Change the booking")
+    await operator.page.get_by_label("Price in USD").fill("90,75")
+    await operator.page.get_by_label("Title").fill("Hall B")
+    await operator.page.get_by_role("button", name="Look at the quote").click()
+    await expect(operator.page.get_by_text("Goes back now")).to_be_visible()
+    await operator.look("console-amend")
+    await operator.page.get_by_role("button", name="Change it and give 9.25 USD back").dblclick()
+    await expect(operator.page.get_by_role("status")).to_contain_text("The booking is changed.")
+
+    assert [each["amount"] for each in used_service.payment(booking_id)["refunds"]] == ["9.25"]
+
+
+async def test_the_forms_of_a_group_booking_fit(operator: BrowserPage, used_service: RunningService) -> None:
+    booking_id = group(used_service, "SEATS-2")
+    await operator.page.goto(f"{used_service.address}/console/bookings/{booking_id}/amend")
+    await operator.page.get_by_text("Add another item").click()
+    await operator.look("console-amend-items")
+    await operator.page.goto(f"{used_service.address}/console/bookings/{booking_id}/cancel?refund=full")
+    await expect(operator.page.get_by_role("button", name="Cancel and give 70.00 USD back")).to_be_visible()
+    await operator.look("console-cancel")
+    await operator.page.goto(f"{used_service.address}/console/bookings?q=nobody")
+    await operator.look("console-bookings-none")
+    await operator.page.get_by_role("link", name="Clear").click()
+    await operator.look("console-bookings")
 
 
 async def test_more_than_is_left_is_refused_before_money_moves(

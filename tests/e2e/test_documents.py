@@ -208,7 +208,7 @@ def test_an_error_that_an_embedding_service_meets_is_imported_from_the_package(n
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_and_option_that_is_named_is_there(command: str) -> None:
+def test_every_named_command_and_option_exists(command: str) -> None:
     found: click.Command = main
     for word in command.split():
         if word.startswith("-"):

@@ -216,5 +216,5 @@ def test_the_nightly_figures_of_the_readme_are_those_of_the_makefile() -> None:
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)]+)\)", README))
-def test_every_link_leads_somewhere(link: str) -> None:
+def test_every_link_has_a_target(link: str) -> None:
     assert (ROOT / link).exists()

@@ -31,7 +31,7 @@ READING = {
     "get_booking", "payment_status", "journal", "list_payments", "quote_refund", "check_ledger", "list_webhooks",
     "audit_trail", "undelivered_messages", "poll_payment", "checkout", "figures", "disputes", "drift_reports",
     "list_bookings", "describe_booking", "describe_bookings", "quote_refund_of_payment", "recent_figures",
-    "messages", "channel_states", "preview_event", "event_report", "event_lines",
+    "messages", "channel_states", "preview_event", "event_report", "event_lines", "each_event_line",
 }  # fmt: skip
 WITHOUT_A_COMMAND = {
     "receive_webhook", "work", "settle_payment", "settle_due", "expire_bookings", "catch_up", "forget_answers",
@@ -96,7 +96,7 @@ COMMANDS: dict[str, tuple[Command, Command]] = {
     "amend_booking": (_nothing, lambda kit, id_: kit.payments.amend_booking(id_, BookingChange(title="New"), OPERATOR)),
     "cancel_event": (_nothing, lambda kit, _: kit.payments.cancel_event("evening", OPERATOR)),
     "reschedule_event": (
-        _nothing,
+        lambda kit, _: kit.book(event_id="evening", reference="R-evening"),
         lambda kit, _: kit.payments.reschedule_event("evening", OPERATOR, event_starts_at=NOW + timedelta(days=1)),
     ),
     "reconcile": (pay, lambda kit, _: kit.payments.reconcile(caller=OPERATOR)),

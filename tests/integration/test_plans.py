@@ -56,7 +56,7 @@ QUESTIONS: dict[str, Ask] = {
     "unpaid bookings of a customer": lambda uow: uow.bookings.count_unpaid("bob"),
     "an event": lambda uow: uow.inbox.find("evt_1"),
     "events that were not processed": lambda uow: uow.inbox.unfinished(10),
-    "the newest event": lambda uow: uow.inbox.newest(),
+    "the newest event": lambda uow: uow.inbox.newest("stripe"),
     "messages to deliver": lambda uow: uow.outbox.claim("webhook", NOW, LATER, 100, skip_dead=False),
     "messages of no channel": lambda uow: uow.outbox.assign(1_000),
     "messages behind a cursor": lambda uow: uow.outbox.number("pull:app", 0, 100, NOW),

@@ -86,7 +86,7 @@ async def test_the_inbox_of_the_first_schema_is_kept(kit: PaymentsTestKit, stora
         at=_stored(storage, datetime(2026, 1, 1, tzinfo=UTC)),
     )
 
-    newest = await storage.read(lambda uow: uow.inbox.newest())
+    newest = await storage.read(lambda uow: uow.inbox.newest("stripe"))
     rows = await kit.payments.list_webhooks()
     assert (newest, [row.event_id for row in rows]) == (None, ["evt_old"])
     assert kit.clock.now() - rows[0].received_at > timedelta(days=50)

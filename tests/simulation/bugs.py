@@ -376,7 +376,7 @@ def marked_before_effect(patch: Patch) -> None:
 
     async def other(deps: Dependencies, event: GatewayEvent) -> WebhookResult:
         async def mark(uow: UnitOfWork) -> bool:
-            entry = webhooks._entry(deps, event, await uow.inbox.find(event.id))
+            entry = webhooks._entry(deps, event, await webhooks._entries(deps, uow, event))
             if not entry.status.is_done:
                 await uow.inbox.put(attrs.evolve(entry, status=InboxStatus.PROCESSED))
             return entry.status.is_done

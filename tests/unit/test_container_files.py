@@ -28,7 +28,7 @@ def test_serve_and_worker_wait_for_the_migration() -> None:
     assert waited == {"migrate": {"database"}, "serve": {"migrate"}, "worker": {"migrate"}}
 
 
-def test_no_secret_stands_in_the_file() -> None:
+def test_the_files_contain_no_secrets() -> None:
     secrets = [
         value
         for service in SERVICES.values()
@@ -40,7 +40,7 @@ def test_no_secret_stands_in_the_file() -> None:
     assert [value for value in secrets if not re.search(r"\$\{\w+:\?", value)] == []
 
 
-def test_every_file_that_is_copied_is_there_and_let_in() -> None:
+def test_every_copied_file_exists_and_is_not_ignored() -> None:
     copied = [
         word for line in re.findall(r"^COPY (?!--from)(.+)$", CONTAINERFILE, re.MULTILINE) for word in line.split()[:-1]
     ]

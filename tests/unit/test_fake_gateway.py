@@ -19,7 +19,7 @@ from tests.stripe_openapi_checker import every_answer_conforms  # noqa: F401 - a
 
 
 class FakeGatewayHarness:
-    """The fake gateway on a clock that the test moves."""
+    """The fake gateway with a clock that the test advances."""
 
     def __init__(self, refused_in_action: Collection[str] = ()) -> None:
         self.clock = ManualClock(datetime(2026, 3, 1, tzinfo=UTC))
@@ -35,7 +35,7 @@ class FakeGatewayHarness:
         return await self.gateway.create_intent(by_card(instruction), self.new_key())
 
     async def end_refund(self, refund_id: str) -> None:
-        """A card's is over at once."""
+        """A card payment settles at once."""
 
     async def authenticate(self, intent: IntentReport, outcome: str) -> None:
         assert self.stripe.authenticate(intent.id, intent.client_secret or "", outcome).ok
@@ -50,11 +50,13 @@ def harness() -> FakeGatewayHarness:
 
 
 class TestFakeGateway(CardGatewayContract):
-    """The contract, over the model directly."""
+    """The contract, called on the emulator directly."""
 
 
 class TestFakeGatewayThatRefusesInAction(CardGatewayContract):
-    """The contract, with a Stripe that refuses a server what it has refused at times while the customer is to act."""
+    """The contract, with an emulator that refuses the server changes while the customer has to act, as Stripe does
+    for some intents.
+    """
 
     @pytest.fixture(params=[("confirmed",), ("updated", "confirmed")], ids=["confirm", "update and confirm"])
     def harness(self, request: pytest.FixtureRequest) -> FakeGatewayHarness:
@@ -62,7 +64,7 @@ class TestFakeGatewayThatRefusesInAction(CardGatewayContract):
 
 
 @pytest.mark.parametrize("change", ["updated", "confirmed"])
-async def test_a_model_that_is_told_to_refuses_a_change_while_the_customer_is_to_act(change: str) -> None:
+async def test_the_emulator_can_be_configured_to_refuse_changes_while_the_customer_has_to_act(change: str) -> None:
     harness = FakeGatewayHarness([change])
     waiting = await charged(harness, "pm_card_authenticationRequired")
     calls = {
@@ -83,14 +85,14 @@ async def test_a_model_that_is_told_to_refuses_a_change_while_the_customer_is_to
 
 
 @pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "409", "429_lock", "500_before", "503"])
-async def test_silence_is_no_verdict(harness: FakeGatewayHarness, fault: str) -> None:
+async def test_a_timeout_is_an_ambiguous_outcome(harness: FakeGatewayHarness, fault: str) -> None:
     harness.stripe.faults.script("POST /v1/payment_intents", fault)
 
     with pytest.raises(OutcomeAmbiguous):
         await harness.gateway.create_intent(creation("pm_card_visa"), harness.new_key())
 
 
-async def test_the_rate_limiter_lets_nothing_happen(harness: FakeGatewayHarness) -> None:
+async def test_a_rate_limited_call_has_no_effect(harness: FakeGatewayHarness) -> None:
     harness.stripe.faults.script("POST /v1/payment_intents", "429_limit")
 
     with pytest.raises(NotSent):
@@ -105,5 +107,5 @@ async def test_more_than_one_page_is_listed(harness: FakeGatewayHarness) -> None
     assert [intent.id for intent in await harness.gateway.list_intents(LONG_AGO)] == made
 
 
-def test_misconfiguration_is_an_error_of_its_own() -> None:
+def test_a_misconfiguration_is_not_a_call_that_was_not_sent() -> None:
     assert not issubclass(Misconfigured, NotSent)

@@ -13,6 +13,7 @@ from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import carry_out
 from booking_payments.application.passes import through_queue
 from booking_payments.application.pricing import require_chargeable
+from booking_payments.application.quoted import UNQUOTED, Quoted
 from booking_payments.application.reading import Target
 from booking_payments.application.recording import Recorder
 from booking_payments.application.views import BookingView, NewBooking, PaymentView, RefundOnCancel, Registered
@@ -31,6 +32,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import total
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.texts import require_reason
+from booking_payments.domain.vouchers import within_hold
 from booking_payments.ports.storage import AlreadyExists
 from booking_payments.ports.unit_of_work import UnitOfWork
 
@@ -156,7 +158,8 @@ def _booked(deps: Dependencies, new: NewBooking) -> Booking:
         require_event_id(new.event_id)
     if amount.minor < 0:
         raise RefusedByRule("the amount must not be negative", code="negative_amount")
-    deps.config.methods.narrowed_by(new.details.methods)
+    now = deps.clock.now()
+    within_hold(deps.config.methods.narrowed_by(new.details.methods), amount.currency, expires_at - now)
     capture_method = new.details.capture_method or deps.config.capture_method
     return Booking(
         id=deps.ids.new("bk"),
@@ -165,7 +168,7 @@ def _booked(deps: Dependencies, new: NewBooking) -> Booking:
         amount=amount,
         event_starts_at=new.event_starts_at,
         expires_at=expires_at,
-        created_at=deps.clock.now(),
+        created_at=now,
         refund_policy=new.refund_policy,
         details=attrs.evolve(new.details, capture_method=capture_method),
         event_id=new.event_id,
@@ -216,6 +219,7 @@ async def cancel_booking(
     reason: str | None,
     refund: RefundOnCancel | None,
     items: Sequence[ItemCount] = (),
+    expected: Quoted = UNQUOTED,
 ) -> Booking:
     """Cancel a booking: an open payment is canceled at the gateway first, a paid one is refunded.
 
@@ -234,10 +238,12 @@ async def cancel_booking(
         reason: a text for the journal, one line.
         refund: how much a paid booking gives back; None: as its refund policy says.
         items: cancel only these units, see ``cancel_items``; empty: the whole booking.
+        expected: what a preview said; nothing else is done.
 
     Raises:
         NotPossibleNow: The booking has expired (``booking_expired``), or a customer cancels a paid one
-            (``already_paid``).
+            (``already_paid``), or something else than ``expected`` would be done (``version_conflict``,
+            ``quote_changed``).
         RefusedByRule: A customer sets ``refund`` (``refund_not_allowed``), or cancels a free booking after the event
             has started.
         OutcomeUnknown: It is unknown whether the gateway has canceled the payment. The booking is canceled once the
@@ -247,14 +253,14 @@ async def cancel_booking(
     """
     require_reason(reason)
     if items:
-        left = await cancel_items(deps, booking_id, caller, items, reason=reason, refund=refund)
+        left = await cancel_items(deps, booking_id, caller, items, reason=reason, refund=refund, expected=expected)
         if left is not None:
             return left
     caller = attrs.evolve(caller, cause=f"{caller.cause}: {reason}") if reason else caller
     command = BookingCommand(
         target=Target(booking_id=booking_id),
         caller=caller,
-        decide=partial(_decide_cancel, deps, caller, refund),
+        decide=partial(decide_cancel, deps, caller, refund, expected=expected),
         needs_payment=False,
         waits=_is_not_paid,
         repeatable=True,  # the decision sees in the booking and its payment how far an earlier run has got
@@ -291,7 +297,16 @@ def _is_not_paid(recorder: Recorder) -> bool:
     return is_open and recorder.payment.status is not PaymentStatus.SUCCEEDED
 
 
-def _decide_cancel(deps: Dependencies, caller: Caller, refund: RefundOnCancel | None, recorder: Recorder) -> None:
+def decide_cancel(
+    deps: Dependencies,
+    caller: Caller,
+    refund: RefundOnCancel | None,
+    recorder: Recorder,
+    *,
+    expected: Quoted = UNQUOTED,
+) -> None:
+    """Close the booking, or record the call that comes first. Raises as ``cancel_booking``."""
+    expected = UNQUOTED if caller.resumed else expected  # an earlier run of this request may have closed it
     booking, by_owner = recorder.booking, caller.customer_id is not None
     if by_owner and refund is not None:
         message = "only the booking app and operators may say what a cancellation refunds; leave refund out"
@@ -302,10 +317,13 @@ def _decide_cancel(deps: Dependencies, caller: Caller, refund: RefundOnCancel | 
         return  # its refund was decided by the caller who canceled it
     if by_owner:
         decisions.require_cancelable_by_owner(booking, recorder.payment_or_none, recorder.now)
+    expected.require_version(booking)
+    before = recorder.payment_or_none
     if booking.status is BookingStatus.CANCELED:
         recorder.cancel_with_refund(refund or RefundOnCancel.POLICY, recorder.now)
     else:
         _close(deps, recorder, refund or RefundOnCancel.POLICY)
+    expected.require_refund(before, recorder.payment_or_none)
 
 
 def _close(deps: Dependencies, recorder: Recorder, refund: RefundOnCancel) -> None:

@@ -43,7 +43,8 @@ class LedgerCheck:
         payments: how many payments were checked.
         facts: how many events of their journals were checked.
         postings: how many postings were checked.
-        balances: the balance of each ledger account in each currency.
+        balances: the balance of each ledger account with each gateway and in each currency. Those of one gateway and
+            currency sum to zero, since each payment has one gateway.
         faults_found: how many faults there are.
         faults: the first ``MOST_KEPT`` of them.
     """
@@ -51,7 +52,7 @@ class LedgerCheck:
     payments: int
     facts: int
     postings: int
-    balances: Mapping[tuple[Account, Currency], Money]
+    balances: Mapping[tuple[str, Account, Currency], Money]
     faults_found: int
     faults: tuple[Fault, ...]
 
@@ -108,7 +109,7 @@ class _Tally:
     payments: int = 0
     facts: int = 0
     postings: int = 0
-    sums: dict[tuple[Account, Currency], int] = field(factory=lambda: defaultdict(int))
+    sums: dict[tuple[str, Account, Currency], int] = field(factory=lambda: defaultdict(int))
     faults: list[Fault] = field(factory=list)
     faults_found: int = 0
 
@@ -117,8 +118,8 @@ class _Tally:
         if isinstance(history, PaymentHistory):
             self.facts += len(history.journal)
             self.postings += len(history.postings)
-            for account, amount in balances(history.postings).items():
-                self.sums[account] += amount.minor
+            for (account, currency), amount in balances(history.postings).items():
+                self.sums[history.payment.gateway, account, currency] += amount.minor
         self._keep(tuple(faults_of(payment_id, history)))
 
     def _keep(self, faults: tuple[Fault, ...]) -> None:
@@ -130,7 +131,7 @@ class _Tally:
             payments=self.payments,
             facts=self.facts,
             postings=self.postings,
-            balances={key: Money.sum_of(minor, key[1]) for key, minor in self.sums.items()},
+            balances={key: Money.sum_of(minor, key[2]) for key, minor in self.sums.items()},
             faults_found=self.faults_found,
             faults=tuple(self.faults),
         )

@@ -1,5 +1,6 @@
 """The dependencies of every use case: the ports and the payment configuration."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from random import Random
@@ -115,26 +116,25 @@ class RefusedDeliveries:
     ``BURST`` of them are stored one by one, and after that one per second; those in between are added to the next.
 
     Attributes:
-        waiting: how many are counted and not stored yet.
+        waiting: how many of each gateway are counted and not stored yet.
         left: how many may be stored one by one now.
         seen: when the last one was counted.
     """
 
     BURST: ClassVar = 60
-    waiting: int = 0
+    waiting: Counter[str] = field(factory=Counter)
     left: float = float(BURST)
     seen: datetime | None = None
 
-    def count(self, now: datetime) -> int:
-        """Count one more at ``now``; returns how many to store now, or 0 to store none yet."""
-        self.waiting += 1
+    def count(self, gateway: str, now: datetime) -> int:
+        """Count one more at ``now``; returns how many of ``gateway`` to store now, or 0 to store none yet."""
+        self.waiting[gateway] += 1
         since = (now - self.seen).total_seconds() if self.seen else 0.0
         self.left, self.seen = min(float(self.BURST), self.left + max(since, 0.0)), now
         if self.left < 1:
             return 0
         self.left -= 1
-        deliveries, self.waiting = self.waiting, 0
-        return deliveries
+        return self.waiting.pop(gateway)
 
 
 @define

@@ -5,8 +5,9 @@ operator would use, which promises a total, so that taking it up again after a c
 result is stored afterwards. A process that runs the job holds a lease on it; when it dies another one goes on.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from enum import Enum
 from functools import partial
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ from booking_payments.domain.errors import (
     TryAgainLater,
 )
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.money import Money, total
+from booking_payments.domain.money import Currency, Money, total
 from booking_payments.domain.payment import Payment, payment_of_booking
 from booking_payments.domain.texts import require_reason
 from booking_payments.ports.bookings import BookingFilter
@@ -44,6 +45,7 @@ from booking_payments.ports.event_jobs import (
     EventJobState,
     EventTotals,
 )
+from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import AlreadyExists, CommitLost, StorageConflict
 from booking_payments.ports.unit_of_work import UnitOfWork
 
@@ -71,6 +73,39 @@ _OPEN: Final = (BookingOutcome.OWED, BookingOutcome.DISPUTED, BookingOutcome.FAI
 """Outcomes that may change after the job has ended."""
 
 
+class BalanceUnknown(Enum):
+    """Why it is not known whether a gateway's balance suffices.
+
+    - ``other_currency``: the account settles in another one.
+    - ``unreadable``: the gateway did not answer, or its key may not read the balance.
+    """
+
+    OTHER_CURRENCY = "other_currency"
+    UNREADABLE = "unreadable"
+
+
+@frozen(kw_only=True)
+class EventBalance:
+    """Whether the balance at a gateway suffices for the refunds of an event in one currency.
+
+    Attributes:
+        gateway: name of the gateway, which keeps a balance.
+        needed: what would be refunded there.
+        available: what is there; None when that is not known.
+        unknown: why that is not known; None when it is.
+    """
+
+    gateway: str
+    needed: Money
+    available: Money | None = None
+    unknown: BalanceUnknown | None = None
+
+    @property
+    def missing(self) -> Money | None:
+        """What has to be added before the refunds; None when that is not known."""
+        return None if self.available is None else max(self.needed - self.available, Money.zero(self.needed.currency))
+
+
 @frozen(kw_only=True)
 class EventPreview:
     """What a job would do now. Sums are by currency.
@@ -83,6 +118,7 @@ class EventPreview:
         processing: number of bookings whose payment the bank is working on: refunded in full when it arrives.
         disputed: ids of the bookings with an open dispute.
         totals: the sums as they are now.
+        balances: whether the balances of the gateways suffice, for each gateway that keeps one.
     """
 
     event_id: str
@@ -93,6 +129,7 @@ class EventPreview:
     processing: int
     disputed: Sequence[str]
     totals: Sequence[EventTotals]
+    balances: Sequence[EventBalance] = ()
 
 
 @frozen(kw_only=True)
@@ -146,11 +183,14 @@ async def preview_event(
     live = [(booking, payment) for booking, payment in found if booking.status.is_live]
     now = deps.clock.now()
     sums: dict[str, Money] = {}
+    needed: dict[tuple[str, Currency], Money] = {}
     for booking, payment in live if canceled else []:
         amount = _would_promise(payment, mode, now)
-        if amount is not None:
-            code = booking.amount.currency.code
-            sums[code] = sums[code] + amount if code in sums else amount
+        if amount is not None and payment is not None:
+            currency = booking.amount.currency
+            sums[currency.code] = sums.get(currency.code, Money.zero(currency)) + amount
+            there = (payment.gateway, currency)
+            needed[there] = needed.get(there, Money.zero(currency)) + amount
     statuses = [payment.status if payment is not None else None for _, payment in live]
     return EventPreview(
         event_id=event_id,
@@ -161,7 +201,28 @@ async def preview_event(
         processing=statuses.count(PaymentStatus.PROCESSING),
         disputed=[booking.id for booking, payment in live if payment is not None and payment.has_open_dispute],
         totals=await deps.storage.read(lambda uow: uow.events.totals(event_id)),
+        balances=await _balances(deps, needed),
     )
+
+
+async def _balances(deps: Dependencies, needed: Mapping[tuple[str, Currency], Money]) -> Sequence[EventBalance]:
+    """Compare what would be refunded with the balances of the gateways; those without one are left out."""
+    found: list[EventBalance] = []
+    for gateway in sorted({name for name, _ in needed}):
+        sums = [needed[name, currency] for name, currency in needed if name == gateway]
+        try:
+            balance = await deps.at(gateway).gateway.available_balance()
+        except GatewayError:
+            found += [EventBalance(gateway=gateway, needed=each, unknown=BalanceUnknown.UNREADABLE) for each in sums]
+            continue
+        if balance is not None:
+            found += [_compared(gateway, each, balance.get(each.currency)) for each in sums]
+    return found
+
+
+def _compared(gateway: str, needed: Money, available: Money | None) -> EventBalance:
+    unknown = BalanceUnknown.OTHER_CURRENCY if available is None else None
+    return EventBalance(gateway=gateway, needed=needed, available=available, unknown=unknown)
 
 
 def _is_unpaid(payment: Payment | None) -> bool:
@@ -659,22 +720,21 @@ async def _results_page(
     return await uow.events.results(job_id, outcomes, after, PAGE)
 
 
-async def event_lines(deps: Dependencies, event_id: str) -> Sequence[EventLine]:
-    """Return one line for each booking that the newest job has taken up, by booking id. Raises ``NotFound``."""
-    report = await event_report(deps, event_id)
-    if report.job is None:
+async def event_lines(deps: Dependencies, event_id: str) -> AsyncIterator[EventLine]:
+    """Yield a line for each booking that the newest job has processed, by booking id. Each is read when it is needed.
+
+    The results are as stored; ``event_report`` brings them up to date. Raises ``NotFound`` for an event without a job.
+    """
+    job = await deps.storage.read(lambda uow: uow.events.latest(event_id))
+    if job is None:
         raise NotFound("no job of this event")
-    lines = []
-    async for result in _results(deps, report.job, list(BookingOutcome)):
+    async for result in _results(deps, job, list(BookingOutcome)):
         booking, payments = await _read(deps, result.booking_id)
         currency = booking.amount.currency
-        lines.append(
-            EventLine(
-                booking=booking,
-                outcome=result.outcome,
-                reason=result.reason,
-                refunded=total((payment.refunded for payment in payments), currency),
-                owed=total((payment.owed.amount for payment in payments), currency),
-            )
+        yield EventLine(
+            booking=booking,
+            outcome=result.outcome,
+            reason=result.reason,
+            refunded=total((payment.refunded for payment in payments), currency),
+            owed=total((payment.owed.amount for payment in payments), currency),
         )
-    return lines

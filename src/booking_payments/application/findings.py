@@ -27,6 +27,7 @@ class Finding:
     """A difference that was repaired or is left.
 
     ``code`` is for scripts, ``text`` for operators; the other values name the objects, as far as they are known.
+    ``gateway`` is the name of the gateway that it is about.
     """
 
     code: str
@@ -35,6 +36,7 @@ class Finding:
     booking_id: str | None = None
     reference: str | None = None
     gateway_id: str | None = None
+    gateway: str | None = None
 
 
 @define
@@ -46,11 +48,15 @@ class Findings:
     left: list[Finding] = Factory(list)
     waiting: list[Finding] = Factory(list)
 
-    def leave(self, code: str, text: str, payment: Payment | None, gateway_id: str | None = None) -> None:
+    def leave(self, code: str, text: str, payment: Payment, gateway_id: str | None = None) -> None:
         """Add a difference that an operator has to look at."""
         self.left.append(_about(payment, code, text, gateway_id))
 
-    def wait(self, code: str, text: str, payment: Payment | None, gateway_id: str | None = None) -> None:
+    def leave_for(self, gateway: str, code: str, text: str, gateway_id: str | None = None) -> None:
+        """Add what an operator has to look at with a gateway, apart from any payment."""
+        self.left.append(Finding(code=code, text=text, gateway_id=gateway_id, gateway=gateway))
+
+    def wait(self, code: str, text: str, payment: Payment, gateway_id: str | None = None) -> None:
         """Add a refund that the system sends by itself once an obstacle, such as an open dispute, is gone."""
         self.waiting.append(_about(payment, code, text, gateway_id))
 
@@ -69,9 +75,7 @@ class Findings:
             self.healed.append(_about(before, code, text, before.intent_id))
 
 
-def _about(payment: Payment | None, code: str, text: str, gateway_id: str | None) -> Finding:
-    if payment is None:
-        return Finding(code=code, text=text, gateway_id=gateway_id)
+def _about(payment: Payment, code: str, text: str, gateway_id: str | None) -> Finding:
     return Finding(
         code=code,
         text=text,
@@ -79,6 +83,7 @@ def _about(payment: Payment | None, code: str, text: str, gateway_id: str | None
         booking_id=payment.booking_id,
         reference=payment.booking_reference,
         gateway_id=gateway_id,
+        gateway=payment.gateway,
     )
 
 

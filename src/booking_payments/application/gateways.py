@@ -4,7 +4,7 @@ A use case that works on a payment narrows its ``Dependencies`` to that payment'
 From there on the code reads ``deps.gateway`` and cannot reach another one.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NoReturn
 
@@ -124,6 +124,10 @@ class MissingGateway:
     async def list_disputes_opened(
         self, since: datetime, until: datetime | None = None
     ) -> Sequence[DisputeReport | Unreadable]:
+        """Raises ``Misconfigured``."""
+        self._refuse()
+
+    async def available_balance(self) -> Mapping[Currency, Money] | None:
         """Raises ``Misconfigured``."""
         self._refuse()
 

@@ -33,7 +33,7 @@ from booking_payments.application.intent_list import IntentList
 from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
 from booking_payments.application.refusals import to_payment_error
-from booking_payments.application.starting import begin_anew
+from booking_payments.application.starting import begin_anew, has_methods
 from booking_payments.application.views import PaymentView
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
@@ -579,9 +579,8 @@ async def _write_down(
         await recorder.save(holder=claimed.holder if new else None, yields=still_ours, checks=checks)
         if new:
             return claim(recorder, new, claimed.holder)
-        if still_there and decisions.starts_replacement(
-            claimed.operation, recorder.payment, recorder.booking, deps.clock.now()
-        ):
+        starts = decisions.starts_replacement(claimed.operation, recorder.payment, recorder.booking, deps.clock.now())
+        if still_there and starts and has_methods(deps, recorder):
             return await _begin_anew(deps, uow, recorder, claimed, caller)
         return PaymentView(payment=recorder.payment, client_action=await uow.payments.client_action(payment.id))
 

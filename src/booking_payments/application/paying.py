@@ -11,7 +11,7 @@ from booking_payments.application.pricing import price_now, require_expected
 from booking_payments.application.reading import Target, load, payment_status
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resolve import resolve_payment
-from booking_payments.application.starting import created, started
+from booking_payments.application.starting import accepted_methods, created, started
 from booking_payments.application.views import PaymentView
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
@@ -114,11 +114,8 @@ def _go_on(
     payment = recorder.payment
     if payment.intent_id is None:
         recorder.add(created(deps, recorder, payment_method_id, confirm, return_url))
-    elif decisions.needs_other_intent(payment, return_url):
-        given = payment_method_id or decisions.attached_method(payment)
-        other = Replacement(payment_method_id=given, confirm=confirm, return_url=return_url)
-        key = deps.ids.idempotency_key()
-        recorder.add(decisions.intend_replacement(payment, idempotency_key=key, replacement=other))
+    elif decisions.needs_other_intent(payment, return_url, recorder.booking.expires_at - recorder.now):
+        recorder.add(_replaced(deps, recorder, payment_method_id, confirm, return_url))
     elif payment_method_id is not None and decisions.asks_for_attempt_in_action(payment, payment_method_id):
         return _Next.CHECK_ACTION
     elif confirm:
@@ -127,6 +124,21 @@ def _go_on(
         recorder.add(decisions.choose_return_url(payment, return_url))
         recorder.add(_updated(deps, payment, payment_method_id))
     return _Next.NOTHING
+
+
+def _replaced(
+    deps: Dependencies, recorder: Recorder, payment_method_id: str | None, confirm: bool, return_url: str | None
+) -> decisions.Events:
+    """Return the events that cancel the open payment's intent for one that offers other methods.
+
+    Raises ``RefusedByRule`` when no method is left for it; the open payment then stays.
+    """
+    accepted_methods(deps, recorder)
+    given = payment_method_id or decisions.attached_method(recorder.payment)
+    back = return_url or recorder.payment.return_url
+    other = Replacement(payment_method_id=given, confirm=confirm, return_url=back)
+    key = deps.ids.idempotency_key()
+    return decisions.intend_replacement(recorder.payment, idempotency_key=key, replacement=other)
 
 
 def _require_known(deps: Dependencies, gateway: str | None) -> None:
@@ -347,6 +359,8 @@ async def confirm_payment(
             raise _method_required()
         if payment.intent_id is None:
             recorder.add(created(deps, recorder, payment_method_id, True, return_url))
+        elif decisions.needs_other_intent(payment, None, recorder.booking.expires_at - recorder.now):
+            recorder.add(_replaced(deps, recorder, payment_method_id, True, return_url))
         else:
             recorder.add(_confirmed(deps, payment, payment_method_id, return_url))
 

@@ -8,12 +8,12 @@
 Every method is a use case; ``SyncBookingPayments`` has the same methods for callers without an event loop.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from booking_payments.application import bookings, event_jobs, paying, refunding, webhooks
+from booking_payments.application import bookings, event_jobs, paying, previews, refunding, webhooks
 from booking_payments.application.amending import amend_booking
 from booking_payments.application.auditing import audited, plain
 from booking_payments.application.bookkeeping import LedgerCheck, check_ledger
@@ -37,11 +37,14 @@ from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.drift import KeptReport, keep_report, last_reports
 from booking_payments.application.event_jobs import EventLine, EventPreview, EventReport
 from booking_payments.application.expiring import announce_expiring
+from booking_payments.application.exporting import Cell, ExportKind, export_rows
 from booking_payments.application.figures import Figures, OpenDispute, days_back, disputes, figures
 from booking_payments.application.idempotency import Marks, Memory, amount_asked, library_request, once
 from booking_payments.application.passes import each_by_itself
 from booking_payments.application.paying import AmountInput
+from booking_payments.application.previews import ChangePreview
 from booking_payments.application.progress import Progress, in_silence
+from booking_payments.application.quoted import UNQUOTED, Quoted
 from booking_payments.application.reading import Target, journal, payment_status
 from booking_payments.application.reconcile import Reconciliation, reconcile
 from booking_payments.application.replaying import (
@@ -158,6 +161,7 @@ class BookingPayments:
         reason: str | None = None,
         refund: RefundOnCancel | None = None,
         items: Sequence[ItemCount] = (),
+        expected: Quoted = UNQUOTED,
         idempotency_key: str | None = None,
     ) -> Booking:
         """Cancel a booking: an open payment is canceled first, a paid one is refunded.
@@ -170,6 +174,8 @@ class BookingPayments:
             reason: a text that is kept with the booking.
             refund: how much a paid booking gives back; None: as its refund policy says.
             items: cancel only these items, and refund them; empty: the whole booking.
+            expected: what ``preview_cancellation`` said; refuse with ``version_conflict`` or ``quote_changed`` to do
+                anything else.
             idempotency_key: see the class.
 
         Raises:
@@ -177,13 +183,17 @@ class BookingPayments:
         """
 
         def work(caller: Caller) -> Awaitable[Booking]:
-            work = bookings.cancel_booking(self._deps, booking_id, caller, reason=reason, refund=refund, items=items)
+            work = bookings.cancel_booking(
+                self._deps, booking_id, caller, reason=reason, refund=refund, items=items, expected=expected
+            )
             asked = {"refund": (refund or RefundOnCancel.POLICY).value, **items_asked(items)}
             return audited(self._deps, "cancel_booking", caller, work, booking_id=booking_id, asked=asked)
 
         given: dict[str, object] = {"booking_id": booking_id, "reason": reason, "refund": refund}
         if items:
             given["items"] = tuple(items)
+        if expected != UNQUOTED:
+            given["expected"] = expected
         result = Memory(names=lambda booking: {"booking_id": booking.id}, read=self._booking)
         return await self._once("cancel_booking", caller, idempotency_key, given, work, result)
 
@@ -194,6 +204,7 @@ class BookingPayments:
         caller: Caller = BACKEND,
         *,
         expected_version: int | None = None,
+        expected_refund: Money | None = None,
         refund: RefundOnCancel | None = None,
         idempotency_key: str | None = None,
     ) -> Booking:
@@ -206,13 +217,14 @@ class BookingPayments:
             caller: who changes it.
             change: the values to change; all others stay.
             expected_version: refuse with ``version_conflict`` unless the booking has this version.
+            expected_refund: refuse with ``quote_changed`` unless this goes back, as ``preview_amendment`` said.
             refund: how much a paid booking that becomes cheaper gives back; None: as its policy says, and everything
                 when the new price is zero.
             idempotency_key: see the class.
 
         Raises:
             NotPossibleNow: ``already_paid``, ``balance_needed``, ``payment_in_flight``, ``version_conflict``,
-                ``booking_canceled`` or ``booking_expired``.
+                ``quote_changed``, ``booking_canceled`` or ``booking_expired``.
             RefusedByRule: When a rule forbids a value.
             InvalidInput: When a value is malformed.
             OutcomeUnknown: When it is unknown whether the gateway changed the payment; the amendment is completed
@@ -222,7 +234,13 @@ class BookingPayments:
 
         def work(caller: Caller) -> Awaitable[Booking]:
             work = amend_booking(
-                self._deps, booking_id, caller, change, expected_version=expected_version, refund=refund
+                self._deps,
+                booking_id,
+                caller,
+                change,
+                expected_version=expected_version,
+                expected_refund=expected_refund,
+                refund=refund,
             )
             amount = None if isinstance(change.amount, Keep) else change.amount
             asked = {"amount": plain(amount), "refund": refund.value if refund is not None else None}
@@ -234,8 +252,35 @@ class BookingPayments:
             "expected_version": expected_version,
             "refund": refund,
         }
+        if expected_refund is not None:
+            given["expected_refund"] = expected_refund
         result = Memory(names=lambda booking: {"booking_id": booking.id}, read=self._booking)
         return await self._once("amend_booking", caller, idempotency_key, given, work, result)
+
+    async def preview_amendment(
+        self,
+        booking_id: str,
+        change: BookingChange,
+        caller: Caller = BACKEND,
+        *,
+        expected_version: int | None = None,
+        refund: RefundOnCancel | None = None,
+    ) -> ChangePreview:
+        """What ``amend_booking`` with the same arguments would do now: what goes back, what remains. Raises as it."""
+        return await previews.preview_amendment(
+            self._deps, booking_id, caller, change, expected_version=expected_version, refund=refund
+        )
+
+    async def preview_cancellation(
+        self,
+        booking_id: str,
+        caller: Caller = BACKEND,
+        *,
+        refund: RefundOnCancel | None = None,
+        items: Sequence[ItemCount] = (),
+    ) -> ChangePreview:
+        """What ``cancel_booking`` with the same arguments would do now: what goes back, what remains. Raises as it."""
+        return await previews.preview_cancellation(self._deps, booking_id, caller, refund=refund, items=items)
 
     # --- events
 
@@ -294,7 +339,15 @@ class BookingPayments:
 
     async def event_lines(self, event_id: str) -> Sequence[EventLine]:
         """Return one line for each booking that the event's newest job has processed. Raises ``NotFound``."""
-        return await event_jobs.event_lines(self._deps, event_id)
+        await self.event_report(event_id)
+        return [line async for line in self.each_event_line(event_id)]
+
+    def each_event_line(self, event_id: str) -> AsyncIterator[EventLine]:
+        """Iterate over the same lines, each read when it is needed, for long reports.
+
+        The results are as stored; ``event_report`` brings them up to date. Raises ``NotFound`` at the first step.
+        """
+        return event_jobs.event_lines(self._deps, event_id)
 
     async def run_event_job(self, job: EventJob, progress: Progress = in_silence) -> EventReport:
         """Run a job until it is finished or the gateway stops responding; returns the report."""
@@ -526,6 +579,13 @@ class BookingPayments:
     async def journal(self, booking_id: str, caller: Caller = BACKEND) -> Sequence[Recorded]:
         """Return all events of the booking's latest payment, oldest first."""
         return await journal(self._deps, booking_id, caller)
+
+    def export_rows(self, kind: ExportKind, which: PaymentFilter | None = None) -> AsyncIterator[list[Sequence[Cell]]]:
+        """Yield the rows of an export in groups, which may be empty: see ``application.exporting``.
+
+        Their columns are those of ``export_columns(kind)``. Iterating raises ``InvalidInput`` for a bad filter.
+        """
+        return export_rows(self._deps, kind, which or PaymentFilter())
 
     async def list_payments(
         self, which: PaymentFilter | None = None, *, cursor: str | None = None, limit: int = 20

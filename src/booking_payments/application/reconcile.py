@@ -36,8 +36,8 @@ from booking_payments.application.recording import Recorder
 from booking_payments.application.replaying import (
     UNFINISHED,
     batches,
-    catch_up,
-    names_of,
+    catch_up_each,
+    keys_of,
     replay_all,
     windows,
 )
@@ -75,6 +75,27 @@ Part = TypeVar("Part", RefundReport, DisputeReport)
 
 
 @frozen(kw_only=True)
+class ComparedGateway:
+    """What was compared with one gateway.
+
+    Attributes:
+        name: the gateway's name.
+        intents: how many of its intents were compared.
+        refunds: how many of its refunds were compared.
+        disputes: how many of its disputes were compared.
+        foreign: how many of these intents this installation did not make.
+        error: the code of the error for which its events or lists could not be read to the end; None otherwise.
+    """
+
+    name: str
+    intents: int = 0
+    refunds: int = 0
+    disputes: int = 0
+    foreign: int = 0
+    error: str | None = None
+
+
+@frozen(kw_only=True)
 class Reconciliation:
     """The result of one run.
 
@@ -90,6 +111,7 @@ class Reconciliation:
         healed: differences that this run repaired.
         left: differences that an operator has to look at.
         waiting: refunds that the system sends by itself once an open dispute has ended.
+        gateways: what was compared with each gateway, the default one first.
     """
 
     since: datetime
@@ -103,6 +125,7 @@ class Reconciliation:
     healed: tuple[Finding, ...]
     left: tuple[Finding, ...]
     waiting: tuple[Finding, ...] = ()
+    gateways: tuple[ComparedGateway, ...] = ()
 
 
 async def reconcile(
@@ -110,7 +133,7 @@ async def reconcile(
 ) -> Reconciliation:
     """Settle operations in flight, process missed events, and compare our books with the gateway.
 
-    A failure of the gateway is not raised: it is a finding in ``left``, and so is whatever could not be compared.
+    A failure of a gateway is not raised: it is a finding in ``left``, and the other gateways are compared.
 
     Args:
         deps: the dependencies.
@@ -121,33 +144,27 @@ async def reconcile(
     findings = Findings(deps)
     comparison = _Comparison(deps, findings, progress, since or until - LOOK_BACK)
     await settle_in_flight(deps, findings, progress)
-    events = 0
-    try:
-        events = await _take_in_events(deps, findings, since, progress)
-    except (GatewayError, WebhookRefused) as error:
-        if len(deps.gateway_names) == 1:
-            comparison.leave_unread(deps, error)
-            return comparison.result(until, events)
-        # The error does not name its gateway: the comparison reads each, lists the one that fails, compares the others.
+    events = await _take_in_events(deps, comparison, since)
     await comparison.run()
     return comparison.result(until, events)
 
 
-async def _take_in_events(deps: Dependencies, findings: Findings, since: datetime | None, progress: Progress) -> int:
+async def _take_in_events(deps: Dependencies, comparison: "_Comparison", since: datetime | None) -> int:
     """Process failed events again, and fetch those that were never delivered; returns how many there were of both.
 
-    Raises:
-        GatewayError: When the gateway's list of events can't be read.
-        WebhookRefused: When a stored or listed event can't be read.
+    A gateway whose list of events can't be read becomes a finding.
     """
-    unfinished = await names_of(deps, InboxFilter(statuses=UNFINISHED))
-    again = await replay_all(deps, unfinished, progress)
+    unfinished = await keys_of(deps, InboxFilter(statuses=UNFINISHED))
+    again = await replay_all(deps, unfinished, comparison.progress)
+    caught = await catch_up_each(deps, since, comparison.progress)
     known = set(unfinished)
-    missed = [each for each in await catch_up(deps, since, progress) if (each.event_id, each.type) not in known]
+    missed = [each for each in caught.replayed if each.key not in known]
     for each in (*again, *missed):
         if each.failed:
             text = f"{each.type} can't be processed ({each.reason}); see: booking-payments webhooks list --failed"
-            findings.leave("event_failed", text, None, each.event_id)
+            comparison.findings.leave_for(each.gateway, "event_failed", text, each.event_id)
+    for name, error in caught.unread.items():
+        comparison.leave_unread(name, error)
     return len(again) + len(missed)
 
 
@@ -159,7 +176,8 @@ class _Comparison:
         deps: the dependencies, narrowed to the gateway whose lists are being compared.
         seen: ids of all objects in the gateways' lists.
         examined: ids of the payments that were read from the gateway one by one.
-        unread: names of the gateways whose lists could not be read.
+        unread: the error codes of the gateways whose events or lists could not be read, by the gateway's name.
+        compared: what was compared with each gateway, by its name.
     """
 
     deps: Dependencies
@@ -168,7 +186,8 @@ class _Comparison:
     since: datetime
     seen: set[str] = Factory(set)
     examined: set[str] = Factory(set)
-    unread: set[str] = Factory(set)
+    unread: dict[str, str] = Factory(dict)
+    compared: dict[str, ComparedGateway] = Factory(dict)
     payments: int = 0
     intents: int = 0
     refunds: int = 0
@@ -183,19 +202,33 @@ class _Comparison:
         whole = self.deps
         for each in whole.each_gateway():
             self.deps = each
+            await self._compare_one(each.gateway.name)
+        self.deps = whole
+        if set(self.unread) != set(whole.gateway_names):
+            await self._compare_ours()
+
+    async def _compare_one(self, name: str) -> None:
+        """Compare the lists of the gateway ``name``, unless its events could not be read already."""
+        intents, refunds, disputes, foreign = self.intents, self.refunds, self.disputes, self.foreign
+        if name not in self.unread:
             try:
                 await self._compare_gateway()
             except (GatewayError, WebhookRefused) as error:
-                self.leave_unread(each, error)
-        self.deps = whole
-        if self.unread != set(whole.gateway_names):
-            await self._compare_ours()
+                self.leave_unread(name, error)
+        self.compared[name] = ComparedGateway(
+            name=name,
+            intents=self.intents - intents,
+            refunds=self.refunds - refunds,
+            disputes=self.disputes - disputes,
+            foreign=self.foreign - foreign,
+            error=self.unread.get(name),
+        )
 
-    def leave_unread(self, deps: Dependencies, error: GatewayError | WebhookRefused) -> None:
-        """Record that the lists of ``deps.gateway`` can't be read, as a finding for an operator."""
-        self.unread.add(deps.gateway.name)
-        which = "the gateway" if len(deps.gateway_names) == 1 else f"the gateway {deps.gateway.name}"
-        self.findings.leave("not_compared", f"{which} can't be read ({error.code}); reconcile again later", None)
+    def leave_unread(self, name: str, error: GatewayError | WebhookRefused) -> None:
+        """Record that events or lists of the gateway ``name`` can't be read, as a finding for an operator."""
+        self.unread[name] = error.code
+        text = f"the gateway {name} can't be read ({error.code}); reconcile again later"
+        self.findings.leave_for(name, "not_compared", text)
 
     async def _compare_gateway(self) -> None:
         name = self.deps.gateway.name
@@ -218,6 +251,7 @@ class _Comparison:
             healed=tuple(self.findings.healed),
             left=tuple(self.findings.left),
             waiting=tuple(self.findings.waiting),
+            gateways=tuple(self.compared.values()),
         )
 
     # --- the gateway's side
@@ -374,6 +408,7 @@ class _Comparison:
             booking_id=payment.booking_id if payment else said("booking_id"),
             reference=payment.booking_reference if payment else said("booking_reference"),
             gateway_id=intent.id,
+            gateway=self.deps.gateway.name,
         )
         self.findings.left.append(finding)
 
@@ -420,10 +455,10 @@ class _Comparison:
         try:
             observation = await self._read_and_book(payment_id, intent_id)
         except ObjectNotFound:
-            text = f"the gateway does not know the intent of this payment ({before.status.value})"
+            text = f"the gateway {before.gateway} does not know the intent of this payment ({before.status.value})"
             self.findings.leave("not_at_gateway", text, before, before.intent_id)
         except GatewayError as error:
-            text = f"the gateway can't be read ({error.code}); reconcile again later"
+            text = f"the gateway {before.gateway} can't be read ({error.code}); reconcile again later"
             self.findings.leave("not_read", text, before, before.intent_id)
         except Exception as error:  # an error in one payment must not stop the whole comparison
             self.findings.leave("broke", f"{type(error).__name__}: {safe_text(error)}", before, before.intent_id)

@@ -279,16 +279,20 @@ class Recorder:
             await self._uow.payments.save_poll_state(payment.id, self._next_poll_state(payment, holder, checks))
 
     async def _save_booking(self) -> None:
-        facts = self._facts()
-        status, reason = decisions.booking_after(self.booking, facts), decisions.end_reason_after(self.booking, facts)
-        before = self.booking
-        amendment = self.amended_to
-        if amendment is not None:
-            self.booking = amendment.apply_to(before)
-        if status is not before.status:
-            self.booking = attrs.evolve(self.booking, status=status, end_reason=reason, version=before.version + 1)
+        before, self.booking = self.booking, self.booking_after
         if self.booking is not before:
             await self._uow.bookings.save(self.booking)
+
+    @property
+    def booking_after(self) -> Booking:
+        """The booking with all events added so far, as it will be stored."""
+        facts, before = self._facts(), self.booking
+        status, reason = decisions.booking_after(before, facts), decisions.end_reason_after(before, facts)
+        amendment = self.amended_to
+        after = before if amendment is None else amendment.apply_to(before)
+        if status is not before.status:
+            after = attrs.evolve(after, status=status, end_reason=reason, version=before.version + 1)
+        return after
 
     def _facts(self) -> list[ev.Event]:
         return [*(recorded.event for recorded in self._recorded), *self._facts_without_payment]

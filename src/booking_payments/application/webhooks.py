@@ -108,11 +108,12 @@ async def _count_refused(deps: Dependencies) -> None:
     unreachable does not change the answer.
     """
     now = deps.clock.now()
-    deliveries = deps.refused_deliveries.count(now)
+    gateway = deps.gateway.name
+    deliveries = deps.refused_deliveries.count(gateway, now)
     if deliveries:
         hour = now.replace(minute=0, second=0, microsecond=0)
         with suppress(StorageConflict, CommitLost):
-            await deps.storage.transact(lambda uow: uow.inbox.count_refused(hour, deliveries))
+            await deps.storage.transact(lambda uow: uow.inbox.count_refused(gateway, hour, deliveries))
 
 
 async def take_in(deps: Dependencies, event: GatewayEvent) -> WebhookResult:
@@ -156,9 +157,7 @@ async def _take_first_step(deps: Dependencies, uow: UnitOfWork, event: GatewayEv
     Returns the result when the event is done, the payment when its object has to be read from the gateway, or None when
     the gateway has to be asked to which payment the object belongs.
     """
-    seen = await uow.inbox.find(event.id)
-    if any(row.gateway != deps.gateway.name for row in seen):
-        return _ignored_unstored(event)
+    seen = await _entries(deps, uow, event)
     entry = _begun_again(_entry(deps, event, seen), seen)
     if entry.status.is_done:
         if entry not in seen:
@@ -186,6 +185,11 @@ async def _take_first_step(deps: Dependencies, uow: UnitOfWork, event: GatewayEv
     return await _close(deps, uow, entry, event)
 
 
+async def _entries(deps: Dependencies, uow: UnitOfWork, event: GatewayEvent) -> Sequence[InboxEntry]:
+    """Return the inbox rows with this event's id that came from ``deps.gateway``."""
+    return [row for row in await uow.inbox.find(event.id) if row.gateway == deps.gateway.name]
+
+
 def _entry(deps: Dependencies, event: GatewayEvent, seen: Sequence[InboxEntry]) -> InboxEntry:
     """Return the inbox row of this event: the row that an earlier step or delivery stored, otherwise a new one."""
     for row in seen:
@@ -211,19 +215,10 @@ def _begun_again(entry: InboxEntry, seen: Sequence[InboxEntry]) -> InboxEntry:
     A try is counted at its beginning, so that one that ends with the process counts, too. A new row and one that is
     done are returned unchanged.
     """
-    known = any((row.event_id, row.type) == (entry.event_id, entry.type) for row in seen)
+    known = any(row.key == entry.key for row in seen)
     if entry.status.is_done or not known:
         return entry
     return evolve(entry, status=InboxStatus.RECEIVED, reason=None, tries=entry.tries + 1)
-
-
-def _ignored_unstored(event: GatewayEvent) -> WebhookResult:
-    """Return the result for an event whose id another gateway has used already.
-
-    The inbox has one row for an id, and it belongs to the other event. The change is found at the payment's next check.
-    """
-    reason = "this event id was seen from another gateway"
-    return WebhookResult(event_id=event.id, type=event.type, outcome="ignored", reason=reason, alert=False)
 
 
 def _why_ignored(deps: Dependencies, event: GatewayEvent, seen: Sequence[InboxEntry]) -> str | None:
@@ -308,7 +303,7 @@ async def _ignore(
     deps: Dependencies, event: GatewayEvent, reason: str, payment: Payment | None = None
 ) -> WebhookResult:
     async def work(uow: UnitOfWork) -> WebhookResult:
-        entry = _entry(deps, event, await uow.inbox.find(event.id))
+        entry = _entry(deps, event, await _entries(deps, uow, event))
         return await _close(deps, uow, entry, event, reason, payment)
 
     return await deps.storage.transact(work)
@@ -397,7 +392,7 @@ async def _take_second_step(
     Returns the current payment instead when it is no longer as ``seen``: the observation may be older than the change,
     and has to be read again.
     """
-    entry = _entry(deps, event, await uow.inbox.find(event.id))
+    entry = _entry(deps, event, await _entries(deps, uow, event))
     if entry.status.is_done:
         return _duplicate(event)
     _, payment = await load(uow, seen.id)
@@ -464,7 +459,7 @@ def _duplicate(event: GatewayEvent) -> WebhookResult:
 
 async def _keep_failed(deps: Dependencies, event: GatewayEvent, reason: str) -> None:
     async def work(uow: UnitOfWork) -> None:
-        seen = await uow.inbox.find(event.id)
+        seen = await _entries(deps, uow, event)
         entry = _entry(deps, event, seen)
         if entry.status is InboxStatus.FAILED:  # the transaction that counts this try was not committed
             entry = _begun_again(entry, seen)

@@ -56,6 +56,7 @@ from booking_payments.domain.refunds import (
 )
 from booking_payments.domain.reports import MethodDetails
 from booking_payments.domain.texts import rfc3339, rfc3339_or_none
+from booking_payments.domain.vouchers import longest_voucher
 
 
 def is_template(payment_method_id: str) -> bool:
@@ -356,6 +357,7 @@ class Payment:
         lost: abandoned calls that are watched, since their objects may still appear.
         return_url: the newest URL for the return from a redirect.
         takes_redirects: the intent was created with a return URL; without one it excludes methods that redirect.
+        voucher_lasts_s: seconds for which a voucher of the intent can be paid, at the longest; 0: it offers none.
         client: what carries out the customer's action in the front end; None for a redirect.
         attached: the method attached to the intent without a charge, by the id it was submitted with.
         burnt: methods that the bank has forbidden to charge again in earlier payments of the booking.
@@ -404,6 +406,7 @@ class Payment:
     # Left out of comparisons: snapshots of earlier versions lack both, and describe the same payment.
     return_url: str | None = field(default=None, eq=False)
     takes_redirects: bool = field(default=False, eq=False)
+    voucher_lasts_s: int = field(default=0, eq=False)
     client: Client | None = None
     attached: str | None = None
     burnt: tuple[ev.BurntMethod, ...] = ()
@@ -849,7 +852,11 @@ def _operation_intended(payment: Payment, event: ev.OperationIntended, at: datet
 
 def _comes_back(instruction: Instruction) -> Changes:
     if isinstance(instruction, CreateIntent):
-        return {"return_url": instruction.return_url, "takes_redirects": instruction.return_url is not None}
+        return {
+            "return_url": instruction.return_url,
+            "takes_redirects": instruction.return_url is not None,
+            "voucher_lasts_s": int(longest_voucher(instruction.methods, instruction.amount.currency).total_seconds()),
+        }
     named = instruction.return_url if isinstance(instruction, ConfirmIntent) else None
     return {"return_url": named} if named is not None else {}
 

@@ -16,7 +16,7 @@ have one effect, within at least 24 hours.
     └── KeyMisused          the key was used for another request: raise an alert; read the object, never change the key
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -193,6 +193,18 @@ class Disputes(Protocol):
         ...
 
 
+class Balances(Protocol):
+    """What the merchant has at the gateway."""
+
+    async def available_balance(self) -> Mapping[Currency, Money] | None:
+        """Return what refunds can be taken from now, by currency; None where the gateway keeps no balance.
+
+        An amount may be negative. A currency without an amount is one that the account does not settle in: its refunds
+        are taken from another currency, at a rate of the gateway.
+        """
+        ...
+
+
 class CatchUp(Protocol):
     """Lists by time, for reconciliation and for the recovery after an outage.
 
@@ -225,7 +237,7 @@ class CatchUp(Protocol):
         ...
 
 
-class Gateway(Intents, Refunds, Disputes, CatchUp, Protocol):
+class Gateway(Intents, Refunds, Disputes, Balances, CatchUp, Protocol):
     """The complete gateway port. ``name`` is shown to clients; ``livemode`` is True where real money moves."""
 
     @property

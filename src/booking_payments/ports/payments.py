@@ -82,6 +82,7 @@ class PaymentFilter:
     Attributes:
         reference: the reference of the payment's booking, letter by letter.
         created_from, created_to: when the payment was begun; ``created_to`` is exclusive.
+        updated_from: the time of its newest journal event, or later.
         event_id: the event of its booking.
         text: a part, in any case, of its booking's reference, customer id, customer name, e-mail address or title.
         email: a part, in any case, of its booking's e-mail address.
@@ -96,6 +97,7 @@ class PaymentFilter:
     reference: str | None = None
     created_from: datetime | None = None
     created_to: datetime | None = None
+    updated_from: datetime | None = None
     event_id: str | None = None
     text: str | None = None
     email: str | None = None
@@ -112,6 +114,7 @@ class PaymentFilter:
             and self.reference in (None, payment.booking_reference)
             and (self.created_from is None or payment.created_at >= self.created_from)
             and (self.created_to is None or payment.created_at < self.created_to)
+            and (self.updated_from is None or payment.updated_at >= self.updated_from)
             and self.event_id in (None, booking.event_id)
             and (self.text is None or self.text.casefold() in search_text(booking))
             and (self.email is None or self.email.casefold() in search_email(booking))

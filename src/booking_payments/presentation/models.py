@@ -307,6 +307,12 @@ class BookingsQuery(Asked):
 # --- events ---------------------------------------------------------------------------------------------------------
 
 
+class EventQuery(Asked):
+    """How an event is answered."""
+
+    format: Annotated[Literal["json", "csv"], Meta(description="`csv`: a row for each booking")] | None = None
+
+
 class CancelEvent(Asked):
     """Why an event is canceled, and how much its paid bookings are refunded: everything by default. With ``preview``
     nothing is changed."""
@@ -332,6 +338,20 @@ class SumAnswer(Given):
     amount: AmountText
 
 
+class EventBalanceAnswer(Given):
+    """Whether the available balance at a gateway suffices for what an event would refund in one currency.
+
+    ``missing`` has to be added before. Both it and ``available`` are null when ``unknown`` says why: the account
+    settles in ``other_currency``, or the balance is ``unreadable`` (no answer, or a key without the permission)."""
+
+    gateway: str
+    currency: CurrencyText
+    needed: AmountText
+    available: AmountText | None
+    missing: AmountText | None
+    unknown: Literal["other_currency", "unreadable"] | None
+
+
 class EventTotalsAnswer(Given):
     """The sums over the bookings of an event in one currency. ``amount`` is the price of the live ones, ``unpaid`` that
     of the pending ones; the others are sums over their payments."""
@@ -351,7 +371,7 @@ class EventTotalsAnswer(Given):
 class EventPreviewAnswer(Given):
     """The effect that canceling or moving an event would have now. ``to_refund`` would be promised to customers,
     ``held`` bookings would have their holds released, those in ``processing`` are refunded when their money arrives,
-    ``disputed`` ones wait for the end of their dispute."""
+    ``disputed`` ones wait for the end of their dispute. ``balances`` compares with the gateways that keep a balance."""
 
     event_id: str
     preview: bool
@@ -361,6 +381,7 @@ class EventPreviewAnswer(Given):
     unpaid: int
     processing: int
     disputed: list[str]
+    balances: list[EventBalanceAnswer]
     totals: list[EventTotalsAnswer]
 
 
@@ -557,16 +578,14 @@ class PageAnswer(Given):
     next_cursor: str | None
 
 
-class PaymentsQuery(Asked):
-    """Filters and position of a page of payments; a payment has to fulfil all that are given. Times are of creation,
-    ``created_to`` is exclusive.
+class PaymentConditions(Asked):
+    """Conditions on payments; a payment has to fulfil all that are given. Times are of creation, ``created_to`` is
+    exclusive.
 
     ``email`` and ``q`` are found in part and in any case: ``email`` in the booking's address, ``q`` in its reference,
     customer id, customer name, address and title. ``amount`` is the charge in whatever currency. ``refunded`` counts
     refunds that have succeeded; ``true`` means partly or fully. ``disputed`` counts inquiries too.
     """
-
-    WHOLE_NUMBERS: ClassVar = ("limit",)
 
     status: PaymentStatusText | None = None
     customer_id: Name | None = None
@@ -580,8 +599,21 @@ class PaymentsQuery(Asked):
     last4: LastFour | None = None
     refunded: Literal["true", "false", "none", "partly", "fully"] | None = None
     disputed: Literal["true", "false"] | None = None
+
+
+class PaymentsQuery(PaymentConditions):
+    """Conditions and position of a page of payments."""
+
+    WHOLE_NUMBERS: ClassVar = ("limit",)
+
     cursor: Annotated[str, _matching(r"[!-~]+", min_length=1, max_length=512)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class ExportQuery(PaymentConditions):
+    """Conditions on the payments of an export. ``created_from`` and ``created_to`` are compared with the time of each
+    row: a payment's creation, a refund's request, a dispute's opening, a posting's time.
+    """
 
 
 # --- refunds ---------------------------------------------------------------------------------------------------

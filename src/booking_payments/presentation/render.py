@@ -13,7 +13,7 @@ from typing import Final
 
 from attrs import asdict, frozen
 
-from booking_payments.application.event_jobs import EventPreview, EventReport
+from booking_payments.application.event_jobs import EventBalance, EventPreview, EventReport
 from booking_payments.application.views import BookingView, PaymentView
 from booking_payments.domain import events as ev
 from booking_payments.domain.amendments import Amendment
@@ -31,6 +31,7 @@ from booking_payments.presentation.models import (
     BookingAnswer,
     DisputeAnswer,
     EventAnswer,
+    EventBalanceAnswer,
     EventJobAnswer,
     EventPreviewAnswer,
     EventReportAnswer,
@@ -140,7 +141,19 @@ def event_preview(preview: EventPreview) -> EventPreviewAnswer:
         unpaid=preview.unpaid,
         processing=preview.processing,
         disputed=list(preview.disputed),
+        balances=[_event_balance(each) for each in preview.balances],
         totals=[_event_totals(each) for each in preview.totals],
+    )
+
+
+def _event_balance(balance: EventBalance) -> EventBalanceAnswer:
+    return EventBalanceAnswer(
+        gateway=balance.gateway,
+        currency=balance.needed.currency.code,
+        needed=balance.needed.major(),
+        available=balance.available.major() if balance.available is not None else None,
+        missing=balance.missing.major() if balance.missing is not None else None,
+        unknown=balance.unknown.value if balance.unknown is not None else None,
     )
 
 

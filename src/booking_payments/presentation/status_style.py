@@ -7,6 +7,9 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 
 STATUS_STYLE: Final[Mapping[str, str]] = {
+    # bookings
+    "confirmed": "good",
+    "expired": "",
     # payments and refunds
     "succeeded": "good",
     "failed": "bad",

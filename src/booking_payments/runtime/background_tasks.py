@@ -1,4 +1,4 @@
-"""What runs in the background of ``serve`` and of an embedding process, and what is left to workers."""
+"""The background tasks of ``serve`` and of an embedding process, and the rule which of them are left to workers."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -18,7 +18,7 @@ from booking_payments.runtime.maintenance import MaintenanceTasks
 from booking_payments.runtime.settings import Settings
 
 WORKER_GONE: Final = timedelta(seconds=60)
-"""After so long without a sign of life on a channel, a worker counts as gone from it."""
+"""A worker that was last alive on a channel longer ago than this does not count as delivering on it."""
 
 LOOK_FOR_WORKERS: Final = timedelta(seconds=5)
 """How often ``serve`` checks whether there are workers."""
@@ -27,12 +27,11 @@ Background = Callable[[], AbstractAsyncContextManager[None]]
 
 
 def background_of(container: Container) -> Background:
-    """What runs beside the HTTP app: due work, and the periodic tasks of the gateways.
+    """Return the background tasks of this process: due work, and the periodic tasks of the gateways.
 
-    Messages are delivered here on each channel of this process, unless a worker says that it delivers there.
-
-    On SQLite a ``serve`` process first ends the leases of the ``serve`` before it. Where several processes
-    share PostgreSQL, all of that but the tasks of the gateways is left to workers as long as one is alive.
+    Messages are delivered on each channel of this process on which no worker delivers. On SQLite, a ``serve`` process
+    first ends the leases of the ``serve`` before it. On PostgreSQL, all tasks except those of the gateways are left to
+    workers while one is alive.
     """
 
     @asynccontextmanager
@@ -61,19 +60,20 @@ def background_of(container: Container) -> Background:
 
 
 def _woken(deliver: RunPass, settle: RunPass) -> list[RunPass | WokenBy]:
-    """Under load each transaction has messages; looking each time for payments that are due would be in vain."""
+    """Return the loops for messages and payments. Each is woken only by its own jobs, since under load every
+    transaction has messages and few have payments to settle."""
     return [WokenBy(DeliverMessages, deliver), WokenBy(SettlePayment, settle)]
 
 
 class _Workers:
-    """The workers beside this process, and the channels on which they deliver: this process leaves those to them."""
+    """The workers on the same database, and the channels on which they deliver and this process does not."""
 
     def __init__(self, liveness: WorkerLiveness, payments: BookingPayments, clock: Clock) -> None:
         self._liveness, self._payments, self._clock = liveness, payments, clock
         self._theirs: frozenset[str] = frozenset()
 
     async def look(self) -> int:
-        """Look for workers once; returns whether there are any."""
+        """Read once which workers are alive; returns whether there is one, as 0 or 1."""
         found = await self._liveness.look()
         self._theirs = frozenset(await self._carried()) if found else frozenset()
         return found
@@ -87,7 +87,7 @@ class _Workers:
         return (await self._payments.channel_states()).channels
 
     async def deliver_beside(self) -> int:
-        """Deliver on the channels of this process on which no worker does."""
+        """Deliver messages on the channels of this process on which no worker delivers."""
         return await self._payments.deliver_messages(self._theirs)
 
 
@@ -121,6 +121,6 @@ def _of_gateways(container: Container) -> Iterator[Every]:
 
 
 def _webhook_address(settings: Settings, gateway: str) -> str:
-    """Where this process takes in webhooks of ``gateway``, reached from this machine."""
+    """Return the URL of this process's own webhooks of ``gateway``, for a sender on this machine."""
     host = settings.host if settings.listens_on_loopback and settings.host != "localhost" else "127.0.0.1"
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/api/webhooks/{gateway}/"

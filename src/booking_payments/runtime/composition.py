@@ -1,7 +1,6 @@
 """The composition root: builds the services of one process from its settings, and closes them.
 
-Only this module knows the container. A way in receives ``Services``; the commands, ``asgi`` and ``embedding`` call
-``build``.
+Only this module uses the container. The commands, ``asgi`` and ``embedding`` call ``build``, which yields ``Services``.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -46,14 +45,21 @@ async def build(
     mounted: bool = False,
     wait: timedelta = LONGEST_WAIT,
 ) -> AsyncIterator[Services]:
-    """The services of one process, closed when the context ends. Raises ``SettingsError``.
+    """Build the services of one process, and close them when the context ends.
 
-    ``consumers`` take the messages to the booking app inside this process, on the channel ``python:NAME`` with
-    ``channel_name``, by default the name of the settings. ``own`` stands in for the gateway that the settings name.
-    ``in_worker``: this process is a background worker. ``serving``: it answers over HTTP, where
-    rates are bounded. ``mounted``: it does so inside a host application, at an address that only the host knows. On
-    SQLite only one process may serve a file. Another one is waited for, at most
-    ``wait``; then ``SettingsError`` is raised.
+    Args:
+        settings: the settings.
+        consumers: functions of this process that receive the messages to the booking app, on the channel
+            ``python:NAME``.
+        own: a gateway in place of the one that the settings name.
+        channel_name: NAME of that channel; None: as set.
+        in_worker: this process is a background worker.
+        serving: this process serves HTTP, with rate limits. On SQLite only one process may serve a file.
+        mounted: it does so inside a host application, at an address that only the host knows.
+        wait: how long to wait for another process that serves the same SQLite file.
+
+    Raises:
+        SettingsError: When the services can't be built, or the other process still serves after ``wait``.
     """
     async with AsyncExitStack() as stack:
         if serving:
@@ -71,7 +77,7 @@ async def build(
 
 @asynccontextmanager
 async def _serving_alone(settings: Settings, wait: timedelta) -> AsyncIterator[None]:
-    """Hold the lock of the SQLite file while the context lasts. Raises ``SettingsError``."""
+    """Hold the lock of the SQLite file until the context ends. Raises ``SettingsError`` if another process holds it."""
     file = database_file(settings.normalized_database_url)
     async with AsyncExitStack() as stack:
         if file is not None:
@@ -128,8 +134,10 @@ async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[
 
 
 async def _installation_id(settings: Settings, storage: SqlStorage) -> str | None:
-    """What tells this installation from others: as the settings say, or else as the database has it. None where that
-    can't be read, which nothing survives that goes on from here to work with it."""
+    """Return the id of this installation: as set, otherwise from the database.
+
+    None when the database can't be read; the readiness check then reports that.
+    """
     if settings.given_installation_id is not None:
         return settings.given_installation_id
     try:
@@ -140,13 +148,13 @@ async def _installation_id(settings: Settings, storage: SqlStorage) -> str | Non
 
 
 def _bank_transfer_operations(gateways: Mapping[str, BuiltGateway], deps: Dependencies) -> Mapping[str, Any]:
-    """The operators' side of each gateway that they settle by hand, by the gateway's name."""
+    """Return the operators' use cases of each gateway that they settle by hand, by the gateway's name."""
     return {name: each.operations(deps.at(name)) for name, each in gateways.items() if each.operations is not None}
 
 
 @asynccontextmanager
 async def gateways_alone(settings: Settings) -> AsyncIterator[Mapping[str, Gateway]]:
-    """The gateways by name without the rest of the service, closed when the context ends."""
+    """Build only the gateways, by name, and close them when the context ends."""
     container = Container(settings=settings)
     built = container.built_gateways()
     try:
@@ -157,7 +165,7 @@ async def gateways_alone(settings: Settings) -> AsyncIterator[Mapping[str, Gatew
 
 
 async def shared_store_answers(settings: Settings) -> bool:
-    """Whether the store of the rate limits can be asked. Raises ``SettingsError`` without its client library."""
+    """Return whether the store of the rate limits responds. Raises ``SettingsError`` without its client library."""
     counters = open_counters(settings)
     try:
         decision = await RateLimits.of(settings, counters, ()).address.take("doctor")

@@ -1,6 +1,6 @@
-"""The container: settings, then gateway and stores, then use cases. Reads top to bottom.
+"""The container: settings, then gateways and stores, then use cases, from top to bottom.
 
-Nothing in the domain or the use cases knows that this file exists.
+The domain and the use cases do not import this module.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,13 +30,13 @@ from booking_payments.runtime.payment_config import payment_config_of, retry_pol
 from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.settings import Settings
 
-if TYPE_CHECKING:  # what extras bring, and what few need, is imported where it is chosen
+if TYPE_CHECKING:  # packages of extras are imported only when the settings choose them
     from booking_payments.adapters.procrastinate.queue import ProcrastinateJobQueue
     from booking_payments.adapters.throttle import Counters
 
 
 def _clock(settings: Settings) -> SystemClock | DatabaseClock:
-    """SQLite is one machine's; whoever shares PostgreSQL shares its clock."""
+    """Return the clock: the machine's for SQLite; the database's for PostgreSQL, so that all processes share it."""
     return DatabaseClock() if settings.on_postgresql else SystemClock()
 
 
@@ -56,8 +56,10 @@ def _storage(
 
 
 def _queue(settings: Settings) -> "ProcrastinateJobQueue | None":
-    """SQLite has one process, which needs no queue. Nor need those on PostgreSQL that are alone: where the extra
-    ``worker`` is not installed nobody is asked for work, and workers find it a few seconds later by themselves."""
+    """Return the job queue; None on SQLite, which one process uses, and without the extra ``worker``.
+
+    Without a queue no job is sent to workers; they find due work in the tables a few seconds later.
+    """
     if not settings.on_postgresql:
         return None
     try:
@@ -72,7 +74,11 @@ def _payment_config(settings: Settings, installation_id: str | None) -> PaymentC
 
 
 def open_counters(settings: Settings) -> "Counters":
-    """Where requests are counted: in memory, or in the shared store of the settings. Raises ``SettingsError``."""
+    """Return the counters of requests, in memory or in the shared store of the settings.
+
+    Raises:
+        SettingsError: When a package for them is not installed.
+    """
     with extra("http", "RATE_LIMIT_ENABLED"):
         from booking_payments.adapters.throttle import Counters
     url = settings.rate_limit_store_url
@@ -81,12 +87,12 @@ def open_counters(settings: Settings) -> "Counters":
 
 
 def _traced(storage: Storage) -> Storage:
-    """With a span around each transaction, where somebody collects them."""
+    """Return the storage with a span around each transaction, if traces are collected."""
     return traced_storage(storage, tracer())
 
 
 def _payments(deps: Dependencies) -> BookingPayments:
-    """The facade, with a span around each call where somebody collects them."""
+    """Return the facade with a span around each call, if traces are collected."""
     return traced_class(BookingPayments, "payments", tracer())(deps)
 
 
@@ -96,12 +102,12 @@ def _connected(settings: Settings, built: Mapping[str, BuiltGateway]) -> Mapping
 
 
 def _webhook_names(gateways: Mapping[str, ConnectedGateway]) -> tuple[str, ...]:
-    """The names under which webhooks are taken, those of the default gateway first."""
+    """Return the names under which webhooks are received, those of the default gateway first."""
     return tuple(name for each in gateways.values() for name in each.webhook_names)
 
 
 def _deps(gateways: Mapping[str, ConnectedGateway], **more: Any) -> Dependencies:
-    """What the use cases work with: the first of ``gateways`` is the default one."""
+    """Return the dependencies of the use cases; the first of ``gateways`` is the default one."""
     (_, default), *others = gateways.items()
     return Dependencies(
         gateway=default.gateway,
@@ -115,7 +121,7 @@ def _deps(gateways: Mapping[str, ConnectedGateway], **more: Any) -> Dependencies
 
 
 class Container(containers.DeclarativeContainer):
-    """Everything that the service is made of."""
+    """Builds the objects of one process."""
 
     settings = providers.Dependency(instance_of=Settings)
     consumers = providers.Object[Sequence[Consumer]](())
@@ -141,7 +147,7 @@ class Container(containers.DeclarativeContainer):
     publishers = providers.Singleton(publishers_of, settings, clock, consumers, channel_name)
     channels = providers.Singleton(channels_of, settings, publishers)
 
-    # How often somebody may call
+    # Rate limits
     counters = providers.Singleton(open_counters, settings)
     limits = providers.Singleton(RateLimits.of, settings, counters, webhook_names)
 

@@ -13,10 +13,10 @@ _OURS: Final = "booking_payments.adapters.gateways"
 
 @cache
 def plugin_named(name: str) -> GatewayPlugin | None:
-    """The plugin of the gateway ``name``; None where none is installed.
+    """Return the plugin of the gateway ``name``; None when no such gateway is installed.
 
     Those of this package are looked up first, by the folder of their name: reading the entry points of all installed
-    distributions takes tens of milliseconds, and no distribution can put its gateway in the place of ours.
+    distributions takes tens of milliseconds, and no other distribution can replace one of our gateways.
     """
     if own := _of_this_package(name):
         return own
@@ -32,17 +32,17 @@ def _of_this_package(name: str) -> GatewayPlugin | None:
         plugin: GatewayPlugin = import_module(module).PLUGIN
     except ModuleNotFoundError as error:
         if error.name is None or not module.startswith(error.name):
-            raise  # something that the plugin imports
+            raise  # a module that the plugin imports is missing
         return None
     return plugin
 
 
 def installed_gateways() -> tuple[str, ...]:
-    """The names of all gateways that are installed, in alphabetical order."""
+    """Return the names of all installed gateways, in alphabetical order."""
     return tuple(sorted(entry_points(group=GROUP).names))
 
 
 def installed_plugins() -> Mapping[str, GatewayPlugin]:
-    """The plugins of all gateways that are installed, by name."""
+    """Return the plugins of all installed gateways, by name."""
     found = {name: plugin_named(name) for name in installed_gateways()}
     return {name: plugin for name, plugin in found.items() if plugin is not None}

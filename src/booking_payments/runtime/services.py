@@ -1,4 +1,4 @@
-"""The services of one process, as a way in receives them from the composition root."""
+"""The objects of one process that the composition root passes to the HTTP API, the command line and embedding."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Readiness:
-    """Whether the service can work: ``database`` is reachable, ``migrations`` are current. ``detail`` says what to do
-    when one is not; it is shown to anybody, so it holds no address and no secret."""
+    """Whether the service is ready: the ``database`` is reachable, and its ``migrations`` are current.
+
+    ``detail`` says what to do if not. It is public, so it contains no address and no secret.
+    """
 
     database: bool
     migrations: bool
@@ -35,14 +37,23 @@ class Readiness:
 
 @frozen(kw_only=True)
 class Services:
-    """The facade, what stored answers need, and what runs beside the app while it lives.
+    """The objects of one process.
 
-    ``gateway`` is the default one, ``gateways`` are all of them by name, ``gateway_titles`` what customers read of
-    each.
-    ``background`` is entered when the app starts and left when it stops. ``sandbox`` is there only with the fake
-    gateway: the customer's side of its 3-D Secure window. ``bank_transfer_operations`` are the operators' side of the
-    gateways that they settle by hand, by gateway. ``own_gateway``: the gateway is not that of the settings, but one
-    that the embedding program made. ``limits`` is missing where rates are not bounded, and where no HTTP is served.
+    Attributes:
+        payments: the facade.
+        gateway: the default gateway.
+        gateways: all gateways by name.
+        gateway_titles: the names of the gateways that customers see.
+        storage: the storage.
+        clock: the time.
+        ids: makes ids.
+        settings: the settings.
+        ready: checks the database and its schema.
+        background: a context that runs the background tasks; the app enters it at its start.
+        sandbox: the emulator of Stripe behind the fake gateway; None without it.
+        bank_transfer_operations: the operators' use cases of the gateways that they settle by hand, by gateway name.
+        own_gateway: the gateway is not that of the settings, but one that the embedding program made.
+        limits: the rate limits; None if they are off, and in a process that serves no HTTP.
     """
 
     payments: BookingPayments

@@ -1,8 +1,8 @@
-"""The settings: what may stand in the environment or in a ``.env`` file, and what is refused before anything starts.
+"""The settings: read from the environment or a ``.env`` file, and checked before the process does anything else.
 
-``load_settings`` is the one way in. A name with the prefix ``BOOKING_PAYMENTS_`` wins over the bare name wherever that
-is given: the bare one may be the host application's. Then the environment wins over the file. Empty values count as
-unset. Secrets never show in ``repr`` or in an error.
+``load_settings`` reads them. A name with the prefix ``BOOKING_PAYMENTS_`` takes precedence over the bare name in both
+sources, since the bare name may belong to the host application. Otherwise the environment takes precedence over the
+file. Empty values count as unset. Secrets do not appear in ``repr`` or in errors.
 """
 
 import ipaddress
@@ -46,7 +46,7 @@ from booking_payments.runtime.plugins import installed_gateways, installed_plugi
 from booking_payments.runtime.settings_error import SettingProblem, SettingsError
 
 DEVELOPMENT_JWT_SECRET: Final = "development-only-secret-known-to-everybody"  # noqa: S105 - public by design
-"""Signs tokens where nobody but this machine can call and no real money moves."""
+"""Signs tokens if only this machine can call the service and no real money can move."""
 DEFAULT_DATABASE: Final = "sqlite:///booking-payments.db"
 MIN_SECRET_BYTES: Final = 32
 """RFC 7518 section 3.2: an HS256 key is at least as long as the hash."""
@@ -55,15 +55,15 @@ MIN_RSA_BITS: Final = 2048
 
 AMOUNT_DIGITS: Final = 8
 MOST_AMOUNT_DIGITS: Final = 12
-"""Bounds of ``GATEWAY_MAX_AMOUNT_DIGITS``: what Stripe takes by default, and at most. A test compares them with the
-adapter's table."""
+"""Bounds of ``GATEWAY_MAX_AMOUNT_DIGITS``: the digits that Stripe accepts by default and at most. A test compares them
+with the adapter's table."""
 
 PREFIX: Final = "BOOKING_PAYMENTS_"
-"""Before the name of any setting: the name that wins."""
+"""Prefix of the name of any setting; a name with the prefix takes precedence."""
 
 _SQLITE: Final = re.compile(r"sqlite(\+[a-z0-9_]+)?:///", re.ASCII)
 _POSTGRESQL: Final = re.compile(r"postgres(ql)?(\+[a-z0-9_]+)?://", re.ASCII)
-"""With any driver: the application beside us may need another one than we do, and name it in the same address."""
+"""An address with any driver, since the host application may use another driver in the same address."""
 
 _OTHER_DRIVERS: Final = frozenset(
     {
@@ -71,18 +71,18 @@ _OTHER_DRIVERS: Final = frozenset(
         *("server_settings", "statement_cache_size", "max_cached_statement_lifetime", "max_cacheable_statement_size"),
     }
 )
-"""Parameters of an address that only asyncpg and its dialect know: libpq refuses them."""
+"""Parameters of an address for asyncpg and its dialect only, which libpq refuses."""
 
 
 class AfterDeadLetter(StrEnum):
-    """What a booking's messages do behind one that was given up."""
+    """Whether a booking's later messages wait for a dead letter, or are delivered after it."""
 
     WAIT = "wait"
     CONTINUE = "continue"
 
 
 class JwtAlgorithm(StrEnum):
-    """How tokens are signed."""
+    """The algorithms that sign tokens."""
 
     HS256 = "HS256"
     RS256 = "RS256"
@@ -90,7 +90,7 @@ class JwtAlgorithm(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """For people, or for machines."""
+    """The format of log lines: text for a terminal, or JSON."""
 
     CONSOLE = "console"
     JSON = "json"
@@ -140,12 +140,12 @@ def _rate(value: Any) -> Any:
 
 
 def _time_zone(value: Any) -> Any:
-    """A zone of the IANA database by its name. UTC is there also where the system has no such database."""
+    """Return a time zone of the IANA database by name; UTC is known without the database, too."""
     if value == "UTC":
         return UTC
     try:
         return ZoneInfo(str(value))
-    except (KeyError, OSError) as error:  # an unknown name, and that of a folder
+    except (KeyError, OSError) as error:  # an unknown name, and the name of a folder
         raise ValueError from error
 
 
@@ -200,14 +200,14 @@ def _store(value: Any) -> Any:
 
 
 def _broker(value: Any) -> Any:
-    """The address of a message broker, of any transport Kombu knows."""
+    """Check the address of a message broker, of any transport of Kombu."""
     if not re.fullmatch(r"[a-z][a-z0-9+]*://[!-~]*", str(value), re.ASCII):
         raise ValueError
     return value
 
 
 def _networks(value: Any) -> Any:
-    """Addresses and networks in their usual spelling; never all of the internet."""
+    """Check addresses and networks in their usual notation; the whole internet is refused."""
     networks = [ipaddress.ip_network(part) for part in comma_separated(str(value))]
     if any(network.prefixlen == 0 for network in networks):
         raise ValueError
@@ -215,14 +215,14 @@ def _networks(value: Any) -> Any:
 
 
 def _pem(value: Any) -> Any:
-    """A public key in PEM; a one-line spelling with ``\\n`` is taken too."""
+    """Check a public key in PEM, which may be in one line with ``\\n`` for line breaks."""
     text = str(value).replace("\\n", "\n")
     _algorithm_in(text)
     return text
 
 
 def _algorithm_in(pem: str) -> JwtAlgorithm:
-    """The algorithm that a key in PEM is for; ValueError for a key that is for none of ours or too weak."""
+    """Return the algorithm of a key in PEM. Raises ``ValueError`` for a weak key or one of another algorithm."""
     with extra("http", "JWT_PUBLIC_KEY"):
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -236,7 +236,7 @@ def _algorithm_in(pem: str) -> JwtAlgorithm:
 
 
 def _algorithm_of(key: object) -> JwtAlgorithm | None:
-    """The algorithm that ``key`` is for, or None when it is for none of ours or too weak."""
+    """Return the algorithm of ``key``; None for a weak key and for one of another algorithm."""
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     if isinstance(key, rsa.RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
@@ -295,14 +295,14 @@ class ChosenGateway:
 
 
 class Settings(BaseSettings):
-    """All settings, checked. Made by ``load_settings``; reading it asks neither the environment nor a file.
+    """All settings, checked. ``load_settings`` makes them; the object reads neither the environment nor a file.
 
-    A field's alias is its name in the environment, its description what an error says. Fields called ``given_...``
-    hold what was said; the property without the prefix is what follows from it.
+    A field's alias is its name in the environment, its description the text of its error. Fields named ``given_...``
+    have the value that was set; the property without the prefix has the value that applies.
     """
 
     embedded: ClassVar[bool] = False
-    """Whether nobody calls this process over HTTP: then nobody needs tokens, and webhooks need not come in here."""
+    """Whether this process does not serve HTTP, so that it needs no secrets for tokens and webhooks."""
 
     _read_from: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _gateways: Mapping[str, "ChosenGateway"] = PrivateAttr(default_factory=dict)
@@ -380,7 +380,7 @@ class Settings(BaseSettings):
         60, alias="OPERATION_LEASE_S", description="must be a whole number of seconds from 1 to 3600"
     )
 
-    # What callers may do, and what we may ask of the gateway
+    # Limits for callers, and for calls to the gateway
     rate_limit_enabled: bool = Field(True, alias="RATE_LIMIT_ENABLED", description="must be true or false")
     rate_limit_money: Limit = Field(
         Rate(60, 60), alias="RATE_LIMIT_MONEY", description="must be a rate such as 60/minute (second, hour, day)"
@@ -456,7 +456,7 @@ class Settings(BaseSettings):
         AfterDeadLetter.WAIT, alias="MESSAGES_AFTER_DEAD_LETTER", description="must be wait or continue"
     )
 
-    # Where the books are
+    # The database
     given_database_url: Annotated[SecretStr, BeforeValidator(_database)] = Field(
         SecretStr(DEFAULT_DATABASE),
         alias="DATABASE_URL",
@@ -469,7 +469,7 @@ class Settings(BaseSettings):
         description="must be the name of a schema: letters a-z, digits and underscores, not beginning with pg_",
     )
 
-    # Who may call
+    # Authentication
     given_jwt_secret: SecretStr | None = Field(None, alias="JWT_SECRET", description="must be text")
     jwt_public_key: Annotated[str | None, BeforeValidator(_pem)] = Field(
         None,
@@ -482,7 +482,7 @@ class Settings(BaseSettings):
     jwt_issuer: str | None = Field(None, alias="JWT_ISSUER", description="must be text")
     jwt_audience: str | None = Field(None, alias="JWT_AUDIENCE", description="must be text")
 
-    # Where the service listens, and what it says
+    # The server and its logs
     host: Annotated[str, BeforeValidator(_host)] = Field(
         "127.0.0.1", alias="HOST", description="must be an address or host name without scheme and port"
     )
@@ -533,13 +533,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment and file come in through ``load_settings``, which knows which name wins."""
+        """Use no further sources: ``load_settings`` reads environment and file, by its rules of precedence."""
         return (init_settings,)
 
-    # --- what follows
+    # --- values that follow from the settings
 
     def read_from(self, name: str) -> str | None:
-        """The name under which the setting ``name`` was given, with the prefix or without; None where it was not."""
+        """Return the name, with or without the prefix, under which the setting ``name`` was set; None if it was not."""
         return self._read_from.get(name)
 
     @property
@@ -578,13 +578,15 @@ class Settings(BaseSettings):
 
     @property
     def listens_on_loopback(self) -> bool:
-        """Whether only this machine can call."""
+        """Whether only this machine can reach the service."""
         return is_loopback(self.host)
 
     @property
     def in_development(self) -> bool:
-        """A gateway for development on loopback, alone or beside those whose payments operators record: nobody else can
-        call, and no money moves by itself."""
+        """Whether a development gateway is used on loopback, alone or with gateways whose payments operators record.
+
+        Then only this machine can call, and no real money moves.
+        """
         plugins = self.plugins.values()
         return (
             self.listens_on_loopback
@@ -594,7 +596,7 @@ class Settings(BaseSettings):
 
     @property
     def service_facts(self) -> ServiceFacts:
-        """What the settings of a gateway may depend on."""
+        """The values on which the settings of a gateway may depend."""
         return ServiceFacts(gateways=self.gateways, embedded=self.embedded, in_development=self.in_development)
 
     @property
@@ -605,26 +607,28 @@ class Settings(BaseSettings):
 
     @property
     def messages_webhook_secrets(self) -> tuple[str, ...]:
-        """The secrets that outgoing webhooks are signed with, each of them."""
+        """The secrets for outgoing webhooks, which are signed with each of them."""
         return tuple(secret.get_secret_value() for secret in self.given_messages_webhook_secrets)
 
     @property
     def own_address(self) -> str:
-        """Where a browser reaches this service: ``PUBLIC_URL``, or from this machine where it listens."""
+        """The address of this service for browsers: ``PUBLIC_URL``, or the listening address for this machine."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - compared, not listened on
         return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def return_url_origins(self) -> tuple[str, ...]:
-        """Where a ``return_url`` may lie; the default one's origin and our own always belong to it."""
+        """The origins that a ``return_url`` may have, including that of the default one and our own."""
         own = (_origin_of(self.return_url),) if self.return_url else ()
         public = (self.public_url,) if self.public_url else ()
         return tuple(dict.fromkeys((*self.given_return_url_origins, *own, *public)))
 
     @property
     def normalized_database_url(self) -> str:
-        """The database in SQLAlchemy's spelling, with its async driver, and the schema where it is another one than
-        usual. It may hold a password."""
+        """The database's address for SQLAlchemy, with an async driver, and with the schema if it is set.
+
+        It may contain a password.
+        """
         url = normalize_database_url(self.given_database_url.get_secret_value())
         if self.given_database_schema is None or not url.startswith("postgresql"):
             return url
@@ -637,19 +641,19 @@ class Settings(BaseSettings):
 
     @property
     def uses_development_jwt_secret(self) -> bool:
-        """Whether tokens are signed with a secret that everybody knows; to be announced in the log."""
+        """Whether tokens are signed with the public development secret, which is logged as a warning."""
         return self.in_development and self.given_jwt_secret is None and self.jwt_public_key is None
 
     @property
     def jwt_algorithm(self) -> JwtAlgorithm:
-        """The one algorithm of tokens: as said, otherwise that of the key."""
+        """The only algorithm that tokens may have: as set, otherwise that of the key."""
         if self.given_jwt_algorithm:
             return self.given_jwt_algorithm
         return _algorithm_in(self.jwt_public_key) if self.jwt_public_key else JwtAlgorithm.HS256
 
     @property
     def jwt_signing_key(self) -> str | None:
-        """What signs tokens, None where only somebody else can sign them."""
+        """The key that signs tokens; None if only the issuer with the private key can sign them."""
         if self.jwt_algorithm is not JwtAlgorithm.HS256:
             return None
         if self.given_jwt_secret:
@@ -658,7 +662,7 @@ class Settings(BaseSettings):
 
     @property
     def jwt_verification_key(self) -> str:
-        """What tokens are verified with."""
+        """The key that verifies tokens. Raises ``SettingsError`` when none is set."""
         key = self.jwt_signing_key or self.jwt_public_key
         if not key:
             raise SettingsError(_TOKENS_MISSING)
@@ -666,17 +670,17 @@ class Settings(BaseSettings):
 
     @property
     def log_level_payments(self) -> LogLevel:
-        """The level of the payment log, which can be turned up alone."""
+        """The level of the payment log: as set, otherwise that of all logs."""
         return self.given_log_level_payments or self.log_level
 
     @property
     def log_format(self) -> LogFormat:
-        """As said, otherwise for people on a terminal and for machines elsewhere."""
+        """The log format: as set, otherwise text on a terminal and JSON elsewhere."""
         return self.given_log_format or (LogFormat.CONSOLE if sys.stderr.isatty() else LogFormat.JSON)
 
 
 class EmbeddedSettings(Settings):
-    """The settings of a process that only calls the library: no token, webhook secret or address is demanded."""
+    """The settings of a process that only calls the library: no secrets for tokens and webhooks are required."""
 
     embedded: ClassVar[bool] = True
 
@@ -688,25 +692,33 @@ def load_settings(
     overrides: Mapping[str, str] | None = None,
     embedded: bool = False,
 ) -> Settings:
-    """The settings of ``env`` (None: this process's environment) over those of ``env_file`` (None: no file).
+    """Read and check the settings.
 
-    A name with ``PREFIX`` wins over the bare one, also where the bare one is in the environment and it is in the file.
-    ``overrides``, by their bare names, win over both. ``embedded``: this process answers nothing over HTTP, so what
-    only that needs is not demanded. Raises ``SettingsError``, which names every wrong setting as it was given.
+    A name with ``PREFIX`` takes precedence over the bare name, even if that is in the environment and the other in the
+    file.
+
+    Args:
+        env: the environment; None: this process's.
+        env_file: a file with settings that the environment does not have; None: no file.
+        overrides: values by bare names, which take precedence over both.
+        embedded: this process does not serve HTTP, so settings that only HTTP needs are not required.
+
+    Raises:
+        SettingsError: With a line for every wrong setting, by the name under which it was set.
     """
     file = _file(env_file)
     sources = (os.environ if env is None else env, file)
     read_from = dict[str, str]()
 
     def look_up(name: str) -> tuple[str, str] | None:
-        """The name under which a setting was given, and its text; None where it was not."""
+        """Return the name under which a setting was set, and its text; None if it was not set."""
         if (overrides or {}).get(name, "").strip():
             return name, (overrides or {})[name]
         names = [(said, source) for said in (f"{PREFIX}{name}", name) for source in sources]
         return next(((said, source[said]) for said, source in names if source.get(said, "").strip()), None)
 
     def text_of(name: str) -> str | None:
-        """The text of the setting ``name``; notes under which name it was given."""
+        """Return the text of the setting ``name``, and note in ``read_from`` under which name it was set."""
         given = look_up(name)
         if given is None:
             return None
@@ -729,7 +741,7 @@ def load_settings(
 
 
 def _chosen(given: Mapping[str, str], look_up: Callable[[str], object]) -> tuple[str, ...]:
-    """The names of the gateways, the default one first; none where a name can't be one, which is reported elsewhere."""
+    """Return the names of the gateways, the default one first; empty if one is malformed."""
     try:
         named = _gateway_names(given.get("PAYMENT_GATEWAYS", "")) or _gateway_names(given.get("PAYMENT_GATEWAY", ""))
     except ValueError:
@@ -740,7 +752,7 @@ def _chosen(given: Mapping[str, str], look_up: Callable[[str], object]) -> tuple
 def _read_gateways(
     names: Iterable[str], text_of: Callable[[str], str | None]
 ) -> tuple[Mapping[str, ChosenGateway], list[SettingProblem]]:
-    """The gateways by name with their settings, and what is wrong with single settings."""
+    """Return the gateways by name with their settings, and the problems of single settings."""
     chosen, problems = dict[str, ChosenGateway](), list[SettingProblem]()
     for name in names:
         plugin = plugin_named(name)
@@ -756,7 +768,7 @@ def _read_gateways(
 
 
 def _file(path: str | Path | None) -> Mapping[str, str]:
-    """The assignments in the file at ``path``; none where it is not there."""
+    """Return the assignments in the file at ``path``; empty if it does not exist."""
     if path is None or not Path(path).expanduser().is_file():
         return {}
     try:
@@ -767,7 +779,7 @@ def _file(path: str | Path | None) -> Mapping[str, str]:
 
 
 def _as_given(problems: Iterable[SettingProblem], read_from: Mapping[str, str]) -> Iterator[SettingProblem]:
-    """The problems, each with the name under which its setting was given."""
+    """Return the problems, each with the name under which its setting was set."""
     return (evolve(each, setting=read_from.get(each.setting, each.setting)) for each in problems)
 
 
@@ -775,22 +787,24 @@ _REMEDIES: Final = {field.alias or name: field.description or "" for name, field
 
 
 def setting_names() -> frozenset[str]:
-    """Every name that is read, as it stands in the environment: those of the service, and of all installed gateways."""
+    """Return the names of all settings: those of the service, and those of all installed gateways."""
     own = (each.name for plugin in installed_plugins().values() for each in declared(plugin.settings).values())
     return frozenset((*_REMEDIES, *own))
 
 
 def _explained(error: ValidationError) -> Iterator[SettingProblem]:
-    """Each wrong setting once, with our own words: the library's may repeat the value."""
+    """Yield each wrong setting once, with our text: the library's text may contain the value."""
     for name in dict.fromkeys(str(each["loc"][0]) for each in error.errors(include_input=False)):
         yield SettingProblem(name, _REMEDIES[name])
 
 
 def normalize_database_url(url: str) -> str:
-    """Any spelling of an address of SQLite or PostgreSQL as SQLAlchemy's with the driver that we use.
+    """Return an address of SQLite or PostgreSQL in SQLAlchemy's form, with the driver that this service uses.
 
-    What other drivers call by another name than libpq is translated, and what only they know is left out. Raises
-    ``SettingsError`` for another database.
+    Parameters of other drivers are translated to those of libpq, or left out if libpq has no such parameter.
+
+    Raises:
+        SettingsError: When it is the address of another database.
     """
     if found := _SQLITE.match(url):
         return f"sqlite+aiosqlite:///{url[found.end() :]}"
@@ -801,7 +815,7 @@ def normalize_database_url(url: str) -> str:
 
 
 def _for_libpq(query: str) -> str:
-    """The parameters of an address, in libpq's words; as they are where they are in them already."""
+    """Return the parameters of an address with libpq's names; unchanged if they have these already."""
     given = parse_qsl(query, keep_blank_values=True)
     if not any(name == "ssl" or name in _OTHER_DRIVERS for name, _ in given):
         return query
@@ -811,11 +825,11 @@ def _for_libpq(query: str) -> str:
 
 
 _SSL: Final = {"true": "require", "on": "require", "1": "require", "false": "disable", "off": "disable", "0": "disable"}
-"""asyncpg's ``ssl`` in words of libpq's ``sslmode``, where the words differ."""
+"""Values of asyncpg's ``ssl`` as values of libpq's ``sslmode``, where they differ."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` is reached from this machine only. Names other than ``localhost`` are not looked up."""
+    """Return whether ``host`` can only be reached from this machine. Names except ``localhost`` are not resolved."""
     try:
         return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -854,7 +868,7 @@ def _gateway_misfits(settings: Settings) -> Iterator[SettingProblem]:
 
 
 def _secret_misfits(settings: Settings) -> Iterator[SettingProblem]:
-    """What only a process that is called over HTTP needs."""
+    """Yield the problems with settings that only a process needs that serves HTTP."""
     if settings.embedded:
         return
     if settings.given_jwt_secret is None and settings.jwt_public_key is None and not settings.in_development:
@@ -869,7 +883,7 @@ def _token_misfits(settings: Settings) -> Iterator[SettingProblem]:
         yield SettingProblem("JWT_SECRET", "must not be a key in PEM; a public key goes into JWT_PUBLIC_KEY")
     if secret and public_key and settings.given_jwt_algorithm is None:
         yield SettingProblem(
-            "JWT_ALGORITHM", "set it, since both JWT_SECRET and JWT_PUBLIC_KEY are there; or remove one"
+            "JWT_ALGORITHM", "set it, since both JWT_SECRET and JWT_PUBLIC_KEY are set; or remove one of them"
         )
     yield from _algorithm_misfits(settings)
 
@@ -884,9 +898,7 @@ def _algorithm_misfits(settings: Settings) -> Iterator[SettingProblem]:
     elif public_key is None:
         yield SettingProblem("JWT_PUBLIC_KEY", f"set it: {algorithm} verifies tokens with a public key")
     elif _algorithm_in(public_key) is not algorithm:
-        yield SettingProblem(
-            "JWT_ALGORITHM", f"must be {_algorithm_in(public_key)}, which is what JWT_PUBLIC_KEY is for"
-        )
+        yield SettingProblem("JWT_ALGORITHM", f"must be {_algorithm_in(public_key)}, the algorithm of JWT_PUBLIC_KEY")
 
 
 def _fee_misfits(settings: Settings) -> Iterator[SettingProblem]:
@@ -904,6 +916,6 @@ def _worker_misfits(settings: Settings) -> Iterator[SettingProblem]:
 
 def _message_misfits(settings: Settings) -> Iterator[SettingProblem]:
     if settings.messages_webhook_url and not settings.given_messages_webhook_secrets:
-        yield SettingProblem("MESSAGES_WEBHOOK_SECRET", "set it: a receiver cannot trust webhooks that nobody signed")
+        yield SettingProblem("MESSAGES_WEBHOOK_SECRET", "set it: receivers cannot trust unsigned webhooks")
     if settings.messages_broker_url and settings.messages_broker_url.get_secret_value().startswith("memory://"):
-        yield SettingProblem("MESSAGES_BROKER_URL", "must be the address of a broker; one in memory reaches nobody")
+        yield SettingProblem("MESSAGES_BROKER_URL", "must be the address of a broker; one in memory has no receivers")

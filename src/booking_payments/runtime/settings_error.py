@@ -1,4 +1,4 @@
-"""What is wrong with the settings, one line for each."""
+"""Errors of the settings, with one line for each wrong one."""
 
 from booking_payments.ports.gateway_settings import SettingProblem as SettingProblem
 

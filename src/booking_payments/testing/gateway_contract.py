@@ -290,6 +290,13 @@ class GatewayContract:
 
         assert list(await harness.gateway.list_disputes(intent.id)) == []
 
+    async def test_the_balance_is_by_currency_or_the_gateway_has_none(self, harness: GatewayHarness) -> None:
+        await harness.pay(creation())
+
+        balance = await harness.gateway.available_balance()
+
+        assert balance is None or all(amount.currency is currency for currency, amount in balance.items())
+
     async def test_intents_can_be_listed_since_a_time(self, harness: GatewayHarness) -> None:
         first = await unpaid(harness)
         second = await unpaid(harness)
@@ -342,6 +349,14 @@ class GatewayContract:
 
 class CardGatewayContract(GatewayContract):
     """What holds besides where the money comes from cards."""
+
+    async def test_money_that_is_available_at_once_is_in_the_balance(self, harness: CardGatewayHarness) -> None:
+        before = dict(await harness.gateway.available_balance() or {})
+
+        await harness.gateway.create_intent(creation("pm_card_bypassPending"), harness.new_key())
+
+        after = dict(await harness.gateway.available_balance() or {})
+        assert any(amount.minor > before.get(currency, usd(0)).minor for currency, amount in after.items())
 
     async def test_a_new_intent_has_a_secret_for_the_front_end(self, harness: CardGatewayHarness) -> None:
         intent = await harness.gateway.create_intent(creation(), harness.new_key())

@@ -4,7 +4,7 @@ Subclass ``StorageContract`` in a test module and give it a ``storage`` fixture:
 """
 
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -56,12 +56,18 @@ def message(number: int, of: str = "bk_1") -> Message:
     return Message(id=f"msg_{number}", type="payment.succeeded", booking_id=of, payment_id=None, at=NOW, data={"n": 1})
 
 
-def entry(number: int = 1, *, kind: str = "charge.refunded", status: InboxStatus = InboxStatus.RECEIVED) -> InboxEntry:
+def entry(
+    number: int = 1,
+    *,
+    kind: str = "charge.refunded",
+    status: InboxStatus = InboxStatus.RECEIVED,
+    gateway: str = "stripe",
+) -> InboxEntry:
     """An inbox row that was never stored."""
     return InboxEntry(
         event_id=f"evt_{number}",
         type=kind,
-        gateway="stripe",
+        gateway=gateway,
         status=status,
         object_id="ch_1",
         received_at=NOW + timedelta(seconds=number),
@@ -147,6 +153,8 @@ _FILTERS: Final[Sequence[tuple[PaymentFilter, list[str]]]] = [
     (PaymentFilter(disputed=False), ["pay_1"]),
     (PaymentFilter(disputed=True, refunded=Refunded.ANY, last4="4242", text="r"), ["pay_2"]),
     (PaymentFilter(disputed=True, status=PaymentStatus.CANCELED), []),
+    (PaymentFilter(updated_from=NOW), ["pay_2", "pay_1"]),
+    (PaymentFilter(updated_from=NOW + timedelta(seconds=2)), ["pay_2"]),
 ]
 """Filters, and which of two payments each finds: ``pay_2`` is of a known customer, refunded in part and disputed."""
 
@@ -190,12 +198,16 @@ def _bookings(which: BookingFilter, cursor: str | None = None, limit: int = 2) -
     return work
 
 
-async def _count_refused(hour: datetime, deliveries: int, uow: UnitOfWork) -> None:
-    await uow.inbox.count_refused(hour, deliveries)
+async def _count_refused(hour: datetime, deliveries: int, uow: UnitOfWork, *, gateway: str = "stripe") -> None:
+    await uow.inbox.count_refused(gateway, hour, deliveries)
 
 
-async def _refused_since(at: datetime, uow: UnitOfWork) -> int:
-    return await uow.inbox.refused_since(at)
+async def _refused_since(at: datetime, uow: UnitOfWork, *, gateway: str = "stripe") -> int:
+    return await uow.inbox.refused_since(gateway, at)
+
+
+async def _done(gateway: str, uow: UnitOfWork) -> Collection[str]:
+    return await uow.inbox.done(gateway, ["evt_1"])
 
 
 async def _lock_customer(customer_id: str, uow: UnitOfWork) -> None:
@@ -648,6 +660,14 @@ class StorageContract:
         for (which, found), page in zip(_FILTERS, pages, strict=True):
             assert [payment.id for payment in page.items] == found, which
 
+    async def test_bookings_are_read_many_at_a_time(self, storage: Storage) -> None:
+        await store(storage, booking(1), booking(2), booking(3))
+
+        found = await storage.read(lambda uow: uow.bookings.many({"bk_1", "bk_3", "bk_9"}))
+
+        assert found == {"bk_1": booking(1), "bk_3": booking(3)}
+        assert await storage.read(lambda uow: uow.bookings.many(())) == {}
+
     async def test_an_amended_booking_is_found_by_its_new_address(self, storage: Storage) -> None:
         await store(storage, booking(1))
         await stored(storage, started_payment(booking(1), 1))
@@ -862,8 +882,8 @@ class StorageContract:
     async def test_inbox_rows_are_named_oldest_first(self, storage: Storage) -> None:
         await self._receive(storage, entry(1), entry(2, kind="refund.created"))
 
-        names = await storage.read(lambda uow: uow.inbox.names(InboxFilter()))
-        assert list(names) == [("evt_1", "charge.refunded"), ("evt_2", "refund.created")]
+        keys = await storage.read(lambda uow: uow.inbox.keys(InboxFilter()))
+        assert list(keys) == [("stripe", "evt_1", "charge.refunded"), ("stripe", "evt_2", "refund.created")]
 
     @pytest.mark.parametrize(
         ("which", "meant"),
@@ -881,21 +901,21 @@ class StorageContract:
     ) -> None:
         await self._receive(storage, entry(1), entry(2, status=InboxStatus.FAILED), entry(3, kind="refund.created"))
 
-        assert [name for name, _ in await storage.read(lambda uow: uow.inbox.names(which))] == meant
+        assert [key.event_id for key in await storage.read(lambda uow: uow.inbox.keys(which))] == meant
 
     async def test_events_that_are_done_are_known_by_their_ids(self, storage: Storage) -> None:
         statuses = [InboxStatus.FAILED, InboxStatus.PROCESSED, InboxStatus.RECEIVED, InboxStatus.IGNORED]
         await self._receive(storage, *(entry(number, status=status) for number, status in enumerate(statuses)))
 
-        done = await storage.read(lambda uow: uow.inbox.done(["evt_0", "evt_1", "evt_2", "evt_9"]))
+        done = await storage.read(lambda uow: uow.inbox.done("stripe", ["evt_0", "evt_1", "evt_2", "evt_9"]))
         assert set(done) == {"evt_1"}
 
     async def test_the_newest_event_is_the_one_made_last(self, storage: Storage) -> None:
         made = [NOW, NOW + timedelta(hours=1), NOW - timedelta(hours=1), None]
-        before = await storage.read(lambda uow: uow.inbox.newest())
+        before = await storage.read(lambda uow: uow.inbox.newest("stripe"))
         await self._receive(storage, *(attrs.evolve(entry(n), created_at=at) for n, at in enumerate(made)))
 
-        newest = await storage.read(lambda uow: uow.inbox.newest())
+        newest = await storage.read(lambda uow: uow.inbox.newest("stripe"))
         assert (before, newest) == (None, NOW + timedelta(hours=1))
 
     async def test_bookings_are_listed_newest_first_page_by_page(self, storage: Storage) -> None:
@@ -930,11 +950,12 @@ class StorageContract:
         assert counted == {0: 0, 1: 5, 2: 6}
 
     async def test_events_read_from_lists_do_not_count_as_deliveries(self, storage: Storage) -> None:
-        before = await storage.read(lambda uow: uow.inbox.latest_delivery())
+        before = await storage.read(lambda uow: uow.inbox.latest_delivery("stripe"))
         delivered = [attrs.evolve(entry(number), delivered_at=NOW - timedelta(hours=number)) for number in (2, 1)]
         await self._receive(storage, *delivered, attrs.evolve(entry(3), received_at=NOW + timedelta(hours=1)))
 
-        assert (before, await storage.read(lambda uow: uow.inbox.latest_delivery())) == (None, NOW - timedelta(hours=1))
+        latest = await storage.read(lambda uow: uow.inbox.latest_delivery("stripe"))
+        assert (before, latest) == (None, NOW - timedelta(hours=1))
         assert list(await storage.read(lambda uow: uow.inbox.find(delivered[0].event_id))) == [delivered[0]]
 
     async def test_refused_deliveries_are_forgotten_after_a_week(self, storage: Storage) -> None:
@@ -962,6 +983,49 @@ class StorageContract:
         await storage.transact(lambda uow: uow.inbox.put(entry(kind="refund.created")))
 
         assert len(await storage.read(lambda uow: uow.inbox.find("evt_1"))) == 2
+
+    async def test_two_gateways_may_use_the_same_event_id(self, storage: Storage) -> None:
+        await storage.transact(lambda uow: uow.inbox.put(entry()), LockScope(event_id="evt_1"))
+        other = entry(gateway="paypal")
+        await storage.transact(lambda uow: uow.inbox.put(other), LockScope(event_id="evt_1"))
+        done = attrs.evolve(other, status=InboxStatus.PROCESSED, processed_at=NOW)
+
+        async def process(uow: UnitOfWork) -> None:
+            await uow.inbox.find("evt_1")
+            await uow.inbox.put(done)
+
+        await storage.transact(process, LockScope(event_id="evt_1"))
+
+        assert await storage.read(lambda uow: uow.inbox.find("evt_1")) == [entry(), done]
+        assert [set(await storage.read(partial(_done, each))) for each in ("stripe", "paypal")] == [set(), {"evt_1"}]
+
+    async def test_two_gateways_do_not_wait_for_each_other_with_the_same_event_id(self, storage: Storage) -> None:
+        """Both gateways' deliveries are stored although they arrive at the same time."""
+
+        async def receive(gateway: str) -> None:
+            async def work(uow: UnitOfWork) -> None:
+                if not [row for row in await uow.inbox.find("evt_1") if row.gateway == gateway]:
+                    await uow.inbox.put(entry(gateway=gateway))
+
+            await storage.transact(work, LockScope(event_id="evt_1"))
+
+        async with anyio.create_task_group() as tasks:
+            for gateway in ("stripe", "paypal", "stripe", "paypal"):
+                tasks.start_soon(receive, gateway)
+
+        stored = await storage.read(lambda uow: uow.inbox.find("evt_1"))
+        assert sorted(row.gateway for row in stored) == ["paypal", "stripe"]
+
+    async def test_what_one_gateway_sent_is_not_counted_for_another(self, storage: Storage) -> None:
+        delivered = attrs.evolve(entry(), delivered_at=NOW)
+        await self._receive(storage, delivered)
+        await storage.transact(partial(_count_refused, NOW, 3))
+        await storage.transact(partial(_count_refused, NOW, 2, gateway="paypal"))
+
+        counted = [await storage.read(partial(_refused_since, NOW, gateway=each)) for each in ("stripe", "paypal")]
+        newest = await storage.read(lambda uow: uow.inbox.newest("paypal"))
+        latest = await storage.read(lambda uow: uow.inbox.latest_delivery("paypal"))
+        assert (counted, newest, latest) == ([3, 2], None, None)
 
     async def test_unfinished_rows_come_oldest_first(self, storage: Storage) -> None:
         statuses = [InboxStatus.FAILED, InboxStatus.PROCESSED, InboxStatus.RECEIVED, InboxStatus.IGNORED]

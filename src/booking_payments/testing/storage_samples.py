@@ -121,6 +121,7 @@ PAYMENT_CHANGED: Final = attrs.evolve(
     releases=(ev.AuthorizationReleased(gateway_refund_id="re_4", amount=_usd(100)),),
     return_url="https://other.example",
     takes_redirects=False,
+    voucher_lasts_s=604800,
     client=Client.STRIPE_JS if PAYMENT.client is not Client.STRIPE_JS else None,
     method=None,
     capture_before=None,

@@ -57,7 +57,7 @@ def test_a_booking_is_amended() -> None:
     assert answered("bookings", "find", "--event", EVENT)["items"][0]["amount"] == "60.00"
 
 
-def test_an_amendment_to_nothing_gives_everything_back_unless_refund_says_otherwise() -> None:
+def test_an_amendment_to_zero_refunds_in_full_by_default() -> None:
     late = RefundPolicy(tiers=(RefundTier(hours_before=24 * 60, percent=Decimal(100)),))
     booked("R-1", refund_policy=late)
     booked("R-2", refund_policy=late)
@@ -73,7 +73,7 @@ def refunded_of(reference: str) -> str:
     return str(found[0]["refunded_amount"])
 
 
-def test_an_amendment_that_is_refused_ends_with_status_1() -> None:
+def test_a_refused_amendment_exits_with_1() -> None:
     booked()
 
     done = run("bookings", "amend", "R-1", "--amount", "100.01")
@@ -82,7 +82,7 @@ def test_an_amendment_that_is_refused_ends_with_status_1() -> None:
     assert run("bookings", "amend", "R-1", "--starts", "tomorrow").exit_code == 2
 
 
-def test_single_items_are_given_up() -> None:
+def test_single_items_can_be_removed() -> None:
     booked(items=(Item(id="adult", label="Adult", quantity=3, unit_amount=Money(3000, Currency.USD)),))
 
     booking = answered("bookings", "cancel", "R-1", "--item", "adult:1")
@@ -90,7 +90,7 @@ def test_single_items_are_given_up() -> None:
     assert run("bookings", "cancel", "R-1", "--item", "adult:x").exit_code == 2
 
 
-def test_a_preview_and_then_the_event_is_canceled() -> None:
+def test_an_event_is_canceled_after_a_preview() -> None:
     booked("R-1")
     booked("R-2", None)
 
@@ -101,7 +101,7 @@ def test_a_preview_and_then_the_event_is_canceled() -> None:
     assert run("events", "status", EVENT).exit_code == 0
 
 
-def test_the_report_is_csv_too_and_its_cells_are_no_formulas() -> None:
+def test_the_report_can_be_csv_without_formulas() -> None:
     booked("=cmd()")
     run("events", "cancel", EVENT)
 
@@ -119,6 +119,6 @@ def test_an_event_is_moved() -> None:
     assert answered("bookings", "show", "R-1")["event_starts_at"] == starts
 
 
-def test_an_event_that_nobody_knows_ends_with_status_1() -> None:
+def test_an_unknown_event_exits_with_1() -> None:
     assert run("events", "status", "nothing").exit_code == 1
     assert run("events", "cancel", "no/id").exit_code == 1

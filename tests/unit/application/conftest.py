@@ -23,6 +23,7 @@ OVER_SQL = frozenset(
         "test_adopting",
         "test_bookings",
         "test_delivering",
+        "test_exporting",
         "test_facade",
         "test_figures",
         "test_gateway_faults",

@@ -108,7 +108,7 @@ async def test_the_net_of_all_days_equals_the_gateways_balance(kit: PaymentsTest
 
     (usd,) = (await kit.payments.recent_figures(30)).money
 
-    held = (await kit.payments.check_ledger()).balances[Account.GATEWAY, Currency.USD]
+    held = (await kit.payments.check_ledger()).balances["fake", Account.GATEWAY, Currency.USD]
     assert usd.net == held == usd.gross - usd.refunded - usd.withdrawn
     assert usd.charges == 3
 
@@ -143,8 +143,8 @@ async def test_the_sum_of_eleven_largest_charges_is_reported(kit: PaymentsTestKi
 
     assert [(each.gross.major(), each.net.major()) for each in found.money] == [("11000000000.00", "11000000000.00")]
     assert checked.agrees
-    assert checked.balances[Account.GATEWAY, Currency.IDR].major() == "11000000000.00"
-    assert checked.balances[Account.ORGANIZER, Currency.IDR].major() == "-10670000000.00"
+    assert checked.balances["fake", Account.GATEWAY, Currency.IDR].major() == "11000000000.00"
+    assert checked.balances["fake", Account.ORGANIZER, Currency.IDR].major() == "-10670000000.00"
 
 
 # --- days of a time zone

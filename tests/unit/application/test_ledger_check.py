@@ -47,7 +47,7 @@ async def test_an_empty_database_has_no_fault(kit: PaymentsTestKit) -> None:
 async def test_the_balances_show_where_the_money_is(kit: PaymentsTestKit) -> None:
     await _refunded(kit)
 
-    held = {account: amount.minor for (account, _), amount in (await kit.payments.check_ledger()).balances.items()}
+    held = {account: amount.minor for (_, account, _), amount in (await kit.payments.check_ledger()).balances.items()}
 
     assert held == {Account.GATEWAY: 7000, Account.ORGANIZER: -6700, Account.FEES: -300}
 
@@ -58,7 +58,7 @@ async def test_balances_are_those_of_all_payments_together(kit: PaymentsTestKit)
 
     found = await kit.payments.check_ledger()
 
-    assert found.balances[Account.GATEWAY, Currency.USD].minor == 17000
+    assert found.balances["fake", Account.GATEWAY, Currency.USD].minor == 17000
 
 
 async def test_every_payment_is_checked_in_batches(kit: PaymentsTestKit, monkeypatch: pytest.MonkeyPatch) -> None:

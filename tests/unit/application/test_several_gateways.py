@@ -2,53 +2,24 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from random import Random
+from datetime import datetime, timedelta
 
 import pytest
 
-from booking_payments.adapters.gateways.fake.gateway import ModelTransport
-from booking_payments.adapters.gateways.stripe.gateway import StripeGateway
-from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
-from booking_payments.application.gateways import ConnectedGateway
-from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.errors import NotPossibleNow, OurFault, OutcomeUnknown, PaymentError, RefusedByRule
+from booking_payments.domain.ledger import Account
 from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Currency
 from booking_payments.domain.reports import IntentReport
 from booking_payments.domain.reports import Unreadable as Listed
 from booking_payments.ports.gateway import GatewayRefused, OutcomeAmbiguous
 from booking_payments.ports.inbox import InboxFilter
 from booking_payments.ports.storage import Storage
 from booking_payments.ports.webhooks import GatewayEvent, WebhooksNotTaken
-from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import ANN, PaymentsTestKit
+from tests.two_gateways import SECRET, VISA, Two
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
-
-VISA = "pm_card_visa"
-SECRET = "whsec_other"
-
-
-class Two:
-    """An installation with the gateway ``fake``, which is the default, and ``other``; they share no objects."""
-
-    def __init__(self, storage: Storage) -> None:
-        self.kit = PaymentsTestKit(storage=storage)
-        self.stripe = FakeStripe(self.kit.clock.now, Random(99))
-        other = StripeGateway(ModelTransport(self.stripe, self.kit.clock), livemode=False, name="other")
-        connected = ConnectedGateway(gateway=other, webhooks=StripeWebhooks([SECRET]), webhook_names=("other",))
-        self.kit = PaymentsTestKit(storage=storage, others={"other": connected})
-        self.stripe = FakeStripe(self.kit.clock.now, Random(99))
-        other._transport = ModelTransport(self.stripe, self.kit.clock)
-
-    @property
-    def payments(self) -> BookingPayments:
-        return self.kit.payments
-
-    def intents(self, stripe: FakeStripe) -> list[str]:
-        """Return the statuses of all intents at one gateway."""
-        answer = stripe.call("GET", "/v1/payment_intents", {"limit": "100"}, None)
-        return [each["status"] for each in answer.body["data"]]
 
 
 @pytest.fixture
@@ -202,14 +173,51 @@ async def test_an_event_of_one_gateway_about_a_payment_of_another_is_ignored(two
     assert (await two.payments.payment_status(booking.id, ANN)).payment.status is not PaymentStatus.CANCELED
 
 
-async def test_the_same_event_id_of_another_gateway_changes_nothing(two: Two) -> None:
-    event = {"id": "evt_7", "object": "event", "type": "customer.created", "data": {"object": {"id": "cus_1"}}}
-    await deliver(two, "other", SECRET, event)
+async def _paid_with(two: Two, gateway: str) -> tuple[str, dict[str, object]]:
+    """Return a booking whose payment has succeeded at ``gateway``, unknown to our books, and the event ``evt_7``."""
+    booking = await two.kit.book(reference=f"at {gateway}")
+    view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA, gateway=gateway)
+    stripe = two.kit.stripe if gateway == "fake" else two.stripe
+    answer = stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/confirm", {}, None)
+    data: dict[str, object] = {"object": answer.body}
+    event: dict[str, object] = {"id": "evt_7", "type": "payment_intent.succeeded", "data": data}
+    return booking.id, event
 
-    assert await deliver(two, "fake", "whsec_tests", event) == "ignored"
 
+async def test_the_same_event_id_of_two_gateways_is_processed_for_each(two: Two) -> None:
+    at_other, of_other = await _paid_with(two, "other")
+    at_fake, of_fake = await _paid_with(two, "fake")
+    events = [("other", SECRET, of_other), ("fake", "whsec_tests", of_fake)]
+
+    outcomes = [await deliver(two, *each) for each in (*events, *events)]
+
+    assert outcomes == ["processed", "processed", "duplicate", "duplicate"]
+    paid = [(await two.payments.payment_status(each)).payment.status for each in (at_other, at_fake)]
+    assert paid == [PaymentStatus.SUCCEEDED] * 2
     rows = await two.kit.storage.read(lambda uow: uow.inbox.latest(InboxFilter(), 5))
-    assert [(row.event_id, row.gateway) for row in rows] == [("evt_7", "other")]
+    assert [row.key for row in rows] == [(name, "evt_7", "payment_intent.succeeded") for name in ("fake", "other")]
+
+
+async def test_an_event_id_that_two_gateways_use_is_replayed_for_each(two: Two) -> None:
+    for name, secret in (("other", SECRET), ("fake", "whsec_tests")):
+        _, event = await _paid_with(two, name)
+        await deliver(two, name, secret, event)
+
+    replayed = await two.payments.replay_webhooks(["evt_7"])
+
+    assert [(each.gateway, each.outcome) for each in replayed] == [("other", "duplicate"), ("fake", "duplicate")]
+
+
+async def test_catching_up_begins_at_the_newest_event_of_each_gateway(two: Two) -> None:
+    """Events of a busy gateway do not shorten the time over which another one's lost events are read."""
+    booking_id, _ = await _paid_with(two, "other")
+    two.kit.clock.advance(timedelta(days=10))
+    _, event = await _paid_with(two, "fake")
+    assert await deliver(two, "fake", "whsec_tests", {**event, "created": int(two.kit.clock.now().timestamp())})
+
+    await two.payments.catch_up()
+
+    assert (await two.payments.payment_status(booking_id)).payment.status is PaymentStatus.SUCCEEDED
 
 
 async def test_webhooks_of_an_unconfigured_gateway_are_refused(two: Two) -> None:
@@ -265,7 +273,51 @@ async def test_an_unreadable_gateway_does_not_stop_the_comparison_of_others(two:
     assert [(each.code, each.text) for each in found.left] == [
         ("not_compared", "the gateway fake can't be read (timeout); reconcile again later")
     ]
+    assert [(each.name, each.intents, each.error) for each in found.gateways] == [
+        ("fake", 0, "timeout"),
+        ("other", 1, None),
+    ]
     assert (await two.payments.payment_status(booking.id, ANN)).payment.status is PaymentStatus.SUCCEEDED
+
+
+async def test_what_is_left_names_its_gateway(two: Two) -> None:
+    """A charge at the second gateway for a payment that our books do not have."""
+    charge = {"amount": "1000", "currency": "usd", "payment_method": VISA, "confirm": "true"}
+    methods = {"automatic_payment_methods": {"enabled": "true", "allow_redirects": "never"}}
+    metadata = {"metadata": {"payment_id": "pay_lost", "booking_id": "bk_lost"}}
+    made = two.stripe.call("POST", "/v1/payment_intents", {**charge, **methods, **metadata}, "key_1")
+    assert made.body["status"] == "succeeded"
+
+    found = await two.payments.reconcile()
+
+    assert [(each.code, each.gateway) for each in found.left] == [("unknown_charge", "other")]
+
+
+async def test_catching_up_names_the_gateway_that_cannot_be_read(two: Two) -> None:
+    use_gateway(two.kit, Unreadable(two.kit))
+
+    with pytest.raises(OutcomeAmbiguous) as unread:
+        await two.payments.catch_up()
+
+    assert unread.value.__notes__ == ["while reading the events of the gateway fake"]
+
+
+async def test_the_ledger_has_balances_for_each_gateway(two: Two) -> None:
+    for gateway in two.payments.gateway_names:
+        booking = await two.kit.book(reference=f"at {gateway}")
+        await two.payments.start_payment(
+            booking.id, ANN, payment_method_id=VISA, confirm_immediately=True, gateway=gateway
+        )
+    await two.payments.refund_payment(booking.id, ANN)
+
+    balances = (await two.payments.check_ledger()).balances
+
+    assert {name: balances[name, Account.GATEWAY, Currency.USD].minor for name in ("fake", "other")} == {
+        "fake": 10000,
+        "other": 0,
+    }
+    for name in ("fake", "other"):
+        assert sum(amount.minor for (its, _, _), amount in balances.items() if its == name) == 0
 
 
 async def test_payments_of_a_removed_gateway_are_not_changed(two: Two, storage: Storage) -> None:

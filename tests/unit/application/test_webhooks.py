@@ -525,7 +525,7 @@ async def _refused(kit: PaymentsTestKit, deliveries: int) -> None:
 
 
 async def _counted(kit: PaymentsTestKit) -> int:
-    return await kit.storage.read(lambda uow: uow.inbox.refused_since(kit.clock.now() - timedelta(hours=24)))
+    return await kit.storage.read(lambda uow: uow.inbox.refused_since("fake", kit.clock.now() - timedelta(hours=24)))
 
 
 async def test_deliveries_with_an_invalid_signature_are_counted(kit: PaymentsTestKit) -> None:

@@ -10,7 +10,7 @@ from booking_payments.domain.ledger import CHARGED, MONEY_KINDS, REFUNDED, WITHD
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money, total
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.inbox import InboxEntry
+from booking_payments.ports.inbox import EventKey, InboxEntry
 from booking_payments.ports.overview import (
     RARE_EVENTS,
     DriftReport,
@@ -33,7 +33,7 @@ class MemoryOverview:
         journals: Mapping[str, Sequence[ev.Recorded]],
         postings: Mapping[str, Sequence[Posting]],
         poll_states: Mapping[str, PollState],
-        inbox: Mapping[tuple[str, str], InboxEntry],
+        inbox: Mapping[EventKey, InboxEntry],
         reports: dict[int, DriftReport],
     ) -> None:
         self._payments = payments

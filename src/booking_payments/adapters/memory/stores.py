@@ -39,7 +39,7 @@ from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
 from booking_payments.ports.event_jobs import BookingResult, EventJob
 from booking_payments.ports.idempotency import StoredAnswer
-from booking_payments.ports.inbox import REFUSALS_KEPT, InboxEntry, InboxFilter
+from booking_payments.ports.inbox import REFUSALS_KEPT, EventKey, InboxEntry, InboxFilter
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.overview import DriftReport
 from booking_payments.ports.payments import ClientAction, PaymentFilter, PaymentHistory, PaymentPage, PollState
@@ -78,14 +78,14 @@ class Tables:
     gateway_ids: dict[str, str] = field(factory=dict)
     client_actions: dict[str, ClientAction] = field(factory=dict)
     poll_states: dict[str, PollState] = field(factory=dict)
-    inbox: dict[tuple[str, str], InboxEntry] = field(factory=dict)
+    inbox: dict[EventKey, InboxEntry] = field(factory=dict)
     answers: dict[AnswerKey, StoredAnswer] = field(factory=dict)
     messages: dict[str, Message] = field(factory=dict)
     deliveries: dict[tuple[str, str], MemoryDelivery] = field(factory=dict)
     unassigned: dict[str, None] = field(factory=dict)
     channels: dict[str, Channel] = field(factory=dict)
     sequences: dict[str, int] = field(factory=dict)
-    refused: dict[datetime, int] = field(factory=dict)
+    refused: dict[tuple[str, datetime], int] = field(factory=dict)
     audit: dict[int, AuditRecord] = field(factory=dict)
     event_jobs: dict[str, EventJob] = field(factory=dict)
     event_results: dict[tuple[str, str], BookingResult] = field(factory=dict)
@@ -271,6 +271,9 @@ class MemoryBookings(RecordingBookings):
         following = encode_cursor(*rest[limit - 1]) if len(rest) > limit else None
         return BookingPage(items=tuple(self._rows[id_] for _, id_ in rest[:limit]), next_cursor=following)
 
+    async def many(self, ids: Collection[str]) -> Mapping[str, Booking]:
+        return {each: self._rows[each] for each in ids if each in self._rows}
+
     async def lock_customer(self, customer_id: str) -> None:
         """Nothing to do: one transaction runs at a time."""
 
@@ -379,28 +382,31 @@ class MemoryInbox(RecordingInbox):
     async def latest(self, which: InboxFilter, limit: int) -> Sequence[InboxEntry]:
         return self._found(which)[::-1][:limit]
 
-    async def names(self, which: InboxFilter) -> Sequence[tuple[str, str]]:
-        return [(row.event_id, row.type) for row in self._found(which)]
+    async def keys(self, which: InboxFilter) -> Sequence[EventKey]:
+        return [row.key for row in self._found(which)]
 
     def _found(self, which: InboxFilter) -> Sequence[InboxEntry]:
         return [row for row in self._rows.values() if which.takes(row)]
 
-    async def done(self, event_ids: Collection[str]) -> Collection[str]:
-        return {row.event_id for row in self._rows.values() if row.status.is_done and row.event_id in event_ids}
+    async def done(self, gateway: str, event_ids: Collection[str]) -> Collection[str]:
+        return {row.event_id for row in self._of(gateway) if row.status.is_done and row.event_id in event_ids}
 
-    async def newest(self) -> datetime | None:
-        return max((row.created_at for row in self._rows.values() if row.created_at), default=None)
+    async def newest(self, gateway: str) -> datetime | None:
+        return max((row.created_at for row in self._of(gateway) if row.created_at), default=None)
 
-    async def latest_delivery(self) -> datetime | None:
-        return max((row.delivered_at for row in self._rows.values() if row.delivered_at), default=None)
+    async def latest_delivery(self, gateway: str) -> datetime | None:
+        return max((row.delivered_at for row in self._of(gateway) if row.delivered_at), default=None)
 
-    async def count_refused(self, hour: datetime, deliveries: int) -> None:
-        for old in [known for known in self._refused if known < hour - REFUSALS_KEPT]:
+    def _of(self, gateway: str) -> Sequence[InboxEntry]:
+        return [row for row in self._rows.values() if row.gateway == gateway]
+
+    async def count_refused(self, gateway: str, hour: datetime, deliveries: int) -> None:
+        for old in [known for known in self._refused if known[1] < hour - REFUSALS_KEPT]:
             del self._refused[old]
-        self._refused[hour] = self._refused.get(hour, 0) + deliveries
+        self._refused[gateway, hour] = self._refused.get((gateway, hour), 0) + deliveries
 
-    async def refused_since(self, at: datetime) -> int:
-        return sum(deliveries for hour, deliveries in self._refused.items() if hour >= at)
+    async def refused_since(self, gateway: str, at: datetime) -> int:
+        return sum(deliveries for (its, hour), deliveries in self._refused.items() if its == gateway and hour >= at)
 
 
 class MemoryAnswers:

@@ -146,6 +146,7 @@ class _State:
     releases: tuple[AuthorizationReleased, ...] = ()
     return_url: str | None = None
     takes_redirects: bool = False
+    voucher_lasts_s: int = 0
     client: Client | None = None
     method: MethodDetails | None = None
     capture_before: datetime | None = None
@@ -189,6 +190,7 @@ def payment_values(payment: Payment) -> Values:
         releases=payment.releases,
         return_url=payment.return_url,
         takes_redirects=payment.takes_redirects,
+        voucher_lasts_s=payment.voucher_lasts_s,
         client=payment.client,
         method=payment.method,
         capture_before=payment.capture_before,
@@ -276,6 +278,7 @@ def payment_from(row: Row) -> Payment:
         releases=state.releases,
         return_url=state.return_url,
         takes_redirects=state.takes_redirects,
+        voucher_lasts_s=state.voucher_lasts_s,
         client=state.client,
         method=state.method,
         capture_before=state.capture_before,

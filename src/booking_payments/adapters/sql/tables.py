@@ -326,26 +326,28 @@ inbox = Table(
     Column("body", Text, nullable=False),
     Column("created_at", UtcTime),
     Column("delivered_at", UtcTime),
-    UniqueConstraint("event_id", "type"),
+    # The event id comes first: entries are read by it alone.
+    UniqueConstraint("event_id", "gateway", "type"),
     CheckConstraint(one_of("status", InboxStatus), name="status"),
     Index(
         "bp_inbox_unfinished",
         "received_at",
         **_only(UNFINISHED),
     ),
-    Index("bp_inbox_created_at", "created_at"),
-    Index("bp_inbox_delivered_at", "delivered_at"),
+    Index("bp_inbox_created_at", "gateway", "created_at"),
+    Index("bp_inbox_delivered_at", "gateway", "delivered_at"),
     sqlite_strict=True,
 )
 
 refused_deliveries = Table(
     "bp_refused_deliveries",
     metadata,
+    Column("gateway", Text, primary_key=True),
     Column("hour", UtcTime, primary_key=True),
     Column("deliveries", BigInt, nullable=False),
     sqlite_strict=True,
 )
-"""How many webhooks were refused for their signature, by the hour: one row for each, however many are sent."""
+"""How many webhooks were refused for their signature, by gateway and hour: one row for each, however many are sent."""
 
 installation = Table(
     "bp_installation",

@@ -174,20 +174,22 @@ def pooling_checks(found: "Pooling") -> list[Check]:
 
 
 async def _deliveries(settings: Settings, services: Services) -> list[Check]:
-    """Whether webhooks come in: how many were refused for their signature of late, and when a good one came."""
-    remedies = [plugin.doctor.webhooks_remedy for plugin in settings.plugins.values()]
-    remedy = "; ".join(filter(None, remedies))
-    if not remedy:
-        return []
+    """Check the webhooks of each gateway that sends some."""
+    remedies = {name: plugin.doctor.webhooks_remedy for name, plugin in settings.plugins.items()}
+    return [await _deliveries_of(services, name, remedy) for name, remedy in remedies.items() if remedy]
+
+
+async def _deliveries_of(services: Services, gateway: str, remedy: str) -> Check:
+    """Check how many of a gateway's webhooks had a wrong signature lately, and when the last good one came."""
     now = services.clock.now()
     since = now.replace(minute=0, second=0, microsecond=0) - _DAY  # counted by the hour: rather a part of one more
-    refused = await services.storage.read(lambda uow: uow.inbox.refused_since(since))
-    good = await services.storage.read(lambda uow: uow.inbox.latest_delivery())
+    refused = await services.storage.read(lambda uow: uow.inbox.refused_since(gateway, since))
+    good = await services.storage.read(lambda uow: uow.inbox.latest_delivery(gateway))
     last = f"the last good one came at {good:%Y-%m-%d %H:%M:%S} UTC" if good else "no good one has come yet"
-    detail = f"{refused} refused for their signature in the last 24 hours; {last}"
+    detail = f"{gateway}: {refused} refused for their signature in the last 24 hours; {last}"
     if refused and (good is None or good < since):
-        return [Check("webhooks", False, detail, remedy)]
-    return [Check("webhooks", True, detail)]
+        return Check("webhooks", False, detail, remedy)
+    return Check("webhooks", True, detail)
 
 
 async def _channels(settings: Settings, services: Services) -> list[Check]:

@@ -34,6 +34,7 @@ from booking_payments.presentation.models import (
     Nothing,
     PageAnswer,
     PaymentAnswer,
+    PaymentConditions,
     PaymentsQuery,
     RecordPayment,
     RetryPayment,
@@ -192,7 +193,7 @@ class BookingPayment(Controller):
 
 @get("/api/payments", summary="Payments, newest first", tags=["payment"], **for_token(Access.OPERATOR))
 async def listing(parameters: NamedDependency[PaymentsQuery], context: GivenContext) -> PageAnswer:
-    page = await context.payments.list_payments(_filter(parameters), cursor=parameters.cursor, limit=parameters.limit)
+    page = await context.payments.list_payments(filter_of(parameters), cursor=parameters.cursor, limit=parameters.limit)
     items = [render.payment(PaymentView(payment=each), context.reader, context.now) for each in page.items]
     return PageAnswer(items=items, next_cursor=page.next_cursor)
 
@@ -208,7 +209,8 @@ def _return_url(context: RequestContext, url: str | None) -> str | None:
     return parsing.require_return_url(url, frozenset(origin for origin in origins if origin))
 
 
-def _filter(given: PaymentsQuery) -> PaymentFilter:
+def filter_of(given: PaymentConditions) -> PaymentFilter:
+    """Return the conditions of a query. Raises ``InvalidInput`` for text that is no line, time or amount."""
     return PaymentFilter(
         status=PaymentStatus(given.status) if given.status else None,
         customer_id=require_line(given.customer_id, "customer_id") if given.customer_id else None,

@@ -30,6 +30,9 @@ MEANINGS: Final[Mapping[int, str]] = {
     503: "Cannot be reached, or the outcome is unknown (`outcome_unknown`)",
 }
 
+ALSO_AS: Final = "also_as"
+"""In a handler's ``opt``: another media type of its answer, for the OpenAPI document."""
+
 EVERYWHERE: Final = frozenset({413, 414, 429, 500})
 WITH_TOKEN: Final = frozenset({400, 401, 403, 503})
 OF_OPERATIONS: Final = frozenset({409, 422})
@@ -61,6 +64,12 @@ def for_token(access: Access, *, errors: Iterable[int] = ()) -> dict[str, Any]:
         **public(access, errors={*WITH_TOKEN, *errors}),
         "security": BEARER,
     }
+
+
+def also_as(media_type: str, when: str, route: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of ``route``, whose good answer may also be text of ``media_type``; ``when`` says when."""
+    described = {"description": f"{route['description']} {when}"}
+    return {**route, **described, "opt": {**route["opt"], ALSO_AS: media_type}}
 
 
 def operation(

@@ -1,6 +1,6 @@
 """Parse forms as strictly as JSON: each field once, plain text, nothing that looks like a card number or a secret."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -11,7 +11,9 @@ from booking_payments.entrypoints.http.problems import bad_request
 
 AnyRequest = Request[Any, Any, Any]
 
-MAX_FIELDS: Final = 20
+MAX_FIELDS: Final = 250
+"""A booking has up to 100 items, and the form that changes it two fields for each."""
+
 _ENCODED: Final = "application/x-www-form-urlencoded"
 
 
@@ -20,6 +22,10 @@ class Form:
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         self._fields = fields
+
+    def names(self) -> Iterable[str]:
+        """The names of the fields that were sent."""
+        return self._fields.keys()
 
     def get(self, name: str) -> str:
         """Return the field's text, stripped."""

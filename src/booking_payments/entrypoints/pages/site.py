@@ -5,6 +5,9 @@ from litestar.types import ControllerRouterHandler
 from booking_payments.entrypoints.pages import bank, checkout
 from booking_payments.entrypoints.pages.assets import asset, gateway_script
 from booking_payments.entrypoints.pages.console import (
+    amendments,
+    bookings,
+    cancellations,
     dashboard,
     debts,
     disputes,
@@ -21,7 +24,20 @@ from booking_payments.runtime.services import Services
 
 __all__ = ["pages_of", "running_reconciliations"]
 
-_CONSOLE = (operator_context, dashboard, payments, refunds, debts, receipts, disputes, webhooks, drift)
+_CONSOLE = (
+    operator_context,
+    dashboard,
+    bookings,
+    amendments,
+    cancellations,
+    payments,
+    refunds,
+    debts,
+    receipts,
+    disputes,
+    webhooks,
+    drift,
+)
 
 
 def pages_of(services: Services) -> list[ControllerRouterHandler]:

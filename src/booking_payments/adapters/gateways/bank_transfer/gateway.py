@@ -194,6 +194,9 @@ class BankTransferGateway:
         """Return an empty list."""
         return []
 
+    async def available_balance(self) -> None:
+        """Return None: the merchant's bank account is not known here."""
+
     # --- lists
 
     async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport]:

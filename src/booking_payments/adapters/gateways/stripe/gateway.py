@@ -17,6 +17,7 @@ from attrs import frozen
 from booking_payments.adapters.gateways.stripe import amounts, limits
 from booking_payments.adapters.gateways.stripe.objects import (
     UnreadableObject,
+    balances,
     dispute_report,
     intent_report,
     refund_report,
@@ -142,6 +143,14 @@ class StripeGateway:
 
     async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
         return await self._list("/v1/disputes", {"payment_intent": intent_id}, dispute_report)
+
+    async def available_balance(self) -> Mapping[Currency, Money] | None:
+        """Return the available balance; refunds are not taken from pending amounts (docs.stripe.com/refunds).
+
+        A restricted key needs the permission to read balances.
+        """
+        reply = await self._transport.call("GET", "/v1/balance", {}, None)
+        return _read(reply.body, balances)
 
     async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport | Unreadable]:
         return await self._list_everybodys("/v1/payment_intents", _created(since, until), intent_report)

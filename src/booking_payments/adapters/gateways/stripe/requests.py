@@ -21,6 +21,7 @@ from booking_payments.domain.instructions import (
     UpdateIntent,
 )
 from booking_payments.domain.money import Money
+from booking_payments.domain.vouchers import EXPIRES_AFTER_DAYS
 from booking_payments.ports.gateway import GatewayRefused
 
 Params = dict[str, Any]
@@ -113,13 +114,24 @@ def _methods(instruction: CreateIntent) -> Params:
     """
     chosen = instruction.methods
     if chosen.allowed:
-        return {"allowed_payment_method_types": list(chosen.allowed)}
+        return {"allowed_payment_method_types": list(chosen.allowed), **_voucher_options(chosen.allowed)}
     redirects = "always" if instruction.return_url else "never"
     return {
         "automatic_payment_methods": {"enabled": True, "allow_redirects": redirects},
         **({"excluded_payment_method_types": list(chosen.excluded)} if chosen.excluded else {}),
         **({"payment_method_configuration": chosen.configuration} if chosen.configuration else {}),
     }
+
+
+def _voucher_options(allowed: tuple[str, ...]) -> Params:
+    """Return how long vouchers last, so that a longer time in the Dashboard does not outlive the booking's hold."""
+    days = {"expires_after_days": EXPIRES_AFTER_DAYS}
+    options = {name: days for name in _WITH_EXPIRY if name in allowed}
+    return {"payment_method_options": options} if options else {}
+
+
+_WITH_EXPIRY: Final = ("boleto", "konbini", "oxxo")
+"""Vouchers of Multibanco take no expiry."""
 
 
 def _confirm(instruction: ConfirmIntent) -> Params:

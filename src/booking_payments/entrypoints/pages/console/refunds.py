@@ -2,6 +2,8 @@
 
 The form that moves money has an idempotency key, so it moves money once. The URL names the payment and not the booking,
 so that late money can be refunded when the booking already has another payment.
+
+Goodwill is a refund past the rules: the operator chooses its amount and says why in a note.
 """
 
 from typing import Any, Final
@@ -16,6 +18,7 @@ from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.entrypoints.http.commands import OperationResult
 from booking_payments.entrypoints.http.idempotency import REPLAYED
 from booking_payments.entrypoints.http.problems import EncodedResponse, ProblemDetails, RequestRefused
+from booking_payments.entrypoints.pages.amounts import amount_typed
 from booking_payments.entrypoints.pages.console.operator_context import GivenOperator, OperatorContext
 from booking_payments.entrypoints.pages.console.payments import PATH
 from booking_payments.entrypoints.pages.form_actions import FormAction, problem_in, run_form_action
@@ -58,18 +61,26 @@ async def _quoted(
     """Render the quote. When no refund is allowed, it shows the quote's message."""
     message: str | None = sentence(problem.detail) if problem else None
     found: RefundQuote | None = None
+    goodwill = _is_goodwill(form)
     try:
-        found = await operator.services.payments.quote_refund_of_payment(
-            file.payment.id, operator.caller, amount=form.get("amount") or None, override=_overrides(form)
-        )
-        message = message or (None if found.allowed else sentence(found.reason.message))
+        typed = form.get("amount")
+        amount = amount_typed(typed, file.payment.amount.currency) if typed else None
+        if amount is not None or not goodwill:
+            found = await operator.services.payments.quote_refund_of_payment(
+                file.payment.id, operator.caller, amount=amount, override=_overrides(form)
+            )
+            message = message or (None if found.allowed else sentence(found.reason.message))
+        elif form.get("look"):
+            message = message or "Name the amount."
     except PaymentError as error:
         message = message or sentence(error.message)
     context: dict[str, Any] = {
         "file": file,
         "payment": file.payment,
         "quote": found,
+        "remains": file.payment.captured - file.payment.refundable.back - found.amount if found else None,
         "override": _overrides(form),
+        "goodwill": goodwill,
         "problem": message,
         "form": form,
         "reasons": [reason.value for reason in RefundReason],
@@ -79,8 +90,12 @@ async def _quoted(
     return operator.page("console/refund.html", "payments", context, status=status)
 
 
+def _is_goodwill(form: Form) -> bool:
+    return form.get("goodwill") == "true"
+
+
 def _overrides(form: Form) -> bool:
-    return form.get("override") == "true"
+    return form.get("override") == "true" or _is_goodwill(form)
 
 
 @post(f"{PATH}/{{payment_id:str}}/refund", **BROWSER)
@@ -90,7 +105,7 @@ async def refund(
     """Refund, once per form."""
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     try:
-        given = _given(form)
+        given = _given(form, file)
     except RequestRefused as refused:
         return await _quoted(operator, file, form, refused.problem)
 
@@ -134,13 +149,17 @@ def _outcome(response: EncodedResponse) -> str:
     return "deferred" if made.deferred else "refund"
 
 
-def _given(form: Form) -> Refund:
+def _given(form: Form, file: PaymentDetails) -> Refund:
     reason, note, override = form.get("reason"), form.safe("note"), _overrides(form)
     if reason not in [each.value for each in RefundReason]:
         raise RequestRefused(400, "invalid_input", "choose one of the reasons")
     if not form.get("amount"):
         raise RequestRefused(400, "invalid_input", "name the amount")
-    return Refund(amount=form.get("amount"), reason=reason, note=note, override=override)
+    try:
+        amount = amount_typed(form.get("amount"), file.payment.amount.currency)
+    except PaymentError as error:
+        raise RequestRefused(400, error.code, error.message) from None
+    return Refund(amount=amount.major(), reason=reason, note=note, override=override)
 
 
 PAGES: Final = (quote, refund)

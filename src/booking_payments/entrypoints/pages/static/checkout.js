@@ -1,4 +1,4 @@
-// The checkout without Stripe: everything here makes the page nicer, none of it is needed.
+// The checkout without Stripe. The page also works without this script.
 "use strict";
 
 // The token has done its work (a cookie has it now): it must not stay in the address, in the history, or where another
@@ -7,14 +7,14 @@ if (location.search) {
   history.replaceState(null, "", location.pathname);
 }
 
-// Whether the server's state is another one than that of the page. While the bank's window is open only a new stage
-// counts: any other change must not take the window away from the customer.
+// Return whether the server's state differs from the page's. While the bank's window is open only a new stage counts:
+// other changes must not close the window.
 function differs(state, shown) {
   return shown.stage ? state.stage !== shown.stage : state.version !== shown.version;
 }
 
 window.checkout = {
-  // What changes is said once, for screen readers, too.
+  // Announce each change once, for screen readers.
   say(text) {
     const paragraph = document.createElement("p");
     paragraph.textContent = text;
@@ -39,7 +39,7 @@ window.checkout = {
         return;
       }
     } catch {
-      // No connection: it will come back.
+      // No connection: try again later.
     }
     await window.checkout.poll(path, shown, Math.min(wait * 1.4, 15000));
   },
@@ -53,7 +53,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   for (const form of document.querySelectorAll("form[data-busy]")) {
     form.addEventListener("submit", (event) => {
-      // A second click while the first is on its way does nothing; the form's key would see to it anyway.
+      // Ignore a second click while the first request runs; the form's idempotency key would catch it, too.
       if (form.dataset.sent) {
         event.preventDefault();
         return;
@@ -67,7 +67,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const { poll, stage, version } = main.dataset;
     window.checkout.poll(main.dataset.path, poll === "stage" ? { stage } : { version });
   }
-  // Whoever comes back to this tab may have paid in another one.
+  // The customer may have paid in another tab meanwhile.
   document.addEventListener("visibilitychange", () => {
     const busy = document.querySelector("form[aria-busy]");
     if (!document.hidden && !busy && main.querySelector("form")) {
@@ -76,7 +76,7 @@ document.addEventListener("DOMContentLoaded", () => {
   });
 });
 
-// A page that comes back from the browser's cache is older than what has happened since.
+// A page restored from the browser's cache may be out of date.
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) {
     location.reload();

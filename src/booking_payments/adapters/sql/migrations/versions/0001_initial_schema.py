@@ -339,17 +339,18 @@ def _create_inbox() -> None:
         sa.Column("delivered_at", UTC_TIME, nullable=True),
         sa.CheckConstraint("status IN ('received', 'processed', 'ignored', 'failed')", name=op.f("bp_inbox_status")),
         sa.PrimaryKeyConstraint("id", name=op.f("bp_inbox_pkey")),
-        sa.UniqueConstraint("event_id", "type", name=op.f("bp_inbox_event_id_type_key")),
+        sa.UniqueConstraint("event_id", "gateway", "type", name=op.f("bp_inbox_event_id_gateway_type_key")),
         sqlite_strict=True,
     )
-    _index("bp_inbox_created_at", "bp_inbox", "created_at")
-    _index("bp_inbox_delivered_at", "bp_inbox", "delivered_at")
+    _index("bp_inbox_created_at", "bp_inbox", "gateway", "created_at")
+    _index("bp_inbox_delivered_at", "bp_inbox", "gateway", "delivered_at")
     _index("bp_inbox_unfinished", "bp_inbox", "received_at", where="status IN ('received', 'failed')")
     op.create_table(
         "bp_refused_deliveries",
+        sa.Column("gateway", sa.Text(), nullable=False),
         sa.Column("hour", UTC_TIME, nullable=False),
         sa.Column("deliveries", BIG_INT, nullable=False),
-        sa.PrimaryKeyConstraint("hour", name=op.f("bp_refused_deliveries_pkey")),
+        sa.PrimaryKeyConstraint("gateway", "hour", name=op.f("bp_refused_deliveries_pkey")),
         sqlite_strict=True,
     )
 
