@@ -1,6 +1,5 @@
-"""Print docs/reference/*.md from the code: the HTTP API, the settings, the command line, the metrics, the log events.
-
-A meaning that is missing there is missing in the code: in a description, a help text or a docstring.
+"""Print docs/reference/*.md from the code: the HTTP API, the settings, the command line, the metrics, the log
+events. A missing description is missing in the code: in a description, a help text or a docstring.
 """
 
 import asyncio
@@ -21,6 +20,7 @@ from booking_payments.entrypoints.http import gauges
 from booking_payments.entrypoints.http.app import api_document
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.ports.gateway_settings import PluginSetting, declared
+from booking_payments.presentation.error_codes import ERROR_CODES
 from booking_payments.runtime.log_events import LOG_EVENTS
 from booking_payments.runtime.plugins import installed_plugins
 from booking_payments.runtime.settings import PREFIX, Settings
@@ -34,7 +34,7 @@ Json = Mapping[str, Any]
 
 
 def pages() -> Mapping[str, str]:
-    """The text of each page, by its name."""
+    """Return the text of each page, by its name."""
     makers: Mapping[str, Callable[[], Iterable[str]]] = {
         "http": _http,
         "settings": _settings,
@@ -42,6 +42,7 @@ def pages() -> Mapping[str, str]:
         "metrics": _metrics,
         "messages": _messages,
         "log-events": _log_events,
+        "errors": _errors,
     }
     return {name: "\n".join(make()).rstrip() + "\n" for name, make in makers.items()}
 
@@ -232,6 +233,29 @@ def _families(registry: CollectorRegistry) -> Iterator[list[str]]:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(f"`{each}`" for each in getattr(collector, "_labelnames", ()))
         yield [f"`{name}`", family.type, labels, family.documentation]
+
+
+# --- errors ----------------------------------------------------------------------------------------------------
+
+
+def _errors() -> Iterator[str]:
+    yield f"# Error codes\n\n{NOTE}\n"
+    yield "`code` of a [problem](http.md#problemdetails), and of the error that the library raises. Codes are stable;"
+    yield "texts (`detail`) may change, and some name the amount or the field. For example:\n"
+    yield "```json"
+    detail = "the amount is larger than what can still be refunded"
+    example = {
+        "type": "/problems/exceeds_refundable",
+        "title": "Unprocessable Entity",
+        "status": 422,
+        "detail": detail,
+        "code": "exceeds_refundable",
+        "error": detail,
+        "success": False,
+    }
+    yield f"{json.dumps(example, indent=2)}\n```\n"
+    rows = ([f"`{each.code}`", str(each.status), each.meaning, each.remedy] for each in ERROR_CODES)
+    yield from _table("code", "status", "what is wrong", "what to do", rows=rows)
 
 
 # --- log events ------------------------------------------------------------------------------------------------

@@ -48,13 +48,13 @@ class NothingLeft(Exception):  # noqa: N818 - no failure: the whole booking is g
 
 @frozen(kw_only=True)
 class AmendmentRequest:
-    """What a caller asks for.
+    """The arguments of an amendment.
 
     Attributes:
-        change: makes the change of the booking as it is found under its lock.
-        refund: what a paid booking that becomes cheaper gives back; None: as its policy says.
-        expected: what the caller was told before.
-        all_when_free: without ``refund``, a new price of zero gives everything back.
+        change: returns the change, given the booking as read under its lock.
+        refund: how much a paid booking that becomes cheaper gives back; None: as its policy says.
+        expected: the version and the refund that the caller has seen in a preview.
+        all_when_free: if ``refund`` is None, a new price of zero gives everything back.
     """
 
     change: Change
@@ -73,9 +73,9 @@ async def amend_booking(
     expected_refund: Money | None = None,
     refund: RefundOnCancel | None = None,
 ) -> Booking:
-    """Change a booking, and its payment with it. Returns the booking with its new content.
+    """Change a booking and adjust its payment. Returns the booking with its new content.
 
-    Nothing is changed unless all of it is. An amendment that changes nothing leaves the version as it is.
+    Either all changes are made or none. An amendment without changes keeps the version.
 
     Args:
         change: the values to change.
@@ -115,10 +115,10 @@ async def cancel_items(
     refund: RefundOnCancel | None,
     expected: Quoted = UNQUOTED,
 ) -> Booking | None:
-    """Give up units of a booking's items; the booking goes on with the rest.
+    """Cancel units of a booking's items; the booking keeps the others.
 
-    Returns None, with nothing changed, when nothing would be left: the whole booking is to be canceled then. What goes
-    back, and who may do it, is as for the cancellation of the whole booking, applied to each unit.
+    Returns None, and changes nothing, when no unit would be left: the whole booking has to be canceled then. The rules
+    for the cancellation of the whole booking apply to each unit: how much is refunded, and who may do it.
 
     Raises as ``amend_booking``; ``RefusedByRule`` (``no_items``, ``item_unknown``, ``item_given_back``).
     """
@@ -132,7 +132,7 @@ async def cancel_items(
 
 
 def giving_up(items: Sequence[ItemCount]) -> Change:
-    """Return what makes the change that gives units up. It raises ``NothingLeft`` when they are all that there is."""
+    """Return a function that makes the change without these units. It raises ``NothingLeft`` when no unit remains."""
 
     def change(booking: Booking) -> BookingChange:
         left = without_items(booking, items)

@@ -1,4 +1,4 @@
-"""All that is kept of one booking, for an operator who is about to change it."""
+"""Everything stored about one booking, for an operator who is about to change it."""
 
 from attrs import frozen
 
@@ -36,12 +36,12 @@ class BookingOverview:
 
     @property
     def owed(self) -> Money:
-        """What is owed to the customer by all payments."""
+        """The refunds owed to the customer, of all payments."""
         return total((payment.owed.amount for payment in self.payments), self.booking.amount.currency)
 
     @property
     def money_left(self) -> Money:
-        """The part of the price whose money has not gone back by refunds of single items."""
+        """The part of the price that was not refunded by refunds of single items."""
         return money_left(self.booking.amount, self.booking.items)
 
 

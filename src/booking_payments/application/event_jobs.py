@@ -254,16 +254,14 @@ async def cancel_event(
     refund: RefundOnCancel | None = None,
     reason: str | None = None,
 ) -> EventJob:
-    """Cancel an event: no new bookings are taken for it, and a job cancels all that it has.
+    """Cancel an event: it accepts no new bookings, and a job cancels all its bookings.
 
-    Returns the job, which background work carries out. The same event again: the same job; bookings that failed are
-    taken up again.
+    Returns the job, which background work runs. A repeated call returns the same job, which then tries its failed
+    bookings again. A running job that moves the event is ended.
 
     Args:
-        refund: what paid bookings give back; None: everything.
+        refund: how much paid bookings give back; None: everything.
         reason: recorded in the journals; one line.
-
-    A job that moves the event ends, wherever it stands.
     """
     require_reason(reason)
     job = EventJob(
@@ -332,6 +330,9 @@ async def _begin(deps: Dependencies, job: EventJob) -> EventJob:
         await uow.events.add(job)
         return job
 
+    known = await deps.storage.read(lambda uow: uow.events.latest(job.event_id))
+    if known is not None and known.state is EventJobState.DONE and _is_same(known, job):
+        await _refresh(deps, known)  # what has failed since is taken up again, too
     try:
         return await deps.storage.transact(work)
     except AlreadyExists:  # another call has stored a job of this event meanwhile
@@ -437,13 +438,13 @@ def _runs(report: EventReport, job: EventJob) -> bool:
 
 
 class _Turn:
-    """One turn of a job: ``AT_ONCE`` of its bookings are taken up, fewer when the gateway falls silent.
+    """One turn of a job: it processes ``AT_ONCE`` of its bookings, fewer when the gateway stops responding.
 
     Attributes:
-        taken: number of bookings taken up.
-        settled: number of those that wait no longer.
-        silent: the gateway did not answer about any of the latest bookings.
-        broken: unexpected errors; none of them keeps another booking from its turn.
+        taken: number of processed bookings.
+        settled: number of those that do not wait any more.
+        silent: the gateway did not respond for any of the latest bookings.
+        broken: unexpected errors; an error in one booking does not stop the turn.
     """
 
     def __init__(self, deps: Dependencies, job: EventJob, holder: str) -> None:
@@ -553,7 +554,7 @@ async def _result_of(deps: Dependencies, job: EventJob, booking_id: str) -> Book
         code = error.code if isinstance(error, PaymentError) else "storage"
         return _result(deps, job, booking_id, BookingOutcome.WAITING, code)
     except PaymentError as error:
-        if error.code == "version_conflict":  # somebody else has changed it since it was read
+        if error.code == "version_conflict":  # the booking was changed since it was read
             return _result(deps, job, booking_id, BookingOutcome.WAITING, error.code)
         return await _judged(deps, job, booking_id, failed=error.code)
     return await _judged(deps, job, booking_id)
@@ -585,7 +586,7 @@ async def _carry_out(deps: Dependencies, job: EventJob, booking_id: str) -> bool
         )
         await amend_booking(deps, booking_id, caller, change, expected_version=booking.version)
     elif booking.status is BookingStatus.CANCELED and job.kind is EventJobKind.CANCEL and _has_failed(payments):
-        # Canceled before: by policy this asks again only for what was promised and failed.
+        # It was canceled before: with POLICY, canceling it again only requests the failed refund again.
         await cancel_booking(deps, booking_id, caller, reason=None, refund=RefundOnCancel.POLICY)
     return True
 
@@ -690,12 +691,24 @@ async def event_report(deps: Dependencies, event_id: str) -> EventReport:
 async def _refresh(deps: Dependencies, job: EventJob) -> None:
     """Bring the results up to date that may have changed since they were stored."""
     async for result in _results(deps, job, _OPEN):
-        booking, payments = await _read(deps, result.booking_id)
-        outcome, reason = outcome_of(job, booking, payments)
-        refused = result.outcome is BookingOutcome.FAILED and outcome is BookingOutcome.WAITING
-        if not refused and (outcome, reason) != (result.outcome, result.reason):
-            changed = evolve(result, outcome=outcome, reason=reason)
-            await deps.storage.transact(partial(_put, changed))
+        await _refresh_one(deps, job, result)
+    after = ""
+    while found := await deps.storage.read(partial(_reopened, job.id, after)):
+        for result in found:
+            await _refresh_one(deps, job, result)
+        after = found[-1].booking_id
+
+
+async def _reopened(job_id: str, after: str, uow: UnitOfWork) -> Sequence[BookingResult]:
+    return await uow.events.reopened(job_id, after, PAGE)
+
+
+async def _refresh_one(deps: Dependencies, job: EventJob, result: BookingResult) -> None:
+    booking, payments = await _read(deps, result.booking_id)
+    outcome, reason = outcome_of(job, booking, payments)
+    refused = result.outcome is BookingOutcome.FAILED and outcome is BookingOutcome.WAITING
+    if not refused and (outcome, reason) != (result.outcome, result.reason):
+        await deps.storage.transact(partial(_put, evolve(result, outcome=outcome, reason=reason)))
 
 
 async def _put(result: BookingResult, uow: UnitOfWork) -> None:

@@ -36,12 +36,12 @@ class ConnectedGateway:
     """A gateway of this installation.
 
     Attributes:
-        gateway: Moves the money.
-        webhooks: Reads what the gateway sends us.
+        gateway: The gateway port.
+        webhooks: Verifies and decodes the gateway's webhooks.
         webhook_names: The names under which its webhooks are received; empty if it sends no webhooks.
         recorded: Operators record its payments; customers can't pay by it.
-        settle_refund: Says that the refund with this id has been given back, and returns the event that tells so. None
-            where the gateway finds out by itself.
+        settle_refund: Records that an operator has paid out the refund with this id, and returns the resulting event.
+            None if the gateway pays out refunds itself.
     """
 
     gateway: Gateway

@@ -1,8 +1,7 @@
-"""Previews: what amending or canceling a booking would do now, for a person who has to confirm it.
+"""Previews: the effect that amending or canceling a booking would have now, for an operator who has to confirm it.
 
-A preview makes the decision of the command itself over the stored booking, and stores nothing. So it cannot differ from
-what the command does in the same state; the command refuses with ``quote_changed`` what has changed in between (see
-``quoted``).
+A preview runs the command's own decision on the stored booking, and stores nothing. So both have the same result in the
+same state; if the state has changed in between, the command is refused with ``quote_changed`` (see ``quoted``).
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a caller saw before deciding: a command can refuse to do anything else than what was quoted."""
+"""The preview that a caller has seen: a command is refused if its result would differ from it."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ class Quoted:
 
     Attributes:
         version: of the booking; None does not check it.
-        refund: the amount that goes back to the customer by the command; None does not check it.
+        refund: the amount that the command refunds to the customer; None does not check it.
     """
 
     version: int | None = None
@@ -29,7 +29,7 @@ class Quoted:
         require_version(booking, self.version)
 
     def require_refund(self, before: Payment | None, after: Payment | None) -> None:
-        """Raise ``NotPossibleNow`` (``quote_changed``) when the command gives back another amount than was quoted.
+        """Raise ``NotPossibleNow`` (``quote_changed``) when the command refunds another amount than was quoted.
 
         Args:
             before: the payment before the command has decided; None without one.
@@ -48,7 +48,7 @@ UNQUOTED: Final = Quoted()
 
 
 def added_refund(before: Payment | None, after: Payment | None, zero: Money) -> GivenBack:
-    """Return what goes back to the customer by the events between ``before`` and ``after``, sent or deferred.
+    """Return the refunds, sent or deferred, that the events between ``before`` and ``after`` have added.
 
     ``zero`` is any amount of the booking's currency. A payment that was started in between gives nothing back.
     """

@@ -272,7 +272,7 @@ class Money:
     def major_units(text: str) -> Decimal:
         """Return plain decimal text in major units of no particular currency as a number.
 
-        Raises ``InvalidAmount`` for what is no amount in any currency.
+        Raises ``InvalidAmount`` for text that is not an amount in any currency.
         """
         match = _AMOUNT.fullmatch(text)
         if match is None or match["sign"]:

@@ -1,7 +1,7 @@
 """The repository of jobs that cancel or move an event, and of their results for each booking.
 
-A job runs over all bookings of an event. It is stored before its first booking is touched, and the result of a booking
-after it, so a process that dies is followed by another one: what it does again has no second effect.
+A job runs over all bookings of an event. It is stored before its first booking is processed, and each booking's result
+is stored after it. If the process ends, another one continues the job; processing a booking twice has no second effect.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,7 +16,7 @@ from booking_payments.domain.refunds import RefundOnCancel
 
 
 class EventJobKind(Enum):
-    """What a job does with an event."""
+    """The kinds of jobs: cancel an event, or give it another date."""
 
     CANCEL = "cancel"
     RESCHEDULE = "reschedule"
@@ -30,13 +30,13 @@ class EventJobState(Enum):
 
 
 class BookingOutcome(Enum):
-    """How a booking stands after the job has taken it up.
+    """The outcome of a job for one booking.
 
-    - ``done``: nothing is left to do.
-    - ``owed``: money is promised; the system sends it, or it is on its way.
-    - ``disputed``: the customer's bank holds the money; what is owed depends on the dispute.
-    - ``failed``: a person has to act.
-    - ``waiting``: it could not be taken up yet: another operation is in flight, or the gateway does not answer.
+    - ``done``: the booking is finished.
+    - ``owed``: a refund is promised; it is pending, or the system sends it later.
+    - ``disputed``: the customer's bank holds the money; the owed amount depends on the dispute.
+    - ``failed``: an operator has to act.
+    - ``waiting``: it could not be processed yet: another operation is in flight, or the gateway does not respond.
     """
 
     DONE = "done"
@@ -79,7 +79,7 @@ class EventJob:
 
 @frozen(kw_only=True)
 class BookingResult:
-    """The result of a job for one booking. ``reason`` is a stable code; None where there is nothing to say."""
+    """The result of a job for one booking. ``reason`` is a stable code; None for an outcome that needs none."""
 
     job_id: str
     booking_id: str
@@ -110,6 +110,20 @@ class EventTotals:
     authorized: Money
     processing: Money
     unpaid: Money
+
+
+@frozen(kw_only=True)
+class UpcomingEvent:
+    """An event that has bookings with a date to come.
+
+    Attributes:
+        starts_at: the earliest of these dates; a job that moves the event may not have come to all bookings yet.
+        bookings: number of these bookings, whatever their status.
+    """
+
+    event_id: str
+    starts_at: datetime
+    bookings: int
 
 
 class EventJobs(Protocol):
@@ -146,7 +160,7 @@ class EventJobs(Protocol):
     async def next_bookings(self, job: EventJob, before: datetime, limit: int) -> Sequence[str]:
         """Return ids of the event's bookings without a result, then of those ``waiting`` since before that time.
 
-        The latter are ordered by how long they wait: bookings that cannot be taken up keep no other one from its turn.
+        The latter are ordered by how long they wait, so that bookings whose processing fails do not delay the others.
         """
         ...
 
@@ -160,6 +174,13 @@ class EventJobs(Protocol):
         """Return results with these outcomes by booking id, which is greater than ``after``."""
         ...
 
+    async def reopened(self, job_id: str, after: str, limit: int) -> Sequence[BookingResult]:
+        """Return results ``done`` whose booking is owed money again, by booking id, which is greater than ``after``.
+
+        A refund that had succeeded may fail later.
+        """
+        ...
+
     async def counts(self, job_id: str) -> Mapping[BookingOutcome, int]:
         """Return the number of bookings by outcome."""
         ...
@@ -170,4 +191,8 @@ class EventJobs(Protocol):
 
     async def totals(self, event_id: str) -> Sequence[EventTotals]:
         """Return the sums over the bookings of an event, by currency."""
+        ...
+
+    async def upcoming(self, now: datetime, after: UpcomingEvent | None, limit: int) -> Sequence[UpcomingEvent]:
+        """Return events that start after ``now``, the earliest first, from the one that follows ``after``."""
         ...

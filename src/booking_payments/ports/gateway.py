@@ -1,8 +1,8 @@
 """The gateway port: charges, refunds and disputes at a payment provider.
 
-Each call either returns a report of the object, or raises one of the errors below, which differ in what is known about
-the money. Every call that changes something takes an idempotency key: calls with the same key and the same instruction
-have one effect, within at least 24 hours.
+Each call either returns a report of the object, or raises one of the errors below, which say whether money may have
+moved. Every call that changes something takes an idempotency key: calls with the same key and the same instruction have
+one effect, within at least 24 hours.
 
 ::
 

@@ -34,7 +34,7 @@ class GatewayDependencies:
 
     Attributes:
         settings: the plugin's own settings, an instance of ``GatewayPlugin.settings``.
-        service: what the settings may depend on beside themselves.
+        service: facts about the installation on which the settings may depend.
         database_url: the service's database, as SQLAlchemy URL with an async driver. It may contain a password.
         clock: the service's clock.
         own_address: the address of this service for browsers.
@@ -54,17 +54,17 @@ class GatewayDependencies:
 
 
 Receive = Callable[[bytes, Mapping[str, str]], Awaitable[object]]
-"""Takes in a webhook: its body and its headers. Raises what keeps it from being taken in."""
+"""Processes a webhook, given its body and its headers. Raises an error when it was not processed."""
 
 
 @frozen(kw_only=True)
 class TaskDependencies:
-    """What the periodic tasks of a gateway work with.
+    """The dependencies of a gateway's periodic tasks.
 
     Attributes:
-        receive_webhook: hands a webhook of this gateway to the service, within the process.
-        webhook_address: where this process takes webhooks of this gateway, reached from this machine; None where it
-            does not listen.
+        receive_webhook: passes a webhook of this gateway to the service, within the process.
+        webhook_address: the URL of this gateway's webhooks in this process, for a sender on this machine; None if the
+            process does not listen.
     """
 
     receive_webhook: Receive
@@ -73,13 +73,13 @@ class TaskDependencies:
 
 @frozen(kw_only=True)
 class PeriodicTask:
-    """Work that is done again and again while a process serves.
+    """Work that is repeated while a process serves.
 
-    It runs in every process that serves or embeds the library, so it must bear that another one does the same.
+    It runs in every process that serves or embeds the library, so several processes may run it at the same time.
 
     Attributes:
         every: the pause between two runs.
-        work: one run; returns how much was done. What it raises is logged, and the next run comes all the same.
+        work: one run; returns how many items it processed. An error is logged, and the next run follows.
     """
 
     every: timedelta
@@ -102,8 +102,8 @@ class BuiltGateway:
         close: closes everything that ``build`` opened.
         settle_refund: records that the refund with this id was paid back, and returns the gateway event.
         tasks: its periodic tasks.
-        operations: makes what operators do with this gateway by hand, from the ``Dependencies`` of the use cases
-            narrowed to it; None where there is nothing.
+        operations: makes the operators' use cases of this gateway, from the ``Dependencies`` narrowed to it; None if
+            operators do nothing with it by hand.
         parts: objects that the pages and commands of this gateway use.
     """
 
@@ -126,10 +126,10 @@ class Check:
     """The result of one check of ``doctor``.
 
     Attributes:
-        name: what was checked, in a word or two.
-        ok: False for what keeps the service from working.
-        detail: what was found.
-        remedy: what to do: about a failure without ``ok``, about a warning with it.
+        name: the subject of the check, in one or two words.
+        ok: False if the service can't work.
+        detail: the finding.
+        remedy: what to do; with ``ok`` it makes the finding a warning.
     """
 
     name: str
@@ -140,15 +140,15 @@ class Check:
 
 @frozen(kw_only=True)
 class Doctor:
-    """What ``doctor`` says of a gateway.
+    """The part of ``doctor`` for a gateway.
 
     Attributes:
-        note: follows the gateway's name, for one that has nothing to examine: whether real money moves.
-        examine: checks the gateway with its settings and the gateway port. None: there is nothing to examine.
-        addresses: where requests go, from the settings, by the name of whoever is there; ``doctor`` says whether a
-            proxy is on the way.
-        webhooks_remedy: what to do when many webhooks are refused for their signature. None: no webhooks come in from
-            outside, so none are looked for.
+        note: printed after the gateway's name if ``examine`` is None, such as whether real money moves.
+        examine: checks the gateway, given its settings and the gateway port; None: it has no checks.
+        addresses: returns the addresses of its requests by the name of their server, from the settings; ``doctor``
+            prints whether a proxy is used.
+        webhooks_remedy: what to do when many webhooks are refused for their signature. None: the gateway receives no
+            webhooks over HTTP, so they are not counted.
     """
 
     note: str = "real money moves"
@@ -238,12 +238,12 @@ class CheckoutForm:
 
 @frozen(kw_only=True)
 class GatewayTerms:
-    """What the settings of a gateway say of the payments to be made.
+    """The settings of a gateway that apply to payments.
 
     Attributes:
         methods: which payment methods are accepted.
-        booking_metadata: whether the metadata of bookings go to the gateway.
-        publishable_key: the key with which browsers call the gateway; None where they don't.
+        booking_metadata: whether the metadata of bookings are sent to the gateway.
+        publishable_key: the key with which browsers call the gateway; None if they do not.
     """
 
     methods: MethodChoice = ANY_METHOD
@@ -267,13 +267,13 @@ class GatewayPlugin:
         name: its name in payments, settings and routes.
         title: its name for customers who choose how to pay.
         build: creates the gateway. Raises ``ValueError`` for a wrong setting, with the remedy as its text.
-        settings: the class of its own settings.
-        terms: what its settings say of the payments to be made, from an instance of ``settings``.
+        settings: the class of its settings.
+        terms: returns the settings that apply to payments, from an instance of ``settings``.
         event_types: the types of events that it processes.
         extra: the extra of this package, or the package, with its imports; None if nothing has to be installed.
         moves_money: whether real money may move, from an instance of ``settings``.
         recorded: operators record its payments; customers cannot pay with it.
-        for_development: no money moves, so secrets may have defaults where only this machine can call.
+        for_development: no real money moves, so secrets may have defaults if only this machine can call.
         in_one_process: its state is in the process that serves, so workers and further processes cannot use it.
         doctor: what ``booking-payments doctor`` says of it.
         checkout: how customers pay by it at the checkout. None: they can't.

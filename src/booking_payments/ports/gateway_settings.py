@@ -1,4 +1,4 @@
-"""Settings of a gateway: what its plugin reads from the environment or the ``.env`` file.
+"""Settings of a gateway, which are read from the environment or the ``.env`` file.
 
 A gateway declares them as a frozen attrs class with one ``setting`` for each name::
 
@@ -6,8 +6,8 @@ A gateway declares them as a frozen attrs class with one ``setting`` for each na
     class PayPalSettings(GatewaySettings):
         client_id: str = setting("PAYPAL_CLIENT_ID", missing="set it; your app at PayPal has it")
 
-They are read by the rules of all settings: the prefix, the environment before the file, an empty value as none. They
-are read only where ``PAYMENT_GATEWAYS`` names the gateway, and never shown when they are secret.
+The rules of all settings apply to them: the prefix, the environment before the file, an empty value counts as unset.
+They are read only if ``PAYMENT_GATEWAYS`` names the gateway, and secret ones are never printed.
 """
 
 import re
@@ -26,7 +26,7 @@ class SettingProblem:
 
     Attributes:
         setting: its name, as it was given.
-        remedy: what to do about it. Never the value, which may be a secret.
+        remedy: a text that says what to do. It never contains the value, which may be a secret.
     """
 
     setting: str
@@ -42,10 +42,10 @@ class PluginSetting:
 
     Attributes:
         name: its name in the environment, such as ``PAYPAL_CLIENT_ID``.
-        description: what a value must be, as the error message for a wrong one says it: ``must be ...``.
-        read: makes the value of its text, which is never empty. Raises ``ValueError`` for a wrong text.
-        missing: the error message without a value: ``set it to ...``. None: the gateway works without it.
-        secret: the value is never shown.
+        description: the error message for a wrong value: ``must be ...``.
+        read: returns the value of a text that is not empty. Raises ``ValueError`` for a wrong text.
+        missing: the error message if it is not set: ``set it to ...``. None: the gateway works without it.
+        secret: the value is never printed.
     """
 
     name: str
@@ -57,12 +57,12 @@ class PluginSetting:
 
 @frozen(kw_only=True)
 class ServiceFacts:
-    """What the settings of a gateway may depend on beside themselves.
+    """Facts about the installation on which the settings of a gateway may depend.
 
     Attributes:
         gateways: the names of the gateways of this installation, the default one first.
-        embedded: this process answers nothing over HTTP, so nothing is demanded that only webhooks need.
-        in_development: nobody but this machine can call, and no money moves by itself.
+        embedded: this process does not serve HTTP, so settings for webhooks are not required.
+        in_development: only this machine can call, and no real money moves.
     """
 
     gateways: tuple[str, ...]
@@ -75,7 +75,7 @@ class GatewaySettings:
     """Base of a gateway's settings, and the settings of a gateway that has none."""
 
     def problems(self, service: ServiceFacts) -> Iterable[SettingProblem]:
-        """Return what does not go together. A setting that is missing altogether is reported without this."""
+        """Return the settings that contradict one another. Missing settings are reported by ``missing_settings``."""
         return ()
 
 
@@ -88,22 +88,25 @@ def setting(
     missing: str | None = None,
     secret: bool = False,
 ) -> Any:
-    """A field of ``GatewaySettings``; the arguments are those of ``PluginSetting``, and its value without any text."""
+    """Return a field of ``GatewaySettings``.
+
+    The arguments are those of ``PluginSetting``; ``default`` is the value of a setting that is not set.
+    """
     declared = PluginSetting(name=name, description=description, read=read, missing=missing, secret=secret)
     return field(default=default, repr=not secret, metadata={_KEY: declared})
 
 
 def declared(of: type[GatewaySettings]) -> Mapping[str, PluginSetting]:
-    """The settings of the class ``of``, by the names of its fields."""
+    """Return the settings of the class ``of``, by the names of its fields."""
     return {each.name: each.metadata[_KEY] for each in fields(of) if _KEY in each.metadata}
 
 
 def read_settings(
     of: type[GatewaySettings], look_up: Callable[[str], str | None]
 ) -> tuple[GatewaySettings, list[SettingProblem]]:
-    """The settings of the class ``of``, and what is wrong with single values; a wrong value counts as none.
+    """Read the settings of the class ``of``; returns them with the problems of single values.
 
-    ``look_up`` returns the text that was given for a name, None where there is none.
+    A wrong value counts as unset. ``look_up`` returns the text of a setting by its name, or None if it is not set.
     """
     values, problems = dict[str, Any](), list[SettingProblem]()
     for attribute, each in declared(of).items():
@@ -112,13 +115,13 @@ def read_settings(
             continue
         try:
             values[attribute] = each.read(text.strip())
-        except ValueError:  # its text may hold the value
+        except ValueError:  # the error's text is left out, since it may contain the value
             problems.append(SettingProblem(each.name, each.description))
     return of(**values), problems
 
 
 def missing_settings(settings: GatewaySettings) -> list[SettingProblem]:
-    """The settings without which the gateway does not work and that have no value."""
+    """Return a problem for each setting that the gateway needs and that is not set."""
     return [
         SettingProblem(each.name, each.missing)
         for attribute, each in declared(type(settings)).items()
@@ -126,16 +129,16 @@ def missing_settings(settings: GatewaySettings) -> list[SettingProblem]:
     ]
 
 
-# --- what texts are read with; each raises ``ValueError`` for a wrong one -------------------------------------------
+# --- readers of texts; each raises ``ValueError`` for a wrong one ----------------------------------------------------
 
 
 def comma_separated(text: str) -> tuple[str, ...]:
-    """The parts between commas, without empty ones."""
+    """Return the parts between commas, without empty ones."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def prefixed(*prefixes: str) -> Callable[[str], str]:
-    """A reader of printable ASCII without spaces that begins with one of ``prefixes``."""
+    """Return a reader of printable ASCII without spaces that begins with one of ``prefixes``."""
 
     def read(text: str) -> str:
         if not re.fullmatch(r"[!-~]+", text, re.ASCII) or not text.startswith(prefixes):
@@ -146,7 +149,7 @@ def prefixed(*prefixes: str) -> Callable[[str], str]:
 
 
 def at_most(length: int) -> Callable[[str], str]:
-    """A reader of text of at most ``length`` characters."""
+    """Return a reader of text of at most ``length`` characters."""
 
     def read(text: str) -> str:
         if len(text) > length:
@@ -163,28 +166,28 @@ _TRUTHS: Final = {
 
 
 def truth(text: str) -> bool:
-    """``true`` or ``false``, in the spellings of all settings."""
+    """Return the value of ``true`` or ``false``, in the spellings that all settings accept."""
     if text.lower() not in _TRUTHS:
         raise ValueError
     return _TRUTHS[text.lower()]
 
 
 def url_parts(url: str) -> SplitResult:
-    """The parts of ``url``. Raises ``ValueError`` for one whose port is none."""
+    """Return the parts of ``url``. Raises ``ValueError`` when its port is not a number."""
     parts = urlsplit(url)
     _ = parts.port
     return parts
 
 
 def web_address(text: str) -> str:
-    """An absolute address, over HTTP or HTTPS."""
+    """Return an absolute address, over HTTP or HTTPS."""
     if not re.fullmatch(r"https?://[!-~]+", text, re.ASCII) or not url_parts(text).hostname:
         raise ValueError
     return text
 
 
 def address_without_user(text: str) -> str:
-    """An absolute address without a user's name or password in it."""
+    """Return an absolute address without a user name or password."""
     if "@" in url_parts(web_address(text)).netloc:
         raise ValueError
     return text

@@ -86,7 +86,7 @@ class PaymentFilter:
         event_id: the event of its booking.
         text: a part, in any case, of its booking's reference, customer id, customer name, e-mail address or title.
         email: a part, in any case, of its booking's e-mail address.
-        amount: what the customer is charged, in major units of whatever currency.
+        amount: the charged amount, in major units of any currency.
         last4: the last four characters of the card or account that paid.
         refunded: how much has been refunded.
         disputed: whether it has a dispute or an inquiry, in any status.
