@@ -1,7 +1,7 @@
-"""Changing a booking: price or items, title, date. First what becomes of the money, then the deed.
+"""Changing a booking: price or items, title, date. The first page shows the preview, the second makes the change.
 
-A field that still says what the booking says changes nothing. The form names the version that it was made of, so that a
-change which somebody else made in between is neither lost nor undone.
+A field with the booking's present value changes nothing. The form contains the version of the booking that it shows, so
+that another change made in between is neither lost nor undone.
 """
 
 from datetime import datetime

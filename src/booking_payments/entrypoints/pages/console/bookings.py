@@ -45,7 +45,7 @@ DONE: Final = {
         "before you repeat it.",
     ),
 }
-"""What the page of a booking says of what has just been done, and whether it went well."""
+"""The notices on a booking's page after an action, and whether the action succeeded."""
 
 STALE: Final = ("version_conflict", "quote_changed", "item_unknown", "item_given_back", "already_paid")
 """Codes of refusals because something has changed since the form was shown."""
