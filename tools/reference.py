@@ -1,6 +1,5 @@
-"""Print docs/reference/*.md from the code: the HTTP API, the settings, the command line, the metrics, the log events.
-
-A meaning that is missing there is missing in the code: in a description, a help text or a docstring.
+"""Print docs/reference/*.md from the code: the HTTP API, the settings, the command line, the metrics, the log
+events. A missing description is missing in the code: in a description, a help text or a docstring.
 """
 
 import asyncio
@@ -12,15 +11,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import msgspec
 from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
 
 from booking_payments.application.message_schemas import MESSAGE_TYPES, message_schema
+from booking_payments.domain.refunds import QuoteReason
 from booking_payments.entrypoints.cli.main import main as command_line
 from booking_payments.entrypoints.http import gauges
 from booking_payments.entrypoints.http.app import api_document
 from booking_payments.entrypoints.http.metrics import Metrics
+from booking_payments.entrypoints.http.problems import problem
 from booking_payments.ports.gateway_settings import PluginSetting, declared
+from booking_payments.presentation.error_codes import ERROR_CODES
 from booking_payments.runtime.log_events import LOG_EVENTS
 from booking_payments.runtime.plugins import installed_plugins
 from booking_payments.runtime.settings import PREFIX, Settings
@@ -34,7 +37,7 @@ Json = Mapping[str, Any]
 
 
 def pages() -> Mapping[str, str]:
-    """The text of each page, by its name."""
+    """Return the text of each page, by its name."""
     makers: Mapping[str, Callable[[], Iterable[str]]] = {
         "http": _http,
         "settings": _settings,
@@ -42,6 +45,7 @@ def pages() -> Mapping[str, str]:
         "metrics": _metrics,
         "messages": _messages,
         "log-events": _log_events,
+        "errors": _errors,
     }
     return {name: "\n".join(make()).rstrip() + "\n" for name, make in makers.items()}
 
@@ -232,6 +236,21 @@ def _families(registry: CollectorRegistry) -> Iterator[list[str]]:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(f"`{each}`" for each in getattr(collector, "_labelnames", ()))
         yield [f"`{name}`", family.type, labels, family.documentation]
+
+
+# --- errors ----------------------------------------------------------------------------------------------------
+
+
+def _errors() -> Iterator[str]:
+    yield f"# Error codes\n\n{NOTE}\n"
+    yield "`code` of a [problem](http.md#problemdetails), and of the error that the library raises. Codes are stable;"
+    yield "texts (`detail`) may change, and some name the amount or the field. For example:\n"
+    yield "```json"
+    refused = QuoteReason.EXCEEDS_REFUNDABLE
+    example = msgspec.to_builtins(problem(422, refused.code, refused.message))
+    yield f"{json.dumps(example, indent=2)}\n```\n"
+    rows = ([f"`{each.code}`", str(each.status), each.meaning, each.remedy] for each in ERROR_CODES)
+    yield from _table("code", "status", "what is wrong", "what to do", rows=rows)
 
 
 # --- log events ------------------------------------------------------------------------------------------------

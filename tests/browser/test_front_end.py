@@ -1,5 +1,6 @@
-"""The code of ``docs/guides/front-end.md``, as a page of another origin runs it: with Stripe as the gateway, and with
-the fake one, on what ``make run`` starts."""
+"""The code of ``docs/guides/front-end.md``, run by a page of another origin: with Stripe as the gateway, and with
+the fake one, as ``make run`` starts it.
+"""
 
 import re
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ CLIENT = '    client: "stripe_js",\n'
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[str]:
-    """Where the front end is served."""
+    """The origin of the front end. Browsers do not let pages of other machines connect to this one."""
     with serving_shop() as address:
         yield address
 
@@ -36,7 +37,7 @@ def origin() -> Iterator[str]:
 def service(
     request: pytest.FixtureRequest, origin: str, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
-    """A service that lets the front end in, with each gateway that the guide is for."""
+    """A service that allows the front end's origin, with each gateway of the guide."""
     folder = tmp_path_factory.mktemp("front-end")
     settings = {"CORS_ORIGINS": origin, "PAYMENT_RETURN_URL_ORIGINS": origin}
     if request.param == "fake":
@@ -58,7 +59,7 @@ def service(
 
 @define
 class FrontEnd:
-    """A customer on the page, and the service it calls."""
+    """A customer's page, and the service that it calls."""
 
     customer: BrowserPage
     service: RunningService
@@ -66,7 +67,7 @@ class FrontEnd:
     booking_id: str = ""
 
     async def pay(self, card: str, steps: str = STEPS) -> Any:
-        """What the steps of the guide return."""
+        """Return the result of the guide's steps."""
         self.booking_id = self.service.book()
         given = {
             "api": self.service.address,
@@ -87,7 +88,7 @@ class FrontEnd:
             return await self.pay(card)
 
     async def come_back(self) -> Any:
-        """What the page returns that the customer comes back to."""
+        """Return the result of the page to which the customer returns."""
         given = {"api": self.service.address, "token": self.service.ann, "bookingId": self.booking_id}
         return await self._run(f"{OUTCOME}\n{RETURN}", given)
 
@@ -95,13 +96,13 @@ class FrontEnd:
         return await self.customer.page.evaluate(f"async ({{ {', '.join(given)} }}) => {{ {steps} }}", given)
 
     async def redirect(self, outcome: str) -> None:
-        """Go to the bank's page with 3-D Secure, decide there, and come back."""
+        """Go to the bank's page for 3-D Secure, decide there, and return."""
         steps = STEPS.replace(CLIENT, "")
         assert steps != STEPS
         fake = self.service.settings.get("STRIPE_API_BASE") is None
         try:
             await self.pay("pm_card_authenticationRequired", steps)
-        except Error as left:  # the browser may be gone before the steps have ended
+        except Error as left:  # the page may have navigated away before the steps have ended
             assert "Execution context was destroyed" in left.message  # noqa: PT017 - there may be none
         approve = "It's me: approve" if fake else "Approve"
         await self.customer.page.get_by_role("heading", name="Test bank").wait_for()
@@ -112,7 +113,7 @@ class FrontEnd:
 
 @pytest.fixture
 async def front_end(customer: BrowserPage, service: RunningService, sandbox: Sandbox, origin: str) -> FrontEnd:
-    """The page, opened, with Stripe's script."""
+    """Open the page with Stripe's script."""
     await customer.page.goto(origin)
     await customer.page.add_script_tag(url=f"{sandbox.url}/v3/")
     return FrontEnd(customer, service, origin)
@@ -128,26 +129,26 @@ async def front_end(customer: BrowserPage, service: RunningService, sandbox: San
         ("pm_usBankAccount_success", "succeeded"),
     ],
 )
-async def test_the_steps_end_as_the_guide_says(front_end: FrontEnd, card: str, outcome: str) -> None:
+async def test_the_steps_have_the_result_in_the_guide(front_end: FrontEnd, card: str, outcome: str) -> None:
     assert await front_end.pay_in_window(card) == outcome
     assert front_end.customer.page.url == f"{front_end.origin}/"
 
 
-async def test_with_a_redirect_the_page_one_returns_to_says_paid(front_end: FrontEnd) -> None:
+async def test_after_a_redirect_the_return_page_shows_the_payment(front_end: FrontEnd) -> None:
     await front_end.redirect("succeeded")
 
     assert await front_end.come_back() == "succeeded"
     assert front_end.customer.page.url == f"{front_end.origin}/back"
 
 
-async def test_with_a_redirect_the_page_one_returns_to_says_why_not(front_end: FrontEnd) -> None:
+async def test_after_a_redirect_the_return_page_shows_the_decline(front_end: FrontEnd) -> None:
     await front_end.redirect("failed")
 
     assert "unable to authenticate" in await front_end.come_back()
     assert front_end.service.payment(front_end.booking_id)["status"] == "requires_payment_method"
 
 
-async def test_who_loads_the_page_again_after_paying_is_told_the_same(front_end: FrontEnd) -> None:
+async def test_reloading_the_page_after_paying_shows_the_same_result(front_end: FrontEnd) -> None:
     await front_end.pay("pm_card_visa")
     await front_end.customer.page.reload()
 

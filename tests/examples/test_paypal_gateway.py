@@ -1,4 +1,4 @@
-"""The template of a gateway: the contract suite over it, and a booking that is paid, refunded and disputed by it."""
+"""The template of a gateway: it passes the contract suite, and a booking is paid, refunded and disputed with it."""
 
 import importlib.util
 import json
@@ -36,7 +36,7 @@ def module() -> Any:
 
 
 class PayPalGatewayHarness:
-    """The template, and the provider with its people."""
+    """The template with the provider's server."""
 
     def __init__(self) -> None:
         example = module()
@@ -70,7 +70,7 @@ def test_the_template_is_short() -> None:
     assert len(FILE.read_text().splitlines()) < 310
 
 
-def test_the_plugin_is_built_of_its_settings() -> None:
+def test_the_plugin_is_built_from_its_settings() -> None:
     plugin = module().PLUGIN
     given = {f"PAYPAL_{name}": "x" for name in ("CLIENT_ID", "SECRET", "WEBHOOK_ID")}
     settings, _ = read_settings(plugin.settings, given.get)
@@ -134,5 +134,5 @@ async def test_a_booking_is_paid_after_approval_refunded_and_disputed() -> None:
     assert len(now.disputes) == 1
 
 
-def test_the_file_is_where_the_guide_says() -> None:
+def test_the_file_named_in_the_guide_exists() -> None:
     assert "examples/paypal_gateway.py" in (Path(__file__).parents[2] / "docs/guides/write-a-gateway.md").read_text()

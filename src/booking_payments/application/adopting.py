@@ -11,7 +11,7 @@ from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import Observation, read_intent
 from booking_payments.application.recording import Recorder
 from booking_payments.application.settling import CALLER
-from booking_payments.domain import decisions
+from booking_payments.domain import decisions, metadata_keys
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.payment import Payment
@@ -58,7 +58,7 @@ async def adopt(deps: Dependencies, intent_id: str) -> Adoption:
 
 async def _adopt(deps: Dependencies, uow: UnitOfWork, intent: IntentReport, observation: Observation) -> Adoption:
     said = intent.metadata.get
-    found = (await uow.bookings.page(BookingFilter(reference=said("booking_reference", "")), None, 2)).items
+    found = (await uow.bookings.page(BookingFilter(reference=said(metadata_keys.BOOKING_REFERENCE, "")), None, 2)).items
     # Locked before the other reads, so that they see what another process has committed.
     booking = await uow.bookings.lock(found[0].id) if len(found) == 1 else None
     there = await uow.payments.by_gateway_id(intent.id)
@@ -68,8 +68,8 @@ async def _adopt(deps: Dependencies, uow: UnitOfWork, intent: IntentReport, obse
     reason = decisions.reason_against(
         intent,
         installation_id=deps.config.installation_id,
-        payment_known=await uow.payments.get(said("payment_id", "")) is not None,
-        booking_known=await uow.bookings.get(said("booking_id", "")) is not None,
+        payment_known=await uow.payments.get(said(metadata_keys.PAYMENT_ID, "")) is not None,
+        booking_known=await uow.bookings.get(said(metadata_keys.BOOKING_ID, "")) is not None,
         bookings=found if booking is None else [booking],
         has_payment=booking is not None and bool(await uow.payments.of_booking(booking.id)),
         asked=started.breakdown.gross if started else None,
@@ -83,7 +83,7 @@ def _started(deps: Dependencies, booking: Booking, intent: IntentReport) -> ev.P
     """Return the event of a payment started now: the fees and refund policy of its real start are lost."""
     return decisions.started_for(
         booking,
-        payment_id=intent.metadata.get("payment_id", ""),
+        payment_id=intent.metadata.get(metadata_keys.PAYMENT_ID, ""),
         fee_policy=deps.config.fees,
         refund_policy=deps.config.refunds,
         capture_method=decisions.capture_method_of(intent),

@@ -330,6 +330,9 @@ async def _begin(deps: Dependencies, job: EventJob) -> EventJob:
         await uow.events.add(job)
         return job
 
+    known = await deps.storage.read(lambda uow: uow.events.latest(job.event_id))
+    if known is not None and known.state is EventJobState.DONE and _is_same(known, job):
+        await _refresh(deps, known)  # what has failed since is taken up again, too
     try:
         return await deps.storage.transact(work)
     except AlreadyExists:  # another call has stored a job of this event meanwhile
@@ -688,12 +691,24 @@ async def event_report(deps: Dependencies, event_id: str) -> EventReport:
 async def _refresh(deps: Dependencies, job: EventJob) -> None:
     """Bring the results up to date that may have changed since they were stored."""
     async for result in _results(deps, job, _OPEN):
-        booking, payments = await _read(deps, result.booking_id)
-        outcome, reason = outcome_of(job, booking, payments)
-        refused = result.outcome is BookingOutcome.FAILED and outcome is BookingOutcome.WAITING
-        if not refused and (outcome, reason) != (result.outcome, result.reason):
-            changed = evolve(result, outcome=outcome, reason=reason)
-            await deps.storage.transact(partial(_put, changed))
+        await _refresh_one(deps, job, result)
+    after = ""
+    while found := await deps.storage.read(partial(_reopened, job.id, after)):
+        for result in found:
+            await _refresh_one(deps, job, result)
+        after = found[-1].booking_id
+
+
+async def _reopened(job_id: str, after: str, uow: UnitOfWork) -> Sequence[BookingResult]:
+    return await uow.events.reopened(job_id, after, PAGE)
+
+
+async def _refresh_one(deps: Dependencies, job: EventJob, result: BookingResult) -> None:
+    booking, payments = await _read(deps, result.booking_id)
+    outcome, reason = outcome_of(job, booking, payments)
+    refused = result.outcome is BookingOutcome.FAILED and outcome is BookingOutcome.WAITING
+    if not refused and (outcome, reason) != (result.outcome, result.reason):
+        await deps.storage.transact(partial(_put, evolve(result, outcome=outcome, reason=reason)))
 
 
 async def _put(result: BookingResult, uow: UnitOfWork) -> None:

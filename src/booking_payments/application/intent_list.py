@@ -8,7 +8,7 @@ from attrs import define, evolve, field
 
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.gateway_call import with_retries
-from booking_payments.domain import decisions
+from booking_payments.domain import decisions, metadata_keys
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.payment import Operation
 from booking_payments.domain.reports import IntentReport, Unreadable
@@ -65,10 +65,10 @@ class IntentList:
 def _by_payment(intents: Sequence[Listed]) -> Mapping[str, Sequence[Listed]]:
     found: dict[str, list[Listed]] = {}
     for intent in intents:
-        found.setdefault(intent.metadata.get("payment_id", ""), []).append(intent)
+        found.setdefault(intent.metadata.get(metadata_keys.PAYMENT_ID, ""), []).append(intent)
     return found
 
 
 def _is_ours(metadata: Mapping[str, str], installation_id: str | None) -> bool:
     """Whether the metadata name no other installation."""
-    return installation_id is None or metadata.get("installation_id", installation_id) == installation_id
+    return installation_id is None or metadata.get(metadata_keys.INSTALLATION_ID, installation_id) == installation_id

@@ -4,6 +4,11 @@
 2. Failed events are tried again, and events that were never delivered are fetched and processed.
 3. Payments, refunds and disputes are compared: all that are not final, and those of the last 30 days.
 
+A difference is safe to repair when the decisions for webhooks accept the gateway's report: a later status, a capture, a
+refund, a dispute or its new deadline, a late payment, the id of an intent that was abandoned. Lost charges are adopted
+under the conditions in ``domain.decisions.adopting``. Another amount or currency, a second charge, or an object that
+one side lacks is listed and changes nothing.
+
 The gateway's lists are read page by page. Where a list differs from our books, the payment itself is read from the
 gateway, and the observation is applied under the booking's lock by the same decisions as a webhook. A difference that
 remains after that is listed for an operator, with its reason.
@@ -49,6 +54,7 @@ from booking_payments.application.settling import (
     payments_since,
     settle_in_flight,
 )
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.error_texts import safe_text
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
@@ -341,12 +347,12 @@ class _Comparison:
         counts as ours, since it may be from before this installation had an id.
         """
         own = self.deps.config.installation_id
-        by_us = own is None or made.metadata.get("installation_id", own) == own
-        return by_us and ("payment_id" in made.metadata or "booking_id" in made.metadata)
+        by_us = own is None or made.metadata.get(metadata_keys.INSTALLATION_ID, own) == own
+        return by_us and (metadata_keys.PAYMENT_ID in made.metadata or metadata_keys.BOOKING_ID in made.metadata)
 
     async def _named_by(self, report: IntentReport | Unreadable) -> Payment | None:
         """Return the payment of this gateway that the metadata name; None when our books do not have it."""
-        named = report.metadata.get("payment_id", "")
+        named = report.metadata.get(metadata_keys.PAYMENT_ID, "")
         payment = await self.deps.storage.read(lambda uow: uow.payments.get(named))
         return payment if payment is not None and payment.gateway == self.deps.gateway.name else None
 
@@ -404,9 +410,9 @@ class _Comparison:
         finding = Finding(
             code=code,
             text=text,
-            payment_id=payment.id if payment else said("payment_id"),
-            booking_id=payment.booking_id if payment else said("booking_id"),
-            reference=payment.booking_reference if payment else said("booking_reference"),
+            payment_id=payment.id if payment else said(metadata_keys.PAYMENT_ID),
+            booking_id=payment.booking_id if payment else said(metadata_keys.BOOKING_ID),
+            reference=payment.booking_reference if payment else said(metadata_keys.BOOKING_REFERENCE),
             gateway_id=intent.id,
             gateway=self.deps.gateway.name,
         )

@@ -3,6 +3,9 @@
 Stripe delivers events at least once and in any order, so the object in an event may be older than our books. Only two
 states are final: an intent that succeeded, and one that was canceled. These are booked from the event itself. Any other
 event only shows that the object has changed, so the object is read from the gateway, with no transaction open.
+
+An event is a *duplicate* when the inbox has an entry of the same gateway, event id and type that is processed or
+ignored (``ports.inbox``). An entry that is only received, or has failed, is processed again.
 """
 
 from collections.abc import Sequence
@@ -18,7 +21,7 @@ from booking_payments.application.operations import Observation, apply_observati
 from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
 from booking_payments.application.views import WebhookResult
-from booking_payments.domain import decisions
+from booking_payments.domain import decisions, metadata_keys
 from booking_payments.domain import events as ev
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -239,7 +242,9 @@ def _is_lost(deps: Dependencies, event: GatewayEvent) -> bool:
     """Whether the event reports a charge that this installation made and that no payment in our books has."""
     own, intent = deps.config.installation_id, event.intent
     charged = intent is not None and intent.status in decisions.CHARGED
-    return charged and intent is not None and own is not None and intent.metadata.get("installation_id") == own
+    return (
+        charged and intent is not None and own is not None and intent.metadata.get(metadata_keys.INSTALLATION_ID) == own
+    )
 
 
 def _may_be_ours(event: GatewayEvent) -> bool:
@@ -295,7 +300,7 @@ async def _maker_of(deps: Dependencies, intent_id: str) -> Payment | None:
         if ambiguous.unreadable is None:
             raise
         intent = ambiguous.unreadable
-    payment_id = intent.metadata.get("payment_id", "")
+    payment_id = intent.metadata.get(metadata_keys.PAYMENT_ID, "")
     return _of_gateway(deps, await deps.storage.read(lambda uow: uow.payments.get(payment_id)))
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.errors import InvalidInput, NotPossibleNow, PaymentError, RefusedByRule
 from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
 from booking_payments.domain.money import Money, total
@@ -296,12 +297,7 @@ def require_event_id(text: str) -> str:
     return text
 
 
-RESERVED_METADATA: Final = frozenset(
-    {
-        *("installation_id", "booking_id", "payment_id", "booking_reference", "customer_key"),
-        *("correlation_id", "refund_id", "idempotency_key"),
-    }
-)
+RESERVED_METADATA: Final = metadata_keys.OWN
 """Keys that this service writes to the gateway's objects itself."""
 
 MAX_METADATA: Final = 40

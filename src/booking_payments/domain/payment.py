@@ -15,6 +15,7 @@ import attrs
 from attrs import Factory, field, frozen
 
 from booking_payments.domain import events as ev
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.amendments import Amendment
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
@@ -898,7 +899,7 @@ def _call_given_up(payment: Payment, event: ev.CallGivenUp, at: datetime) -> Cha
     key_from = operation.stored_at or at
     lost = LostCall(idempotency_key=event.idempotency_key, sent_at=operation.intended_at, key_from=key_from)
     if isinstance(operation.instruction, CreateRefund):
-        refund, named = operation.instruction, "idempotency_key" in operation.instruction.metadata
+        refund, named = operation.instruction, metadata_keys.IDEMPOTENCY_KEY in operation.instruction.metadata
         lost = attrs.evolve(lost, refund_id=refund.refund_id, amount=refund.amount, named=named)
     return {"lost": (*payment.lost, lost)}
 

@@ -1,4 +1,6 @@
-"""An operator cancels bookings, gives single seats back and refunds as goodwill: first the quote, then once."""
+"""Canceling bookings, removing single seats and goodwill refunds in the console: first the quote, then the command,
+once.
+"""
 
 import re
 from datetime import timedelta
@@ -39,7 +41,7 @@ def returned(console: Site, booking_id: str) -> str:
 
 
 def act(console: Site, path: str, query: str = "", **fields: str) -> httpx.Response:
-    """Look at the quote, and do what it says."""
+    """Request the quote, and send its form."""
     console.get(f"{path}?{query}")
     return console.post(path, {**console.hidden(path), **fields})
 
@@ -51,7 +53,7 @@ def audit(console: Site, booking_id: str) -> list[AuditRecord]:
 # --- what is shown
 
 
-def test_a_booking_without_a_payment_has_a_page_with_its_buttons(console: Site) -> None:
+def test_the_page_of_a_booking_without_a_payment_has_its_buttons(console: Site) -> None:
     path = f"/console/bookings/{console.book()}"
 
     page = console.get(path)
@@ -78,7 +80,7 @@ def test_the_list_finds_bookings_by_reference_customer_event_status_and_id(conso
 
 
 @pytest.mark.parametrize("bad", ["status=lost", "cursor=x"])
-def test_a_search_that_makes_no_sense_is_told(console: Site, bad: str) -> None:
+def test_an_invalid_search_shows_an_error(console: Site, bad: str) -> None:
     answer = console.get(f"/console/bookings?{bad}")
 
     assert answer.status_code == 400
@@ -90,13 +92,13 @@ def test_an_unknown_booking_is_not_found(console: Site, path: str) -> None:
     assert console.get(f"/console/bookings/bk_nobody{path}").status_code == 404
 
 
-def test_a_payments_page_leads_to_its_booking(console: Site) -> None:
+def test_the_page_of_a_payment_has_a_link_to_its_booking(console: Site) -> None:
     booking_id = console.paid()
 
     assert f'href="/console/bookings/{booking_id}"' in console.get(page_of(console, booking_id)).text
 
 
-def test_titles_and_labels_are_shown_as_text(console: Site) -> None:
+def test_titles_and_labels_are_escaped(console: Site) -> None:
     booking_id = console.book()
     change = BookingChange(title="<img src=x onerror=alert(1)>")
     console.run(console.kit.payments.amend_booking, booking_id, change, OPERATOR)
@@ -108,7 +110,7 @@ def test_titles_and_labels_are_shown_as_text(console: Site) -> None:
 # --- single seats
 
 
-def test_the_quote_of_a_seat_says_what_goes_back_and_what_remains_and_changes_nothing(console: Site) -> None:
+def test_the_quote_of_a_seat_shows_refund_and_remainder_and_changes_nothing(console: Site) -> None:
     booking_id = group(console, refund_policy=HALF)
 
     page = text_of(console.get(f"/console/bookings/{booking_id}/seats?units.adult=1&look=true").text)
@@ -121,7 +123,7 @@ def test_the_quote_of_a_seat_says_what_goes_back_and_what_remains_and_changes_no
     assert (left(console, booking_id), returned(console, booking_id)) == ({"adult": 3, "child": 1}, "0.00")
 
 
-def test_a_seat_is_given_back_once_however_often_the_form_is_sent(console: Site) -> None:
+def test_a_seat_is_refunded_once_when_its_form_is_sent_repeatedly(console: Site) -> None:
     booking_id = group(console)
     path = f"/console/bookings/{booking_id}/seats"
     console.get(f"{path}?units.adult=1&look=true")
@@ -136,7 +138,7 @@ def test_a_seat_is_given_back_once_however_often_the_form_is_sent(console: Site)
     assert (newest.operation, newest.actor) == ("cancel_booking", "operator:olga")
 
 
-def test_a_seat_given_back_in_another_tab_is_not_given_back_twice(console: Site) -> None:
+def test_a_seat_refunded_in_another_tab_is_not_refunded_twice(console: Site) -> None:
     booking_id = group(console)
     path = f"/console/bookings/{booking_id}/seats"
     console.get(f"{path}?units.adult=1&look=true")
@@ -152,7 +154,7 @@ def test_a_seat_given_back_in_another_tab_is_not_given_back_twice(console: Site)
     assert console.hidden(path)["version"] == str(booking_of(console, booking_id).version)
 
 
-def test_all_seats_are_the_whole_booking_and_the_page_says_so(console: Site) -> None:
+def test_removing_all_seats_is_shown_as_a_cancellation_of_the_booking(console: Site) -> None:
     booking_id = group(console)
     path = f"/console/bookings/{booking_id}/seats"
     query = "units.adult=3&units.child=1&look=true"
@@ -176,7 +178,7 @@ def test_all_seats_are_the_whole_booking_and_the_page_says_so(console: Site) -> 
         ("units.adult=1&refund=half", "Choose what goes back"),
     ],
 )
-def test_seats_that_cannot_be_given_back_are_told_before_anything_is_done(console: Site, query: str, told: str) -> None:
+def test_seats_that_cannot_be_removed_are_reported_in_the_quote(console: Site, query: str, told: str) -> None:
     booking_id = group(console)
 
     page = console.get(f"/console/bookings/{booking_id}/seats?{query}").text
@@ -199,7 +201,7 @@ def test_seats_that_cannot_be_given_back_are_told_before_anything_is_done(consol
         ({"reason": "x" * 501}, 400),
     ],
 )
-def test_a_form_that_was_tampered_with_gives_nothing_back(console: Site, changes: dict[str, str], status: int) -> None:
+def test_a_manipulated_form_refunds_nothing(console: Site, changes: dict[str, str], status: int) -> None:
     booking_id = group(console)
     path = f"/console/bookings/{booking_id}/seats"
     console.get(f"{path}?units.child=1&units.adult=1&look=true")
@@ -210,7 +212,7 @@ def test_a_form_that_was_tampered_with_gives_nothing_back(console: Site, changes
     assert (left(console, booking_id), returned(console, booking_id)) == ({"adult": 3, "child": 1}, "0.00")
 
 
-def test_a_booking_without_items_leads_on(console: Site) -> None:
+def test_a_booking_without_items_has_links_to_other_actions(console: Site) -> None:
     booking_id = console.book()
 
     page = console.get(f"/console/bookings/{booking_id}/seats").text
@@ -237,7 +239,7 @@ def changing(console: Site, booking_id: str, **fields: str) -> str:
         (Currency.KWD, "5.120", "4,12", "1.000 KWD", "4.120 KWD"),
     ],
 )
-def test_a_cheaper_price_is_quoted_and_then_given_back(
+def test_a_lower_price_is_quoted_and_the_difference_refunded(
     console: Site, currency: Currency, before: str, typed: str, back: str, kept: str
 ) -> None:
     booking_id = console.paid(amount=before, currency=currency)
@@ -258,7 +260,7 @@ def test_a_cheaper_price_is_quoted_and_then_given_back(
 
 
 @pytest.mark.parametrize(("refund", "back"), [("policy", "10.00"), ("full", "20.00"), ("none", "0.00")])
-def test_what_goes_back_of_a_cheaper_price_is_chosen(console: Site, refund: str, back: str) -> None:
+def test_the_operator_chooses_the_refund_of_a_lower_price(console: Site, refund: str, back: str) -> None:
     booking_id = console.paid(refund_policy=HALF)
     path = f"/console/bookings/{booking_id}/amend"
     quote = text_of(changing(console, booking_id, amount="80", refund=refund))
@@ -298,7 +300,7 @@ def test_an_item_is_added_to_an_unpaid_booking(console: Site) -> None:
     assert [(item.id, item.label, item.quantity) for item in booking.items][-1] == ("extra-1", "Dinner", 2)
 
 
-def test_a_form_of_an_older_version_overwrites_nothing_and_shows_the_new_state(console: Site) -> None:
+def test_a_form_for_an_older_version_changes_nothing_and_shows_the_new_state(console: Site) -> None:
     booking_id = console.book()
     path = f"/console/bookings/{booking_id}/amend"
     changing(console, booking_id, title="Hall B")
@@ -314,7 +316,7 @@ def test_a_form_of_an_older_version_overwrites_nothing_and_shows_the_new_state(c
     assert booking_of(console, booking_id).details.title == "Hall C"
 
 
-def test_a_quote_of_an_older_version_shows_the_new_state(console: Site) -> None:
+def test_a_quote_for_an_older_version_shows_the_new_state(console: Site) -> None:
     booking_id = console.book()
     change = BookingChange(title="Hall C")
     console.run(console.kit.payments.amend_booking, booking_id, change, OPERATOR)
@@ -326,7 +328,7 @@ def test_a_quote_of_an_older_version_shows_the_new_state(console: Site) -> None:
     assert 'method="post" action="/console/bookings' not in page
 
 
-def test_a_fully_repeated_change_says_that_nothing_would_change(console: Site) -> None:
+def test_a_repeated_change_says_that_nothing_would_change(console: Site) -> None:
     booking_id = console.book()
 
     page = changing(console, booking_id, amount="100,00", title="")
@@ -351,7 +353,7 @@ def test_a_fully_repeated_change_says_that_nothing_would_change(console: Site) -
         ({"version": "new", "amount": "80"}, "Open this form from the booking"),
     ],
 )
-def test_a_change_that_cannot_be_is_told_and_keeps_what_was_typed(
+def test_an_impossible_change_shows_an_error_and_keeps_the_input(
     console: Site, fields: dict[str, str], told: str
 ) -> None:
     page = changing(console, console.paid(), **fields)
@@ -372,7 +374,7 @@ def test_a_change_that_cannot_be_is_told_and_keeps_what_was_typed(
         ({"new.label": "Dinner", "new.price": "5", "new.units": "0"}, "whole number above 0"),
     ],
 )
-def test_items_that_cannot_be_are_told(console: Site, fields: dict[str, str], told: str) -> None:
+def test_invalid_items_show_an_error(console: Site, fields: dict[str, str], told: str) -> None:
     assert told in changing(console, group(console), **fields)
 
 
@@ -411,7 +413,7 @@ def test_a_canceled_booking_offers_no_change(console: Site) -> None:
         (Currency.KWD, "5.120", "policy", "2.560 KWD", "2.560 KWD"),
     ],
 )
-def test_a_booking_is_canceled_as_the_quote_said(
+def test_a_cancellation_refunds_the_quoted_amount(
     console: Site, currency: Currency, amount: str, refund: str, back: str, kept: str
 ) -> None:
     booking_id = console.paid(amount=amount, currency=currency, refund_policy=HALF)
@@ -443,7 +445,7 @@ def test_an_unpaid_booking_is_canceled_with_its_open_payment(console: Site) -> N
     assert console.payment_of(booking_id).status is PaymentStatus.CANCELED
 
 
-def test_held_money_is_released(console: Site) -> None:
+def test_canceling_releases_an_authorization(console: Site) -> None:
     booking_id = console.held()
     path = f"/console/bookings/{booking_id}/cancel"
 
@@ -453,7 +455,7 @@ def test_held_money_is_released(console: Site) -> None:
     assert console.payment_of(booking_id).status is PaymentStatus.CANCELED
 
 
-def test_a_second_click_cancels_nothing_twice(console: Site) -> None:
+def test_a_second_click_cancels_once(console: Site) -> None:
     booking_id = console.paid()
     path = f"/console/bookings/{booking_id}/cancel"
     console.get(f"{path}?refund=full")
@@ -493,7 +495,7 @@ def test_a_tier_that_ended_since_the_quote_cancels_nothing(console: Site) -> Non
     assert booking_of(console, booking_id).status is BookingStatus.CONFIRMED
 
 
-def test_what_waits_for_a_dispute_is_quoted_so(console: Site) -> None:
+def test_the_quote_shows_the_amount_that_waits_for_a_dispute(console: Site) -> None:
     booking_id = disputed(console)
 
     page = text_of(console.get(f"/console/bookings/{booking_id}/cancel?refund=full").text)
@@ -501,7 +503,7 @@ def test_what_waits_for_a_dispute_is_quoted_so(console: Site) -> None:
     assert "Of it waits (dispute) 100.00 USD" in page
 
 
-def test_a_cancellation_without_an_answer_is_told_as_unknown(console: Site) -> None:
+def test_a_cancellation_without_a_response_is_shown_as_unknown(console: Site) -> None:
     booking_id = console.paid("pm_card_authenticationRequired")
     console.kit.stripe.faults.script("POST /v1/payment_intents/{id}/cancel", "timeout_before", times=20)
     console.kit.stripe.faults.script("GET /v1/payment_intents/{id}", "timeout_before", times=20)
@@ -512,7 +514,7 @@ def test_a_cancellation_without_an_answer_is_told_as_unknown(console: Site) -> N
     assert "It is not known yet" in console.get(answer.headers["location"]).text
 
 
-def test_an_expired_booking_says_why_it_cannot_be_canceled(console: Site) -> None:
+def test_an_expired_booking_shows_why_it_cannot_be_canceled(console: Site) -> None:
     booking_id = console.book()
     console.kit.clock.advance(timedelta(days=31))
     console.run(console.kit.payments.expire_bookings)
@@ -526,7 +528,7 @@ def test_an_expired_booking_says_why_it_cannot_be_canceled(console: Site) -> Non
 # --- goodwill
 
 
-def test_goodwill_goes_beyond_the_policy_with_a_note(console: Site) -> None:
+def test_a_goodwill_refund_may_exceed_the_policy_with_a_note(console: Site) -> None:
     booking_id = console.paid(starts_in=timedelta(hours=1))
     console.kit.clock.advance(timedelta(hours=2))
     path = f"{page_of(console, booking_id)}/refund"
@@ -551,7 +553,7 @@ def test_goodwill_goes_beyond_the_policy_with_a_note(console: Site) -> None:
     ("amount", "told"),
     [("", "Name the amount."), ("1,250", "This may mean 1.250 or 1250 USD"), ("100.01", "larger than what can still")],
 )
-def test_goodwill_of_an_amount_that_is_none_is_told(console: Site, amount: str, told: str) -> None:
+def test_an_invalid_goodwill_amount_shows_an_error(console: Site, amount: str, told: str) -> None:
     path = f"{page_of(console, console.paid())}/refund"
 
     page = console.get(path, params={"goodwill": "true", "amount": amount, "look": "true"}).text
@@ -560,7 +562,7 @@ def test_goodwill_of_an_amount_that_is_none_is_told(console: Site, amount: str, 
     assert f'<form method="post" action="{path}"' not in page
 
 
-def test_goodwill_without_a_note_moves_nothing(console: Site) -> None:
+def test_a_goodwill_refund_without_a_note_is_refused(console: Site) -> None:
     booking_id = console.paid()
     path = f"{page_of(console, booking_id)}/refund"
 
@@ -570,7 +572,7 @@ def test_goodwill_without_a_note_moves_nothing(console: Site) -> None:
     assert console.payment_of(booking_id).refunds == ()
 
 
-def test_every_way_out_of_a_bookings_page_leads_somewhere(console: Site) -> None:
+def test_every_link_on_the_page_of_a_booking_has_a_target(console: Site) -> None:
     console.get(f"/console/bookings/{group(console, event_id='evening-1')}")
 
     for link in set(re.findall(r'href="(/console[^"]*)"', console.seen)):

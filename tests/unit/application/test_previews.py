@@ -1,4 +1,4 @@
-"""Previews of changes: they say what the command then does, and store nothing; a command does only what was quoted."""
+"""Previews of changes report the effect of a command and store nothing; a command does only what was quoted."""
 
 from datetime import timedelta
 
@@ -28,9 +28,7 @@ async def refunded(kit: PaymentsTestKit, booking_id: str) -> str:
 
 
 @pytest.mark.parametrize("mode", list(RefundOnCancel))
-async def test_the_preview_of_an_amendment_says_what_the_amendment_gives_back(
-    kit: PaymentsTestKit, mode: RefundOnCancel
-) -> None:
+async def test_the_preview_of_an_amendment_has_its_refund(kit: PaymentsTestKit, mode: RefundOnCancel) -> None:
     booking = (await book_and_pay(kit, refund_policy=HALF)).payment.booking_id
 
     preview = await kit.payments.preview_amendment(booking, price("60.00"), OPERATOR, refund=mode)
@@ -44,9 +42,7 @@ async def test_the_preview_of_an_amendment_says_what_the_amendment_gives_back(
 
 
 @pytest.mark.parametrize("mode", list(RefundOnCancel))
-async def test_the_preview_of_a_cancellation_says_what_it_gives_back_with_its_fee(
-    kit: PaymentsTestKit, mode: RefundOnCancel
-) -> None:
+async def test_the_preview_of_a_cancellation_has_its_refund_and_fee(kit: PaymentsTestKit, mode: RefundOnCancel) -> None:
     booking = (await book_and_pay(kit, refund_policy=HALF)).payment.booking_id
 
     preview = await cancel_preview(kit, booking, refund=mode)
@@ -58,7 +54,7 @@ async def test_the_preview_of_a_cancellation_says_what_it_gives_back_with_its_fe
     assert preview.after.status is BookingStatus.CANCELED
 
 
-async def test_the_preview_of_single_seats_says_what_is_left(kit: PaymentsTestKit) -> None:
+async def test_the_preview_of_single_seats_has_the_remainder(kit: PaymentsTestKit) -> None:
     booking = await kit.book(None, items=SEATS)
     await pay(kit, booking)
 
@@ -69,7 +65,7 @@ async def test_the_preview_of_single_seats_says_what_is_left(kit: PaymentsTestKi
     assert (await kit.payments.get_booking(booking.id)).items == booking.items
 
 
-async def test_all_seats_are_the_whole_booking(kit: PaymentsTestKit) -> None:
+async def test_the_preview_of_all_seats_is_a_cancellation(kit: PaymentsTestKit) -> None:
     booking = await kit.book(None, items=SEATS)
     await pay(kit, booking)
 
@@ -78,7 +74,7 @@ async def test_all_seats_are_the_whole_booking(kit: PaymentsTestKit) -> None:
     assert (preview.after.status, preview.refund.amount) == (BookingStatus.CANCELED, usd("70.00"))
 
 
-async def test_a_preview_names_what_happens_to_an_unpaid_payment(kit: PaymentsTestKit) -> None:
+async def test_a_preview_has_the_effect_on_an_unpaid_payment(kit: PaymentsTestKit) -> None:
     fresh = await kit.book(reference="R-2")
     begun = (await start(kit)).payment.booking_id
 
@@ -102,7 +98,7 @@ async def test_a_preview_names_what_happens_to_an_unpaid_payment(kit: PaymentsTe
     assert (await kit.payments.payment_status(begun)).payment.operation is None
 
 
-async def test_a_preview_names_what_happens_to_held_money(kit: PaymentsTestKit) -> None:
+async def test_a_preview_has_the_effect_on_an_authorization(kit: PaymentsTestKit) -> None:
     booking = (await authorize(kit)).payment.booking_id
 
     assert (await cancel_preview(kit, booking)).effect is Effect.HOLD_RELEASED
@@ -110,7 +106,7 @@ async def test_a_preview_names_what_happens_to_held_money(kit: PaymentsTestKit) 
     assert (cheaper.effect, cheaper.captured) == (Effect.HOLD_REDUCED, usd("0.00"))
 
 
-async def test_a_preview_says_what_waits_for_a_dispute(kit: PaymentsTestKit) -> None:
+async def test_a_preview_has_the_amount_that_waits_for_a_dispute(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit)
     assert kit.stripe.open_dispute(view.payment.intent_id or "").ok
     await kit.deliver_webhooks()
@@ -122,7 +118,7 @@ async def test_a_preview_says_what_waits_for_a_dispute(kit: PaymentsTestKit) -> 
     assert preview.deferred_by.value == "dispute"
 
 
-async def test_what_cannot_be_done_cannot_be_previewed(kit: PaymentsTestKit) -> None:
+async def test_the_preview_of_an_impossible_change_raises(kit: PaymentsTestKit) -> None:
     booking = (await book_and_pay(kit)).payment.booking_id
 
     with pytest.raises(NotPossibleNow) as dearer:
@@ -140,7 +136,7 @@ async def test_what_cannot_be_done_cannot_be_previewed(kit: PaymentsTestKit) -> 
 
 
 async def late(kit: PaymentsTestKit) -> Booking:
-    """A paid booking of which half went back when it was quoted, and nothing does any more."""
+    """A paid booking of which half was refundable when it was quoted, and nothing is any more."""
     booking = await kit.book(refund_policy=HALF, starts_in=timedelta(hours=49))
     await kit.payments.process_booking_payment(booking.id, VISA)
     assert (await cancel_preview(kit, booking.id)).refund.amount == usd("50.00")
@@ -148,7 +144,7 @@ async def late(kit: PaymentsTestKit) -> Booking:
     return await kit.payments.get_booking(booking.id)
 
 
-async def test_a_cancellation_that_would_give_back_something_else_does_nothing(kit: PaymentsTestKit) -> None:
+async def test_a_cancellation_whose_refund_differs_from_its_quote_is_refused(kit: PaymentsTestKit) -> None:
     booking = await late(kit)
 
     with pytest.raises(NotPossibleNow) as refused:
@@ -159,7 +155,7 @@ async def test_a_cancellation_that_would_give_back_something_else_does_nothing(k
     assert await kit.payments.get_booking(booking.id) == booking
 
 
-async def test_an_amendment_that_would_give_back_something_else_does_nothing(kit: PaymentsTestKit) -> None:
+async def test_an_amendment_whose_refund_differs_from_its_quote_is_refused(kit: PaymentsTestKit) -> None:
     booking = await late(kit)
 
     with pytest.raises(NotPossibleNow) as refused:

@@ -22,6 +22,7 @@ from booking_payments.ports.event_jobs import (
     EventJobKind,
     EventJobState,
     EventTotals,
+    UpcomingEvent,
 )
 from booking_payments.ports.storage import AlreadyExists
 
@@ -115,6 +116,21 @@ class SqlEventJobs:
         )
         return [_result(row) for row in (await self._connection.execute(statement)).mappings()]
 
+    async def reopened(self, job_id: str, after: str, limit: int) -> Sequence[BookingResult]:
+        owed = or_(payments.c.owed_minor != 0, payments.c.refund_pending_minor != 0)
+        statement = (
+            select(event_results)
+            .where(
+                event_results.c.job_id == job_id,
+                event_results.c.outcome == BookingOutcome.DONE.value,
+                event_results.c.booking_id > after,
+                exists().where(payments.c.booking_id == event_results.c.booking_id, owed),
+            )
+            .order_by(event_results.c.booking_id)
+            .limit(limit)
+        )
+        return [_result(row) for row in (await self._connection.execute(statement)).mappings()]
+
     async def counts(self, job_id: str) -> Mapping[BookingOutcome, int]:
         statement = (
             select(event_results.c.outcome, func.count().label("bookings"))
@@ -138,6 +154,23 @@ class SqlEventJobs:
         return [
             _totals(code, [row for row in sums[0] if row["currency"] == code], paid.get(code)) for code in currencies
         ]
+
+    async def upcoming(self, now: datetime, after: UpcomingEvent | None, limit: int) -> Sequence[UpcomingEvent]:
+        starts_at = func.min(bookings.c.event_starts_at, type_=bookings.c.event_starts_at.type)
+        statement = (
+            select(bookings.c.event_id, starts_at.label("starts_at"), func.count().label("bookings"))
+            .where(bookings.c.event_id.is_not(None), bookings.c.event_starts_at > now)
+            .group_by(bookings.c.event_id)
+            .order_by(starts_at, bookings.c.event_id)
+            .limit(limit)
+        )
+        if after is not None:
+            later = starts_at > after.starts_at
+            statement = statement.having(
+                or_(later, and_(starts_at == after.starts_at, bookings.c.event_id > after.event_id))
+            )
+        found = (await self._connection.execute(statement)).mappings()
+        return [UpcomingEvent(**row) for row in found]
 
 
 _BY_STATUS: Final = select(

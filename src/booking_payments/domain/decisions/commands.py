@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from booking_payments.domain import events as ev
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.booking import Booking, Payability
 from booking_payments.domain.decisions.drift import Events
 from booking_payments.domain.errors import AlreadyUnderWay, CardDeclined, InvalidAmount, NotPossibleNow, RefusedByRule
@@ -435,13 +436,13 @@ def metadata_of(payment: Payment, correlation_id: str | None, installation_id: s
     own = {}
     if installation_id is not None:
         key = customer_key(installation_id, payment.customer_id)
-        own = {"installation_id": installation_id, "customer_key": key}
+        own = {metadata_keys.INSTALLATION_ID: installation_id, metadata_keys.CUSTOMER_KEY: key}
     return {
         **own,
-        "booking_id": payment.booking_id,
-        "payment_id": payment.id,
-        "booking_reference": payment.booking_reference,
-        **({"correlation_id": correlation_id} if correlation_id else {}),
+        metadata_keys.BOOKING_ID: payment.booking_id,
+        metadata_keys.PAYMENT_ID: payment.id,
+        metadata_keys.BOOKING_REFERENCE: payment.booking_reference,
+        **({metadata_keys.CORRELATION_ID: correlation_id} if correlation_id else {}),
     }
 
 

@@ -13,6 +13,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from booking_payments.domain import events as ev
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.decisions.commands import intent_of, metadata_of, require_idle
 from booking_payments.domain.decisions.drift import Events, has_drift
 from booking_payments.domain.decisions.lost import NEVER_SENT, may_send_again
@@ -528,14 +529,14 @@ class _NewRefund:
             override=request.override,
             again=request.again,
         )
-        named = {"idempotency_key": key} if request.again else {}
+        named = {metadata_keys.IDEMPOTENCY_KEY: key} if request.again else {}
         own = metadata_of(payment, request.correlation_id, request.installation_id)
         instruction = CreateRefund(
             intent_id=intent_of(payment),
             refund_id=self.refund_id,
             amount=self.given.amount,
             reason=request.reason,
-            metadata={**own, "refund_id": self.refund_id, **named},
+            metadata={**own, metadata_keys.REFUND_ID: self.refund_id, **named},
         )
         intended = ev.OperationIntended(idempotency_key=key, purpose=ev.Purpose.REFUND, instruction=instruction)
         return requested, intended

@@ -1,5 +1,5 @@
-"""What the routes of the API have in common, as arguments of Litestar's ``@get`` and ``@post``: who may context, which
-problems may come back, and whether it is an operation on money."""
+"""What the routes of the API have in common, as arguments of Litestar's ``@get`` and ``@post``: who may call them,
+which problems may come back, and whether it is an operation on money."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -12,7 +12,7 @@ from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.problems import PROBLEM_MEDIA, ProblemDetails
 
 MEANINGS: Final[Mapping[int, str]] = {
-    200: "OperationResult",
+    200: "Done",
     201: "Created",
     202: "Begun: background work carries it out",
     400: "The request cannot be understood; `detail` names the field",

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from booking_payments.adapters.gateways.bank_transfer.records import BankRefund, Transfer
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused, WebhookRequest, WebhooksNotTaken
 
@@ -68,7 +69,7 @@ def _ended(type_: str, record: Transfer | BankRefund, transfer_id: str) -> Gatew
             created=record.ended_at or record.created_at,
             object_id=record.id,
             transfer_id=transfer_id,
-            payment_id=record.metadata.get("payment_id"),
+            payment_id=record.metadata.get(metadata_keys.PAYMENT_ID),
         )
     )
 

@@ -18,6 +18,7 @@ from booking_payments.application.auditing import audited
 from booking_payments.application.callers import Caller
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.webhooks import take_in
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.errors import NotFound, NotPossibleNow, RefusedByRule
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Money
@@ -115,7 +116,7 @@ class BankTransferOperations:
 
         If it is not, the money may be that of a second transfer.
         """
-        payment_id = transfer.metadata.get("payment_id", "")
+        payment_id = transfer.metadata.get(metadata_keys.PAYMENT_ID, "")
         payment = await self._deps.storage.read(lambda uow: uow.payments.get(payment_id))
         if payment is None or not payment.status.is_open:
             received = f"this transfer was received on {transfer.ended_at:%Y-%m-%d}"
@@ -158,4 +159,4 @@ class BankTransferOperations:
 
 
 def _booking(record: Transfer | BankRefund) -> str:
-    return record.metadata.get("booking_id", "")
+    return record.metadata.get(metadata_keys.BOOKING_ID, "")

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any, Final, TypeVar
 
 from booking_payments.adapters.gateways.stripe.amounts import AmountNotRepresentable, exponent, from_stripe
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.declines import GENERIC_TEXT, Decline
 from booking_payments.domain.disputes import DisputeMovement
 from booking_payments.domain.errors import InvalidInput, UnknownCurrency
@@ -198,12 +199,7 @@ _ID_FIELDS: Final = ("latest_charge", "payment_method", "payment_intent", "charg
 _PARTS: Final[Mapping[str, frozenset[str]]] = {
     "last_payment_error": frozenset({"code", "message", "decline_code", "advice_code"}),
     "evidence_details": frozenset({"due_by"}),
-    "metadata": frozenset(
-        {
-            *("payment_id", "booking_id", "booking_reference", "refund_id", "correlation_id"),
-            *("installation_id", "customer_key"),
-        }
-    ),
+    "metadata": metadata_keys.OWN - {metadata_keys.IDEMPOTENCY_KEY},
 }
 _LARGEST: Final = 2**63
 _LAST_SECOND: Final = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
