@@ -225,7 +225,7 @@ def _metrics() -> Iterator[str]:
     yield from _table("name", "type", "labels", "meaning", rows=_families(Metrics().registry))
     books = CollectorRegistry()
     kit = PaymentsTestKit()
-    gauges.fill(books, asyncio.run(kit.payments.figures(kit.clock.now())))
+    gauges.fill(books, asyncio.run(kit.payments.figures(kit.clock.now())), kit.payments.gateway_names)
     yield "Gauges are of the books, the same whichever process is asked:\n"
     yield from _table("name", "type", "labels", "meaning", rows=_families(books))
 
