@@ -133,6 +133,8 @@ class SyncBookingPayments:
         self.preview_amendment = blocking(payments.preview_amendment)
         self.preview_cancellation = blocking(payments.preview_cancellation)
         self.preview_event = blocking(payments.preview_event)
+        self.upcoming_events = blocking(payments.upcoming_events)
+        self.event_overview = blocking(payments.event_overview)
         self.cancel_event = blocking(payments.cancel_event)
         self.reschedule_event = blocking(payments.reschedule_event)
         self.event_report = blocking(payments.event_report)

@@ -96,9 +96,7 @@ def group(service: RunningService, reference: str, **changes: Any) -> str:
     return booking_id
 
 
-async def test_one_seat_goes_back_after_a_look_at_the_quote(
-    operator: BrowserPage, used_service: RunningService
-) -> None:
+async def test_one_seat_is_refunded_after_the_quote(operator: BrowserPage, used_service: RunningService) -> None:
     booking_id = group(used_service, "SEATS-1", title="An evening with Söhne & Töchter")
     await open_booking(operator, used_service, booking_id, "Give seats back")
     await operator.page.get_by_label("of 2 Adult").fill("1")
@@ -113,9 +111,7 @@ async def test_one_seat_goes_back_after_a_look_at_the_quote(
     await operator.look("console-booking-seats-given-back")
 
 
-async def test_a_booking_becomes_cheaper_after_a_look_at_the_quote(
-    operator: BrowserPage, used_service: RunningService
-) -> None:
+async def test_a_price_is_lowered_after_the_quote(operator: BrowserPage, used_service: RunningService) -> None:
     booking_id = used_service.book(reference="CHEAPER-1")
     used_service.pay(booking_id)
     await open_booking(operator, used_service, booking_id, "Change the booking")
@@ -142,6 +138,56 @@ async def test_the_forms_of_a_group_booking_fit(operator: BrowserPage, used_serv
     await operator.look("console-bookings-none")
     await operator.page.get_by_role("link", name="Clear").click()
     await operator.look("console-bookings")
+
+
+def evening(service: RunningService, event_id: str) -> list[str]:
+    """Bookings of one event, in two currencies, paid and not."""
+    its: dict[str, Any] = {"event_id": event_id, "title": "An evening with Söhne & Töchter"}
+    bookings = [
+        service.book(reference=f"{event_id}-1", **its),
+        service.book(reference=f"{event_id}-2", currency="jpy", amount="4500", **its),
+        service.book(reference=f"{event_id}-3", **its),
+    ]
+    for booking_id in bookings[:2]:
+        service.pay(booking_id)
+    return bookings
+
+
+async def test_an_evening_is_canceled_after_a_look_at_the_preview(
+    operator: BrowserPage, used_service: RunningService
+) -> None:
+    bookings = evening(used_service, "flooded")
+    await operator.page.goto(f"{used_service.address}/console/events")
+    await operator.look("console-events")
+    await operator.page.get_by_role("row", name="flooded").get_by_role("link").click()
+    await operator.wait_for("An evening with Söhne & Töchter")
+    await operator.look("console-event")
+    await operator.page.get_by_role("link", name="Cancel the event").click()
+    await expect(operator.page.get_by_text("4,500 JPY")).to_be_visible()
+    await operator.look("console-event-cancel")
+    await operator.page.get_by_label("Reason").fill("the hall is flooded")
+    await operator.page.get_by_role("button", name="Cancel the event and its bookings").dblclick()
+    await expect(operator.page.get_by_text("3 of 3 bookings taken up.")).to_be_visible(timeout=30_000)
+    await expect(operator.page.get_by_text("This page looks again by itself.")).to_have_count(0)
+
+    assert [used_service.payment(each)["refunded_amount"] for each in bookings[:2]] == ["100.00", "4500"]
+    await operator.look("console-event-canceled")
+
+
+async def test_an_evening_is_moved_after_a_look_at_the_preview(
+    operator: BrowserPage, used_service: RunningService
+) -> None:
+    evening(used_service, "moved")
+    await operator.page.goto(f"{used_service.address}/console/events/moved")
+    await operator.page.get_by_role("link", name="Move the event").click()
+    await operator.page.get_by_label("Begins (UTC)").fill("2030-02-02T20:00")
+    await operator.page.get_by_label("Everything back until").fill("2030-01-15T00:00")
+    await operator.page.get_by_role("button", name="Look at the preview").click()
+    await expect(operator.page.get_by_text("Begins then")).to_be_visible()
+    await operator.look("console-event-move")
+    await operator.page.get_by_role("button", name="Move the event and its bookings").click()
+    await expect(operator.page.get_by_text("3 of 3 bookings taken up.")).to_be_visible(timeout=30_000)
+    await expect(operator.page.get_by_text("2 Feb 2030, 20:00 UTC").first).to_be_visible()
 
 
 async def test_a_quote_above_the_refundable_amount_is_refused(

@@ -46,6 +46,7 @@ QUESTIONS: dict[str, Ask] = {
     "a page of one customer": lambda uow: uow.payments.page(PaymentFilter(customer_id="bob"), None, 20),
     "a page of one status": lambda uow: uow.payments.page(PaymentFilter(status=PaymentStatus.FAILED), None, 20),
     "a page of one reference": lambda uow: uow.payments.page(PaymentFilter(reference="R-1"), None, 20),
+    "events to come": lambda uow: uow.events.upcoming(NOW, None, 20),
     "a booking, locked": lambda uow: uow.bookings.lock("bk_1"),
     "a booking by its reference": lambda uow: uow.bookings.by_reference("R-1"),
     "a page of bookings": lambda uow: uow.bookings.page(BookingFilter(), None, 20),

@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from booking_payments.application import bookings, event_jobs, paying, previews, refunding, webhooks
+from booking_payments.application import bookings, event_jobs, event_overview, paying, previews, refunding, webhooks
 from booking_payments.application.amending import amend_booking
 from booking_payments.application.auditing import audited, plain
 from booking_payments.application.bookkeeping import LedgerCheck, check_ledger
@@ -36,6 +36,7 @@ from booking_payments.application.delivering import (
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.drift import KeptReport, keep_report, last_reports
 from booking_payments.application.event_jobs import EventLine, EventPreview, EventReport
+from booking_payments.application.event_overview import EventOverview, EventPage
 from booking_payments.application.expiring import announce_expiring
 from booking_payments.application.exporting import Cell, ExportKind, export_rows
 from booking_payments.application.figures import Figures, OpenDispute, days_back, disputes, figures
@@ -76,7 +77,7 @@ from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.domain.texts import LONGEST
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
-from booking_payments.ports.event_jobs import EventJob
+from booking_payments.ports.event_jobs import EventJob, UpcomingEvent
 from booking_payments.ports.inbox import InboxEntry, InboxFilter
 from booking_payments.ports.payments import PaymentFilter, PaymentPage
 from booking_payments.ports.publisher import Message, MessageDelivery
@@ -332,6 +333,14 @@ class BookingPayments:
         )
         asked = {"event_id": event_id, "event_starts_at": event_starts_at.isoformat()}
         return await audited(self._deps, "reschedule_event", caller, work, asked=asked)
+
+    async def upcoming_events(self, *, after: UpcomingEvent | None = None, limit: int = 20) -> EventPage:
+        """Return events that have not begun, the earliest first, with their sums and their newest jobs."""
+        return await event_overview.upcoming_events(self._deps, after, limit)
+
+    async def event_overview(self, event_id: str, *, attention: int = 50) -> EventOverview:
+        """Return an event with the bookings of its newest job that are not done. Raises ``NotFound``."""
+        return await event_overview.event_overview(self._deps, event_id, attention=attention)
 
     async def event_report(self, event_id: str) -> EventReport:
         """Return the totals of an event's bookings and the state of its newest job. Raises ``NotFound``."""

@@ -112,6 +112,20 @@ class EventTotals:
     unpaid: Money
 
 
+@frozen(kw_only=True)
+class UpcomingEvent:
+    """An event that has bookings with a date to come.
+
+    Attributes:
+        starts_at: the earliest of these dates; a job that moves the event may not have come to all bookings yet.
+        bookings: number of these bookings, whatever their status.
+    """
+
+    event_id: str
+    starts_at: datetime
+    bookings: int
+
+
 class EventJobs(Protocol):
     """The jobs, and what reports say about events."""
 
@@ -177,4 +191,8 @@ class EventJobs(Protocol):
 
     async def totals(self, event_id: str) -> Sequence[EventTotals]:
         """Return the sums over the bookings of an event, by currency."""
+        ...
+
+    async def upcoming(self, now: datetime, after: UpcomingEvent | None, limit: int) -> Sequence[UpcomingEvent]:
+        """Return events that start after ``now``, the earliest first, from the one that follows ``after``."""
         ...

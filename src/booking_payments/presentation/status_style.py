@@ -31,6 +31,11 @@ STATUS_STYLE: Final[Mapping[str, str]] = {
     "prevented": "good",
     "appeal_needs_response": "bad",
     "appeal_under_review": "warn",
+    # jobs of events
+    "running": "warn",
+    "owed": "warn",
+    "disputed": "bad",
+    "waiting": "warn",
     # webhooks and commands
     "received": "warn",
     "processed": "good",

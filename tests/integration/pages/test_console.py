@@ -23,6 +23,11 @@ PAGES = [
     "/console/bookings/bk_x/amend",
     "/console/bookings/bk_x/cancel",
     "/console/bookings/bk_x/seats",
+    "/console/events",
+    "/console/events/ev_x",
+    "/console/events/ev_x/cancel",
+    "/console/events/ev_x/move",
+    "/console/events/ev_x/report.csv",
     "/console/payments",
     "/console/exports/payments",
     "/console/payments/pay_x",
@@ -35,6 +40,8 @@ PAGES = [
     "/console/record",
 ]
 ACTIONS = [
+    "/console/events/ev_x/cancel",
+    "/console/events/ev_x/move",
     "/console/bookings/bk_x/amend",
     "/console/bookings/bk_x/cancel",
     "/console/bookings/bk_x/seats",
@@ -52,6 +59,7 @@ def test_every_route_of_the_console_is_in_one_of_these_lists(site: Site) -> None
     routes = [route for route in site.client.app.routes if route.path.startswith("/console")]
     served = {route.path_format for route in routes} - {"/console/login"}
     ids = {
+        "/ev_x": "/{event_id}",
         "/bk_x": "/{booking_id}",
         "/pay_x": "/{payment_id}",
         "/evt_x": "/{event_id}",
@@ -148,7 +156,15 @@ def test_the_console_can_be_switched_off() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/console/", "/console/bookings", "/console/payments", "/console/disputes", "/console/webhooks"]
+    "path",
+    [
+        "/console/",
+        "/console/bookings",
+        "/console/events",
+        "/console/payments",
+        "/console/disputes",
+        "/console/webhooks",
+    ],
 )
 def test_pages_without_records_say_so(console: Site, path: str) -> None:
     answer = console.get(path)
@@ -247,7 +263,7 @@ def test_payments_are_found_by_reference_and_customer(console: Site) -> None:
         ("status=disputed", []),
     ],
 )
-def test_payments_are_found_by_what_a_customer_tells(console: Site, query: str, found: list[str]) -> None:
+def test_payments_are_found_by_details_from_the_customer(console: Site, query: str, found: list[str]) -> None:
     console.paid(reference="SEAT-1")
     refunded = console.paid(reference="SEAT-2")
     console.run(console.kit.payments.process_booking_refund, refunded, "25.00", "rain")
@@ -257,7 +273,7 @@ def test_payments_are_found_by_what_a_customer_tells(console: Site, query: str, 
     assert [each for each in ("SEAT-1", "SEAT-2") if f">{each}</a>" in page] == found
 
 
-def test_the_second_page_of_a_search_goes_on_with_it(console: Site) -> None:
+def test_the_second_page_keeps_the_search(console: Site) -> None:
     for number in range(26):
         console.paid(reference=f"S-{number:02}")
         console.kit.clock.advance(timedelta(seconds=1))
@@ -269,7 +285,7 @@ def test_the_second_page_of_a_search_goes_on_with_it(console: Site) -> None:
     assert ">S-00</a>" in console.get(older[1].replace("&amp;", "&")).text
 
 
-def test_what_is_listed_is_downloaded_as_csv(console: Site) -> None:
+def test_the_list_can_be_downloaded_as_csv(console: Site) -> None:
     console.paid(reference="SEAT-1")
     refunded = console.paid(reference="SEAT-2")
     console.run(console.kit.payments.process_booking_refund, refunded, "25.00", "rain")
@@ -287,7 +303,7 @@ def test_an_export_of_an_unknown_kind_is_not_found(console: Site) -> None:
     assert console.get("/console/exports/secrets").status_code == 404
 
 
-def test_an_export_with_a_filter_that_makes_no_sense_is_no_file(console: Site) -> None:
+def test_an_export_with_an_invalid_filter_is_refused(console: Site) -> None:
     answer = console.get("/console/exports/payments?amount=much")
 
     assert (answer.status_code, "write the amount as 1000.50" in answer.text.lower()) == (400, True)

@@ -15,6 +15,7 @@ from booking_payments.ports.event_jobs import (
     EventJobKind,
     EventJobState,
     EventTotals,
+    UpcomingEvent,
 )
 from booking_payments.ports.storage import AlreadyExists
 
@@ -103,6 +104,18 @@ class MemoryEventJobs:
         bookings = self._of_event(event_id)
         currencies = sorted({each.amount.currency for each in bookings}, key=lambda each: each.code)
         return [self._totals(currency, bookings) for currency in currencies]
+
+    async def upcoming(self, now: datetime, after: UpcomingEvent | None, limit: int) -> Sequence[UpcomingEvent]:
+        dates: dict[str, list[datetime]] = {}
+        for each in self._bookings.values():
+            if each.event_id is not None and each.event_starts_at > now:
+                dates.setdefault(each.event_id, []).append(each.event_starts_at)
+        found = [
+            UpcomingEvent(event_id=event_id, starts_at=min(its), bookings=len(its)) for event_id, its in dates.items()
+        ]
+        last = (after.starts_at, after.event_id) if after is not None else None
+        left = [each for each in found if last is None or (each.starts_at, each.event_id) > last]
+        return sorted(left, key=lambda each: (each.starts_at, each.event_id))[:limit]
 
     def _totals(self, currency: Currency, bookings: Sequence[Booking]) -> EventTotals:
         its = [each for each in bookings if each.amount.currency is currency]

@@ -22,6 +22,7 @@ from booking_payments.ports.event_jobs import (
     EventJobKind,
     EventJobState,
     EventTotals,
+    UpcomingEvent,
 )
 from booking_payments.ports.storage import AlreadyExists
 
@@ -153,6 +154,23 @@ class SqlEventJobs:
         return [
             _totals(code, [row for row in sums[0] if row["currency"] == code], paid.get(code)) for code in currencies
         ]
+
+    async def upcoming(self, now: datetime, after: UpcomingEvent | None, limit: int) -> Sequence[UpcomingEvent]:
+        starts_at = func.min(bookings.c.event_starts_at, type_=bookings.c.event_starts_at.type)
+        statement = (
+            select(bookings.c.event_id, starts_at.label("starts_at"), func.count().label("bookings"))
+            .where(bookings.c.event_id.is_not(None), bookings.c.event_starts_at > now)
+            .group_by(bookings.c.event_id)
+            .order_by(starts_at, bookings.c.event_id)
+            .limit(limit)
+        )
+        if after is not None:
+            later = starts_at > after.starts_at
+            statement = statement.having(
+                or_(later, and_(starts_at == after.starts_at, bookings.c.event_id > after.event_id))
+            )
+        found = (await self._connection.execute(statement)).mappings()
+        return [UpcomingEvent(**row) for row in found]
 
 
 _BY_STATUS: Final = select(

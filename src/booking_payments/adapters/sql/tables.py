@@ -136,6 +136,7 @@ bookings = Table(
     Index("bp_bookings_reference", "reference", "created_at", "id"),
     Index("bp_bookings_page", "created_at", "id"),
     Index("bp_bookings_event", "event_id", "created_at", "id", **_only(text("event_id IS NOT NULL"))),
+    Index("bp_bookings_upcoming", "event_starts_at", "event_id", **_only(text("event_id IS NOT NULL"))),
     Index("bp_bookings_live_event", "event_id", **_only(text(f"event_id IS NOT NULL AND {one_of('status', LIVE)}"))),
     Index("bp_bookings_customer", "customer_id", "created_at", "id"),
     Index(

@@ -418,7 +418,7 @@ def _done(checkout_request: CheckoutRequest, content: PaymentAnswer, reference: 
 async def intent(
     request: AnyRequest, services: GivenServices, checkout_request: GivenCheckout, form: GivenForm
 ) -> PageResponse:
-    """Return the client secret that the Payment Element needs. Starts the payment when there is none.
+    """Return the client secret that the Payment Element needs. Starts the payment when none is open.
 
     Payment methods that redirect return to this page's URL. It contains no token, since the cookie identifies the
     customer.

@@ -27,7 +27,7 @@ class FormAction:
     """The command that a form requests: ``operation`` is its name in logs, ``given`` the form's fields."""
 
     operation: str
-    booking_id: str
+    booking_id: str | None
     caller: Caller
     given: msgspec.Struct
 

@@ -142,6 +142,7 @@ def _create_bookings() -> None:
         where="status IN ('pending', 'confirmed')",
     )
     _index("bp_bookings_event", "bp_bookings", "event_id", "created_at", "id", where="event_id IS NOT NULL")
+    _index("bp_bookings_upcoming", "bp_bookings", "event_starts_at", "event_id", where="event_id IS NOT NULL")
     _index(
         "bp_bookings_live_event",
         "bp_bookings",
