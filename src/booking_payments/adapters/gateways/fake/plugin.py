@@ -23,7 +23,7 @@ DELIVERED_EVERY: Final = timedelta(milliseconds=100)
 
 
 def build(given: GatewayDependencies) -> BuiltGateway:
-    """The emulator, whose state is kept beside the database. Raises ``SQLAlchemyError`` without that."""
+    """Return the emulator, whose state is stored beside the database. Raises ``SQLAlchemyError`` if that fails."""
     from booking_payments.adapters.gateways.fake.gateway import FakeGateway
     from booking_payments.adapters.gateways.fake.store import SqlFakeStore
     from booking_payments.adapters.gateways.fake.webhooks import Deliveries, HandedOver, Posted
@@ -60,10 +60,10 @@ def build(given: GatewayDependencies) -> BuiltGateway:
 
 
 def webhook_secrets(settings: FakeSettings, *, in_development: bool) -> tuple[str, ...]:
-    """The secrets that webhooks may be signed with.
+    """Return the secrets with which webhooks may be signed.
 
-    Without a setting, and outside of development, it is a secret that only this process knows: the events are handed
-    over within the process, and nobody else can sign any.
+    Without a setting, and outside of development, it is a random secret of this process: the events are delivered
+    within the process, and no other sender can sign any.
     """
     if settings.webhook_secrets:
         return settings.webhook_secrets
