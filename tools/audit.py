@@ -1,10 +1,11 @@
-"""What ships, looked at: licences, known weaknesses, a bill of materials, and a wheel that comes out the same twice.
+"""Audit the distribution: licences, known vulnerabilities, a bill of materials, and a reproducible wheel.
 
-    python tools/audit.py [licences] [weaknesses] [bill] [wheel]      (nothing named: all of them)
+    python tools/audit.py [licences] [weaknesses] [bill] [wheel]      (without arguments: all)
 
-Known weaknesses are looked up online (pip-audit asks the Python Packaging Advisory Database through PyPI). Where that
-can't be reached the rest is done all the same, and the end says what was not. The bill of materials is CycloneDX and
-goes to ``dist/sbom.json``. Exit status 1 for a weakness, a licence that nobody has looked at, or wheels that differ.
+Known vulnerabilities are looked up online (pip-audit queries the Python Packaging Advisory Database through PyPI).
+When it cannot be reached, the other parts run, and a message says that this one did not. The bill of materials is
+CycloneDX and is written to ``dist/sbom.json``. The exit status is 1 for a vulnerability, a licence without a review,
+or wheels that differ.
 """
 
 import hashlib

@@ -1,11 +1,11 @@
-"""Change our guarded modules a little, in every way that mutmut knows, and see whether the tests notice.
+"""Mutate the guarded modules with mutmut, and check that the tests detect the mutants.
 
     python tools/mutate.py            all targets, one after the other (about ten minutes on two cores)
     python tools/mutate.py money fees
 
-Each target runs in a copy of the repository of its own, with the few tests that are about it. Exit status 1 when
-less than 90 % of a target's mutants are killed, or when a survivor is not judged in ``docs/mutation.md``: there the
-line that it made stands between double backticks.
+Each target runs in a separate copy of the repository, with the tests of its modules. The exit status is 1 when less
+than 90 % of a target's mutants are killed, or when a survivor is not explained in ``docs/mutation.md``, where its
+changed line stands between double backticks.
 """
 
 import json

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import msgspec
 from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
 
 from booking_payments.application.message_schemas import MESSAGE_TYPES, message_schema
+from booking_payments.domain.refunds import QuoteReason
 from booking_payments.entrypoints.cli.main import main as command_line
 from booking_payments.entrypoints.http import gauges
 from booking_payments.entrypoints.http.app import api_document
 from booking_payments.entrypoints.http.metrics import Metrics
+from booking_payments.entrypoints.http.problems import problem
 from booking_payments.ports.gateway_settings import PluginSetting, declared
 from booking_payments.presentation.error_codes import ERROR_CODES
 from booking_payments.runtime.log_events import LOG_EVENTS
@@ -222,7 +225,7 @@ def _metrics() -> Iterator[str]:
     yield from _table("name", "type", "labels", "meaning", rows=_families(Metrics().registry))
     books = CollectorRegistry()
     kit = PaymentsTestKit()
-    gauges.fill(books, asyncio.run(kit.payments.figures(kit.clock.now())))
+    gauges.fill(books, asyncio.run(kit.payments.figures(kit.clock.now())), kit.payments.gateway_names)
     yield "Gauges are of the books, the same whichever process is asked:\n"
     yield from _table("name", "type", "labels", "meaning", rows=_families(books))
 
@@ -243,16 +246,8 @@ def _errors() -> Iterator[str]:
     yield "`code` of a [problem](http.md#problemdetails), and of the error that the library raises. Codes are stable;"
     yield "texts (`detail`) may change, and some name the amount or the field. For example:\n"
     yield "```json"
-    detail = "the amount is larger than what can still be refunded"
-    example = {
-        "type": "/problems/exceeds_refundable",
-        "title": "Unprocessable Entity",
-        "status": 422,
-        "detail": detail,
-        "code": "exceeds_refundable",
-        "error": detail,
-        "success": False,
-    }
+    refused = QuoteReason.EXCEEDS_REFUNDABLE
+    example = msgspec.to_builtins(problem(422, refused.code, refused.message))
     yield f"{json.dumps(example, indent=2)}\n```\n"
     rows = ([f"`{each.code}`", str(each.status), each.meaning, each.remedy] for each in ERROR_CODES)
     yield from _table("code", "status", "what is wrong", "what to do", rows=rows)

@@ -1,4 +1,4 @@
-"""An empty page of a shop, on an origin of its own."""
+"""An empty page of a shop, with a separate origin."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +16,12 @@ class ShopPage(BaseHTTPRequestHandler):
         self.wfile.write(b"<!doctype html><html lang=en><title>Shop</title><main><h1>Shop</h1><div id=payment-element>")
 
     def log_message(self, *_: object) -> None:
-        """Nothing: pages are not what is tested."""
+        """Skip the check of the page, which is not under test here."""
 
 
 @contextmanager
 def serving_shop() -> Iterator[str]:
-    """Its origin. A browser lets no page from elsewhere near this machine."""
+    """The origin of the page. Browsers do not let pages of other machines connect to this one."""
     with ThreadingHTTPServer(("127.0.0.1", 0), ShopPage) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()

@@ -96,9 +96,7 @@ def group(service: RunningService, reference: str, **changes: Any) -> str:
     return booking_id
 
 
-async def test_one_seat_goes_back_after_a_look_at_the_quote(
-    operator: BrowserPage, used_service: RunningService
-) -> None:
+async def test_one_seat_is_refunded_after_the_quote(operator: BrowserPage, used_service: RunningService) -> None:
     booking_id = group(used_service, "SEATS-1", title="An evening with Söhne & Töchter")
     await open_booking(operator, used_service, booking_id, "Give seats back")
     await operator.page.get_by_label("of 2 Adult").fill("1")
@@ -113,9 +111,7 @@ async def test_one_seat_goes_back_after_a_look_at_the_quote(
     await operator.look("console-booking-seats-given-back")
 
 
-async def test_a_booking_becomes_cheaper_after_a_look_at_the_quote(
-    operator: BrowserPage, used_service: RunningService
-) -> None:
+async def test_a_price_is_lowered_after_the_quote(operator: BrowserPage, used_service: RunningService) -> None:
     booking_id = used_service.book(reference="CHEAPER-1")
     used_service.pay(booking_id)
     await open_booking(operator, used_service, booking_id, "Change the booking")

@@ -1,5 +1,6 @@
-"""The stand-in for Stripe.js that the sandbox serves, on a plain page of another origin: what it does, and what it
-refuses by name."""
+"""The replacement for Stripe.js that the sandbox serves, on a page of another origin: the functions it has, and
+those that it refuses by name.
+"""
 
 import re
 from collections.abc import Iterator
@@ -113,7 +114,7 @@ async def test_a_card_is_paid_in_the_form(shop: Shop) -> None:
     assert shop.read(intent)["status"] == "succeeded"
 
 
-async def test_a_decline_is_an_error_as_stripes_and_another_card_pays(shop: Shop) -> None:
+async def test_a_decline_gives_stripes_error_and_another_card_pays(shop: Shop) -> None:
     intent = shop.intent()
     await shop.mount(intent)
     await fill_card(shop.customer.page, NUMBERS["no money"])
@@ -138,7 +139,7 @@ async def _pay_and_decide(shop: Shop, decide: Any) -> Any:
         return await shop.pay()
 
 
-async def test_3d_secure_is_a_window_on_the_page(shop: Shop) -> None:
+async def test_3d_secure_opens_a_window_on_the_page(shop: Shop) -> None:
     await shop.mount(shop.intent())
     await fill_card(shop.customer.page, NUMBERS["3-D Secure"])
 
@@ -156,7 +157,7 @@ async def test_3d_secure_is_a_window_on_the_page(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("way", ["Refuse", "Escape"])
-async def test_an_authentication_that_is_refused_is_an_error(shop: Shop, way: str) -> None:
+async def test_a_refused_authentication_gives_an_error(shop: Shop, way: str) -> None:
     await shop.mount(shop.intent())
     await fill_card(shop.customer.page, NUMBERS["3-D Secure"])
 
@@ -173,7 +174,7 @@ async def test_an_authentication_that_is_refused_is_an_error(shop: Shop, way: st
     assert error["payment_intent"]["status"] == "requires_payment_method"
 
 
-async def test_a_decline_after_3d_secure_is_told(shop: Shop) -> None:
+async def test_a_decline_after_3d_secure_gives_an_error(shop: Shop) -> None:
     await shop.mount(shop.intent())
     await fill_card(shop.customer.page, NUMBERS["3-D Secure, then no money"])
     error = (await _pay_and_decide(shop, lambda: decide_at_bank(shop.customer.page)))["error"]
@@ -193,7 +194,7 @@ EURO = {"currency": "eur", "automatic_payment_methods": {"enabled": True, "allow
         ("Approve, and take your time", "pending", "processing"),
     ],
 )
-async def test_a_method_that_redirects_goes_to_the_bank_and_comes_back(
+async def test_a_method_that_redirects_goes_to_the_bank_and_returns(
     shop: Shop, button: str, told: str, status: str
 ) -> None:
     intent = shop.intent(**EURO)
@@ -241,7 +242,7 @@ async def test_a_card_goes_to_the_return_url_unless_a_redirect_is_only_for_metho
         ({"number": "378282246310005"}, "incomplete_cvc"),
     ],
 )
-async def test_what_is_incomplete_is_not_sent(shop: Shop, card: dict[str, str], code: str) -> None:
+async def test_an_incomplete_form_is_not_sent(shop: Shop, card: dict[str, str], code: str) -> None:
     await shop.mount(shop.intent())
     before = len(shop.sandbox.stripe.calls_so_far())
     await fill_card(shop.customer.page, **card)
@@ -252,7 +253,7 @@ async def test_what_is_incomplete_is_not_sent(shop: Shop, card: dict[str, str], 
     assert len(shop.sandbox.stripe.calls_so_far()) == before
 
 
-async def test_events_say_when_the_form_is_there_and_when_it_is_complete(shop: Shop) -> None:
+async def test_events_report_that_the_form_is_ready_and_complete(shop: Shop) -> None:
     await shop.mount(shop.intent())
     await fill_card(shop.customer.page, NUMBERS["good"])
     events = await shop.evaluate("() => shop.events")
@@ -269,7 +270,7 @@ async def test_events_say_when_the_form_is_there_and_when_it_is_complete(shop: S
     }
 
 
-async def test_a_form_is_not_shown_for_an_intent_beyond_paying(shop: Shop) -> None:
+async def test_no_form_is_shown_for_an_intent_that_cannot_be_paid(shop: Shop) -> None:
     intent = shop.intent(
         payment_method="pm_card_visa",
         confirm=True,
@@ -311,7 +312,7 @@ async def test_fetch_updates_shows_the_types_that_the_server_has_chosen_meanwhil
     await expect(page.get_by_role("radio")).to_have_count(2)
 
 
-async def test_a_form_can_be_taken_away_and_shown_again(shop: Shop) -> None:
+async def test_a_form_can_be_unmounted_and_mounted_again(shop: Shop) -> None:
     await shop.mount(shop.intent())
     form = shop.customer.page.get_by_label("Card number")
     await expect(form).to_have_count(1)
@@ -358,7 +359,7 @@ async def test_a_voucher_is_shown(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("call", ["handleNextAction({ clientSecret: secret })", "confirmCardPayment(secret)"])
-async def test_a_payment_that_a_server_has_begun_is_gone_on_with(shop: Shop, call: str) -> None:
+async def test_a_payment_started_by_the_server_can_be_continued(shop: Shop, call: str) -> None:
     begun = shop.intent(
         payment_method="pm_card_authenticationRequired",
         confirm=True,
@@ -373,7 +374,7 @@ async def test_a_payment_that_a_server_has_begun_is_gone_on_with(shop: Shop, cal
     assert result["paymentIntent"]["status"] == "succeeded"
 
 
-async def test_older_code_pays_with_the_id_of_a_method(shop: Shop) -> None:
+async def test_confirming_with_the_id_of_a_method_pays(shop: Shop) -> None:
     secret = shop.intent()["client_secret"]
     code = "([secret, method]) => stripe.confirmCardPayment(secret, { payment_method: method })"
     declined = await shop.evaluate(code, [secret, "pm_card_chargeDeclined"])
@@ -383,7 +384,7 @@ async def test_older_code_pays_with_the_id_of_a_method(shop: Shop) -> None:
     assert paid["paymentIntent"]["status"] == "succeeded"
 
 
-async def test_a_method_is_made_for_a_server_that_confirms(shop: Shop) -> None:
+async def test_a_method_is_created_for_a_server_that_confirms(shop: Shop) -> None:
     given = {"mode": "payment", "amount": 1099, "currency": "usd", "paymentMethodCreation": "manual"}
     await shop.evaluate(MOUNT, given)
     await fill_card(shop.customer.page, NUMBERS["good"])
@@ -436,7 +437,7 @@ REFUSED = (
 """Mistakes in a page's code, and what the refusal says."""
 
 
-async def test_what_is_not_there_is_refused_by_its_name(shop: Shop) -> None:
+async def test_a_missing_function_is_refused_by_its_name(shop: Shop) -> None:
     form = "{ mode: 'payment', amount: 1099, currency: 'usd' }"
     refusals = {code: await shop.refusal(code.replace("FORM", form)) for code, _ in REFUSED}
 
@@ -444,7 +445,7 @@ async def test_what_is_not_there_is_refused_by_its_name(shop: Shop) -> None:
     assert {each.partition(":")[0] for each in refusals.values()} == {"IntegrationError"}
 
 
-async def test_every_call_of_stripes_is_there_or_refused(shop: Shop) -> None:
+async def test_every_function_of_stripe_js_exists_or_is_refused(shop: Shop) -> None:
     known = await shop.evaluate("() => Object.keys(stripe)")
 
     assert {name for name in CALLS if name not in known} == set()

@@ -67,7 +67,7 @@ def test_consumers_beside_a_worker_get_every_message(postgres_server: Server, tm
     assert sorted(str(each.data["booking_reference"]) for each in got) == ["A-1", "A-2", "A-3"]
 
 
-def test_what_a_serve_without_an_address_writes_arrives_by_the_worker_that_has_one(
+def test_messages_written_by_a_serve_without_a_webhook_url_are_delivered_by_the_worker_that_has_one(
     postgres_server: Server, tmp_path: Path
 ) -> None:
     received = Received(SECRET, random.Random(1))
@@ -145,7 +145,7 @@ with open_payments_sync(consumers=[hang]):
 """
 
 
-def test_what_a_killed_process_was_delivering_is_delivered_by_another(tmp_path: Path) -> None:
+def test_messages_of_a_killed_process_are_delivered_by_another(tmp_path: Path) -> None:
     settings = {**books(tmp_path), "OPERATION_LEASE_S": "2"}
     got: list[Message] = []
     with open_payments_sync(settings, env_file=None, migrate=True, background=False) as payments:

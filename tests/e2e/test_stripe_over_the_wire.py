@@ -332,7 +332,7 @@ def test_webhooks_that_come_twice_and_out_of_order_change_nothing(wire: Wire) ->
     wire.until(booking, status="succeeded", refunded_amount="40.00")
 
 
-def test_doctor_finds_the_gateway_and_tells_a_wrong_key(wire: Wire, tmp_path: Path) -> None:
+def test_doctor_finds_the_gateway_and_reports_a_wrong_key(wire: Wire, tmp_path: Path) -> None:
     settings = {
         "PAYMENT_GATEWAY": "stripe",
         "STRIPE_API_BASE": str(wire.sandbox.base_url).rstrip("/"),

@@ -62,7 +62,7 @@ def test_a_planted_cookie_is_replaced_at_the_login(site: Site) -> None:
     assert "olga" in site.get("/console/").text
 
 
-def test_a_form_on_another_site_can_not_log_a_browser_in(site: Site) -> None:
+def test_a_form_on_another_site_cannot_log_a_browser_in(site: Site) -> None:
     site.client.cookies.clear()
     fields = {"token": token("mallory", "payments:operate"), "next": ""}
 

@@ -176,7 +176,7 @@ async def test_a_request_for_another_customers_booking_is_recorded(kit: Payments
     assert await _outcome(kit, work, NotFound) == (AuditOutcome.REFUSED, "not_found")
 
 
-async def test_an_unknown_outcome_is_on_record_and_so_is_who_settles_it(kit: PaymentsTestKit) -> None:
+async def test_an_unknown_outcome_and_the_actor_who_settles_it_are_recorded(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     kit.stripe.faults.script("POST /v1/payment_intents", "timeout_after", times=9)
     work = pay(kit, booking)

@@ -135,7 +135,7 @@ async def test_an_embedding_service_receives_messages_in_its_own_functions(datab
     assert [(message.type, message.sequence) for message in told] == [("booking.canceled", 1)]
 
 
-async def test_a_function_that_never_comes_back_is_given_up_while_the_message_is_still_ours(database_url: str) -> None:
+async def test_a_function_that_never_returns_is_abandoned_before_the_claim_expires(database_url: str) -> None:
     async def hang(message: Message) -> None:
         await anyio.sleep_forever()
 

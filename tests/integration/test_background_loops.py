@@ -48,7 +48,7 @@ async def _until(happened: Callable[[], bool]) -> None:
             await anyio.sleep(0.01)
 
 
-async def test_a_round_that_takes_long_holds_up_no_other() -> None:
+async def test_a_long_pass_does_not_delay_other_loops() -> None:
     slow, quick, now_and_then = Counted(), _free(), _free()
     signal = _signal()
 
@@ -60,7 +60,7 @@ async def test_a_round_that_takes_long_holds_up_no_other() -> None:
         slow.free.set()
 
 
-async def test_a_round_that_breaks_holds_up_no_other() -> None:
+async def test_a_failing_pass_does_not_stop_other_loops() -> None:
     quick = _free()
 
     async def breaks() -> int:
@@ -102,7 +102,7 @@ async def test_the_signal_wakes_every_loop_that_waits() -> None:
 
 
 @pytest.mark.usefixtures("only_when_woken")
-async def test_a_loop_that_works_when_the_signal_comes_looks_again_at_once() -> None:
+async def test_a_loop_that_is_signaled_during_a_pass_runs_again_at_once() -> None:
     busy, idle = Counted(), _free()
     signal = _signal()
 

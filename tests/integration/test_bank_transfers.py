@@ -107,7 +107,7 @@ class TestBankTransfers(GatewayContract):
         with pytest.raises(GatewayRefused, match="cannot be authorized only"):
             await harness.gateway.create_intent(creation(METHOD, manual=True), harness.new_key())
 
-    async def test_a_transfer_that_was_given_up_is_not_asked_for_again(self, harness: TransferGatewayHarness) -> None:
+    async def test_an_abandoned_transfer_is_not_requested_again(self, harness: TransferGatewayHarness) -> None:
         paid = await harness.pay(creation())
         instruction = ConfirmIntent(intent_id=paid.id, payment_method_id=METHOD, return_url=None)
 
@@ -127,7 +127,9 @@ class TestBankTransfers(GatewayContract):
         assert len({each.id for each in made}) == 1
         assert [each.replayed for each in made].count(False) == 1
 
-    async def test_two_refunds_at_once_never_give_back_more_than_came(self, harness: TransferGatewayHarness) -> None:
+    async def test_two_concurrent_refunds_never_exceed_the_received_amount(
+        self, harness: TransferGatewayHarness
+    ) -> None:
         paid, taken = await harness.pay(creation()), list[str]()
 
         async def call(number: int) -> None:
@@ -194,7 +196,7 @@ def _operations(services: Services) -> BankTransferOperations:
     return operations
 
 
-async def test_a_booking_is_paid_when_the_operator_says_so(services: Services) -> None:
+async def test_a_booking_is_paid_when_the_operator_records_the_transfer(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
 
     await _operations(services).received(given, GROSS, OLGA)
@@ -203,7 +205,7 @@ async def test_a_booking_is_paid_when_the_operator_says_so(services: Services) -
     assert (await services.payments.check_ledger()).agrees
 
 
-async def test_what_the_operator_says_is_in_the_audit_trail(services: Services) -> None:
+async def test_the_operators_commands_are_in_the_audit_trail(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
 
     await _operations(services).received(given, GROSS, OLGA)
@@ -285,7 +287,7 @@ WAITING_FOR_A_LOCK = (
 )
 
 
-async def test_money_for_a_booking_that_was_given_up_is_to_be_sent_back(services: Services) -> None:
+async def test_a_transfer_for_a_canceled_booking_has_to_be_sent_back(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
     await services.payments.cancel_booking(booking_id)
 
@@ -346,7 +348,7 @@ async def test_a_refund_that_is_said_to_be_sent_twice_was_sent_once(services: Se
     assert (await services.payments.payment_status(booking_id)).payment.refunded == Money(2500, Currency.USD)
 
 
-async def test_a_refund_that_came_back_may_be_given_again(services: Services) -> None:
+async def test_a_returned_refund_can_be_made_again(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
     await _operations(services).received(given, GROSS, OLGA)
     await services.payments.refund_payment(booking_id, amount="25.00")
@@ -392,7 +394,7 @@ async def test_the_booking_app_gets_a_message_about_a_returned_refund(services: 
     assert told[-2:] == ["payment.refunded", "payment.refund_failed"]
 
 
-async def test_all_of_a_refund_that_came_back_may_be_given_again(services: Services) -> None:
+async def test_a_returned_refund_can_be_made_again_in_full(services: Services) -> None:
     booking_id, refund_id = await _sent_back(services, "100.00")
     await _operations(services).failed(refund_id, "account closed", OLGA)
 

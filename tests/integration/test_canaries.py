@@ -255,7 +255,7 @@ def test_a_wrong_setting_does_not_show_its_value(name: str) -> None:
     assert MARK not in told
 
 
-def test_no_file_of_this_repository_holds_what_looks_like_a_live_secret() -> None:
+def test_no_file_of_this_repository_contains_a_live_secret() -> None:
     root = Path(__file__).parents[2]
     pattern = re.compile(
         "|".join(

@@ -282,13 +282,13 @@ def test_a_host_with_structlog_hears_us_its_own_way(tmp_path: Path) -> None:
     assert '"event": "gateway.call"' in _hosted(before, tmp_path).stdout
 
 
-async def test_what_the_host_raises_comes_out_as_it_is(env: Mapping[str, str]) -> None:
+async def test_an_exception_of_the_host_is_raised_unchanged(env: Mapping[str, str]) -> None:
     with pytest.raises(LookupError, match="of the host"):
         async with open_payments(env, env_file=None, migrate=True):
             raise LookupError("of the host")
 
 
-def test_what_a_script_raises_comes_out_as_it_is(env: Mapping[str, str]) -> None:
+def test_an_exception_of_a_script_is_raised_unchanged(env: Mapping[str, str]) -> None:
     with (
         pytest.raises(LookupError, match="of the script"),
         open_payments_sync(env, env_file=None, migrate=True),

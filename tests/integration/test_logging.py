@@ -134,7 +134,7 @@ def test_libraries_warn() -> None:
     assert lines()[0]["event"] == "careful"
 
 
-def test_what_belongs_to_the_request_is_on_every_line() -> None:
+def test_every_log_line_of_a_request_has_its_context() -> None:
     lines = written()
 
     with structlog.contextvars.bound_contextvars(request_id="req-1"):
@@ -230,7 +230,7 @@ def test_hides_at_any_depth() -> None:
 
 
 @pytest.mark.parametrize("value", [b"sk_test_canary", ValueError("sk_test_canary"), SecretStr("canary")])
-def test_hides_in_what_is_not_text(value: object) -> None:
+def test_secrets_are_hidden_in_values_that_are_not_text(value: object) -> None:
     assert "canary" not in str(redacted(value))
 
 

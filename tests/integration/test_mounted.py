@@ -117,7 +117,7 @@ def test_an_embedding_process_posts_them_to_that_address_too(env: Mapping[str, s
     assert receiver.events(SECRET)
 
 
-def test_a_mounted_application_that_was_not_opened_says_what_to_do(env: Mapping[str, str]) -> None:
+def test_a_mounted_application_that_was_not_opened_raises_with_advice(env: Mapping[str, str]) -> None:
     host = FastAPI()
     host.mount("/pay", Application(load_settings(env, None)))
 

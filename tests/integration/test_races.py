@@ -138,7 +138,7 @@ async def test_postponing_a_payment_waits_for_a_transaction_that_claims_it(kit: 
     assert await kit.storage.read(lambda uow: uow.payments.poll_state(payment.id)) == taken
 
 
-async def test_a_price_that_is_amended_meanwhile_is_not_charged_unseen(kit: PaymentsTestKit) -> None:
+async def test_a_price_amended_meanwhile_is_not_charged_without_being_shown(kit: PaymentsTestKit) -> None:
     shown, dearer = Money(10000, Currency.USD), Money(12000, Currency.USD)
     ends = Counter[str]()
     for _ in range(ROUNDS * 4):

@@ -102,11 +102,11 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert load_settings({"PORT": "9001"}, file).port == 9001
 
 
-def test_a_missing_file_is_no_error(tmp_path: Path) -> None:
+def test_a_missing_settings_file_is_not_an_error(tmp_path: Path) -> None:
     assert load_settings({}, tmp_path / "none").port == 8000
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_settings_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_bytes(b"PORT=\xff\xfe")
 
@@ -217,7 +217,7 @@ def test_webhook_secrets_are_separated_by_commas() -> None:
     assert settings.of_gateway("stripe").webhook_secrets == ("whsec_a", "whsec_b")
 
 
-def test_a_webhook_secret_of_commas_is_none_at_all() -> None:
+def test_a_webhook_secret_of_commas_counts_as_missing() -> None:
     assert refused(STRIPE, STRIPE_WEBHOOK_SECRET=" , ") == ["STRIPE_WEBHOOK_SECRET"]
 
 
@@ -243,7 +243,7 @@ def test_the_sandbox_is_another_base() -> None:
     )
 
 
-def test_a_base_that_is_no_web_address_is_refused() -> None:
+def test_an_api_base_that_is_not_a_url_is_refused() -> None:
     assert refused(STRIPE, STRIPE_API_BASE="ftp://example.com") == ["STRIPE_API_BASE"]
 
 
@@ -298,7 +298,7 @@ def test_the_least_fee_is_not_above_the_most() -> None:
     assert refused(PAYMENT_FEE_MIN="2", PAYMENT_FEE_MAX="1") == ["PAYMENT_FEE_MIN"]
 
 
-def test_who_pays_the_fee_and_whether_it_comes_back() -> None:
+def test_the_settings_decide_who_pays_the_fee_and_whether_it_is_refunded() -> None:
     settings = load(PAYMENT_FEE_PAYER="customer", PAYMENT_FEE_REFUND="returned")
 
     assert (settings.fee_payer, settings.fee_refund) == (FeePayer.CUSTOMER, FeeOnRefund.RETURNED)
@@ -552,12 +552,12 @@ def test_the_length_of_a_secret_is_counted_in_bytes() -> None:
     assert load(JWT_SECRET="é" * 16).jwt_signing_key == "é" * 16
 
 
-def test_a_key_file_is_no_secret() -> None:
+def test_a_key_file_is_not_a_secret() -> None:
     assert refused(JWT_SECRET=RSA_KEY) == ["JWT_SECRET"]
 
 
 @pytest.mark.parametrize(("key", "algorithm"), [(RSA_KEY, "RS256"), (EC_KEY, "ES256")])
-def test_the_public_key_says_the_algorithm(key: str, algorithm: str) -> None:
+def test_the_public_key_determines_the_algorithm(key: str, algorithm: str) -> None:
     settings = load(JWT_PUBLIC_KEY=key)
 
     assert settings.jwt_algorithm == algorithm
@@ -611,12 +611,12 @@ def test_levels_are_read_in_any_case(text: str) -> None:
     assert load(LOG_LEVEL=text).log_level == "DEBUG"
 
 
-def test_the_payment_log_follows_unless_told_otherwise() -> None:
+def test_the_payment_log_has_the_general_level_by_default() -> None:
     assert load(LOG_LEVEL="WARNING").log_level_payments == "WARNING"
     assert load(LOG_LEVEL_PAYMENTS="DEBUG").log_level_payments == "DEBUG"
 
 
-def test_logs_are_json_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_are_json_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert load().log_format == "json"
 
 
@@ -740,7 +740,7 @@ def test_allowed_methods_exclude_the_others(other: dict[str, str]) -> None:
         ("STRIPE_METHOD_CONFIGURATION", "card"),
     ],
 )
-def test_what_can_be_no_payment_method_is_refused(name: str, value: str) -> None:
+def test_an_invalid_payment_method_type_is_refused(name: str, value: str) -> None:
     assert refused(STRIPE, **{name: value}) == [name]
 
 
@@ -783,7 +783,7 @@ async def _installation(folder: Path, **changes: str) -> str | None:
         return made.metadata.get("installation_id")
 
 
-async def test_an_installation_keeps_its_id_and_the_setting_goes_first(tmp_path: Path) -> None:
+async def test_an_installation_keeps_its_id_and_the_setting_has_precedence(tmp_path: Path) -> None:
     first, again = await _installation(tmp_path), await _installation(tmp_path, PAYMENT_RETRY_ATTEMPTS="2")
     set_ = await _installation(tmp_path, INSTALLATION_ID="shop-7")
 
@@ -843,7 +843,7 @@ def test_an_empty_prefixed_name_counts_as_unset() -> None:
     assert load(PORT="9000", BOOKING_PAYMENTS_PORT=" ").port == 9000
 
 
-def test_a_wrong_setting_is_named_as_it_was_given() -> None:
+def test_an_invalid_setting_is_named_as_it_was_written() -> None:
     assert refused(BOOKING_PAYMENTS_PORT="none") == ["BOOKING_PAYMENTS_PORT"]
 
 
@@ -851,7 +851,7 @@ def test_so_is_one_that_does_not_go_with_another() -> None:
     assert refused(BOOKING_PAYMENTS_WORKERS="2") == ["BOOKING_PAYMENTS_WORKERS"]
 
 
-def test_what_a_flag_says_wins_over_every_name() -> None:
+def test_a_command_line_option_has_precedence_over_every_setting() -> None:
     settings = load_settings({"PORT": "9000", "BOOKING_PAYMENTS_PORT": "9001"}, None, overrides={"PORT": "9002"})
 
     assert settings.port == 9002

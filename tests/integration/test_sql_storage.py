@@ -99,7 +99,7 @@ async def _paid(storage: SqlStorage) -> None:
         "DELETE FROM bp_audit WHERE at < '2027-01-01T00:00:00.000000Z'",
     ],
 )
-async def test_what_happened_can_not_be_changed(storage: SqlStorage, change: str) -> None:
+async def test_stored_events_cannot_be_changed(storage: SqlStorage, change: str) -> None:
     await _paid(storage)
     await storage.transact(lambda uow: uow.audit.append(audit_record()))
 
@@ -124,7 +124,7 @@ async def test_what_happened_can_not_be_changed(storage: SqlStorage, change: str
         "UPDATE bp_payments SET booking_id = 'bk_9'",
     ],
 )
-async def test_the_database_refuses_what_can_not_be(storage: SqlStorage, change: str) -> None:
+async def test_the_database_refuses_impossible_values(storage: SqlStorage, change: str) -> None:
     await _paid(storage)
     await _run(
         storage,
@@ -142,7 +142,7 @@ async def test_more_may_go_back_than_was_captured_since_the_gateways_dashboard_c
     await _run(storage, "UPDATE bp_payments SET refunded_minor = captured_minor + 1")
 
 
-async def test_a_conflict_is_begun_again_until_it_works(storage: SqlStorage) -> None:
+async def test_a_transaction_with_a_conflict_is_retried_until_it_succeeds(storage: SqlStorage) -> None:
     begun: list[int] = []
 
     async def work(uow: UnitOfWork) -> str:
@@ -167,7 +167,7 @@ async def test_a_lasting_conflict_is_raised(storage: SqlStorage) -> None:
     assert len(begun) == MAX_BEGINS
 
 
-async def test_a_database_error_that_is_no_conflict_comes_through(storage: SqlStorage) -> None:
+async def test_a_database_error_other_than_a_conflict_is_raised(storage: SqlStorage) -> None:
     begun: list[int] = []
 
     async def work(uow: UnitOfWork) -> None:
@@ -180,7 +180,7 @@ async def test_a_database_error_that_is_no_conflict_comes_through(storage: SqlSt
     assert len(begun) == 1
 
 
-async def test_a_deadlock_is_begun_again(postgres_copy: str) -> None:
+async def test_a_transaction_with_a_deadlock_is_retried(postgres_copy: str) -> None:
     storage = SqlStorage.open(postgres_copy)
     await store(storage, booking(1), booking(2))
     begun: list[str] = []
@@ -228,7 +228,7 @@ async def _poll_state_after_taking_over(storage: SqlStorage, holder: str) -> Pol
     return await storage.read(lambda uow: uow.payments.poll_state("pay_1"))
 
 
-async def test_a_process_that_serves_takes_over_what_the_one_before_it_had_in_flight(storage: SqlStorage) -> None:
+async def test_a_new_serving_process_takes_over_the_operations_of_the_previous_one(storage: SqlStorage) -> None:
     poll_state = await _poll_state_after_taking_over(storage, ServingIds().new("run"))
 
     assert (poll_state.lease_until, poll_state.holder, poll_state.next_check_at is not None) == (None, None, True)
@@ -249,7 +249,7 @@ def test_only_leases_are_distinguished_by_their_ids() -> None:
 
 
 @pytest.mark.parametrize(("route", "ends"), [("POST /api/bookings/bk_1/payment/refund", True), ("library x", False)])
-async def test_it_takes_over_requests_of_http_with_a_key_and_none_of_the_library(
+async def test_it_takes_over_http_requests_with_a_key_and_no_library_calls(
     storage: SqlStorage, route: str, ends: bool
 ) -> None:
     mark = StoredAnswer(caller="a", route=route, key="k", fingerprint="f", created_at=NOW, locked_until=FAR)

@@ -2,7 +2,7 @@
 
 Installs each release from its registry into a temporary folder, runs the same steps with it (``life.py`` and
 ``life.cjs``), and prints a table. ``--write`` puts the table into ``docs/sandbox.md``. The exit status is 1 if a step
-failed. A release that cannot be installed is shown as such, and is a failure unless ``--allow-missing`` is given.
+failed. A release whose installation fails is listed, and is a failure unless ``--allow-missing`` is given.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 Each booking is announced once, by one of the processes that do background work, when
 ``PaymentConfig.expiring_notice`` or less is left. Bookings that are paid or ended, and those whose payment is being
 processed or is authorized, are not announced, since the customer has nothing to do. The stored message is the record
-that a booking was announced.
+that a booking was announced. The expiry itself is in ``application.bookings.expire_bookings``.
 """
 
 from collections.abc import Sequence

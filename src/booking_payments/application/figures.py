@@ -65,6 +65,25 @@ class DayOfWebhooks:
 
 
 @frozen(kw_only=True)
+class OpenAtGateway:
+    """What is open or was received at one gateway.
+
+    Attributes:
+        unknown: payments whose gateway call has an unknown outcome.
+        disputes: open disputes.
+        webhooks: webhooks received in the period.
+        failed_webhooks: how many of these failed at least once.
+        unfinished_webhooks: how many of these are not processed yet.
+    """
+
+    unknown: int = 0
+    disputes: int = 0
+    webhooks: int = 0
+    failed_webhooks: int = 0
+    unfinished_webhooks: int = 0
+
+
+@frozen(kw_only=True)
 class MoneyOfDay:
     """Money that moved on a day.
 
@@ -136,6 +155,7 @@ class Figures:
         dead_letters: messages that are not tried any more.
         holds: payments with held money that has to be captured before a known time, the earliest first.
         channels: the message channels with their backlogs.
+        received: all webhooks of the period, newest first.
     """
 
     since: datetime
@@ -153,6 +173,18 @@ class Figures:
     dead_letters: int
     holds: tuple[Payment, ...]
     channels: ChannelStates
+    received: tuple[ReceivedWebhook, ...]
+
+    def at_gateway(self, name: str) -> OpenAtGateway:
+        """Return what is open or was received at the gateway ``name``."""
+        webhooks = [each for each in self.received if each.gateway == name]
+        return OpenAtGateway(
+            unknown=sum(each.gateway == name for each in self.unknown),
+            disputes=sum(each.payment.gateway == name for each in self.disputes),
+            webhooks=len(webhooks),
+            failed_webhooks=sum(map(_has_failed, webhooks)),
+            unfinished_webhooks=sum(not each.status.is_done for each in webhooks),
+        )
 
     @property
     def succeeded(self) -> int:
@@ -209,6 +241,7 @@ async def figures(deps: Dependencies, since: datetime) -> Figures:
             declined_often=await _declined_often(uow, refused),
             dead_letters=len(await uow.outbox.undelivered(dead=True, limit=MOST_DEAD)),
             channels=await states_in(uow, until),
+            received=tuple(webhooks),
             holds=_by_deadline(await told.held(MOST_HELD)),
         )
 
@@ -331,6 +364,10 @@ def _refund_times(requested: Sequence[JournalEntry], moved: Sequence[JournalEntr
     return tuple(sorted(times))
 
 
+def _has_failed(webhook: ReceivedWebhook) -> bool:
+    return webhook.status is InboxStatus.FAILED or webhook.tries > 1
+
+
 def _webhooks_of(day: date, period: Period, webhooks: Sequence[ReceivedWebhook]) -> DayOfWebhooks:
     its = [each for each in webhooks if period.begins <= each.received_at < period.ends]
     delays = sorted(
@@ -339,7 +376,7 @@ def _webhooks_of(day: date, period: Period, webhooks: Sequence[ReceivedWebhook])
     return DayOfWebhooks(
         day=day,
         received=len(its),
-        failed=sum(each.status is InboxStatus.FAILED or each.tries > 1 for each in its),
+        failed=sum(map(_has_failed, its)),
         median_delay_s=quantile(delays, 0.5),
         slow_delay_s=quantile(delays, 0.95),
     )

@@ -3,8 +3,9 @@
 An operation is recorded first (``OperationIntended``, with its idempotency key and exact instruction), then sent with
 no transaction open; then its outcome is recorded. It may stop at three recovery points:
 
-- *intended*: the event is in the journal; it is not known whether the call was sent; - *unknown*: the call was sent,
-and the gateway's response is missing or inconclusive; - *settled*: the outcome is in the journal.
+- *intended*: the event is in the journal; it is not known whether the call was sent;
+- *unknown*: the call was sent, and the gateway's response is missing or inconclusive;
+- *settled*: the outcome is in the journal.
 
 ``carry_out`` takes an operation from intended to settled. ``resume`` takes over one whose lease has expired. If the
 intent's id is known, the intent is read first, and the call is sent again with the same key only if it still may be. If

@@ -4,6 +4,11 @@
 2. Failed events are tried again, and events that were never delivered are fetched and processed.
 3. Payments, refunds and disputes are compared: all that are not final, and those of the last 30 days.
 
+A difference is safe to repair when the decisions for webhooks accept the gateway's report: a later status, a capture, a
+refund, a dispute or its new deadline, a late payment, the id of an intent that was abandoned. Lost charges are adopted
+under the conditions in ``domain.decisions.adopting``. Another amount or currency, a second charge, or an object that
+one side lacks is listed and changes nothing.
+
 The gateway's lists are read page by page. Where a list differs from our books, the payment itself is read from the
 gateway, and the observation is applied under the booking's lock by the same decisions as a webhook. A difference that
 remains after that is listed for an operator, with its reason.
@@ -77,7 +82,7 @@ Part = TypeVar("Part", RefundReport, DisputeReport)
 
 @frozen(kw_only=True)
 class ComparedGateway:
-    """What was compared with one gateway.
+    """The comparison with one gateway.
 
     Attributes:
         name: the gateway's name.
@@ -178,7 +183,7 @@ class _Comparison:
         seen: ids of all objects in the gateways' lists.
         examined: ids of the payments that were read from the gateway one by one.
         unread: the error codes of the gateways whose events or lists could not be read, by the gateway's name.
-        compared: what was compared with each gateway, by its name.
+        compared: the counts of the comparison with each gateway, by its name.
     """
 
     deps: Dependencies

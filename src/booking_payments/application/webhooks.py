@@ -3,6 +3,9 @@
 Stripe delivers events at least once and in any order, so the object in an event may be older than our books. Only two
 states are final: an intent that succeeded, and one that was canceled. These are booked from the event itself. Any other
 event only shows that the object has changed, so the object is read from the gateway, with no transaction open.
+
+An event is a *duplicate* when the inbox has an entry of the same gateway, event id and type that is processed or
+ignored (``ports.inbox``). An entry that is only received, or has failed, is processed again.
 """
 
 from collections.abc import Sequence

@@ -60,7 +60,7 @@ def test_a_filter_leaves_rows_out() -> None:
     assert export("payments", "--refunded", "none").stdout.count("\n") == 1
 
 
-def test_an_unknown_kind_is_wrong_usage() -> None:
+def test_an_unknown_kind_is_a_usage_error() -> None:
     refused = export("customers")
 
     assert refused.exit_code == 2

@@ -83,7 +83,7 @@ def test_filters_limit_the_list(given: list[str], found: list[str]) -> None:
 
 
 @pytest.mark.parametrize("amount", ["9,25", "-1", "1e3", "much"])
-def test_an_amount_that_is_none_is_wrong_usage(amount: str) -> None:
+def test_an_invalid_amount_is_a_usage_error(amount: str) -> None:
     refused = run("list", "--amount", amount)
 
     assert refused.exit_code == 2

@@ -233,7 +233,7 @@ STRIPE_THAT_IS_AWAY = {
 """Two gateways, of which one can't be reached: nothing listens on this port."""
 
 
-def test_a_gateway_that_cannot_be_reached_is_named_and_the_other_is_compared() -> None:
+def test_an_unreachable_gateway_is_named_and_the_other_is_compared() -> None:
     result = run("reconcile", **STRIPE_THAT_IS_AWAY)
 
     assert result.exit_code == 1

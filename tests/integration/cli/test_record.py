@@ -1,4 +1,4 @@
-"""``payments record``: kinds, the reference, and what is refused."""
+"""``payments record``: kinds, the reference, and refusals."""
 
 import json
 import shutil
@@ -52,13 +52,13 @@ def test_money_of_each_kind_is_recorded_with_its_reference(kind: str) -> None:
     assert "17-204" in json.dumps(audit)
 
 
-def test_what_was_recorded_is_told_in_one_line() -> None:
+def test_a_recorded_receipt_is_printed_in_one_line() -> None:
     book()
 
     assert record().stdout == "R-1: succeeded, 100.00 USD captured\n"
 
 
-def test_the_same_money_is_not_recorded_twice() -> None:
+def test_a_receipt_is_not_recorded_twice() -> None:
     book()
     record()
 
@@ -78,7 +78,7 @@ def test_the_same_money_is_not_recorded_twice() -> None:
     ],
     ids=["another amount", "no amount", "another kind", "no reference"],
 )
-def test_what_cannot_be_recorded_says_why(given: dict[str, str], status: int, message: str) -> None:
+def test_a_refused_receipt_prints_the_reason(given: dict[str, str], status: int, message: str) -> None:
     book()
 
     refused = record(**given)
@@ -95,7 +95,7 @@ def test_an_unknown_booking_is_named() -> None:
 
 
 @pytest.mark.parametrize("missing", ["--amount", "--kind", "--reference"])
-def test_what_is_missing_is_wrong_usage(missing: str) -> None:
+def test_a_missing_option_is_a_usage_error(missing: str) -> None:
     given = {"--amount": "100.00", "--kind": "cash", "--reference": "17-204"}
     args = [part for name, value in given.items() if name != missing for part in (name, value)]
 

@@ -37,7 +37,7 @@ def _in_queue(folder: Path) -> list[Any]:
     return found
 
 
-async def test_a_message_lies_in_the_queue_with_what_orders_it(tmp_path: Path) -> None:
+async def test_a_message_in_the_broker_has_its_ordering_headers(tmp_path: Path) -> None:
     publisher = BrokerPublisher("filesystem://", "bookings", _options(tmp_path))
     await publisher.publish(MESSAGE)
     await publisher.close()
@@ -56,7 +56,7 @@ async def test_a_broker_that_is_not_there_takes_nothing() -> None:
     await publisher.close()
 
 
-async def test_after_a_failure_the_connection_is_made_anew(tmp_path: Path) -> None:
+async def test_after_a_failure_a_new_connection_is_opened(tmp_path: Path) -> None:
     folder = tmp_path / "later"
     publisher = BrokerPublisher("filesystem://", "bookings", _options(folder))
     folder.write_text("in the way")

@@ -263,7 +263,7 @@ def test_payments_are_found_by_reference_and_customer(console: Site) -> None:
         ("status=disputed", []),
     ],
 )
-def test_payments_are_found_by_what_a_customer_tells(console: Site, query: str, found: list[str]) -> None:
+def test_payments_are_found_by_details_from_the_customer(console: Site, query: str, found: list[str]) -> None:
     console.paid(reference="SEAT-1")
     refunded = console.paid(reference="SEAT-2")
     console.run(console.kit.payments.process_booking_refund, refunded, "25.00", "rain")
@@ -273,7 +273,7 @@ def test_payments_are_found_by_what_a_customer_tells(console: Site, query: str, 
     assert [each for each in ("SEAT-1", "SEAT-2") if f">{each}</a>" in page] == found
 
 
-def test_the_second_page_of_a_search_goes_on_with_it(console: Site) -> None:
+def test_the_second_page_keeps_the_search(console: Site) -> None:
     for number in range(26):
         console.paid(reference=f"S-{number:02}")
         console.kit.clock.advance(timedelta(seconds=1))
@@ -285,7 +285,7 @@ def test_the_second_page_of_a_search_goes_on_with_it(console: Site) -> None:
     assert ">S-00</a>" in console.get(older[1].replace("&amp;", "&")).text
 
 
-def test_what_is_listed_is_downloaded_as_csv(console: Site) -> None:
+def test_the_list_can_be_downloaded_as_csv(console: Site) -> None:
     console.paid(reference="SEAT-1")
     refunded = console.paid(reference="SEAT-2")
     console.run(console.kit.payments.process_booking_refund, refunded, "25.00", "rain")
@@ -303,7 +303,7 @@ def test_an_export_of_an_unknown_kind_is_not_found(console: Site) -> None:
     assert console.get("/console/exports/secrets").status_code == 404
 
 
-def test_an_export_with_a_filter_that_makes_no_sense_is_no_file(console: Site) -> None:
+def test_an_export_with_an_invalid_filter_is_refused(console: Site) -> None:
     answer = console.get("/console/exports/payments?amount=much")
 
     assert (answer.status_code, "write the amount as 1000.50" in answer.text.lower()) == (400, True)

@@ -235,7 +235,7 @@ def test_a_decline_is_an_answer_and_no_failure(spans: InMemorySpanExporter, clie
     assert span.status.is_unset
 
 
-async def test_what_breaks_is_marked_without_its_text(spans: InMemorySpanExporter) -> None:
+async def test_a_failed_span_has_no_error_text(spans: InMemorySpanExporter) -> None:
     class Breaks:
         async def work(self) -> None:
             raise RuntimeError("sk_live_secret")
@@ -248,7 +248,9 @@ async def test_what_breaks_is_marked_without_its_text(spans: InMemorySpanExporte
     assert "sk_live_secret" not in span.to_json()
 
 
-def test_no_span_holds_who_paid_how_much_and_with_what(spans: InMemorySpanExporter, client: TestClient[Any]) -> None:
+def test_no_span_contains_customer_amount_or_payment_method(
+    spans: InMemorySpanExporter, client: TestClient[Any]
+) -> None:
     booking_id = book(client)
     answer = pay(client, booking_id).json()
     client.get(f"/checkout/{booking_id}?token={ANN['Authorization'].split()[1]}")

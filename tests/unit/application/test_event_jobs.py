@@ -413,7 +413,9 @@ async def test_a_moved_booking_that_broke_stays_reported(kit: PaymentsTestKit, m
     assert counted(again) == {"done": 1}
 
 
-async def test_a_command_returns_while_the_gateway_is_silent_and_says_what_waits(kit: PaymentsTestKit) -> None:
+async def test_a_command_returns_while_the_gateway_does_not_respond_and_reports_waiting_bookings(
+    kit: PaymentsTestKit,
+) -> None:
     paid = [await booked(kit, number) for number in range(60)]
     unpaid = await booked(kit, 99, None)
     await kit.payments.start_payment(unpaid.id, ANN)

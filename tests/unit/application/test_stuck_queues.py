@@ -127,7 +127,7 @@ async def test_unreadable_payments_do_not_stop_others_from_being_settled(
 async def test_bookings_that_cannot_be_canceled_do_not_stop_others_of_the_event(
     kit: PaymentsTestKit, stuck: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half of those at the head break, the others wait for ever."""
+    """Half of the entries at the head raise, the others wait without an end."""
     breaking, waiting = set[str](), set[str]()
     for number in range(stuck):
         its = (await kit.book(reference=f"R-{number}", event_id="evening")).id

@@ -78,6 +78,7 @@ class MemoryOverview:
         return [
             ReceivedWebhook(
                 type=each.type,
+                gateway=each.gateway,
                 status=each.status,
                 received_at=each.received_at,
                 created_at=each.created_at,

@@ -198,7 +198,7 @@ def _booking_lines(view: BookingView) -> Iterator[str]:
     "items",
     multiple=True,
     metavar="ID[:QUANTITY]",
-    help="Give up only these units of an item; the booking goes on with the rest. May be repeated.",
+    help="Cancel only these units of an item; the booking is kept with the rest. May be repeated.",
 )
 @_json
 def cancel(name: str, reason: str | None, refund: str, items: tuple[str, ...], as_json: bool) -> None:

@@ -132,7 +132,7 @@ def _run_operation(work: Callable[[BankTransferOperations], Awaitable[T]], given
 
 
 def _bank_transfer_operations(services: Services) -> Sequence[BankTransferOperations]:
-    """The operators' side of each gateway that they settle by hand. Fails where there is none."""
+    """Return the operator commands of each gateway that is settled by hand. Fails without such a gateway."""
     if not services.bank_transfer_operations:
         fail("there are no bank transfers here: they need PAYMENT_GATEWAY=bank_transfer")
     return list(services.bank_transfer_operations.values())

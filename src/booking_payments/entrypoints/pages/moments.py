@@ -1,4 +1,4 @@
-"""Moments as the pages' fields for date and time write them: in UTC, to the minute."""
+"""Conversion of the pages' date and time fields: in UTC, to the minute."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -11,9 +11,10 @@ _LENGTHS: Final = (len("2030-01-01T20:00"), len("2030-01-01T20:00:00"))
 
 
 def moment_typed(text: str) -> datetime:
-    """Return the moment of ``2030-01-01T20:00``; a browser without the field sends what was typed, with a blank.
+    """Return the time of ``2030-01-01T20:00``. A browser without such a field sends the typed text, with a blank.
 
-    Raises ``InvalidInput`` for anything else.
+    Raises:
+        InvalidInput: any other text.
     """
     try:
         if len(text) not in _LENGTHS or not text.isascii():

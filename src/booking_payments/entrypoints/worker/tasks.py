@@ -15,7 +15,7 @@ from booking_payments.runtime.settings import Settings
 
 POLL_DURATION: Final = timedelta(seconds=POLL_DURATION_S)
 OWN_CONNECTIONS: Final = 4
-"""Connections of the job queue, in addition to the pool of the storage; a running job holds none of them."""
+"""Connections of the job queue, in addition to the pool of the storage; a running job does not hold one."""
 MAX_DELIVERIES: Final = 2
 """How many of a worker's jobs deliver at a time, and never all: a receiver that hangs must not delay payments."""
 

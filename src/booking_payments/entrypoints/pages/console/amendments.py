@@ -1,7 +1,7 @@
-"""Changing a booking: price or items, title, date. First what becomes of the money, then the deed.
+"""Amending a booking: price or items, title, date. First a quote of the refund, then the command.
 
-A field that still says what the booking says changes nothing. The form names the version that it was made of, so that a
-change which somebody else made in between is neither lost nor undone.
+A field with the booking's current value changes nothing. The form names the booking's version, so that a concurrent
+change by another operator is neither lost nor undone.
 """
 
 from datetime import datetime
@@ -47,11 +47,11 @@ from booking_payments.entrypoints.pages.page import (
 NOTHING: Final = "nothing would change: change a value first, then look at the quote"
 LONGEST_TITLE: Final = 200
 NEW: Final = ("new.label", "new.units", "new.price")
-"""The fields of an item that is added."""
+"""The fields of an added item."""
 
 
 class Amend(msgspec.Struct):
-    """What a form says: its fields by name, and what goes back as it was shown."""
+    """The fields of the form by name, and the quoted refund."""
 
     fields: dict[str, str]
     refund: str
@@ -63,13 +63,13 @@ class Amend(msgspec.Struct):
 async def amend_page(
     request: AnyRequest, services: GivenServices, operator: GivenOperator, search: GivenForm
 ) -> PageResponse:
-    """The booking's values, and what changing them would do."""
+    """Show the booking's values, and the effect of changing them."""
     return await _page(operator, await overview_of(request, services), search)
 
 
 @post(f"{PATH}/{{booking_id:str}}/amend", **BROWSER)
 async def amend(request: AnyRequest, services: GivenServices, operator: GivenOperator, form: GivenForm) -> PageResponse:
-    """Change the booking, once."""
+    """Amend the booking, once per form."""
     overview = await overview_of(request, services)
     booking = overview.booking
     try:
@@ -78,10 +78,10 @@ async def amend(request: AnyRequest, services: GivenServices, operator: GivenOpe
         return await _page(operator, overview, form, refused.problem)
 
     async def change(caller: Caller) -> Booking:
-        # Read again: the form's fields are compared with the booking of the version that it names.
+        # Read again: the form's fields are compared with the version of the booking that the form names.
         present = await services.payments.get_booking(booking.id)
         wanted = change_typed(form, present)
-        if caller.resumed and wanted.is_empty:  # an earlier run of this form has done it
+        if caller.resumed and wanted.is_empty:  # an earlier request of this form has already done it
             return present
         require_version(present, given.version)
         if wanted.is_empty:
@@ -142,7 +142,7 @@ async def _page(
 
 
 def fields_of(booking: Booking) -> dict[str, str]:
-    """The fields of the form, as the booking is now."""
+    """Return the form's fields with the booking's current values."""
     prices = {"amount": booking.amount.major()} if not booking.items else dict.fromkeys(NEW, "")
     for item in booking.items:
         prices |= {f"units.{item.id}": str(item.quantity), f"price.{item.id}": item.unit_amount.major()}
@@ -155,9 +155,11 @@ def fields_of(booking: Booking) -> dict[str, str]:
 
 
 def change_typed(form: Form, booking: Booking) -> BookingChange:
-    """The change from ``booking`` to what the form's fields say; a field that was not sent stays.
+    """Return the change from ``booking`` to the form's fields; a field that was not sent is unchanged.
 
-    Raises ``InvalidInput`` and ``InvalidAmount`` for text that cannot be read.
+    Raises:
+        InvalidInput: text that cannot be parsed.
+        InvalidAmount: an amount that cannot be parsed.
     """
     present = fields_of(booking)
     typed = {name: form.get(name) for name in form.names() if name in present}

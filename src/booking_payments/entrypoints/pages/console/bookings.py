@@ -1,4 +1,4 @@
-"""Bookings: the list with its search, and one booking with what can be done about it."""
+"""Bookings: the list with its search, and the page of one booking with its actions."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -45,10 +45,10 @@ DONE: Final = {
         "before you repeat it.",
     ),
 }
-"""What the page of a booking says of what has just been done, and whether it went well."""
+"""Message on the page of a booking about the last action, by its code, and whether the action succeeded."""
 
 STALE: Final = ("version_conflict", "quote_changed", "item_unknown", "item_given_back", "already_paid")
-"""Codes of refusals because something has changed since the form was shown."""
+"""Codes of refusals of a form that is out of date."""
 
 
 # --- the list --------------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ async def listing(services: GivenServices, operator: GivenOperator, search: Give
 
 
 async def _found(services: Services, search: Form) -> BookingPage:
-    """The bookings with this reference, or else of this customer."""
+    """Return the bookings with this reference, or else of this customer."""
     status, wanted, cursor = search.get("status"), search.get("q") or None, search.get("cursor") or None
     if status and status not in [each.value for each in BookingStatus]:
         raise InvalidInput("there is no such status")
@@ -97,7 +97,7 @@ async def _found(services: Services, search: Form) -> BookingPage:
 
 @get(f"{PATH}/{{booking_id:str}}", **BROWSER)
 async def one(request: AnyRequest, services: GivenServices, operator: GivenOperator, search: GivenForm) -> PageResponse:
-    """One booking, and the buttons."""
+    """Show a booking with its actions."""
     overview = await overview_of(request, services)
     context: dict[str, Any] = {
         "overview": overview,
@@ -109,15 +109,15 @@ async def one(request: AnyRequest, services: GivenServices, operator: GivenOpera
 
 
 async def overview_of(request: AnyRequest, services: Services) -> BookingOverview:
-    """The booking of the path. Raises ``NotFound``."""
+    """Return the booking in the path. Raises ``NotFound``."""
     return await booking_overview(services.storage, path_id(request, "booking_id"))
 
 
-# --- what the forms of a booking share -------------------------------------------------------------------------
+# --- shared by the forms of a booking -------------------------------------------------------------------------
 
 
 def version_typed(form: Form) -> int:
-    """The version of the booking that the form was made of. Raises ``RequestRefused`` for a form without it."""
+    """Return the booking's version that the form names. Raises ``RequestRefused`` for a form without it."""
     text = form.get("version")
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise RequestRefused(400, "invalid_input", "open this form from the booking's page")
@@ -125,14 +125,14 @@ def version_typed(form: Form) -> int:
 
 
 def message_of(problem: ProblemDetails) -> str:
-    """What went wrong, and for a form that is out of date what its page shows now."""
+    """Return the error, with a note about the new state when the form is out of date."""
     if problem.code in STALE:
         return f"{sentence(problem.detail)} What you see now is the new state; nothing was done."
     return sentence(problem.detail)
 
 
 def outcome_of(problem: ProblemDetails | None, done: str) -> str | None:
-    """What the booking's page says, one of ``DONE``; None where the form has to be shown again."""
+    """Return the message for the booking's page, a key of ``DONE``; None when the form has to be shown again."""
     if problem is None:
         return done
     if problem.outcome_unknown:
@@ -143,7 +143,7 @@ def outcome_of(problem: ProblemDetails | None, done: str) -> str | None:
 def described(
     operator: OperatorContext, change: Callable[[Caller], Awaitable[Booking]]
 ) -> Callable[[Caller], Awaitable[OperationResult]]:
-    """The work of a form: ``change``, with the booking as its result."""
+    """Return the work of a form: run ``change``, with the booking as its result."""
 
     async def work(caller: Caller) -> OperationResult:
         booking = await change(caller)

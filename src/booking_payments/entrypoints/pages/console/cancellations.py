@@ -1,7 +1,7 @@
-"""Canceling a booking, and giving single seats of it back: first what goes back and what remains, then the deed.
+"""Canceling a booking, or single seats of it: first a quote of refund and remainder, then the command.
 
-The form that does it names the version and the amount that were shown. If either has changed, nothing is done, and the
-page shows the new state.
+The form names the quoted version and amount. If either has changed, nothing is done, and the page shows the new
+state.
 """
 
 from typing import Any, Final
@@ -41,18 +41,18 @@ from booking_payments.entrypoints.pages.page import (
 )
 
 UNITS: Final = "units."
-"""What the names of the fields begin with that count the units of an item; the item's id follows."""
+"""Prefix of the fields that count the units of an item; the item's id follows."""
 
 
 class Units(msgspec.Struct):
-    """So many units of an item."""
+    """A number of units of an item."""
 
     id: str
     quantity: int
 
 
 class Cancellation(msgspec.Struct):
-    """What a form says. ``quoted`` is what goes back, as it was shown."""
+    """The fields of the form. ``quoted`` is the refund that was shown."""
 
     refund: str
     reason: str
@@ -68,7 +68,7 @@ class Cancellation(msgspec.Struct):
 async def cancel_page(
     request: AnyRequest, services: GivenServices, operator: GivenOperator, search: GivenForm
 ) -> PageResponse:
-    """What canceling the booking would give back."""
+    """Show the refund of a cancellation."""
     return await _page(operator, await overview_of(request, services), search, seats=False)
 
 
@@ -76,7 +76,7 @@ async def cancel_page(
 async def cancel(
     request: AnyRequest, services: GivenServices, operator: GivenOperator, form: GivenForm
 ) -> PageResponse:
-    """Cancel the booking, once."""
+    """Cancel the booking, once per form."""
     return await _do(request, operator, await overview_of(request, services), form, seats=False)
 
 
@@ -87,7 +87,7 @@ async def cancel(
 async def seats_page(
     request: AnyRequest, services: GivenServices, operator: GivenOperator, search: GivenForm
 ) -> PageResponse:
-    """The seats that are left, and what giving the chosen ones back would give."""
+    """Show the remaining seats, and the refund of the chosen ones."""
     return await _page(operator, await overview_of(request, services), search, seats=True)
 
 
@@ -95,7 +95,7 @@ async def seats_page(
 async def give_seats_back(
     request: AnyRequest, services: GivenServices, operator: GivenOperator, form: GivenForm
 ) -> PageResponse:
-    """Give the chosen seats back, once."""
+    """Cancel the chosen seats, once per form."""
     return await _do(request, operator, await overview_of(request, services), form, seats=True)
 
 
@@ -197,7 +197,9 @@ def _given(form: Form, booking: Booking, *, seats: bool) -> Cancellation:
 
 
 def _chosen(form: Form, booking: Booking) -> tuple[ItemCount, ...]:
-    """The units that the form names, also of items that the booking has no more: those are refused by name."""
+    """Return the units that the form names, including items that the booking no longer has: those are refused by
+    name.
+    """
     found = []
     for name in form.names():
         text = form.get(name)

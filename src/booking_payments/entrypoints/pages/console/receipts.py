@@ -106,7 +106,7 @@ async def _booking(services: Services, name: str) -> Booking:
 
 
 def _with_amount(given: Record, booking: Booking) -> Record:
-    """The same with the amount as plain decimal text in the booking's currency."""
+    """Return the form with the amount as plain decimal text in the booking's currency."""
     try:
         amount = amount_typed(given.amount, booking.amount.currency)
     except InvalidAmount as error:

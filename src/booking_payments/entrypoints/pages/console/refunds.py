@@ -3,7 +3,7 @@
 The form that moves money has an idempotency key, so it moves money once. The URL names the payment and not the booking,
 so that late money can be refunded when the booking already has another payment.
 
-Goodwill is a refund past the rules: the operator chooses its amount and says why in a note.
+Goodwill is a refund that overrides the rules: the operator chooses the amount and gives the reason in a note.
 """
 
 from typing import Any, Final
