@@ -18,6 +18,7 @@ from booking_payments.adapters.sql.groups.statements import (
     CHANGING_OF_BOOKING,
     COUNTED,
     ENTRY,
+    LOCK_OF_BOOKING,
     LOCKED_BOOKINGS,
     PAYMENT,
     ROWS,
@@ -206,9 +207,9 @@ class MemberDatabase:
 
     def _lock(self, read: ReadBooking) -> None:
         self._is_locked = True
-        self._write(LOCKED_BOOKINGS, [{name: read.row[name] for name in CHANGING_OF_BOOKING}])
+        self._write(LOCKED_BOOKINGS, [{name: read.row[name] for name in LOCK_OF_BOOKING}])
 
-    def require_served(self, changes: ChangeSet) -> None:
+    def _require_served(self, changes: ChangeSet) -> None:
         """Raise ``NeedsOwnTransaction`` when ``changes`` concern rows that were not read or not locked. A row that is
         changed without its lock can't be compared with the one that was read."""
         read, known = self._snapshot.booking, self._read_payments()
@@ -225,7 +226,7 @@ class MemberDatabase:
             raise NeedsOwnTransaction
 
     async def flush(self, changes: ChangeSet) -> None:
-        self.require_served(changes)
+        self._require_served(changes)
         read, known = self._snapshot.booking, self._read_payments()
         if read is not None:
             self._change_booking(changes, read)
@@ -249,7 +250,7 @@ class MemberDatabase:
         if booking is not None or begun:
             row = {name: read.row[name] for name in CHANGING_OF_BOOKING}
             row |= rows.booking_changes(booking or read.booking)
-            row["payments_begun"] += begun[read.booking.id]
+            row["payments_begun"] += begun.get(read.booking.id, 0)
             self._write(CHANGED_BOOKINGS, [row])
 
     def _change_payment(self, change: PaymentChange, known: ReadPayment) -> None:
@@ -270,21 +271,9 @@ def _is_served(change: PaymentChange, locked: str | None, known: Mapping[str, Re
     return change.payment is None or known[change.payment_id].stored.payment.version == change.version_before
 
 
-class MemberSession(UnitOfWorkSession):
-    """Raises ``NeedsOwnTransaction`` as soon as the work needs more than the snapshot, so that it runs once more,
-    alone."""
-
-    def __init__(self, database: MemberDatabase) -> None:
-        super().__init__(database)
-        self._member = database
-
-    async def recorded(self) -> None:
-        self._member.require_served(self.changes)
-
-
 class MemberUnitOfWork(SqlUnitOfWork):
     """The transaction as one member sees it."""
 
     def __init__(self, subject: LockScope, snapshot: Snapshot) -> None:
         self.database = MemberDatabase(subject, snapshot)
-        super().__init__(NULL_CONNECTION, MemberSession(self.database))
+        super().__init__(NULL_CONNECTION, UnitOfWorkSession(self.database))
