@@ -209,24 +209,26 @@ class MemberDatabase:
         self._is_locked = True
         self._write(LOCKED_BOOKINGS, [{name: read.row[name] for name in LOCK_OF_BOOKING}])
 
-    def _require_served(self, changes: ChangeSet) -> None:
+    def require_served(self, changes: ChangeSet) -> None:
         """Raise ``NeedsOwnTransaction`` when ``changes`` concern rows that were not read or not locked. A row that is
         changed without its lock can't be compared with the one that was read."""
         read, known = self._snapshot.booking, self._read_payments()
         its = read.booking.id if read else None
         locked = its if self._is_locked else None
-        is_served = (
-            not changes.new_bookings
-            and all(each == locked for each in changes.bookings)
-            and all(_is_served(each, locked, known) for each in changes.payments.values())
-            and all(each.is_new and each.entry.event_id == self._subject.event_id for each in changes.entries.values())
-            and all(each.booking_id == its for each in changes.messages)
-        )
-        if not is_served:
+        strange = bool(changes.new_bookings)
+        for booking_id in changes.bookings:
+            strange = strange or booking_id != locked
+        for change in changes.payments.values():
+            strange = strange or not _is_served(change, locked, known)
+        for put in changes.entries.values():
+            strange = strange or not put.is_new or put.entry.event_id != self._subject.event_id
+        for message in changes.messages:
+            strange = strange or message.booking_id != its
+        if strange:
             raise NeedsOwnTransaction
 
     async def flush(self, changes: ChangeSet) -> None:
-        self._require_served(changes)
+        self.require_served(changes)
         read, known = self._snapshot.booking, self._read_payments()
         if read is not None:
             self._change_booking(changes, read)
@@ -271,9 +273,28 @@ def _is_served(change: PaymentChange, locked: str | None, known: Mapping[str, Re
     return change.payment is None or known[change.payment_id].stored.payment.version == change.version_before
 
 
+class MemberSession(UnitOfWorkSession):
+    """Raises ``NeedsOwnTransaction`` as soon as the work needs more than the snapshot, so that it runs once more,
+    alone.
+
+    It looks again when one more thing is changed. Whether later changes of the same things are served too is found when
+    they are written.
+    """
+
+    def __init__(self, database: MemberDatabase) -> None:
+        super().__init__(database)
+        self._member, self._looked_at = database, 0
+
+    async def recorded(self) -> None:
+        changed = self.changes.things
+        if changed != self._looked_at:
+            self._looked_at = changed
+            self._member.require_served(self.changes)
+
+
 class MemberUnitOfWork(SqlUnitOfWork):
     """The transaction as one member sees it."""
 
     def __init__(self, subject: LockScope, snapshot: Snapshot) -> None:
         self.database = MemberDatabase(subject, snapshot)
-        super().__init__(NULL_CONNECTION, UnitOfWorkSession(self.database))
+        super().__init__(NULL_CONNECTION, MemberSession(self.database))
