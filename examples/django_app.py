@@ -1,7 +1,7 @@
 """Django with payments beside its own models: `python examples/django_app.py migrate`, then `... runserver`.
 
-The seats are a model of this project, in its database. The payments keep tables of their own: with SQLite in a file of
-their own, with PostgreSQL (`DATABASE_URL`) in the same database. A seat remembers the id of its booking, nothing else.
+The seats are a model of this project, in its database. The payments have separate tables: with SQLite in another file,
+with PostgreSQL (`DATABASE_URL`) in the same database. A seat stores only the id of its booking.
 """
 
 import atexit
@@ -59,20 +59,20 @@ if not settings.configured:
 from django.db import connection, models
 
 PRICE = Money.parse("100.00", Currency.USD)
-# One show for all seats, so that the same customer who holds a seat twice finds the same booking.
+# All seats are for one show, so that a customer who holds a seat again gets the same booking.
 STARTS = datetime(2100, 1, 1, 20, tzinfo=UTC)
 STATUSES = {
-    CardDeclined: 402,  # the customer takes another card
+    CardDeclined: 402,  # the customer has to use another card
     InvalidInput: 400,
     NotFound: 404,
-    NotPossibleNow: 409,  # held by somebody else, paid already
+    NotPossibleNow: 409,  # held by another customer, or paid already
     RefusedByRule: 422,
     TryAgainLater: 503,
 }
 
 
 def status_of(error: PaymentError) -> int:
-    """Whose move it is, as an HTTP status; what is left is our own fault."""
+    """Return the HTTP status of an error; 500 for an error of this service."""
     return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
 
 
@@ -88,14 +88,14 @@ class Seat(models.Model):
 
 @cache
 def payments() -> SyncBookingPayments:
-    """One for the process: opened when it is first needed, closed when the process ends."""
+    """Return the payments of this process: opened at the first call, closed when the process ends."""
     closing = ExitStack()
     atexit.register(closing.close)
     return closing.enter_context(open_payments_sync(migrate=True))
 
 
 class Refusals:
-    """Middleware: what the views raise, as an answer with the status of the error."""
+    """Middleware: turns the errors of the views into responses."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -125,7 +125,7 @@ def pay(request: HttpRequest, name: str) -> JsonResponse:
         view = payments().start_payment(
             seat.booking_id, customer, payment_method_id=request.POST["card"], confirm_immediately=True
         )
-    except OutcomeUnknown:  # it may have been charged: nobody pays again, and it is found out by itself
+    except OutcomeUnknown:  # it may have been charged: do not ask for another payment; the outcome is settled later
         return JsonResponse({"status": "pending"})
     return JsonResponse({"status": view.payment.status.value})
 
@@ -146,7 +146,7 @@ urlpatterns = [
 
 
 def create_seats() -> None:
-    """The table of the model. A project with more than one file leaves this to Django's migrations."""
+    """Create the table of the model. A project with more than one file leaves this to Django's migrations."""
     if Seat._meta.db_table not in connection.introspection.table_names():
         with connection.schema_editor() as editor:
             editor.create_model(Seat)

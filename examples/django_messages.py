@@ -1,7 +1,7 @@
-"""Django that changes its own rows by messages, each exactly once: `python examples/django_messages.py work`.
+"""Django that applies each message to its own rows exactly once: `python examples/django_messages.py work`.
 
-The row that says how far the messages were read is changed in the same transaction as the seat that a message is about.
-Whenever this process is killed, both are done, or neither is. Any number of processes may run this.
+One transaction changes the seat of a message and the row with the cursor of the last message. If this process is
+killed, both are changed or neither is. Any number of processes may run this.
 """
 
 import os
@@ -41,7 +41,7 @@ class Seat(models.Model):
 
 
 class Progress(models.Model):
-    """The cursor of the last message that was dealt with; empty before the first."""
+    """The cursor of the last processed message; empty before the first."""
 
     name = models.CharField(max_length=40, primary_key=True)
     cursor = models.CharField(max_length=40, blank=True)
@@ -51,7 +51,7 @@ class Progress(models.Model):
 
 
 def apply(message: Message) -> None:
-    """Change the seat that the message is about. Types that nobody here knows are none of its business."""
+    """Change the seat that the message is about. Messages of other types are ignored."""
     if message.type in STATUSES:
         seat, _ = Seat.objects.get_or_create(name=message.data["booking_reference"])
         seat.status = STATUSES[message.type]
@@ -60,12 +60,12 @@ def apply(message: Message) -> None:
 
 
 def catch_up(payments: SyncBookingPayments) -> int:
-    """Deal with the messages that are new, each in a transaction of its own; returns how many those were."""
+    """Process the new messages, each in a separate transaction; returns how many there were."""
     cursor = Progress.objects.get_or_create(name="payments")[0].cursor
     done = 0
     for message in payments.messages(after=cursor or None):  # outside of our transaction
         with transaction.atomic():
-            # First of all: it locks the row, and changes nothing where another process has gone on meanwhile.
+            # This comes first: it locks the row, and changes no row if another process has processed the message.
             if not Progress.objects.filter(name="payments", cursor=cursor).update(cursor=message.cursor):
                 break
             apply(message)
@@ -75,7 +75,7 @@ def catch_up(payments: SyncBookingPayments) -> int:
 
 
 def create_tables() -> None:
-    """The tables of the models. A project with more than one file leaves this to Django's migrations."""
+    """Create the tables of the models. A project with more than one file leaves this to Django's migrations."""
     with connection.schema_editor() as editor:
         for model in (Seat, Progress):
             if model._meta.db_table not in connection.introspection.table_names():

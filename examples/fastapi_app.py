@@ -1,6 +1,6 @@
 """A booking service on FastAPI that takes its own payments: `uvicorn fastapi_app:app --app-dir examples`.
 
-Seats are this service's own business; what is paid is asked of booking-payments, in the same event loop.
+This service manages the seats; booking-payments manages the payments, in the same event loop.
 """
 
 from collections.abc import AsyncIterator
@@ -30,20 +30,20 @@ from booking_payments import (
 )
 
 PRICE = Money.parse("100.00", Currency.USD)
-# One show for all seats, so that the same customer who holds a seat twice finds the same booking.
+# All seats are for one show, so that a customer who holds a seat again gets the same booking.
 STARTS = datetime(2100, 1, 1, 20, tzinfo=UTC)
 STATUSES = {
-    CardDeclined: 402,  # the customer takes another card
+    CardDeclined: 402,  # the customer has to use another card
     InvalidInput: 400,
     NotFound: 404,
-    NotPossibleNow: 409,  # held by somebody else, paid already
+    NotPossibleNow: 409,  # held by another customer, or paid already
     RefusedByRule: 422,
     TryAgainLater: 503,
 }
 
 
 def status_of(error: PaymentError) -> int:
-    """Whose move it is, as an HTTP status; what is left is our own fault."""
+    """Return the HTTP status of an error; 500 for an error of this service."""
     return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
 
 
@@ -82,7 +82,7 @@ async def pay(booking_id: str, customer: str, card: str, payments: Payments) -> 
         view = await payments.start_payment(
             booking_id, Caller.customer(customer, "checkout"), payment_method_id=card, confirm_immediately=True
         )
-    except OutcomeUnknown:  # it may have been charged: nobody pays again, and it is found out by itself
+    except OutcomeUnknown:  # it may have been charged: do not ask for another payment; the outcome is settled later
         return {"status": "pending", "client_secret": None}
     secret = (
         view.client_action.client_secret if view.client_action else None

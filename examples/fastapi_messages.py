@@ -1,7 +1,7 @@
-"""FastAPI that changes its own rows by messages, each exactly once: `uvicorn fastapi_messages:app --app-dir examples`.
+"""FastAPI that applies each message to its own rows exactly once: `uvicorn fastapi_messages:app --app-dir examples`.
 
-The row that says how far the messages were read is changed in the same transaction as the seat that a message is about.
-Whenever this process is killed, both are done, or neither is. Any number of processes may run this.
+One transaction changes the seat of a message and the row with the cursor of the last message. If this process is
+killed, both are changed or neither is. Any number of processes may run this.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from booking_payments import (
 )
 
 PRICE = Money.parse("100.00", Currency.USD)
-# One show for all seats, so that the same customer who buys a seat twice finds the same booking.
+# All seats are for one show, so that a customer who buys a seat again gets the same booking.
 STARTS = datetime(2100, 1, 1, 20, tzinfo=UTC)
 STATUSES = {"booking.confirmed": "sold", "booking.canceled": "free", "booking.expired": "free"}
 # On PostgreSQL it may be the database of the payments, which have a schema of their own there.
@@ -51,7 +51,7 @@ class Seat(Base):
 
 
 class Progress(Base):
-    """The cursor of the last message that was dealt with; empty before the first."""
+    """The cursor of the last processed message; empty before the first."""
 
     __tablename__ = "progress"
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -59,7 +59,7 @@ class Progress(Base):
 
 
 async def apply(message: Message, session: AsyncSession) -> None:
-    """Change the seat that the message is about. Types that nobody here knows are none of its business."""
+    """Change the seat that the message is about. Messages of other types are ignored."""
     if message.type in STATUSES:
         name = str(message.data["booking_reference"])
         seat = await session.get(Seat, name) or Seat(name=name, changes=0)
@@ -69,13 +69,13 @@ async def apply(message: Message, session: AsyncSession) -> None:
 
 
 async def catch_up(payments: BookingPayments, engine: AsyncEngine) -> int:
-    """Deal with the messages that are new, each in a transaction of its own; returns how many those were."""
+    """Process the new messages, each in a separate transaction; returns how many there were."""
     async with AsyncSession(engine) as session:
         cursor = (await session.get_one(Progress, "payments")).cursor
     done = 0
     for message in await payments.messages(after=cursor or None):  # outside of our transaction
         async with AsyncSession(engine) as session, session.begin():
-            # First of all: it locks the row, and changes nothing where another process has gone on meanwhile.
+            # This comes first: it locks the row, and changes no row if another process has processed the message.
             mine = (
                 update(Progress).where(Progress.name == "payments", Progress.cursor == cursor).returning(Progress.name)
             )
@@ -88,18 +88,18 @@ async def catch_up(payments: BookingPayments, engine: AsyncEngine) -> int:
 
 
 async def follow(payments: BookingPayments, engine: AsyncEngine) -> None:
-    """Deal with messages for ever."""
+    """Process messages until the task is canceled."""
     while True:
         if not await catch_up(payments, engine):
             await asyncio.sleep(0.5)
 
 
 async def open_seats() -> AsyncEngine:
-    """The seats' database with its tables. A project of more than one file leaves those to Alembic."""
+    """Open the seats' database, and create its tables. A project with more than one file leaves these to Alembic."""
     engine = create_async_engine(SEATS_URL)
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
-    with suppress(IntegrityError):  # it is there
+    with suppress(IntegrityError):  # the row exists already
         async with AsyncSession(engine) as session, session.begin():
             session.add(Progress(name="payments"))
     return engine

@@ -1,6 +1,6 @@
 """A booking service on Flask that takes its own payments: `flask --app examples/flask_app.py run`.
 
-Flask has no event loop, so the payments run on one of their own, in a thread; any number of requests may call them.
+Flask has no event loop, so the payments run an event loop in a thread; any number of requests may call them.
 """
 
 import atexit
@@ -29,20 +29,20 @@ from booking_payments import (
 )
 
 PRICE = Money.parse("100.00", Currency.USD)
-# One show for all seats, so that the same customer who holds a seat twice finds the same booking.
+# All seats are for one show, so that a customer who holds a seat again gets the same booking.
 STARTS = datetime(2100, 1, 1, 20, tzinfo=UTC)
 STATUSES = {
-    CardDeclined: 402,  # the customer takes another card
+    CardDeclined: 402,  # the customer has to use another card
     InvalidInput: 400,
     NotFound: 404,
-    NotPossibleNow: 409,  # held by somebody else, paid already
+    NotPossibleNow: 409,  # held by another customer, or paid already
     RefusedByRule: 422,
     TryAgainLater: 503,
 }
 
 
 def status_of(error: PaymentError) -> int:
-    """Whose move it is, as an HTTP status; what is left is our own fault."""
+    """Return the HTTP status of an error; 500 for an error of this service."""
     return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
 
 
@@ -51,7 +51,7 @@ app = Flask(__name__)
 
 @cache
 def payments() -> SyncBookingPayments:
-    """One for the process: opened when it is first needed, which is after the server has forked."""
+    """Return the payments of this process: opened at the first call, which is after the server has forked."""
     closing = ExitStack()
     atexit.register(closing.close)
     return closing.enter_context(open_payments_sync(migrate=True))
@@ -69,7 +69,7 @@ def pay(booking_id: str) -> Response:
     card = request.form["card"]
     try:
         view = payments().start_payment(booking_id, customer, payment_method_id=card, confirm_immediately=True)
-    except OutcomeUnknown:  # it may have been charged: nobody pays again, and it is found out by itself
+    except OutcomeUnknown:  # it may have been charged: do not ask for another payment; the outcome is settled later
         return jsonify(status="pending")
     return jsonify(status=view.payment.status.value)
 
@@ -83,6 +83,6 @@ def webhook() -> Response:
 @app.errorhandler(PaymentError)
 @app.errorhandler(WebhookRefused)
 def refused(error: Exception) -> tuple[Response, int]:
-    """For the customer a reason, for Stripe a reason to send its webhook again."""
+    """Return the error with its status; 400 for a webhook, so that Stripe sends it again."""
     on_webhook = request.path == "/webhooks/stripe" or not isinstance(error, PaymentError)
     return jsonify(error=str(error)), 400 if on_webhook else status_of(error)

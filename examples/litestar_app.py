@@ -1,6 +1,6 @@
 """A booking service on Litestar that takes its own payments: `uvicorn litestar_app:app --app-dir examples`.
 
-The payments live as long as the app and are injected where a handler names them.
+The payments are opened and closed with the app, and injected into handlers that name them.
 """
 
 from collections.abc import AsyncIterator
@@ -31,20 +31,20 @@ from booking_payments import (
 )
 
 PRICE = Money.parse("100.00", Currency.USD)
-# One show for all seats, so that the same customer who holds a seat twice finds the same booking.
+# All seats are for one show, so that a customer who holds a seat again gets the same booking.
 STARTS = datetime(2100, 1, 1, 20, tzinfo=UTC)
 STATUSES = {
-    CardDeclined: 402,  # the customer takes another card
+    CardDeclined: 402,  # the customer has to use another card
     InvalidInput: 400,
     NotFound: 404,
-    NotPossibleNow: 409,  # held by somebody else, paid already
+    NotPossibleNow: 409,  # held by another customer, or paid already
     RefusedByRule: 422,
     TryAgainLater: 503,
 }
 
 
 def status_of(error: PaymentError) -> int:
-    """Whose move it is, as an HTTP status; what is left is our own fault."""
+    """Return the HTTP status of an error; 500 for an error of this service."""
     return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
 
 
@@ -72,7 +72,7 @@ async def pay(booking_id: str, customer: str, card: str, payments: BookingPaymen
         view = await payments.start_payment(
             booking_id, Caller.customer(customer, "checkout"), payment_method_id=card, confirm_immediately=True
         )
-    except OutcomeUnknown:  # it may have been charged: nobody pays again, and it is found out by itself
+    except OutcomeUnknown:  # it may have been charged: do not ask for another payment; the outcome is settled later
         return {"status": "pending"}
     return {"status": view.payment.status.value}
 
@@ -84,7 +84,7 @@ async def webhook(request: Request[None, None, State], payments: BookingPayments
 
 
 def refused(request: Request[None, None, State], error: Exception) -> Response[dict[str, str]]:
-    """For the customer a reason, for Stripe a reason to send its webhook again."""
+    """Return the error with its status; 400 for a webhook, so that Stripe sends it again."""
     on_webhook = request.url.path == "/webhooks/stripe" or not isinstance(error, PaymentError)
     status = 400 if on_webhook else status_of(error)
     return Response({"error": str(error)}, status_code=status)

@@ -4,8 +4,7 @@ The customer approves an order at the provider's site, to which they are redirec
 Webhooks are signed in five headers. Your ``pyproject.toml`` names ``PLUGIN`` in the entry point group
 ``booking_payments.gateways``: ``paypal = "paypal_gateway:PLUGIN"``. Then set ``PAYMENT_GATEWAYS=stripe,paypal``.
 
-``tests/examples/test_paypal_gateway.py`` runs the contract suite over it, with a provider in memory. What yours
-lacks, such as a list of unpaid orders, keep in a table of your own, as bank transfers do.
+``tests/examples/test_paypal_gateway.py`` runs the contract suite. Store data that your provider lacks in a table.
 """
 
 import json
@@ -14,19 +13,20 @@ from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
 import httpx2
+from attrs import frozen
 
 from booking_payments.domain import instructions as ask
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, IntentReport, MethodDetails, RefundReport
-from booking_payments.ports.gateway import KeyMisused, Misconfigured, NotThere, Refused, Silent, Unreachable
-from booking_payments.ports.gateway_plugin import BuiltGateway, GatewayDependencies, GatewayPlugin, PluginSetting
+from booking_payments.ports import gateway as port
+from booking_payments.ports.gateway_plugin import BuiltGateway, GatewayDependencies, GatewayPlugin
+from booking_payments.ports.gateway_settings import GatewaySettings, setting, web_address
 from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused, WebhookRequest
 from booking_payments.testing.certificate_webhooks import CertificateWebhooks
 
 Json = Mapping[str, Any]
 METHOD: Final = "paypal"
-TIMEOUT_S: Final = 15.0
 
 ORDER: Final = {
     "CREATED": PaymentStatus.REQUIRES_PAYMENT_METHOD,
@@ -49,21 +49,35 @@ EVENTS: Final = {
     "CUSTOMER.DISPUTE.CREATED": ("charge.dispute.created", "dispute"),
     "CUSTOMER.DISPUTE.RESOLVED": ("charge.dispute.closed", "dispute"),
 }
-"""The provider's event types: what we call them, and what they are about."""
+"""The provider's event types, with our type and the kind of object that they are about."""
 CODES: Final = {
-    "ORDER_NOT_OPEN": "payment_intent_unexpected_state",
-    "ORDER_NOT_PAID": "payment_intent_unexpected_state",
+    **dict.fromkeys(("ORDER_NOT_OPEN", "ORDER_NOT_PAID"), "payment_intent_unexpected_state"),
     "REFUND_AMOUNT_EXCEEDED": "refund_exceeds_charge",
     "CAPTURE_FULLY_REFUNDED": "charge_already_refunded",
 }
-"""The provider's codes in the words of ``application/refusals.py``."""
+"""The provider's codes, translated to those of ``application/refusals.py``."""
+
+
+GIVEN: Final = "set it; your app at the provider has it"
+
+
+@frozen(kw_only=True)
+class PayPalSettings(GatewaySettings):
+    """The settings; ``docs/guides/write-a-gateway.md`` says how they are read."""
+
+    client_id: str = setting("PAYPAL_CLIENT_ID", missing=GIVEN)
+    secret: str = setting("PAYPAL_SECRET", missing=GIVEN, secret=True)
+    webhook_id: str = setting("PAYPAL_WEBHOOK_ID", missing=GIVEN)
+    api_base: str = setting(
+        "PAYPAL_API_BASE", "must be a web address", read=web_address, default="https://api-m.paypal.com"
+    )
 
 
 class HttpApi:
     """The provider's REST interface over HTTPS."""
 
     def __init__(self, base: str, client_id: str, secret: str) -> None:
-        self._client = httpx2.AsyncClient(base_url=base, auth=(client_id, secret), timeout=TIMEOUT_S)
+        self._client = httpx2.AsyncClient(base_url=base, auth=(client_id, secret), timeout=15.0)
 
     async def send(self, method: str, path: str, body: Json | None, request_id: str | None) -> tuple[int, Any]:
         headers = {"PayPal-Request-Id": request_id} if request_id else {}
@@ -71,16 +85,16 @@ class HttpApi:
             response = await self._client.request(method, path, json=body, headers=headers)
             return response.status_code, response.json() if response.content else {}
         except httpx2.ConnectError as error:
-            raise Unreachable("no connection", code="unreachable") from error
-        except (httpx2.HTTPError, ValueError) as error:  # it may have arrived all the same
-            raise Silent("no readable answer", code="no_answer") from error
+            raise port.NotSent("no connection", code="unreachable") from error
+        except (httpx2.HTTPError, ValueError) as error:  # the request may have arrived
+            raise port.OutcomeAmbiguous("no readable answer", code="no_answer") from error
 
     async def certificate(self, url: str) -> bytes:
-        """The certificate at ``url``, which the reader has checked."""
+        """Return the certificate at ``url``, an address that the webhook reader has checked."""
         try:
             return (await self._client.get(url)).content
         except httpx2.HTTPError as error:
-            raise Unreachable("no certificate", code="certificate_unreachable") from error
+            raise port.NotSent("no certificate", code="certificate_unreachable") from error
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -103,7 +117,7 @@ class PayPalGateway:
     async def create_intent(self, instruction: ask.CreateIntent, idempotency_key: str) -> IntentReport:
         _require_method(instruction.payment_method_id)
         if instruction.capture_method is ask.CaptureMethod.MANUAL:
-            raise Refused("this example holds no money", code="capture_method_unsupported")
+            raise port.GatewayRefused("this example holds no money", code="capture_method_unsupported")
         order = {"amount": _given(instruction.amount), "custom": dict(instruction.metadata)}
         order |= {"return_url": instruction.return_url, "payer_action": instruction.confirm}
         return _intent(await self._call("POST", "/v2/checkout/orders", order, idempotency_key))
@@ -118,7 +132,7 @@ class PayPalGateway:
         return _intent(await self._call("POST", path, {"return_url": instruction.return_url}, idempotency_key))
 
     async def capture_intent(self, instruction: ask.CaptureIntent, idempotency_key: str) -> IntentReport:
-        raise Refused("nothing is held", code="payment_intent_unexpected_state")
+        raise port.GatewayRefused("nothing is held", code="payment_intent_unexpected_state")
 
     async def cancel_intent(self, instruction: ask.CancelIntent, idempotency_key: str) -> IntentReport:
         path = f"/v2/checkout/orders/{instruction.intent_id}/void"
@@ -126,7 +140,7 @@ class PayPalGateway:
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
         order = await self._call("GET", f"/v2/checkout/orders/{intent_id}")
-        if order["status"] == "APPROVED":  # the customer has agreed: now it is ours to collect, once
+        if order["status"] == "APPROVED":  # the customer has agreed: capture the money, once
             path = f"/v2/checkout/orders/{intent_id}/capture"
             order = {**await self._call("POST", path, {}, f"{intent_id}-capture"), "replayed": False}
         return _intent(order)
@@ -165,6 +179,9 @@ class PayPalGateway:
     async def list_disputes_opened(self, since: datetime, until: datetime | None = None) -> Sequence[DisputeReport]:
         return [_dispute(each) for each in await self._list("/v1/customer/disputes", since, until)]
 
+    async def available_balance(self) -> None:
+        """Return None: this example's app has no permission to read balances."""
+
     async def list_events(self, since: datetime, until: datetime | None = None) -> Sequence[GatewayEvent]:
         return [event_of(each) for each in await self._list("/v1/notifications/webhooks-events", since, until)]
 
@@ -174,7 +191,7 @@ class PayPalGateway:
 
 
 class PayPalWebhooks(CertificateWebhooks):
-    """Checks the five headers as ``CertificateWebhooks`` does, and reads the event in the provider's words."""
+    """Verifies the five headers as ``CertificateWebhooks`` does, and decodes the provider's event."""
 
     async def read(self, request: WebhookRequest) -> GatewayEvent:
         await super().read(request)  # raises unless it is genuine
@@ -188,7 +205,7 @@ class PayPalWebhooks(CertificateWebhooks):
 
 
 def event_of(given: Json) -> GatewayEvent:
-    """An event; what it is about is read anew, so no snapshot is taken from it."""
+    """Return the event without a snapshot of its object, which is read from the provider instead."""
     name, resource = str(given["event_type"]), given["resource"]
     type_, kind = EVENTS.get(name, (name, None))
     kept = {key: given[key] for key in ("id", "event_type", "create_time")}
@@ -234,66 +251,52 @@ def _intent(order: Json) -> IntentReport:
 
 
 def _refund(given: Json) -> RefundReport:
-    return RefundReport(
-        id=given["id"],
-        intent_id=given["order_id"],
-        charge_id=None,
-        amount=_money(given["amount"]),
-        status=REFUND.get(given["status"]),
-        metadata=given["custom"],
-        created_at=datetime.fromisoformat(given["create_time"]),
-        replayed=given.get("replayed", False),
-    )
+    kept = {"metadata": given["custom"], "replayed": given.get("replayed", False)}
+    return RefundReport(**_common(given), status=REFUND.get(given["status"]), **kept)
 
 
 def _dispute(given: Json) -> DisputeReport:
-    return DisputeReport(
-        id=given["id"],
-        intent_id=given["order_id"],
-        charge_id=None,
-        amount=_money(given["amount"]),
-        status=DISPUTE.get(given["status"], DisputeStatus.UNKNOWN),
-        reason=given["reason"],
-        created_at=datetime.fromisoformat(given["create_time"]),
-    )
+    status = DISPUTE.get(given["status"], DisputeStatus.UNKNOWN)
+    return DisputeReport(**_common(given), status=status, reason=given["reason"])
+
+
+def _common(given: Json) -> dict[str, Any]:
+    """What a refund and a dispute have alike."""
+    of = {"id": given["id"], "intent_id": given["order_id"], "charge_id": None}
+    return {**of, "amount": _money(given["amount"]), "created_at": datetime.fromisoformat(given["create_time"])}
 
 
 def _require_method(method_id: str | None, amount: Money | None = None) -> None:
     if method_id not in (None, METHOD) or amount is not None:  # for another amount a new order is made
-        raise Refused(f"the method is {METHOD}, and an amount does not change", code="payment_method_unknown")
+        raise port.GatewayRefused(
+            f"the method is {METHOD}, and an amount does not change", code="payment_method_unknown"
+        )
 
 
 def _fail(status: int, name: str) -> NoReturn:
-    """Raise what an error of the provider says about the money."""
+    """Raise the port's error for an error of the provider: it says whether the call may have had an effect."""
     if status == 404:
-        raise NotThere("no such object", code="resource_missing")
+        raise port.ObjectNotFound("no such object", code="resource_missing")
     if name == "REQUEST_ID_REUSED":
-        raise KeyMisused("the key was used for something else", code="idempotency_error")
+        raise port.KeyMisused("the key was used for something else", code="idempotency_error")
     if status in (401, 403):
-        raise Misconfigured("the keys or their rights are wrong", code=name.lower(), forbidden=status == 403)
+        raise port.Misconfigured("the keys or their rights are wrong", code=name.lower(), forbidden=status == 403)
     if status == 429:
-        raise Unreachable("too many requests", code="rate_limited")
+        raise port.NotSent("too many requests", code="rate_limited")
     if status >= 500 or status == 409:
-        raise Silent("the provider does not say what became of it", code=name.lower())
-    raise Refused(f"the provider refused: {name}", code=CODES.get(name, name.lower()))
+        raise port.OutcomeAmbiguous("the provider does not say whether it was done", code=name.lower())
+    raise port.GatewayRefused(f"the provider refused: {name}", code=CODES.get(name, name.lower()))
 
 
 def build(given: GatewayDependencies) -> BuiltGateway:
-    """The gateway of the settings."""
-    base = given.settings.get("PAYPAL_API_BASE", "https://api-m.paypal.com")
-    api = HttpApi(base, given.settings["PAYPAL_CLIENT_ID"], given.settings["PAYPAL_SECRET"])
-    reader = PayPalWebhooks(given.settings["PAYPAL_WEBHOOK_ID"], api.certificate)
-    gateway = PayPalGateway(api, livemode="sandbox" not in base)
+    """Build the gateway from its settings."""
+    own: PayPalSettings = given.settings
+    api = HttpApi(own.api_base, own.client_id, own.secret)
+    reader = PayPalWebhooks(own.webhook_id, api.certificate)
+    gateway = PayPalGateway(api, livemode="sandbox" not in own.api_base)
     return BuiltGateway(gateway=gateway, webhooks=reader, webhook_names=("paypal",), close=api.close)
 
 
 PLUGIN: Final = GatewayPlugin(
-    name="paypal",
-    title="PayPal",
-    build=build,
-    settings=tuple(
-        PluginSetting(name=f"PAYPAL_{name}", description="set it; your app at the provider has it", required=required)
-        for name, required in {"CLIENT_ID": True, "SECRET": True, "WEBHOOK_ID": True, "API_BASE": False}.items()
-    ),
-    event_types=frozenset(EVENTS),
+    name="paypal", title="PayPal", build=build, settings=PayPalSettings, event_types=EVENTS.keys
 )

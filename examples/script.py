@@ -1,4 +1,4 @@
-"""Pays a booking with the fake gateway, and gives a part of it back: `python examples/script.py`."""
+"""Pays a booking with the fake gateway, and refunds a part of it: `python examples/script.py`."""
 
 from datetime import UTC, datetime, timedelta
 

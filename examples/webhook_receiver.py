@@ -1,7 +1,7 @@
-"""Flask that takes the signed messages, each exactly once: `flask --app examples/webhook_receiver.py run`.
+"""Flask that applies each signed message exactly once: `flask --app examples/webhook_receiver.py run`.
 
 The service has `MESSAGES_WEBHOOK_URL=http://127.0.0.1:5000/hooks/payments` and the same `MESSAGES_WEBHOOK_SECRET`. The
-id of a message is stored in the transaction that changes the seat, so that a message that comes twice changes it once.
+id of a message is stored in the transaction that changes the seat, so a message delivered twice changes it once.
 """
 
 import base64
@@ -30,7 +30,7 @@ app.config.from_mapping(
 
 
 def is_genuine(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether who knows the secret has signed this within the last five minutes."""
+    """Return whether the message was signed with the secret within the last five minutes."""
     id_, at, signatures = (headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
     if not (secret and at.isdecimal() and len(at) < 12 and abs(time.time() - int(at)) <= 300 and signatures.isascii()):
         return False
@@ -54,8 +54,11 @@ def receive() -> Response:
 def change(
     books: sqlite3.Connection, id_: str, type_: str, booking_id: str, sequence: int, data: Mapping[str, str]
 ) -> None:
-    """Change the seat, unless this message has done so before or a newer one of its booking has come: after a dead
-    letter that was replayed for example. Types that nobody here knows are kept by their id alone."""
+    """Change the seat, unless this message or a newer one of its booking was applied already.
+
+    A message may arrive after a newer one if it was a dead letter that was replayed. Of other types only the id is
+    stored.
+    """
     row = (id_, booking_id, sequence)
     new = books.execute("INSERT INTO messages VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING", row).rowcount
     newest = books.execute("SELECT max(sequence) FROM messages WHERE booking_id = ?", (booking_id,)).fetchone()[0]

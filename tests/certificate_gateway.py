@@ -6,7 +6,7 @@ from datetime import datetime
 
 import anyio.lowlevel
 
-from booking_payments.ports.gateway import Unreachable
+from booking_payments.ports.gateway import NotSent
 from booking_payments.testing import certificate_webhooks as certificates
 from booking_payments.testing.certificate_webhooks import CertificateWebhooks
 
@@ -27,7 +27,7 @@ class CertificateGateway:
         self.fetched.append(url)
         await anyio.lowlevel.checkpoint()
         if not self.reachable:
-            raise Unreachable("no certificate", code="certificate_unreachable")
+            raise NotSent("no certificate", code="certificate_unreachable")
         return KEY
 
     def event(self, event_id: str, intent_id: str = "pi_1", type_: str = "PAYMENT.CAPTURE.COMPLETED") -> bytes:

@@ -1,10 +1,11 @@
-"""What ships, looked at: licences, known weaknesses, a bill of materials, and a wheel that comes out the same twice.
+"""Audit the distribution: licences, known vulnerabilities, a bill of materials, and a reproducible wheel.
 
-    python tools/audit.py [licences] [weaknesses] [bill] [wheel]      (nothing named: all of them)
+    python tools/audit.py [licences] [weaknesses] [bill] [wheel]      (without arguments: all)
 
-Known weaknesses are looked up online (pip-audit asks the Python Packaging Advisory Database through PyPI). Where that
-can't be reached the rest is done all the same, and the end says what was not. The bill of materials is CycloneDX and
-goes to ``dist/sbom.json``. Exit status 1 for a weakness, a licence that nobody has looked at, or wheels that differ.
+Known vulnerabilities are looked up online (pip-audit queries the Python Packaging Advisory Database through PyPI).
+When it cannot be reached, the other parts run, and a message says that this one did not. The bill of materials is
+CycloneDX and is written to ``dist/sbom.json``. The exit status is 1 for a vulnerability, a licence without a review,
+or wheels that differ.
 """
 
 import hashlib
@@ -23,7 +24,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 LOCK: Final = ROOT / "requirements" / "run.txt"
 DIST: Final = ROOT / "dist"
 EPOCH: Final = "1767225600"
-"""2026-01-01: the time of every file in the wheel, so that the clock has no part in it (reproducible-builds.org)."""
+"""2026-01-01: the time of every file in the wheel, so that it does not depend on the clock
+(reproducible-builds.org).
+"""
 
 ACCEPTED: Final[Mapping[str, str]] = {
     r"MIT|MIT-0|Expat": "permissive",
@@ -32,16 +35,16 @@ ACCEPTED: Final[Mapping[str, str]] = {
     r"LGPL|Lesser General Public": "weak copyleft: used as a library, unchanged and replaceable (psycopg)",
     r"MPL|Mozilla": "weak copyleft, file by file (certifi)",
 }
-"""Licences that were looked at, by what they are called."""
+"""Reviewed licences, by their name."""
 
 
 def shipped() -> Iterator[tuple[str, str]]:
-    """Name and version of everything that ``make run`` installs."""
+    """Return name and version of every package that ``make run`` installs."""
     yield from re.findall(r"^([A-Za-z0-9_.-]+)==([^ ;\\\n]+)", LOCK.read_text(), re.MULTILINE)
 
 
 def licence_of(name: str) -> str:
-    """The licence as the package states it; empty when it states none."""
+    """Return the licence that the package states; empty when it states none."""
     try:
         about = metadata(name)
     except PackageNotFoundError:
@@ -56,24 +59,26 @@ def _first(values: list[str] | None) -> str:
 
 
 def licences() -> bool:
-    """Print the licence of everything that ships; false when one is none of those that were looked at."""
+    """Print the licence of every distributed package; returns false when one was not reviewed."""
     unknown = []
     for name, version in shipped():
         stated = licence_of(name)
         accepted = stated == "not installed" or any(re.search(each, stated, re.IGNORECASE) for each in ACCEPTED)
         unknown += [] if accepted else [name]
-        print(f"  {name} {version}: {stated or 'states none'}{'' if accepted else '   <- look at this one'}")
+        print(f"  {name} {version}: {stated or 'states none'}{'' if accepted else '   <- not reviewed'}")
     return not unknown
 
 
 def weaknesses() -> bool:
-    """Ask for known weaknesses of the locked versions; true, and said aloud, where nobody can be asked."""
+    """Check the locked versions for known vulnerabilities. Returns true with a message when the advisories cannot be
+    reached.
+    """
     options = ["--disable-pip", "--progress-spinner=off", "--format=json", "--timeout=10"]
     command = [sys.executable, "-m", "pip_audit", "--requirement", str(LOCK), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     try:
         answers = json.loads(done.stdout)["dependencies"]
-    except ValueError:  # it gives up without an answer when there is no network at all
+    except ValueError:  # it ends without a result when there is no network
         answers = []
     weak = [each for each in answers if each.get("vulns")]
     skipped = [each["name"] for each in answers if "skip_reason" in each]
@@ -88,7 +93,7 @@ def weaknesses() -> bool:
 
 
 def bill(check: str = "--validate") -> bool:
-    """Write the bill of materials of the lock file, with the hashes of what was locked."""
+    """Write the bill of materials of the lock file, with the hashes of the locked packages."""
     DIST.mkdir(exist_ok=True)
     target = DIST / "sbom.json"
     options = ["--output-format", "JSON", "--output-reproducible", check, "--pyproject", "pyproject.toml"]
@@ -103,7 +108,7 @@ def bill(check: str = "--validate") -> bool:
 
 
 def built(folder: Path) -> str:
-    """The SHA-256 of the wheel, built into ``folder``."""
+    """Build the wheel into ``folder``, and return its SHA-256."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH}
     subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)  # noqa: S603
@@ -112,7 +117,7 @@ def built(folder: Path) -> str:
 
 
 def wheel() -> bool:
-    """Build the wheel twice; whether it is the same to the byte."""
+    """Build the wheel twice, and return whether both are identical."""
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
         hashes = [built(Path(first)), built(Path(second))]
     print(f"  sha256 {hashes[0]}" if len(set(hashes)) == 1 else f"  differs: {hashes}")
@@ -128,7 +133,7 @@ PARTS: Final[Mapping[str, Callable[[], bool]]] = {
 
 
 def main(names: list[str]) -> int:
-    """Do the parts called ``names`` (none: all); 1 when one of them found something."""
+    """Run the parts named in ``names`` (all if empty); returns 1 when one of them has a finding."""
     wanting = []
     for name in names or list(PARTS):
         print(f"{name}:", flush=True)

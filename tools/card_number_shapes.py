@@ -83,17 +83,17 @@ PLAIN_DIGITS: Final[Mapping[str, Shape]] = {
     "16 random digits": lambda chance: f"{chance.randrange(10**16):016}",
     "19 random digits": lambda chance: f"{chance.randrange(10**19):019}",
 }
-"""Shapes that are, or may be, nothing but digits: some look like a card number in every respect."""
+"""Shapes of digits only: some cannot be distinguished from a card number."""
 
 
 def refused(shape: Shape, count: int) -> int:
-    """How many of ``count`` identifiers of a shape are taken for card numbers."""
+    """Return how many of ``count`` identifiers of a shape are mistaken for card numbers."""
     chance = Random(SEED)  # noqa: S311 - figures that can be had again
     return sum(holds_card_number(shape(chance)) for _ in range(count))
 
 
 def table(count: int) -> Iterator[str]:
-    """The figures, as rows of Markdown."""
+    """Return the figures as rows of Markdown."""
     yield f"| shape | refused of {count:,} |"
     yield "|---|---|"
     for name, shape in {**IDENTIFIERS, **PLAIN_DIGITS}.items():

@@ -62,7 +62,7 @@ CHAPTERS: tuple[tuple[str, str, Table, type[Enum]], ...] = (
 
 
 def page() -> str:
-    """The whole text of docs/lifecycles.md."""
+    """Return the text of docs/lifecycles.md."""
     chapters = (_chapter(*chapter) for chapter in CHAPTERS)
     return "\n".join([HEAD, *chapters, _commands()])
 
@@ -77,7 +77,7 @@ def _picture(title: str) -> str:
 
 
 def moves(table: Table) -> dict[tuple[str, str], list[str]]:
-    """By start and end the events of each arrow, so that two states are joined by one line and not by several."""
+    """Return the events of each arrow by its start and end, so that two states are joined by one line."""
     moves: dict[tuple[str, str], list[str]] = {}
     for state, row in table.items():
         for event, entry in row.items():
@@ -114,7 +114,7 @@ def _markdown(head: list[str], rows: Iterable[list[str]]) -> str:
 
 
 def is_stale() -> bool:
-    """True unless docs/lifecycles.md says what the tables say."""
+    """Return whether docs/lifecycles.md is up to date with the tables."""
     return not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page()
 
 

@@ -1,4 +1,4 @@
-"""Write requirements/*.txt: every dependency pinned and hashed, no address of an index."""
+"""Write requirements/*.txt: every dependency pinned and hashed, without the address of an index."""
 
 import re
 import subprocess
@@ -10,16 +10,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = "# Pinned and hashed by `make lock`; edit pyproject.toml instead.\n"
 BUILD = ("hatchling", "editables")
-"""What builds the package itself, so that installing needs nothing that is not locked."""
+"""The packages that build this one, so that an installation needs only locked packages."""
 SERVICE = ("http", "stripe", "worker")
 """The extras of a service and its workers: what `make run` and the container file install."""
 
 
 def asked_for(*extras: str) -> Iterator[str]:
-    """The requirements of the package with ``extras``.
-
-    Written out, since extras name one another: pip-tools would pin the package itself for that, at its address on this
-    machine.
+    """Return the requirements of the package with ``extras``. They are expanded, since extras contain one another:
+    pip-tools would otherwise pin this package by its local path.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     yield from project["dependencies"]

@@ -1,11 +1,11 @@
-"""Change our guarded modules a little, in every way that mutmut knows, and see whether the tests notice.
+"""Mutate the guarded modules with mutmut, and check that the tests detect the mutants.
 
     python tools/mutate.py            all targets, one after the other (about ten minutes on two cores)
     python tools/mutate.py money fees
 
-Each target runs in a copy of the repository of its own, with the few tests that are about it. Exit status 1 when
-less than 90 % of a target's mutants are killed, or when a survivor is not judged in ``docs/mutation.md``: there the
-line that it made stands between double backticks.
+Each target runs in a separate copy of the repository, with the tests of its modules. The exit status is 1 when less
+than 90 % of a target's mutants are killed, or when a survivor is not explained in ``docs/mutation.md``, where its
+changed line stands between double backticks.
 """
 
 import json
@@ -21,16 +21,16 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = "src/booking_payments"
 JUDGED: Final = ROOT / "docs" / "mutation.md"
 LEAST: Final = 90
-"""Percent of its mutants that each target's tests have to kill."""
+"""The percentage of mutants that each target's tests have to kill."""
 
 ALIVE: Final = (0, 5, 33, None)
-"""Statuses of a mutant that the tests passed, or that none of them runs."""
+"""Statuses of a mutant that passed the tests, or that no test runs."""
 
 COPIED: Final = ("src", "tests", "docs", "tools", "requirements")
 
 
 class Target(NamedTuple):
-    """What is changed, and the tests that have to notice."""
+    """The mutated modules, and the tests that have to detect the mutants."""
 
     modules: tuple[str, ...]
     tests: tuple[str, ...]
@@ -67,7 +67,7 @@ TARGETS: Final = {
 
 
 class Mutant(NamedTuple):
-    """A change: the line as it is, and as it became."""
+    """A mutation: the line before and after."""
 
     name: str
     before: str
@@ -75,19 +75,19 @@ class Mutant(NamedTuple):
 
     @property
     def is_wording(self) -> bool:
-        """Whether only a sentence for people differs. Tests hold codes and types, not sentences."""
+        """Return whether only text for people differs. Tests check codes and types, not texts."""
         return _worded(self.before, "...") == _worded(self.after, "...") or _worded(self.before, "None") == self.after
 
 
 class Score(NamedTuple):
-    """How many mutants there were (those of wording left out), and those that nobody noticed."""
+    """The number of mutants (without those of texts), and the survivors."""
 
     mutants: int
     survivors: tuple[Mutant, ...]
 
     @property
     def percent(self) -> float:
-        """The share of the mutants that were killed."""
+        """Return the share of killed mutants."""
         return 100 * (self.mutants - len(self.survivors)) / self.mutants if self.mutants else 0.0
 
 
@@ -95,17 +95,17 @@ _LITERAL: Final = re.compile(r"""f?"[^"]*"|f?'[^']*\'""")
 
 
 def _worded(line: str, stand_in: str) -> str:
-    """``line`` with ``stand_in`` for every text of several words."""
+    """Return ``line`` with every text of several words replaced by ``stand_in``."""
     return _LITERAL.sub(lambda match: stand_in if " " in match[0] else match[0], line)
 
 
 def configuration(target: Target) -> str:
-    """Our pyproject.toml, with mutmut's section for ``target``."""
+    """Return pyproject.toml with mutmut's section for ``target``."""
     settings = {
         "source_paths": ["src"],
         "only_mutate": [f"{PACKAGE}/{module}" for module in target.modules],
         "pytest_add_cli_args_test_selection": list(target.tests),
-        # Mutated files hold every variant, so what searches their text finds too much.
+        # Mutated files contain every variant, so tests that search source text would find too much.
         "pytest_add_cli_args": ["-q", "-x", "--no-header", "-p", "no:cacheprovider", "-k", "not no_float"],
         "also_copy": [*COPIED, "README.md"],
         "use_git_change_detection": False,
@@ -129,7 +129,7 @@ def run(target: Target, folder: Path) -> Score:
 
 
 def score_of(folder: Path) -> Score:
-    """What mutmut has written down in ``folder``: a failing test is a kill, and so is one that never ends."""
+    """Read mutmut's results in ``folder``: a failing test is a kill, and so is a test that never ends."""
     statuses: dict[str, int | None] = {}
     for meta in sorted((folder / "mutants").rglob("*.meta")):
         statuses.update(json.loads(meta.read_text())["exit_code_by_key"])
@@ -149,11 +149,11 @@ def _change(name: str, folder: Path) -> Mutant:
 def judged() -> set[str]:
     """What survivors changed their lines to, as far as the document judges them."""
     lines = re.findall(r"`` (.+?) ``", JUDGED.read_text())
-    return {line.replace(r"\|", "|") for line in lines}  # a table's cell writes its bars like this
+    return {line.replace(r"\|", "|") for line in lines}  # a vertical bar in a table's cell is escaped like this
 
 
 def main(names: list[str]) -> int:
-    """Run the targets called ``names`` (none: all); 1 when one of them falls short."""
+    """Run the targets named in ``names`` (all if empty); returns 1 when one of them misses its percentage."""
     wanting, known = [], judged()
     for name in names or list(TARGETS):
         with tempfile.TemporaryDirectory(prefix="mutants-") as folder:

@@ -1,6 +1,6 @@
-"""Draw docs/pictures/*.svg from the code's own tables, with Graphviz; a test says when one is stale.
+"""Draw docs/pictures/*.svg from the tables in the code, with Graphviz; a test reports when one is stale.
 
-Each picture holds a mark of what it was drawn from, so that whoever has no Graphviz can still tell whether it is.
+Each picture contains a hash of its source, so that staleness can be detected without Graphviz.
 """
 
 import hashlib
@@ -21,10 +21,10 @@ LOOK: Final = """\
   node [shape=box, style="rounded,filled", fillcolor="#eef3fb", color="#3b5b92", fontname="sans-serif", fontsize=13];
   edge [color="#5b6472", fontcolor="#39414d", fontname="sans-serif", fontsize=10, arrowsize=0.7];
 """
-"""Dark on white in every theme. From top to bottom, so that it is read on a phone, too."""
+"""Dark on white in every theme. From top to bottom, so that it can be read on a phone."""
 
 LABELLED: Final = 12
-"""Up to so many arrows can be labelled and read."""
+"""The largest number of arrows that can be labelled legibly."""
 
 HEXAGON: Final = """\
 digraph {
@@ -39,7 +39,7 @@ digraph {
 
 
 def sources() -> Mapping[str, str]:
-    """What each picture is drawn from, in Graphviz' language, by its name."""
+    """Return the Graphviz source of each picture, by its name."""
     lifecycles = {f"lifecycle-{title.lower()}": _lifecycle(title) for title, *_ in CHAPTERS}
     return {"hexagon": HEXAGON.replace("{look}", LOOK), **lifecycles}
 
@@ -54,7 +54,7 @@ def _lifecycle(title: str) -> str:
 
 
 def _label(names: list[str], arrows: int) -> str:
-    """The events that lead there. Where there are many arrows the table below the picture has them."""
+    """Return the label of an arrow: its events. When there are many arrows, the table below the picture has them."""
     return "" if arrows > LABELLED else ' [label="' + ",\\n".join(names) + '"]'
 
 
@@ -63,12 +63,12 @@ def _stacked(name: str) -> str:
 
 
 def mark(source: str) -> str:
-    """What tells from which source a picture was drawn."""
+    """Return the hash that identifies the source of a picture."""
     return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
 def stale() -> list[str]:
-    """The names of the pictures that are missing, or were drawn from something else."""
+    """Return the names of the pictures that are missing or stale."""
     return [name for name, source in sources().items() if mark(source) not in _text(FOLDER / f"{name}.svg")]
 
 
@@ -88,7 +88,7 @@ def draw(name: str, source: str) -> None:
 
 
 def main() -> int:
-    """Draw what is stale; returns the exit code."""
+    """Draw the stale pictures; returns the exit code."""
     if stale() and shutil.which("dot") is None:
         sys.stderr.write(f"stale: {', '.join(stale())}. Drawing needs Graphviz: apt install graphviz\n")
         return 1

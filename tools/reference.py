@@ -1,6 +1,5 @@
-"""Print docs/reference/*.md from the code: the HTTP API, the settings, the command line, the metrics.
-
-A meaning that is missing there is missing in the code: in a description, a help text or a docstring.
+"""Print docs/reference/*.md from the code: the HTTP API, the settings, the command line, the metrics, the log
+events. A missing description is missing in the code: in a description, a help text or a docstring.
 """
 
 import asyncio
@@ -12,14 +11,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import msgspec
 from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
 
 from booking_payments.application.message_schemas import MESSAGE_TYPES, message_schema
+from booking_payments.domain.refunds import QuoteReason
 from booking_payments.entrypoints.cli.main import main as command_line
 from booking_payments.entrypoints.http import gauges
 from booking_payments.entrypoints.http.app import api_document
 from booking_payments.entrypoints.http.metrics import Metrics
+from booking_payments.entrypoints.http.problems import problem
+from booking_payments.ports.gateway_settings import PluginSetting, declared
+from booking_payments.presentation.error_codes import ERROR_CODES
+from booking_payments.runtime.log_events import LOG_EVENTS
+from booking_payments.runtime.plugins import installed_plugins
 from booking_payments.runtime.settings import PREFIX, Settings
 from booking_payments.testing.kit import PaymentsTestKit
 
@@ -31,13 +37,15 @@ Json = Mapping[str, Any]
 
 
 def pages() -> Mapping[str, str]:
-    """The text of each page, by its name."""
+    """Return the text of each page, by its name."""
     makers: Mapping[str, Callable[[], Iterable[str]]] = {
         "http": _http,
         "settings": _settings,
         "cli": _cli,
         "metrics": _metrics,
         "messages": _messages,
+        "log-events": _log_events,
+        "errors": _errors,
     }
     return {name: "\n".join(make()).rstrip() + "\n" for name, make in makers.items()}
 
@@ -151,10 +159,12 @@ def _settings() -> Iterator[str]:
     yield "From the environment, or a `.env` file; the environment wins, and empty values count as unset. Each name may"
     yield f"have the prefix `{PREFIX}`: that name wins over the bare one, also when it is in the file and the bare"
     yield "one in the environment. What is wrong is named at the start, all of it at once. Secrets are never printed.\n"
+    rules = {str(field.alias): _rule(field) for field in Settings.model_fields.values()}
+    for plugin in installed_plugins().values():
+        rules |= {each.name: _gateways_rule(each) for each in declared(plugin.settings).values()}
     for names, default, meaning in _settings_rows():
         yield f"## {', '.join(names)}\n\n{_sentence(meaning)} Default: {default}.\n"
-        rules = {field.alias: field for field in Settings.model_fields.values()}
-        yield from _table("name", "value", "secret", rows=(_rule(name, rules[name]) for name in names))
+        yield from _table("name", "value", "secret", rows=(rules[name] for name in names))
 
 
 def _settings_rows() -> Iterator[tuple[list[str], str, str]]:
@@ -168,8 +178,12 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _rule(name: str, field: FieldInfo) -> list[str]:
-    return [f"`{name}`", str(field.description), "yes" if "Secret" in str(field.annotation) else ""]
+def _gateways_rule(setting: PluginSetting) -> list[str]:
+    return [f"`{setting.name}`", setting.description, "yes" if setting.secret else ""]
+
+
+def _rule(field: FieldInfo) -> list[str]:
+    return [f"`{field.alias}`", str(field.description), "yes" if "Secret" in str(field.annotation) else ""]
 
 
 # --- the command line ------------------------------------------------------------------------------------------
@@ -211,7 +225,7 @@ def _metrics() -> Iterator[str]:
     yield from _table("name", "type", "labels", "meaning", rows=_families(Metrics().registry))
     books = CollectorRegistry()
     kit = PaymentsTestKit()
-    gauges.fill(books, asyncio.run(kit.payments.figures(kit.clock.now())))
+    gauges.fill(books, asyncio.run(kit.payments.figures(kit.clock.now())), kit.payments.gateway_names)
     yield "Gauges are of the books, the same whichever process is asked:\n"
     yield from _table("name", "type", "labels", "meaning", rows=_families(books))
 
@@ -222,6 +236,41 @@ def _families(registry: CollectorRegistry) -> Iterator[list[str]]:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(f"`{each}`" for each in getattr(collector, "_labelnames", ()))
         yield [f"`{name}`", family.type, labels, family.documentation]
+
+
+# --- errors ----------------------------------------------------------------------------------------------------
+
+
+def _errors() -> Iterator[str]:
+    yield f"# Error codes\n\n{NOTE}\n"
+    yield "`code` of a [problem](http.md#problemdetails), and of the error that the library raises. Codes are stable;"
+    yield "texts (`detail`) may change, and some name the amount or the field. For example:\n"
+    yield "```json"
+    refused = QuoteReason.EXCEEDS_REFUNDABLE
+    example = msgspec.to_builtins(problem(422, refused.code, refused.message))
+    yield f"{json.dumps(example, indent=2)}\n```\n"
+    rows = ([f"`{each.code}`", str(each.status), each.meaning, each.remedy] for each in ERROR_CODES)
+    yield from _table("code", "status", "what is wrong", "what to do", rows=rows)
+
+
+# --- log events ------------------------------------------------------------------------------------------------
+
+
+def _log_events() -> Iterator[str]:
+    yield f"# Log events\n\n{NOTE} The format of the lines is described in [watching it](../observability.md).\n"
+    yield "Names and fields are stable: search and alert by them. A line of an HTTP request also has its"
+    yield "`correlation_id`, and a line with a traceback has `exception`.\n"
+    rows = (
+        [
+            f"`{each.name}`",
+            ", ".join(level.upper() for level in each.levels),
+            f"`{each.logger}`",
+            each.meaning,
+            ", ".join(f"`{field}`" for field in each.fields),
+        ]
+        for each in LOG_EVENTS
+    )
+    yield from _table("event", "level", "logger", "meaning", "fields", rows=rows)
 
 
 # --- messages --------------------------------------------------------------------------------------------------

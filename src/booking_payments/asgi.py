@@ -1,7 +1,6 @@
 """The HTTP API for any ASGI server: ``uvicorn --factory booking_payments.asgi:app``.
 
-``booking-payments serve`` is the same with one process and the settings' host and port; with more workers each of its
-processes begins here.
+``booking-payments serve`` runs the same app with the settings' host and port; its worker processes call ``app``.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,7 +25,7 @@ Send = Callable[[Any], Awaitable[None]]
 
 
 def app() -> "Application":
-    """The application of the settings in the environment. Raises ``SettingsError`` for wrong ones."""
+    """Return the application with the settings of the environment. Raises ``SettingsError`` when they are wrong."""
     settings = load_settings()
     set_up_logging(settings)
     end_with_parent()
@@ -36,12 +35,12 @@ def app() -> "Application":
 class Application:
     """Opens database and gateway when the server starts it, and closes them when the server stops it.
 
-    Where another application mounts this one, its own lifespan enters ``opened()``: mounted applications are started by
-    nobody. Paths are read without the prefix at which it is mounted.
+    An application that mounts this one has to enter ``opened()`` in its own lifespan, since servers do not start
+    mounted applications. Paths are read without the prefix at which it is mounted.
     """
 
     def __init__(self, settings: Settings, own: OwnGateway | None = None) -> None:
-        """``own`` stands in for the gateway that the settings name."""
+        """``own`` is used in place of the gateway that the settings name."""
         self._settings = settings
         self._own = own
         self._app: Litestar | None = None
@@ -49,7 +48,7 @@ class Application:
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             with collecting_traces():
-                async with self._created(mounted=False) as app:  # the call lasts as long as the server
+                async with self._created(mounted=False) as app:  # this call returns when the server stops
                     collect_garbage_less()
                     await app(scope, receive, send)
         elif self._app is not None:
@@ -62,10 +61,12 @@ class Application:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Answer requests while the context lasts, for the lifespan of an application that mounts this one.
+        """Open database and gateway until the context ends, for the lifespan of an application that mounts this one.
 
-        The fake gateway hands its webhooks over inside the process then, or posts them to ``FAKE_WEBHOOK_URL``. Raises
-        ``SettingsError`` where the database can't be used, or a channel is not recorded while others are.
+        The fake gateway delivers its webhooks within the process, or posts them to ``FAKE_WEBHOOK_URL``.
+
+        Raises:
+            SettingsError: When the database can't be used, or a channel is not recorded while others are.
         """
         speak_as_the_host_does()
         async with self._created(mounted=True) as app, app.lifespan():
@@ -88,7 +89,7 @@ class Application:
 
 
 def _without_prefix(scope: Any) -> Any:
-    """The request as if the application were at the root of its server: it is mounted at ``root_path``."""
+    """Return the request's scope as if the application were not mounted at ``root_path`` but at the root."""
     prefix = scope.get("root_path", "").rstrip("/")
     if not prefix or not scope["path"].startswith(f"{prefix}/"):
         return scope

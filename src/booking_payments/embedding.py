@@ -8,8 +8,8 @@
     with open_payments_sync() as payments:
         payments.process_booking_payment(booking_id, "pm_card_visa")
 
-Both read the same settings as the service does. What only a process needs that is called over HTTP is not demanded:
-``JWT_SECRET``, ``STRIPE_WEBHOOK_SECRET``, ``HOST``.
+Both read the same settings as the service. Settings that are only needed over HTTP are not required: ``JWT_SECRET``,
+``STRIPE_WEBHOOK_SECRET``, ``HOST``.
 """
 
 import os
@@ -50,18 +50,23 @@ async def open_payments(
     channel: str | None = None,
     gateway: OwnGateway | None = None,
 ) -> AsyncIterator[BookingPayments]:
-    """The facade over the database and gateway of the settings, closed when the context ends.
+    """Open the database and the gateway of the settings; the context value is the facade.
 
-    ``env`` stands in for the environment; ``migrate`` brings the database's schema up to date first; ``background``
-    settles, expires and delivers while the context is open (leave it out where ``booking-payments serve`` runs, too).
-    ``consumers`` are functions that take the messages to the booking app, on the loop if they are async, else in
-    threads. They are called by the background work of the processes that have them, and of no others: together they
-    are the channel ``python:NAME``, where NAME is ``channel`` or ``MESSAGES_CHANNEL``. All processes with consumers of
-    the same name share its messages. ``channel`` is also the NAME of the channel that ``messages`` reads.
-    ``gateway`` is an adapter of your own, with what reads its events, in place of the one that the settings name.
-    Raises ``SettingsError`` for wrong settings, a package that they ask for and that is not there, a database that
-    can't be reached, an old schema, one that can't be brought up to date, or a channel that is not recorded while
-    others are.
+    Args:
+        env: used in place of the process's environment.
+        env_file: file with settings that the environment does not have; None: no file.
+        migrate: bring the database's schema up to date first.
+        background: settle, expire and deliver in the background while the context is open. Set it to False if
+            ``booking-payments serve`` runs on the same database, too.
+        consumers: functions that receive the messages to the booking app, called on the event loop if they are async,
+            otherwise in threads. Together they are the channel ``python:NAME``; all processes with consumers of the
+            same NAME share its messages, and the background work of these processes delivers them.
+        channel: NAME of that channel, and of the channel that ``messages`` reads; None: ``MESSAGES_CHANNEL``.
+        gateway: your own gateway adapter with its webhook reader, in place of the one that the settings name.
+
+    Raises:
+        SettingsError: When a setting is wrong, a package that it needs is not installed, the database can't be reached,
+            its schema is old or can't be migrated, or a channel is not recorded while others are.
     """
     settings = load_settings(env, env_file, embedded=True)
     if channel is not None and not is_channel_name(python_channel(channel)):
@@ -92,15 +97,15 @@ def _bring_up_to_date(url: str) -> None:
 
 
 FORKED: Final = (
-    "these payments were opened before this process was forked, and their thread is not here; "
+    "these payments were opened before this process was forked, and their thread does not exist in this process; "
     "call open_payments_sync() in each process, after the fork"
 )
 
 
 class SyncBookingPayments:
-    """``BookingPayments`` for callers without an event loop: the same methods, run on one loop in a thread.
+    """``BookingPayments`` for callers without an event loop: the same methods, run on an event loop in a thread.
 
-    May be called from any number of threads, but not from a forked process: there it raises ``RuntimeError``.
+    They may be called from any number of threads. In a forked process they raise ``RuntimeError``.
     See ``BookingPayments`` for what each method does.
     """
 
@@ -125,7 +130,11 @@ class SyncBookingPayments:
         self.settle_debt = blocking(payments.settle_debt)
         self.cancel_booking = blocking(payments.cancel_booking)
         self.amend_booking = blocking(payments.amend_booking)
+        self.preview_amendment = blocking(payments.preview_amendment)
+        self.preview_cancellation = blocking(payments.preview_cancellation)
         self.preview_event = blocking(payments.preview_event)
+        self.upcoming_events = blocking(payments.upcoming_events)
+        self.event_overview = blocking(payments.event_overview)
         self.cancel_event = blocking(payments.cancel_event)
         self.reschedule_event = blocking(payments.reschedule_event)
         self.event_report = blocking(payments.event_report)
@@ -140,7 +149,7 @@ class SyncBookingPayments:
         self.cancel_payment = blocking(payments.cancel_payment)
         self.payment_status = blocking(payments.payment_status)
         self.checkout = blocking(payments.checkout)
-        self.look_at_payment = blocking(payments.look_at_payment)
+        self.poll_payment = blocking(payments.poll_payment)
         self.journal = blocking(payments.journal)
         self.list_payments = blocking(payments.list_payments)
         self.quote_refund = blocking(payments.quote_refund)
@@ -188,7 +197,7 @@ def open_payments_sync(
     channel: str | None = None,
     gateway: OwnGateway | None = None,
 ) -> Iterator[SyncBookingPayments]:
-    """``open_payments`` for scripts, Flask and Django: the loop runs in a thread of its own while the context lasts."""
+    """``open_payments`` for scripts, Flask and Django: an event loop runs in a thread until the context ends."""
     opening = open_payments(
         env,
         env_file=env_file,

@@ -1,6 +1,6 @@
-"""The command ``serve`` and its options. What it does is imported when it runs, so that help and completion are quick.
+"""The command ``serve`` and its options. The HTTP API is imported when it runs, so that help and completion are quick.
 
-It stands outside ``entrypoints.cli`` because it needs HTTP, which the command line does not import; the command line
+It is outside of ``entrypoints.cli`` because it needs HTTP, which the command line does not import; the command line
 finds it by name.
 """
 

@@ -1,4 +1,4 @@
-"""What the command ``serve`` does: joins the command line with the HTTP API, neither of which imports the other."""
+"""The command ``serve``: connects the command line with the HTTP API, neither of which imports the other."""
 
 import asyncio
 import os
@@ -26,22 +26,28 @@ if TYPE_CHECKING:
     import uvicorn
 
 SHUTDOWN_S: Final = 30
-"""How long requests in flight may go on after a signal; longer than a gateway call with its retries takes usually."""
+"""Seconds that requests in flight may take after a signal; longer than a usual gateway call with its retries."""
 
 WORKER_STOPS_S: Final = SHUTDOWN_S + 5
-"""How long worker processes may take to end after a signal: requests in flight, and closing what is open."""
+"""Seconds that worker processes may take to end after a signal: requests in flight, and closing connections."""
 
 log = structlog.get_logger("booking_payments.serve")
 
 
 def run(host: str | None, port: int | None, workers: int | None, wait_s: int) -> None:
-    """Serve until a signal ends it; what is None stands in the settings. Fails with one line where it cannot."""
+    """Serve until a signal arrives. An argument that is None is taken from the settings.
+
+    Ends the process with one line on standard error when the service can't start.
+    """
     settings = settings_or_fail({"HOST": host, "PORT": port, "WORKERS": workers})
     with extra_or_fail("http", "serve"):
         from booking_payments.entrypoints.http import app, protocol  # noqa: F401 - everything that serving needs
     listening = _listen(settings)
     if settings.uses_development_jwt_secret:
-        log.warning("tokens are signed with the development secret; set JWT_SECRET before anybody else can call")
+        log.warning(
+            "serve.development_secret",
+            remedy="tokens are signed with the development secret; set JWT_SECRET before others can reach this service",
+        )
     try:
         if settings.workers > 1:
             _serve_with_workers(settings, listening)
@@ -54,32 +60,39 @@ def run(host: str | None, port: int | None, workers: int | None, wait_s: int) ->
 
 
 def serve_until_stopped(settings: Settings, listening: socket.socket, wait: timedelta = timedelta(seconds=30)) -> None:
-    """Serve on ``listening``, which is closed at the end.
+    """Serve on ``listening`` until a signal arrives, and close it at the end.
 
-    On SQLite wait at most ``wait`` for another ``serve`` on the same file. Raises ``SettingsError``, also when that one
-    still runs after this time.
+    On SQLite it waits at most ``wait`` for the end of another ``serve`` on the same file.
+
+    Raises:
+        SettingsError: When the settings or the database can't be used, or the other ``serve`` still runs.
     """
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve(settings, listening, wait))
 
 
 def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
-    """One process per worker, each on a socket of its own; one that dies is replaced. They read the settings
-    themselves."""
+    """Serve with several worker processes, each with its own socket; one that ends is replaced.
+
+    Each worker loads the settings again, from the environment.
+    """
     from booking_payments.runtime.supervisor import Supervisor, WorkersFailedError
 
     asyncio.run(_check(settings))
     if settings.rate_limit_enabled and settings.rate_limit_store_url is None:
-        log.warning("each worker counts requests for itself; set RATE_LIMIT_STORE_URL to count them together")
+        log.warning(
+            "serve.rate_limits_per_worker", remedy="set RATE_LIMIT_STORE_URL to count the workers' requests together"
+        )
     told = {"HOST": settings.host, "PORT": settings.port, "WORKERS": settings.workers}
-    os.environ.update({f"{PREFIX}{name}": str(value) for name, value in told.items()})  # over whatever they read
+    # The workers inherit the environment, in which the prefixed names override file and other names.
+    os.environ.update({f"{PREFIX}{name}": str(value) for name, value in told.items()})
     config = _config("booking_payments.asgi:app", factory=True)
     _announce(settings)
     with listening:
         try:
             Supervisor(config, listening, settings.workers, WORKER_STOPS_S).run()
         except WorkersFailedError:
-            fail("no worker process could start; the lines above say why, and `booking-payments doctor` looks further")
+            fail("no worker process could start; see the errors above, and run `booking-payments doctor`")
 
 
 async def _check(settings: Settings) -> None:
@@ -92,11 +105,11 @@ async def _check(settings: Settings) -> None:
 
 
 def _announce(settings: Settings) -> None:
-    """Say where we are: to a person in a sentence, to machines as a line of the log."""
+    """Print the address: as a log event in JSON, or as a sentence on standard error for a terminal."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{settings.port}"
     if settings.log_format is LogFormat.JSON:
-        log.info("listening", address=address)
+        log.info("serve.listening", address=address)
         return
     shown = {"the API": "/schema" if settings.docs_enabled else "", "operators": "/console/" * settings.console_enabled}
     pages = ", ".join(f"{what}: {path}" for what, path in shown.items() if path)

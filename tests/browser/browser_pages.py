@@ -1,7 +1,8 @@
-"""Who visits, and what they visit. Everything that a page complains of, or loads from elsewhere, is noted.
+"""Browser pages and the services that they open.
 
-With ``SCREENSHOTS=folder`` in the environment every page that is looked at is photographed there, at a desk and on a
-phone, light and dark.
+Everything that the browser reports as an error, or loads from another origin, is recorded. With
+``SCREENSHOTS=folder`` in the environment, every checked page is photographed there, in desktop and phone size, light
+and dark.
 """
 
 import os
@@ -27,13 +28,14 @@ TOO_WIDE = """[...document.querySelectorAll("body *")]
     return edge.width && (edge.left < 0 || edge.right > innerWidth || hides && each.scrollWidth > each.clientWidth + 1);
   })
   .map((each) => `${each.tagName} ${each.className} ${each.textContent.trim().slice(0, 40)}`)"""
-"""What goes over an edge: the window's, that of a box that hides it, or that of a cell beside another one."""
-STRIPE_HOSTS = ("https://js.stripe.com/", "https://api.stripe.com/")
+"""Elements that extend beyond an edge: of the window, of a box that hides the overflow, or of a table cell beside
+another.
+"""
 
 
 @define
 class RunningService:
-    """A running service, with the tokens of a shop on it."""
+    """A running service, with the tokens of a shop that uses it."""
 
     address: str
     client: httpx2.Client
@@ -45,7 +47,7 @@ class RunningService:
     booked: int = 0
 
     def book(self, **changes: Any) -> str:
-        """The id of a fresh booking of Ann's."""
+        """Register a booking of Ann, and return its id."""
         self.booked += 1
         new = {
             "reference": f"SEAT-{self.booked}",
@@ -60,11 +62,11 @@ class RunningService:
         return str(answer.json()["id"])
 
     def checkout(self, booking_id: str) -> str:
-        """The link that Ann gets."""
+        """The payment link for Ann."""
         return f"{self.address}/checkout/{booking_id}?token={self.ann}"
 
     def pay(self, booking_id: str, method: str = "pm_card_visa") -> httpx2.Response:
-        """Ann pays over the API."""
+        """Pay as Ann over the API."""
         body = {"payment_method_id": method, "confirm_immediately": True}
         return self.client.post(f"/api/bookings/{booking_id}/payment/intent/", headers=_bearer(self.ann), json=body)
 
@@ -74,7 +76,7 @@ class RunningService:
         return content
 
     def log(self) -> str:
-        """All that the service has logged."""
+        """Return the log of the service."""
         return (self.folder / "serve.log").read_text()
 
 
@@ -101,15 +103,18 @@ def service_at(address: str, folder: Path, settings: Mapping[str, str] | None = 
 
 @define
 class BrowserPage:
-    """A browser's page. ``complaints`` of the browser: refused by policy, not found, scripts that broke."""
+    """A browser page. ``complaints``: errors that the browser reports, such as requests refused by policy, missing
+    files and failing scripts.
+    """
 
     page: Page
     complaints: list[str] = Factory(list)
     elsewhere: list[str] = Factory(list)
 
     async def look(self, name: str) -> None:
-        """Hold the page against what is true of every page: it fits a desk and a phone, a screen reader gets along,
-        nothing broke."""
+        """Check the requirements of every page: it fits desktop and phone, a screen reader can use it, and there was
+        no error.
+        """
         size = self.page.viewport_size or DESK
         for screen in (PHONE, DESK):
             await self.page.set_viewport_size(screen)
@@ -121,7 +126,7 @@ class BrowserPage:
             assert found.violations_count == 0, f"{at}: {found.generate_report()}"
         await self.page.set_viewport_size(size)
         assert self.complaints == []
-        assert [each for each in self.elsewhere if not each.startswith(STRIPE_HOSTS)] == []
+        assert self.elsewhere == []
 
     async def _photograph(self, name: str) -> None:
         folder = os.environ.get("SCREENSHOTS")
@@ -132,7 +137,7 @@ class BrowserPage:
             await self.page.emulate_media(color_scheme="null")
 
     async def _photograph_screen(self, name: str) -> None:
-        """What is seen of it at first."""
+        """Return the part that is visible without scrolling."""
         folder = os.environ.get("SCREENSHOTS")
         if folder:
             await self.page.emulate_media(color_scheme="light")
@@ -146,7 +151,7 @@ class BrowserPage:
 
 @asynccontextmanager
 async def open_page(browser: Browser, viewport: ViewportSize = DESK, **options: Any) -> AsyncIterator[BrowserPage]:
-    """A browser with nothing in it."""
+    """A browser context without cookies."""
     context = await browser.new_context(viewport=viewport, **options)
     context.set_default_timeout(15_000)
     page = await context.new_page()

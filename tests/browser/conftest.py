@@ -1,4 +1,6 @@
-"""A real browser at a real service: Debian's chromium, through playwright. Skipped where there is none."""
+"""A real browser with a real service: Debian's chromium, driven by playwright. Skipped when no chromium is
+installed.
+"""
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -36,17 +38,18 @@ def service(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="session")
 def sandbox(browser: Browser) -> Iterator[Sandbox]:
-    """What stands in for Stripe."""
+    """The server that replaces Stripe."""
     with Sandbox() as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
 def stripe_service(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service that believes to talk with Stripe."""
+    """A service connected to the sandbox in place of Stripe."""
     folder = tmp_path_factory.mktemp("stripe-shop")
     settings = {
         "STRIPE_API_BASE": sandbox.url,
+        "STRIPE_JS_URL": f"{sandbox.url}/v3/",
         "STRIPE_SECRET_KEY": "sk_test_browser",
         "STRIPE_PUBLISHABLE_KEY": "pk_test_browser",
         "STRIPE_WEBHOOK_SECRET": "whsec_browser",
@@ -60,7 +63,7 @@ def stripe_service(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 async def customer(browser: Browser) -> AsyncIterator[BrowserPage]:
-    """Somebody with a phone."""
+    """A customer's browser in phone size."""
     async with open_page(browser, viewport=PHONE) as arrived:
         yield arrived
 

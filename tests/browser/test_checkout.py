@@ -12,7 +12,7 @@ async def choose(customer: BrowserPage, card: str) -> None:
     await customer.page.get_by_role("button", name="Pay").click()
 
 
-async def test_a_booking_is_paid_with_the_keyboard_alone(customer: BrowserPage, service: RunningService) -> None:
+async def test_a_booking_can_be_paid_with_the_keyboard_only(customer: BrowserPage, service: RunningService) -> None:
     await customer.page.goto(service.checkout(service.book(reference="SEAT-A1")))
     await customer.look("checkout-pay")
     for key in ("Tab", "Tab", "ArrowDown", "Tab", "Enter"):
@@ -23,16 +23,14 @@ async def test_a_booking_is_paid_with_the_keyboard_alone(customer: BrowserPage, 
     await customer.look("checkout-paid")
 
 
-async def test_the_first_stop_of_the_keyboard_leads_to_the_content(
-    customer: BrowserPage, service: RunningService
-) -> None:
+async def test_the_first_focusable_element_skips_to_the_content(customer: BrowserPage, service: RunningService) -> None:
     await customer.page.goto(service.checkout(service.book()))
     await customer.page.keyboard.press("Tab")
 
     await expect(customer.page.get_by_role("link", name="Skip to the content")).to_be_focused()
 
 
-async def test_the_token_leaves_the_address(customer: BrowserPage, service: RunningService) -> None:
+async def test_the_token_is_removed_from_the_address(customer: BrowserPage, service: RunningService) -> None:
     booking_id = service.book()
     await customer.page.goto(service.checkout(booking_id))
 
@@ -43,7 +41,7 @@ async def test_the_token_leaves_the_address(customer: BrowserPage, service: Runn
     assert service.ann not in service.log()
 
 
-async def test_a_decline_is_read_out_and_another_card_works(customer: BrowserPage, service: RunningService) -> None:
+async def test_a_decline_is_announced_and_another_card_works(customer: BrowserPage, service: RunningService) -> None:
     await customer.page.goto(service.checkout(service.book()))
     await choose(customer, "No money")
 
@@ -54,7 +52,7 @@ async def test_a_decline_is_read_out_and_another_card_works(customer: BrowserPag
     await customer.wait_for("Paid. Thank you!")
 
 
-async def test_the_banks_window_is_passed(customer: BrowserPage, service: RunningService) -> None:
+async def test_the_banks_window_can_be_approved(customer: BrowserPage, service: RunningService) -> None:
     await customer.page.goto(service.checkout(service.book()))
     await choose(customer, "3-D Secure")
     await customer.wait_for("Confirm with your bank")
@@ -64,7 +62,22 @@ async def test_the_banks_window_is_passed(customer: BrowserPage, service: Runnin
     await customer.wait_for("Paid. Thank you!")
 
 
-async def test_the_banks_window_is_refused(customer: BrowserPage, service: RunningService) -> None:
+async def test_a_page_in_authentication_shows_an_approval_in_another_window(
+    browser: Browser, customer: BrowserPage, service: RunningService
+) -> None:
+    link = service.checkout(service.book())
+    await customer.page.goto(link)
+    await choose(customer, "3-D Secure")
+    await customer.wait_for("Confirm with your bank")
+    async with open_page(browser, viewport=PHONE) as elsewhere:
+        await elsewhere.page.goto(link)
+        await elsewhere.page.get_by_role("button", name="approve").click()
+        await elsewhere.wait_for("Paid. Thank you!")
+
+    await customer.wait_for("Paid. Thank you!")
+
+
+async def test_the_banks_window_can_be_refused(customer: BrowserPage, service: RunningService) -> None:
     await customer.page.goto(service.checkout(service.book()))
     await choose(customer, "3-D Secure")
     await customer.page.get_by_role("button", name="Refuse").click()
@@ -73,7 +86,9 @@ async def test_the_banks_window_is_refused(customer: BrowserPage, service: Runni
     await expect(customer.page.get_by_role("alert")).to_contain_text("You have not been charged.")
 
 
-async def test_a_payment_in_progress_goes_on_by_itself(customer: BrowserPage, service: RunningService) -> None:
+async def test_the_page_of_a_payment_in_progress_updates_automatically(
+    customer: BrowserPage, service: RunningService
+) -> None:
     await customer.page.goto(service.checkout(service.book()))
     await choose(customer, "Bank account")
     await customer.wait_for("Your bank is working on it")
@@ -82,7 +97,9 @@ async def test_a_payment_in_progress_goes_on_by_itself(customer: BrowserPage, se
     await customer.wait_for("Paid. Thank you!")
 
 
-async def test_after_the_last_attempt_it_ends(customer: BrowserPage, service: RunningService) -> None:
+async def test_after_the_last_attempt_the_payment_is_shown_as_failed(
+    customer: BrowserPage, service: RunningService
+) -> None:
     booking_id = service.book()
     for _ in range(3):
         service.pay(booking_id, "pm_card_chargeDeclined")
@@ -92,7 +109,7 @@ async def test_after_the_last_attempt_it_ends(customer: BrowserPage, service: Ru
     await customer.look("checkout-failed")
 
 
-async def test_an_expired_booking_says_so(customer: BrowserPage, service: RunningService) -> None:
+async def test_the_page_says_that_the_booking_has_expired(customer: BrowserPage, service: RunningService) -> None:
     booking_id = service.book()
     with sqlite3.connect(service.folder / "booking-payments.db") as books:
         books.execute("UPDATE bp_bookings SET expires_at = created_at WHERE id = ?", [booking_id])
@@ -102,15 +119,15 @@ async def test_an_expired_booking_says_so(customer: BrowserPage, service: Runnin
     await customer.look("checkout-expired")
 
 
-async def test_without_a_token_there_is_a_way_on(customer: BrowserPage, service: RunningService) -> None:
+async def test_without_a_token_the_page_says_what_to_do(customer: BrowserPage, service: RunningService) -> None:
     await customer.page.goto(f"{service.address}/checkout/{service.book()}")
-    customer.complaints.clear()  # the browser notes the 401
+    customer.complaints.clear()  # the browser reports the 401
 
     await customer.wait_for("Please open your payment link again")
     await customer.look("checkout-no-token")
 
 
-async def test_a_booking_is_paid_without_scripts(browser: Browser, service: RunningService) -> None:
+async def test_a_booking_can_be_paid_without_scripts(browser: Browser, service: RunningService) -> None:
     async with open_page(browser, viewport=PHONE, java_script_enabled=False) as customer:
         await customer.page.goto(service.checkout(service.book()))
         await choose(customer, "3-D Secure")

@@ -1,5 +1,7 @@
 """The operator's console in a real browser."""
 
+from typing import Any
+
 import pytest
 from playwright.async_api import expect
 
@@ -8,7 +10,7 @@ from tests.browser.browser_pages import BrowserPage, RunningService
 
 @pytest.fixture(scope="module")
 async def used_service(service: RunningService) -> RunningService:
-    """A shop in which all kinds of things have happened."""
+    """A service with payments in all states."""
     cards = ("visa", "chargeDeclinedExpiredCard", "createDispute", "pendingRefund", "authenticationRequired")
     for number, card in enumerate(cards):
         service.pay(service.book(reference=f"ROW-{number}", amount=f"{20 + number}.50"), f"pm_card_{card}")
@@ -36,7 +38,7 @@ async def open_payment(operator: BrowserPage, service: RunningService, reference
         ("drift", "Drift"),
     ],
 )
-async def test_every_page_fits_and_can_be_read_by_all(
+async def test_every_page_is_responsive_and_accessible(
     operator: BrowserPage, used_service: RunningService, path: str, title: str
 ) -> None:
     await operator.page.goto(f"{used_service.address}/console/{path}")
@@ -45,26 +47,24 @@ async def test_every_page_fits_and_can_be_read_by_all(
 
 
 @pytest.mark.parametrize("reference", ["ROW-1", "ROW-2", "ROW-4"])
-async def test_a_payments_page_fits_and_can_be_read_by_all(
+async def test_the_page_of_a_payment_is_responsive_and_accessible(
     operator: BrowserPage, used_service: RunningService, reference: str
 ) -> None:
     await open_payment(operator, used_service, reference)
     await operator.look(f"console-payment-{reference}")
 
 
-async def test_the_door_tells_what_is_wrong(operator: BrowserPage, service: RunningService) -> None:
+async def test_the_login_page_shows_why_a_token_is_refused(operator: BrowserPage, service: RunningService) -> None:
     await operator.page.get_by_role("button", name="Log out").click()
     await operator.page.get_by_label("Operator token").fill("nonsense")
     await operator.page.get_by_role("button", name="Log in").click()
 
     await expect(operator.page.get_by_role("alert")).to_contain_text("This token is wrong")
-    operator.complaints.clear()  # the browser notes the 401
+    operator.complaints.clear()  # the browser reports the 401
     await operator.look("console-login")
 
 
-async def test_money_goes_back_once_after_a_look_at_the_quote(
-    operator: BrowserPage, used_service: RunningService
-) -> None:
+async def test_a_refund_is_made_once_after_the_quote(operator: BrowserPage, used_service: RunningService) -> None:
     booking_id = used_service.book(reference="BACK-1")
     used_service.pay(booking_id)
     await open_payment(operator, used_service, "BACK-1")
@@ -81,7 +81,116 @@ async def test_money_goes_back_once_after_a_look_at_the_quote(
     await operator.look("console-payment-refunded")
 
 
-async def test_more_than_is_left_is_refused_before_money_moves(
+async def open_booking(operator: BrowserPage, service: RunningService, booking_id: str, button: str) -> None:
+    await operator.page.goto(f"{service.address}/console/bookings/{booking_id}")
+    await operator.look("console-booking")
+    await operator.page.get_by_role("link", name=button).click()
+
+
+def group(service: RunningService, reference: str, **changes: Any) -> str:
+    """A paid booking of two adults and a child."""
+    adults = {"id": "adult", "label": "Adult", "quantity": 2, "unit_amount": "30.00"}
+    child = {"id": "child", "label": "Child", "quantity": 1, "unit_amount": "10.00"}
+    booking_id = service.book(reference=reference, amount="70.00", items=[adults, child], **changes)
+    service.pay(booking_id)
+    return booking_id
+
+
+async def test_one_seat_is_refunded_after_the_quote(operator: BrowserPage, used_service: RunningService) -> None:
+    booking_id = group(used_service, "SEATS-1", title="An evening with Söhne & Töchter")
+    await open_booking(operator, used_service, booking_id, "Give seats back")
+    await operator.page.get_by_label("of 2 Adult").fill("1")
+    await operator.page.get_by_role("button", name="Look at the quote").click()
+    await expect(operator.page.get_by_text("Left: 1 Adult, 1 Child.")).to_be_visible()
+    await operator.look("console-seats")
+    await operator.page.get_by_label("Reason").fill("ill")
+    await operator.page.get_by_role("button", name="Give 30.00 USD back").dblclick()
+    await expect(operator.page.get_by_role("status")).to_contain_text("The seats are given back.")
+
+    assert [each["amount"] for each in used_service.payment(booking_id)["refunds"]] == ["30.00"]
+    await operator.look("console-booking-seats-given-back")
+
+
+async def test_a_price_is_lowered_after_the_quote(operator: BrowserPage, used_service: RunningService) -> None:
+    booking_id = used_service.book(reference="CHEAPER-1")
+    used_service.pay(booking_id)
+    await open_booking(operator, used_service, booking_id, "Change the booking")
+    await operator.page.get_by_label("Price in USD").fill("90,75")
+    await operator.page.get_by_label("Title").fill("Hall B")
+    await operator.page.get_by_role("button", name="Look at the quote").click()
+    await expect(operator.page.get_by_text("Goes back now")).to_be_visible()
+    await operator.look("console-amend")
+    await operator.page.get_by_role("button", name="Change it and give 9.25 USD back").dblclick()
+    await expect(operator.page.get_by_role("status")).to_contain_text("The booking is changed.")
+
+    assert [each["amount"] for each in used_service.payment(booking_id)["refunds"]] == ["9.25"]
+
+
+async def test_the_forms_of_a_group_booking_fit(operator: BrowserPage, used_service: RunningService) -> None:
+    booking_id = group(used_service, "SEATS-2")
+    await operator.page.goto(f"{used_service.address}/console/bookings/{booking_id}/amend")
+    await operator.page.get_by_text("Add another item").click()
+    await operator.look("console-amend-items")
+    await operator.page.goto(f"{used_service.address}/console/bookings/{booking_id}/cancel?refund=full")
+    await expect(operator.page.get_by_role("button", name="Cancel and give 70.00 USD back")).to_be_visible()
+    await operator.look("console-cancel")
+    await operator.page.goto(f"{used_service.address}/console/bookings?q=nobody")
+    await operator.look("console-bookings-none")
+    await operator.page.get_by_role("link", name="Clear").click()
+    await operator.look("console-bookings")
+
+
+def evening(service: RunningService, event_id: str) -> list[str]:
+    """Bookings of one event, in two currencies, paid and not."""
+    its: dict[str, Any] = {"event_id": event_id, "title": "An evening with Söhne & Töchter"}
+    bookings = [
+        service.book(reference=f"{event_id}-1", **its),
+        service.book(reference=f"{event_id}-2", currency="jpy", amount="4500", **its),
+        service.book(reference=f"{event_id}-3", **its),
+    ]
+    for booking_id in bookings[:2]:
+        service.pay(booking_id)
+    return bookings
+
+
+async def test_an_evening_is_canceled_after_a_look_at_the_preview(
+    operator: BrowserPage, used_service: RunningService
+) -> None:
+    bookings = evening(used_service, "flooded")
+    await operator.page.goto(f"{used_service.address}/console/events")
+    await operator.look("console-events")
+    await operator.page.get_by_role("row", name="flooded").get_by_role("link").click()
+    await operator.wait_for("An evening with Söhne & Töchter")
+    await operator.look("console-event")
+    await operator.page.get_by_role("link", name="Cancel the event").click()
+    await expect(operator.page.get_by_text("4,500 JPY")).to_be_visible()
+    await operator.look("console-event-cancel")
+    await operator.page.get_by_label("Reason").fill("the hall is flooded")
+    await operator.page.get_by_role("button", name="Cancel the event and its bookings").dblclick()
+    await expect(operator.page.get_by_text("3 of 3 bookings taken up.")).to_be_visible(timeout=30_000)
+    await expect(operator.page.get_by_text("This page looks again by itself.")).to_have_count(0)
+
+    assert [used_service.payment(each)["refunded_amount"] for each in bookings[:2]] == ["100.00", "4500"]
+    await operator.look("console-event-canceled")
+
+
+async def test_an_evening_is_moved_after_a_look_at_the_preview(
+    operator: BrowserPage, used_service: RunningService
+) -> None:
+    evening(used_service, "moved")
+    await operator.page.goto(f"{used_service.address}/console/events/moved")
+    await operator.page.get_by_role("link", name="Move the event").click()
+    await operator.page.get_by_label("Begins (UTC)").fill("2030-02-02T20:00")
+    await operator.page.get_by_label("Everything back until").fill("2030-01-15T00:00")
+    await operator.page.get_by_role("button", name="Look at the preview").click()
+    await expect(operator.page.get_by_text("Begins then")).to_be_visible()
+    await operator.look("console-event-move")
+    await operator.page.get_by_role("button", name="Move the event and its bookings").click()
+    await expect(operator.page.get_by_text("3 of 3 bookings taken up.")).to_be_visible(timeout=30_000)
+    await expect(operator.page.get_by_text("2 Feb 2030, 20:00 UTC").first).to_be_visible()
+
+
+async def test_a_quote_above_the_refundable_amount_is_refused(
     operator: BrowserPage, used_service: RunningService
 ) -> None:
     used_service.pay(used_service.book(reference="BACK-2"))
@@ -93,7 +202,7 @@ async def test_more_than_is_left_is_refused_before_money_moves(
     await expect(operator.page.get_by_role("button", name="Refund")).to_have_count(0)
 
 
-async def test_a_webhook_is_processed_again_without_effect(operator: BrowserPage, used_service: RunningService) -> None:
+async def test_processing_a_webhook_again_has_no_effect(operator: BrowserPage, used_service: RunningService) -> None:
     await operator.page.goto(f"{used_service.address}/console/webhooks")
     await operator.page.get_by_role("link", name="payment_intent.succeeded").first.click()
     await operator.page.get_by_role("button", name="Process again").click()
@@ -102,7 +211,7 @@ async def test_a_webhook_is_processed_again_without_effect(operator: BrowserPage
     await operator.look("console-webhook")
 
 
-async def test_the_books_are_compared_on_demand(operator: BrowserPage, used_service: RunningService) -> None:
+async def test_a_reconciliation_can_be_started(operator: BrowserPage, used_service: RunningService) -> None:
     await operator.page.goto(f"{used_service.address}/console/drift")
     await operator.page.get_by_role("button", name="Compare").click()
 
@@ -110,7 +219,7 @@ async def test_the_books_are_compared_on_demand(operator: BrowserPage, used_serv
     await operator.look("console-drift-report")
 
 
-async def test_the_figures_stand_behind_every_chart(operator: BrowserPage, used_service: RunningService) -> None:
+async def test_every_chart_has_a_table_of_its_figures(operator: BrowserPage, used_service: RunningService) -> None:
     await operator.page.goto(f"{used_service.address}/console/?days=1")
     panel = operator.page.get_by_role("region", name="Declines by reason")
     await panel.get_by_text("Figures").click()
@@ -118,7 +227,7 @@ async def test_the_figures_stand_behind_every_chart(operator: BrowserPage, used_
     await expect(panel.get_by_role("cell", name="Expired card")).to_be_visible()
 
 
-async def test_the_keyboard_reaches_everything_and_shows_where_it_is(
+async def test_keyboard_focus_is_visible_and_can_skip_to_the_content(
     operator: BrowserPage, used_service: RunningService
 ) -> None:
     await operator.page.goto(f"{used_service.address}/console/payments")
@@ -131,7 +240,7 @@ async def test_the_keyboard_reaches_everything_and_shows_where_it_is(
     assert (focused, outline) == ("main", "solid")
 
 
-async def test_who_logs_out_is_out(operator: BrowserPage, used_service: RunningService) -> None:
+async def test_log_out_ends_the_session(operator: BrowserPage, used_service: RunningService) -> None:
     await operator.page.get_by_role("button", name="Log out").click()
     await operator.page.goto(f"{used_service.address}/console/payments")
 

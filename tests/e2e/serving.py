@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from booking_payments.entrypoints.cli import main
-from booking_payments.runtime.settings import SETTING_NAMES
+from booking_payments.runtime.settings import setting_names
 from tests.ports import free_port
 
 READY_S = 60
@@ -28,7 +28,7 @@ def command(*words: str) -> list[str]:
 
 def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return this process's environment with ``settings`` as the only settings of the service."""
-    own = {name: value for name, value in os.environ.items() if name not in SETTING_NAMES}
+    own = {name: value for name, value in os.environ.items() if name not in setting_names()}
     return own | dict(settings or {})
 
 
@@ -42,7 +42,7 @@ def invoked(directory: Path, *words: str, settings: Mapping[str, str] | None = N
     Raises:
         Exception: the command's, if it raised one instead of reporting an error.
     """
-    nothing: dict[str, str | None] = dict.fromkeys(SETTING_NAMES)
+    nothing: dict[str, str | None] = dict.fromkeys(setting_names())
     before = Path.cwd()
     os.chdir(directory)
     try:

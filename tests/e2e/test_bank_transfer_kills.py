@@ -219,7 +219,7 @@ async def _compare(database_url: str, crowd: Payers) -> None:
     store, storage = TransferStore.open(database_url, BANK_TABLES), SqlStorage.open(database_url)
     try:
         transfers = await store.read(lambda records: records.transfers())
-        paybacks = await store.read(lambda records: records.paybacks())
+        bank_refunds = await store.read(lambda records: records.bank_refunds())
         payments = list((await storage.read(lambda uow: uow.payments.page(PaymentFilter(), None, MOST))).items)
     finally:
         await store.close()
@@ -227,7 +227,9 @@ async def _compare(database_url: str, crowd: Payers) -> None:
 
     came = {each.id: each.amount for each in transfers if each.status is PaymentStatus.SUCCEEDED}
     booked = {each.intent_id: each.captured for each in payments if each.status is PaymentStatus.SUCCEEDED}
-    promised = {each.id: (each.transfer_id, each.amount) for each in paybacks if each.status is RefundStatus.PENDING}
+    promised = {
+        each.id: (each.transfer_id, each.amount) for each in bank_refunds if each.status is RefundStatus.PENDING
+    }
     ours = {
         refund.gateway_refund_id: (payment.intent_id, refund.amount)
         for payment in payments
@@ -239,7 +241,7 @@ async def _compare(database_url: str, crowd: Payers) -> None:
     assert came == booked
     assert set(crowd.paid.values()) <= set(came)
     assert promised == ours
-    assert len(promised) == len(paybacks), "nobody has sent or refused any"
-    assert max(Counter(each.transfer_id for each in paybacks).values()) == 1
+    assert len(promised) == len(bank_refunds), "nobody has sent or refused any"
+    assert max(Counter(each.transfer_id for each in bank_refunds).values()) == 1
     assert set(crowd.refunded) <= {each.booking_id for each in payments if each.refunds}
     assert max(Counter(each.booking_id for each in payments).values()) == 1

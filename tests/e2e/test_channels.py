@@ -18,7 +18,7 @@ from tests.e2e.serving import environment, printed, process, wait_until_ready
 from tests.integration.postgres import Server
 from tests.ports import free_port
 
-PATIENCE_S = 90
+TIMEOUT_S = 90
 SECRET = "whsec_" + base64.b64encode(b"c" * 32).decode()
 STRIPE = {
     "STRIPE_SECRET_KEY": "sk_test_channels",
@@ -32,7 +32,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 
 def until(look: Callable[[], bool], what: str) -> None:
     """Return when ``look`` says so."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + TIMEOUT_S
     while not look():
         assert time.monotonic() < end, what
         time.sleep(0.05)
@@ -67,7 +67,7 @@ def test_consumers_beside_a_worker_get_every_message(postgres_server: Server, tm
     assert sorted(str(each.data["booking_reference"]) for each in got) == ["A-1", "A-2", "A-3"]
 
 
-def test_what_a_serve_without_an_address_writes_arrives_by_the_worker_that_has_one(
+def test_messages_written_by_a_serve_without_a_webhook_url_are_delivered_by_the_worker_that_has_one(
     postgres_server: Server, tmp_path: Path
 ) -> None:
     received = Received(SECRET, random.Random(1))
@@ -126,7 +126,7 @@ def test_a_script_that_only_lists_payments_erases_no_message(tmp_path: Path) -> 
         write(payments, "A-1", "A-2")
 
     script = run(ONLY_LISTS, tmp_path)
-    script.communicate(timeout=PATIENCE_S)
+    script.communicate(timeout=TIMEOUT_S)
     assert script.returncode == 0
     with open_payments_sync(books(tmp_path), env_file=None, consumers=[got.append]):
         until(lambda: len(got) == 2, "both arrive")
@@ -145,7 +145,7 @@ with open_payments_sync(consumers=[hang]):
 """
 
 
-def test_what_a_killed_process_was_delivering_is_delivered_by_another(tmp_path: Path) -> None:
+def test_messages_of_a_killed_process_are_delivered_by_another(tmp_path: Path) -> None:
     settings = {**books(tmp_path), "OPERATION_LEASE_S": "2"}
     got: list[Message] = []
     with open_payments_sync(settings, env_file=None, migrate=True, background=False) as payments:
@@ -155,7 +155,7 @@ def test_what_a_killed_process_was_delivering_is_delivered_by_another(tmp_path: 
     assert killed.stdout is not None
     begun = killed.stdout.readline().strip()
     killed.kill()
-    killed.wait(PATIENCE_S)
+    killed.wait(TIMEOUT_S)
     killed.stdout.close()
     with open_payments_sync(settings, env_file=None, consumers=[got.append]):
         until(lambda: len(got) == 1, "the other process delivers it")
@@ -197,7 +197,7 @@ print(sorted(got))
     with open_payments_sync(settings, env_file=None, background=False) as payments:
         write(payments, "A-1", "A-2", "A-3")
 
-    assert [each.communicate(timeout=PATIENCE_S)[0] for each in started] == ["['A-1', 'A-2', 'A-3']\n"] * 2
+    assert [each.communicate(timeout=TIMEOUT_S)[0] for each in started] == ["['A-1', 'A-2', 'A-3']\n"] * 2
 
 
 def test_the_readmes_snippet_in_two_processes_loses_no_message(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_the_readmes_snippet_in_two_processes_loses_no_message(tmp_path: Path) -
     printed(tmp_path, "migrate", settings=books(tmp_path))
     started = [run(code.replace('reference="', f'reference="{name}-'), tmp_path) for name in ("one", "two")]
     for each in started:
-        each.communicate(timeout=PATIENCE_S)
+        each.communicate(timeout=TIMEOUT_S)
     got: list[Message] = []
 
     with open_payments_sync(books(tmp_path), env_file=None, background=False) as payments:

@@ -16,7 +16,7 @@ import booking_payments
 from booking_payments.adapters.messages.payload import payload
 from booking_payments.entrypoints.cli import main
 from booking_payments.ports.publisher import Message
-from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.runtime.settings import load_settings, setting_names
 from booking_payments.testing.kit import PaymentsTestKit
 from booking_payments.testing.sandbox import Sandbox
 from tests.e2e.blocks import PAGES, ROOT, Block, Terminal, blocks, json_of
@@ -56,6 +56,7 @@ ELSEWHERE = {
 
 JSON = {
     "docs/messages.md": "here",
+    "docs/reference/errors.md": "tests/unit/test_reference.py: it is printed from a real problem",
     "docs/reference/messages.md": "tests/unit/test_reference.py: it is printed from the schemas",
     "docs/observability.md": "tests/e2e/test_readme.py, against the log of the tour",
     "docs/guides/bank-transfers.md": "tests/integration/pages/test_bank_transfer.py",
@@ -76,7 +77,7 @@ def _shell_by_page() -> list[object]:
     return [pytest.param(found, id=str(page.relative_to(ROOT))) for page, found in pages.items()]
 
 
-def test_every_block_is_run_or_says_why_not() -> None:
+def test_every_block_is_run_or_has_a_reason_why_not() -> None:
     known = {*ELSEWHERE, "sh", "ini", "sql"}
     for block in BLOCKS:
         with row(block):
@@ -131,7 +132,7 @@ def ports() -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.parametrize("found", _shell_by_page())
-def test_what_the_documents_paste_into_a_shell_works(
+def test_shell_commands_in_the_documents_work(
     found: list[Block], working_directory: Path, ports: dict[str, str]
 ) -> None:
     terminal = Terminal(folder=working_directory, ports=ports)
@@ -154,7 +155,7 @@ def test_settings_of_the_documents_are_right(block: Block, tmp_path: Path) -> No
     }
     settings = load_settings({name: text for name, text in rest.items() if name not in named}, tmp_path / ".env")
 
-    assert named <= SETTING_NAMES
+    assert named <= setting_names()
     assert settings is not None
 
 
@@ -164,7 +165,7 @@ def test_the_statements_of_the_documents_run(block: Block, working_directory: Pa
         connection.execute(block.code)
 
 
-def test_the_message_in_the_documents_has_what_messages_have() -> None:
+def test_the_message_in_the_documents_has_the_fields_of_messages() -> None:
     (shown,) = json_of("docs/messages.md")
 
     assert _shape(shown) == _shape(json.loads(payload(_message_of("payment.succeeded"))))
@@ -208,7 +209,7 @@ def test_an_error_that_an_embedding_service_meets_is_imported_from_the_package(n
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_and_option_that_is_named_is_there(command: str) -> None:
+def test_every_named_command_and_option_exists(command: str) -> None:
     found: click.Command = main
     for word in command.split():
         if word.startswith("-"):

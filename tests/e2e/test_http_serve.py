@@ -41,7 +41,7 @@ def test_a_booking_is_paid_after_3d_secure_over_a_real_socket(service: httpx2.Cl
     assert status == "succeeded"
 
 
-def test_a_connection_goes_on_after_head(service: httpx2.Client) -> None:
+def test_a_connection_stays_open_after_head(service: httpx2.Client) -> None:
     headed = service.head("/health/live")
     got = service.get("/health/live")
 

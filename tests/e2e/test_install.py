@@ -142,7 +142,7 @@ with open_payments_sync(migrate=True) as payments:
 """
 
 
-def test_the_bare_install_takes_a_payment_and_gives_it_back(kit: PaymentsTestKit) -> None:
+def test_an_install_without_extras_takes_and_refunds_a_payment(kit: PaymentsTestKit) -> None:
     paid = kit("python", "-c", PAY)
 
     assert (paid.stderr, paid.stdout.split()) == ("", ["True", "True"])
@@ -229,7 +229,9 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
         (["http"], {"RATE_LIMIT_STORE_URL": "redis://x"}, "packages    RATE_LIMIT_STORE_URL; needs the package redis"),
     ],
 )
-def test_doctor_tells_it_too(kit: PaymentsTestKit, extras: list[str], settings: dict[str, str], expected: str) -> None:
+def test_doctor_reports_it_too(
+    kit: PaymentsTestKit, extras: list[str], settings: dict[str, str], expected: str
+) -> None:
     result = kit("booking-payments", "doctor", extras=extras, **settings)
 
     assert result.returncode == 1

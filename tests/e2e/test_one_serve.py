@@ -154,7 +154,7 @@ def test_the_next_one_takes_over_at_once_when_the_first_is_killed(
         wait_until_ready(f"{address}/health/ready", first)
         client = refunding.in_flight(address)
         with _serve(tmp_path, settings, "--wait", "600") as (second, other):
-            _until(lambda: "waiting_for_another_serve" in (tmp_path / "serve.log").read_text())
+            _until(lambda: "serve.waiting_for_other_serve" in (tmp_path / "serve.log").read_text())
             first.kill()
             client.join()
             wait_until_ready(f"{other}/health/ready", second)

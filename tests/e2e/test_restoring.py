@@ -214,7 +214,7 @@ def test_the_guide_leads_from_the_backup_to_the_end(
 # On PostgreSQL only at night: there a lost database is a new and empty one, in this test as in the one above.
 @pytest.mark.parametrize("place", ["sqlite", *(["postgresql"] if NIGHTLY else [])], indirect=True)
 @pytest.mark.timeout(300)
-def test_without_a_backup_the_setting_says_which_installation_it_is(
+def test_without_a_backup_the_setting_identifies_the_installation(
     place: Place, stripe: Sandbox, request: pytest.FixtureRequest
 ) -> None:
     place.run("booking-payments migrate")

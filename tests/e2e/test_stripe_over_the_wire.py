@@ -212,7 +212,7 @@ def test_held_money_is_captured_in_part(wire: Wire) -> None:
     assert captured.json()["amount_received"] == "60.00"
 
 
-def test_held_money_is_released(wire: Wire) -> None:
+def test_an_authorization_is_released(wire: Wire) -> None:
     booking, _ = wire.start("pm_card_visa", capture_method="manual")
 
     canceled = wire.post(f"/bookings/{booking}/payment/cancel/", as_="olga")
@@ -249,7 +249,7 @@ def test_a_refund_that_fails_late_can_be_made_again(wire: Wire) -> None:
     assert [refund["status"] for refund in seen["refunds"]] == ["failed"]
 
 
-def test_a_refund_made_in_the_dashboard_arrives_in_our_books(wire: Wire) -> None:
+def test_a_refund_made_in_the_dashboard_is_recorded(wire: Wire) -> None:
     booking, answer = wire.start("pm_card_visa")
     wire.play(f"/payment_intents/{answer.json()['payment_intent_id']}/refund", amount=1500)
 
@@ -332,7 +332,7 @@ def test_webhooks_that_come_twice_and_out_of_order_change_nothing(wire: Wire) ->
     wire.until(booking, status="succeeded", refunded_amount="40.00")
 
 
-def test_doctor_finds_the_gateway_and_tells_a_wrong_key(wire: Wire, tmp_path: Path) -> None:
+def test_doctor_finds_the_gateway_and_reports_a_wrong_key(wire: Wire, tmp_path: Path) -> None:
     settings = {
         "PAYMENT_GATEWAY": "stripe",
         "STRIPE_API_BASE": str(wire.sandbox.base_url).rstrip("/"),

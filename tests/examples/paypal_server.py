@@ -10,7 +10,7 @@ Answer = tuple[int, Any]
 
 
 class PayPalServer:
-    """Answers as the provider does. ``approve`` and ``finish_refund`` play its people."""
+    """Responds like the provider. ``approve`` and ``finish_refund`` act for its customer and its bank."""
 
     def __init__(self) -> None:
         self.orders: dict[str, Json] = {}
@@ -20,7 +20,7 @@ class PayPalServer:
         self._answered: dict[str, tuple[Any, Answer]] = {}
 
     async def send(self, method: str, path: str, body: Mapping[str, Any] | None, request_id: str | None) -> Answer:
-        """One request; a repeated request id repeats its answer, and is refused with another request."""
+        """Handle a request. A repeated request id repeats its response, and is refused with another request."""
         asked = (method, path, body)
         if request_id is not None and request_id in self._answered:
             before, (status, answer) = self._answered[request_id]

@@ -1,4 +1,4 @@
-"""The examples, as somebody who tries them does: in a process and a folder of their own, over HTTP."""
+"""The examples, run as a user would: in a separate process and folder, over HTTP."""
 
 import hashlib
 import hmac
@@ -14,13 +14,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from booking_payments.runtime.settings import SETTING_NAMES
+from booking_payments.runtime.settings import setting_names
 from booking_payments.testing.sandbox import Sandbox
 from tests.integration.postgres import Server
 from tests.ports import free_port
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-ENV = {name: value for name, value in os.environ.items() if name not in SETTING_NAMES}
+ENV = {name: value for name, value in os.environ.items() if name not in setting_names()}
 SECRET = "whsec_development"
 SERVERS: dict[str, list[list[str]]] = {
     "fastapi": [["-m", "uvicorn", "fastapi_app:app", "--app-dir", str(EXAMPLES), "--port", "PORT"]],
@@ -46,14 +46,14 @@ def test_the_script_pays_and_refunds(tmp_path: Path) -> None:
     assert done.stdout == "True\nTrue\n", done.stderr
 
 
-def test_the_script_may_be_run_twice_in_the_same_folder(tmp_path: Path) -> None:
+def test_the_script_can_be_run_twice_in_the_same_folder(tmp_path: Path) -> None:
     for _ in range(2):
         command = [sys.executable, str(EXAMPLES / "script.py")]
         done = subprocess.run(command, cwd=tmp_path, env=ENV, capture_output=True, text=True, check=False)
         assert done.stdout == "True\nTrue\n", done.stderr
 
 
-def test_the_script_is_not_longer_than_it_has_to_be() -> None:
+def test_the_script_is_short() -> None:
     lines = [line for line in (EXAMPLES / "script.py").read_text().splitlines()[1:] if line.strip()]
 
     assert len(lines) <= 15
@@ -63,7 +63,9 @@ def test_the_script_is_not_longer_than_it_has_to_be() -> None:
 def running(
     commands: Sequence[Sequence[str]], folder: Path, settings: Mapping[str, str] | None = None
 ) -> Iterator[httpx2.Client]:
-    """The last of the commands serves until the block ends. ``PORT`` in a word or a setting is that of the service."""
+    """Run the commands; the last one serves until the block ends. ``PORT`` in an argument or a setting is replaced
+    by the service's port.
+    """
     port = free_port()
     env = {**ENV, **{name: value.replace("PORT", str(port)) for name, value in (settings or {}).items()}}
     *before, serve = ([sys.executable, *(str(port) if each == "PORT" else each for each in one)] for one in commands)
@@ -103,7 +105,7 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def send(service: Service, path: str, **fields: str) -> httpx2.Response:
-    """Flask and Django read forms, the others the query."""
+    """Pay for a seat. Flask and Django expect a form, the others a query."""
     name, client = service
     return client.post(path, data=fields) if name in ("flask", "django") else client.post(path, params=fields)
 
@@ -114,20 +116,20 @@ def pay(service: Service, seat: str, card: str) -> httpx2.Response:
     return send(service, path, customer="ann", card=card)
 
 
-def test_a_seat_is_held_and_paid(service: Service) -> None:
+def test_a_seat_can_be_held_and_paid(service: Service) -> None:
     answer = pay(service, "A-1", "pm_card_visa")
 
     assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
 
 
-def test_a_declined_card_is_told(service: Service) -> None:
+def test_a_declined_card_is_reported(service: Service) -> None:
     answer = pay(service, "A-2", "pm_card_chargeDeclined")
 
     assert answer.status_code == 402
     assert "declined" in answer.text
 
 
-def test_a_seat_that_is_held_again_is_the_same_booking_and_another_customers_is_a_conflict(service: Service) -> None:
+def test_holding_a_seat_again_returns_the_booking_and_is_a_conflict_for_another_customer(service: Service) -> None:
     first, again = (send(service, "/seats/B-1/hold", customer="ann") for _ in range(2))
     other = send(service, "/seats/B-1/hold", customer="bob")
 
@@ -136,30 +138,30 @@ def test_a_seat_that_is_held_again_is_the_same_booking_and_another_customers_is_
     assert other.status_code == 409
 
 
-def test_paying_twice_is_a_conflict_and_no_second_charge(service: Service) -> None:
+def test_paying_twice_is_a_conflict_without_a_second_charge(service: Service) -> None:
     assert pay(service, "B-2", "pm_card_visa").status_code == 200
 
     assert pay(service, "B-2", "pm_card_visa").status_code == 409
 
 
-def test_paying_for_what_nobody_holds_is_not_found(service: Service) -> None:
+def test_paying_for_a_seat_without_a_booking_is_404(service: Service) -> None:
     path = "/seats/nowhere/pay" if service[0] == "django" else "/bookings/bk_unknown/pay"
 
     assert send(service, path, customer="ann", card="pm_card_visa").status_code == 404
 
 
-def test_paying_for_the_seat_of_somebody_else_is_not_found(service: Service) -> None:
+def test_paying_for_the_seat_of_another_customer_is_404(service: Service) -> None:
     booking_id = send(service, "/seats/B-3/hold", customer="ann").json()["booking"]
     path = "/seats/B-3/pay" if service[0] == "django" else f"/bookings/{booking_id}/pay"
 
     assert send(service, path, customer="bob", card="pm_card_visa").status_code == 404
 
 
-def test_a_field_that_is_left_out_is_a_bad_request(service: Service) -> None:
+def test_a_missing_field_is_400(service: Service) -> None:
     assert send(service, "/seats/B-4/hold").status_code in (400, 422)
 
 
-def test_a_webhook_is_taken_in_by_its_raw_bytes(service: Service) -> None:
+def test_a_webhook_is_verified_by_its_raw_bytes(service: Service) -> None:
     body = b'{"id": "evt_1", "object": "event", "type": "customer.created", "livemode": false, "data": {"object": {}}}'
     at = int(time.time())
     signature = hmac.new(SECRET.encode(), b"%d." % at + body, hashlib.sha256).hexdigest()
@@ -170,7 +172,7 @@ def test_a_webhook_is_taken_in_by_its_raw_bytes(service: Service) -> None:
     assert (answer.status_code, answer.json()) == (200, {"outcome": "ignored"})
 
 
-def test_a_webhook_of_somebody_else_is_refused(service: Service) -> None:
+def test_a_forged_webhook_is_refused(service: Service) -> None:
     answer = service[1].post("/webhooks/stripe", content=b"{}", headers={"Stripe-Signature": "t=1,v1=00"})
 
     assert answer.status_code == 400
@@ -189,7 +191,7 @@ def test_on_postgresql_seats_and_payments_share_a_database(name: str, postgres_s
 
 
 @pytest.mark.parametrize("name", ["fastapi", "django"])
-def test_the_fakes_webhooks_come_to_the_route_of_the_app_when_it_is_named(name: str, tmp_path: Path) -> None:
+def test_the_fake_gateway_delivers_webhooks_to_a_configured_route(name: str, tmp_path: Path) -> None:
     with running(SERVERS[name], tmp_path, {"FAKE_WEBHOOK_URL": "http://127.0.0.1:PORT/webhooks/stripe"}) as client:
         pay((name, client), "A-1", "pm_card_visa")
         taken = re.compile(r"POST /webhooks/stripe HTTP/1.1\" (\d+)")
@@ -203,7 +205,7 @@ def test_the_fakes_webhooks_come_to_the_route_of_the_app_when_it_is_named(name: 
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_what_nobody_knows_is_pending_and_no_decline(name: str, tmp_path: Path) -> None:
+def test_an_unknown_outcome_is_pending_and_not_a_decline(name: str, tmp_path: Path) -> None:
     with Sandbox() as sandbox:
         fault = {"match": "POST /v1/payment_intents", "times": 9, "fault": "reset_after"}
         httpx2.post(f"{sandbox.url}/_sandbox/faults", json=fault, trust_env=False).raise_for_status()

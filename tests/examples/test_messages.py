@@ -1,5 +1,6 @@
-"""The examples that change their own rows by messages: once for each message, also when they are killed in between, run
-twice at once, or meet what they do not know. On SQLite, and on PostgreSQL in the database of the payments."""
+"""The examples that change their own rows by messages: once for each message, also when they are killed, run
+concurrently, or receive unknown messages. With SQLite, and with PostgreSQL in the payments' database.
+"""
 
 import os
 import signal
@@ -86,7 +87,7 @@ DEALT_WITH = [("A-1", "sold", 1), ("A-2", "sold", 1), ("A-3", "free", 1)]
 
 
 class Place:
-    """A folder and a database in which an example runs, each time in a process of its own."""
+    """A folder and a database for an example, whose code runs in a new process each time."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str], example: str) -> None:
         self._folder, self.env, self._example = folder, {**ENV, **settings}, example
@@ -103,7 +104,7 @@ class Place:
         )
 
     def run(self, code: str, status: int = 0) -> str:
-        """What the code prints."""
+        """Run the code, and return its output."""
         started = self.begun(code)
         said, wrong = started.communicate(timeout=120)
         assert started.returncode == status, wrong
@@ -115,7 +116,7 @@ class Place:
 
 
 def settings_on(database: str, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    """What leads payments and seats to a new database."""
+    """The settings of a new database for payments and seats."""
     if database == "sqlite":
         yield {}
         return
@@ -126,7 +127,7 @@ def settings_on(database: str, request: pytest.FixtureRequest) -> Iterator[dict[
 
 @pytest.fixture(params=["django on sqlite", "django on postgresql", "fastapi on sqlite", "fastapi on postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """Where two seats were paid and one was given up, and nobody has read the messages."""
+    """An example with two paid seats of which one was canceled, and with unread messages."""
     example, _, database = request.param.partition(" on ")
     for settings in settings_on(database, request):
         pay_and_cancel(settings or {"DATABASE_URL": f"sqlite:///{tmp_path / 'booking-payments.db'}"})
@@ -146,13 +147,13 @@ def pay_and_cancel(settings: Mapping[str, str]) -> None:
                 payments.process_booking_payment(booking, "pm_card_visa")
 
 
-# Each framework and each database by day, and all four pairs at night.
+# Each framework and each database once; all four pairs in the nightly run.
 @pytest.mark.parametrize(
     "place",
     ["django on sqlite", "fastapi on postgresql", *(["django on postgresql", "fastapi on sqlite"] if NIGHTLY else [])],
     indirect=True,
 )
-def test_killed_between_its_own_rows_and_its_commit_a_seat_is_changed_once(place: Place) -> None:
+def test_a_seat_is_changed_once_when_the_process_is_killed_before_its_commit(place: Place) -> None:
     place.run("catch_up(then(app.apply, dies))", status=-signal.SIGKILL)
     after_the_kill = place.seats()
 
@@ -172,8 +173,8 @@ catch_up(then(app.apply, slow), times=20)
 
 
 @pytest.mark.parametrize("place", ["django on postgresql", "fastapi on sqlite"], indirect=True)
-def test_two_processes_at_once_change_a_seat_once_for_each_message(place: Place) -> None:
-    assert place.seats() == []  # makes the tables
+def test_two_concurrent_processes_change_a_seat_once_for_each_message(place: Place) -> None:
+    assert place.seats() == []  # creates the tables
     started = [place.begun(SLOWLY) for _ in range(2)]
     wrong = [each.communicate(timeout=120)[1] for each in started]
 
@@ -189,11 +190,11 @@ def test_two_processes_at_once_change_a_seat_once_for_each_message(place: Place)
     ],
     indirect=["place"],
 )
-def test_what_it_does_not_know_changes_nothing(place: Place, call: str) -> None:
+def test_an_unknown_message_changes_nothing(place: Place, call: str) -> None:
     assert place.run(f"{call}; print(seats())") == "[]"
 
 
-def test_fastapi_changes_a_seat_by_its_messages_also_over_a_restart(
+def test_the_fastapi_example_changes_a_seat_by_its_messages_across_a_restart(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     seen = []
@@ -211,7 +212,7 @@ def test_fastapi_changes_a_seat_by_its_messages_also_over_a_restart(
     assert seen == [({"paid": True}, {"status": "sold", "changes": 1}, {"status": "sold", "changes": 1})] * 2
 
 
-def test_fastapi_takes_misuse_as_it_deserves(tmp_path: Path) -> None:
+def test_the_fastapi_example_answers_misuse_with_the_right_status(tmp_path: Path) -> None:
     with running(SERVE, tmp_path) as client:
 
         def buy(customer: str) -> int:

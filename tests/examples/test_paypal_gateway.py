@@ -1,4 +1,4 @@
-"""The template of a gateway: the contract suite over it, and a booking that is paid, refunded and disputed by it."""
+"""The template of a gateway: it passes the contract suite, and a booking is paid, refunded and disputed with it."""
 
 import importlib.util
 import json
@@ -14,6 +14,7 @@ from booking_payments.domain.instructions import CreateIntent
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway_plugin import GatewayDependencies
+from booking_payments.ports.gateway_settings import ServiceFacts, missing_settings, read_settings
 from booking_payments.testing import certificate_webhooks as certificates
 from booking_payments.testing.gateway_contract import GatewayContract, by_card
 from booking_payments.testing.kit import ANN, PaymentsTestKit
@@ -34,8 +35,8 @@ def module() -> Any:
     return loaded
 
 
-class PayPalStage:
-    """The template, and the provider with its people."""
+class PayPalGatewayHarness:
+    """The template with the provider's server."""
 
     def __init__(self) -> None:
         example = module()
@@ -61,19 +62,21 @@ class TestPayPal(GatewayContract):
     """The contract, unchanged."""
 
     @pytest.fixture
-    def stage(self) -> PayPalStage:
-        return PayPalStage()
+    def harness(self) -> PayPalGatewayHarness:
+        return PayPalGatewayHarness()
 
 
 def test_the_template_is_short() -> None:
-    assert len(FILE.read_text().splitlines()) < 300
+    assert len(FILE.read_text().splitlines()) < 310
 
 
-def test_the_plugin_is_built_of_its_settings() -> None:
+def test_the_plugin_is_built_from_its_settings() -> None:
     plugin = module().PLUGIN
     given = {f"PAYPAL_{name}": "x" for name in ("CLIENT_ID", "SECRET", "WEBHOOK_ID")}
+    settings, _ = read_settings(plugin.settings, given.get)
     dependencies = GatewayDependencies(
-        settings=given,
+        settings=settings,
+        service=ServiceFacts(gateways=("paypal",), embedded=False, in_development=False),
         database_url="sqlite+aiosqlite:///books.db",
         clock=PaymentsTestKit().clock,
         own_address="http://127.0.0.1:8000",
@@ -85,7 +88,7 @@ def test_the_plugin_is_built_of_its_settings() -> None:
     built = plugin.build(dependencies)
 
     assert (plugin.name, built.gateway.name, built.webhook_names) == ("paypal", "paypal", ("paypal",))
-    assert {each.name for each in plugin.settings if each.required} == set(given)
+    assert {each.setting for each in missing_settings(plugin.settings())} == set(given)
 
 
 def signed(event: dict[str, Any], at: datetime) -> tuple[bytes, dict[str, str]]:
@@ -100,8 +103,8 @@ def signed(event: dict[str, Any], at: datetime) -> tuple[bytes, dict[str, str]]:
 
 
 async def test_a_booking_is_paid_after_approval_refunded_and_disputed() -> None:
-    stage = PayPalStage()
-    connected = ConnectedGateway(gateway=stage.gateway, webhooks=stage.webhooks, webhook_names=("paypal",))
+    harness = PayPalGatewayHarness()
+    connected = ConnectedGateway(gateway=harness.gateway, webhooks=harness.webhooks, webhook_names=("paypal",))
     kit = PaymentsTestKit(others={"paypal": connected})
     booking = await kit.book()
 
@@ -111,7 +114,7 @@ async def test_a_booking_is_paid_after_approval_refunded_and_disputed() -> None:
     action = view.client_action.next_action if view.client_action else None
     assert (view.payment.status, bool(action)) == (PaymentStatus.REQUIRES_ACTION, True)
 
-    stage.server.approve(view.payment.intent_id or "")
+    harness.server.approve(view.payment.intent_id or "")
     event = {"id": "WH-77", "event_type": "CHECKOUT.ORDER.APPROVED", "create_time": datetime.now(UTC).isoformat()}
     body, headers = signed({**event, "resource": {"id": view.payment.intent_id}}, kit.clock.now())
     result = await kit.payments.receive_webhook(body, headers, gateway="paypal")
@@ -121,9 +124,9 @@ async def test_a_booking_is_paid_after_approval_refunded_and_disputed() -> None:
 
     refund = await kit.payments.refund_payment(booking.id, ANN, amount="30.00")
     assert refund.refund.amount.major() == "30.00"
-    stage.server.finish_refund(next(iter(stage.server.refunds)))
-    stage.server.dispute(view.payment.intent_id or "")
-    await kit.payments.look_at_payment(booking.id, ANN)
+    harness.server.finish_refund(next(iter(harness.server.refunds)))
+    harness.server.dispute(view.payment.intent_id or "")
+    await kit.payments.poll_payment(booking.id, ANN)
     await kit.payments.reconcile()
 
     now = (await kit.payments.payment_status(booking.id, ANN)).payment
@@ -131,5 +134,5 @@ async def test_a_booking_is_paid_after_approval_refunded_and_disputed() -> None:
     assert len(now.disputes) == 1
 
 
-def test_the_file_is_where_the_guide_says() -> None:
+def test_the_file_named_in_the_guide_exists() -> None:
     assert "examples/paypal_gateway.py" in (Path(__file__).parents[2] / "docs/guides/write-a-gateway.md").read_text()

@@ -1,4 +1,6 @@
-"""The example that takes our webhooks: genuine ones once each, whatever order they come in; all others never."""
+"""The example that receives this service's webhooks: genuine ones take effect once, in any order; all others are
+refused.
+"""
 
 import importlib.util
 import sqlite3
@@ -34,7 +36,7 @@ class Receiver:
         self.client = self.module.app.test_client()
 
     def take(self, type_: str, sequence: int, *, secret: str = SECRET, age: timedelta = timedelta()) -> int:
-        """Send the message with this number; returns the status of the answer."""
+        """Send the message with this number; returns the status of the response."""
         message = Message(
             id=f"msg_{sequence}",
             type=type_,
@@ -64,7 +66,7 @@ def receiver(tmp_path: Path) -> Receiver:
     return Receiver(tmp_path)
 
 
-def test_a_message_that_comes_twice_changes_the_seat_once(receiver: Receiver) -> None:
+def test_a_repeated_message_changes_the_seat_once(receiver: Receiver) -> None:
     answers = [
         receiver.take(CONFIRMED, 1),
         receiver.take(CANCELED, 2),
@@ -75,20 +77,20 @@ def test_a_message_that_comes_twice_changes_the_seat_once(receiver: Receiver) ->
     assert receiver.seats() == [("A-1", "free")]
 
 
-def test_in_the_wrong_order_the_newest_counts(receiver: Receiver) -> None:
+def test_messages_in_the_wrong_order_lead_to_the_newest_state(receiver: Receiver) -> None:
     assert [receiver.take(CANCELED, 2), receiver.take(CONFIRMED, 1)] == [204, 204]
 
     assert receiver.seats() == [("A-1", "free")]
 
 
-def test_a_type_that_it_does_not_know_is_taken_and_changes_nothing(receiver: Receiver) -> None:
+def test_an_unknown_type_is_accepted_and_changes_nothing(receiver: Receiver) -> None:
     assert [receiver.take(CONFIRMED, 1), receiver.take("booking.painted", 2)] == [204, 204]
 
     assert receiver.seats() == [("A-1", "sold")]
 
 
 @pytest.mark.parametrize("changes", [{"secret": OTHER}, {"age": timedelta(minutes=6)}, {"age": timedelta(minutes=-6)}])
-def test_what_is_not_genuine_is_refused(receiver: Receiver, changes: dict[str, Any]) -> None:
+def test_a_message_without_a_valid_signature_is_refused(receiver: Receiver, changes: dict[str, Any]) -> None:
     assert receiver.take(CONFIRMED, 1, **changes) == 401
 
 
@@ -101,7 +103,7 @@ def test_what_is_not_genuine_is_refused(receiver: Receiver, changes: dict[str, A
         {"webhook-id": "msg_1", "webhook-timestamp": "0", "webhook-signature": "v1,\xff"},
     ],
 )
-def test_headers_that_make_no_sense_are_refused_and_no_server_error(receiver: Receiver, signed: dict[str, str]) -> None:
+def test_malformed_headers_are_refused_without_a_server_error(receiver: Receiver, signed: dict[str, str]) -> None:
     assert receiver.send(b"{}", signed) == 401
     shown: dict[str, Any] = {}
     page = (EXAMPLES.parent / "docs" / "messages.md").read_text()
@@ -110,7 +112,7 @@ def test_headers_that_make_no_sense_are_refused_and_no_server_error(receiver: Re
     assert not shown["is_genuine"](SECRET, signed, b"{}")
 
 
-def test_without_a_secret_nothing_is_genuine(receiver: Receiver) -> None:
+def test_without_a_secret_every_message_is_refused(receiver: Receiver) -> None:
     receiver.module.app.config["SECRET"] = ""
 
     assert receiver.take(CONFIRMED, 1) == 401

@@ -62,7 +62,7 @@ def test_a_planted_cookie_is_replaced_at_the_login(site: Site) -> None:
     assert "olga" in site.get("/console/").text
 
 
-def test_a_form_on_another_site_can_not_log_a_browser_in(site: Site) -> None:
+def test_a_form_on_another_site_cannot_log_a_browser_in(site: Site) -> None:
     site.client.cookies.clear()
     fields = {"token": token("mallory", "payments:operate"), "next": ""}
 
@@ -113,7 +113,7 @@ async def test_a_clock_that_jumps_in_the_middle_of_a_payment_loses_nothing(jump:
     kit.authenticate(view, "succeeded")
     kit.clock.advance(jump)
 
-    await kit.payments.look_at_payment(booking.id, ANN)
+    await kit.payments.poll_payment(booking.id, ANN)
     await kit.deliver_webhooks()
     await kit.payments.work()
     refund = await kit.payments.refund_payment(booking.id, ANN)

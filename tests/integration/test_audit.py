@@ -29,9 +29,9 @@ from tests.unit.application.failing_gateway import FailingGateway
 
 READING = {
     "get_booking", "payment_status", "journal", "list_payments", "quote_refund", "check_ledger", "list_webhooks",
-    "audit_trail", "undelivered_messages", "look_at_payment", "checkout", "figures", "disputes", "drift_reports",
+    "audit_trail", "undelivered_messages", "poll_payment", "checkout", "figures", "disputes", "drift_reports",
     "list_bookings", "describe_booking", "describe_bookings", "quote_refund_of_payment", "recent_figures",
-    "messages", "channel_states", "preview_event", "event_report", "event_lines",
+    "messages", "channel_states", "preview_event", "event_report", "event_lines", "each_event_line",
 }  # fmt: skip
 WITHOUT_A_COMMAND = {
     "receive_webhook", "work", "settle_payment", "settle_due", "expire_bookings", "catch_up", "forget_answers",
@@ -96,7 +96,7 @@ COMMANDS: dict[str, tuple[Command, Command]] = {
     "amend_booking": (_nothing, lambda kit, id_: kit.payments.amend_booking(id_, BookingChange(title="New"), OPERATOR)),
     "cancel_event": (_nothing, lambda kit, _: kit.payments.cancel_event("evening", OPERATOR)),
     "reschedule_event": (
-        _nothing,
+        lambda kit, _: kit.book(event_id="evening", reference="R-evening"),
         lambda kit, _: kit.payments.reschedule_event("evening", OPERATOR, event_starts_at=NOW + timedelta(days=1)),
     ),
     "reconcile": (pay, lambda kit, _: kit.payments.reconcile(caller=OPERATOR)),
@@ -176,7 +176,7 @@ async def test_a_request_for_another_customers_booking_is_recorded(kit: Payments
     assert await _outcome(kit, work, NotFound) == (AuditOutcome.REFUSED, "not_found")
 
 
-async def test_an_unknown_outcome_is_on_record_and_so_is_who_settles_it(kit: PaymentsTestKit) -> None:
+async def test_an_unknown_outcome_and_the_actor_who_settles_it_are_recorded(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     kit.stripe.faults.script("POST /v1/payment_intents", "timeout_after", times=9)
     work = pay(kit, booking)

@@ -28,7 +28,7 @@ BOOKING = NewBooking(
     amount=Money.parse("10.00", Currency.USD),
     event_starts_at=datetime.now(UTC) + timedelta(days=1),
 )
-PATIENCE_S = 10
+TIMEOUT_S = 10
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def _overdue(services: Services) -> str:
 
 
 async def _until(happens: Callable[[], Awaitable[bool]]) -> None:
-    with anyio.fail_after(PATIENCE_S):
+    with anyio.fail_after(TIMEOUT_S):
         while not await happens():  # noqa: ASYNC110 - what is waited for is in a database
             await anyio.sleep(0.02)
 
@@ -135,7 +135,7 @@ async def test_an_embedding_service_receives_messages_in_its_own_functions(datab
     assert [(message.type, message.sequence) for message in told] == [("booking.canceled", 1)]
 
 
-async def test_a_function_that_never_comes_back_is_given_up_while_the_message_is_still_ours(database_url: str) -> None:
+async def test_a_function_that_never_returns_is_abandoned_before_the_claim_expires(database_url: str) -> None:
     async def hang(message: Message) -> None:
         await anyio.sleep_forever()
 

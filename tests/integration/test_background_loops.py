@@ -8,9 +8,9 @@ import pytest
 
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
 from booking_payments.runtime import background
-from booking_payments.runtime.background import Every, Pass, WokenBy, WorkSignal, running
+from booking_payments.runtime.background import Every, RunPass, WokenBy, WorkSignal, running
 
-PATIENCE_S = 30
+TIMEOUT_S = 30
 
 
 @pytest.fixture
@@ -43,12 +43,12 @@ def _free() -> Counted:
 
 
 async def _until(happened: Callable[[], bool]) -> None:
-    with anyio.fail_after(PATIENCE_S):
+    with anyio.fail_after(TIMEOUT_S):
         while not happened():  # noqa: ASYNC110 - what is waited for is a count
             await anyio.sleep(0.01)
 
 
-async def test_a_round_that_takes_long_holds_up_no_other() -> None:
+async def test_a_long_pass_does_not_delay_other_loops() -> None:
     slow, quick, now_and_then = Counted(), _free(), _free()
     signal = _signal()
 
@@ -60,11 +60,11 @@ async def test_a_round_that_takes_long_holds_up_no_other() -> None:
         slow.free.set()
 
 
-async def test_a_round_that_breaks_holds_up_no_other() -> None:
+async def test_a_failing_pass_does_not_stop_other_loops() -> None:
     quick = _free()
 
     async def breaks() -> int:
-        raise RuntimeError("a bug of ours")
+        raise RuntimeError("a programming error")
 
     async with running(_signal(), [breaks, quick.work]):
         await _until(lambda: quick.begun >= 2)
@@ -74,7 +74,7 @@ async def test_a_round_that_breaks_holds_up_no_other() -> None:
 async def test_a_job_wakes_the_loops_that_it_concerns_and_no_other() -> None:
     deliver, settle, everything = _free(), _free(), _free()
     signal = _signal()
-    woken: list[Pass | WokenBy] = [
+    woken: list[RunPass | WokenBy] = [
         WokenBy(DeliverMessages, deliver.work),
         WokenBy(SettlePayment, settle.work),
         everything.work,
@@ -92,7 +92,7 @@ async def test_a_job_wakes_the_loops_that_it_concerns_and_no_other() -> None:
 @pytest.mark.usefixtures("only_when_woken")
 async def test_the_signal_wakes_every_loop_that_waits() -> None:
     works = [_free(), _free()]
-    woken: list[Pass | WokenBy] = [each.work for each in works]
+    woken: list[RunPass | WokenBy] = [each.work for each in works]
     signal = _signal()
 
     async with running(signal, woken):
@@ -102,7 +102,7 @@ async def test_the_signal_wakes_every_loop_that_waits() -> None:
 
 
 @pytest.mark.usefixtures("only_when_woken")
-async def test_a_loop_that_works_when_the_signal_comes_looks_again_at_once() -> None:
+async def test_a_loop_that_is_signaled_during_a_pass_runs_again_at_once() -> None:
     busy, idle = Counted(), _free()
     signal = _signal()
 

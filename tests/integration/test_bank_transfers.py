@@ -15,7 +15,7 @@ from booking_payments.adapters.gateways.bank_transfer import (
     METHOD,
     BankTransferEvents,
     BankTransferGateway,
-    TransferDesk,
+    BankTransferOperations,
     TransferStore,
 )
 from booking_payments.adapters.gateways.bank_transfer.records import reference
@@ -35,7 +35,7 @@ from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.audit import AuditOutcome
-from booking_payments.ports.gateway import Refused
+from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import load_settings
@@ -54,7 +54,7 @@ def url(database_url: str) -> str:
     return database_url
 
 
-class TransferStage:
+class TransferGatewayHarness:
     """The gateway, a customer who sends money, and an operator who has looked at the account."""
 
     def __init__(self, gateway: BankTransferGateway) -> None:
@@ -64,33 +64,33 @@ class TransferStage:
         self._ids = RandomIds()
 
     @property
-    def desk(self) -> TransferDesk:
-        return TransferDesk(self.gateway, self._kit.deps)
+    def operations(self) -> BankTransferOperations:
+        return BankTransferOperations(self.gateway, self._kit.deps)
 
     def new_key(self) -> str:
         return self._ids.idempotency_key()
 
     async def pay(self, instruction: CreateIntent) -> IntentReport:
         asked = await self.gateway.create_intent(by_card(instruction, METHOD), self.new_key())
-        await self.desk.received(asked.id, asked.amount, OLGA)
+        await self.operations.received(asked.id, asked.amount, OLGA)
         return await self.gateway.retrieve_intent(asked.id)
 
     async def end_refund(self, refund_id: str) -> None:
-        await self.desk.sent(refund_id, OLGA)
+        await self.operations.sent(refund_id, OLGA)
 
 
 class TestBankTransfers(GatewayContract):
     """The contract, with the operator as the one who ends things."""
 
     @pytest.fixture
-    async def stage(self, url: str) -> AsyncIterator[TransferStage]:
+    async def harness(self, url: str) -> AsyncIterator[TransferGatewayHarness]:
         store = TransferStore.open(url, BANK_TABLES)
         clock = ManualClock(datetime(2026, 3, 1, tzinfo=UTC))
-        yield TransferStage(BankTransferGateway(store, clock, "Example Cinemas, DE02 1203 0000 0000 2020 51"))
+        yield TransferGatewayHarness(BankTransferGateway(store, clock, "Example Cinemas, DE02 1203 0000 0000 2020 51"))
         await store.close()
 
-    async def test_the_customer_gets_the_bank_details(self, stage: TransferStage) -> None:
-        asked = await stage.gateway.create_intent(creation(METHOD), stage.new_key())
+    async def test_the_customer_gets_the_bank_details(self, harness: TransferGatewayHarness) -> None:
+        asked = await harness.gateway.create_intent(creation(METHOD), harness.new_key())
 
         assert asked.status is PaymentStatus.REQUIRES_ACTION
         assert asked.next_action == {
@@ -103,22 +103,22 @@ class TestBankTransfers(GatewayContract):
             },
         }
 
-    async def test_money_is_never_held(self, stage: TransferStage) -> None:
-        with pytest.raises(Refused, match="cannot be authorized only"):
-            await stage.gateway.create_intent(creation(METHOD, manual=True), stage.new_key())
+    async def test_money_is_never_held(self, harness: TransferGatewayHarness) -> None:
+        with pytest.raises(GatewayRefused, match="cannot be authorized only"):
+            await harness.gateway.create_intent(creation(METHOD, manual=True), harness.new_key())
 
-    async def test_a_transfer_that_was_given_up_is_not_asked_for_again(self, stage: TransferStage) -> None:
-        paid = await stage.pay(creation())
+    async def test_an_abandoned_transfer_is_not_requested_again(self, harness: TransferGatewayHarness) -> None:
+        paid = await harness.pay(creation())
         instruction = ConfirmIntent(intent_id=paid.id, payment_method_id=METHOD, return_url=None)
 
-        with pytest.raises(Refused, match="succeeded"):
-            await stage.gateway.confirm_intent(instruction, stage.new_key())
+        with pytest.raises(GatewayRefused, match="succeeded"):
+            await harness.gateway.confirm_intent(instruction, harness.new_key())
 
-    async def test_two_calls_under_one_key_at_once_have_one_effect(self, stage: TransferStage) -> None:
-        key, made = stage.new_key(), list[IntentReport]()
+    async def test_two_calls_under_one_key_at_once_have_one_effect(self, harness: TransferGatewayHarness) -> None:
+        key, made = harness.new_key(), list[IntentReport]()
 
         async def call() -> None:
-            made.append(await stage.gateway.create_intent(creation(METHOD), key))
+            made.append(await harness.gateway.create_intent(creation(METHOD), key))
 
         async with anyio.create_task_group() as tasks:
             for _ in range(8):
@@ -127,17 +127,19 @@ class TestBankTransfers(GatewayContract):
         assert len({each.id for each in made}) == 1
         assert [each.replayed for each in made].count(False) == 1
 
-    async def test_two_refunds_at_once_never_give_back_more_than_came(self, stage: TransferStage) -> None:
-        paid, taken = await stage.pay(creation()), list[str]()
+    async def test_two_concurrent_refunds_never_exceed_the_received_amount(
+        self, harness: TransferGatewayHarness
+    ) -> None:
+        paid, taken = await harness.pay(creation()), list[str]()
 
         async def call(number: int) -> None:
             instruction = refund_of(paid, 6000, f"rf_{number}")
-            with suppress(Refused):
-                taken.append((await stage.gateway.create_refund(instruction, stage.new_key())).id)
+            with suppress(GatewayRefused):
+                taken.append((await harness.gateway.create_refund(instruction, harness.new_key())).id)
 
         async with anyio.create_task_group() as tasks:  # so that each has its connection, and none is late
             for _ in range(6):
-                tasks.start_soon(stage.gateway.retrieve_intent, paid.id)
+                tasks.start_soon(harness.gateway.retrieve_intent, paid.id)
         async with anyio.create_task_group() as tasks:
             for number in range(6):
                 tasks.start_soon(call, number)
@@ -189,23 +191,24 @@ async def _asked(payments: BookingPayments, expires_in: timedelta | None = None)
     return booking.id, str(view.payment.intent_id)
 
 
-def _desk(services: Services) -> TransferDesk:
-    return services.desks["bank_transfer"]
+def _operations(services: Services) -> BankTransferOperations:
+    operations: BankTransferOperations = services.bank_transfer_operations["bank_transfer"]
+    return operations
 
 
-async def test_a_booking_is_paid_when_the_operator_says_so(services: Services) -> None:
+async def test_a_booking_is_paid_when_the_operator_records_the_transfer(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
 
-    await _desk(services).received(given, GROSS, OLGA)
+    await _operations(services).received(given, GROSS, OLGA)
 
     assert (await services.payments.get_booking(booking_id)).status is BookingStatus.CONFIRMED
     assert (await services.payments.check_ledger()).agrees
 
 
-async def test_what_the_operator_says_is_in_the_audit_trail(services: Services) -> None:
+async def test_the_operators_commands_are_in_the_audit_trail(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
 
-    await _desk(services).received(given, GROSS, OLGA)
+    await _operations(services).received(given, GROSS, OLGA)
 
     record = next(
         each for each in await services.payments.audit_trail(booking_id) if each.operation == "receive_transfer"
@@ -218,22 +221,22 @@ async def test_another_amount_is_not_taken(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
 
     with pytest.raises(RefusedByRule, match=r"100\.00 usd was requested, not 99\.00 usd"):
-        await _desk(services).received(given, Money(9900, Currency.USD), OLGA)
+        await _operations(services).received(given, Money(9900, Currency.USD), OLGA)
 
     assert (await services.payments.payment_status(booking_id)).payment.status is PaymentStatus.REQUIRES_ACTION
 
 
 async def test_a_second_transfer_under_the_same_reference_is_noticed(services: Services) -> None:
     _, given = await _asked(services.payments)
-    await _desk(services).received(given, GROSS, OLGA)
+    await _operations(services).received(given, GROSS, OLGA)
 
     with pytest.raises(NotPossibleNow, match="if it was paid twice, send one payment back"):
-        await _desk(services).received(given, GROSS, OLGA)
+        await _operations(services).received(given, GROSS, OLGA)
 
 
 async def test_an_unknown_reference_is_reported(services: Services) -> None:
     with pytest.raises(NotFound, match="no transfer has this reference"):
-        await _desk(services).received("bt_nobody", GROSS, OLGA)
+        await _operations(services).received("bt_nobody", GROSS, OLGA)
 
 
 async def test_a_transfer_that_is_being_booked_is_not_canceled(postgres_server: Server) -> None:
@@ -241,7 +244,7 @@ async def test_a_transfer_that_is_being_booked_is_not_canceled(postgres_server: 
         migrate(url)
         async with _opened(url) as services:
             _, transfer_id = await _asked(services.payments)
-            gateway = _desk(services).gateway
+            gateway = _operations(services).gateway
             read, done = anyio.Event(), anyio.Event()
             told: list[str] = []
 
@@ -258,7 +261,7 @@ async def test_a_transfer_that_is_being_booked_is_not_canceled(postgres_server: 
                     await gateway.cancel_intent(
                         CancelIntent(intent_id=transfer_id, reason=CancellationReason.ABANDONED), "key"
                     )
-                except Refused as refused:
+                except GatewayRefused as refused:
                     told.append(refused.code)
                 else:
                     told.append("canceled")
@@ -284,20 +287,20 @@ WAITING_FOR_A_LOCK = (
 )
 
 
-async def test_money_for_a_booking_that_was_given_up_is_to_be_sent_back(services: Services) -> None:
+async def test_a_transfer_for_a_canceled_booking_has_to_be_sent_back(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
     await services.payments.cancel_booking(booking_id)
 
     with pytest.raises(NotPossibleNow, match="send the money back"):
-        await _desk(services).received(given, GROSS, OLGA)
+        await _operations(services).received(given, GROSS, OLGA)
 
-    assert [each.id for each in await _desk(services).awaited()] == []
+    assert [each.id for each in await _operations(services).awaited()] == []
 
 
 async def test_a_transfer_recorded_before_a_crash_is_applied_by_catching_up(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
-    gateway = _desk(services).gateway
-    alone = TransferDesk(gateway, PaymentsTestKit().deps)  # the payments never hear of it
+    gateway = _operations(services).gateway
+    alone = BankTransferOperations(gateway, PaymentsTestKit().deps)  # the payments never hear of it
     await alone.received(given, GROSS, OLGA)
     assert (await services.payments.payment_status(booking_id)).payment.status is PaymentStatus.REQUIRES_ACTION
 
@@ -308,71 +311,71 @@ async def test_a_transfer_recorded_before_a_crash_is_applied_by_catching_up(serv
 
 async def test_a_transfer_recorded_before_a_crash_may_be_recorded_again(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
-    gateway = _desk(services).gateway
-    await TransferDesk(gateway, PaymentsTestKit().deps).received(given, GROSS, OLGA)
+    gateway = _operations(services).gateway
+    await BankTransferOperations(gateway, PaymentsTestKit().deps).received(given, GROSS, OLGA)
 
-    await _desk(services).received(given, GROSS, OLGA)
+    await _operations(services).received(given, GROSS, OLGA)
 
     assert (await services.payments.payment_status(booking_id)).payment.status is PaymentStatus.SUCCEEDED
 
 
 async def test_a_refund_is_pending_until_it_was_sent(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
-    await _desk(services).received(given, GROSS, OLGA)
+    await _operations(services).received(given, GROSS, OLGA)
     await services.payments.refund_payment(booking_id, amount="25.00")
     refund = (await services.payments.payment_status(booking_id)).payment.refunds[0]
     assert refund.status is RefundStatus.PENDING
-    to_send = await _desk(services).to_send()
+    to_send = await _operations(services).to_send()
 
-    await _desk(services).sent(to_send[0].id, OLGA)
+    await _operations(services).sent(to_send[0].id, OLGA)
 
     payment = (await services.payments.payment_status(booking_id)).payment
     assert (payment.refunds[0].status, payment.refunded) == (RefundStatus.SUCCEEDED, Money(2500, Currency.USD))
-    assert await _desk(services).to_send() == []
+    assert await _operations(services).to_send() == []
     assert (await services.payments.check_ledger()).agrees
 
 
 async def test_a_refund_that_is_said_to_be_sent_twice_was_sent_once(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
-    await _desk(services).received(given, GROSS, OLGA)
+    await _operations(services).received(given, GROSS, OLGA)
     await services.payments.refund_payment(booking_id, amount="25.00")
-    refund_id = (await _desk(services).to_send())[0].id
+    refund_id = (await _operations(services).to_send())[0].id
 
-    first = await _desk(services).sent(refund_id, OLGA)
-    again = await _desk(services).sent(refund_id, OLGA)
+    first = await _operations(services).sent(refund_id, OLGA)
+    again = await _operations(services).sent(refund_id, OLGA)
 
     assert again == first
     assert (await services.payments.payment_status(booking_id)).payment.refunded == Money(2500, Currency.USD)
 
 
-async def test_a_refund_that_came_back_may_be_given_again(services: Services) -> None:
+async def test_a_returned_refund_can_be_made_again(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
-    await _desk(services).received(given, GROSS, OLGA)
+    await _operations(services).received(given, GROSS, OLGA)
     await services.payments.refund_payment(booking_id, amount="25.00")
-    await _desk(services).failed((await _desk(services).to_send())[0].id, "account closed", OLGA)
+    await _operations(services).failed((await _operations(services).to_send())[0].id, "account closed", OLGA)
 
     await services.payments.refund_payment(booking_id, amount="100.00")
 
     refunds = (await services.payments.payment_status(booking_id)).payment.refunds
     assert [each.status for each in refunds] == [RefundStatus.FAILED, RefundStatus.PENDING]
     with pytest.raises(NotPossibleNow, match="has failed already"):
-        await _desk(services).sent(refunds[0].gateway_refund_id or "", OLGA)
+        await _operations(services).sent(refunds[0].gateway_refund_id or "", OLGA)
 
 
 async def _sent_back(services: Services, amount: str) -> tuple[str, str]:
     """A booking of which so much was sent back: its id, and the refund's."""
     booking_id, given = await _asked(services.payments)
-    await _desk(services).received(given, GROSS, OLGA)
+    await _operations(services).received(given, GROSS, OLGA)
     await services.payments.refund_payment(booking_id, amount=amount)
-    refund_id = (await _desk(services).to_send())[0].id
-    await _desk(services).sent(refund_id, OLGA)
+    refund_id = (await _operations(services).to_send())[0].id
+    await _operations(services).sent(refund_id, OLGA)
     return booking_id, refund_id
 
 
 async def test_a_refund_that_was_sent_may_come_back(services: Services) -> None:
     booking_id, refund_id = await _sent_back(services, "25.00")
 
-    await _desk(services).failed(refund_id, "account closed", OLGA)
+    await _operations(services).failed(refund_id, "account closed", OLGA)
 
     payment = (await services.payments.payment_status(booking_id)).payment
     assert (payment.refunds[0].status, payment.refunds[0].failure_reason) == (RefundStatus.FAILED, "account closed")
@@ -383,7 +386,7 @@ async def test_a_refund_that_was_sent_may_come_back(services: Services) -> None:
 async def test_the_booking_app_gets_a_message_about_a_returned_refund(services: Services) -> None:
     _, refund_id = await _sent_back(services, "25.00")
 
-    await _desk(services).failed(refund_id, "account closed", OLGA)
+    await _operations(services).failed(refund_id, "account closed", OLGA)
 
     assert isinstance(services.storage, SqlStorage)
     async with services.storage.engine.connect() as connection:
@@ -391,12 +394,12 @@ async def test_the_booking_app_gets_a_message_about_a_returned_refund(services: 
     assert told[-2:] == ["payment.refunded", "payment.refund_failed"]
 
 
-async def test_all_of_a_refund_that_came_back_may_be_given_again(services: Services) -> None:
+async def test_a_returned_refund_can_be_made_again_in_full(services: Services) -> None:
     booking_id, refund_id = await _sent_back(services, "100.00")
-    await _desk(services).failed(refund_id, "account closed", OLGA)
+    await _operations(services).failed(refund_id, "account closed", OLGA)
 
     await services.payments.refund_payment(booking_id)
-    await _desk(services).sent((await _desk(services).to_send())[0].id, OLGA)
+    await _operations(services).sent((await _operations(services).to_send())[0].id, OLGA)
 
     payment = (await services.payments.payment_status(booking_id)).payment
     assert [each.status for each in payment.refunds] == [RefundStatus.FAILED, RefundStatus.SUCCEEDED]
@@ -405,19 +408,19 @@ async def test_all_of_a_refund_that_came_back_may_be_given_again(services: Servi
 
 async def test_a_refund_that_came_back_stays_so(services: Services) -> None:
     _, refund_id = await _sent_back(services, "25.00")
-    first = await _desk(services).failed(refund_id, "account closed", OLGA)
+    first = await _operations(services).failed(refund_id, "account closed", OLGA)
 
-    again = await _desk(services).failed(refund_id, "wrong name", OLGA)
+    again = await _operations(services).failed(refund_id, "wrong name", OLGA)
 
     assert again == first
     with pytest.raises(NotPossibleNow, match="has failed already"):
-        await _desk(services).sent(refund_id, OLGA)
+        await _operations(services).sent(refund_id, OLGA)
 
 
 async def test_a_refund_that_came_back_is_booked_by_catching_up_after_a_crash(services: Services) -> None:
     booking_id, refund_id = await _sent_back(services, "25.00")
-    gateway = _desk(services).gateway
-    alone = TransferDesk(gateway, PaymentsTestKit().deps)  # the payments never hear of it
+    gateway = _operations(services).gateway
+    alone = BankTransferOperations(gateway, PaymentsTestKit().deps)  # the payments never hear of it
     await alone.failed(refund_id, "account closed", OLGA)
 
     report = await services.payments.reconcile()
@@ -429,9 +432,9 @@ async def test_a_refund_that_came_back_is_booked_by_catching_up_after_a_crash(se
 
 async def test_nothing_is_left_to_reconcile(services: Services) -> None:
     booking_id, given = await _asked(services.payments)
-    await _desk(services).received(given, GROSS, OLGA)
+    await _operations(services).received(given, GROSS, OLGA)
     await services.payments.refund_payment(booking_id, amount="25.00")
-    await _desk(services).sent((await _desk(services).to_send())[0].id, OLGA)
+    await _operations(services).sent((await _operations(services).to_send())[0].id, OLGA)
 
     report = await services.payments.reconcile()
 

@@ -181,7 +181,7 @@ _COUNTS = ("SELECT count(*) FROM booking_payments.bp_payments", "SELECT count(*)
         ("ALTER TABLE bp_refused_deliveries DROP COLUMN deliveries", "has no bp_refused_deliveries.deliveries"),
     ],
 )
-async def test_a_schema_that_only_says_that_it_is_current_is_not_ready(
+async def test_a_damaged_schema_with_the_current_version_is_not_ready(
     database_url: str, storage: SqlStorage, harm: str, said: str
 ) -> None:
     async with storage.engine.begin() as connection:

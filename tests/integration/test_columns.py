@@ -49,7 +49,7 @@ FIXED: Final[Mapping[str, frozenset[str]]] = {
     "bp_event_results": frozenset({"job_id", "booking_id"}),
     "bp_inbox": frozenset({"id", "event_id", "type", "gateway"}),
     "bp_answers": frozenset({"caller", "route", "key"}),
-    "bp_refused_deliveries": frozenset({"hour"}),
+    "bp_refused_deliveries": frozenset({"gateway", "hour"}),
     "bp_outbox": frozenset({"position", "id", "booking_id", "sequence", "payment_id", "type", "at", "data"}),
     "bp_message_channels": frozenset({"name", "added_at"}),
     "bp_message_deliveries": frozenset({"channel", "position", "booking_id", "sequence"}),
@@ -71,9 +71,9 @@ SET_IN_SOME: Final[Mapping[str, frozenset[str]]] = {"bp_outbox": frozenset({"una
 WRITTEN_ELSEWHERE: Final = {
     "bp_installation": "by its migration, once",
     BANK_TABLES.transfers.name: "by the bank transfer gateway",
-    BANK_TABLES.paybacks.name: "by the bank transfer gateway",
+    BANK_TABLES.bank_refunds.name: "by the bank transfer gateway",
     MANUAL_TABLES.transfers.name: "by the manual gateway",
-    MANUAL_TABLES.paybacks.name: "by the manual gateway",
+    MANUAL_TABLES.bank_refunds.name: "by the manual gateway",
 }
 
 ROWS_BY_ALL_PATHS: Final = frozenset(
@@ -139,6 +139,7 @@ EVENT_JOB: Final = EventJob(
     finished_at=NOW,
     lease_until=NOW,
     holder="run_1",
+    taken_up_at=NOW,
 )
 EVENT_RESULT: Final = BookingResult(
     job_id="evj_1", booking_id="bk_1", outcome=BookingOutcome.FAILED, at=NOW, reason="why"
@@ -147,17 +148,19 @@ EVENT_RESULT: Final = BookingResult(
 
 async def _store_the_rest(uow: UnitOfWork) -> None:
     """One row in each table that only its own statements write."""
-    await uow.inbox.count_refused(NOW, 3)
+    await uow.inbox.count_refused("stripe", NOW, 3)
     await uow.overview.keep_report(DriftReport(at=NOW, actor="olga", content='{"n": 1}'))
     await uow.events.add(EVENT_JOB)
     await uow.events.put(EVENT_RESULT)
 
 
 async def _change_the_rest(uow: UnitOfWork) -> None:
-    changed = attrs.evolve(EVENT_JOB, state=EventJobState.DONE, finished_at=LATER, lease_until=LATER, holder="run_2")
+    changed = attrs.evolve(
+        EVENT_JOB, state=EventJobState.DONE, finished_at=LATER, lease_until=LATER, holder="run_2", taken_up_at=LATER
+    )
     await uow.events.save(changed)
     await uow.events.put(attrs.evolve(EVENT_RESULT, outcome=BookingOutcome.DONE, reason="none", at=LATER))
-    await uow.inbox.count_refused(NOW, 4)
+    await uow.inbox.count_refused("stripe", NOW, 4)
     await uow.channels.alive(["python:app"], LATER, in_worker=True)
     first, second = await uow.outbox.undelivered(dead=False, limit=2)
     await uow.outbox.number("python:app", 0, 2, NOW)

@@ -25,7 +25,7 @@ from booking_payments.domain.errors import PaymentError, TryAgainLater
 from booking_payments.domain.payment import Payment
 from booking_payments.entrypoints.http.problems import STATUSES, problem_of
 from booking_payments.entrypoints.pages.page import OTHERS, TITLES, sentence, title_of
-from booking_payments.ports.gateway import Misconfigured, Refused
+from booking_payments.ports.gateway import GatewayRefused, Misconfigured
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
@@ -157,7 +157,7 @@ REFUNDS: dict[str, tuple[Prepare, type[Exception]]] = {
     "after the event's start": (started, errors.RefusedByRule),
     "a dispute over all of it": (disputed, errors.NotPossibleNow),
     "the balance is too low": (
-        refusing(Refused("too low", code="balance_insufficient")),
+        refusing(GatewayRefused("too low", code="balance_insufficient")),
         errors.GatewayRefusedUs,
     ),
 }

@@ -25,13 +25,13 @@ from booking_payments import (
     open_payments_sync,
 )
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway
+from booking_payments.adapters.gateways.fake.settings import DEVELOPMENT_WEBHOOK_SECRET
 from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.webhooks import WebhooksNotTaken
-from booking_payments.runtime.settings import DEVELOPMENT_WEBHOOK_SECRET
 from booking_payments.runtime.settings_error import SettingsError
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
@@ -282,13 +282,13 @@ def test_a_host_with_structlog_hears_us_its_own_way(tmp_path: Path) -> None:
     assert '"event": "gateway.call"' in _hosted(before, tmp_path).stdout
 
 
-async def test_what_the_host_raises_comes_out_as_it_is(env: Mapping[str, str]) -> None:
+async def test_an_exception_of_the_host_is_raised_unchanged(env: Mapping[str, str]) -> None:
     with pytest.raises(LookupError, match="of the host"):
         async with open_payments(env, env_file=None, migrate=True):
             raise LookupError("of the host")
 
 
-def test_what_a_script_raises_comes_out_as_it_is(env: Mapping[str, str]) -> None:
+def test_an_exception_of_a_script_is_raised_unchanged(env: Mapping[str, str]) -> None:
     with (
         pytest.raises(LookupError, match="of the script"),
         open_payments_sync(env, env_file=None, migrate=True),

@@ -20,7 +20,7 @@ with open_payments_sync({"DATABASE_URL": sys.argv[1], "JWT_SECRET": "x" * 32}, e
 """
 
 
-def test_a_forked_process_gets_an_error_that_says_to_open_a_new_facade(tmp_path: Path) -> None:
+def test_a_forked_process_gets_an_error_with_the_advice_to_open_a_new_facade(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", SCRIPT, f"sqlite:///{tmp_path / 'books.db'}"],
         capture_output=True,

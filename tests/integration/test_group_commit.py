@@ -118,7 +118,7 @@ async def test_transactions_that_arrive_together_are_committed_together(
     assert await _ask(storage, "SELECT count(DISTINCT xmin::text) FROM bp_inbox") <= 2
 
 
-async def test_books_that_were_written_together_agree(kit: PaymentsTestKit) -> None:
+async def test_payments_written_in_a_shared_transaction_are_consistent(kit: PaymentsTestKit) -> None:
     _, bodies = await _successes(kit, 8)
     await _together(*[_delivering(kit, body) for body in bodies])
 
@@ -128,7 +128,7 @@ async def test_books_that_were_written_together_agree(kit: PaymentsTestKit) -> N
     assert report.payments == 8
 
 
-async def test_an_event_that_comes_twice_at_once_has_one_effect(kit: PaymentsTestKit, storage: SqlStorage) -> None:
+async def test_an_event_delivered_twice_concurrently_has_one_effect(kit: PaymentsTestKit, storage: SqlStorage) -> None:
     booking_ids, bodies = await _successes(kit, 2)
 
     results = await _together(*[_delivering(kit, body) for body in bodies * 3])
@@ -246,7 +246,7 @@ async def test_a_payment_that_changed_meanwhile_is_decided_again(
     assert (judged, seen) == (2, "canceled")
 
 
-async def test_late_money_found_by_a_group_goes_back(kit: PaymentsTestKit) -> None:
+async def test_a_late_payment_found_by_a_group_is_refunded(kit: PaymentsTestKit) -> None:
     (booking_id,), (body,) = await _successes(kit, 1)
     await kit.payments.cancel_booking(booking_id, OPERATOR, refund=RefundOnCancel.NONE)
 
@@ -305,9 +305,7 @@ def _paying(kit: PaymentsTestKit, booking_id: str) -> Callable[[], Coroutine[Any
     return charge
 
 
-async def test_payments_that_are_begun_together_are_committed_together(
-    kit: PaymentsTestKit, storage: SqlStorage
-) -> None:
+async def test_payments_started_together_are_committed_together(kit: PaymentsTestKit, storage: SqlStorage) -> None:
     booking_ids = [(await kit.book(reference=f"R-{number}")).id for number in range(12)]
 
     results = await _together(*[_paying(kit, each) for each in booking_ids])
@@ -320,7 +318,7 @@ async def test_payments_that_are_begun_together_are_committed_together(
 
 
 @pytest.mark.parametrize("alone", [False, True])
-async def test_a_payment_begun_elsewhere_while_ours_was_judged_is_the_only_one(
+async def test_a_payment_started_in_another_process_during_the_decision_is_the_only_one(
     kit: PaymentsTestKit, storage: SqlStorage, elsewhere: BookingPayments, monkeypatch: pytest.MonkeyPatch, alone: bool
 ) -> None:
     """The other transaction has ended by then; only its committed change stands in the way."""
@@ -495,7 +493,7 @@ WHERE reference <> 'R-0'
 
 
 @pytest.mark.parametrize("spoiled", ["its row", "its booking's id", "its cause"])
-async def test_what_cannot_be_read_or_written_is_the_trouble_of_one_member_alone(
+async def test_a_read_or_write_error_affects_only_its_member(
     kit: PaymentsTestKit, storage: SqlStorage, spoiled: str
 ) -> None:
     booking_ids = [(await kit.book(reference=f"R-{number}")).id for number in range(5)]

@@ -47,7 +47,7 @@ def test_a_port_that_is_in_use_is_refused_to_workers() -> None:
 
 
 @pytest.mark.skipif(not SPREADS, reason="elsewhere workers share one socket")
-def test_a_reserved_address_takes_no_connections_by_itself() -> None:
+def test_a_reserved_address_accepts_no_connections() -> None:
     with reserve(settings()) as reserved, pytest.raises(ConnectionRefusedError):
         socket.create_connection(reserved.getsockname())
 

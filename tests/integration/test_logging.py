@@ -41,10 +41,10 @@ def written(**env: str) -> Lines:
 def test_a_line_of_the_services_loggers_is_one_json_object() -> None:
     lines = written()
 
-    structlog.get_logger("booking_payments.payments").info("payment operation", operation="refund", status=200)
+    structlog.get_logger("booking_payments.payments").info("payment.operation", operation="refund", status=200)
 
     (line,) = lines()
-    assert (line["event"], line["operation"], line["status"]) == ("payment operation", "refund", 200)
+    assert (line["event"], line["operation"], line["status"]) == ("payment.operation", "refund", 200)
     assert (line["logger"], line["level"]) == ("booking_payments.payments", "info")
 
 
@@ -134,7 +134,7 @@ def test_libraries_warn() -> None:
     assert lines()[0]["event"] == "careful"
 
 
-def test_what_belongs_to_the_request_is_on_every_line() -> None:
+def test_every_log_line_of_a_request_has_its_context() -> None:
     lines = written()
 
     with structlog.contextvars.bound_contextvars(request_id="req-1"):
@@ -252,7 +252,7 @@ def test_hides_at_any_depth() -> None:
 
 
 @pytest.mark.parametrize("value", [b"sk_test_canary", ValueError("sk_test_canary"), SecretStr("canary")])
-def test_hides_in_what_is_not_text(value: object) -> None:
+def test_secrets_are_hidden_in_values_that_are_not_text(value: object) -> None:
     assert "canary" not in str(redacted(value))
 
 

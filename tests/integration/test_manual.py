@@ -54,7 +54,7 @@ async def test_a_payment_in_cash_is_booked_as_any_other(payments: BookingPayment
     assert (await payments.reconcile()).left == ()
 
 
-async def test_who_recorded_it_is_in_the_audit_trail(payments: BookingPayments) -> None:
+async def test_the_actor_who_recorded_the_receipt_is_in_the_audit_trail(payments: BookingPayments) -> None:
     booking = await booked(payments)
     await payments.record_payment(booking, OLGA, amount="100.00", kind=ReceiptKind.CASH, reference="17-204")
 
@@ -115,7 +115,7 @@ async def test_customers_record_nothing(payments: BookingPayments) -> None:
 
 
 @pytest.mark.parametrize("caller", [ANN, OLGA])
-async def test_a_customer_can_not_pay_with_it_without_a_record(payments: BookingPayments, caller: Caller) -> None:
+async def test_a_customer_cannot_pay_with_it_without_a_receipt(payments: BookingPayments, caller: Caller) -> None:
     booking = await booked(payments)
 
     with pytest.raises(RefusedByRule) as refused:

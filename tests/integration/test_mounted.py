@@ -19,7 +19,7 @@ from booking_payments.runtime.settings_error import SettingsError
 from tests.integration.http.api import ANN, BOOKING_APP, JWT_SECRET
 from tests.integration.sandbox.http.receiver import Receiver
 
-PATIENCE_S = 30
+TIMEOUT_S = 30
 SECRET = "whsec_of_the_host"
 SEAT: dict[str, str] = {
     "reference": "SEAT-1",
@@ -66,7 +66,7 @@ def pay(client: TestClient, prefix: str = "/pay") -> dict[str, Any]:
 
 def until(look: Callable[[], bool]) -> None:
     """Return when ``look`` says so."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + TIMEOUT_S
     while not look():
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -117,7 +117,7 @@ def test_an_embedding_process_posts_them_to_that_address_too(env: Mapping[str, s
     assert receiver.events(SECRET)
 
 
-def test_a_mounted_application_that_was_not_opened_says_what_to_do(env: Mapping[str, str]) -> None:
+def test_a_mounted_application_that_was_not_opened_raises_with_advice(env: Mapping[str, str]) -> None:
     host = FastAPI()
     host.mount("/pay", Application(load_settings(env, None)))
 

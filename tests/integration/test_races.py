@@ -3,10 +3,12 @@
 ``RACE_ROUNDS`` says how often each race is run on each database.
 """
 
+import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -16,11 +18,14 @@ import httpx2
 import pytest
 
 from booking_payments.application.resolve import resolve_if_due
+from booking_payments.domain.amendments import BookingChange
+from booking_payments.domain.money import Currency, Money, total
+from booking_payments.domain.payment import Payment
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.ports.payments import PollState
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import ANN as CUSTOMER
-from booking_payments.testing.kit import PaymentsTestKit
+from booking_payments.testing.kit import OPERATOR, PaymentsTestKit
 from tests.integration.http.api import ANN, services_of
 from tests.unit.application.failing_gateway import Overtaken
 
@@ -131,3 +136,25 @@ async def test_postponing_a_payment_waits_for_a_transaction_that_claims_it(kit: 
             await resolve_if_due(attrs.evolve(kit.deps, gateway=Overtaken(kit, look)), payment.id)
 
     assert await kit.storage.read(lambda uow: uow.payments.poll_state(payment.id)) == taken
+
+
+async def test_a_price_amended_meanwhile_is_not_charged_without_being_shown(kit: PaymentsTestKit) -> None:
+    shown, dearer = Money(10000, Currency.USD), Money(12000, Currency.USD)
+    ends = Counter[str]()
+    for _ in range(ROUNDS * 4):
+        booking = await _book(kit)
+        amend = kit.payments.amend_booking(booking, BookingChange(amount=dearer), OPERATOR)
+        pay = kit.payments.start_payment(
+            booking, CUSTOMER, payment_method_id="pm_card_visa", confirm_immediately=True, expected_price=shown
+        )
+        first, second = (amend, pay) if ends.total() % 2 else (pay, amend)
+        await asyncio.gather(first, second, return_exceptions=True)
+        payments = await kit.storage.read(partial(_payments_of, booking))
+        captured = total((each.captured for each in payments), Currency.USD)
+        assert captured in (Money(0, Currency.USD), shown)
+        ends[captured.major()] += 1
+    print(f"captured: {dict(ends)}")
+
+
+async def _payments_of(booking: str, uow: UnitOfWork) -> Sequence[Payment]:
+    return await uow.payments.of_booking(booking)

@@ -113,7 +113,7 @@ async def test_other_files_are_free(file: Path) -> None:
         pass
 
 
-async def test_a_lock_file_that_can_not_be_opened_is_named(file: Path) -> None:
+async def test_a_lock_file_that_cannot_be_opened_is_named(file: Path) -> None:
     file.with_name("books.db.lock").mkdir()
 
     with pytest.raises(FileServedError, match=r"books\.db\.lock can't be opened: is a directory"):

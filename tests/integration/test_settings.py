@@ -10,10 +10,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from anyio import to_thread
+from attrs import asdict
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import booking_payments
+from booking_payments.adapters.gateways.fake.plugin import webhook_secrets
 from booking_payments.adapters.gateways.stripe import amounts
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.application.callers import Caller
@@ -24,17 +26,19 @@ from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.instructions import CreateIntent, MethodChoice
 from booking_payments.domain.money import Currency, Money
 from booking_payments.embedding import open_payments
+from booking_payments.ports.gateway_settings import declared
 from booking_payments.runtime.composition import build, gateways_alone
 from booking_payments.runtime.payment_config import payment_config_of
+from booking_payments.runtime.plugins import installed_plugins
 from booking_payments.runtime.settings import (
     AMOUNT_DIGITS,
     MOST_AMOUNT_DIGITS,
-    SETTING_NAMES,
     Rate,
     Settings,
     is_loopback,
     load_settings,
     normalize_database_url,
+    setting_names,
 )
 from booking_payments.runtime.settings_error import SettingsError
 from booking_payments.testing import storage_samples as samples
@@ -98,11 +102,11 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert load_settings({"PORT": "9001"}, file).port == 9001
 
 
-def test_a_missing_file_is_no_error(tmp_path: Path) -> None:
+def test_a_missing_settings_file_is_not_an_error(tmp_path: Path) -> None:
     assert load_settings({}, tmp_path / "none").port == 8000
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_settings_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_bytes(b"PORT=\xff\xfe")
 
@@ -140,8 +144,6 @@ def test_settings_are_read_only() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("stripe_publishable_key", None),
-        ("stripe_api_base", None),
         ("processing_fee_rate", Decimal("0.03")),
         ("fee_payer", FeePayer.ORGANIZER),
         ("fee_fixed", None),
@@ -170,7 +172,6 @@ def test_settings_are_read_only() -> None:
         ("jwt_issuer", None),
         ("jwt_audience", None),
         ("jwt_algorithm", "HS256"),
-        ("webhook_secrets", ("whsec_development",)),
         ("log_level", "INFO"),
         ("log_level_payments", "INFO"),
     ],
@@ -211,10 +212,12 @@ def test_each_problem_has_one_line() -> None:
 
 
 def test_webhook_secrets_are_separated_by_commas() -> None:
-    assert load(STRIPE, STRIPE_WEBHOOK_SECRET="whsec_a, whsec_b,").webhook_secrets == ("whsec_a", "whsec_b")
+    settings = load(STRIPE, STRIPE_WEBHOOK_SECRET="whsec_a, whsec_b,")
+
+    assert settings.of_gateway("stripe").webhook_secrets == ("whsec_a", "whsec_b")
 
 
-def test_a_webhook_secret_of_commas_is_none_at_all() -> None:
+def test_a_webhook_secret_of_commas_counts_as_missing() -> None:
     assert refused(STRIPE, STRIPE_WEBHOOK_SECRET=" , ") == ["STRIPE_WEBHOOK_SECRET"]
 
 
@@ -235,13 +238,38 @@ def test_live_and_test_keys_do_not_mix() -> None:
 
 
 def test_the_sandbox_is_another_base() -> None:
-    assert load(STRIPE, STRIPE_API_BASE="http://127.0.0.1:12111").stripe_api_base == "http://127.0.0.1:12111"
+    assert (
+        load(STRIPE, STRIPE_API_BASE="http://127.0.0.1:12111").of_gateway("stripe").api_base == "http://127.0.0.1:12111"
+    )
+
+
+def test_an_api_base_that_is_not_a_url_is_refused() -> None:
+    assert refused(STRIPE, STRIPE_API_BASE="ftp://example.com") == ["STRIPE_API_BASE"]
+
+
+def test_the_settings_of_a_gateway_that_is_not_named_are_not_read() -> None:
+    assert load(PAYMENT_GATEWAY="fake", STRIPE_API_BASE="ftp://example.com").gateways == ("fake",)
+
+
+def test_the_webhook_secret_of_development_is_the_contract_s() -> None:
+    assert webhook_secrets(load().of_gateway("fake"), in_development=True) == ("whsec_development",)
 
 
 def test_a_live_key_does_not_travel_in_the_open() -> None:
     env = {**STRIPE, "STRIPE_SECRET_KEY": "sk_live_abc", "STRIPE_PUBLISHABLE_KEY": "pk_live_abc"}
 
     assert refused(env, STRIPE_API_BASE="http://proxy.example") == ["STRIPE_API_BASE"]
+
+
+@pytest.mark.parametrize("script", ["http://127.0.0.1:12111/v3/", "https://js.stripe.com.example/v3/"])
+def test_with_a_live_key_only_stripes_own_script_is_loaded(script: str) -> None:
+    env = {**STRIPE, "STRIPE_SECRET_KEY": "sk_live_abc", "STRIPE_PUBLISHABLE_KEY": "pk_live_abc"}
+    release = "https://js.stripe.com/endive/stripe.js"
+
+    assert refused(env, STRIPE_JS_URL=script) == ["STRIPE_JS_URL"]
+    assert load(env, STRIPE_JS_URL=release).of_gateway("stripe").js_url == release
+    assert load(STRIPE, STRIPE_JS_URL=script).of_gateway("stripe").js_url == script
+    assert refused(STRIPE, STRIPE_JS_URL="/v3/") == ["STRIPE_JS_URL"]
 
 
 # --- the configuration of payments
@@ -270,7 +298,7 @@ def test_the_least_fee_is_not_above_the_most() -> None:
     assert refused(PAYMENT_FEE_MIN="2", PAYMENT_FEE_MAX="1") == ["PAYMENT_FEE_MIN"]
 
 
-def test_who_pays_the_fee_and_whether_it_comes_back() -> None:
+def test_the_settings_decide_who_pays_the_fee_and_whether_it_is_refunded() -> None:
     settings = load(PAYMENT_FEE_PAYER="customer", PAYMENT_FEE_REFUND="returned")
 
     assert (settings.fee_payer, settings.fee_refund) == (FeePayer.CUSTOMER, FeeOnRefund.RETURNED)
@@ -326,7 +354,6 @@ def test_who_pays_the_fee_and_whether_it_comes_back() -> None:
         ("BUSINESS_TIME_ZONE", "/etc/passwd"),
         ("BUSINESS_TIME_ZONE", "../zoneinfo/Europe/Berlin"),
         ("BUSINESS_TIME_ZONE", "Europe/Berlin\0"),
-        ("STRIPE_API_BASE", "ftp://example.com"),
         ("HOST", "http://127.0.0.1"),
         ("HOST", "a b"),
         ("PORT", "0"),
@@ -525,12 +552,12 @@ def test_the_length_of_a_secret_is_counted_in_bytes() -> None:
     assert load(JWT_SECRET="é" * 16).jwt_signing_key == "é" * 16
 
 
-def test_a_key_file_is_no_secret() -> None:
+def test_a_key_file_is_not_a_secret() -> None:
     assert refused(JWT_SECRET=RSA_KEY) == ["JWT_SECRET"]
 
 
 @pytest.mark.parametrize(("key", "algorithm"), [(RSA_KEY, "RS256"), (EC_KEY, "ES256")])
-def test_the_public_key_says_the_algorithm(key: str, algorithm: str) -> None:
+def test_the_public_key_determines_the_algorithm(key: str, algorithm: str) -> None:
     settings = load(JWT_PUBLIC_KEY=key)
 
     assert settings.jwt_algorithm == algorithm
@@ -584,12 +611,12 @@ def test_levels_are_read_in_any_case(text: str) -> None:
     assert load(LOG_LEVEL=text).log_level == "DEBUG"
 
 
-def test_the_payment_log_follows_unless_told_otherwise() -> None:
+def test_the_payment_log_has_the_general_level_by_default() -> None:
     assert load(LOG_LEVEL="WARNING").log_level_payments == "WARNING"
     assert load(LOG_LEVEL_PAYMENTS="DEBUG").log_level_payments == "DEBUG"
 
 
-def test_logs_are_json_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_are_json_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert load().log_format == "json"
 
 
@@ -612,7 +639,8 @@ CANARIES = {
 def test_no_secret_shows_when_settings_are_printed() -> None:
     settings = load(CANARIES)
 
-    assert "canary" not in f"{settings!r} {settings} {settings.model_dump()}"
+    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.of_gateway('stripe')!r} {settings._gateways!r}"
+    assert "canary" not in shown
 
 
 @pytest.mark.parametrize("name", ["STRIPE_SECRET_KEY", "DATABASE_URL", "JWT_SECRET", "JWT_PUBLIC_KEY", "PORT"])
@@ -712,7 +740,7 @@ def test_allowed_methods_exclude_the_others(other: dict[str, str]) -> None:
         ("STRIPE_METHOD_CONFIGURATION", "card"),
     ],
 )
-def test_what_can_be_no_payment_method_is_refused(name: str, value: str) -> None:
+def test_an_invalid_payment_method_type_is_refused(name: str, value: str) -> None:
     assert refused(STRIPE, **{name: value}) == [name]
 
 
@@ -755,7 +783,7 @@ async def _installation(folder: Path, **changes: str) -> str | None:
         return made.metadata.get("installation_id")
 
 
-async def test_an_installation_keeps_its_id_and_the_setting_goes_first(tmp_path: Path) -> None:
+async def test_an_installation_keeps_its_id_and_the_setting_has_precedence(tmp_path: Path) -> None:
     first, again = await _installation(tmp_path), await _installation(tmp_path, PAYMENT_RETRY_ATTEMPTS="2")
     set_ = await _installation(tmp_path, INSTALLATION_ID="shop-7")
 
@@ -776,20 +804,29 @@ def test_a_name_with_the_prefix_wins_over_the_bare_one() -> None:
     )
 
 
-@pytest.mark.parametrize("name", sorted(SETTING_NAMES))
+GATEWAY_OF = {
+    each.name: name for name, plugin in installed_plugins().items() for each in declared(plugin.settings).values()
+}
+
+
+@pytest.mark.parametrize("name", sorted(setting_names()))
 def test_every_setting_is_read_with_the_prefix(name: str) -> None:
     """Most refuse this value, and name the setting as it was given; a few take it."""
-    bare, prefixed = _read({name: "\x01"}), _read({f"BOOKING_PAYMENTS_{name}": "\x01"})
+    of = {"PAYMENT_GATEWAYS": GATEWAY_OF[name]} if name in GATEWAY_OF else {}
+    bare, prefixed = _read({**of, name: "\x01"}), _read({**of, f"BOOKING_PAYMENTS_{name}": "\x01"})
 
-    assert bare != _read({})
+    assert bare != _read(of)
     assert prefixed == bare.replace(f"{name}: ", f"BOOKING_PAYMENTS_{name}: ")
 
 
 def _read(env: Mapping[str, str]) -> str:
     try:
-        return repr({name: str(getattr(load(env), name)) for name in Settings.model_fields})
+        settings = load(env)
     except SettingsError as error:
         return str(error)
+    values = {name: str(getattr(settings, name)) for name in Settings.model_fields}
+    own = [asdict(settings.of_gateway(name)) for name in settings.gateways]
+    return repr((values, own))
 
 
 def test_a_prefixed_name_in_the_file_wins_over_a_bare_one_in_the_environment(tmp_path: Path) -> None:
@@ -806,7 +843,7 @@ def test_an_empty_prefixed_name_counts_as_unset() -> None:
     assert load(PORT="9000", BOOKING_PAYMENTS_PORT=" ").port == 9000
 
 
-def test_a_wrong_setting_is_named_as_it_was_given() -> None:
+def test_an_invalid_setting_is_named_as_it_was_written() -> None:
     assert refused(BOOKING_PAYMENTS_PORT="none") == ["BOOKING_PAYMENTS_PORT"]
 
 
@@ -814,7 +851,7 @@ def test_so_is_one_that_does_not_go_with_another() -> None:
     assert refused(BOOKING_PAYMENTS_WORKERS="2") == ["BOOKING_PAYMENTS_WORKERS"]
 
 
-def test_what_a_flag_says_wins_over_every_name() -> None:
+def test_a_command_line_option_has_precedence_over_every_setting() -> None:
     settings = load_settings({"PORT": "9000", "BOOKING_PAYMENTS_PORT": "9001"}, None, overrides={"PORT": "9002"})
 
     assert settings.port == 9002
@@ -867,7 +904,7 @@ EMBEDDED_STRIPE = {"STRIPE_SECRET_KEY": "sk_test_abc", "STRIPE_PUBLISHABLE_KEY":
 def test_an_embedded_process_needs_no_secrets_of_interfaces_that_it_does_not_serve(env: Mapping[str, str]) -> None:
     settings = load_settings(env, None, embedded=True)
 
-    assert (settings.webhook_secrets, settings.jwt_signing_key) == ((), None)
+    assert (settings.of_gateway(settings.gateway).webhook_secrets, settings.jwt_signing_key) == ((), None)
 
 
 def test_the_service_still_needs_them() -> None:
@@ -896,6 +933,19 @@ def test_every_setting_is_read_by_the_program(field: str) -> None:
     reads = re.compile(rf"\b(settings|self)\.{field}\b")
 
     assert reads.search(SOURCES + own), f"nothing reads the setting {field}"
+
+
+FOLDERS = Path(booking_payments.__file__).parent / "adapters" / "gateways"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "field"),
+    [(name, field) for name, plugin in installed_plugins().items() for field in declared(plugin.settings)],
+)
+def test_every_setting_of_a_gateway_is_read_by_the_gateway(gateway: str, field: str) -> None:
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in FOLDERS.rglob("*.py"))
+
+    assert re.search(rf"\b(settings|self)\.{field}\b", sources), f"nothing reads the setting {field} of {gateway}"
 
 
 def test_every_part_of_the_fee_policy_has_a_setting() -> None:

@@ -99,7 +99,7 @@ async def _paid(storage: SqlStorage) -> None:
         "DELETE FROM bp_audit WHERE at < '2027-01-01T00:00:00.000000Z'",
     ],
 )
-async def test_what_happened_can_not_be_changed(storage: SqlStorage, change: str) -> None:
+async def test_stored_events_cannot_be_changed(storage: SqlStorage, change: str) -> None:
     await _paid(storage)
     await storage.transact(lambda uow: uow.audit.append(audit_record()))
 
@@ -124,7 +124,7 @@ async def test_what_happened_can_not_be_changed(storage: SqlStorage, change: str
         "UPDATE bp_payments SET booking_id = 'bk_9'",
     ],
 )
-async def test_the_database_refuses_what_can_not_be(storage: SqlStorage, change: str) -> None:
+async def test_the_database_refuses_impossible_values(storage: SqlStorage, change: str) -> None:
     await _paid(storage)
     await _run(
         storage,
@@ -142,7 +142,7 @@ async def test_more_may_go_back_than_was_captured_since_the_gateways_dashboard_c
     await _run(storage, "UPDATE bp_payments SET refunded_minor = captured_minor + 1")
 
 
-async def test_a_conflict_is_begun_again_until_it_works(storage: SqlStorage) -> None:
+async def test_a_transaction_with_a_conflict_is_retried_until_it_succeeds(storage: SqlStorage) -> None:
     begun: list[int] = []
 
     async def work(uow: UnitOfWork) -> str:
@@ -167,7 +167,7 @@ async def test_a_lasting_conflict_is_raised(storage: SqlStorage) -> None:
     assert len(begun) == MAX_BEGINS
 
 
-async def test_a_database_error_that_is_no_conflict_comes_through(storage: SqlStorage) -> None:
+async def test_a_database_error_other_than_a_conflict_is_raised(storage: SqlStorage) -> None:
     begun: list[int] = []
 
     async def work(uow: UnitOfWork) -> None:
@@ -180,7 +180,7 @@ async def test_a_database_error_that_is_no_conflict_comes_through(storage: SqlSt
     assert len(begun) == 1
 
 
-async def test_a_deadlock_is_begun_again(postgres_copy: str) -> None:
+async def test_a_transaction_with_a_deadlock_is_retried(postgres_copy: str) -> None:
     storage = SqlStorage.open(postgres_copy)
     await store(storage, booking(1), booking(2))
     begun: list[str] = []
@@ -220,7 +220,7 @@ async def test_jobs_are_handed_over_after_the_commit(storage: SqlStorage) -> Non
 FAR = datetime(2999, 1, 1, tzinfo=UTC)
 
 
-async def _watch_after_taking_over(storage: SqlStorage, holder: str) -> PollState:
+async def _poll_state_after_taking_over(storage: SqlStorage, holder: str) -> PollState:
     await _paid(storage)
     lease = f"lease_until = '2999-01-01T00:00:00.000000Z', lease_holder = '{holder}'"
     await _run(storage, f"UPDATE bp_payments SET {lease}")  # noqa: S608 - texts of this test
@@ -228,8 +228,8 @@ async def _watch_after_taking_over(storage: SqlStorage, holder: str) -> PollStat
     return await storage.read(lambda uow: uow.payments.poll_state("pay_1"))
 
 
-async def test_a_process_that_serves_takes_over_what_the_one_before_it_had_in_flight(storage: SqlStorage) -> None:
-    poll_state = await _watch_after_taking_over(storage, ServingIds().new("run"))
+async def test_a_new_serving_process_takes_over_the_operations_of_the_previous_one(storage: SqlStorage) -> None:
+    poll_state = await _poll_state_after_taking_over(storage, ServingIds().new("run"))
 
     assert (poll_state.lease_until, poll_state.holder, poll_state.next_check_at is not None) == (None, None, True)
 
@@ -238,7 +238,7 @@ async def test_a_process_that_serves_takes_over_what_the_one_before_it_had_in_fl
     "holder", ["run_1", RandomIds().new("run"), "runXserveX1"], ids=["a run", "a new run", "no underscore"]
 )
 async def test_it_ends_no_lease_of_a_command_or_an_embedded_process(storage: SqlStorage, holder: str) -> None:
-    poll_state = await _watch_after_taking_over(storage, holder)
+    poll_state = await _poll_state_after_taking_over(storage, holder)
 
     assert (poll_state.lease_until, poll_state.holder) == (FAR, holder)
 
@@ -249,7 +249,7 @@ def test_only_leases_are_distinguished_by_their_ids() -> None:
 
 
 @pytest.mark.parametrize(("route", "ends"), [("POST /api/bookings/bk_1/payment/refund", True), ("library x", False)])
-async def test_it_takes_over_requests_of_http_with_a_key_and_none_of_the_library(
+async def test_it_takes_over_http_requests_with_a_key_and_no_library_calls(
     storage: SqlStorage, route: str, ends: bool
 ) -> None:
     mark = StoredAnswer(caller="a", route=route, key="k", fingerprint="f", created_at=NOW, locked_until=FAR)
@@ -309,7 +309,7 @@ def test_the_migrated_schema_is_the_one_that_the_code_knows(empty_url: str) -> N
         differences = compare_metadata(context, metadata)
     engine.dispose()
 
-    assert {BANK_TABLES.transfers, MANUAL_TABLES.paybacks} <= set(metadata.tables.values()), (
+    assert {BANK_TABLES.transfers, MANUAL_TABLES.bank_refunds} <= set(metadata.tables.values()), (
         "of those who bring tables of their own"
     )
     assert differences == []

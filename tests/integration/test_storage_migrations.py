@@ -121,7 +121,7 @@ def test_the_job_queue_of_another_application_is_left_alone(bare_url: str) -> No
 
 
 @pytest.mark.parametrize("bare_url", ["postgresql"], indirect=True)
-def test_in_another_schema_it_is_in_nobodys_way(bare_url: str) -> None:
+def test_tables_in_another_schema_do_not_conflict(bare_url: str) -> None:
     _run(bare_url, "CREATE TABLE public.procrastinate_jobs (id bigint)")
 
     assert migrate(bare_url) == head()

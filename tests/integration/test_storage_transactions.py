@@ -25,7 +25,7 @@ from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 from booking_payments.runtime import readiness
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.payment_builder import booking, payment_with_every_event
-from booking_payments.testing.storage_contract import PATIENCE_S, entry, store, stored
+from booking_payments.testing.storage_contract import TIMEOUT_S, entry, store, stored
 from tests.integration.faulty_tcp_proxy import FaultyTcpProxy
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -68,7 +68,7 @@ async def test_a_reader_is_not_kept_out_by_another_process_that_writes(storage: 
     async def work(uow: UnitOfWork) -> None:
         await uow.bookings.lock("bk_1")
         await uow.bookings.add(booking(2))
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(TIMEOUT_S):
             assert await other.read(lambda reader: reader.bookings.get("bk_1")) == booking(1)
             assert await other.read(lambda reader: reader.bookings.get("bk_2")) is None
 
@@ -76,13 +76,13 @@ async def test_a_reader_is_not_kept_out_by_another_process_that_writes(storage: 
 
 
 @ON_POSTGRESQL
-async def test_a_reader_can_not_write(storage: SqlStorage) -> None:
+async def test_a_reader_cannot_write(storage: SqlStorage) -> None:
     with pytest.raises(DBAPIError, match="read-only"):
         await storage.read(lambda uow: uow.bookings.add(booking()))
 
 
 @ON_SQLITE
-async def test_what_a_reader_writes_is_never_committed(storage: SqlStorage) -> None:
+async def test_writes_of_a_reader_are_never_committed(storage: SqlStorage) -> None:
     await storage.read(lambda uow: uow.bookings.add(booking()))
 
     assert await storage.read(lambda uow: uow.bookings.get("bk_1")) is None
@@ -118,14 +118,14 @@ async def test_a_lock_that_is_not_released_in_time_is_a_conflict(storage: SqlSto
     await storage.transact(work)
 
 
-async def test_what_breaks_another_rule_does_not_pass_for_taken(storage: SqlStorage) -> None:
+async def test_a_violation_of_another_constraint_is_not_reported_as_taken(storage: SqlStorage) -> None:
     late = attrs.evolve(booking(), expires_at=booking().event_starts_at + timedelta(days=1))
 
     with pytest.raises(IntegrityError, match="expires_by_start"):
         await store(storage, late)
 
 
-async def test_what_belongs_to_nothing_does_not_pass_for_taken(storage: SqlStorage) -> None:
+async def test_a_foreign_key_violation_is_not_reported_as_taken(storage: SqlStorage) -> None:
     with pytest.raises(IntegrityError, match=r"(?i)foreign key"):
         await stored(storage, payment_with_every_event(booking()))
 
@@ -138,14 +138,14 @@ async def test_a_text_that_no_database_can_hold_is_refused(storage: SqlStorage) 
 
 
 @ON_POSTGRESQL
-async def test_a_nul_is_refused_where_the_database_can_not_hold_it(storage: SqlStorage) -> None:
+async def test_a_nul_is_refused_if_the_database_cannot_store_it(storage: SqlStorage) -> None:
     with pytest.raises(InvalidInput) as refused:
         await store(storage, attrs.evolve(booking(), reference="R\0"))
 
     assert refused.value.code == "invalid_text"
 
 
-async def test_any_other_text_comes_back_as_it_was(storage: SqlStorage) -> None:
+async def test_any_other_text_is_stored_and_read_unchanged(storage: SqlStorage) -> None:
     odd = attrs.evolve(booking(), reference="Ünïcødé 🎟 'quoted' \"twice\" \\ % :name\n\t")
     await store(storage, odd)
 
@@ -183,7 +183,7 @@ _REWRITES = {
 }
 
 
-async def test_what_happened_can_not_be_written_over(storage: SqlStorage) -> None:
+async def test_stored_events_cannot_be_overwritten(storage: SqlStorage) -> None:
     await store(storage, booking())
     await stored(storage, payment_with_every_event(booking()))
 
@@ -194,7 +194,7 @@ async def test_what_happened_can_not_be_written_over(storage: SqlStorage) -> Non
 
 @ON_POSTGRESQL
 @pytest.mark.parametrize("table", ["bp_journal", "bp_postings", "bp_audit"])
-async def test_what_happened_can_not_be_emptied(storage: SqlStorage, table: str) -> None:
+async def test_stored_events_cannot_be_truncated(storage: SqlStorage, table: str) -> None:
     with pytest.raises(DBAPIError, match="append-only"):
         async with storage.engine.begin() as connection:
             await connection.execute(text(f"TRUNCATE {table}"))
@@ -245,11 +245,11 @@ async def _let_go_of_all(storage: SqlStorage) -> None:
 
 
 @ON_POSTGRESQL
-@pytest.mark.parametrize("rested", [True, False])
+@pytest.mark.parametrize("idle", [True, False])
 async def test_connections_that_were_let_go_are_replaced_unnoticed(
-    storage: SqlStorage, rested: bool, monkeypatch: pytest.MonkeyPatch
+    storage: SqlStorage, idle: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "RESTED_S", 0 if rested else 3600)
+    monkeypatch.setattr(engine, "IDLE_S", 0 if idle else 3600)
     async with anyio.create_task_group() as several:
         for number in range(1, 5):
             several.start_soon(store, storage, booking(number))
@@ -293,9 +293,7 @@ def _mark(cause: str) -> StoredAnswer:
 
 
 @ON_POSTGRESQL
-async def test_a_key_that_another_request_has_taken_meanwhile_stays_with_it(
-    storage: SqlStorage, other: SqlStorage
-) -> None:
+async def test_a_key_taken_by_another_request_meanwhile_is_kept_by_it(storage: SqlStorage, other: SqlStorage) -> None:
     seen: list[bytes | None] = []
 
     async def take(uow: UnitOfWork) -> None:
@@ -343,9 +341,7 @@ WAITING_FOR_A_LOCK = (
 
 
 @ON_POSTGRESQL
-async def test_an_event_that_another_process_has_stored_meanwhile_is_found(
-    storage: SqlStorage, other: SqlStorage
-) -> None:
+async def test_an_event_stored_by_another_process_meanwhile_is_found(storage: SqlStorage, other: SqlStorage) -> None:
     seen: list[int] = []
 
     async def take(uow: UnitOfWork) -> None:

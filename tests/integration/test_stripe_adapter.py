@@ -21,7 +21,7 @@ from tests.stripe_openapi_checker import every_answer_conforms  # noqa: F401 - a
 REAL_KEY = os.environ.get("STRIPE_TEST_SECRET_KEY", "")
 
 
-class SandboxStage:
+class SandboxGatewayHarness:
     """The adapter in front of the sandbox, whose clock the test moves."""
 
     def __init__(self, sandbox: Sandbox, gateway: StripeGateway) -> None:
@@ -51,14 +51,14 @@ class TestStripeOverTheSandbox(CardGatewayContract):
     """The contract, through the SDK and a socket."""
 
     @pytest.fixture
-    async def stage(self) -> AsyncIterator[SandboxStage]:
+    async def harness(self) -> AsyncIterator[SandboxGatewayHarness]:
         async with Sandbox() as sandbox:
             transport = SdkTransport("sk_test_contract", sandbox.url)
-            yield SandboxStage(sandbox, StripeGateway(transport, livemode=False))
+            yield SandboxGatewayHarness(sandbox, StripeGateway(transport, livemode=False))
             await transport.close()
 
 
-class RealStage:
+class RealGatewayHarness:
     """The adapter in front of Stripe's test mode, where only a browser can pass 3-D Secure."""
 
     def __init__(self, gateway: StripeGateway) -> None:
@@ -87,8 +87,8 @@ class TestStripeItself(CardGatewayContract):
     """The contract, over Stripe's own test mode."""
 
     @pytest.fixture
-    async def stage(self) -> AsyncIterator[RealStage]:
+    async def harness(self) -> AsyncIterator[RealGatewayHarness]:
         assert REAL_KEY.startswith(("sk_test_", "rk_test_")), "never a live key"
         transport = SdkTransport(REAL_KEY)
-        yield RealStage(StripeGateway(transport, livemode=False))
+        yield RealGatewayHarness(StripeGateway(transport, livemode=False))
         await transport.close()

@@ -22,7 +22,7 @@ from booking_payments.entrypoints.http.app import create_app
 from booking_payments.ports.overview import Period
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.services import Services
-from booking_payments.runtime.settings import SETTING_NAMES
+from booking_payments.runtime.settings import setting_names
 from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import settings, token
 
@@ -32,7 +32,7 @@ ELEVEN = [(BILLION, Currency.IDR)] * 11
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
 
 

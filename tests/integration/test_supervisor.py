@@ -18,7 +18,7 @@ import pytest
 from booking_payments.runtime.supervisor import BEAT_S
 from tests.integration.supervised import NONE_COULD_START, WORKERS
 
-PATIENCE_S = 50
+TIMEOUT_S = 50
 """Less than a worker may be silent: who waits for an answer of one that is dead is too late."""
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and Unix sockets")
@@ -29,7 +29,7 @@ class Worker:
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
-        self._line.settimeout(PATIENCE_S)
+        self._line.settimeout(TIMEOUT_S)
         with line.makefile() as said:
             self.pid = int(said.readline())
 
@@ -63,7 +63,7 @@ class Supervised:
         """The next worker that was started, when the supervisor knows that it serves."""
         worker = self.started()
         worker.order("serve")
-        self.wait_until_said("serve_worker_ready")
+        self.wait_until_said("serve.worker_ready")
         return worker
 
     def wait_until_said(self, event: str) -> None:
@@ -73,7 +73,7 @@ class Supervised:
 
     def ended(self) -> int:
         """Its exit status, once it has ended."""
-        return self.process.wait(PATIENCE_S)
+        return self.process.wait(TIMEOUT_S)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def supervised(folder: Path, beat_s: float = BEAT_S) -> Iterator[Supervised]:
         listening = opened.enter_context(socket.socket(socket.AF_UNIX))
         listening.bind(address)
         listening.listen()
-        listening.settimeout(PATIENCE_S)
+        listening.settimeout(TIMEOUT_S)
         process = opened.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
         opened.callback(process.kill)
         yield Supervised(process, listening, opened)
@@ -103,7 +103,7 @@ def test_one_that_dies_before_it_gave_a_sign_of_life_is_replaced_while_another_s
         third = supervisor.started()
         for each in (second, third):
             each.order("serve")
-            supervisor.wait_until_said("serve_worker_ready")
+            supervisor.wait_until_said("serve.worker_ready")
         supervisor.process.terminate()
 
         assert supervisor.ended() == 0
@@ -136,7 +136,7 @@ def test_replacements_that_cannot_start_end_nothing_while_another_serves(folder:
         os.kill(first.pid, signal.SIGKILL)
         for _ in range(WORKERS):
             supervisor.started().order("fail")
-            supervisor.wait_until_said("serve_worker_did_not_start")
+            supervisor.wait_until_said("serve.worker_not_started")
         supervisor.serving()
         supervisor.process.terminate()
 

@@ -129,7 +129,7 @@ def test_the_recipe_for_django_passes_without_real_books_or_open_connections(tmp
     assert not list(tmp_path.glob("*.sqlite3*")) + list(tmp_path.glob("*.db"))
 
 
-def test_a_consumer_that_raises_is_given_its_message_again(tmp_path: Path) -> None:
+def test_a_message_is_delivered_again_to_a_consumer_that_raises(tmp_path: Path) -> None:
     (tmp_path / "test_shop.py").write_text(AGAIN)
 
     assert "2 passed" in run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis")

@@ -53,7 +53,7 @@ async def test_so_many_may_come_and_then_the_wait_is_exact(own: Counters) -> Non
     assert found[3] == pytest.approx(20, abs=2)
 
 
-async def test_who_is_turned_away_does_not_wait_longer_for_it(own: Counters) -> None:
+async def test_a_refused_request_does_not_extend_the_waiting_time(own: Counters) -> None:
     bounded = three_a_minute(own, "patient")
     waits = [(await bounded.take("a")).wait_s for _ in range(30)]
 
@@ -90,22 +90,22 @@ async def test_stored_counters_are_short_lived(server: ValkeyServer) -> None:
 # --- the store fails
 
 
-async def test_without_the_store_each_process_counts_for_itself_and_says_so_once() -> None:
+async def test_without_the_store_each_process_counts_separately_and_logs_it_once() -> None:
     with capture_logs() as logs:
         async with counters("redis://127.0.0.1:1/0") as opened:
             bounded = three_a_minute(opened, "down")
-            verdicts = [await bounded.take("a") for _ in range(4)]
+            decisions = [await bounded.take("a") for _ in range(4)]
 
-    assert [verdict.wait_s > 0 for verdict in verdicts] == [False, False, False, True]
-    assert {verdict.alone for verdict in verdicts} == {True}
+    assert [decision.wait_s > 0 for decision in decisions] == [False, False, False, True]
+    assert {decision.alone for decision in decisions} == {True}
     assert [line["log_level"] for line in logs] == ["warning"]
 
 
-async def test_a_store_that_comes_back_is_asked_again(server: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_is_reachable_again_is_used(server: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     opened = Counters(Counters.open(f"redis://127.0.0.1:{server.port}/0").shared, now=lambda: now[0])
     bounded = three_a_minute(opened, "back")
-    monkeypatch.setattr(throttle, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(throttle, "STORE_TIMEOUT_S", 0.0)
     first = await bounded.take("a")
     monkeypatch.undo()
     paused = await bounded.take("a")
@@ -113,23 +113,23 @@ async def test_a_store_that_comes_back_is_asked_again(server: ValkeyServer, monk
     back = await bounded.take("a")
     await opened.close()
 
-    assert [verdict.alone for verdict in (first, paused, back)] == [True, True, False]
+    assert [decision.alone for decision in (first, paused, back)] == [True, True, False]
 
 
 async def test_a_store_that_hangs_delays_a_request_by_its_time_limit_at_most(server: ValkeyServer) -> None:
     with closing(server.client()) as client:
         client.execute_command("CLIENT", "PAUSE", "600", "ALL")
         async with counters(f"redis://127.0.0.1:{server.port}/0") as opened:
-            verdict = await three_a_minute(opened, "slow").take("a")
+            decision = await three_a_minute(opened, "slow").take("a")
         client.ping()  # answered when the pause is over: the next test has the same server
 
-    assert verdict.alone
+    assert decision.alone
 
 
 # --- memory
 
 
-async def test_memory_is_bounded_and_forgets_who_was_not_seen_for_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_memory_is_bounded_and_drops_the_least_recently_seen_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttle, "MOST_KEPT", 100)
     bounded = three_a_minute(Counters(), "crowd")
     for _ in range(4):

@@ -19,8 +19,10 @@ from booking_payments.domain.errors import OutcomeUnknown, PaymentError
 from booking_payments.domain.instructions import CreateRefund
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.payment import payment_of_booking
 from booking_payments.domain.refunds import RefundOnCancel, RefundReason
 from booking_payments.ports.event_jobs import BookingOutcome
+from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import pay, pay_in_browser, start
 
@@ -83,7 +85,12 @@ async def an_event_whose_job_dies(kit: PaymentsTestKit) -> list[str]:
     job = await kit.payments.cancel_event(EVENT, OPERATOR, refund=RefundOnCancel.NONE)
     await kit.payments.run_event_job(job)
     lost = event_jobs._result(kit.deps, job, booking.id, BookingOutcome.WAITING, "died")
-    await kit.storage.transact(lambda uow: uow.events.put(evolve(lost, at=job.created_at)))
+
+    async def before_the_end(uow: UnitOfWork) -> None:
+        await uow.events.put(evolve(lost, at=job.created_at))
+        await uow.events.save(job)
+
+    await kit.storage.transact(before_the_end)
     calls = len(kit.stripe.calls)
     await kit.payments.run_event_job(job)
     sent = [each for each in list(kit.stripe.calls)[calls:] if each.method == "POST" and "refund" in each.path]
@@ -140,8 +147,9 @@ def _items_not_marked(patch: Patch) -> None:
 
 
 def _job_repeats(patch: Patch) -> None:
-    async def again(deps: Any, job: Any, booking_id: str) -> None:
-        booking, payment = await event_jobs._read(deps, booking_id)
+    async def again(deps: Any, job: Any, booking_id: str) -> bool:
+        booking, payments = await event_jobs._read(deps, booking_id)
+        payment = payment_of_booking(payments)
         if booking.status is BookingStatus.CANCELED and payment is not None and payment.intent_id is not None:
             one_cent = CreateRefund(
                 intent_id=payment.intent_id,
@@ -150,8 +158,8 @@ def _job_repeats(patch: Patch) -> None:
                 reason=RefundReason.REQUESTED_BY_CUSTOMER,
             )
             await deps.gateway.create_refund(one_cent, deps.ids.idempotency_key())
-            return
-        await real(deps, job, booking_id)
+            return True
+        return await real(deps, job, booking_id)
 
     real = event_jobs._carry_out
     patch.setattr(event_jobs, "_carry_out", again)

@@ -55,7 +55,7 @@ from booking_payments.domain.lifecycle import (
 from booking_payments.domain.payment import Operation, Payment
 from booking_payments.domain.refunds import Refundable
 from booking_payments.domain.retry import next_check
-from booking_payments.ports.gateway import Declined, GatewayError, Refused, Silent, Unreachable
+from booking_payments.ports.gateway import Declined, GatewayError, GatewayRefused, NotSent, OutcomeAmbiguous
 from booking_payments.ports.inbox import InboxStatus
 from booking_payments.ports.payments import PollState
 from booking_payments.ports.publisher import Message
@@ -154,7 +154,7 @@ def _with_outcome(patch: Patch, change: Callable[[Operation, Outcome], Outcome])
 def _silence_is_failure(which: Callable[[str, Operation], bool]) -> Callable[[Operation, Outcome], Outcome]:
     def change(operation: Operation, outcome: Outcome) -> Outcome:
         if isinstance(outcome, Unknown) and which(outcome.reason, operation):
-            return NotDone(Refused("failed", code=outcome.reason))
+            return NotDone(GatewayRefused("failed", code=outcome.reason))
         return outcome
 
     return change
@@ -184,7 +184,7 @@ def silent_refund_is_failure(patch: Patch) -> None:
     patch.setattr(operations, "_refused", _refused_unread)
 
 
-async def _refused_unread(deps: Dependencies, claimed: Claimed, refused: Refused) -> Observation:
+async def _refused_unread(deps: Dependencies, claimed: Claimed, refused: GatewayRefused) -> Observation:
     return Observation(refusal=refused.code, error=to_payment_error(refused))
 
 
@@ -217,7 +217,7 @@ def silence_is_forgotten(patch: Patch) -> None:
                 return await send()
             except GatewayError as error:
                 delay = deps.retry.delay_after(tries, deps.random)
-                if delay is None or not isinstance(error, Silent | Unreachable):
+                if delay is None or not isinstance(error, OutcomeAmbiguous | NotSent):
                     raise
                 await deps.clock.sleep(delay)
         raise AssertionError
@@ -263,25 +263,25 @@ def unreadable_is_not_done(patch: Patch) -> None:
 
 @_bug("an operation is taken up while its owner works on it")
 def lease_is_ignored(patch: Patch) -> None:
-    save = Recorder._watch
+    save = Recorder._next_poll_state
 
     def other(self: Recorder, payment: Payment, holder: str | None, checks: int) -> Any:
         poll_state = save(self, payment, holder, checks)
         return attrs.evolve(poll_state, lease_until=None, next_check_at=self.now) if poll_state.holder else poll_state
 
-    patch.setattr(Recorder, "_watch", other)
+    patch.setattr(Recorder, "_next_poll_state", other)
 
 
 @_bug("a lease never lapses")
 def lease_never_lapses(patch: Patch) -> None:
-    save = Recorder._watch
+    save = Recorder._next_poll_state
 
     def other(self: Recorder, payment: Payment, holder: str | None, checks: int) -> Any:
         poll_state = save(self, payment, holder, checks)
         never = self.now + timedelta(days=10_000)
         return attrs.evolve(poll_state, lease_until=never, next_check_at=never) if poll_state.holder else poll_state
 
-    patch.setattr(Recorder, "_watch", other)
+    patch.setattr(Recorder, "_next_poll_state", other)
 
 
 @_bug("polling ends after two checks")
@@ -293,12 +293,12 @@ def resolver_gives_up(patch: Patch) -> None:
 
 @_bug("a waiting payment is not polled")
 def waiting_is_not_watched(patch: Patch) -> None:
-    poll_state = Recorder._watch
+    poll_state = Recorder._next_poll_state
 
     def other(self: Recorder, payment: Payment, holder: str | None, checks: int) -> Any:
         return poll_state(self, payment, holder, checks) if payment.operation else PollState()
 
-    patch.setattr(Recorder, "_watch", other)
+    patch.setattr(Recorder, "_next_poll_state", other)
 
 
 @_bug("the resolver reads intents and no refunds")
@@ -376,7 +376,7 @@ def marked_before_effect(patch: Patch) -> None:
 
     async def other(deps: Dependencies, event: GatewayEvent) -> WebhookResult:
         async def mark(uow: UnitOfWork) -> bool:
-            entry = webhooks._entry(deps, event, await uow.inbox.find(event.id))
+            entry = webhooks._entry(deps, event, await webhooks._entries(deps, uow, event))
             if not entry.status.is_done:
                 await uow.inbox.put(attrs.evolve(entry, status=InboxStatus.PROCESSED))
             return entry.status.is_done

@@ -24,7 +24,7 @@ LONGEST: Final = timedelta(hours=26)
 
 WATCHED_FOR: Final = timedelta(hours=25, minutes=30)
 
-MOST_LOOKS: Final = 3
+MAX_CHECKS: Final = 3
 """How often the resolver may look at a payment before it is settled, once nothing goes wrong any more."""
 
 MOST_ROUNDS: Final = 400
@@ -112,14 +112,14 @@ class Settling:
         return (payment for payment in self._payments() if payment.operation is not None)
 
     def _is_due(self, payment: Payment) -> bool:
-        at = self._watch(payment).next_check_at
+        at = self._poll_state(payment).next_check_at
         return at is not None and at <= self.world.time.now
 
     def _is_leased(self, payment: Payment) -> bool:
-        until = self._watch(payment).lease_until
+        until = self._poll_state(payment).lease_until
         return until is not None and until > self.world.time.now
 
-    def _watch(self, payment: Payment) -> PollState:
+    def _poll_state(self, payment: Payment) -> PollState:
         return self._read(lambda uow: uow.payments.poll_state(payment.id))
 
     def _read(self, work: TransactionBody[T]) -> T:
@@ -127,15 +127,18 @@ class Settling:
 
     def _next_due(self) -> datetime | None:
         """Return the next time at which any repair path has work; None when there is no work left."""
-        stripe, watches = self.world.stripe, [self._watch(each) for each in self._payments() if not each.is_final]
+        stripe, poll_states = (
+            self.world.stripe,
+            [self._poll_state(each) for each in self._payments() if not each.is_final],
+        )
         due = [stripe.next_due_at, *(request.at for request in self.world.in_transit)]
         if self.repairs.webhooks:
             due.extend(delivery.due_at for delivery in self.world.theirs.deliveries())
         if self.repairs.resolver:
-            due.extend(self._due_at(poll_state) for poll_state in watches)
+            due.extend(self._due_at(poll_state) for poll_state in poll_states)
             due.extend(self._messages_due())
         elif self.repairs.client:
-            due.extend(self._due_at(poll_state) for poll_state in watches if poll_state.holder)
+            due.extend(self._due_at(poll_state) for poll_state in poll_states if poll_state.holder)
         later = [each for each in due if each is not None]
         return min(later, default=None)
 
@@ -179,7 +182,7 @@ class Settling:
             purpose = payment.operation.purpose.value if payment.operation else ""
             yield f"{payment.id} still has an operation in flight: {purpose}"
         for payment_id, checks in self.checks.items():
-            if checks > MOST_LOOKS:
+            if checks > MAX_CHECKS:
                 yield f"{payment_id} was settled after {checks} checks only"
 
     def _unheard(self) -> Iterator[str]:

@@ -26,7 +26,7 @@ def test_wrong_clocks_break_nothing(scenario: Scenario) -> None:
 
 
 @clocks
-def test_wrong_clocks_break_nothing_in_sql_books(scenario: Scenario) -> None:
+def test_wrong_clocks_cause_no_fault_in_a_database(scenario: Scenario) -> None:
     sql = attrs.evolve(scenario, sql=True)
     broken = [result.seed for result in many(sql, SEEDS[::5]) if result.broken]
 

@@ -268,5 +268,5 @@ LENGTH: Final = settings(
 
 
 @pytest.mark.timeout(3600 if NIGHTLY else 120)
-def test_a_payment_and_its_refunds_do_what_the_model_says() -> None:
+def test_a_payment_and_its_refunds_follow_the_model() -> None:
     run_state_machine_as_test(PaymentMachine, settings=LENGTH)

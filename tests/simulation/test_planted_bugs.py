@@ -124,7 +124,7 @@ def test_a_bug_in_the_rules_of_refunds_is_found_among_obligations(bug: str) -> N
     assert not simulate(found, SCENARIOS["obligations"]).broken
 
 
-def test_every_bug_is_looked_for_where_one_path_stands_alone() -> None:
+def test_every_planted_bug_is_searched_with_a_single_recovery_path() -> None:
     assert set(FOUND) == set(BUGS)
     assert [bug for bug, found in FOUND.items() if set(found) <= {"full"}] == []
 

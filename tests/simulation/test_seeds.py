@@ -134,7 +134,7 @@ def _table(title: str, counts: Mapping[str, int]) -> str:
     return "\n".join([f"{title}:", *(f"  {name:<60} {times}" for name, times in sorted(counts.items()))])
 
 
-def test_the_client_who_asks_again_suffices() -> None:
+def test_repeated_requests_of_the_client_suffice() -> None:
     _hold(CLIENT_ONLY, SEEDS_ALONE)
 
 
@@ -147,15 +147,15 @@ def test_the_resolver_suffices() -> None:
 
 
 @pytest.mark.parametrize("scenario", [SECOND, SECOND_REFUSED], ids=["taken", "refused"])
-def test_a_customer_who_changes_their_mind_is_charged_once_and_with_the_newest_method(scenario: Scenario) -> None:
+def test_a_customer_who_changes_the_method_is_charged_once_with_the_newest(scenario: Scenario) -> None:
     _hold(scenario, SEEDS_OF_SECOND_METHODS)
 
 
-def test_what_turns_up_behind_a_stored_error_is_found_by_the_resolver_alone() -> None:
+def test_an_object_that_appears_after_a_stored_error_is_found_by_the_resolver_alone() -> None:
     _hold(STORED_RESOLVER_ONLY, SEEDS_OF_STORED)
 
 
-def test_what_turns_up_behind_a_stored_error_is_in_sql_books_too() -> None:
+def test_an_object_that_appears_after_a_stored_error_is_recorded_in_a_database() -> None:
     _hold(attrs.evolve(STORED, sql=True), SEEDS_OF_STORED[::10])
 
 
@@ -167,7 +167,7 @@ def test_a_promise_is_owed_in_an_sql_database_too() -> None:
     _hold(attrs.evolve(OBLIGATED, sql=True), SEEDS_OF_OBLIGATIONS[::10])
 
 
-def test_sql_books_break_no_more_than_books_in_memory() -> None:
+def test_a_database_has_no_more_faults_than_memory() -> None:
     _hold(attrs.evolve(FULL, sql=True), SEEDS_SQL)
 
 

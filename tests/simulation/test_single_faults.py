@@ -70,7 +70,7 @@ def test_one_fault_anywhere_changes_nothing_in_the_end(case: UseCase) -> None:
 
 
 @cases
-def test_one_fault_anywhere_changes_nothing_in_the_end_of_sql_books(case: UseCase) -> None:
+def test_one_fault_anywhere_does_not_change_the_final_state_in_a_database(case: UseCase) -> None:
     repairs = case.repairs if NIGHTLY else case.repairs[:1]
     assert list(_what_breaks(case, repairs, sql=True)) == []
 

@@ -83,7 +83,7 @@ def _state_after_repetitions(history: GatewayHistory, heard: tuple[Json, ...]) -
 
 
 @histories
-def test_some_orders_of_the_events_end_in_the_same_state_of_sql_books(name: str) -> None:
+def test_some_orders_of_the_events_lead_to_the_same_state_in_a_database(name: str) -> None:
     expected = repr(_in_order(name))
     for order in islice(permutations(range(len(live(name).events()))), 0, None, 5 if NIGHTLY else 50):
         history = live(name, sql=True)

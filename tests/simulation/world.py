@@ -22,7 +22,7 @@ from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.application.dependencies import Dependencies, PaymentConfig
 from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.booking import BookingStatus
-from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
+from booking_payments.ports.gateway import GatewayError, NotSent, OutcomeAmbiguous
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.unit_of_work import LockScope, TransactionBody
@@ -283,15 +283,15 @@ class TransportBoundary:
         try:
             if fault is Fault.ARRIVES_LATE:
                 self._world.send_later(InTransit(self._world.late(), method, path, params, key))
-                raise Silent("timeout", code="timeout")
+                raise OutcomeAmbiguous("timeout", code="timeout")
             self._world.stripe.tick()  # separate from requests of the service, so that late effects can be told apart
             reply = await self._model.call(method, path, params, key)
-        except (Silent, Unreachable) as error:
+        except (OutcomeAmbiguous, NotSent) as error:
             self._world.tell("gateway", f"does not say: {error.code}")
             # A stored error that is repeated makes nothing unknown: nothing was done by this sending.
-            if isinstance(error, Silent) and not (error.stored and key in self._world.ours.walks.stored):
+            if isinstance(error, OutcomeAmbiguous) and not (error.stored and key in self._world.ours.walks.stored):
                 self._world.ours.silent(key)
-            if isinstance(error, Silent) and error.stored and key is not None:
+            if isinstance(error, OutcomeAmbiguous) and error.stored and key is not None:
                 self._world.ours.walks.stored.setdefault(key, self._world.time.now)
             raise
         except GatewayError as error:

@@ -1,1 +1,1 @@
-"""In memory only: no file, no socket, no process."""
+"""Tests in memory only: without files, sockets or processes."""

@@ -1,4 +1,6 @@
-"""The hexagon's arrows, and no float near money. import-linter holds the layers too; this names the line."""
+"""The dependency rules of the hexagon, and no floats for money. import-linter checks the layers too; these tests
+name the line.
+"""
 
 import ast
 import sys
@@ -17,7 +19,7 @@ from tests.rows import row
 
 ROOT = Path(booking_payments.__file__).parent
 LAYERS = ("domain", "ports", "application", "adapters", "runtime", "presentation", "entrypoints")
-"""From the inside out: each knows those before it, and itself."""
+"""From the inside out: each layer may import those before it, and itself."""
 
 DOMAIN = sorted((ROOT / "domain").rglob("*.py"))
 PORTS = sorted((ROOT / "ports").rglob("*.py"))
@@ -31,7 +33,7 @@ def _name(path: Path) -> str:
 
 @cache
 def _imports(path: Path) -> frozenset[str]:
-    """Every module that a file imports, also inside functions, by its full name."""
+    """Return every module that a file imports, also inside functions, by its full name."""
     return frozenset(_imported(path))
 
 
@@ -52,7 +54,9 @@ def _module_of(path: Path) -> str:
 
 
 def _graph() -> dict[str, set[str]]:
-    """Each module with those of ours that it imports, inside functions and for types only included."""
+    """Return each module with the modules of this package that it imports, including imports inside functions and
+    for types only.
+    """
     modules = {_module_of(path): path for path in ROOT.rglob("*.py")}
     graph = dict[str, set[str]]()
     for module, path in modules.items():
@@ -64,18 +68,20 @@ def _graph() -> dict[str, set[str]]:
                 named = (f"{node.module}.{alias.name}" for alias in node.names)
                 graph[module] |= {name if name in modules else str(node.module) for name in named}
         graph[module].discard(module)
-    # The package itself names what is loaded when it is asked for.
+    # The package's own `__init__` loads names lazily.
     return graph | {"booking_payments": set()}
 
 
-def test_no_modules_import_one_another_in_a_circle() -> None:
+def test_there_are_no_import_cycles() -> None:
     order = list(TopologicalSorter(_graph()).static_order())  # raises CycleError, which names the modules
 
     assert "booking_payments.domain.money" in order
 
 
 def _layer_of(module: str) -> str | None:
-    """``domain`` of ``booking_payments.domain.money``; None for what is not ours."""
+    """Return the layer: ``domain`` of ``booking_payments.domain.money``. Returns None for a module of another
+    package.
+    """
     head, _, rest = module.partition(".")
     return rest.split(".")[0] if head == "booking_payments" and rest else None
 
@@ -91,16 +97,16 @@ def test_domain_and_ports_import_only_the_standard_library_and_attrs(path: Path)
 
 
 @pytest.mark.parametrize("path", DOMAIN, ids=_name)
-def test_the_domain_knows_only_itself(path: Path) -> None:
+def test_the_domain_imports_only_itself(path: Path) -> None:
     assert {_layer_of(module) for module in _imports(path)} <= {None, "domain"}
 
 
 @pytest.mark.parametrize("path", PORTS, ids=_name)
-def test_ports_know_only_the_domain_and_one_another(path: Path) -> None:
+def test_ports_import_only_the_domain_and_one_another(path: Path) -> None:
     assert {_layer_of(module) for module in _imports(path)} <= {None, "domain", "ports"}
 
 
-def test_arrows_point_inwards() -> None:
+def test_imports_point_inwards() -> None:
     for layer, path in LAYERED:
         with row(_name(path)):
             inside = set(LAYERS[: LAYERS.index(layer) + 1])
@@ -130,7 +136,7 @@ def test_import_linter_forbids_the_stripe_emulator_everything_else_of_the_packag
 
 
 @pytest.mark.parametrize("path", DOMAIN, ids=_name)
-def test_the_domain_has_no_float(path: Path) -> None:
+def test_the_domain_uses_no_floats(path: Path) -> None:
     found = [f"{_name(path)}:{line} {what}" for line, what in _floats(ast.parse(path.read_text()))]
 
     assert found == []
@@ -147,7 +153,7 @@ def _floats(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def _is_exact(node: ast.BinOp | ast.AugAssign) -> bool:
-    """Whether a ``Fraction(...)`` is divided: that stays a fraction, to the last digit."""
+    """Return whether a ``Fraction(...)`` is divided: the result is an exact fraction and not a float."""
     left = node.left if isinstance(node, ast.BinOp) else None
     return isinstance(left, ast.Call) and isinstance(left.func, ast.Name) and left.func.id == "Fraction"
 
@@ -158,7 +164,7 @@ def test_the_search_for_floats_finds_them(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", ["x = Fraction(a) / 100", "x = a // b", "x = Decimal('1.5')"])
-def test_the_search_for_floats_leaves_what_is_exact(code: str) -> None:
+def test_the_search_for_floats_accepts_exact_types(code: str) -> None:
     assert not list(_floats(ast.parse(code)))
 
 
@@ -192,7 +198,6 @@ SAME_NAME = {
     "Command": "the commands of the lifecycle table, and those of HTTP with an idempotency key",
     "Finding": "a finding of a reconciliation, and one of an examination of Stripe's account",
     "Nothing": "an empty request body, of HTTP and of the checkout",
-    "Pass": "one pass of deliveries, and one pass of background work",
     "Payment": "the aggregate, and the body of the checkout's payment form",
     "Refund": "the refund of a payment, and the body of the console's refund form",
 }

@@ -1,4 +1,4 @@
-"""Numbers of cards are found in every usual spelling; what machines make for identifiers is never taken for one."""
+"""Card numbers are found in every usual spelling, and generated identifiers are never mistaken for one."""
 
 import os
 from random import Random
@@ -62,14 +62,14 @@ def test_a_number_of_each_scheme_is_found(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCHEMES)
-def test_with_another_check_digit_it_is_none(name: str) -> None:
+def test_a_number_with_a_wrong_check_digit_is_not_a_card_number(name: str) -> None:
     number = SCHEMES[name]
 
     assert not holds_card_number(number[:-1] + str((int(number[-1]) + 1) % 10))
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_it_is_found_wherever_it_stands_alone(spelling: str) -> None:
+def test_a_card_number_is_found_between_other_text(spelling: str) -> None:
     assert holds_card_number(spelling.format("4242424242424242"))
 
 
@@ -91,7 +91,7 @@ def test_it_is_found_wherever_it_stands_alone(spelling: str) -> None:
         ("Mastercard", [6, 6]),
     ],
 )
-def test_it_is_found_in_groups(name: str, sizes: list[int], gap: str) -> None:
+def test_a_grouped_card_number_is_found(name: str, sizes: list[int], gap: str) -> None:
     assert holds_card_number(f"my card: {grouped(SCHEMES[name], sizes, gap)}!")
 
 
@@ -104,11 +104,11 @@ def test_it_is_found_in_groups(name: str, sizes: list[int], gap: str) -> None:
         "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079",
     ],
 )
-def test_it_is_found_in_every_script(digits: str) -> None:
+def test_a_card_number_is_found_in_digits_of_every_script(digits: str) -> None:
     assert holds_card_number("".join(digits[int(digit)] for digit in "4242424242424242"))
 
 
-def test_marks_on_digits_hide_nothing() -> None:
+def test_combining_marks_do_not_hide_a_card_number() -> None:
     assert holds_card_number("".join(f"{digit}\ufe0f\u20e3" for digit in "4242424242424242"))
 
 
@@ -127,7 +127,7 @@ def test_marks_on_digits_hide_nothing() -> None:
         "",
     ],
 )
-def test_what_adjoins_letters_or_digits_or_has_no_scheme_is_none(text: str) -> None:
+def test_digits_next_to_letters_or_without_a_card_scheme_are_not_a_card_number(text: str) -> None:
     assert not holds_card_number(text)
 
 
@@ -142,32 +142,32 @@ def test_what_adjoins_letters_or_digits_or_has_no_scheme_is_none(text: str) -> N
         "2f6c1b1e-5555-4242-4242-424242424242",
     ],
 )
-def test_a_uuid_is_none_even_if_all_its_digits_would_do(text: str) -> None:
+def test_a_uuid_is_not_a_card_number_even_if_its_digits_are_valid(text: str) -> None:
     assert not holds_card_number(text)
 
 
-def test_a_uuid_hides_no_number_beside_it() -> None:
+def test_a_card_number_next_to_a_uuid_is_found() -> None:
     assert holds_card_number("42424242-4242-4242-8242-424242424242 4242424242424242")
     assert holds_card_number("4242424242424242-42424242-4242-4242-8242-424242424242")
 
 
 @pytest.mark.parametrize("text", ["+4915123456787", "+49 1512 3456787", "tel:+4915123456787"])
-def test_a_telephone_number_with_its_plus_sign_is_none(text: str) -> None:
+def test_a_telephone_number_with_a_plus_sign_is_not_a_card_number(text: str) -> None:
     assert holds_card_number(text.replace("+", "")), "the digits alone look like a card number"
     assert not holds_card_number(text)
 
 
 @pytest.mark.parametrize("name", IDENTIFIERS)
-def test_no_identifier_of_a_machine_is_refused(name: str) -> None:
+def test_generated_identifiers_are_accepted(name: str) -> None:
     assert refused(IDENTIFIERS[name], COUNT) == 0
 
 
 @pytest.mark.parametrize("name", [name for name in PLAIN_DIGITS if "Unix" in name or "YYYY" in name or "date" in name])
-def test_times_and_dates_are_not_refused(name: str) -> None:
+def test_times_and_dates_are_accepted(name: str) -> None:
     assert refused(PLAIN_DIGITS[name], COUNT // 4) == 0
 
 
-def test_the_sums_agree_with_a_check_digit_worked_out_by_hand() -> None:
+def test_the_check_digit_agrees_with_one_computed_by_hand() -> None:
     chance = Random(5)
     for _ in range(2000):
         digits = chance.choice(["4", "5"]) + "".join(chance.choices("0123456789", k=15))

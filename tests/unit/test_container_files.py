@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from booking_payments.entrypoints.cli import main
-from booking_payments.runtime.settings import SETTING_NAMES
+from booking_payments.runtime.settings import setting_names
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
@@ -19,7 +19,7 @@ CONTAINERFILE = (ROOT / "Containerfile").read_text()
 @pytest.mark.parametrize("name", OURS)
 def test_a_service_runs_a_command_with_settings_that_exist(name: str) -> None:
     assert OURS[name]["command"][0] in main.commands
-    assert set(OURS[name]["environment"]) <= SETTING_NAMES
+    assert set(OURS[name]["environment"]) <= setting_names()
 
 
 def test_serve_and_worker_wait_for_the_migration() -> None:
@@ -28,7 +28,7 @@ def test_serve_and_worker_wait_for_the_migration() -> None:
     assert waited == {"migrate": {"database"}, "serve": {"migrate"}, "worker": {"migrate"}}
 
 
-def test_no_secret_stands_in_the_file() -> None:
+def test_the_files_contain_no_secrets() -> None:
     secrets = [
         value
         for service in SERVICES.values()
@@ -40,7 +40,7 @@ def test_no_secret_stands_in_the_file() -> None:
     assert [value for value in secrets if not re.search(r"\$\{\w+:\?", value)] == []
 
 
-def test_every_file_that_is_copied_is_there_and_let_in() -> None:
+def test_every_copied_file_exists_and_is_not_ignored() -> None:
     copied = [
         word for line in re.findall(r"^COPY (?!--from)(.+)$", CONTAINERFILE, re.MULTILINE) for word in line.split()[:-1]
     ]

@@ -10,7 +10,7 @@ WRONG = NOON + timedelta(minutes=10)
 
 @attrs.define
 class Machine:
-    """A machine whose wall clock is wrong, and which knows how much time has passed."""
+    """A machine with a wrong wall clock and a correct monotonic clock."""
 
     wall: datetime = WRONG
     elapsed: float = 100.0
@@ -19,14 +19,14 @@ class Machine:
         return DatabaseClock(lambda: self.wall, lambda: self.elapsed)
 
 
-def test_before_the_database_has_spoken_it_is_the_time_of_the_machine() -> None:
+def test_before_the_first_reading_the_clock_is_the_machines() -> None:
     clock = Machine().clock()
 
     assert clock.wants_to_hear
     assert clock.now() == WRONG
 
 
-def test_from_then_on_it_is_the_time_of_the_database_and_the_seconds_since() -> None:
+def test_after_a_reading_the_clock_is_the_databases_plus_the_elapsed_time() -> None:
     machine = Machine()
     clock = machine.clock()
     clock.heard(NOON)
@@ -36,7 +36,7 @@ def test_from_then_on_it_is_the_time_of_the_database_and_the_seconds_since() -> 
     assert clock.now() == NOON + timedelta(seconds=2.5)
 
 
-def test_setting_the_wall_clock_changes_nothing() -> None:
+def test_setting_the_wall_clock_does_not_change_the_time() -> None:
     machine = Machine()
     clock = machine.clock()
     clock.heard(NOON)
@@ -46,7 +46,7 @@ def test_setting_the_wall_clock_changes_nothing() -> None:
     assert clock.now() == NOON
 
 
-def test_the_database_is_asked_again_after_a_while_and_believed() -> None:
+def test_the_database_clock_is_read_again_after_a_while_and_replaces_the_old_reading() -> None:
     machine = Machine()
     clock = machine.clock()
     wants = []
@@ -62,7 +62,7 @@ def test_the_database_is_asked_again_after_a_while_and_believed() -> None:
     assert clock.now() == NOON + timedelta(seconds=9)
 
 
-def test_unless_told_otherwise_it_follows_this_machine() -> None:
+def test_by_default_the_elapsed_time_is_measured_on_this_machine() -> None:
     clock = DatabaseClock()
     clock.heard(NOON)
 

@@ -1,4 +1,6 @@
-"""Each failed try is in the log with its traceback and no more than that; a channel without a process is, too."""
+"""Each failed try is logged with its traceback and without the message's content; so is a channel that no process
+serves.
+"""
 
 from datetime import UTC, datetime, timedelta
 
@@ -51,14 +53,14 @@ def _functions(error: BaseException) -> list[str]:
     return found
 
 
-async def test_what_is_taken_leaves_no_line() -> None:
+async def test_an_accepted_message_is_not_logged() -> None:
     with capture_logs() as lines:
         await LoggedPublisher(CallablePublisher(lambda _: None), "python:app").publish(MESSAGE)
 
     assert lines == []
 
 
-async def test_a_silent_channel_is_logged_until_a_process_is_alive_again() -> None:
+async def test_a_channel_without_a_process_is_logged_until_one_is_alive_again() -> None:
     kit = PaymentsTestKit()
     maintenance = MaintenanceTasks(kit.payments, kit.clock)
     await kit.payments.deliver_messages()
@@ -71,11 +73,11 @@ async def test_a_silent_channel_is_logged_until_a_process_is_alive_again() -> No
 
     assert (silent, alive) == (1, 0)
     assert [(line["event"], line["log_level"], line["channel"]) for line in lines] == [
-        ("message_channel_silent", "error", "python:app")
+        ("message.channel_silent", "error", "python:app")
     ]
 
 
-def test_the_metrics_say_what_waits_on_each_channel_and_what_was_discarded() -> None:
+def test_the_metrics_count_waiting_and_discarded_messages_of_each_channel() -> None:
     with open_site(PaymentsTestKit()) as site:
         site.paid()
         early = site.client.get("/metrics").text

@@ -1,4 +1,4 @@
-"""The documents hang together: links lead somewhere, decisions are listed, the glossary is in order."""
+"""The documents are consistent: links have targets, decisions are listed, the glossary is in order."""
 
 import os
 import re
@@ -25,24 +25,24 @@ LINKS = [
 
 
 @pytest.mark.parametrize(("page", "link"), LINKS, ids=[f"{page.stem}-{link}" for page, link in LINKS])
-def test_every_link_leads_somewhere(page: Path, link: str) -> None:
+def test_every_link_has_a_target(page: Path, link: str) -> None:
     assert (page.parent / link).exists()
 
 
 def _anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings: lower case, words joined by dashes."""
+    """Return the anchors of a page's headings: lower case, words joined by dashes."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
-def test_every_screenshot_is_taken_by_the_browser_tests_and_shown_somewhere() -> None:
+def test_every_screenshot_is_taken_by_the_browser_tests_and_used_in_a_page() -> None:
     there = {path.stem for path in (ROOT / "docs/pictures").glob("*.png")}
     shown = {name for page in PAGES for name in re.findall(r"pictures/([\w-]+)\.png", page.read_text())}
 
     assert there == shown == set(screenshots.PICTURES)
 
 
-def test_every_anchor_is_there() -> None:
+def test_every_anchor_exists() -> None:
     assert [each for each in ANCHORS if each[2] not in _anchors(each[0].parent / each[1] if each[1] else each[0])] == []
 
 
@@ -67,12 +67,12 @@ def test_the_glossary_is_in_order_and_has_each_term_once() -> None:
 
 
 @pytest.mark.parametrize("named", sorted(set(re.findall(r"\(`(\S+?)`\)", (ROOT / "docs/glossary.md").read_text()))))
-def test_what_the_glossary_names_is_there(named: str) -> None:
+def test_every_file_named_in_the_glossary_exists(named: str) -> None:
     assert (ROOT / "src" / "booking_payments" / named).exists()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
-def test_what_a_document_says_of_docs_is_there(page: Path) -> None:
+def test_every_file_that_a_document_names_exists(page: Path) -> None:
     named = set(re.findall(r"`((?:tests|docs)/[\w/.-]+)`", page.read_text()))
 
     assert {name for name in named if not (ROOT / name).exists()} == set()
@@ -107,7 +107,7 @@ NAMED_TESTS = re.findall(r"`(tests/[\w/.]+)::(\w+)`", (ROOT / "docs" / "security
 
 
 @pytest.mark.parametrize(("file", "test"), NAMED_TESTS, ids=[test for _, test in NAMED_TESTS])
-def test_a_test_that_the_security_page_relies_on_is_there(file: str, test: str) -> None:
+def test_every_test_named_on_the_security_page_exists(file: str, test: str) -> None:
     assert re.search(rf"^ *(async )?def {test}\(", (ROOT / file).read_text(), re.MULTILINE)
 
 
@@ -154,7 +154,7 @@ def test_every_target_of_make_mutation_has_its_row() -> None:
     assert rows == list(mutate.TARGETS)
 
 
-def test_what_has_more_to_do_at_night_is_run_at_night() -> None:
+def test_every_test_with_a_nightly_mode_is_in_the_nightly_run() -> None:
     asks = re.compile(r'environ\.get\("(SIMULATION|\w*KILLS|RACE_ROUNDS)"')
     files = [path for path in (ROOT / "tests").rglob("test_*.py") if asks.search(path.read_text())]
     makefile = (ROOT / "Makefile").read_text()
@@ -169,28 +169,28 @@ TESTS = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
 
 
 @pytest.mark.parametrize("test", sorted(set(re.findall(r"`(test_\w+)`", CONTRIBUTING))))
-def test_a_test_that_a_recipe_names_is_there(test: str) -> None:
+def test_every_test_named_in_a_recipe_exists(test: str) -> None:
     assert f"def {test}(" in TESTS
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`([\w.]+(?:/[\w.]+)+)`", CONTRIBUTING))))
-def test_a_file_that_a_recipe_names_is_there(path: str) -> None:
+def test_every_file_named_in_a_recipe_exists(path: str) -> None:
     assert any((ROOT / folder / path).exists() for folder in ("", "src/booking_payments", "tests"))
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!https?:)([^)#]+)\)", CONTRIBUTING))
-def test_every_link_of_the_page_for_contributors_leads_somewhere(link: str) -> None:
+def test_every_link_in_contributing_has_a_target(link: str) -> None:
     assert (ROOT / link).exists()
 
 
-def test_the_hosted_workflow_runs_what_has_to_pass_here() -> None:
+def test_the_hosted_workflow_runs_the_same_checks() -> None:
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yaml").read_text())
     commands = [step["run"] for step in workflow["jobs"]["check"]["steps"] if "run" in step]
 
     assert commands == [".ci/run"]
 
 
-def test_the_hook_before_a_commit_can_be_run() -> None:
+def test_the_pre_commit_hook_is_executable() -> None:
     hook = ROOT / ".hooks/pre-commit"
 
     assert os.access(hook, os.X_OK)

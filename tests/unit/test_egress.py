@@ -1,4 +1,6 @@
-"""The guard over the run's own sockets sees what leaves this machine, and nothing that we send follows a redirect."""
+"""The guard of the test run refuses connections to other machines, and no HTTP client of this package follows
+redirects.
+"""
 
 import asyncio
 import os
@@ -14,12 +16,12 @@ import pytest
 from booking_payments.adapters.gateways.fake.webhooks import Deliveries, Posted
 from booking_payments.adapters.gateways.stripe.gateway import StripeGateway
 from booking_payments.adapters.gateways.stripe.sdk import SdkTransport
-from booking_payments.ports.gateway import Silent
+from booking_payments.ports.gateway import OutcomeAmbiguous
 from booking_payments.testing.kit import PaymentsTestKit
 from tests import egress
 
 ELSEWHERE = "192.0.2.1"
-"""An address that nobody has (RFC 5737)."""
+"""An address without a host (RFC 5737)."""
 
 
 watched = pytest.mark.skipif(bool(os.environ.get("STRIPE_TEST_SECRET_KEY")), reason="this run may reach Stripe")
@@ -27,13 +29,13 @@ watched = pytest.mark.skipif(bool(os.environ.get("STRIPE_TEST_SECRET_KEY")), rea
 
 @pytest.fixture
 def seen() -> Iterator[list[str]]:
-    """What the guard has refused in this test; looked at, so that it does not fail the test."""
+    """Return the refusals of the guard in this test, and clear them, so that they do not fail it."""
     yield egress.attempts
     egress.attempts.clear()
 
 
 @watched
-def test_a_connection_to_elsewhere_is_refused(seen: list[str]) -> None:
+def test_a_connection_to_another_machine_is_refused(seen: list[str]) -> None:
     with closing(socket.socket()) as client, pytest.raises(egress.LeftTheMachine):
         client.connect((ELSEWHERE, 443))
 
@@ -41,7 +43,7 @@ def test_a_connection_to_elsewhere_is_refused(seen: list[str]) -> None:
 
 
 @watched
-def test_a_datagram_to_elsewhere_is_refused(seen: list[str]) -> None:
+def test_a_datagram_to_another_machine_is_refused(seen: list[str]) -> None:
     with closing(socket.socket(type=socket.SOCK_DGRAM)) as client, pytest.raises(egress.LeftTheMachine):
         client.sendto(b"?", (ELSEWHERE, 53))
 
@@ -49,7 +51,7 @@ def test_a_datagram_to_elsewhere_is_refused(seen: list[str]) -> None:
 
 
 @watched
-def test_a_name_is_not_even_looked_up(seen: list[str]) -> None:
+def test_a_host_name_is_not_resolved(seen: list[str]) -> None:
     with pytest.raises(egress.LeftTheMachine):
         socket.getaddrinfo("api.stripe.com", 443)
 
@@ -57,7 +59,7 @@ def test_a_name_is_not_even_looked_up(seen: list[str]) -> None:
 
 
 @watched
-async def test_asyncio_is_watched_too(seen: list[str]) -> None:
+async def test_the_guard_covers_asyncio(seen: list[str]) -> None:
     with pytest.raises(egress.LeftTheMachine):
         await asyncio.open_connection(ELSEWHERE, 443)
 
@@ -65,7 +67,7 @@ async def test_asyncio_is_watched_too(seen: list[str]) -> None:
 
 
 @watched
-async def test_a_library_that_survives_the_refusal_does_not_hide_it(seen: list[str]) -> None:
+async def test_a_refusal_that_a_library_swallows_fails_the_test(seen: list[str]) -> None:
     async with httpx2.AsyncClient() as client:
         with pytest.raises((egress.LeftTheMachine, httpx2.HTTPError)):
             await client.get("http://example.com/")
@@ -74,14 +76,14 @@ async def test_a_library_that_survives_the_refusal_does_not_hide_it(seen: list[s
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.10", "::1", "0.0.0.0", ""])
-def test_this_machine_is_open(host: str) -> None:
+def test_connections_to_this_machine_are_allowed(host: str) -> None:
     assert egress.is_here(host)
 
 
 @pytest.mark.parametrize(
     "host", ["10.0.0.1", "169.254.169.254", "fe80::1", "::ffff:192.0.2.1", "localhost.evil.example"]
 )
-def test_every_other_machine_is_not(host: str) -> None:
+def test_connections_to_every_other_machine_are_refused(host: str) -> None:
     assert not egress.is_here(host)
 
 
@@ -90,7 +92,7 @@ def test_every_other_machine_is_not(host: str) -> None:
 
 @contextmanager
 def web(location: str | None, asked: list[str]) -> Iterator[str]:
-    """The address of a server that sends everybody on to ``location``, or answers."""
+    """Yield the address of a server that redirects every request to ``location``, or answers it."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -123,14 +125,14 @@ async def test_the_gateway_follows_no_redirect() -> None:
     second: list[str] = []
     with web(None, second) as elsewhere, web(f"{elsewhere}/stolen", first) as address:
         transport = SdkTransport("sk_test_x", address)
-        with pytest.raises(Silent):
+        with pytest.raises(OutcomeAmbiguous):
             await StripeGateway(transport, livemode=False).retrieve_intent("pi_1")
         await transport.close()
 
     assert (len(first), second) == (1, [])
 
 
-async def test_our_own_deliveries_follow_no_redirect() -> None:
+async def test_webhook_deliveries_follow_no_redirect() -> None:
     first: list[str] = []
     second: list[str] = []
     kit = PaymentsTestKit()

@@ -1,4 +1,6 @@
-"""What is imported was asked for: by the package itself, or by the extra of the corner that imports it."""
+"""Every imported package is a dependency: of the package itself, or of the extra to which the importing module
+belongs.
+"""
 
 import ast
 import sys
@@ -24,14 +26,14 @@ MODULES = modules()
 
 
 def _foreign(path: Path, *, always: bool) -> set[str]:
-    """The names of others that a file imports: ``always`` when it is imported itself, or else on any occasion."""
+    """Return the third-party packages that a file imports: with ``always`` at import time, else anywhere."""
     nodes = ast.walk(ast.parse(path.read_text())) if not always else _at_once(ast.parse(path.read_text()))
     heads = {name.partition(".")[0] for node in nodes for name in _named_in(node)}
     return heads - sys.stdlib_module_names - {"booking_payments"}
 
 
 def _at_once(node: ast.AST) -> Iterator[ast.AST]:
-    """What runs on import: no bodies of functions, and nothing that is there for the types alone."""
+    """Yield the statements that run at import: no function bodies, and no imports for types only."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) or _is_for_types(child):
             continue
@@ -54,17 +56,17 @@ def _unasked(names: set[str], asked: set[str]) -> set[str]:
     return {name for name in names if not HOMES.get(name, set()) & asked}
 
 
-def test_what_is_imported_at_once_belongs_to_everybody_or_to_the_corner() -> None:
+def test_a_package_imported_at_import_time_is_a_dependency_of_the_package_or_of_the_modules_extra() -> None:
     for module, path in MODULES.items():
         with row(module):
             corner = corner_of(module)
-            # Whoever imports the contract suites has the pytest that runs them.
+            # The contract suites are imported by pytest.
             asked = named(*([corner] if corner else [])) | ({"pytest"} if ".testing." in module else set())
 
             assert _unasked(_foreign(path, always=True), asked) == set()
 
 
-def test_what_is_imported_when_it_is_needed_was_asked_for_by_name() -> None:
+def test_a_package_imported_lazily_is_a_declared_dependency() -> None:
     for module, path in MODULES.items():
         with row(module):
             asked = named("all") | ({"pytest"} if ".testing." in module else set())
@@ -72,7 +74,7 @@ def test_what_is_imported_when_it_is_needed_was_asked_for_by_name() -> None:
             assert _unasked(_foreign(path, always=False), asked) == set()
 
 
-def test_nothing_is_asked_for_that_nobody_imports() -> None:
+def test_every_dependency_is_imported() -> None:
     imported = {name for path in MODULES.values() for name in _foreign(path, always=False)}
     used = {package for name in imported for package in HOMES[name]}
 
@@ -80,7 +82,7 @@ def test_nothing_is_asked_for_that_nobody_imports() -> None:
 
 
 @pytest.mark.parametrize("name", EXTRAS)
-def test_a_bare_install_brings_nothing_that_an_extra_is_there_for(name: str) -> None:
+def test_an_install_without_extras_has_no_package_of_an_extra(name: str) -> None:
     brought = named(name) - named()
 
     assert brought != set()
@@ -88,24 +90,24 @@ def test_a_bare_install_brings_nothing_that_an_extra_is_there_for(name: str) -> 
 
 
 @pytest.mark.parametrize("name", EXTRAS)
-def test_an_extra_brings_nothing_that_another_is_there_for(name: str) -> None:
+def test_an_extra_has_no_package_of_another_extra(name: str) -> None:
     others = set().union(*(named(other) for other in EXTRAS)) - named(name)
 
     assert others & (closure(name) - closure()) == set()
 
 
-def test_all_is_all() -> None:
+def test_the_extra_all_contains_every_extra() -> None:
     assert named("all") == set().union(*(named(name) for name in EXTRAS))
     assert named("dev") >= named("all")
 
 
-def test_the_extras_are_explained_where_one_decides() -> None:
+def test_every_extra_is_explained_on_the_start_page() -> None:
     page = (Path(__file__).parents[2] / "docs/start.md").read_text()
 
     assert [name for name in (*EXTRAS, "all") if f"| `{name}` |" not in page] == []
 
 
-# --- what is said when something is missing
+# --- messages for missing packages
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
@@ -116,7 +118,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
     assert str(caught.value) == expected
 
 
-def test_what_a_package_lacks_itself_is_told_as_it_says_it() -> None:
+def test_an_import_error_inside_a_package_is_reported_with_its_message() -> None:
     with pytest.raises(SettingsError) as caught, extra("postgres", "DATABASE_URL", "PostgreSQL"):
         raise ImportError("no pq wrapper available.\nAttempts made: ...")
 
@@ -124,6 +126,6 @@ def test_what_a_package_lacks_itself_is_told_as_it_says_it() -> None:
     assert str(caught.value) == f"DATABASE_URL: {told}; run: pip install 'booking-payments[postgres]'"
 
 
-def test_a_mistake_of_ours_stays_one() -> None:
+def test_a_missing_module_of_this_package_is_not_reported_as_a_missing_extra() -> None:
     with pytest.raises(ModuleNotFoundError), extra("stripe", "PAYMENT_GATEWAY"):
         import booking_payments.no_such_module  # type: ignore[import-not-found] # noqa: F401

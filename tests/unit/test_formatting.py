@@ -1,4 +1,4 @@
-"""How amounts are written for people."""
+"""Formatting of amounts for people."""
 
 import pytest
 

@@ -1,4 +1,6 @@
-"""What reads strangers' text takes time linear in its length: every expression, every parser, the worst texts known."""
+"""Parsers and regular expressions for untrusted text take time linear in its length, measured with the worst known
+texts.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -22,8 +24,10 @@ from booking_payments.entrypoints.http.limits import address_of
 from booking_payments.entrypoints.http.middleware import request_id_of
 from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.entrypoints.http.refunds import items_of
+from booking_payments.entrypoints.pages.amounts import amount_typed
 from booking_payments.entrypoints.pages.console.payments import _day
 from booking_payments.entrypoints.pages.forms import _form
+from booking_payments.entrypoints.pages.moments import moment_typed
 from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.presentation.card_numbers import holds_card_number
 from booking_payments.presentation.models import RegisterBooking
@@ -67,6 +71,8 @@ PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
     "a return_url": parsing.origin_of,
     "a cursor": decode_cursor,
     "a day of the console": _day,
+    "a moment of the console": moment_typed,
+    "an amount of the console": lambda text: amount_typed(text, Currency.of("usd")),
     "items in a query": items_of,
     "an amount": lambda text: Money.parse(text, Currency.of("usd")),
     "a note": require_note,
@@ -123,6 +129,7 @@ WHO_READS: Final[Mapping[str, str]] = {
     "entrypoints.pages.console.payments": "a day of the console",
     "entrypoints.pages.console.refunds": ANSWERS,
     "entrypoints.pages.console.webhooks": OURS,
+    "entrypoints.pages.moments": "a moment of the console",
     "entrypoints.pages.sessions": "a return_url",
     "entrypoints.pages.forms": "a form of a page",
     "sandbox.http.api": SANDBOX,
@@ -132,7 +139,7 @@ WHO_READS: Final[Mapping[str, str]] = {
     "testing.certificate_webhooks": "trusted: an example, which only tests read with",
     "testing.sandbox": SANDBOX,
 }
-"""Each module that calls a parser of a library, and the parser here that stands for it, or why none does."""
+"""Each module that calls a library's parser, with the measured parser that stands for it, or why none is needed."""
 
 BUILT: Final = {
     "sandbox.emulator.browser: re.compile(line.partition(' ')[2])",
@@ -140,11 +147,11 @@ BUILT: Final = {
     "sandbox.emulator.faults: re.compile(''.join((_piece(piece) for piece in pieces)))",
     "sandbox.http.playing: re.compile(PREFIX + path.replace('{id}', '(?P<id>[^/]+)'))",
 }
-"""Expressions that are built from our own routes, in which one part of a path takes no slash."""
+"""Expressions built from this package's routes, in which one part of a path matches no slash."""
 
 
 def sources() -> Mapping[str, str]:
-    """The text of every module, by its name within the package."""
+    """Return the text of every module, by its name within the package."""
     found = {module.__name__: Path(str(module.__file__)).read_text() for module in worst_cases.modules()}
     return {name.removeprefix("booking_payments."): text for name, text in found.items()}
 
@@ -166,17 +173,17 @@ def test_no_regular_expression_escapes_the_measurement() -> None:
         "from re import compile",
     ],
 )
-def test_an_expression_that_can_not_be_found_is_noticed(source: str) -> None:
+def test_a_regular_expression_that_cannot_be_extracted_is_reported(source: str) -> None:
     assert list(worst_cases.left_out((), "new", source)) != []
 
 
-def test_every_module_that_parses_is_measured_or_reads_no_strangers_text() -> None:
+def test_every_module_with_a_parser_is_measured_or_reads_trusted_text() -> None:
     assert {name for name, text in sources().items() if worst_cases.reads(text)} == set(WHO_READS)
     assert {each for each in WHO_READS.values() if not each.startswith("trusted: ")} <= set(PARSERS)
 
 
 @pytest.mark.parametrize("name", PARSERS)
-def test_a_parser_of_strangers_text_takes_linear_time(name: str) -> None:
+def test_a_parser_of_untrusted_text_takes_linear_time(name: str) -> None:
     assert list(worst_cases.slower_than_linear(refusing(PARSERS[name]))) == []
 
 
@@ -188,7 +195,7 @@ def test_every_regular_expression_takes_linear_time() -> None:
     assert len(expressions) > 60, "the expressions were not found"
 
 
-def test_nothing_is_read_by_the_framework_which_keeps_it_and_is_quadratic_in_cookies() -> None:
+def test_no_handler_uses_the_frameworks_parsers_which_are_quadratic_for_cookies() -> None:
     readers = re.compile(r"\.(cookies|query_params|form\(\)|json\(\)|url)\b(?!\()")
     entrypoints = Path(parsing.__file__).parents[1]
     lines = [line for file in entrypoints.rglob("*.py") for line in file.read_text().splitlines()]
@@ -205,7 +212,7 @@ def test_nothing_is_read_by_the_framework_which_keeps_it_and_is_quadratic_in_coo
         (r"(?i)\b((?:postgres\w*|rediss?)(?:\+\w+)?://[^\s:/@]*):[^\s\"'<>]+@", "sub"),
     ],
 )
-def test_the_measure_finds_what_is_quadratic(pattern: str, verb: str) -> None:
+def test_the_measurement_detects_quadratic_time(pattern: str, verb: str) -> None:
     found = worst_cases.slower_than_linear(worst_cases._applied(re.compile(pattern, re.DOTALL), verb), plain=True)
 
     assert next(found, None) is not None

@@ -1,4 +1,4 @@
-"""Storage in memory keeps the contract of the storage port."""
+"""The in-memory storage meets the contract of the storage port."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ def storage() -> MemoryStorage:
 
 
 class TestMemoryStorage(StorageContract):
-    """The contract, over dictionaries."""
+    """The contract of the storage, in memory."""
 
 
 class TestMemoryEventJobs(EventJobsContract):
@@ -28,10 +28,10 @@ class TestMemoryEventJobs(EventJobsContract):
 
 
 class TestMemoryOverview(OverviewContract):
-    """The contract of the overview, over dictionaries."""
+    """The contract of the overview, in memory."""
 
 
-async def test_jobs_are_handed_over_when_the_transaction_is_committed() -> None:
+async def test_jobs_are_queued_when_the_transaction_commits() -> None:
     handed: list[tuple[Job, datetime]] = []
 
     def take(jobs: Sequence[tuple[Job, datetime]]) -> None:

@@ -1,4 +1,4 @@
-"""Which proxy and which certificates a connection takes, as the environment has them."""
+"""Which proxy and which certificates a connection uses, from the environment."""
 
 import pytest
 
@@ -16,13 +16,13 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
-def test_a_proxy_of_the_environment_is_taken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_the_environment_is_used(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, PROXY)
 
     assert Network.of_environment().proxy_for("https://api.stripe.com/v1/refunds") == PROXY
 
 
-def test_a_proxy_is_for_its_scheme_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_used_for_its_scheme_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", PROXY)
     network = Network.of_environment()
 
@@ -48,7 +48,7 @@ def test_a_proxy_is_for_its_scheme_only(monkeypatch: pytest.MonkeyPatch) -> None
         ("example.com", "https://api.stripe.com/v1", False),
     ],
 )
-def test_what_no_proxy_names_is_reached_directly(
+def test_a_host_in_no_proxy_is_connected_directly(
     excepted: str, url: str, direct: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", PROXY)
@@ -66,7 +66,7 @@ def test_what_no_proxy_names_is_reached_directly(
         ("SSL_CERT_DIR", "/no/such/directory"),
     ],
 )
-def test_what_can_not_be_used_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_setting_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
 
     with pytest.raises(NetworkMisconfigured) as wrong:
@@ -75,7 +75,7 @@ def test_what_can_not_be_used_is_named(name: str, value: str, monkeypatch: pytes
     assert wrong.value.variable == name
 
 
-def test_it_is_described_without_the_password_of_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_description_leaves_out_the_proxys_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", PROXY)
     monkeypatch.setenv("SSL_CERT_FILE", __file__)
 
@@ -84,5 +84,5 @@ def test_it_is_described_without_the_password_of_the_proxy(monkeypatch: pytest.M
     assert described == "through the proxy http://proxy.example:3128, certificates of SSL_CERT_FILE"
 
 
-def test_without_any_of_them_the_way_is_direct() -> None:
+def test_without_these_variables_the_connection_is_direct() -> None:
     assert Network.of_environment().described("https://api.stripe.com") == "directly"

@@ -1,4 +1,4 @@
-"""What is in ``ops/`` speaks of metrics and pages that exist."""
+"""Dashboards and alerts in ``ops/`` use existing metrics and pages."""
 
 import json
 import re
@@ -26,7 +26,7 @@ MADE_BY_PROMETHEUS = {"le"}
 
 @pytest.fixture(scope="module")
 def exported() -> dict[str, set[str]]:
-    """The metrics of a service in which everything has happened once, with the names of their labels."""
+    """Return the metrics of a service in which everything has happened once, with their label names."""
     with open_site(PaymentsTestKit()) as site:
         site.paid("pm_card_chargeDeclined", reference="R-2")
         booking_id = site.paid()
@@ -40,14 +40,14 @@ def exported() -> dict[str, set[str]]:
 
 
 def names_in(expression: str) -> Iterator[tuple[str, set[str]]]:
-    """The metrics that an expression reads, each with the labels it is chosen or grouped by."""
+    """Yield the metrics in an expression, each with the labels that it selects or groups by."""
     grouped = {name.strip() for names in re.findall(r"by \(([^)]*)\)", expression) for name in names.split(",")}
     for name, chosen in re.findall(r"(booking_payments_\w+)(?:\{([^}]*)\})?", expression):
         yield SUFFIXES.sub("", name), {*re.findall(r"(\w+)\s*[!=]", chosen), *grouped} - MADE_BY_PROMETHEUS
 
 
 @pytest.mark.parametrize("where", EXPRESSIONS)
-def test_every_metric_and_label_that_is_read_is_exported(where: str, exported: dict[str, set[str]]) -> None:
+def test_every_metric_and_label_in_an_expression_is_exported(where: str, exported: dict[str, set[str]]) -> None:
     read = list(names_in(EXPRESSIONS[where]))
 
     assert read != []
@@ -64,7 +64,7 @@ def test_every_metric_of_the_books_is_on_the_dashboard(exported: dict[str, set[s
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule in RULES])
-def test_every_alert_says_what_to_do_and_where_to_read(rule: dict[str, dict[str, str]]) -> None:
+def test_every_alert_has_instructions_and_a_link(rule: dict[str, dict[str, str]]) -> None:
     page, _, anchor = rule["annotations"]["runbook"].partition("#")
     headings = re.findall(r"^## (.+)$", (ROOT / page).read_text(), re.MULTILINE)
 
@@ -85,7 +85,7 @@ def test_the_dashboards_use_the_metrics_of_the_service() -> None:
     assert "booking_payments_books_readable 1.0" in text
 
 
-def test_a_customer_with_five_declines_stands_out_without_a_name() -> None:
+def test_a_customer_with_five_declines_is_counted_without_a_name() -> None:
     with open_site(PaymentsTestKit()) as site:
         for number in range(5):
             site.paid("pm_card_chargeDeclined", reference=f"R-{number}")
@@ -95,7 +95,7 @@ def test_a_customer_with_five_declines_stands_out_without_a_name() -> None:
     assert "ann" not in re.findall(r'="([^"]*)"', text)
 
 
-def test_without_the_database_the_process_still_tells_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_database_the_metrics_of_the_process_are_exported(monkeypatch: pytest.MonkeyPatch) -> None:
     with open_site(PaymentsTestKit()) as site:
         site.get("/health/live")
         monkeypatch.setattr(type(site.kit.storage), "read", _refuse)
@@ -109,7 +109,7 @@ async def _refuse(*_: object) -> None:
     raise ConnectionError("the database is gone")
 
 
-def test_a_hold_that_ends_soon_is_named_by_its_payment() -> None:
+def test_an_authorization_that_ends_soon_is_exported_with_its_payment() -> None:
     with open_site(PaymentsTestKit()) as site:
         payment, kit = site.payment_of(site.held()), site.kit
         early = site.client.get("/metrics").text
@@ -122,7 +122,7 @@ def test_a_hold_that_ends_soon_is_named_by_its_payment() -> None:
     assert f'booking_payments_capture_due_seconds{{payment="{payment.id}"}} {23 * 3600.0}' in late
 
 
-def test_without_a_hold_there_is_no_end_of_one() -> None:
+def test_without_an_authorization_no_end_is_exported() -> None:
     with open_site(PaymentsTestKit()) as site:
         site.paid()
         text = site.client.get("/metrics").text
@@ -130,6 +130,6 @@ def test_without_a_hold_there_is_no_end_of_one() -> None:
     assert "booking_payments_capture_earliest_seconds" not in text
 
 
-def test_no_metric_has_a_label_that_prometheus_keeps_for_summaries(exported: dict[str, set[str]]) -> None:
+def test_no_metric_has_a_label_reserved_by_prometheus(exported: dict[str, set[str]]) -> None:
     """``promtool check metrics`` refuses ``quantile`` on a gauge."""
     assert {name for name, labels in exported.items() if "quantile" in labels} == set()

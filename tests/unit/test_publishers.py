@@ -1,4 +1,4 @@
-"""Python functions as consumers: async ones on the loop, others in threads."""
+"""Python functions as consumers: async functions run on the event loop, others in threads."""
 
 import asyncio
 import threading
@@ -10,12 +10,12 @@ import pytest
 from booking_payments.adapters.memory.publisher import CallablePublisher, Consumer, WithTimeout
 from booking_payments.ports.publisher import DeliveryFailed, Message
 
-PATIENCE_S = 10
+TIMEOUT_S = 10
 MESSAGE = Message(id="msg_1", type="payment.succeeded", booking_id="bk_1", payment_id=None, at=datetime.now(UTC))
 
 
 class Ears:
-    """An object with state, which is called as a function is."""
+    """A callable object with state."""
 
     def __init__(self) -> None:
         self.told: list[Message] = []
@@ -26,7 +26,7 @@ class Ears:
 
 
 @pytest.mark.parametrize("form", ["method", "object", "lambda"])
-async def test_an_async_consumer_runs_on_the_loop_whatever_stands_before_it(form: str) -> None:
+async def test_an_async_consumer_runs_on_the_loop_in_every_kind_of_callable(form: str) -> None:
     hooks = Ears()
     forms: dict[str, Consumer] = {"method": hooks.__call__, "object": hooks, "lambda": lambda message: hooks(message)}
 
@@ -35,17 +35,17 @@ async def test_an_async_consumer_runs_on_the_loop_whatever_stands_before_it(form
     assert hooks.told == [MESSAGE]
 
 
-async def test_a_consumer_that_is_not_async_may_do_what_is_forbidden_beside_a_loop() -> None:
+async def test_a_sync_consumer_may_run_an_event_loop() -> None:
     async def later() -> str:
-        return "a loop of its own"
+        return "a second loop"
 
     told: list[str] = []
     await CallablePublisher(lambda _: told.append(asyncio.run(later()))).publish(MESSAGE)
 
-    assert told == ["a loop of its own"]
+    assert told == ["a second loop"]
 
 
-async def test_a_consumer_that_blocks_stops_nobody_else() -> None:
+async def test_a_blocking_consumer_does_not_block_others() -> None:
     released = threading.Event()
     found: list[bool] = []
 
@@ -53,13 +53,13 @@ async def test_a_consumer_that_blocks_stops_nobody_else() -> None:
         released.set()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(CallablePublisher(lambda _: found.append(released.wait(PATIENCE_S))).publish, MESSAGE)
+        tasks.start_soon(CallablePublisher(lambda _: found.append(released.wait(TIMEOUT_S))).publish, MESSAGE)
         tasks.start_soon(go_on)
 
     assert found == [True]
 
 
-async def test_what_a_consumer_raises_in_its_thread_comes_out() -> None:
+async def test_an_exception_in_a_consumers_thread_is_raised() -> None:
     def fail(message: Message) -> None:
         raise ZeroDivisionError
 
@@ -67,20 +67,20 @@ async def test_what_a_consumer_raises_in_its_thread_comes_out() -> None:
         await CallablePublisher(fail).publish(MESSAGE)
 
 
-async def test_consumers_that_never_come_back_are_not_given_threads_without_end() -> None:
+async def test_the_threads_of_consumers_that_never_return_are_limited() -> None:
     released = threading.Event()
     calls: list[Message] = []
 
     def hang(message: Message) -> None:
         calls.append(message)
-        released.wait(PATIENCE_S)
+        released.wait(TIMEOUT_S)
 
     publisher = CallablePublisher(hang, most_at_once=2)
     bounded = WithTimeout(publisher, timedelta(milliseconds=50))
     for _ in range(2):
         with pytest.raises(DeliveryFailed, match="not taken within"):
             await bounded.publish(MESSAGE)
-    with anyio.fail_after(PATIENCE_S):
+    with anyio.fail_after(TIMEOUT_S):
         while len(calls) < 2:  # noqa: ASYNC110 - threads begin when they begin
             await anyio.sleep(0.01)
     with pytest.raises(DeliveryFailed, match="have not come back"):
@@ -90,7 +90,7 @@ async def test_consumers_that_never_come_back_are_not_given_threads_without_end(
     assert len(calls) == 2
 
 
-async def test_a_function_that_never_comes_back_does_not_keep_the_process_from_ending() -> None:
+async def test_a_function_that_never_returns_does_not_keep_the_process_alive() -> None:
     seen: list[bool] = []
 
     await CallablePublisher(lambda _: seen.append(threading.current_thread().daemon)).publish(MESSAGE)
@@ -98,8 +98,8 @@ async def test_a_function_that_never_comes_back_does_not_keep_the_process_from_e
     assert seen == [True]
 
 
-async def test_an_error_that_can_not_be_awaited_comes_out_as_another() -> None:
-    publisher = WithTimeout(CallablePublisher(lambda _: next(iter([]))), timedelta(seconds=PATIENCE_S))
+async def test_a_stop_iteration_of_a_consumer_is_raised_as_a_runtime_error() -> None:
+    publisher = WithTimeout(CallablePublisher(lambda _: next(iter([]))), timedelta(seconds=TIMEOUT_S))
 
     with pytest.raises(RuntimeError, match="StopIteration"):
         await publisher.publish(MESSAGE)
@@ -109,8 +109,8 @@ async def test_a_consumer_may_run_anyio_in_its_thread() -> None:
     told: list[str] = []
 
     async def later() -> None:
-        told.append("a loop of its own")
+        told.append("a second loop")
 
     await CallablePublisher(lambda _: anyio.run(later)).publish(MESSAGE)
 
-    assert told == ["a loop of its own"]
+    assert told == ["a second loop"]

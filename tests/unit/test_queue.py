@@ -14,10 +14,10 @@ from booking_payments.ports.unit_of_work import LockScope
 
 @attrs.define
 class Counter:
-    """Serves numbers doubled, as long as its door is open; remembers who came together."""
+    """A server that doubles numbers once ``opened`` is set; records its groups."""
 
     groups: list[list[int]] = attrs.field(factory=list)
-    door: anyio.Event = attrs.field(factory=anyio.Event)
+    opened: anyio.Event = attrs.field(factory=anyio.Event)
     busy: int = 0
     most_busy: int = 0
 
@@ -25,7 +25,7 @@ class Counter:
         self.groups.append([ticket.payload for ticket in tickets])
         self.busy += 1
         self.most_busy = max(self.most_busy, self.busy)
-        await self.door.wait()
+        await self.opened.wait()
         self.busy -= 1
         for ticket in tickets:
             if ticket.payload == 13:
@@ -40,7 +40,7 @@ def about(number: int) -> LockScope:
 
 @attrs.define
 class Customers:
-    """Join a queue one after the other, and keep what they get."""
+    """Tasks that join a queue one after the other; ``got`` has their results."""
 
     queue: Queue[int, int]
     got: dict[int, object] = attrs.field(factory=dict)
@@ -55,18 +55,18 @@ class Customers:
 async def serve_all(
     numbers: Sequence[int], *, most: int = 10, at_once: int = 1, same: bool = False
 ) -> tuple[Counter, dict[int, object]]:
-    """All come one after the other while the first is served."""
+    """Let all numbers join one after the other while the first is being served."""
     counter = Counter()
     customers = Customers(Queue(counter.serve, most=most, at_once=at_once))
     async with anyio.create_task_group() as tasks:
         for number in numbers:
             tasks.start_soon(customers.join, number, about(0 if same else number))
             await anyio.wait_all_tasks_blocked()
-        counter.door.set()
+        counter.opened.set()
     return counter, customers.got
 
 
-async def test_who_comes_while_a_group_is_served_is_served_with_the_next() -> None:
+async def test_tickets_that_arrive_while_a_group_is_served_join_the_next_group() -> None:
     counter, got = await serve_all([1, 2, 3, 4])
 
     assert got == {1: 2, 2: 4, 3: 6, 4: 8}
@@ -74,26 +74,26 @@ async def test_who_comes_while_a_group_is_served_is_served_with_the_next() -> No
     assert counter.most_busy == 1
 
 
-async def test_a_group_has_a_largest_size() -> None:
+async def test_a_group_has_a_maximum_size() -> None:
     counter, _ = await serve_all([1, 2, 3, 4, 5, 6], most=2)
 
     assert counter.groups == [[1], [2, 3], [4, 5], [6]]
 
 
-async def test_several_groups_are_under_way_where_that_is_allowed() -> None:
+async def test_several_groups_run_concurrently_if_allowed() -> None:
     counter, _ = await serve_all([1, 2, 3, 4], at_once=2)
 
     assert counter.groups == [[1], [2], [3, 4]]
     assert counter.most_busy == 2
 
 
-async def test_two_about_the_same_are_never_in_one_group() -> None:
+async def test_tickets_with_the_same_lock_scope_are_never_in_one_group() -> None:
     counter, _ = await serve_all([1, 2, 3], same=True)
 
     assert counter.groups == [[1], [2], [3]]
 
 
-async def test_an_error_is_only_that_of_its_ticket_and_none_goes_without_an_answer() -> None:
+async def test_an_error_belongs_to_its_ticket_and_every_ticket_gets_a_result() -> None:
     _, got = await serve_all([1, 13, 404])
 
     assert got[1] == 2
@@ -101,9 +101,9 @@ async def test_an_error_is_only_that_of_its_ticket_and_none_goes_without_an_answ
     assert got[404] == "the transaction was interrupted before its result was known"
 
 
-async def test_alone_nobody_waits() -> None:
+async def test_a_single_ticket_is_served_at_once() -> None:
     counter = Counter()
-    counter.door.set()
+    counter.opened.set()
     queue = Queue(counter.serve, most=10, at_once=1)
 
     assert [await queue.join(number, about(number)) for number in (1, 2, 3)] == [2, 4, 6]
@@ -111,19 +111,19 @@ async def test_alone_nobody_waits() -> None:
 
 
 async def _behind_a_group_of_three(counter: Counter, customers: Customers, *next_ones: int) -> None:
-    """One is served, three behind it, and then ``next_ones``, each in a task of its own and a turn later."""
+    """Serve one ticket, then a group of three, and then ``next_ones``, each in a task that joins one turn later."""
     async with anyio.create_task_group() as tasks:
         for number in (1, 2, 3, 4):
             tasks.start_soon(customers.join, number, about(number))
             await anyio.wait_all_tasks_blocked()
-        counter.door.set()
+        counter.opened.set()
     async with anyio.create_task_group() as tasks:
         for number in next_ones:
             tasks.start_soon(customers.join, number, about(number))
             await anyio.lowlevel.checkpoint()
 
 
-async def test_who_came_with_the_last_group_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_next_group_waits_for_the_tickets_of_the_last_one_to_return(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "MOMENT_S", 60)
     counter = Counter()
     customers = Customers(Queue(counter.serve, most=10, at_once=1))
@@ -133,7 +133,7 @@ async def test_who_came_with_the_last_group_is_waited_for(monkeypatch: pytest.Mo
     assert counter.groups == [[1], [2, 3, 4], [5, 6, 7]]
 
 
-async def test_who_stays_away_is_waited_for_no_longer_than_a_moment() -> None:
+async def test_the_next_group_waits_only_briefly_for_tickets_that_do_not_return() -> None:
     counter = Counter()
     customers = Customers(Queue(counter.serve, most=10, at_once=1))
 
@@ -144,7 +144,7 @@ async def test_who_stays_away_is_waited_for_no_longer_than_a_moment() -> None:
 
 
 @pytest.mark.parametrize("leaves", [2, 3])
-async def test_who_goes_away_while_waiting_holds_up_nobody(leaves: int) -> None:
+async def test_a_ticket_canceled_while_waiting_does_not_delay_others(leaves: int) -> None:
     counter = Counter()
     customers = Customers(Queue(counter.serve, most=1, at_once=1))
     scopes = {number: anyio.CancelScope() for number in (1, 2, 3)}
@@ -159,13 +159,13 @@ async def test_who_goes_away_while_waiting_holds_up_nobody(leaves: int) -> None:
             await anyio.wait_all_tasks_blocked()
         scopes[leaves].cancel()
         await anyio.wait_all_tasks_blocked()
-        counter.door.set()
+        counter.opened.set()
 
     stays = ({2, 3} - {leaves}).pop()
     assert customers.got == {1: 2, stays: 2 * stays}
 
 
-async def test_who_goes_away_when_asked_to_lead_asks_the_next() -> None:
+async def test_a_ticket_canceled_when_it_becomes_the_leader_passes_the_lead_on() -> None:
     counter = Counter()
     customers = Customers(Queue(counter.serve, most=1, at_once=1))
     second = anyio.CancelScope()
@@ -181,33 +181,33 @@ async def test_who_goes_away_when_asked_to_lead_asks_the_next() -> None:
         await anyio.wait_all_tasks_blocked()
         tasks.start_soon(customers.join, 3, about(3))
         await anyio.wait_all_tasks_blocked()
-        counter.door.set()
+        counter.opened.set()
         second.cancel()  # in the same breath in which the first one's end asks it to lead
 
     assert customers.got == {1: 2, 3: 6}
 
 
 async def _canceled_while_served(leaves: int) -> tuple[Customers, Counter, asyncio.Task[None]]:
-    """One is served, two and three together after it; one of those two is canceled meanwhile."""
+    """Serve one ticket, then two and three as a group; one of these is canceled meanwhile."""
     counter = Counter()
     customers = Customers(Queue(counter.serve, most=10, at_once=1))
     tasks = []
     for number in (1, 2, 3):
         tasks.append(asyncio.create_task(customers.join(number, about(number))))
         await anyio.wait_all_tasks_blocked()
-    counter.door.set()
-    counter.door = anyio.Event()  # for the second group
+    counter.opened.set()
+    counter.opened = anyio.Event()  # for the second group
     await anyio.wait_all_tasks_blocked()
     tasks[leaves - 1].cancel()
     await anyio.wait_all_tasks_blocked()
     assert not tasks[leaves - 1].done(), "it goes while something may still be done for it"
-    counter.door.set()
+    counter.opened.set()
     await asyncio.wait(tasks)
     return customers, counter, tasks[leaves - 1]
 
 
 @pytest.mark.parametrize("leaves", [2, 3])
-async def test_a_cancellation_is_only_that_of_its_task_and_is_over_when_the_group_is(leaves: int) -> None:
+async def test_a_cancellation_affects_only_its_task_and_completes_with_the_group(leaves: int) -> None:
     customers, counter, gone = await _canceled_while_served(leaves)
 
     stays = ({2, 3} - {leaves}).pop()
@@ -216,7 +216,7 @@ async def test_a_cancellation_is_only_that_of_its_task_and_is_over_when_the_grou
     assert gone.cancelled()
 
 
-async def test_who_is_canceled_twice_waits_for_the_end_all_the_same() -> None:
+async def test_a_task_canceled_twice_still_waits_for_its_group() -> None:
     counter = Counter()
     customers = Customers(Queue(counter.serve, most=10, at_once=1))
     task = asyncio.create_task(customers.join(1, about(1)))
@@ -226,13 +226,13 @@ async def test_who_is_canceled_twice_waits_for_the_end_all_the_same() -> None:
     await anyio.wait_all_tasks_blocked()
     waited = not task.done()
 
-    counter.door.set()
+    counter.opened.set()
     await asyncio.wait({task})
 
     assert (waited, task.cancelled(), counter.busy) == (True, True, 0)
 
 
-async def test_a_queue_is_settled_when_nothing_is_under_way() -> None:
+async def test_a_queue_is_settled_when_no_group_runs() -> None:
     counter = Counter()
     queue = Queue(counter.serve, most=10, at_once=1)
     customers = Customers(queue)
@@ -242,7 +242,7 @@ async def test_a_queue_is_settled_when_nothing_is_under_way() -> None:
         await anyio.wait_all_tasks_blocked()
         with anyio.move_on_after(0.01) as early:
             await queue.settled()
-        counter.door.set()
+        counter.opened.set()
         await queue.settled()
 
     assert (early.cancelled_caught, customers.got) == (True, {1: 2})

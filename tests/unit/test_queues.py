@@ -1,4 +1,6 @@
-"""Every query with a limit is listed: those at the head of a queue with the test that nothing stuck there stops it."""
+"""Every query with a limit is listed here. For a queue, a test is named that shows that stuck entries at its head do
+not stop the others.
+"""
 
 import inspect
 import pkgutil
@@ -12,21 +14,24 @@ import booking_payments
 from booking_payments import ports
 
 STUCK: Final = Path(__file__).parent / "application" / "test_stuck_queues.py"
-"""Its tests have 99, 100 and 300 stuck things at the head."""
+"""Its tests put 99, 100 and 300 stuck entries at the head."""
 
 QUEUES: Final = {
-    "Bookings.due_to_expire": "test_bookings_whose_cancel_is_unknown_keep_no_other_from_expiring",
-    "Bookings.due_to_warn": "test_holds_that_can_not_be_announced_keep_no_other_from_being_announced",
-    "Payments.due": "test_payments_that_can_not_be_read_keep_no_other_from_being_settled",
-    "Outbox.claim": "test_messages_that_nobody_takes_keep_no_other_from_being_delivered",
+    "Bookings.due_to_expire": "test_bookings_with_an_unknown_cancellation_do_not_stop_others_from_expiring",
+    "Bookings.due_to_warn": "test_holds_that_cannot_be_announced_do_not_stop_others",
+    "Payments.due": "test_unreadable_payments_do_not_stop_others_from_being_settled",
+    "EventJobs.running": "test_event_jobs_that_do_not_end_do_not_stop_others",
+    "EventJobs.next_bookings": "test_bookings_that_cannot_be_canceled_do_not_stop_others_of_the_event",
+    "Outbox.claim": "test_rejected_messages_do_not_stop_others_from_being_delivered",
 }
 CROSSED_OFF: Final = {"Outbox.assign", "Outbox.number"}
-"""What it takes leaves the queue in the same transaction."""
+"""Rows that it reads leave the queue in the same transaction."""
 PAGES: Final = {
     *("Bookings.page", "Payments.page", "PaymentReader.ids", "Overview.received_webhooks"),
     *("Inbox.latest", "Outbox.undelivered", "AuditTrail.latest"),
     *(
         "EventJobs.results",
+        "EventJobs.reopened",
         "Overview.webhooks",
         "Overview.events",
         "Overview.watched",
@@ -34,16 +39,13 @@ PAGES: Final = {
         "Overview.reports",
     ),
 }
-"""Read on from a cursor, or shown to people: nothing is worked on at their head."""
-NOT_TRIED: Final = {"EventJobs.running", "EventJobs.next_bookings"}
-"""Queues of the jobs of events. Each failure is written down with its booking, which leaves the queue by that; no test
-puts many stuck ones at the head yet."""
+"""Pages with a cursor, and lists for people: they are not work queues."""
 UNUSED: Final = {"Inbox.unfinished"}
-"""Asked by the contract of the storages only. Webhooks are retried by their names, of which no limit is read."""
+"""Used only by the contract of the storages. Webhooks are retried by their ids, which are read without a limit."""
 
 
 def limited() -> Iterator[str]:
-    """The methods of the ports that give at most so many."""
+    """Yield the methods of the ports that have a limit."""
     for found in pkgutil.iter_modules(ports.__path__):
         module = import_module(f"{ports.__name__}.{found.name}")
         for name, port in inspect.getmembers(module, inspect.isclass):
@@ -54,17 +56,17 @@ def limited() -> Iterator[str]:
 
 
 def test_every_query_with_a_limit_is_listed() -> None:
-    assert set(limited()) == QUEUES.keys() | CROSSED_OFF | PAGES | NOT_TRIED | UNUSED
+    assert set(limited()) == QUEUES.keys() | CROSSED_OFF | PAGES | UNUSED
 
 
-def test_every_queue_is_tried_with_stuck_things_at_its_head() -> None:
+def test_every_queue_has_a_test_with_stuck_entries_at_its_head() -> None:
     source = STUCK.read_text()
 
-    for test in (*QUEUES.values(), "test_webhooks_that_fail_again_and_again_keep_no_other_from_being_retried"):
+    for test in (*QUEUES.values(), "test_webhooks_that_keep_failing_do_not_stop_others_from_being_retried"):
         assert re.search(rf"^async def {test}\((.|\n)*?stuck: int", source, re.MULTILINE), test
 
 
-def test_what_is_listed_as_unused_is_asked_by_no_use_case() -> None:
+def test_no_use_case_calls_a_query_listed_as_unused() -> None:
     root = Path(str(booking_payments.__file__)).parent
     sources = [file.read_text() for folder in ("application", "entrypoints") for file in (root / folder).rglob("*.py")]
     verbs = "|".join(each.rpartition(".")[2] for each in UNUSED)

@@ -1,4 +1,4 @@
-"""The reference says what the code says, and the pictures were drawn from what they show."""
+"""The reference pages and the diagrams are up to date with the code."""
 
 import re
 import shutil
@@ -10,7 +10,7 @@ from tools import pictures, reference
 import booking_payments
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.http.app import api_document
-from booking_payments.runtime.settings import SETTING_NAMES
+from booking_payments.runtime.settings import setting_names
 
 PAGES = reference.pages()
 
@@ -23,23 +23,23 @@ def test_the_page_is_printed_from_the_code(page: str) -> None:
 
 
 def test_every_setting_is_explained_once() -> None:
-    assert sorted(re.findall(r"^\| `([A-Z_]+)` \|", PAGES["settings"], re.MULTILINE)) == sorted(SETTING_NAMES)
+    assert sorted(re.findall(r"^\| `([A-Z_]+)` \|", PAGES["settings"], re.MULTILINE)) == sorted(setting_names())
 
 
-def test_every_endpoint_is_there() -> None:
+def test_every_endpoint_is_in_the_reference() -> None:
     for path, methods in api_document(sandboxed=True)["paths"].items():
         for method in methods:
             assert f"## {method.upper()} {path}\n" in PAGES["http"]
 
 
-def test_every_command_is_there_with_its_options() -> None:
+def test_every_command_is_in_the_reference_with_its_options() -> None:
     for name, command in main.commands.items():
         assert f"## booking-payments {name}" in PAGES["cli"]
         for parameter in command.params:
             assert all(option in PAGES["cli"] for option in parameter.opts if option.startswith("--"))
 
 
-def test_a_stale_page_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_stale_page_is_detected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(reference, "FOLDER", tmp_path)
     assert reference.stale() == list(PAGES)
 
@@ -48,18 +48,18 @@ def test_a_stale_page_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert reference.stale() == []
 
 
-def test_every_picture_was_drawn_from_what_it_shows() -> None:
+def test_every_diagram_is_up_to_date_with_its_source() -> None:
     assert pictures.stale() == [], "run `make docs` where Graphviz is (apt install graphviz)"
 
 
-def test_a_stale_picture_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_stale_diagram_is_detected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(pictures, "FOLDER", tmp_path)
     (tmp_path / "hexagon.svg").write_text(f"<!-- drawn from {pictures.mark('something else')} -->")
 
     assert "hexagon" in pictures.stale()
 
 
-def test_without_graphviz_whoever_draws_is_told(
+def test_drawing_without_graphviz_fails_with_an_install_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(pictures, "FOLDER", tmp_path)
@@ -69,7 +69,7 @@ def test_without_graphviz_whoever_draws_is_told(
     assert "apt install graphviz" in capsys.readouterr().err
 
 
-def test_every_public_name_has_its_place_on_the_page_of_the_library() -> None:
+def test_every_public_name_is_on_the_page_of_the_library() -> None:
     page = (reference.FOLDER / "python.md").read_text(encoding="utf-8")
     shown = re.findall(r"auto(?:class|function):: booking_payments\.(\w+)$", page, re.MULTILINE)
 

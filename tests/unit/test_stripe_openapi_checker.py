@@ -1,4 +1,6 @@
-"""The judge of the model's answers hears all of them, and says when one does not conform."""
+"""The checker validates every response of the emulator against Stripe's OpenAPI document, and reports each that does
+not conform.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -47,7 +49,7 @@ def _heard(play: Callable[[StripeAccountClient], None], account: StripeAccountCl
         ("charge", _deliver, "charge : 'created'"),
     ],
 )
-def test_what_does_not_conform_is_found(
+def test_a_response_that_does_not_conform_is_reported(
     monkeypatch: pytest.MonkeyPatch, kind: str, play: Callable[[StripeAccountClient], None], where: str
 ) -> None:
     account = StripeAccountClient()
@@ -57,7 +59,7 @@ def test_what_does_not_conform_is_found(
     assert any(each.startswith(where) for each in _heard(play, account).found)
 
 
-def test_calls_verbs_refusals_events_and_deliveries_are_heard() -> None:
+def test_responses_errors_events_and_deliveries_are_checked() -> None:
     def play(account: StripeAccountClient) -> None:
         intent = made(account.pay())
         account.stripe.refund_in_dashboard(intent["id"], 100)
@@ -78,7 +80,7 @@ def test_calls_verbs_refusals_events_and_deliveries_are_heard() -> None:
     } <= set(checker.heard)
 
 
-def test_the_model_is_left_as_it_was() -> None:
+def test_the_checker_does_not_change_the_emulator() -> None:
     with checking() as checker:
         pass
     StripeAccountClient().paid()

@@ -1,4 +1,4 @@
-"""What ships: licences that somebody has looked at, a bill of materials of the lock file, the same wheel twice."""
+"""The distribution: reviewed licences, a bill of materials of the lock file, and a reproducible wheel."""
 
 import json
 import re
@@ -13,18 +13,18 @@ from tests.requiring import closure
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_licence_was_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_licence_was_reviewed(capsys: pytest.CaptureFixture[str]) -> None:
     assert audit.licences()
     assert len(capsys.readouterr().out.splitlines()) == len(list(audit.shipped())) > 50
 
 
-def test_a_licence_that_nobody_has_looked_at_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_licence_without_a_review_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "licence_of", lambda name: "AGPL-3.0-only" if name == "click" else "MIT")
 
     assert not audit.licences()
 
 
-def test_the_bill_of_materials_lists_what_is_locked_with_its_hashes(
+def test_the_bill_of_materials_lists_the_locked_packages_with_their_hashes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "DIST", tmp_path)
@@ -35,7 +35,7 @@ def test_the_bill_of_materials_lists_what_is_locked_with_its_hashes(
     assert all(part["externalReferences"][0]["hashes"] for part in parts if part["name"] == "stripe")
 
 
-def test_the_wheel_comes_out_the_same_twice() -> None:
+def test_the_wheel_is_reproducible() -> None:
     assert audit.wheel()
 
 
@@ -48,7 +48,7 @@ def test_a_lock_file_pins_and_hashes_everything_and_names_no_index(lock: Path) -
 
 
 @pytest.mark.parametrize(("lock", "extras"), [("run", SERVICE), ("dev", ("dev",))])
-def test_a_lock_file_has_all_that_its_extras_bring(lock: str, extras: tuple[str, ...]) -> None:
+def test_a_lock_file_has_every_package_of_its_extras(lock: str, extras: tuple[str, ...]) -> None:
     pinned = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements" / f"{lock}.txt").read_text(), re.MULTILINE))
 
     assert closure(*extras) - pinned == set()

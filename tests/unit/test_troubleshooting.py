@@ -1,4 +1,4 @@
-"""What the troubleshooting page quotes is what the code says."""
+"""Log lines, metrics and messages on the troubleshooting page exist in the code."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ COMMANDS = sorted(
 )
 
 
-def test_every_trouble_has_its_log_line_metric_and_what_doctor_says() -> None:
+def test_every_problem_has_its_log_line_metric_and_doctor_message() -> None:
     sections = re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]
 
     assert len(sections) >= 6
@@ -31,12 +31,12 @@ def test_every_trouble_has_its_log_line_metric_and_what_doctor_says() -> None:
 
 
 @pytest.mark.parametrize("quoted", QUOTED)
-def test_what_is_quoted_is_said_by_the_code(quoted: str) -> None:
+def test_every_quoted_text_exists_in_the_code(quoted: str) -> None:
     assert quoted in SOURCE
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_and_option_that_is_named_is_there(command: str) -> None:
+def test_every_named_command_and_option_exists(command: str) -> None:
     words = [word for word in command.split() if not word.startswith("--")]
     options = {word for word in command.split() if word.startswith("--")}
     found = main

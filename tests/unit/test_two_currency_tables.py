@@ -1,4 +1,4 @@
-"""The emulator's currency table and the Stripe adapter's are written down apart; here they are compared."""
+"""The emulator and the Stripe adapter have separate currency tables, which are compared here."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from booking_payments.adapters.gateways.stripe import amounts
 from booking_payments.sandbox.emulator.currencies import CURRENCIES, DEFAULT_DIGITS, HIGHEST_DIGITS, Currency
 
 
-def test_the_emulator_takes_the_same_currencies_as_the_adapter() -> None:
+def test_the_emulator_accepts_the_same_currencies_as_the_adapter() -> None:
     assert sorted(CURRENCIES) == sorted(amounts.SUPPORTED)
 
 

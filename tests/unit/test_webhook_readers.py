@@ -1,4 +1,6 @@
-"""The contract of webhooks over every reader: Stripe's, which the fake shares; five headers; and none at all."""
+"""The contract of webhooks for every reader: Stripe's, which the fake shares; one with five headers; and one without
+any.
+"""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +10,7 @@ import pytest
 
 from booking_payments.adapters.gateways.bank_transfer.events import BankTransferEvents
 from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
-from booking_payments.ports.gateway import Unreachable
+from booking_payments.ports.gateway import NotSent
 from booking_payments.ports.webhooks import WebhookHeaders, WebhookRequest
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing import certificate_webhooks as certificates
@@ -23,7 +25,7 @@ from tests.certificate_gateway import CertificateGateway
 
 
 class StripeSender:
-    """Stripe, and the fake gateway in its place."""
+    """Stripe, and the fake gateway in place of it."""
 
     reader = StripeWebhooks(["whsec_contract"])
 
@@ -47,18 +49,20 @@ class TestFiveHeadersAndACertificate(WebhookReaderContract):
     def sender(self) -> CertificateGateway:
         return CertificateGateway()
 
-    async def test_a_certificate_of_another_address_is_never_fetched(self, sender: CertificateGateway) -> None:
+    async def test_a_certificate_at_another_address_is_never_fetched(self, sender: CertificateGateway) -> None:
         body = sender.event("evt_1")
         headers = {**sender.sign(body, NOW), certificates.CERT_URL: "https://evil.example/certificate"}
 
         assert await refusal_of(sender.reader, delivery(body, headers)) == "signature_malformed"
         assert sender.fetched == []
 
-    async def test_a_certificate_that_cannot_be_fetched_is_no_verdict(self, sender: CertificateGateway) -> None:
+    async def test_a_certificate_that_cannot_be_fetched_does_not_refuse_the_webhook(
+        self, sender: CertificateGateway
+    ) -> None:
         body = sender.event("evt_1")
         sender.reachable = False
 
-        with pytest.raises(Unreachable):
+        with pytest.raises(NotSent):
             await sender.reader.read(delivery(body, sender.sign(body, NOW)))
 
 
@@ -68,10 +72,10 @@ class TestBankTransfers(NoWebhooksContract):
         return BankTransferEvents()
 
 
-# --- a delivery as a value
+# --- the delivery's data class
 
 
-def test_headers_are_found_by_names_in_any_case() -> None:
+def test_header_names_are_case_insensitive() -> None:
     headers = WebhookHeaders([("Stripe-Signature", "t=1")])
 
     assert (headers["STRIPE-signature"], headers.get("stripe-signature"), "sTripe-Signature" in headers) == (
@@ -82,17 +86,17 @@ def test_headers_are_found_by_names_in_any_case() -> None:
     assert (headers.get("other"), list(headers), len(headers)) == (None, ["stripe-signature"], 1)
 
 
-def test_a_header_that_came_twice_has_both_values() -> None:
+def test_a_repeated_header_has_both_values() -> None:
     assert WebhookHeaders([("A", "1"), ("b", "2"), ("a", "3")])["A"] == "1, 3"
 
 
 @pytest.mark.parametrize("given", ["t=1,v1=00", None, b"x"])
-def test_a_header_in_place_of_all_headers_is_a_clear_error(given: object) -> None:
+def test_a_single_header_instead_of_a_mapping_raises_a_clear_error(given: object) -> None:
     with pytest.raises(TypeError, match=r"request\.headers"):
         WebhookRequest(body=b"", headers=given, received_at=NOW)  # type: ignore[arg-type] # that is the test
 
 
-def test_a_delivery_does_not_show_what_it_carries() -> None:
+def test_the_repr_of_a_delivery_leaves_out_body_and_headers() -> None:
     request = delivery(b"canary", {"Secret": "canary"})
 
     assert "canary" not in repr(request)

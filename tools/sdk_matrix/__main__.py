@@ -2,7 +2,7 @@
 
 Installs each release from its registry into a temporary folder, runs the same steps with it (``life.py`` and
 ``life.cjs``), and prints a table. ``--write`` puts the table into ``docs/sandbox.md``. The exit status is 1 if a step
-failed. A release that cannot be installed is shown as such, and is a failure unless ``--allow-missing`` is given.
+failed. A release whose installation fails is listed, and is a failure unless ``--allow-missing`` is given.
 """
 
 import argparse
@@ -39,7 +39,7 @@ Result = Mapping[str, Any]
 
 
 def main() -> int:
-    """Run all releases, print the table, and say how it went."""
+    """Run all releases, print the table, and return the exit code."""
     parser = argparse.ArgumentParser(prog="tools.sdk_matrix", description=(__doc__ or "").partition("\n\n")[2])
     parser.add_argument("--write", action="store_true", help="put the table into docs/sandbox.md")
     parser.add_argument("--allow-missing", action="store_true", help="a missing release is no failure")
@@ -79,7 +79,7 @@ def _python(folder: Path, major: str, url: str) -> Result:
 
 
 def _django(folder: Path, _: str, url: str) -> Result:
-    """dj-stripe brings Django and a release of Stripe's SDK of its own, so it gets a separate environment."""
+    """dj-stripe requires Django and another release of Stripe's SDK, so it gets a separate environment."""
     _run([sys.executable, "-m", "venv", str(folder / "venv")], folder)
     python = str(folder / "venv" / "bin" / "python")
     _run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "dj-stripe"], folder)

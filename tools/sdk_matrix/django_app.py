@@ -1,4 +1,4 @@
-"""dj-stripe against the sandbox: it synchronizes objects, and its webhook view takes an event. ``django_app.py URL``.
+"""dj-stripe with the sandbox: it synchronizes objects, and its webhook view accepts an event. ``django_app.py URL``.
 
 Prints one JSON object, as ``life.py`` does.
 """
@@ -73,7 +73,7 @@ def made():
 
 
 def view():
-    """Whether the webhook view takes a signed event, and writes its object."""
+    """Return whether the webhook view accepts a signed event, and stores its object."""
     own = str(uuid.uuid4())
     endpoint = stripe.WebhookEndpoint.create(
         url=f"http://testserver/stripe/webhook/{own}/", enabled_events=["*"], metadata={"djstripe_uuid": own}

@@ -1,6 +1,6 @@
-"""What a merchant does, through whichever release of Stripe's Python SDK is importable: ``life.py URL``.
+"""The steps of a merchant, with whichever release of Stripe's Python SDK is importable: ``life.py URL``.
 
-Prints one JSON object: the version of the SDK, and for each step ``"ok"`` or what went wrong. Imports nothing else of
+Prints one JSON object: the version of the SDK, and for each step ``"ok"`` or the error. Imports nothing else of
 this repository, since it runs in environments that have the SDK only.
 """
 

@@ -18,7 +18,7 @@ from throttled.asyncio import BaseStore, MemoryStore, RateLimiterType, RedisStor
 
 MOST_KEPT: Final = 50_000
 """Keys counted in memory, about 20 MB; beyond it the least recently seen ones are dropped."""
-PATIENCE_S: Final = 0.25
+STORE_TIMEOUT_S: Final = 0.25
 """Seconds within which a shared store must respond: as long as the service waits for the database."""
 PAUSE_S: Final = 5.0
 """After a failure the shared store is left alone for so long."""
@@ -53,7 +53,7 @@ class Counters:
         import redis.asyncio  # noqa: F401 - missing is told now, not at the first request
 
         address = url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
-        timeouts = {"SOCKET_TIMEOUT": PATIENCE_S, "SOCKET_CONNECT_TIMEOUT": PATIENCE_S}
+        timeouts = {"SOCKET_TIMEOUT": STORE_TIMEOUT_S, "SOCKET_CONNECT_TIMEOUT": STORE_TIMEOUT_S}
         return cls(RedisStore(server=address, options=timeouts))
 
     def shared_is_down(self) -> bool:
@@ -62,7 +62,7 @@ class Counters:
 
     def note_failure(self, reason: str) -> None:
         """Leave the shared store alone for a while."""
-        log.warning("the store of the rate limits does not answer; each process counts for itself", reason=reason)
+        log.warning("rate_limits.store_unreachable", reason=reason)
         self._down_until = self._now() + PAUSE_S
 
     async def close(self) -> None:
@@ -99,7 +99,7 @@ class Throttle:
             return RateDecision(wait_s=await ask(self._local, key))
         if not self._counters.shared_is_down():
             try:
-                with anyio.fail_after(PATIENCE_S):
+                with anyio.fail_after(STORE_TIMEOUT_S):
                     return RateDecision(wait_s=await ask(self._shared, key))
             except Exception as error:  # an error of the store must not stop a payment
                 self._counters.note_failure(type(error).__name__)

@@ -21,7 +21,7 @@ from booking_payments.domain.events import OperationIntended, Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditRecord
-from booking_payments.ports.inbox import InboxEntry
+from booking_payments.ports.inbox import EventKey, InboxEntry
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.payments import ClientAction, PollState
 from booking_payments.ports.publisher import Message
@@ -151,7 +151,7 @@ class ChangeSet:
     new_bookings: list[Booking] = field(factory=list)
     bookings: dict[str, Booking] = field(factory=dict)
     payments: dict[str, PaymentChange] = field(factory=dict)
-    entries: dict[tuple[str, str], EntryChange] = field(factory=dict)
+    entries: dict[EventKey, EntryChange] = field(factory=dict)
     messages: list[Message] = field(factory=list)
     records: list[AuditRecord] = field(factory=list)
 
@@ -237,7 +237,7 @@ class UnitOfWorkSession:
             known = self._all_read.get(stored.payment.booking_id)
             if known is not None and its not in known:
                 known.append(its)
-        self._missing_events -= {event_id for event_id, _ in changes.entries}
+        self._missing_events -= {key.event_id for key in changes.entries}
 
     async def recorded(self) -> None:
         """A change was recorded."""
@@ -322,14 +322,14 @@ class UnitOfWorkSession:
         stored = (await self._database.load(Scope(ScopeKind.EVENT, event_id))).entries
         if not stored:
             self._missing_events.add(event_id)
-        found = {each.type: each for each in stored}
-        changed = {kind: each.entry for (its, kind), each in self.changes.entries.items() if its == event_id}
+        found = {each.key: each for each in stored}
+        changed = {key: each.entry for key, each in self.changes.entries.items() if key.event_id == event_id}
         return list({**found, **changed}.values())
 
     def put_entry(self, entry: InboxEntry) -> None:
-        """Record that an entry is stored, or replaces the one with the same event id and type."""
+        """Record that an entry is stored, or replaces the one with the same key."""
         is_new = entry.event_id in self._missing_events
-        self.changes.entries[entry.event_id, entry.type] = EntryChange(entry, is_new)
+        self.changes.entries[entry.key] = EntryChange(entry, is_new)
 
 
 def _saved(booking: Booking, changes: ChangeSet) -> Booking:

@@ -1,8 +1,8 @@
-"""Adopting a charge that our books have lost: the payment is written anew, for the booking that was registered anew.
+"""Adopting a charge that our books have lost: its payment is created again, for the booking that was registered again.
 
-Whether a charge is adopted is decided by ``decisions.reason_against``, under the lock of the booking, so that of two
-processes one adopts, and a customer who begins to pay at the same moment either finds the payment or keeps it from
-being adopted. The payment keeps the id that its charge names: it is the same payment, and nobody adopts it twice.
+``decisions.reason_against`` decides under the booking's lock whether a charge is adopted. So only one of two processes
+adopts it, and a customer who starts to pay at the same time either finds the adopted payment or prevents the adoption.
+The payment gets the id that the charge's metadata name, so a second adoption fails.
 """
 
 from attrs import frozen
@@ -11,7 +11,7 @@ from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import Observation, read_intent
 from booking_payments.application.recording import Recorder
 from booking_payments.application.settling import CALLER
-from booking_payments.domain import decisions
+from booking_payments.domain import decisions, metadata_keys
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.payment import Payment
@@ -23,9 +23,12 @@ from booking_payments.ports.unit_of_work import UnitOfWork
 
 @frozen(kw_only=True)
 class Adoption:
-    """What came of it: the ``payment`` that our books have for the charge now, or why it is ``not_adopted``.
+    """The result of an adoption.
 
-    ``made_here`` is False where somebody else has adopted it meanwhile.
+    Attributes:
+        payment: the payment that our books have for the charge now; None when it was not adopted.
+        made_here: whether this call adopted it; False when another process did.
+        not_adopted: the reason why it was not adopted, as a text for operators; None when it was.
     """
 
     payment: Payment | None = None
@@ -34,9 +37,10 @@ class Adoption:
 
 
 async def adopt(deps: Dependencies, intent_id: str) -> Adoption:
-    """Adopt the charge of an intent of ``deps.gateway`` that our books do not have, if nothing speaks against it.
+    """Adopt the charge of an intent of ``deps.gateway`` that our books do not have, if no reason forbids it.
 
-    Raises ``GatewayError`` where it can't be read.
+    Raises:
+        GatewayError: When the intent can't be read.
     """
     observation = await read_intent(deps, intent_id)
     intent = observation.intent
@@ -48,14 +52,14 @@ async def adopt(deps: Dependencies, intent_id: str) -> Adoption:
 
     try:
         return await deps.storage.transact(work)
-    except AlreadyExists:  # somebody has adopted it, or begun another payment, at the same moment: look at theirs
+    except AlreadyExists:  # another process has adopted it or started a payment meanwhile: decide on its result
         return await deps.storage.transact(work)
 
 
 async def _adopt(deps: Dependencies, uow: UnitOfWork, intent: IntentReport, observation: Observation) -> Adoption:
     said = intent.metadata.get
-    found = (await uow.bookings.page(BookingFilter(reference=said("booking_reference", "")), None, 2)).items
-    # Locked before anything else is looked up: what another process has done is seen from here on.
+    found = (await uow.bookings.page(BookingFilter(reference=said(metadata_keys.BOOKING_REFERENCE, "")), None, 2)).items
+    # Locked before the other reads, so that they see what another process has committed.
     booking = await uow.bookings.lock(found[0].id) if len(found) == 1 else None
     there = await uow.payments.by_gateway_id(intent.id)
     if there is not None:
@@ -64,8 +68,8 @@ async def _adopt(deps: Dependencies, uow: UnitOfWork, intent: IntentReport, obse
     reason = decisions.reason_against(
         intent,
         installation_id=deps.config.installation_id,
-        payment_known=await uow.payments.get(said("payment_id", "")) is not None,
-        booking_known=await uow.bookings.get(said("booking_id", "")) is not None,
+        payment_known=await uow.payments.get(said(metadata_keys.PAYMENT_ID, "")) is not None,
+        booking_known=await uow.bookings.get(said(metadata_keys.BOOKING_ID, "")) is not None,
         bookings=found if booking is None else [booking],
         has_payment=booking is not None and bool(await uow.payments.of_booking(booking.id)),
         asked=started.breakdown.gross if started else None,
@@ -76,10 +80,10 @@ async def _adopt(deps: Dependencies, uow: UnitOfWork, intent: IntentReport, obse
 
 
 def _started(deps: Dependencies, booking: Booking, intent: IntentReport) -> ev.PaymentStarted:
-    """The payment as it would be started today: the terms of its day are lost."""
+    """Return the event of a payment started now: the fees and refund policy of its real start are lost."""
     return decisions.started_for(
         booking,
-        payment_id=intent.metadata.get("payment_id", ""),
+        payment_id=intent.metadata.get(metadata_keys.PAYMENT_ID, ""),
         fee_policy=deps.config.fees,
         refund_policy=deps.config.refunds,
         capture_method=decisions.capture_method_of(intent),

@@ -1,4 +1,4 @@
-"""Amending bookings: another price, other items, another date or other texts; giving up single items.
+"""Amending bookings: another price, other items, another date or other texts; canceling single items.
 
 What an amendment means for the payment is decided by ``domain.decisions.amending``. A booking whose intent has to be
 changed or canceled first gets its new content in the transaction that records the gateway's confirmation, whichever
@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import attrs
+from attrs import frozen
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.command import BookingCommand, begin
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import carry_out
 from booking_payments.application.pricing import require_chargeable
+from booking_payments.application.quoted import UNQUOTED, Quoted
 from booking_payments.application.reading import Target
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resuming import earlier_run
@@ -25,7 +27,6 @@ from booking_payments.domain.amendments import (
     BookingChange,
     amendment_of,
     require_amendable,
-    require_version,
     without_items,
 )
 from booking_payments.domain.booking import Booking, BookingStatus, ItemCount
@@ -33,6 +34,7 @@ from booking_payments.domain.decisions import AmendmentDenial, PriceChange, Step
 from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown, RefundRefused, RefusedByRule
 from booking_payments.domain.instructions import Replacement
 from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.texts import require_reason
 from booking_payments.ports.unit_of_work import UnitOfWork
@@ -40,8 +42,25 @@ from booking_payments.ports.unit_of_work import UnitOfWork
 Change = Callable[[Booking], BookingChange]
 
 
-class _NothingLeft(Exception):  # noqa: N818 - no failure: the whole booking is given up instead
-    """The items given up are all that the booking has."""
+class NothingLeft(Exception):  # noqa: N818 - no failure: the whole booking is given up instead
+    """No items would be left in the booking."""
+
+
+@frozen(kw_only=True)
+class AmendmentRequest:
+    """The arguments of an amendment.
+
+    Attributes:
+        change: returns the change, given the booking as read under its lock.
+        refund: how much a paid booking that becomes cheaper gives back; None: as its policy says.
+        expected: the version and the refund that the caller has seen in a preview.
+        all_when_free: if ``refund`` is None, a new price of zero gives everything back.
+    """
+
+    change: Change
+    refund: RefundOnCancel | None = None
+    expected: Quoted = UNQUOTED
+    all_when_free: bool = False
 
 
 async def amend_booking(
@@ -51,22 +70,25 @@ async def amend_booking(
     change: BookingChange,
     *,
     expected_version: int | None = None,
+    expected_refund: Money | None = None,
     refund: RefundOnCancel | None = None,
 ) -> Booking:
-    """Change a booking, and its payment with it. Returns the booking with its new content.
+    """Change a booking and adjust its payment. Returns the booking with its new content.
 
-    Nothing is changed unless all of it is. An amendment that changes nothing leaves the version as it is.
+    Either all changes are made or none. An amendment without changes keeps the version.
 
     Args:
         change: the values to change.
         expected_version: the version of the booking that the caller has read; None does not check it.
+        expected_refund: what goes back as a preview said; None does not check it.
         refund: what a paid booking that becomes cheaper gives back; None: as its policy says, and everything when the
             new price is zero.
 
     Raises:
         NotPossibleNow: the booking is closed (``booking_canceled``, ``booking_expired``), has another version
-            (``version_conflict``), would be dearer although it is paid or its money is held (``balance_needed``), its
-            payment is processing (``payment_in_flight``), or it was paid meanwhile (``already_paid``).
+            (``version_conflict``), would give another amount back (``quote_changed``), would be dearer although it is
+            paid or its money is held (``balance_needed``), its payment is processing (``payment_in_flight``), or it was
+            paid meanwhile (``already_paid``).
         RefusedByRule, InvalidInput: a value is not allowed, or the gateway cannot charge the new price.
         OutcomeUnknown: the gateway has not said whether the intent was changed. The booking gets its new content once
             that is known, unless it was paid meanwhile.
@@ -74,7 +96,13 @@ async def amend_booking(
     """
     if caller.customer_id is not None:
         raise RefusedByRule("only the booking app and operators amend bookings", code="amend_not_allowed")
-    return await _amend(deps, booking_id, caller, lambda booking: change, expected_version, refund, all_when_free=True)
+    request = AmendmentRequest(
+        change=lambda booking: change,
+        refund=refund,
+        expected=Quoted(version=expected_version, refund=expected_refund),
+        all_when_free=True,
+    )
+    return await _amend(deps, booking_id, caller, request)
 
 
 async def cancel_items(
@@ -85,45 +113,43 @@ async def cancel_items(
     *,
     reason: str | None,
     refund: RefundOnCancel | None,
+    expected: Quoted = UNQUOTED,
 ) -> Booking | None:
-    """Give up units of a booking's items; the booking goes on with the rest.
+    """Cancel units of a booking's items; the booking keeps the others.
 
-    Returns None, with nothing changed, when nothing would be left: the whole booking is to be canceled then. What goes
-    back, and who may do it, is as for the cancellation of the whole booking, applied to each unit.
+    Returns None, and changes nothing, when no unit would be left: the whole booking has to be canceled then. The rules
+    for the cancellation of the whole booking apply to each unit: how much is refunded, and who may do it.
 
     Raises as ``amend_booking``; ``RefusedByRule`` (``no_items``, ``item_unknown``, ``item_given_back``).
     """
     require_reason(reason)
     caller = attrs.evolve(caller, cause=f"{caller.cause}: {reason}") if reason else caller
+    request = AmendmentRequest(change=giving_up(items), refund=refund, expected=expected)
+    try:
+        return await _amend(deps, booking_id, caller, request)
+    except NothingLeft:
+        return None
+
+
+def giving_up(items: Sequence[ItemCount]) -> Change:
+    """Return a function that makes the change without these units. It raises ``NothingLeft`` when no unit remains."""
 
     def change(booking: Booking) -> BookingChange:
         left = without_items(booking, items)
         if left is None:
-            raise _NothingLeft
+            raise NothingLeft
         return left
 
-    try:
-        return await _amend(deps, booking_id, caller, change, None, refund)
-    except _NothingLeft:
-        return None
+    return change
 
 
-async def _amend(
-    deps: Dependencies,
-    booking_id: str,
-    caller: Caller,
-    change: Change,
-    expected_version: int | None,
-    refund: RefundOnCancel | None,
-    *,
-    all_when_free: bool = False,
-) -> Booking:
+async def _amend(deps: Dependencies, booking_id: str, caller: Caller, request: AmendmentRequest) -> Booking:
     target = Target(booking_id=booking_id)
     await earlier_run(deps, booking_id, caller)
     command = BookingCommand(
         target=target,
         caller=caller,
-        decide=partial(_decide, deps, caller, change, expected_version, refund, all_when_free),
+        decide=partial(decide_amendment, deps, caller, request),
         needs_payment=False,
         waits=lambda recorder: not _is_done(recorder, caller),
     )
@@ -154,28 +180,25 @@ def _is_done(recorder: Recorder, caller: Caller) -> bool:
     return caller.resumed and recorder.booking.amended_by == caller.cause
 
 
-def _decide(
-    deps: Dependencies,
-    caller: Caller,
-    change: Change,
-    expected_version: int | None,
-    refund: RefundOnCancel | None,
-    all_when_free: bool,
-    recorder: Recorder,
+def decide_amendment(
+    deps: Dependencies, caller: Caller, request: AmendmentRequest, recorder: Recorder
 ) -> Amendment | None:
     """Record the amendment, or the call that comes first. Returns it; None when an earlier run has recorded it."""
-    booking = recorder.booking
+    booking, refund = recorder.booking, request.refund
     if _is_done(recorder, caller):
         return None
     _require_allowed(deps, caller, booking, recorder.payment_or_none, refund)
-    require_version(booking, expected_version)
+    request.expected.require_version(booking)
     require_amendable(booking)
     mode = refund or RefundOnCancel.POLICY
-    amendment = amendment_of(booking, change(booking), refund=mode.value, by=caller.cause, now=recorder.now)
-    if all_when_free and refund is None and amendment.amount.minor == 0:
+    change = request.change(booking)
+    amendment = amendment_of(booking, change, refund=mode.value, by=caller.cause, now=recorder.now)
+    if request.all_when_free and refund is None and amendment.amount.minor == 0:
         amendment = attrs.evolve(amendment, refund=RefundOnCancel.FULL.value)
+    before = recorder.payment_or_none
     if amendment.changed(booking):
         _apply(deps, recorder, amendment)
+    request.expected.require_refund(before, recorder.payment_or_none)
     return amendment
 
 

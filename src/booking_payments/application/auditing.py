@@ -1,7 +1,8 @@
-"""Auditing: every command leaves one record of who asked for what and what came of it.
+"""Auditing: every command stores one record with its actor, request and outcome.
 
-A command's record is written when its outcome is known, in a transaction of its own. A process that dies before leaves
-none, but what it intended stands in the journal under the same cause, and whoever settles that leaves a record.
+The record is stored when the outcome is known, in a transaction by itself. If the process ends before that, the record
+is missing, but the journal has the intended operation under the same cause, and the process that settles it stores a
+record.
 """
 
 import re
@@ -37,10 +38,16 @@ async def audited(
     asked: Mapping[str, object] | None = None,
     subject: Callable[[T], str] | None = None,
 ) -> T:
-    """Await ``work`` and leave a record of it; what it returns or raises comes through.
+    """Await ``work`` and store a record of it; returns its result or raises its error.
 
-    ``asked`` is what the record tells of the request (None: left out); ``subject`` finds the booking's id in the
-    result of a command that makes one.
+    Args:
+        deps: the dependencies.
+        operation: name of the command.
+        caller: who called it.
+        work: the command.
+        booking_id: the booking that it is about, if that is known beforehand.
+        asked: the arguments to store; those that are None are left out.
+        subject: returns the booking's id from the result, for a command that creates a booking.
     """
     record = AuditRecord(
         at=deps.clock.now(),
@@ -63,12 +70,12 @@ async def audited(
 
 
 def plain(amount: object) -> str | None:
-    """An amount as a record may keep it: what can be none is left out, since it may be anything that was typed."""
+    """Return the text of an amount; None when it is not of an amount's form, since it may be any text then."""
     return str(amount) if amount is not None and _PLAIN.fullmatch(str(amount)) else None
 
 
 def outcome_of(error: Exception) -> AuditOutcome:
-    """What an error says about the command."""
+    """Return the outcome that a command with this error has."""
     if isinstance(error, CommitLost):
         return AuditOutcome.UNKNOWN
     if not isinstance(error, PaymentError):
@@ -79,13 +86,18 @@ def outcome_of(error: Exception) -> AuditOutcome:
 
 
 def code_of(error: Exception) -> str:
-    """The error's stable code; the kind of one that is none of ours. Never its text, which may say anything."""
+    """Return the stable code of a ``PaymentError``, otherwise the name of the error's class.
+
+    The error's text is left out, since it may contain personal data.
+    """
     return error.code if isinstance(error, PaymentError) else type(error).__name__
 
 
 async def _keep(deps: Dependencies, record: AuditRecord) -> None:
-    """A storage too busy for the record, or lost with it, must not turn a done command into a failure that is then
-    repeated: the facts are in the journal, and the payment log has the same line."""
+    """Store the record. A storage that is busy or lost must not make a command fail that has been done.
+
+    The events are in the journal, and the payment log has the same content.
+    """
     at = deps.clock.now()
     with suppress(StorageConflict, CommitLost):
         await deps.storage.transact(lambda uow: uow.audit.append(evolve(record, at=at)), LockScope())

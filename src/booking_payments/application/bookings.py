@@ -13,6 +13,7 @@ from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import carry_out
 from booking_payments.application.passes import through_queue
 from booking_payments.application.pricing import require_chargeable
+from booking_payments.application.quoted import UNQUOTED, Quoted
 from booking_payments.application.reading import Target
 from booking_payments.application.recording import Recorder
 from booking_payments.application.views import BookingView, NewBooking, PaymentView, RefundOnCancel, Registered
@@ -31,22 +32,23 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import total
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.texts import require_reason
+from booking_payments.domain.vouchers import within_hold
 from booking_payments.ports.storage import AlreadyExists
 from booking_payments.ports.unit_of_work import UnitOfWork
 
 EXPIRE_AT_ONCE = 100
-"""How many overdue bookings one round closes."""
+"""How many overdue bookings one pass closes."""
 
 LOOKED_AT_AGAIN = timedelta(minutes=1)
 LEFT_ALONE = timedelta(seconds=5)
-"""How long expiry leaves a booking alone, at most and at least, whose payment waits for the gateway's answer."""
+"""The longest and the shortest time for which expiry skips a booking whose payment has an operation in flight."""
 
 MAX_CANCEL_STEPS = 3
-"""Canceling may find that the payment has moved on in between; it looks again at most this often."""
+"""How often canceling starts again because the payment has changed since it was read."""
 
 
 Overdue = Booking
-"""A booking whose time is over, and which nobody has closed yet."""
+"""A pending booking whose deadline has passed."""
 
 # --- registering -----------------------------------------------------------------------------------------------
 
@@ -66,7 +68,7 @@ async def register_booking(deps: Dependencies, new: NewBooking, caller: Caller) 
     bounded = bool(deps.config.max_unpaid_bookings) and not booking.free
 
     async def work(uow: UnitOfWork) -> Registered | Overdue:
-        if bounded:  # before anything is read: what is counted below must not change until this is committed
+        if bounded:  # locked before the first read, so that the count below stays true until the commit
             await uow.bookings.lock_customer(booking.customer_id)
         known = await uow.bookings.by_reference(new.reference)
         if known is not None and known.same_content(booking):
@@ -87,7 +89,7 @@ async def register_booking(deps: Dependencies, new: NewBooking, caller: Caller) 
     if isinstance(found, Booking):
         await _expire(deps, found.id)
         found = await _registering(deps, work)
-    if isinstance(found, Booking):  # its payment still waits for the gateway
+    if isinstance(found, Booking):  # it can't expire yet: its payment still waits for the gateway
         raise _reference_taken()
     return found
 
@@ -97,7 +99,7 @@ async def _registering(
 ) -> Registered | Overdue:
     try:
         return await deps.storage.transact(work)
-    except AlreadyExists:  # somebody registered the same reference at the same moment: look at theirs
+    except AlreadyExists:  # another call has registered the same reference meanwhile: compare with that booking
         return await deps.storage.transact(work)
 
 
@@ -156,7 +158,8 @@ def _booked(deps: Dependencies, new: NewBooking) -> Booking:
         require_event_id(new.event_id)
     if amount.minor < 0:
         raise RefusedByRule("the amount must not be negative", code="negative_amount")
-    deps.config.methods.narrowed_by(new.details.methods)
+    now = deps.clock.now()
+    within_hold(deps.config.methods.narrowed_by(new.details.methods), amount.currency, expires_at - now)
     capture_method = new.details.capture_method or deps.config.capture_method
     return Booking(
         id=deps.ids.new("bk"),
@@ -165,12 +168,12 @@ def _booked(deps: Dependencies, new: NewBooking) -> Booking:
         amount=amount,
         event_starts_at=new.event_starts_at,
         expires_at=expires_at,
-        created_at=deps.clock.now(),
+        created_at=now,
         refund_policy=new.refund_policy,
         details=attrs.evolve(new.details, capture_method=capture_method),
         event_id=new.event_id,
         items=new.items,
-        metadata=dict(new.metadata),
+        metadata=new.metadata,
         expiry_follows_event=new.expires_at is None,
     )
 
@@ -216,45 +219,56 @@ async def cancel_booking(
     reason: str | None,
     refund: RefundOnCancel | None,
     items: Sequence[ItemCount] = (),
+    expected: Quoted = UNQUOTED,
 ) -> Booking:
-    """Close a booking: an open payment is canceled at the gateway first, a paid one refunded as ``refund`` says (None:
-    as its policy says).
+    """Cancel a booking: an open payment is canceled at the gateway first, a paid one is refunded.
 
-    A customer may cancel an own booking that is not paid, and one that costs nothing until its event starts; what a
-    paid one gives back is decided by a refund, or by whoever cancels it. A canceled booking stays as it is then.
+    Customers may cancel their own bookings while these are not paid, and free ones until the event starts. When a
+    customer cancels a canceled booking again, nothing changes.
 
-    A cancellation always promises what it gives back; what cannot be sent now, because of a dispute for example, is
-    sent by the system later. Canceling a canceled booking asks again for what failed of its promise, and in full
-    promises the rest.
+    A cancellation promises its refund. A refund that can't be sent now, because of a dispute for example, is sent by
+    the system later. Canceling a canceled booking again requests a failed refund again; with ``RefundOnCancel.FULL`` it
+    also promises the rest of the price. If the gateway finally refuses to cancel the intent, the payment is abandoned
+    and the booking is canceled nevertheless.
 
-    With ``items`` only these units are given up, and the booking goes on with the rest (see ``cancel_items``).
+    Args:
+        deps: the dependencies.
+        booking_id: the booking's id.
+        caller: who cancels it.
+        reason: a text for the journal, one line.
+        refund: how much a paid booking gives back; None: as its refund policy says.
+        items: cancel only these units, see ``cancel_items``; empty: the whole booking.
+        expected: what a preview said; nothing else is done.
 
-    Raises ``NotPossibleNow`` for an expired booking, and for a customer whose booking is paid (``already_paid``).
-    ``RefusedByRule`` for a customer who says what is to be refunded (``refund_not_allowed``), or whose free event has
-    started. ``OutcomeUnknown`` while the gateway has not said what became of
-    the payment: the booking then stays as it is, and is closed as soon as that is known. Where the gateway refuses to
-    cancel the intent for good, the payment is given up and the booking closed. ``RefundRefused``: the booking is
-    canceled, but its refund was refused. ``InvalidInput``: the reason is longer than the journal keeps, or more than a
-    line.
+    Raises:
+        NotPossibleNow: The booking has expired (``booking_expired``), or a customer cancels a paid one
+            (``already_paid``), or something else than ``expected`` would be done (``version_conflict``,
+            ``quote_changed``).
+        RefusedByRule: A customer sets ``refund`` (``refund_not_allowed``), or cancels a free booking after the event
+            has started.
+        OutcomeUnknown: It is unknown whether the gateway has canceled the payment. The booking is canceled once the
+            outcome is known.
+        RefundRefused: The booking is canceled, but its refund was refused.
+        InvalidInput: The reason is too long, or has several lines.
     """
     require_reason(reason)
     if items:
-        left = await cancel_items(deps, booking_id, caller, items, reason=reason, refund=refund)
+        left = await cancel_items(deps, booking_id, caller, items, reason=reason, refund=refund, expected=expected)
         if left is not None:
             return left
     caller = attrs.evolve(caller, cause=f"{caller.cause}: {reason}") if reason else caller
     command = BookingCommand(
         target=Target(booking_id=booking_id),
         caller=caller,
-        decide=partial(_decide_cancel, deps, caller, refund),
+        decide=partial(decide_cancel, deps, caller, refund, expected=expected),
         needs_payment=False,
         waits=_is_not_paid,
-        repeatable=True,  # what has happened already shows in the booking and its payment
+        repeatable=True,  # the decision sees in the booking and its payment how far an earlier run has got
     )
     for _ in range(MAX_CANCEL_STEPS):
         try:
             begun = await begin(deps, command)
-        except OutcomeUnknown as unknown:  # of an earlier command: nothing was canceled, nor will be
+        except OutcomeUnknown as unknown:  # the outcome of an earlier command: this one has not begun to cancel
             raise AlreadyUnderWay() from unknown
         if begun.claimed is None:
             return begun.booking
@@ -275,15 +289,24 @@ def _raise_refusal(view: PaymentView | None) -> None:
 
 
 def _is_not_paid(recorder: Recorder) -> bool:
-    """True when the operation in flight decides whether the payment has succeeded, and so what is to be canceled.
+    """Return True when the outcome of the operation in flight decides what has to be canceled.
 
-    Of a paid payment it is a refund: the cancellation promises what that refund leaves.
+    For a paid payment the operation is a refund, and the cancellation promises the rest without waiting for it.
     """
     is_open = recorder.booking.status in (BookingStatus.PENDING, BookingStatus.CONFIRMED)
     return is_open and recorder.payment.status is not PaymentStatus.SUCCEEDED
 
 
-def _decide_cancel(deps: Dependencies, caller: Caller, refund: RefundOnCancel | None, recorder: Recorder) -> None:
+def decide_cancel(
+    deps: Dependencies,
+    caller: Caller,
+    refund: RefundOnCancel | None,
+    recorder: Recorder,
+    *,
+    expected: Quoted = UNQUOTED,
+) -> None:
+    """Close the booking, or record the call that comes first. Raises as ``cancel_booking``."""
+    expected = UNQUOTED if caller.resumed else expected  # an earlier run of this request may have closed it
     booking, by_owner = recorder.booking, caller.customer_id is not None
     if by_owner and refund is not None:
         message = "only the booking app and operators may say what a cancellation refunds; leave refund out"
@@ -294,10 +317,13 @@ def _decide_cancel(deps: Dependencies, caller: Caller, refund: RefundOnCancel | 
         return  # its refund was decided by the caller who canceled it
     if by_owner:
         decisions.require_cancelable_by_owner(booking, recorder.payment_or_none, recorder.now)
+    expected.require_version(booking)
+    before = recorder.payment_or_none
     if booking.status is BookingStatus.CANCELED:
         recorder.cancel_with_refund(refund or RefundOnCancel.POLICY, recorder.now)
     else:
         _close(deps, recorder, refund or RefundOnCancel.POLICY)
+    expected.require_refund(before, recorder.payment_or_none)
 
 
 def _close(deps: Dependencies, recorder: Recorder, refund: RefundOnCancel) -> None:
@@ -320,11 +346,14 @@ def _can_be_canceled(payment: Payment) -> bool:
 
 
 async def expire_bookings(deps: Dependencies) -> int:
-    """Close the bookings whose hold has run out, until the gateway falls silent; returns how many were looked at.
+    """Expire the pending bookings whose hold has ended; returns how many were processed.
 
-    A booking whose payment is being processed or is authorized stays held: the customer has done their part. One whose
-    intent the gateway refuses to cancel for good expires all the same, so that none is tried for ever. Those whose
-    payment nobody has to be asked about come first. Raises an ``ExceptionGroup`` in the end of what broke.
+    A booking whose payment is being processed or is authorized does not expire, since the customer has paid. A booking
+    whose intent the gateway finally refuses to cancel expires nevertheless, so that it is not tried without end. The
+    pass begins with the bookings that need no gateway call, and ends when the gateway stops responding.
+
+    Raises:
+        ExceptionGroup: At the end, with the errors of single bookings.
     """
     now = deps.clock.now()
 
@@ -361,8 +390,10 @@ async def _expire(deps: Dependencies, booking_id: str) -> bool | None:
 
 
 async def _next_try(deps: Dependencies, booking_id: str) -> datetime:
-    """When to look again at a booking whose payment waits for the gateway: with the payment, but within a minute, since
-    the gateway's own news may settle it earlier."""
+    """Return when expiry tries a booking again whose payment has an operation in flight.
+
+    It is the payment's next check, but at most ``LOOKED_AT_AGAIN`` from now, since a webhook may settle it earlier.
+    """
     now = deps.clock.now()
 
     async def next_check(uow: UnitOfWork) -> datetime | None:

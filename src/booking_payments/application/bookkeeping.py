@@ -1,7 +1,7 @@
-"""Checking the books: every posting balances, and snapshots and postings are what the journals tell of.
+"""Checking the books: every posting balances, and snapshots and postings agree with the journals.
 
-Payments are gone through in batches, each read on one consistent view, so that neither traffic nor their number
-matters.
+Payments are read in batches, each in one consistent snapshot of the database. So the check may run while payments are
+made, and its memory does not grow with their number.
 """
 
 from collections import defaultdict
@@ -23,12 +23,12 @@ AT_ONCE = 200
 """How many payments are in memory at a time."""
 
 MOST_KEPT = 1000
-"""How many faults are listed in full; all are counted."""
+"""How many faults are listed with their text; all are counted."""
 
 
 @frozen(kw_only=True)
 class Fault:
-    """What is wrong with the books of a payment, and where. ``code`` is for scripts, ``text`` for people."""
+    """A contradiction in the books of a payment. ``code`` is for scripts, ``text`` for operators."""
 
     payment_id: str
     code: str
@@ -37,23 +37,33 @@ class Fault:
 
 @frozen(kw_only=True)
 class LedgerCheck:
-    """What was gone through, what each account holds, and what is wrong (the first faults of ``faults_found``)."""
+    """The result of a check.
+
+    Attributes:
+        payments: how many payments were checked.
+        facts: how many events of their journals were checked.
+        postings: how many postings were checked.
+        balances: the balance of each ledger account with each gateway and in each currency. Those of one gateway and
+            currency sum to zero, since each payment has one gateway.
+        faults_found: how many faults there are.
+        faults: the first ``MOST_KEPT`` of them.
+    """
 
     payments: int
     facts: int
     postings: int
-    balances: Mapping[tuple[Account, Currency], Money]
+    balances: Mapping[tuple[str, Account, Currency], Money]
     faults_found: int
     faults: tuple[Fault, ...]
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether no fault was found."""
         return not self.faults_found
 
 
 async def check_ledger(deps: Dependencies, progress: Progress = in_silence) -> LedgerCheck:
-    """Go through all books. Changes nothing."""
+    """Check the books of all payments. Changes nothing."""
     tally = _Tally()
     total = await deps.storage.read(lambda uow: uow.payment_reader.count())
     last = ""
@@ -61,7 +71,7 @@ async def check_ledger(deps: Dependencies, progress: Progress = in_silence) -> L
         ids = await _ids_after(deps, last)
         if not ids:
             return tally.result()
-        for payment_id, history in (await _stories(deps, ids)).items():
+        for payment_id, history in (await _histories(deps, ids)).items():
             tally.add(payment_id, history)
         last = ids[-1]
         progress("checking the books", tally.payments, max(total, tally.payments))
@@ -71,32 +81,35 @@ async def _ids_after(deps: Dependencies, last: str) -> Sequence[str]:
     return await deps.storage.read(lambda uow: uow.payment_reader.ids(last, AT_ONCE))
 
 
-async def _stories(deps: Dependencies, ids: Sequence[str]) -> Mapping[str, PaymentHistory | Exception]:
-    """The stories of these payments. Where one can't be read, they are read one at a time to find out which."""
+async def _histories(deps: Dependencies, ids: Sequence[str]) -> Mapping[str, PaymentHistory | Exception]:
+    """Return the histories of these payments, by payment id.
+
+    When the batch can't be read, each is read by itself, and the error of a payment takes the place of its history.
+    """
     try:
         return await deps.storage.read(lambda uow: uow.payment_reader.histories(ids))
     except Exception:
-        return {each: await _story(deps, each) for each in ids}
+        return {each: await _history(deps, each) for each in ids}
 
 
-async def _story(deps: Dependencies, payment_id: str) -> PaymentHistory | Exception:
+async def _history(deps: Dependencies, payment_id: str) -> PaymentHistory | Exception:
     async def work(uow: UnitOfWork) -> PaymentHistory:
         return (await uow.payment_reader.histories([payment_id]))[payment_id]
 
     try:
         return await deps.storage.read(work)
-    except Exception as error:  # whatever a row that nobody could have written makes a reader raise
+    except Exception as error:  # a corrupt row can make the reader raise any error
         return error
 
 
 @define
 class _Tally:
-    """What has been found so far."""
+    """Counts, balances and faults of the payments checked so far."""
 
     payments: int = 0
     facts: int = 0
     postings: int = 0
-    sums: dict[tuple[Account, Currency], int] = field(factory=lambda: defaultdict(int))
+    sums: dict[tuple[str, Account, Currency], int] = field(factory=lambda: defaultdict(int))
     faults: list[Fault] = field(factory=list)
     faults_found: int = 0
 
@@ -105,8 +118,8 @@ class _Tally:
         if isinstance(history, PaymentHistory):
             self.facts += len(history.journal)
             self.postings += len(history.postings)
-            for account, amount in balances(history.postings).items():
-                self.sums[account] += amount.minor
+            for (account, currency), amount in balances(history.postings).items():
+                self.sums[history.payment.gateway, account, currency] += amount.minor
         self._keep(tuple(faults_of(payment_id, history)))
 
     def _keep(self, faults: tuple[Fault, ...]) -> None:
@@ -118,7 +131,7 @@ class _Tally:
             payments=self.payments,
             facts=self.facts,
             postings=self.postings,
-            balances={key: Money.sum_of(minor, key[1]) for key, minor in self.sums.items()},
+            balances={key: Money.sum_of(minor, key[2]) for key, minor in self.sums.items()},
             faults_found=self.faults_found,
             faults=tuple(self.faults),
         )
@@ -128,7 +141,7 @@ class _Tally:
 
 
 def faults_of(payment_id: str, history: PaymentHistory | Exception) -> Iterator[Fault]:
-    """What is wrong with one payment's books."""
+    """Yield the faults in one payment's books; ``history`` is the error where it can't be read."""
     if isinstance(history, Exception):
         yield Fault(
             payment_id=payment_id, code="unreadable", text=f"can't be read ({type(history).__name__}: {history})"
@@ -142,7 +155,7 @@ def faults_of(payment_id: str, history: PaymentHistory | Exception) -> Iterator[
 def _gaps(history: PaymentHistory) -> Iterator[str]:
     for place, recorded in enumerate(history.journal, start=1):
         if recorded.sequence != place:
-            yield f"fact {place} of the journal is missing; the next one is {recorded.sequence}"
+            yield f"event {place} of the journal is missing; the next one is {recorded.sequence}"
             return
 
 
@@ -151,13 +164,13 @@ def _snapshot(history: PaymentHistory) -> Iterator[str]:
     if isinstance(told, Exception):
         yield f"the journal can't be folded ({type(told).__name__}: {told})"
     elif told != history.payment:
-        yield "the journal tells of another " + ", ".join(_differing(told, history.payment))
+        yield "the journal gives another " + ", ".join(_differing(told, history.payment))
 
 
 def _folded(history: PaymentHistory) -> Payment | Exception:
     try:
         return fold(history.journal)
-    except Exception as error:  # facts that can't follow each other break the fold in their own ways
+    except Exception as error:  # events in an impossible order can make the fold raise any error
         return error
 
 
@@ -168,7 +181,7 @@ def _differing(told: Payment, kept: Payment) -> list[str]:
 
 def _columns(history: PaymentHistory) -> Iterator[str]:
     if history.stale:
-        yield "kept for queries and out of date: " + ", ".join(history.stale)
+        yield "columns for queries are out of date: " + ", ".join(history.stale)
 
 
 def _unbalanced(history: PaymentHistory) -> Iterator[str]:
@@ -185,7 +198,7 @@ def _sums(posting: Posting) -> Mapping[Currency, int]:
 
 
 def _postings(history: PaymentHistory) -> Iterator[str]:
-    """Compared with what the journal gives rise to; nothing is said where the journal itself is broken."""
+    """Compare the stored postings with those computed from the journal; yields nothing if it can't be folded."""
     if isinstance(_folded(history), Exception):
         return
     due = postings_of(history.journal)
@@ -202,8 +215,11 @@ def _posting_text(posting: Posting) -> str:
 
 
 def _bound(history: PaymentHistory) -> Iterator[str]:
-    """Every refund that we requested kept the bound at that moment: refunds, those on their way, and what disputes held
-    never exceeded the captured amount. The gateway itself may go beyond it; that is no fault of our books."""
+    """Check that each refund that this service requested was within the bound at that time.
+
+    The bound: succeeded and pending refunds and the amount held by disputes together do not exceed the captured amount.
+    Refunds that were made in the gateway's dashboard may exceed it; that is not a fault of our books.
+    """
     if isinstance(_folded(history), Exception):
         return
     payment: Payment | None = None
@@ -224,4 +240,4 @@ _CHECKS: Mapping[str, Callable[[PaymentHistory], Iterator[str]]] = {
     "postings_differ": _postings,
     "refunds_exceed": _bound,
 }
-"""The checks, by the code of what they find."""
+"""The checks, by the code of the faults that they yield."""

@@ -23,13 +23,20 @@ class KeyMark:
 
 @frozen(kw_only=True)
 class Caller:
-    """``actor`` and ``cause`` go into the journal. With ``customer_id`` set only that customer's bookings exist.
+    """The caller of a command.
 
-    ``resumed``: an earlier run of the same request, under the same cause, may have got somewhere. ``until``: when this
-    run's right to the request ends, after which another one may take it over; ``mark`` names where that is stored,
-    since another process may shorten it. ``request_id`` is of the HTTP request and ``key`` the idempotency
-    key, for the audit trail. ``by_itself``: nobody gave a command, so that whatever is recorded leaves its own record
-    in the audit trail.
+    Attributes:
+        actor: who calls, for the journal and the audit trail, such as ``customer:42``.
+        cause: the request or reason, for the same.
+        customer_id: only this customer's bookings are visible; None: all are.
+        operator: whether the caller is an operator.
+        resumed: whether an earlier run of the same request, with the same cause, may have begun an operation.
+        until: when this run's claim on the request ends, after which another run may take it over.
+        mark: where that claim is stored; it is read again before an operation begins, since another process may shorten
+            it.
+        request_id: the id of the HTTP request, for the audit trail.
+        key: the idempotency key, for the audit trail.
+        by_itself: background work or a webhook, and no command: each change then writes an audit record.
     """
 
     actor: str

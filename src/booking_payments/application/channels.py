@@ -1,4 +1,4 @@
-"""Channels: which are recorded, and which of them this process delivers on. The rules are in ``ports.publisher``."""
+"""Channels: which are recorded, and on which this process delivers. The rules are in ``ports.publisher``."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -20,13 +20,13 @@ from booking_payments.ports.publisher import (
 from booking_payments.ports.unit_of_work import UnitOfWork
 
 SILENT_AFTER: Final = timedelta(minutes=10)
-"""A channel on which no process was alive for so long is silent."""
+"""A channel is silent when no process has been alive on it for longer than this."""
 
 ASSIGN_AT_ONCE: Final = 1_000
 """How many unassigned messages one transaction gives to the channels."""
 
 LONGEST_READ: Final = 1_000
-"""How many messages one call hands out at most."""
+"""How many messages one call of ``read_messages`` returns at most."""
 
 
 class ChannelNotRecorded(NotPossibleNow):
@@ -43,7 +43,7 @@ class ChannelNotRecorded(NotPossibleNow):
 
 
 class MessagesWait(NotPossibleNow):
-    """Messages still wait on a channel that was to be removed."""
+    """A channel can't be removed because messages still wait on it."""
 
     code = "messages_wait"
 
@@ -55,7 +55,10 @@ class MessagesWait(NotPossibleNow):
 
 @frozen(kw_only=True)
 class ChannelState:
-    """A channel, what it still has to get, and since when no process was alive on it (None: one is)."""
+    """A channel with its backlog.
+
+    ``silent_since`` is when a process was last alive on it; None while the channel is not silent.
+    """
 
     channel: Channel
     backlog: Backlog
@@ -64,7 +67,7 @@ class ChannelState:
 
 @frozen(kw_only=True)
 class ChannelStates:
-    """All recorded channels by name, and what was written or discarded without one."""
+    """All recorded channels, and in ``others`` the backlogs of messages that belong to no recorded channel."""
 
     channels: tuple[ChannelState, ...]
     others: tuple[Backlog, ...]
@@ -86,9 +89,10 @@ class ChannelStates:
 
 
 async def attach_channels(deps: Dependencies) -> None:
-    """Begin to deliver on this process's channels: record them where no channel is recorded at all.
+    """Check once that this process's channels are recorded; record them if no channel is recorded at all.
 
-    Raises ``ChannelNotRecorded`` for one that is not recorded while others are.
+    Raises:
+        ChannelNotRecorded: When one is not recorded while others are.
     """
     names, now = sorted(deps.channels), deps.clock.now()
     if not names or deps.attached.is_done:
@@ -99,7 +103,7 @@ async def attach_channels(deps: Dependencies) -> None:
 
 async def _attach(uow: UnitOfWork, names: Sequence[str], now: datetime) -> None:
     recorded = {each.name for each in await uow.channels.all()}
-    if not recorded:  # look again when nobody else can record any
+    if not recorded:  # read again under the lock, since another process may have recorded its channels meanwhile
         await uow.channels.lock()
         recorded = {each.name for each in await uow.channels.all()}
     if not recorded:
@@ -112,7 +116,7 @@ async def _attach(uow: UnitOfWork, names: Sequence[str], now: datetime) -> None:
 
 
 async def channel_states(deps: Dependencies) -> ChannelStates:
-    """The recorded channels with their backlogs."""
+    """Return the recorded channels with their backlogs."""
 
     async def work(uow: UnitOfWork) -> ChannelStates:
         return await states_in(uow, deps.clock.now())
@@ -121,7 +125,7 @@ async def channel_states(deps: Dependencies) -> ChannelStates:
 
 
 async def states_in(uow: UnitOfWork, now: datetime) -> ChannelStates:
-    """The same, in a transaction that is under way."""
+    """Return the recorded channels with their backlogs, read within the transaction of ``uow``."""
     recorded = await uow.channels.all()
     backlogs = {each.channel: each for each in await uow.outbox.backlogs()}
     channels = tuple(
@@ -138,8 +142,14 @@ def _silent_since(channel: Channel, now: datetime) -> datetime | None:
 
 
 async def add_channel(deps: Dependencies, name: str, caller: Caller, *, discard_waiting: bool) -> bool:
-    """Record a channel; False where it is recorded already. What was written without any channel waits for it, unless
-    ``discard_waiting``. Raises ``InvalidInput`` for a name that is none."""
+    """Record a channel; returns False when it is recorded already.
+
+    Messages that were written while there was no channel are delivered on it, unless ``discard_waiting`` is set, which
+    discards them.
+
+    Raises:
+        InvalidInput: When ``name`` is not the name of a channel (``invalid_channel``).
+    """
     require_name(name)
     now = deps.clock.now()
 
@@ -153,15 +163,21 @@ async def add_channel(deps: Dependencies, name: str, caller: Caller, *, discard_
 
 
 def require_name(name: str) -> None:
-    """Raises ``InvalidInput`` for a name that no channel has."""
+    """Check the form of a channel's name.
+
+    Raises:
+        InvalidInput: When it is not of the form ``CHANNEL_NAMES`` (``invalid_channel``).
+    """
     if not is_channel_name(name):
         raise InvalidInput(f"a channel is called {CHANNEL_NAMES}", code="invalid_channel")
 
 
 async def remove_channel(deps: Dependencies, name: str, caller: Caller, *, force: bool) -> int:
-    """Forget a channel; returns how many messages were discarded that waited on it, which takes ``force``.
+    """Remove a channel from the record; returns how many of its waiting messages were discarded.
 
-    Raises ``NotFound`` where it is not recorded, ``MessagesWait`` where messages wait and ``force`` is not given.
+    Raises:
+        NotFound: When it is not recorded.
+        MessagesWait: When messages wait on it and ``force`` is not set; nothing is changed.
     """
     now = deps.clock.now()
 
@@ -180,10 +196,17 @@ async def remove_channel(deps: Dependencies, name: str, caller: Caller, *, force
 
 
 async def read_messages(deps: Dependencies, after: str | None, limit: int, name: str | None) -> Sequence[Message]:
-    """The next messages of the channel ``pull:NAME`` behind the one with the cursor ``after``.
+    """Return the next messages of the channel ``pull:NAME``, in the order of their cursors.
 
-    Raises ``InvalidInput`` for a cursor that was never given, ``ChannelNotRecorded`` where others are recorded and this
-    one is not.
+    Args:
+        deps: the dependencies.
+        after: the cursor of the last message that the reader has processed; None to begin with the oldest.
+        limit: how many to return at most, from 1 to ``LONGEST_READ``.
+        name: NAME of the channel; None stands for this installation's default reader.
+
+    Raises:
+        InvalidInput: When ``after`` is not a cursor, ``limit`` is out of range, or the name is not a channel's.
+        ChannelNotRecorded: When the channel is not recorded while others are.
     """
     channel, now = pull_channel(name or deps.reader), deps.clock.now()
     require_name(channel)

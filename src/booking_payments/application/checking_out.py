@@ -1,5 +1,7 @@
-"""What a checkout page shows: the booking, its price, and where the customer stands. One table of stages for every
-front end."""
+"""The content of a checkout page: the booking, its price, and the stage that the customer has reached.
+
+All front ends use the same stages.
+"""
 
 from datetime import datetime
 from enum import Enum
@@ -10,7 +12,7 @@ from attrs import evolve, frozen
 from booking_payments.application.callers import Caller
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.paying import read_now
-from booking_payments.application.pricing import price_now
+from booking_payments.application.pricing import price_shown
 from booking_payments.application.reading import current_payment
 from booking_payments.application.refunding import denied_to_customer
 from booking_payments.application.views import PaymentView
@@ -25,12 +27,14 @@ from booking_payments.ports.unit_of_work import UnitOfWork
 
 
 class CheckoutStage(Enum):
-    """Where the customer stands.
+    """The stage of a checkout.
 
-    ``checking``: the outcome of a charge is unknown; ``working``: a charge is in flight; ``canceling``: the payment is
-    being canceled; ``held``: the money is authorized and not captured; ``free``: there is nothing to pay; ``late``: the
-    payment succeeded after the booking had closed, and is refunded; ``canceled``: the booking was closed after its
-    payment had begun, and that payment was charged or may still be.
+    ``pay``: a payment method is needed; ``authenticate``: the customer has to act at the bank; ``working``: a charge is
+    in flight; ``checking``: the outcome of a charge is unknown; ``canceling``: the payment is being canceled;
+    ``processing``: the bank is processing the payment; ``held``: the money is authorized and not captured; ``paid``;
+    ``free``: the price is zero; ``late``: the payment succeeded after the booking had closed, and is refunded;
+    ``failed``: no attempts are left; ``closed``: the booking can't be paid; ``canceled``: the booking was closed after
+    its payment had started, and that payment was charged or may still be.
     """
 
     PAY = "pay"
@@ -49,7 +53,7 @@ class CheckoutStage(Enum):
 
     @property
     def moves_by_itself(self) -> bool:
-        """Whether it is worth looking again in a moment."""
+        """Whether the stage changes without the customer, so that the page reloads it."""
         return self in (
             CheckoutStage.WORKING,
             CheckoutStage.CHECKING,
@@ -60,14 +64,18 @@ class CheckoutStage(Enum):
 
 @frozen(kw_only=True)
 class Checkout:
-    """All that the page shows.
+    """The content of a checkout page.
 
     Attributes:
-        price: what was agreed with the payment, or what would be asked now.
+        booking: the booking.
+        price: the price of the payment, or of one that would start now.
+        stage: the stage that the customer has reached.
+        payability: whether the booking can be paid now, or why not.
         refunds_denied: why the customer may not ask for a refund; None when they may.
-        refund_policy: what comes back otherwise: the payment's, or that of a payment that would begin now.
-        shares_ahead: the shares of the charge that may still come back, each with the moment at which it ends.
-        asked: the gateway has just said how the payment stands.
+        refund_policy: the payment's policy, or that of a payment that would start now.
+        shares_ahead: the shares of the charge that can still be refunded, each with the time until which it applies.
+        view: the payment; None when none was started.
+        asked: whether the payment was read from the gateway for this.
     """
 
     booking: Booking
@@ -86,14 +94,16 @@ class Checkout:
 
     @property
     def decline(self) -> Decline | None:
-        """Why the last attempt failed, in words fit for the customer; None when none did."""
+        """Why the last attempt failed, in the form for customers; None when no attempt has failed."""
         decline = self.payment.last_decline if self.payment else None
         return decline.for_customer() if decline else None
 
     @property
     def may_have_moved(self) -> bool:
-        """Whether the customer may have acted at the gateway since our books were written: there is an open intent, and
-        the page would ask for its payment, or say that it can't be paid any more."""
+        """Whether the customer may have acted at the gateway without our books showing it yet.
+
+        True for an open intent, if the page would ask for a payment or say that the booking can't be paid any more.
+        """
         waiting = self.stage in (CheckoutStage.PAY, CheckoutStage.AUTHENTICATE, CheckoutStage.CLOSED)
         payment = self.payment
         if payment is None or payment.intent_id is None or payment.operation is not None:
@@ -102,13 +112,13 @@ class Checkout:
 
     @property
     def version(self) -> str:
-        """Changes whenever there is something else to show."""
+        """A text that changes whenever the content changes."""
         payment = self.payment
         return f"{self.stage.value}-{payment.id}-{payment.version}" if payment else self.stage.value
 
 
-async def look_at_checkout(deps: Dependencies, booking_id: str, caller: Caller) -> Checkout:
-    """The checkout of a booking that ``caller`` may see. Raises ``NotFound``."""
+async def read_checkout(deps: Dependencies, booking_id: str, caller: Caller) -> Checkout:
+    """Return the checkout of a booking. Raises ``NotFound`` when it does not exist for this caller."""
 
     async def work(uow: UnitOfWork) -> Checkout:
         booking = caller.require(await uow.bookings.get(booking_id))
@@ -119,7 +129,7 @@ async def look_at_checkout(deps: Dependencies, booking_id: str, caller: Caller) 
         policy = payment.refund_policy if payment else booking.refund_policy or deps.config.refunds
         return Checkout(
             booking=booking,
-            price=payment.breakdown if payment else price_now(deps, booking),
+            price=price_shown(deps, booking, payment),
             stage=stage_of(payment, booking, payability),
             payability=payability,
             refunds_denied=denied_to_customer(deps, booking),
@@ -131,17 +141,20 @@ async def look_at_checkout(deps: Dependencies, booking_id: str, caller: Caller) 
     return await deps.storage.read(work)
 
 
-async def ask_about_checkout(deps: Dependencies, booking_id: str, caller: Caller, *, anew: bool) -> Checkout:
-    """The same, after asking the gateway where it may know more than our books: what the customer has done there is
-    seen before its webhook comes. Once in two seconds for each payment, unless ``anew`` is set."""
-    seen = await look_at_checkout(deps, booking_id, caller)
+async def poll_checkout(deps: Dependencies, booking_id: str, caller: Caller, *, anew: bool) -> Checkout:
+    """Return the checkout of a booking. If the customer may have acted at the gateway, read the payment there first.
+
+    So the page shows the result before the webhook arrives. A payment is read at most once in two seconds, unless
+    ``anew`` is set. Raises ``NotFound`` as ``read_checkout``.
+    """
+    seen = await read_checkout(deps, booking_id, caller)
     payment = seen.payment
     if payment is None or not seen.may_have_moved:
         return seen
     if not anew and not deps.reads.begin(f"{payment.id} shown", deps.clock.now()):
         return seen
     asked = await read_now(deps, booking_id, caller, payment)
-    return evolve(await look_at_checkout(deps, booking_id, caller), asked=asked)
+    return evolve(await read_checkout(deps, booking_id, caller), asked=asked)
 
 
 _CHARGES = frozenset({Purpose.PAY, Purpose.REPLACE_PAYMENT})
@@ -162,9 +175,10 @@ _BY_STATUS = {
 
 
 def stage_of(payment: Payment | None, booking: Booking, payability: Payability) -> CheckoutStage:
-    """Where the customer stands: money that moved or may have moved comes before what the booking says.
+    """Return the stage of a checkout.
 
-    A refund or a capture in flight changes nothing for the customer, so that the payment's status decides.
+    Money that has moved, or may have moved, decides before the booking's status. A refund or a capture in flight does
+    not matter to the customer, so the payment's status decides then.
     """
     operation = payment.operation if payment is not None else None
     if operation is not None and operation.purpose in _CHARGES:

@@ -36,15 +36,15 @@ def _always(recorder: Recorder) -> bool:
 
 @frozen(kw_only=True)
 class BookingCommand(Generic[T]):
-    """One command: whose, about what, and what it decides.
+    """One command: its target, its caller and its decision.
 
     Attributes:
         target: the payment, or the booking with its current payment.
         caller: recorded as the actor. A booking of another customer does not exist for a customer.
         decide: adds events to the recorder; may return a value for its caller. It runs with the booking locked, and
             again after a conflict with another transaction, so it must have no other effects.
-        needs_payment: raise ``NotFound`` where no payment was started.
-        waits: True when ``decide`` needs the operation in flight to be settled first; asked only if there is one.
+        needs_payment: raise ``NotFound`` when no payment was started.
+        waits: whether ``decide`` needs the operation in flight to be settled first; called only if there is one.
         repeatable: running the command twice has the same effect as once, so a repeated request just runs again.
     """
 
@@ -64,7 +64,7 @@ class Begun(Generic[T]):
         decided: the value that ``decide`` returned.
         booking: as recorded.
         payment: as recorded; None while the booking has none.
-        claimed: the gateway call to make, under a lease; None when nothing is asked of the gateway.
+        claimed: the gateway call to make, under a lease; None when no call is needed.
     """
 
     decided: T
@@ -100,7 +100,7 @@ async def run(deps: Dependencies, command: BookingCommand[T]) -> Completed[T]:
         NotFound: there is no such booking for this caller, or no payment and the command needs one.
         AlreadyUnderWay: another operation of the payment is in flight.
         PaymentError: the errors of ``decide``, and those of ``to_payment_error`` for the gateway's answer.
-        OutcomeUnknown: the gateway did not answer; the resolver finds the outcome out later.
+        OutcomeUnknown: the gateway did not answer; the resolver determines the outcome later.
     """
     if await earlier_run(deps, await booking_of(deps, command.target), command.caller) is not None:
         return Completed(view=await payment_view(deps, command.target, command.caller), decided=None)
@@ -121,7 +121,7 @@ async def begin(deps: Dependencies, command: BookingCommand[T]) -> Begun[T]:
     Raises:
         NotFound: as ``run``.
         AlreadyUnderWay: the operation in flight belongs to another process, or a new one began meanwhile.
-        OutcomeUnknown, TryAgainLater: the gateway does not say what became of the operation in flight.
+        OutcomeUnknown, TryAgainLater: the outcome of the operation in flight can't be determined now.
         PaymentError: the errors of ``decide``.
     """
     begun = await attempt(deps, command)
@@ -163,7 +163,7 @@ async def attempt(deps: Dependencies, command: BookingCommand[T]) -> Begun[T] | 
 
 
 def _claimed(recorder: Recorder, before: Payment | None, holder: str) -> Claimed | None:
-    """Return the operation that the command intended; None without one, and for one that was in flight before."""
+    """Return the operation that the command intended; None without one, and for an operation in flight before."""
     payment = recorder.payment_or_none
     if payment is None or payment.operation is None or (before is not None and before.operation is not None):
         return None

@@ -1,9 +1,9 @@
 """Delivering messages to the booking app: from the outbox, on each channel in order per booking, at least once.
 
-A process delivers on its own channels (``Dependencies.channels``) and leaves all others alone; ``ports.publisher`` has
-the rules. A pass claims the bookings whose messages are due on a channel, so that several processes share the work.
-A message that its consumer does not take is delivered again with growing delays, and in the end it becomes a dead
-letter, which waits for an operator.
+A process delivers only on its own channels (``Dependencies.channels``); ``ports.publisher`` has the rules. A pass
+claims the bookings whose messages are due on a channel, so that several processes share the work. A message that its
+consumer does not accept is delivered again with growing delays. After the last try it becomes a dead letter, which
+waits for an operator.
 """
 
 from collections.abc import Collection, Sequence
@@ -19,15 +19,19 @@ from booking_payments.ports.publisher import DeliveryFailed, Message, MessageDel
 from booking_payments.ports.unit_of_work import UnitOfWork
 
 DELIVER_AT_ONCE = 100
-"""How many bookings one round takes up."""
+"""How many bookings one pass claims on a channel."""
 
 
 @define
-class Pass:
-    """What became of the messages of one round on ``channel``, until it is written down; nothing is begun after
-    ``ends_at``.
+class DeliveryPass:
+    """One pass on ``channel`` with its results, until these are stored.
 
-    ``raised`` is what came of a mistake of ours, beside the messages.
+    Attributes:
+        channel: name of the channel.
+        ends_at: no delivery begins after this time, since the claim on the bookings lapses.
+        delivered: ids of the delivered messages.
+        failed: failed deliveries, with their next try.
+        raised: unexpected errors, such as one of the storage, which are not a consumer's.
     """
 
     channel: str
@@ -38,21 +42,28 @@ class Pass:
 
 
 async def deliver_messages(deps: Dependencies, besides: Collection[str] = ()) -> int:
-    """Publish what is due on this process's channels, except those that are named in ``besides``; returns how many were
-    delivered. After a failure the rest of that booking waits, too.
+    """Deliver the messages that are due on this process's channels; returns how many were delivered.
 
-    Channels do not wait for one another. What was published is crossed off in one transaction for each channel: a
-    process that dies before it has its messages published again once its claim lapses, which is what "at least once"
-    means. Raises ``ChannelNotRecorded``, and an ``ExceptionGroup`` in the end of what broke.
+    After a failed delivery, the later messages of the same booking wait on that channel. Channels do not wait for one
+    another. One transaction for each channel marks its messages as delivered; if the process ends before it, the claim
+    lapses and they are delivered a second time, which "at least once" allows.
+
+    Args:
+        deps: the dependencies.
+        besides: names of channels to leave out.
+
+    Raises:
+        ChannelNotRecorded: When a channel of this process is not recorded while others are.
+        ExceptionGroup: At the end of the pass, with all errors that were not failed deliveries.
     """
     await attach_channels(deps)
     await _say_alive(deps)
-    passes: list[Pass] = []
+    passes: list[DeliveryPass] = []
     names = sorted(deps.channels.keys() - set(besides))
     await deps.gather([partial(_deliver_on, deps, name, passes) for name in names])
     raised = [error for each in passes for error in each.raised]
     if raised:
-        raise ExceptionGroup(f"{len(raised)} broke in this round", raised)
+        raise ExceptionGroup(f"{len(raised)} errors in this pass of deliveries", raised)
     return sum(len(each.delivered) for each in passes)
 
 
@@ -64,20 +75,23 @@ async def _say_alive(deps: Dependencies) -> None:
         deps.attached.said(names, now)
 
 
-async def _deliver_on(deps: Dependencies, channel: str, passes: list[Pass]) -> None:
+async def _deliver_on(deps: Dependencies, channel: str, passes: list[DeliveryPass]) -> None:
     now = deps.clock.now()
-    pass_ = Pass(channel, ends_at=now + deps.config.deliveries.lease / 2)
+    pass_ = DeliveryPass(channel, ends_at=now + deps.config.deliveries.lease / 2)
     passes.append(pass_)
     try:
         due = await _claim(deps, channel, now)
         await deps.gather([partial(_deliver_apart, deps, pass_, each) for each in _by_booking(due)])
         await _write_down(deps, pass_)
-    except Exception as error:  # what broke on one channel is raised when all had their turn
+    except Exception as error:  # deliver_messages raises it when all channels have finished
         pass_.raised.append(error)
 
 
 async def _claim(deps: Dependencies, channel: str, now: datetime) -> Sequence[MessageDelivery]:
-    """What is due, once no message waits unassigned any more: earlier ones of the same booking may be among those."""
+    """Claim and return the due messages of ``channel``.
+
+    All messages are assigned to channels first, since an unassigned one may be an earlier message of the same booking.
+    """
     terms = deps.config.deliveries
 
     async def work(uow: UnitOfWork) -> Sequence[MessageDelivery] | None:
@@ -98,16 +112,19 @@ def _by_booking(due: Sequence[MessageDelivery]) -> Collection[Sequence[MessageDe
     return found.values()
 
 
-async def _deliver_apart(deps: Dependencies, pass_: Pass, deliveries: Sequence[MessageDelivery]) -> None:
-    """One booking's messages. Whatever is raised waits until what was delivered is written down, others' included."""
+async def _deliver_apart(deps: Dependencies, pass_: DeliveryPass, deliveries: Sequence[MessageDelivery]) -> None:
+    """Deliver one booking's messages, and keep an error in ``pass_`` so that the other bookings' results are stored."""
     try:
         await _deliver_booking(deps, pass_, deliveries)
     except Exception as error:
         pass_.raised.append(error)
 
 
-async def _deliver_booking(deps: Dependencies, pass_: Pass, deliveries: Sequence[MessageDelivery]) -> None:
-    """One booking's messages, until one fails, is dead and may not be passed, or the round is over."""
+async def _deliver_booking(deps: Dependencies, pass_: DeliveryPass, deliveries: Sequence[MessageDelivery]) -> None:
+    """Deliver one booking's messages in order.
+
+    Stops at the first that fails, at a dead letter that may not be skipped, and when the pass ends.
+    """
     for delivery in deliveries:
         if delivery.dead_at and deps.config.deliveries.skip_dead:
             continue
@@ -121,12 +138,12 @@ async def _deliver_booking(deps: Dependencies, pass_: Pass, deliveries: Sequence
 
 
 async def _publish(deps: Dependencies, channel: str, message: Message) -> str | None:
-    """None when it was taken, else why not."""
+    """Publish one message; returns None when the consumer accepted it, otherwise a text with the reason."""
     try:
         await deps.channels[channel].publish(message)
     except DeliveryFailed as error:
         return str(error)
-    except Exception as error:  # whatever a consumer raises, the message stays in the outbox
+    except Exception as error:  # a channel's code may raise any error; the message stays in the outbox
         return type(error).__name__
     return None
 
@@ -144,7 +161,7 @@ def _after_failure(deps: Dependencies, delivery: MessageDelivery, error: str) ->
     )
 
 
-async def _write_down(deps: Dependencies, pass_: Pass) -> None:
+async def _write_down(deps: Dependencies, pass_: DeliveryPass) -> None:
     if not (pass_.delivered or pass_.failed):
         return
 
@@ -157,24 +174,30 @@ async def _write_down(deps: Dependencies, pass_: Pass) -> None:
     await deps.storage.transact(work)
 
 
-# --- for people ------------------------------------------------------------------------------------------------
+# --- for operators ---------------------------------------------------------------------------------------------
 
 
 async def undelivered_messages(
     deps: Dependencies, *, dead: bool, limit: int, channel: str | None = None
 ) -> Sequence[MessageDelivery]:
-    """Messages that wait, oldest first, once for each channel; with ``dead`` only those that were given up."""
+    """Return up to ``limit`` waiting deliveries, oldest first; with ``dead`` only dead letters, else all.
+
+    A message that waits on two channels is listed twice. ``channel`` limits the list to one channel.
+    """
     return await deps.storage.read(lambda uow: uow.outbox.undelivered(dead=dead, limit=limit, channel=channel))
 
 
 async def replay_messages(deps: Dependencies, message_ids: Collection[str], channel: str | None = None) -> int:
-    """Have dead letters delivered after all, on ``channel`` or on all; returns how many of these there were."""
+    """Make dead letters due again on ``channel``, or on all channels for None; returns how many deliveries changed."""
     return await deps.storage.transact(lambda uow: uow.outbox.requeue(message_ids, channel))
 
 
 async def drop_messages(
     deps: Dependencies, message_ids: Collection[str], caller: Caller, channel: str | None = None
 ) -> int:
-    """Discard dead letters on ``channel`` or on all; returns how many of these there were. Who did it is kept."""
+    """Discard dead letters on ``channel``, or on all channels for None; returns how many deliveries were discarded.
+
+    The caller's name is stored with each.
+    """
     now = deps.clock.now()
     return await deps.storage.transact(lambda uow: uow.outbox.discard(message_ids, now, caller.actor, channel))

@@ -1,5 +1,6 @@
-"""What every use case works with: the ports and the payment configuration, handed in once."""
+"""The dependencies of every use case: the ports and the payment configuration."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from random import Random
@@ -23,17 +24,18 @@ from booking_payments.ports.storage import Storage
 from booking_payments.ports.webhooks import GatewayEvent, WebhookReader
 
 LONGEST_TRY: Final = timedelta(seconds=20)
-"""No single request to a gateway takes longer."""
+"""The longest time that one request to a gateway takes, by the gateways' time-outs."""
 
 
 DELIVERED_AGAIN: Final = RetryPolicy(max_tries=18, first_delay=timedelta(seconds=5), max_delay=timedelta(hours=12))
-"""Seconds, minutes, hours; about two days in all, so that a weekend's outage ends before a message is given up."""
+"""Tries of a message: after seconds, minutes and hours, for about two days in all, longer than an outage over a
+weekend."""
 
 Step = Callable[[], Awaitable[None]]
 
 
 async def run_sequentially(steps: Sequence[Step]) -> None:
-    """Do ``steps`` in turn."""
+    """Await ``steps`` one after another."""
     for step in steps:
         await step()
 
@@ -42,9 +44,11 @@ async def run_sequentially(steps: Sequence[Step]) -> None:
 class DeliveryConfig:
     """How messages are delivered.
 
-    ``retry`` says when one that is not taken is tried again, and when it is given up. ``lease`` is how long a
-    booking's messages belong to whoever delivers them; half of it is for beginning, the rest for the last try to end.
-    With ``skip_dead`` a booking's messages go on behind one that was given up; otherwise they wait for it.
+    Attributes:
+        retry: when a failed delivery is tried again, and after how many tries the message becomes a dead letter.
+        lease: how long a process may deliver the messages of a booking that it has claimed. Deliveries begin in the
+            first half of it; the second half is for the last one to end.
+        skip_dead: whether a booking's later messages are delivered after a dead letter; otherwise they wait for it.
     """
 
     retry: RetryPolicy = DELIVERED_AGAIN
@@ -54,19 +58,30 @@ class DeliveryConfig:
 
 @frozen(kw_only=True)
 class PaymentConfig:
-    """The operator's configuration of payments, of which a payment keeps its terms as they were when it was started.
+    """The operator's configuration of payments. A payment keeps the fees and refund policy with which it was started.
 
-    ``lease`` is how long an operation in flight belongs to whoever began it; it outlasts the longest call, retries
-    included. ``installation_id``: what tells our objects at the gateway from those of others on the same account; None:
-    all that bear ids like ours are ours. ``receipt_emails``: whether the gateway may mail receipts.
-    ``booking_metadata``: whether the metadata of bookings go to the gateway.
-    ``capture_by_customer``: whether customers may choose the capture method of their payments.
-    ``customer_refunds``: which refunds customers may ask for, where their booking does not say.
-    ``full_refund_cancels``: whether a booking is canceled when its customer, or somebody in the gateway's dashboard,
-    has everything sent back.
-    ``max_unpaid_bookings`` is how many holds one customer may keep; 0: any number. ``expiring_notice`` is how long
-    before a hold ends the booking app is told (``booking.expiring``); 0: never. ``time_zone`` is where the days of
-    reports begin and end.
+    Attributes:
+        fees: the processing fee, and who bears it.
+        refunds: the refund policy of bookings that have none.
+        max_attempts: how many attempts a payment may have.
+        capture_method: whether money is charged at once or held first, if neither booking nor request says.
+        capture_by_customer: whether customers may choose the capture method of their payments.
+        customer_refunds: which refunds customers may ask for, if their booking does not say.
+        full_refund_cancels: whether a booking is canceled when everything was refunded by its customer or in the
+            gateway's dashboard.
+        return_url: where customers return to after a redirect, if the request does not say.
+        methods: the payment methods that are offered.
+        statement_descriptor_suffix: text on the customer's statement; None: the account's default.
+        receipt_emails: whether the gateway may mail receipts.
+        booking_metadata: whether the metadata of bookings are sent to the gateway.
+        installation_id: the id in the metadata of our objects at the gateway, which distinguishes them from those of
+            other users of the account; None: every object with ids like ours counts as ours.
+        max_unpaid_bookings: how many unpaid bookings one customer may have; 0: any number.
+        lease: how long an operation in flight belongs to the process that began it; longer than the longest call with
+            its retries.
+        deliveries: how messages are delivered.
+        expiring_notice: how long before the end of a hold the message ``booking.expiring`` is sent; 0: never.
+        time_zone: the time zone of the days in reports.
     """
 
     fees: FeePolicy = FeePolicy()
@@ -90,65 +105,84 @@ class PaymentConfig:
 
     @property
     def retry_window(self) -> timedelta:
-        """How long one call to the gateway is tried again, so that its last try still ends within the lease."""
+        """How long one call to the gateway is repeated, so that its last try ends within the lease."""
         return max(self.lease - LONGEST_TRY, self.lease / 2)
 
 
 @define
 class RefusedDeliveries:
-    """Deliveries refused for their signature that are still to be written down, in this process.
+    """Counts deliveries with a bad signature in this process, and limits how often their number is stored.
 
-    ``BURST`` of them are written one by one, as one more is every second; those in between are written with the next.
+    ``BURST`` of them are stored one by one, and after that one per second; those in between are added to the next.
+
+    Attributes:
+        waiting: how many of each gateway are counted and not stored yet.
+        left: how many may be stored one by one now.
+        seen: when the last one was counted.
     """
 
     BURST: ClassVar = 60
-    waiting: int = 0
+    waiting: Counter[str] = field(factory=Counter)
     left: float = float(BURST)
     seen: datetime | None = None
 
-    def count(self, now: datetime) -> int:
-        """One more at ``now``. How many are to be written down now; 0 where they wait."""
-        self.waiting += 1
+    def count(self, gateway: str, now: datetime) -> int:
+        """Count one more at ``now``; returns how many of ``gateway`` to store now, or 0 to store none yet."""
+        self.waiting[gateway] += 1
         since = (now - self.seen).total_seconds() if self.seen else 0.0
         self.left, self.seen = min(float(self.BURST), self.left + max(since, 0.0)), now
         if self.left < 1:
             return 0
         self.left -= 1
-        deliveries, self.waiting = self.waiting, 0
-        return deliveries
+        return self.waiting.pop(gateway)
 
 
 @define
 class Attached:
-    """What this process has found out and said of its channels: whether they are recorded, and when it last said of
-    each that it is alive."""
+    """The state of this process's channels.
+
+    ``is_done``: they were found to be recorded. ``said_at``: when this process last stored that it is alive on each.
+    """
 
     EVERY: ClassVar = timedelta(seconds=15)
     is_done: bool = False
     said_at: dict[str, datetime] = field(factory=dict)
 
     def unsaid(self, names: Iterable[str], now: datetime) -> list[str]:
-        """Those of ``names`` of which it is time to say it again."""
+        """Return the channels of ``names`` for which it is time to store again that this process is alive."""
         return [name for name in names if name not in self.said_at or now - self.said_at[name] >= self.EVERY]
 
     def said(self, names: Iterable[str], now: datetime) -> None:
-        """It was said of these."""
+        """Note that it was stored for these channels at ``now``."""
         self.said_at.update(dict.fromkeys(names, now))
 
 
 @frozen(kw_only=True)
 class Dependencies:
-    """The ports, and the terms.
+    """The ports and the configuration.
 
-    ``channels`` are the ways by which this process delivers messages, by the names of the channels; none where it
-    leaves messages alone. ``in_worker``: this process is a background worker. ``reader`` is the name under which the
-    app reads messages itself. ``gather`` does steps that have nothing to do with one
-    another, at the same time where it can. ``webhook_names`` are the names under which webhooks of ``gateway`` are
-    taken, by default its own; none where it sends no webhooks.
-
-    ``gateway`` is the default one, or the one that these were narrowed to (``of``, ``at``). ``others`` are the other
-    gateways of this installation, by name; ``default_gateway`` is the name of the default one (None: it is
-    ``gateway``). ``recorded`` and ``settle_refund`` are as ``ConnectedGateway`` says.
+    Attributes:
+        storage: the storage.
+        gateway: the default gateway, or the one to which these dependencies were narrowed (``of``, ``at``).
+        webhooks: reads the webhooks of ``gateway``.
+        webhook_names: the names under which its webhooks are received, by default its own; empty if it sends none.
+        others: the other gateways of this installation, by name.
+        default_gateway: the name of the default gateway; None: it is ``gateway``.
+        recorded: see ``ConnectedGateway``.
+        settle_refund: see ``ConnectedGateway``.
+        clock: the time.
+        ids: makes ids.
+        random: chance for delays.
+        config: the configuration of payments.
+        retry: when a call to the gateway is repeated.
+        reads: limits how often a payment is read from the gateway.
+        postponed: bookings that expiry skips for a while.
+        gather: runs independent steps, at the same time if it can.
+        channels: the publishers of this process's channels, by name; empty if it delivers no messages.
+        reader: the default name under which an app reads messages itself.
+        in_worker: whether this process is a background worker.
+        attached: the state of this process's channels.
+        refused_deliveries: counts deliveries with a bad signature.
     """
 
     storage: Storage
@@ -180,8 +214,10 @@ class Dependencies:
         return tuple(dict.fromkeys((default, self.gateway.name, *self.others)))
 
     def at(self, name: str) -> "Dependencies":
-        """These dependencies narrowed to the gateway ``name``. Where there is no such gateway, every call to it raises
-        ``Misconfigured``."""
+        """Return these dependencies narrowed to the gateway ``name``.
+
+        If the settings do not name this gateway, every call to it raises ``Misconfigured``.
+        """
         if name == self.gateway.name:
             return self
         there = self.others.get(name) or missing_gateway(name)
@@ -204,9 +240,9 @@ class Dependencies:
         )
 
     def of(self, payment: Payment) -> "Dependencies":
-        """These dependencies narrowed to the gateway of ``payment``."""
+        """Return these dependencies narrowed to the gateway of ``payment``."""
         return self.at(payment.gateway)
 
     def each_gateway(self) -> Iterator["Dependencies"]:
-        """These dependencies narrowed to each gateway of this installation in turn, the default one first."""
+        """Yield these dependencies narrowed to each gateway of this installation, the default one first."""
         return (self.at(name) for name in self.gateway_names)

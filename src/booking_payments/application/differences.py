@@ -1,7 +1,7 @@
-"""Comparing: where a payment in our books and what the gateway says about it differ. Pure functions.
+"""Comparing a payment in our books with the gateway's objects. Pure functions.
 
-What they find is a suspicion when the gateway's side comes from a list, which may be older than our books, and drift
-when it was read for the purpose.
+A difference to an object in a list is only a suspicion, since the list may be older than our books; a difference to an
+object that was read after our books is drift.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from booking_payments.domain.reports import DisputeReport, IntentReport, RefundR
 
 @frozen(kw_only=True)
 class Difference:
-    """Where the two sides differ: a code for scripts, a text for people, and the object of the gateway."""
+    """One difference: ``code`` for scripts, ``text`` for operators, and the id of the gateway's object."""
 
     code: str
     text: str
@@ -32,7 +32,7 @@ Differences = Iterator[Difference]
 def all_differences(
     payment: Payment, intent: IntentReport, refunds: Sequence[RefundReport], disputes: Sequence[DisputeReport]
 ) -> Differences:
-    """Where our payment and everything that the gateway has of it differ."""
+    """Yield the differences between our payment and the gateway's intent, refunds and disputes."""
     yield from of_intent(payment, intent)
     for refund in refunds:
         yield from of_refund(payment, refund)
@@ -44,11 +44,11 @@ def all_differences(
 # --- intents ---------------------------------------------------------------------------------------------------
 
 _SAME: Final[Mapping[PaymentStatus, PaymentStatus]] = {PaymentStatus.FAILED: PaymentStatus.CANCELED}
-"""Our statuses that the gateway has no word for: the end of all attempts is a canceled intent there."""
+"""Our statuses that the gateway does not have: a payment without attempts left is a canceled intent there."""
 
 
 def of_intent(payment: Payment, intent: IntentReport) -> Differences:
-    """Where our payment and its intent differ."""
+    """Yield the difference between our payment and its intent."""
     if intent.amount.currency is not payment.amount.currency:
         text = f"we asked for {payment.amount}, the gateway has {intent.amount}"
         yield Difference(code="currency_differs", text=text, gateway_id=intent.id)
@@ -56,8 +56,8 @@ def of_intent(payment: Payment, intent: IntentReport) -> Differences:
         yield _status(intent.id, payment.status.value, intent.status.value if intent.status else "one we don't know")
     elif _amounts(payment, intent):
         yield Difference(code="amount_differs", text=_amounts(payment, intent), gateway_id=intent.id)
-    elif _tells_of_unknown_charge(payment, intent):
-        text = "the gateway tells of a failed charge that our books don't have"
+    elif _shows_unknown_charge(payment, intent):
+        text = "the gateway has a failed charge that our books don't have"
         yield Difference(code="attempt_unknown", text=text, gateway_id=intent.id)
 
 
@@ -68,7 +68,7 @@ def _status(gateway_id: str, ours: str, theirs: str) -> Difference:
 
 
 def _amounts(payment: Payment, intent: IntentReport) -> str:
-    """How the amounts differ; empty when they don't."""
+    """Return a text that says how the amounts differ; empty when they are equal."""
     ours, theirs = _compared(payment, intent)
     return "" if ours == theirs else f"our books have {ours}, the gateway {theirs}"
 
@@ -81,7 +81,7 @@ def _compared(payment: Payment, intent: IntentReport) -> tuple[Money, Money]:
     return (payment.amount, intent.amount) if payment.status.is_open else (payment.captured, intent.amount_received)
 
 
-def _tells_of_unknown_charge(payment: Payment, intent: IntentReport) -> bool:
+def _shows_unknown_charge(payment: Payment, intent: IntentReport) -> bool:
     charge_id = intent.failure.charge_id if intent.failure else None
     open_for_it = payment.status is PaymentStatus.REQUIRES_PAYMENT_METHOD
     return open_for_it and charge_id is not None and all(each.charge_id != charge_id for each in payment.attempts)
@@ -91,7 +91,7 @@ def _tells_of_unknown_charge(payment: Payment, intent: IntentReport) -> bool:
 
 
 def of_refund(payment: Payment, report: RefundReport) -> Differences:
-    """Where a refund at the gateway and ours differ."""
+    """Yield the difference between a refund at the gateway and ours."""
     refund = decisions.refund_of(payment, report)
     if refund is None and decisions.is_release(payment, report):
         return
@@ -108,7 +108,7 @@ def of_refund(payment: Payment, report: RefundReport) -> Differences:
 
 
 def of_dispute(payment: Payment, report: DisputeReport) -> Differences:
-    """Where a dispute at the gateway and ours differ."""
+    """Yield the difference between a dispute at the gateway and ours."""
     known = payment.dispute_by_id(report.id)
     if known is None:
         text = f"the gateway has a dispute over {report.amount} that our books don't have"
@@ -133,7 +133,7 @@ def _deadline(due_by: datetime | None) -> str:
 
 
 def _missing(payment: Payment, refunds: Sequence[RefundReport], disputes: Sequence[DisputeReport]) -> Differences:
-    """What our books have and the gateway does not."""
+    """Yield the refunds and disputes that our books have and the gateway does not."""
     there = {report.id for report in refunds}
     for refund in payment.refunds:
         if not refund.status.is_lost and refund.gateway_refund_id not in there:
@@ -150,17 +150,15 @@ def _missing(payment: Payment, refunds: Sequence[RefundReport], disputes: Sequen
 
 
 def refund_owed(payment: Payment) -> Differences:
-    """What was promised and has not gone back, on which a person must act, though nothing is under way."""
+    """Yield the promised refund that an operator has to send, if no operation is in flight."""
     owed = payment.owed.amount - payment.owed_waiting
     if owed and payment.operation is None:
-        text = f"{owed} was promised to the customer and did not go back; refund it, or settle it otherwise"
+        text = f"{owed} was promised to the customer and was not refunded; refund it, or settle it otherwise"
         yield Difference(code="refund_owed", text=text, gateway_id=payment.intent_id)
 
 
 def refund_waiting(payment: Payment) -> Differences:
-    """What was promised and is sent by itself when an open dispute has ended, or the gateway answers again."""
+    """Yield the promised refund that the system sends by itself, when an open dispute has ended for example."""
     if payment.owed_waiting and payment.operation is None:
-        text = (
-            f"{payment.owed_waiting} was promised to the customer and is sent by itself when nothing stands against it"
-        )
+        text = f"{payment.owed_waiting} was promised to the customer and is sent automatically once that is possible"
         yield Difference(code="waiting", text=text, gateway_id=payment.intent_id)

@@ -1,4 +1,4 @@
-"""What reconciliations said, kept so that it can be read afterwards by others than whoever ran them."""
+"""Stored reports of reconciliations, for operators who did not run them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,23 @@ from booking_payments.ports.storage import StorageConflict
 
 COUNTS: Final = ("payments", "intents", "refunds", "disputes", "foreign", "events")
 MOST_FINDINGS: Final = 500
-"""How many findings of each kind a kept report holds; the command line prints them all."""
+"""How many findings of each kind a stored report has at most; the command line prints all."""
 
 
 @frozen(kw_only=True)
 class KeptReport:
-    """One run: when it ended, who asked for it, from when on it compared, how much, and what it found."""
+    """The report of one run.
+
+    Attributes:
+        at: when it ended.
+        actor: who ran it.
+        since: final payments were compared from this time on.
+        counts: how many objects were compared, by the names in ``COUNTS``.
+        healed: the first repaired differences.
+        left: the first differences for an operator.
+        healed_in_all: how many were repaired.
+        left_in_all: how many are left.
+    """
 
     at: datetime
     actor: str
@@ -35,7 +46,7 @@ class KeptReport:
 
 
 async def keep_report(deps: Dependencies, result: Reconciliation, caller: Caller) -> None:
-    """Keep what was found. When storage is too busy for it the run counts all the same."""
+    """Store the result of a run. A storage that is too busy raises nothing: the run has been done."""
     content = {
         "since": result.since.isoformat(),
         "counts": {name: getattr(result, name) for name in COUNTS},
@@ -50,7 +61,7 @@ async def keep_report(deps: Dependencies, result: Reconciliation, caller: Caller
 
 
 async def last_reports(deps: Dependencies, limit: int) -> Sequence[KeptReport]:
-    """The last reports, newest first."""
+    """Return the last reports, newest first."""
     return [_kept(each) for each in await deps.storage.read(lambda uow: uow.overview.reports(limit))]
 
 

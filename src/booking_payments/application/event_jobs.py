@@ -5,8 +5,9 @@ operator would use, which promises a total, so that taking it up again after a c
 result is stored afterwards. A process that runs the job holds a lease on it; when it dies another one goes on.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from enum import Enum
 from functools import partial
 from typing import Any, Final
 
@@ -16,21 +17,23 @@ from booking_payments.application.amending import amend_booking
 from booking_payments.application.bookings import cancel_booking
 from booking_payments.application.callers import Caller
 from booking_payments.application.dependencies import Dependencies
+from booking_payments.application.passes import while_answered
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.domain.amendments import KEEP, BookingChange
-from booking_payments.domain.booking import Booking, require_event_id
+from booking_payments.domain.booking import Booking, BookingStatus, require_event_id
 from booking_payments.domain.errors import (
     AlreadyUnderWay,
     NotFound,
     NotPossibleNow,
+    OutcomeUnknown,
     PaymentError,
     RefundRefused,
     RefusedByRule,
     TryAgainLater,
 )
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.money import Money, total
+from booking_payments.domain.money import Currency, Money, total
 from booking_payments.domain.payment import Payment, payment_of_booking
 from booking_payments.domain.texts import require_reason
 from booking_payments.ports.bookings import BookingFilter
@@ -42,18 +45,65 @@ from booking_payments.ports.event_jobs import (
     EventJobState,
     EventTotals,
 )
+from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import AlreadyExists, CommitLost, StorageConflict
 from booking_payments.ports.unit_of_work import UnitOfWork
 
-AT_ONCE: Final = 50
-"""How many bookings of a job one pass takes up, so that other background work has its turn."""
+AT_ONCE: Final = 48
+"""How many bookings of a job one turn takes up, so that other jobs have theirs."""
+
+TOGETHER: Final = 16
+"""How many bookings are taken up under one lease, which is extended for the next ones."""
+
+REST: Final = timedelta(seconds=5)
+"""How long this process leaves a job alone that had nothing to take up."""
 
 AGAIN_AFTER: Final = timedelta(seconds=30)
-"""How long a booking waits that could not be taken up."""
+"""How long a booking waits whose processing failed for a passing reason."""
 
 PAGE: Final = 100
+_UNANSWERED: Final = (TryAgainLater.code, OutcomeUnknown.code)
+"""Reasons of bookings that wait because the gateway did not answer."""
+
+_NEEDS_MOST: Final = (
+    *(BookingOutcome.FAILED, BookingOutcome.DISPUTED, BookingOutcome.OWED),
+    *(BookingOutcome.WAITING, BookingOutcome.DONE),
+)
 _OPEN: Final = (BookingOutcome.OWED, BookingOutcome.DISPUTED, BookingOutcome.FAILED)
 """Outcomes that may change after the job has ended."""
+
+
+class BalanceUnknown(Enum):
+    """Why it is not known whether a gateway's balance suffices.
+
+    - ``other_currency``: the account settles in another one.
+    - ``unreadable``: the gateway did not answer, or its key may not read the balance.
+    """
+
+    OTHER_CURRENCY = "other_currency"
+    UNREADABLE = "unreadable"
+
+
+@frozen(kw_only=True)
+class EventBalance:
+    """Whether the balance at a gateway suffices for the refunds of an event in one currency.
+
+    Attributes:
+        gateway: name of the gateway, which keeps a balance.
+        needed: what would be refunded there.
+        available: what is there; None when that is not known.
+        unknown: why that is not known; None when it is.
+    """
+
+    gateway: str
+    needed: Money
+    available: Money | None = None
+    unknown: BalanceUnknown | None = None
+
+    @property
+    def missing(self) -> Money | None:
+        """What has to be added before the refunds; None when that is not known."""
+        return None if self.available is None else max(self.needed - self.available, Money.zero(self.needed.currency))
 
 
 @frozen(kw_only=True)
@@ -62,12 +112,13 @@ class EventPreview:
 
     Attributes:
         bookings: number of bookings by status.
-        to_refund: what would be promised to customers in addition to what they have been promised already.
+        to_refund: the amounts that would be promised to customers in addition to those promised already.
         held: number of bookings whose money is held, which is released.
         unpaid: number of bookings that are not paid.
         processing: number of bookings whose payment the bank is working on: refunded in full when it arrives.
         disputed: ids of the bookings with an open dispute.
         totals: the sums as they are now.
+        balances: whether the balances of the gateways suffice, for each gateway that keeps one.
     """
 
     event_id: str
@@ -78,6 +129,7 @@ class EventPreview:
     processing: int
     disputed: Sequence[str]
     totals: Sequence[EventTotals]
+    balances: Sequence[EventBalance] = ()
 
 
 @frozen(kw_only=True)
@@ -124,18 +176,21 @@ async def preview_event(
     mode = refund or RefundOnCancel.FULL
     canceled = event_starts_at is None
     found: list[tuple[Booking, Payment | None]] = []
-    async for booking, payment in _each_booking(deps, event_id):
-        found.append((booking, payment))
+    async for booking, payments in _each_booking(deps, event_id):
+        found.append((booking, payment_of_booking(payments)))
     if not found:
         raise _no_such_event()
     live = [(booking, payment) for booking, payment in found if booking.status.is_live]
     now = deps.clock.now()
     sums: dict[str, Money] = {}
+    needed: dict[tuple[str, Currency], Money] = {}
     for booking, payment in live if canceled else []:
         amount = _would_promise(payment, mode, now)
-        if amount is not None:
-            code = booking.amount.currency.code
-            sums[code] = sums[code] + amount if code in sums else amount
+        if amount is not None and payment is not None:
+            currency = booking.amount.currency
+            sums[currency.code] = sums.get(currency.code, Money.zero(currency)) + amount
+            there = (payment.gateway, currency)
+            needed[there] = needed.get(there, Money.zero(currency)) + amount
     statuses = [payment.status if payment is not None else None for _, payment in live]
     return EventPreview(
         event_id=event_id,
@@ -146,7 +201,28 @@ async def preview_event(
         processing=statuses.count(PaymentStatus.PROCESSING),
         disputed=[booking.id for booking, payment in live if payment is not None and payment.has_open_dispute],
         totals=await deps.storage.read(lambda uow: uow.events.totals(event_id)),
+        balances=await _balances(deps, needed),
     )
+
+
+async def _balances(deps: Dependencies, needed: Mapping[tuple[str, Currency], Money]) -> Sequence[EventBalance]:
+    """Compare what would be refunded with the balances of the gateways; those without one are left out."""
+    found: list[EventBalance] = []
+    for gateway in sorted({name for name, _ in needed}):
+        sums = [needed[name, currency] for name, currency in needed if name == gateway]
+        try:
+            balance = await deps.at(gateway).gateway.available_balance()
+        except GatewayError:
+            found += [EventBalance(gateway=gateway, needed=each, unknown=BalanceUnknown.UNREADABLE) for each in sums]
+            continue
+        if balance is not None:
+            found += [_compared(gateway, each, balance.get(each.currency)) for each in sums]
+    return found
+
+
+def _compared(gateway: str, needed: Money, available: Money | None) -> EventBalance:
+    unknown = BalanceUnknown.OTHER_CURRENCY if available is None else None
+    return EventBalance(gateway=gateway, needed=needed, available=available, unknown=unknown)
 
 
 def _is_unpaid(payment: Payment | None) -> bool:
@@ -178,16 +254,14 @@ async def cancel_event(
     refund: RefundOnCancel | None = None,
     reason: str | None = None,
 ) -> EventJob:
-    """Cancel an event: no new bookings are taken for it, and a job cancels all that it has.
+    """Cancel an event: it accepts no new bookings, and a job cancels all its bookings.
 
-    Returns the job, which background work carries out. The same event again: the same job; bookings that failed are
-    taken up again.
+    Returns the job, which background work runs. A repeated call returns the same job, which then tries its failed
+    bookings again. A running job that moves the event is ended.
 
     Args:
-        refund: what paid bookings give back; None: everything.
+        refund: how much paid bookings give back; None: everything.
         reason: recorded in the journals; one line.
-
-    Raises ``NotPossibleNow`` (``event_job_running``) while a job that moves the event is running.
     """
     require_reason(reason)
     job = EventJob(
@@ -220,6 +294,7 @@ async def reschedule_event(
 
     Raises:
         RefusedByRule: ``event_in_past``.
+        NotFound: the event has no bookings.
         NotPossibleNow: the event is canceled (``event_canceled``), or another job is running (``event_job_running``).
     """
     if event_starts_at <= deps.clock.now():
@@ -249,15 +324,32 @@ async def _begin(deps: Dependencies, job: EventJob) -> EventJob:
         if known is not None and known.kind is EventJobKind.CANCEL:
             raise event_canceled()
         if known is not None and known.state is EventJobState.RUNNING:
-            message = "another job of this event is running; wait for its end"
-            raise NotPossibleNow(message, code="event_job_running")
+            await _give_way(uow, known, job)
+        if job.kind is EventJobKind.RESCHEDULE and not await uow.events.total(job.event_id):
+            raise _no_such_event()
         await uow.events.add(job)
         return job
 
+    known = await deps.storage.read(lambda uow: uow.events.latest(job.event_id))
+    if known is not None and known.state is EventJobState.DONE and _is_same(known, job):
+        await _refresh(deps, known)  # what has failed since is taken up again, too
     try:
         return await deps.storage.transact(work)
-    except AlreadyExists:  # somebody began one at the same moment
+    except AlreadyExists:  # another call has stored a job of this event meanwhile
         return await deps.storage.transact(work)
+
+
+async def _give_way(uow: UnitOfWork, running: EventJob, job: EventJob) -> None:
+    """End the running job that moves the event, because it is canceled. Its process finds that out by itself.
+
+    Raises ``NotPossibleNow`` (``event_job_running``) for another date.
+    """
+    if job.kind is not EventJobKind.CANCEL:
+        message = "another job of this event is running; wait for its end"
+        raise NotPossibleNow(message, code="event_job_running")
+    locked = await uow.events.lock(running.id) or running
+    ended = evolve(locked, state=EventJobState.DONE, finished_at=job.created_at, lease_until=None, holder=None)
+    await uow.events.save(ended)
 
 
 def _is_same(known: EventJob, job: EventJob) -> bool:
@@ -295,59 +387,143 @@ def _no_such_event() -> NotFound:
 
 
 async def continue_event_jobs(deps: Dependencies) -> int:
-    """Take up a part of each running job; returns how many bookings were taken up."""
+    """Give each running job a turn, until the gateway falls silent; returns how many bookings were taken up.
+
+    Raises an ``ExceptionGroup`` in the end of what broke.
+    """
     jobs = await deps.storage.read(lambda uow: uow.events.running(PAGE))
-    taken = 0
-    for job in jobs:
-        taken += await _pass(deps, job, deps.ids.new("run"))
-    return taken
+    turns = [
+        _Turn(deps, job, deps.ids.new("run")) for job in jobs if not deps.postponed.holds(job.id, deps.clock.now())
+    ]
+    await while_answered(turns, _with_turn)
+    return sum(turn.taken for turn in turns)
+
+
+async def _with_turn(turn: "_Turn") -> bool | None:
+    await turn.run()
+    turn.raise_broken()
+    return None if not turn.taken else not turn.silent
 
 
 async def run_event_job(deps: Dependencies, job: EventJob, progress: Progress = in_silence) -> EventReport:
     """Carry a job out to its end, as far as the gateway answers; returns the report.
 
-    Returns while bookings wait for more than a lease: background work, or the same command again, takes them up.
+    Returns when nothing has moved for more than a lease: background work, or the same command again, goes on.
+
+    Raises an ``ExceptionGroup`` in the end of what broke; the report has it as ``failed`` (``internal_error``).
     """
-    holder = deps.ids.new("run")
+    holder, broken = deps.ids.new("run"), list[Exception]()
     until = deps.clock.now() + deps.config.lease + AGAIN_AFTER
     while True:
-        taken = await _pass(deps, job, holder)
+        turn = _Turn(deps, job, holder)
+        await turn.run()
+        broken += turn.broken
         report = await event_report(deps, job.event_id)
         done = sum(number for outcome, number in report.counts.items() if outcome is not BookingOutcome.WAITING)
         progress("bookings", done, report.total)
-        if report.job is None or report.job.state is EventJobState.DONE:
-            return report
-        if taken:
+        if turn.settled:
             until = deps.clock.now() + deps.config.lease + AGAIN_AFTER
-        elif deps.clock.now() >= until:
-            return report
-        else:
+        if not _runs(report, job) or deps.clock.now() >= until:
+            break
+        if not turn.settled:
             await deps.clock.sleep(timedelta(seconds=1))
+    if broken:
+        raise ExceptionGroup(f"{len(broken)} broke in this job", broken)
+    return report
 
 
-async def _pass(deps: Dependencies, job: EventJob, holder: str) -> int:
-    """Take up the next bookings of a job, unless another process is at it."""
-    if not await _hold(deps, job.id, holder):
-        return 0
-    before = deps.clock.now() - AGAIN_AFTER
-    ids = await deps.storage.read(lambda uow: uow.events.next_bookings(job, before, AT_ONCE))
-    await deps.gather([partial(_take_up, deps, job, booking_id) for booking_id in ids])
-    await _let_go(deps, job, holder)
-    return len(ids)
+def _runs(report: EventReport, job: EventJob) -> bool:
+    """True while the job is the newest of its event and has not ended."""
+    return report.job is not None and report.job.id == job.id and report.job.state is EventJobState.RUNNING
 
 
-async def _hold(deps: Dependencies, job_id: str, holder: str) -> bool:
-    """Take the lease on a job; False while another process has it."""
+class _Turn:
+    """One turn of a job: it processes ``AT_ONCE`` of its bookings, fewer when the gateway stops responding.
+
+    Attributes:
+        taken: number of processed bookings.
+        settled: number of those that do not wait any more.
+        silent: the gateway did not respond for any of the latest bookings.
+        broken: unexpected errors; an error in one booking does not stop the turn.
+    """
+
+    def __init__(self, deps: Dependencies, job: EventJob, holder: str) -> None:
+        self._deps, self._job, self._holder = deps, job, holder
+        self._stuck = set[str]()
+        self.taken = self.settled = 0
+        self.silent = False
+        self._unanswered = 0
+        self.broken: list[Exception] = []
+
+    async def run(self) -> None:
+        """Take the bookings up, unless another process is at it, and end the job when none is left."""
+        deps, held = self._deps, False
+        while self.taken < AT_ONCE and not self.silent and await _hold(deps, self._job, self._holder):
+            held = True
+            ids = await self._next()
+            if not ids:
+                break
+            before, self._unanswered = self.settled, 0
+            await deps.gather([partial(self._take_up, booking_id) for booking_id in ids])
+            self.taken += len(ids)
+            self.silent = bool(self._unanswered) and self.settled == before
+        if held:
+            await _let_go(deps, self._job, self._holder)
+        if not self.taken:
+            deps.postponed.put(self._job.id, deps.clock.now() + REST)
+
+    def raise_broken(self) -> None:
+        """Raise an ``ExceptionGroup`` of what broke."""
+        if self.broken:
+            raise ExceptionGroup(f"{len(self.broken)} bookings of {self._job.id} broke", self.broken)
+
+    async def _next(self) -> Sequence[str]:
+        """Return the next bookings, past those of this turn whose result could not be stored."""
+        before, limit = self._deps.clock.now() - AGAIN_AFTER, len(self._stuck) + TOGETHER
+        ids = await self._deps.storage.read(lambda uow: uow.events.next_bookings(self._job, before, limit))
+        return [its for its in ids if its not in self._stuck][: AT_ONCE - self.taken]
+
+    async def _take_up(self, booking_id: str) -> None:
+        """Cancel or amend one booking, and store how it stands then."""
+        try:
+            result = await _result_of(self._deps, self._job, booking_id)
+        except Exception as error:
+            self.broken.append(error)
+            result = _result(self._deps, self._job, booking_id, BookingOutcome.FAILED, "internal_error")
+        if result is None:
+            return
+        if result.outcome is not BookingOutcome.WAITING:
+            self.settled += 1
+        elif result.reason in _UNANSWERED:
+            self._unanswered += 1
+        try:
+            await self._deps.storage.transact(partial(_put, result))
+        except Exception as error:
+            self.broken.append(error)
+            self._stuck.add(booking_id)
+
+
+async def _hold(deps: Dependencies, job: EventJob, holder: str) -> bool:
+    """Take the lease on a job, or extend it; False while another process has it, and once the job has ended."""
 
     async def work(uow: UnitOfWork) -> bool:
-        job, now = await uow.events.lock(job_id), deps.clock.now()
-        if job is None or (job.lease_until is not None and job.lease_until > now and job.holder != holder):
+        known, now = await uow.events.lock(job.id), deps.clock.now()
+        if known is None or (known.lease_until is not None and known.lease_until > now and known.holder != holder):
+            return False
+        if known.state is EventJobState.DONE and not await _is_behind(uow, known, now):
             return False
         until = now + deps.config.lease
-        await uow.events.save(evolve(job, state=EventJobState.RUNNING, lease_until=until, holder=holder))
+        await uow.events.save(
+            evolve(known, state=EventJobState.RUNNING, lease_until=until, holder=holder, taken_up_at=now)
+        )
         return True
 
     return await deps.storage.transact(work)
+
+
+async def _is_behind(uow: UnitOfWork, job: EventJob, now: datetime) -> bool:
+    """True for a cancellation whose event has bookings that its job has not seen: it goes on."""
+    return job.kind is EventJobKind.CANCEL and bool(await uow.events.next_bookings(job, now, 1))
 
 
 async def _let_go(deps: Dependencies, job: EventJob, holder: str) -> None:
@@ -367,20 +543,21 @@ async def _let_go(deps: Dependencies, job: EventJob, holder: str) -> None:
     await deps.storage.transact(work)
 
 
-async def _take_up(deps: Dependencies, job: EventJob, booking_id: str) -> None:
-    """Cancel or amend one booking, and store how it stands then."""
+async def _result_of(deps: Dependencies, job: EventJob, booking_id: str) -> BookingResult | None:
+    """Cancel or amend one booking, and return how it stands then; None when another job has taken over."""
     try:
-        await _carry_out(deps, job, booking_id)
+        if not await _carry_out(deps, job, booking_id):
+            return None
     except RefundRefused:
-        result = await _judged(deps, job, booking_id)
+        return await _judged(deps, job, booking_id)
     except (TryAgainLater, AlreadyUnderWay, StorageConflict, CommitLost) as error:
         code = error.code if isinstance(error, PaymentError) else "storage"
-        result = _result(deps, job, booking_id, BookingOutcome.WAITING, code)
+        return _result(deps, job, booking_id, BookingOutcome.WAITING, code)
     except PaymentError as error:
-        result = await _judged(deps, job, booking_id, failed=error.code)
-    else:
-        result = await _judged(deps, job, booking_id)
-    await deps.storage.transact(lambda uow: uow.events.put(result))
+        if error.code == "version_conflict":  # the booking was changed since it was read
+            return _result(deps, job, booking_id, BookingOutcome.WAITING, error.code)
+        return await _judged(deps, job, booking_id, failed=error.code)
+    return await _judged(deps, job, booking_id)
 
 
 def _result(
@@ -389,9 +566,17 @@ def _result(
     return BookingResult(job_id=job.id, booking_id=booking_id, outcome=outcome, at=deps.clock.now(), reason=reason)
 
 
-async def _carry_out(deps: Dependencies, job: EventJob, booking_id: str) -> None:
+async def _carry_out(deps: Dependencies, job: EventJob, booking_id: str) -> bool:
+    """Cancel or amend one booking. Returns False, with nothing done, when the job has ended or another one runs.
+
+    A process whose lease has lapsed may come here late. Its booking is read before the job: if a newer job has given
+    the booking another date since, the versions differ; if it did so before, the job is seen to have ended.
+    """
     caller = Caller(actor=job.actor, cause=job.cause, by_itself=True)
-    booking, payment = await _read(deps, booking_id)
+    booking, payments = await _read(deps, booking_id)
+    newest = await deps.storage.read(lambda uow: uow.events.latest(job.event_id))
+    if newest is None or newest.id != job.id or newest.state is not EventJobState.RUNNING:
+        return False
     if booking.status.is_live and job.kind is EventJobKind.CANCEL:
         await cancel_booking(deps, booking_id, caller, reason=None, refund=job.refund)
     elif booking.status.is_live and job.event_starts_at is not None:
@@ -399,27 +584,44 @@ async def _carry_out(deps: Dependencies, job: EventJob, booking_id: str) -> None
             event_starts_at=job.event_starts_at,
             refund_grace_until=job.refund_grace_until if job.refund_grace_until is not None else KEEP,
         )
-        await amend_booking(deps, booking_id, caller, change)
-    elif payment is not None and payment.owed.amount > payment.owed_waiting and job.kind is EventJobKind.CANCEL:
-        # Canceled before: by policy this asks again only for what was promised and failed.
+        await amend_booking(deps, booking_id, caller, change, expected_version=booking.version)
+    elif booking.status is BookingStatus.CANCELED and job.kind is EventJobKind.CANCEL and _has_failed(payments):
+        # It was canceled before: with POLICY, canceling it again only requests the failed refund again.
         await cancel_booking(deps, booking_id, caller, reason=None, refund=RefundOnCancel.POLICY)
+    return True
+
+
+def _has_failed(payments: Sequence[Payment]) -> bool:
+    current = payment_of_booking(payments)
+    return current is not None and current.owed.amount > current.owed_waiting
 
 
 async def _judged(deps: Dependencies, job: EventJob, booking_id: str, failed: str | None = None) -> BookingResult:
-    booking, payment = await _read(deps, booking_id)
+    booking, payments = await _read(deps, booking_id)
     if failed is not None and (booking.status.is_live or job.kind is EventJobKind.CANCEL):
         return _result(deps, job, booking_id, BookingOutcome.FAILED, failed)
-    outcome, reason = outcome_of(job, booking, payment)
+    outcome, reason = outcome_of(job, booking, payments)
     return _result(deps, job, booking_id, outcome, reason)
 
 
-def outcome_of(job: EventJob, booking: Booking, payment: Payment | None) -> tuple[BookingOutcome, str | None]:
-    """Return how a booking stands after its job has taken it up, and a reason where there is one."""
-    if job.kind is EventJobKind.CANCEL and booking.status.is_live:
+def outcome_of(job: EventJob, booking: Booking, payments: Sequence[Payment]) -> tuple[BookingOutcome, str | None]:
+    """Return how a booking stands after its job has taken it up, and a reason where there is one.
+
+    Of several payments of a booking the one counts that needs most: a person before the bank, the bank before the
+    system.
+    """
+    if job.kind is EventJobKind.RESCHEDULE:
+        moved = not booking.status.is_live or booking.event_starts_at == job.event_starts_at
+        return (BookingOutcome.DONE, None) if moved else (BookingOutcome.WAITING, "not_moved")
+    if booking.status.is_live:
         return BookingOutcome.WAITING, "not_canceled"
-    if payment is None:
-        return BookingOutcome.DONE, None
-    if payment.status is PaymentStatus.PROCESSING and job.kind is EventJobKind.CANCEL:
+    found = [_standing(payment) for payment in payments]
+    return min(found, key=lambda each: _NEEDS_MOST.index(each[0]), default=(BookingOutcome.DONE, None))
+
+
+def _standing(payment: Payment) -> tuple[BookingOutcome, str | None]:
+    """Return how a payment of a canceled booking stands."""
+    if payment.status is PaymentStatus.PROCESSING:
         return BookingOutcome.OWED, "processing"
     if payment.owed.amount and payment.has_open_dispute:
         return BookingOutcome.DISPUTED, payment.dispute.status.value if payment.dispute else None
@@ -431,12 +633,14 @@ def outcome_of(job: EventJob, booking: Booking, payment: Payment | None) -> tupl
     return BookingOutcome.DONE, None
 
 
-async def _read(deps: Dependencies, booking_id: str) -> tuple[Booking, Payment | None]:
-    async def work(uow: UnitOfWork) -> tuple[Booking, Payment | None]:
+async def _read(deps: Dependencies, booking_id: str) -> tuple[Booking, Sequence[Payment]]:
+    """Return a booking and all its payments."""
+
+    async def work(uow: UnitOfWork) -> tuple[Booking, Sequence[Payment]]:
         booking = await uow.bookings.get(booking_id)
         if booking is None:
             raise NotFound()
-        return booking, payment_of_booking(await uow.payments.of_booking(booking_id))
+        return booking, await uow.payments.of_booking(booking_id)
 
     return await deps.storage.read(work)
 
@@ -487,12 +691,24 @@ async def event_report(deps: Dependencies, event_id: str) -> EventReport:
 async def _refresh(deps: Dependencies, job: EventJob) -> None:
     """Bring the results up to date that may have changed since they were stored."""
     async for result in _results(deps, job, _OPEN):
-        booking, payment = await _read(deps, result.booking_id)
-        outcome, reason = outcome_of(job, booking, payment)
-        refused = result.outcome is BookingOutcome.FAILED and outcome is BookingOutcome.WAITING
-        if not refused and (outcome, reason) != (result.outcome, result.reason):
-            changed = evolve(result, outcome=outcome, reason=reason)
-            await deps.storage.transact(partial(_put, changed))
+        await _refresh_one(deps, job, result)
+    after = ""
+    while found := await deps.storage.read(partial(_reopened, job.id, after)):
+        for result in found:
+            await _refresh_one(deps, job, result)
+        after = found[-1].booking_id
+
+
+async def _reopened(job_id: str, after: str, uow: UnitOfWork) -> Sequence[BookingResult]:
+    return await uow.events.reopened(job_id, after, PAGE)
+
+
+async def _refresh_one(deps: Dependencies, job: EventJob, result: BookingResult) -> None:
+    booking, payments = await _read(deps, result.booking_id)
+    outcome, reason = outcome_of(job, booking, payments)
+    refused = result.outcome is BookingOutcome.FAILED and outcome is BookingOutcome.WAITING
+    if not refused and (outcome, reason) != (result.outcome, result.reason):
+        await deps.storage.transact(partial(_put, evolve(result, outcome=outcome, reason=reason)))
 
 
 async def _put(result: BookingResult, uow: UnitOfWork) -> None:
@@ -517,22 +733,21 @@ async def _results_page(
     return await uow.events.results(job_id, outcomes, after, PAGE)
 
 
-async def event_lines(deps: Dependencies, event_id: str) -> Sequence[EventLine]:
-    """Return one line for each booking that the newest job has taken up, by booking id. Raises ``NotFound``."""
-    report = await event_report(deps, event_id)
-    if report.job is None:
+async def event_lines(deps: Dependencies, event_id: str) -> AsyncIterator[EventLine]:
+    """Yield a line for each booking that the newest job has processed, by booking id. Each is read when it is needed.
+
+    The results are as stored; ``event_report`` brings them up to date. Raises ``NotFound`` for an event without a job.
+    """
+    job = await deps.storage.read(lambda uow: uow.events.latest(event_id))
+    if job is None:
         raise NotFound("no job of this event")
-    lines = []
-    async for result in _results(deps, report.job, list(BookingOutcome)):
-        booking, payment = await _read(deps, result.booking_id)
-        zero = Money.zero(booking.amount.currency)
-        lines.append(
-            EventLine(
-                booking=booking,
-                outcome=result.outcome,
-                reason=result.reason,
-                refunded=payment.refunded if payment is not None else zero,
-                owed=total([payment.owed.amount], booking.amount.currency) if payment is not None else zero,
-            )
+    async for result in _results(deps, job, list(BookingOutcome)):
+        booking, payments = await _read(deps, result.booking_id)
+        currency = booking.amount.currency
+        yield EventLine(
+            booking=booking,
+            outcome=result.outcome,
+            reason=result.reason,
+            refunded=total((payment.refunded for payment in payments), currency),
+            owed=total((payment.owed.amount for payment in payments), currency),
         )
-    return lines

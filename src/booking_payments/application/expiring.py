@@ -1,9 +1,9 @@
-"""Telling the booking app that a hold is about to end, so that it can remind its customer.
+"""The message ``booking.expiring``: a hold is about to end, so that the booking app can remind its customer.
 
 Each booking is announced once, by one of the processes that do background work, when
-``PaymentConfig.expiring_notice`` or less is left. Bookings that are paid, ended, or whose payment is being processed or
-is authorized, are not announced: nobody has to do anything about them. The message is its own record: a booking that
-has one is not announced again.
+``PaymentConfig.expiring_notice`` or less is left. Bookings that are paid or ended, and those whose payment is being
+processed or is authorized, are not announced, since the customer has nothing to do. The stored message is the record
+that a booking was announced. The expiry itself is in ``application.bookings.expire_bookings``.
 """
 
 from collections.abc import Sequence
@@ -21,8 +21,11 @@ ANNOUNCE_AT_ONCE: Final = 100
 
 
 async def announce_expiring(deps: Dependencies) -> int:
-    """Write ``booking.expiring`` for the holds that end soon, ``ANNOUNCE_AT_ONCE`` of them beside those that break;
-    returns how many were found. Raises an ``ExceptionGroup`` in the end of what broke."""
+    """Store ``booking.expiring`` for up to ``ANNOUNCE_AT_ONCE`` holds that end soon; returns how many were processed.
+
+    Raises:
+        ExceptionGroup: At the end, with the errors of single bookings.
+    """
     now, notice = deps.clock.now(), deps.config.expiring_notice
     if not notice:
         return 0
@@ -42,7 +45,7 @@ async def _announce(deps: Dependencies, booking_id: str) -> None:
 
     async def work(uow: UnitOfWork) -> None:
         booking = await uow.bookings.lock(booking_id)
-        # Somebody else may have announced, paid or ended it before it was locked.
+        # Another process may have announced it, or it may have been paid or ended, before it was locked.
         if booking is None or not await uow.bookings.due_to_warn(now, until, 1, booking_id):
             return
         payment = await current_payment(uow, booking_id)

@@ -1,5 +1,7 @@
-"""Figures for the operator: rates, volume, refund times, webhook delays, and what is open. Pure sums over
-what ``ports.overview`` reads; each says how much it was made of."""
+"""Figures for the operator: rates, volume, refund times, webhook delays, and open items.
+
+All are sums over rows that ``ports.overview`` reads, at most ``MOST_...`` of each kind.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,13 +26,13 @@ MOST_WATCHED: Final = 500
 MOST_DISPUTES: Final = 500
 MOST_DEAD: Final = 1_000
 MOST_HELD: Final = 1_000
-"""How many rows a figure is made of at most: the newest."""
+"""How many rows a figure is computed from at most: the newest."""
 
 MANY_DECLINES: Final = 5
-"""So many declines of one customer look suspicious; a payment allows three attempts."""
+"""From this number of declines on, a customer is counted as suspicious; one payment allows three attempts."""
 
 DISPUTES_LIVE: Final = timedelta(days=400)
-"""A dispute is settled within months; older ones are history."""
+"""Disputes that were opened longer ago are left out: a dispute is settled within months."""
 
 
 @frozen(kw_only=True)
@@ -45,8 +47,15 @@ class DayOfPayments:
 
 @frozen(kw_only=True)
 class DayOfWebhooks:
-    """Webhooks that came on a day: how many, how many failed, and by how many seconds half and nearly all (95 %) of
-    them were late."""
+    """Webhooks received on a day.
+
+    Attributes:
+        day: the day.
+        received: how many were received.
+        failed: how many failed at least once.
+        median_delay_s: median of the seconds from the event to its arrival; None without webhooks.
+        slow_delay_s: 95th percentile of the same.
+    """
 
     day: date
     received: int
@@ -56,10 +65,30 @@ class DayOfWebhooks:
 
 
 @frozen(kw_only=True)
-class MoneyOfDay:
-    """What moved on a day: ``gross`` was paid, ``refunded`` went back, ``withdrawn`` was taken back in disputes.
+class OpenAtGateway:
+    """What is open or was received at one gateway.
 
-    The last two may be negative: a refund that failed afterwards, a dispute that was won.
+    Attributes:
+        unknown: payments whose gateway call has an unknown outcome.
+        disputes: open disputes.
+        webhooks: webhooks received in the period.
+        failed_webhooks: how many of these failed at least once.
+        unfinished_webhooks: how many of these are not processed yet.
+    """
+
+    unknown: int = 0
+    disputes: int = 0
+    webhooks: int = 0
+    failed_webhooks: int = 0
+    unfinished_webhooks: int = 0
+
+
+@frozen(kw_only=True)
+class MoneyOfDay:
+    """Money that moved on a day.
+
+    ``gross`` was paid, ``refunded`` went back to customers, ``withdrawn`` was taken back in disputes. The last two may
+    be negative: when a refund fails after it succeeded, and when a dispute is won.
     """
 
     day: date
@@ -69,13 +98,13 @@ class MoneyOfDay:
 
     @property
     def net(self) -> Money:
-        """What is left of the gross amount."""
+        """The gross amount less refunds and disputes."""
         return self.gross - self.refunded - self.withdrawn
 
 
 @frozen(kw_only=True)
 class MoneyOfCurrency:
-    """What moved in one currency: every day of the figures, oldest first, and how many payments brought it."""
+    """Money that moved in one currency: one entry for every day, oldest first, and the number of charges."""
 
     currency: Currency
     charges: int
@@ -108,13 +137,25 @@ class OpenDispute:
 
 @frozen(kw_only=True)
 class Figures:
-    """The figures from ``since`` to ``until``, by the days of ``zone``.
+    """The figures of a period.
 
-    ``days`` count payments by the day they began; ``money`` is by the day that it moved, for every currency, those with
-    the most payments first. ``refund_times_s`` are from request to success. ``declined_often``: customers whose cards
-    were declined ``MANY_DECLINES`` times or more, as those of somebody who tries out stolen cards are. ``dead_letters``
-    are messages that were given up. ``holds``: payments whose money has to be captured before a time that is known, the
-    earliest first. ``channels``: on which the booking app is told, and what waits there.
+    Attributes:
+        since: begin of the period.
+        until: its end.
+        zone: the time zone of the days.
+        days: payments by the day on which they were started.
+        money: money by the day on which it moved, for each currency, the one with the most charges first.
+        declines: reasons of declines with their counts, the most frequent first.
+        refund_times_s: seconds from the request of a refund to its success, sorted.
+        webhooks: webhooks by the day on which they arrived.
+        unknown: payments whose gateway call has an unknown outcome.
+        unfinished_webhooks: webhooks of the period that are not processed yet.
+        disputes: open disputes, by the day that evidence is due.
+        declined_often: customers with ``MANY_DECLINES`` declines or more, a sign of testing stolen cards.
+        dead_letters: messages that are not tried any more.
+        holds: payments with held money that has to be captured before a known time, the earliest first.
+        channels: the message channels with their backlogs.
+        received: all webhooks of the period, newest first.
     """
 
     since: datetime
@@ -132,6 +173,18 @@ class Figures:
     dead_letters: int
     holds: tuple[Payment, ...]
     channels: ChannelStates
+    received: tuple[ReceivedWebhook, ...]
+
+    def at_gateway(self, name: str) -> OpenAtGateway:
+        """Return what is open or was received at the gateway ``name``."""
+        webhooks = [each for each in self.received if each.gateway == name]
+        return OpenAtGateway(
+            unknown=sum(each.gateway == name for each in self.unknown),
+            disputes=sum(each.payment.gateway == name for each in self.disputes),
+            webhooks=len(webhooks),
+            failed_webhooks=sum(map(_has_failed, webhooks)),
+            unfinished_webhooks=sum(not each.status.is_done for each in webhooks),
+        )
 
     @property
     def succeeded(self) -> int:
@@ -147,19 +200,19 @@ class Figures:
 
     @property
     def success_rate(self) -> float | None:
-        """Of the payments that came to an end, the share that succeeded (0 to 1); None when none has."""
+        """The share of ended payments that succeeded (0 to 1); None when no payment has ended."""
         ended = self.succeeded + self.lost
         return self.succeeded / ended if ended else None
 
     @property
     def decline_rate(self) -> float | None:
-        """Of the attempts that got a verdict, the share that was declined (0 to 1); None when there was none."""
+        """The share of attempts with a verdict that were declined (0 to 1); None when no attempt has one."""
         verdicts = self.succeeded + self.declined
         return self.declined / verdicts if verdicts else None
 
 
 async def figures(deps: Dependencies, since: datetime) -> Figures:
-    """The figures since then, from one consistent view; days are those of the terms' time zone."""
+    """Return the figures from ``since`` until now, read in one transaction; days are in the configured time zone."""
     until, zone = deps.clock.now(), deps.config.time_zone
     days = _days(since, until, zone)
     periods = list(days.values())
@@ -188,6 +241,7 @@ async def figures(deps: Dependencies, since: datetime) -> Figures:
             declined_often=await _declined_often(uow, refused),
             dead_letters=len(await uow.outbox.undelivered(dead=True, limit=MOST_DEAD)),
             channels=await states_in(uow, until),
+            received=tuple(webhooks),
             holds=_by_deadline(await told.held(MOST_HELD)),
         )
 
@@ -200,7 +254,7 @@ def _by_deadline(held: Iterable[Payment]) -> tuple[Payment, ...]:
 
 
 async def disputes(uow: UnitOfWork, now: datetime) -> Sequence[OpenDispute]:
-    """The newest disputes: open ones first, by the day that evidence is due; then the settled ones, newest first."""
+    """Return the newest disputes: open ones by the day that evidence is due, then settled ones, newest first."""
     opened = await uow.overview.events(ev.DisputeOpened, now - DISPUTES_LIVE, MOST_DISPUTES)
     payments = await uow.payment_reader.payments({each.payment_id for each in opened})
     found = [
@@ -217,21 +271,23 @@ async def disputes(uow: UnitOfWork, now: datetime) -> Sequence[OpenDispute]:
 
 
 def day_begins(day: date, zone: tzinfo) -> datetime:
-    """The moment (UTC) at which ``day`` begins in ``zone``.
+    """Return the time (UTC) at which ``day`` begins in ``zone``.
 
-    Where clocks are put forward at midnight there is no 00:00, and the day begins with the change.
+    If the clocks are put forward at midnight, 00:00 does not exist on that day, and it begins with the change.
     """
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def days_back(now: datetime, days: int, zone: tzinfo) -> datetime:
-    """The moment (UTC) at which the last ``days`` days of ``zone`` began, today counted."""
+    """Return the time (UTC) at which the last ``days`` days of ``zone`` began, including today."""
     return day_begins(now.astimezone(zone).date() - timedelta(days=days - 1), zone)
 
 
 def _days(since: datetime, until: datetime, zone: tzinfo) -> Mapping[date, Period]:
-    """The days of ``zone`` from ``since`` to ``until``, oldest first; the first one begins with ``since``, the last one
-    is whole. A day has 23 or 25 hours where clocks are changed."""
+    """Return the days of ``zone`` from ``since`` to ``until``, oldest first.
+
+    The first begins with ``since``, the last is a whole day. A day on which the clocks change has 23 or 25 hours.
+    """
     first, last = since.astimezone(zone).date(), until.astimezone(zone).date()
     found: dict[date, Period] = {}
     for number in range((last - first).days + 1):
@@ -254,7 +310,7 @@ def _of_day(day: date, period: Period, tallies: Sequence[Tally]) -> DayOfPayment
 
 
 def _money(days: Mapping[date, Period], moved: Sequence[Moved]) -> tuple[MoneyOfCurrency, ...]:
-    """By currency, those with the most payments first; equal ones by code."""
+    """Return the money by currency, the one with the most charges first, then by currency code."""
     found = []
     for currency in sorted({each.currency for each in moved}, key=lambda each: each.code):
         its = {each.period: each for each in moved if each.currency is currency}
@@ -276,7 +332,7 @@ def _money_of(day: date, moved: Moved | None, currency: Currency) -> MoneyOfDay:
 
 
 def _declines(told: Sequence[JournalEntry]) -> tuple[tuple[str, int], ...]:
-    """Reasons with their counts, the most frequent first."""
+    """Return the reasons of declines with their counts, the most frequent first."""
     refused = [each.recorded.event for each in told]
     reasons = [
         fact.decline.decline_code or fact.decline.code for fact in refused if isinstance(fact, ev.AttemptRefused)
@@ -294,7 +350,7 @@ async def _declined_often(uow: UnitOfWork, refused: Sequence[JournalEntry]) -> i
 
 
 def _refund_times(requested: Sequence[JournalEntry], moved: Sequence[JournalEntry]) -> tuple[float, ...]:
-    """Seconds from request to success, for refunds that have both."""
+    """Return the seconds from request to success of each refund that has both, sorted."""
     began: dict[str, datetime] = {}
     for each in requested:
         if isinstance(each.recorded.event, ev.RefundRequested):
@@ -308,6 +364,10 @@ def _refund_times(requested: Sequence[JournalEntry], moved: Sequence[JournalEntr
     return tuple(sorted(times))
 
 
+def _has_failed(webhook: ReceivedWebhook) -> bool:
+    return webhook.status is InboxStatus.FAILED or webhook.tries > 1
+
+
 def _webhooks_of(day: date, period: Period, webhooks: Sequence[ReceivedWebhook]) -> DayOfWebhooks:
     its = [each for each in webhooks if period.begins <= each.received_at < period.ends]
     delays = sorted(
@@ -316,14 +376,14 @@ def _webhooks_of(day: date, period: Period, webhooks: Sequence[ReceivedWebhook])
     return DayOfWebhooks(
         day=day,
         received=len(its),
-        failed=sum(each.status is InboxStatus.FAILED or each.tries > 1 for each in its),
+        failed=sum(map(_has_failed, its)),
         median_delay_s=quantile(delays, 0.5),
         slow_delay_s=quantile(delays, 0.95),
     )
 
 
 def quantile(ordered: Sequence[float], share: float) -> float | None:
-    """The smallest of ``ordered`` that at least ``share`` of them do not exceed; None when there are none."""
+    """Return the smallest value that at least ``share`` of ``ordered`` do not exceed; None when it is empty."""
     if not ordered:
         return None
     place = max(-(-int(share * 1000) * len(ordered) // 1000) - 1, 0)

@@ -1,4 +1,4 @@
-"""Findings: what going through the books has healed, and what it leaves for a person."""
+"""Findings of a reconciliation: repaired differences, and those that are left for an operator."""
 
 import re
 from typing import Final
@@ -19,12 +19,16 @@ _UNTOLD: Final = (
     ev.OperationSettled,
     ev.OutcomeLeftUnknown,
 )
-"""Facts that change nothing by themselves."""
+"""Events that a finding does not list: they record how a call went, and change no amount or status."""
 
 
 @frozen(kw_only=True)
 class Finding:
-    """Something that was healed or is left: ``code`` for scripts, ``text`` for people, and what it is about."""
+    """A difference that was repaired or is left.
+
+    ``code`` is for scripts, ``text`` for operators; the other values name the objects, as far as they are known.
+    ``gateway`` is the name of the gateway that it is about.
+    """
 
     code: str
     text: str
@@ -32,32 +36,37 @@ class Finding:
     booking_id: str | None = None
     reference: str | None = None
     gateway_id: str | None = None
+    gateway: str | None = None
 
 
 @define
 class Findings:
-    """Collects findings."""
+    """Collects the findings of one run."""
 
     deps: Dependencies
     healed: list[Finding] = Factory(list)
     left: list[Finding] = Factory(list)
     waiting: list[Finding] = Factory(list)
 
-    def leave(self, code: str, text: str, payment: Payment | None, gateway_id: str | None = None) -> None:
-        """Leave something for a person."""
+    def leave(self, code: str, text: str, payment: Payment, gateway_id: str | None = None) -> None:
+        """Add a difference that an operator has to look at."""
         self.left.append(_about(payment, code, text, gateway_id))
 
-    def wait(self, code: str, text: str, payment: Payment | None, gateway_id: str | None = None) -> None:
-        """List something that settles by itself when an obstacle is gone."""
+    def leave_for(self, gateway: str, code: str, text: str, gateway_id: str | None = None) -> None:
+        """Add what an operator has to look at with a gateway, apart from any payment."""
+        self.left.append(Finding(code=code, text=text, gateway_id=gateway_id, gateway=gateway))
+
+    def wait(self, code: str, text: str, payment: Payment, gateway_id: str | None = None) -> None:
+        """Add a refund that the system sends by itself once an obstacle, such as an open dispute, is gone."""
         self.waiting.append(_about(payment, code, text, gateway_id))
 
     def tell_adopted(self, payment: Payment) -> None:
-        """Tell of a charge that our books had lost, and that is the payment of its booking again."""
+        """Add the adoption of a charge that our books had lost to ``healed``."""
         text = f"{payment.amount} that our books had lost was adopted as {payment.status.value}"
         self.healed.append(_about(payment, "adopted", text, payment.intent_id))
 
     async def heal(self, before: Payment, code: str, text: str, *, always: bool = False) -> None:
-        """Tell of the facts that have happened since ``before``; without any nothing was healed, unless ``always``."""
+        """Add the events since ``before`` to ``healed``; adds nothing without events, unless ``always`` is set."""
         journal = await self.deps.storage.read(lambda uow: uow.payments.journal(before.id))
         facts = [recorded.event for recorded in journal if recorded.sequence > before.version]
         told = ", ".join(_words(fact) for fact in facts if not isinstance(fact, _UNTOLD))
@@ -66,9 +75,7 @@ class Findings:
             self.healed.append(_about(before, code, text, before.intent_id))
 
 
-def _about(payment: Payment | None, code: str, text: str, gateway_id: str | None) -> Finding:
-    if payment is None:
-        return Finding(code=code, text=text, gateway_id=gateway_id)
+def _about(payment: Payment, code: str, text: str, gateway_id: str | None) -> Finding:
     return Finding(
         code=code,
         text=text,
@@ -76,9 +83,10 @@ def _about(payment: Payment | None, code: str, text: str, gateway_id: str | None
         booking_id=payment.booking_id,
         reference=payment.booking_reference,
         gateway_id=gateway_id,
+        gateway=payment.gateway,
     )
 
 
 def _words(fact: ev.Event) -> str:
-    """``PaymentSucceeded`` as ``payment succeeded``."""
+    """Return the name of an event in words: ``PaymentSucceeded`` as ``payment succeeded``."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(fact).__name__).lower()

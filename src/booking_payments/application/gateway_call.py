@@ -1,6 +1,6 @@
-"""One call to the gateway: tried again with the same key while that helps, and its outcome as a value.
+"""One call to the gateway: repeated with the same key after a passing failure; its outcome is returned as a value.
 
-This is the only layer that retries. No transaction is open here.
+This is the only layer that repeats calls. No transaction is open during a call.
 """
 
 from collections.abc import Awaitable, Callable
@@ -24,11 +24,11 @@ from booking_payments.domain.reports import IntentReport, RefundReport
 from booking_payments.ports.gateway import (
     Declined,
     GatewayError,
+    GatewayRefused,
     KeyMisused,
     Misconfigured,
-    Refused,
-    Silent,
-    Unreachable,
+    NotSent,
+    OutcomeAmbiguous,
 )
 
 T = TypeVar("T")
@@ -37,8 +37,13 @@ Report = IntentReport | RefundReport
 
 @frozen
 class Done:
-    """The gateway did it; this is what it says now. ``earlier``: by another sending of the key than this one, so that
-    more may have followed since. ``answered_with``: the payment method that it named in its first answer."""
+    """The gateway has executed the call.
+
+    Attributes:
+        report: the object as it is now.
+        earlier: whether an earlier sending of the same key executed it, so that the object may have changed since.
+        answered_with: the payment method in the response of the execution; None if it names none.
+    """
 
     report: Report
     earlier: bool = False
@@ -47,15 +52,18 @@ class Done:
 
 @frozen
 class NotDone:
-    """Certainly nothing was done: a verdict, a refusal, or no connection."""
+    """The call has certainly had no effect: a decline, a refusal, or no connection."""
 
-    error: Declined | Refused | Unreachable | Misconfigured
+    error: Declined | GatewayRefused | NotSent | Misconfigured
 
 
 @frozen
 class Unknown:
-    """Nobody knows yet. ``reason`` is a short code for the journal. ``stored``: the gateway repeats its error for this
-    key."""
+    """It is unknown whether the call had an effect.
+
+    ``reason`` is a short code for the journal. ``stored``: the gateway has stored an error, which it returns for this
+    key again.
+    """
 
     reason: str
     stored: bool = False
@@ -65,14 +73,14 @@ Outcome = Done | NotDone | Unknown
 
 
 async def call_gateway(deps: Dependencies, operation: Operation) -> Outcome:
-    """Send ``operation`` until there is an outcome or the retry policy says that it is enough."""
+    """Send ``operation`` until it has an outcome, or the retry policy ends. Never raises a ``GatewayError``."""
     try:
-        # A stored error is only repeated: one sending says whether the gateway still has it.
+        # The gateway repeats a stored error for hours: one sending shows whether it still does, more would not help.
         send = partial(_send, deps, operation)
         report = await (send() if operation.stored_error else with_retries(deps, send))
-    except (Declined, Refused, Unreachable, Misconfigured) as error:
+    except (Declined, GatewayRefused, NotSent, Misconfigured) as error:
         return NotDone(error)
-    except Silent as error:
+    except OutcomeAmbiguous as error:
         return Unknown(error.code, stored=error.stored)
     except KeyMisused:
         return Unknown("idempotency_key_misused")
@@ -80,24 +88,27 @@ async def call_gateway(deps: Dependencies, operation: Operation) -> Outcome:
 
 
 async def with_retries(deps: Dependencies, send: Callable[[], Awaitable[T]]) -> T:
-    """Repeat ``send`` while the gateway is unreachable or silent and does not forbid it, backing off in between, and
-    while the lease would outlast another try.
+    """Await ``send``, and repeat it with growing delays while the gateway is unreachable or does not respond.
 
-    Raises the last error, but ``Silent`` as soon as any try went silent, since that one may have had its effect.
+    It is not repeated when the error says that this would not help, nor when the lease would end before the next try.
+
+    Raises:
+        OutcomeAmbiguous: When any try had no response, even if a later one failed otherwise: it may have had effect.
+        GatewayError: Otherwise the last error.
     """
-    silent: Silent | None = None
+    ambiguous: OutcomeAmbiguous | None = None
     tries = 0
     until = deps.clock.now() + deps.config.retry_window
     while True:
         tries += 1
-        last: Silent | Unreachable
+        last: OutcomeAmbiguous | NotSent
         try:
             return await send()
-        except (Silent, Unreachable) as error:
-            silent = error if isinstance(error, Silent) else silent
-            last, hopeless = silent or error, not error.worth_another_try
+        except (OutcomeAmbiguous, NotSent) as error:
+            ambiguous = error if isinstance(error, OutcomeAmbiguous) else ambiguous
+            last, hopeless = ambiguous or error, not error.worth_another_try
         except Misconfigured as error:
-            raise silent or error from error
+            raise ambiguous or error from error
         delay = deps.retry.delay_after(tries, deps.random)
         if delay is None or hopeless or deps.clock.now() + delay > until:
             raise last
@@ -123,20 +134,20 @@ async def _send(deps: Dependencies, operation: Operation) -> Report:
 
 
 async def _make_room(deps: Dependencies, instruction: ConfirmIntent, key: str) -> None:
-    """Where the customer was to authenticate another method the intent gets the new one first: gateways refuse to
-    confirm an intent that waits for its customer. Sent again with the same key, it has no second effect.
+    """Attach the new method to an intent that waits for the customer to authenticate another one.
 
-    Whether a silent gateway did it shows when it is asked to charge: it charges that method, or refuses to.
+    Gateways refuse to confirm such an intent otherwise. The call has its own key, so a repetition has no second effect.
+    A missing response is ignored: the confirmation that follows charges the new method or is refused.
     """
     method = instruction.payment_method_id
     if instruction.during_action and method is not None:
         update = UpdateIntent(intent_id=instruction.intent_id, payment_method_id=method)
-        with suppress(Silent):
+        with suppress(OutcomeAmbiguous):
             await deps.gateway.update_intent(update, f"{key}-method")
 
 
 async def _fresh(deps: Dependencies, report: Report) -> Outcome:
-    """A replayed answer is a snapshot of the first execution: read the object as it is now."""
+    """Return the outcome with the object as it is now: a replayed response shows it as at the first execution."""
     if not report.replayed:
         return Done(report, answered_with=report.method_tried if isinstance(report, IntentReport) else None)
     try:

@@ -1,10 +1,10 @@
-"""The gateways of an installation, by name: each payment belongs to one of them for good.
+"""The gateways of an installation, by name: each payment belongs to one of them and keeps it.
 
 A use case that works on a payment narrows its ``Dependencies`` to that payment's gateway first (``Dependencies.of``).
-What follows then reads ``deps.gateway`` and cannot reach another one.
+From there on the code reads ``deps.gateway`` and cannot reach another one.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NoReturn
 
@@ -36,12 +36,12 @@ class ConnectedGateway:
     """A gateway of this installation.
 
     Attributes:
-        gateway: Moves the money.
-        webhooks: Reads what the gateway sends us.
-        webhook_names: The names under which its webhooks are taken; none where it sends none.
+        gateway: The gateway port.
+        webhooks: Verifies and decodes the gateway's webhooks.
+        webhook_names: The names under which its webhooks are received; empty if it sends no webhooks.
         recorded: Operators record its payments; customers can't pay by it.
-        settle_refund: Says that the refund with this id has been given back, and returns the event that tells so. None
-            where the gateway finds out by itself.
+        settle_refund: Records that an operator has paid out the refund with this id, and returns the resulting event.
+            None if the gateway pays out refunds itself.
     """
 
     gateway: Gateway
@@ -52,10 +52,10 @@ class ConnectedGateway:
 
 
 class MissingGateway:
-    """Stands for a gateway that payments of ours belong to, but that this installation is no longer configured with.
+    """Stands for a gateway that has payments in our books and is missing in the settings.
 
-    Every call raises ``Misconfigured``, so that nothing is decided about such a payment until the settings name its
-    gateway again.
+    Every call raises ``Misconfigured``, so that such a payment does not change until the settings name its gateway
+    again.
     """
 
     livemode = False
@@ -127,16 +127,20 @@ class MissingGateway:
         """Raises ``Misconfigured``."""
         self._refuse()
 
+    async def available_balance(self) -> Mapping[Currency, Money] | None:
+        """Raises ``Misconfigured``."""
+        self._refuse()
+
     async def list_events(self, since: datetime, until: datetime | None = None) -> Sequence[GatewayEvent]:
         """Raises ``Misconfigured``."""
         self._refuse()
 
     def amount_step(self, currency: Currency) -> int:
-        """1: nothing is rounded for a gateway that is not asked."""
+        """Return 1: amounts are not rounded for a gateway that is never called."""
         return 1
 
     def check_amount(self, amount: Money) -> None:
-        """Raises ``OurFault``: no amount can be asked of a gateway that is not configured."""
+        """Raises ``OurFault``, since the gateway is not configured."""
         raise OurFault(self._text)
 
     def check_charge(self, amount: Money) -> None:
@@ -145,7 +149,7 @@ class MissingGateway:
 
 
 class NoWebhooks:
-    """Reads nothing: the events of a gateway that is not configured stay as they were kept."""
+    """Reads no events: those of a gateway that is not configured stay unprocessed in the inbox."""
 
     async def read(self, request: WebhookRequest) -> GatewayEvent:
         """Raises ``WebhooksNotTaken``."""
@@ -157,5 +161,5 @@ class NoWebhooks:
 
 
 def missing_gateway(name: str) -> ConnectedGateway:
-    """What stands for the gateway ``name``, which this installation is not configured with."""
+    """Return the placeholder for the gateway ``name``, which is missing in the settings."""
     return ConnectedGateway(gateway=MissingGateway(name), webhooks=NoWebhooks())

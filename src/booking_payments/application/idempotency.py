@@ -67,7 +67,7 @@ def digest(content: bytes) -> str:
 
 @frozen(kw_only=True)
 class KeyedRequest:
-    """A request with a key: whose, which command (``route``), which key, and a digest of what exactly was asked."""
+    """A request with a key: its caller, its command (``route``), the key, and a digest of its arguments."""
 
     caller: str
     route: str

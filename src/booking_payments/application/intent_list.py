@@ -1,4 +1,4 @@
-"""Looking for an intent whose id we never learned: in the gateway's list of all that were made since a time."""
+"""Finding an intent whose id is unknown, in the gateway's list of all intents that were made since a time."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -8,23 +8,26 @@ from attrs import define, evolve, field
 
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.gateway_call import with_retries
-from booking_payments.domain import decisions
+from booking_payments.domain import decisions, metadata_keys
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.payment import Operation
 from booking_payments.domain.reports import IntentReport, Unreadable
 
 CLOCKS_APART: Final = timedelta(hours=1)
-"""How far the gateway's clock may lie behind ours. Not finding an intent that exists could mean losing a charge."""
+"""How far the gateway's clock may be behind ours. An intent that exists and is not found could be a lost charge."""
 
 Listed = IntentReport | Unreadable
 
 
 @define
 class IntentList:
-    """The gateway's intents, listed when one is first looked for, and once for all who share this: the list is long.
+    """The gateway's intents, listed at the first search and kept for the later ones, since the list is long.
 
-    ``begun_at``: nothing is listed before. ``walked_at``: when the list was begun; None while there is none. Only a
-    list that was read to its last page is kept.
+    Only a list that was read to its last page is kept.
+
+    Attributes:
+        begun_at: when this object was made; the list is read later.
+        walked_at: when reading the list began; None before the first search.
     """
 
     begun_at: datetime
@@ -33,8 +36,13 @@ class IntentList:
     _of_payments: Mapping[str, Sequence[Listed]] = field(factory=dict)
 
     async def find(self, deps: Dependencies, payment_id: str, first_sent: datetime) -> str | None:
-        """The id of the intent that was made for this payment by a call first sent at ``first_sent``. None when it is
-        not in the list, whatever the gateway's clock says. Raises ``GatewayError``."""
+        """Return the id of the intent that was made for this payment by a call first sent at ``first_sent``.
+
+        None when the list does not have it, allowing for ``CLOCKS_APART`` between the clocks.
+
+        Raises:
+            GatewayError: When the list can't be read.
+        """
         since = first_sent - CLOCKS_APART
         if self._since is None or since < self._since:
             begun = deps.clock.now()
@@ -46,20 +54,21 @@ class IntentList:
     def shows_all_of(self, operation: Operation, booking: Booking) -> bool:
         """Whether an intent of ``operation`` that is missing in this list was never made.
 
-        Nobody was at the operation when the list was begun. If by its time it could not be sent any more then, nobody
-        has sent it since.
+        No other process held the operation's lease when the list was begun. If the operation was too old to be sent at
+        that time, it has not been sent since either.
         """
-        waiting = evolve(booking, status=BookingStatus.PENDING)  # who closed it since may have waited for a request
+        # The booking may have been closed since, after a call that was sent while it was still pending.
+        waiting = evolve(booking, status=BookingStatus.PENDING)
         return not decisions.may_send(operation, waiting, self.begun_at)
 
 
 def _by_payment(intents: Sequence[Listed]) -> Mapping[str, Sequence[Listed]]:
     found: dict[str, list[Listed]] = {}
     for intent in intents:
-        found.setdefault(intent.metadata.get("payment_id", ""), []).append(intent)
+        found.setdefault(intent.metadata.get(metadata_keys.PAYMENT_ID, ""), []).append(intent)
     return found
 
 
 def _is_ours(metadata: Mapping[str, str], installation_id: str | None) -> bool:
     """Whether the metadata name no other installation."""
-    return installation_id is None or metadata.get("installation_id", installation_id) == installation_id
+    return installation_id is None or metadata.get(metadata_keys.INSTALLATION_ID, installation_id) == installation_id

@@ -1,7 +1,7 @@
 """The JSON Schema (2020-12) of each type of message, as it goes out on every channel.
 
-``message_schema`` is what the documents show and what tests hold every message against. It allows fields that it does
-not name, so that a receiver which checks by it takes messages of a later release, too; ``data.schema_version`` grows
+The reference pages print these schemas, and tests validate every message against them. They allow fields that they do
+not name, so that a receiver that validates with them accepts messages of later releases; ``data.schema_version`` grows
 when a field is removed or changes its meaning.
 """
 
@@ -41,10 +41,10 @@ _COMMON: Final[Mapping[str, Schema]] = {
         "enum": [*(each.value for each in PaymentStatus), None],
         "description": "Of the payment, after the event; null without one.",
     },
-    "amount": _amount("What the payment is about; without a payment, what the booking costs."),
+    "amount": _amount("Amount of the payment; without a payment, the booking's price."),
     "currency": _text("ISO 4217, in lower case.", pattern="^[a-z]{3}$"),
     "refunded_amount": _amount("Refunded so far."),
-    "remaining_refundable": _amount("What can still be refunded."),
+    "remaining_refundable": _amount("The amount that can still be refunded."),
     "refund_owed": _amount("Promised, and not refunded yet."),
 }
 _REFUND: Final[Mapping[str, Schema]] = {
@@ -55,13 +55,13 @@ _DISPUTE: Final[Mapping[str, Schema]] = {
     "dispute_id": _text("The dispute, by the gateway's id."),
     "status": {"enum": [each.value for each in DisputeStatus], "description": "Of the dispute, after the event."},
     "reason": _text("Why, in the words of the customer's bank."),
-    "amount": _amount("What is disputed."),
-    "withdrawn_amount": _amount("What the gateway has taken back for it."),
-    "evidence_due_by": {"anyOf": [_TIME, {"type": "null"}], "description": "When evidence is due, if so."},
+    "amount": _amount("The disputed amount."),
+    "withdrawn_amount": _amount("The amount that the gateway has taken back for it."),
+    "evidence_due_by": {"anyOf": [_TIME, {"type": "null"}], "description": "When evidence is due; null without."},
 }
 _DEFERRED: Final[Mapping[str, Schema]] = {
     **_REFUND,
-    "reason": {"enum": [each.value for each in Deferral], "description": "What it waits for."},
+    "reason": {"enum": [each.value for each in Deferral], "description": "The obstacle for which it waits."},
 }
 _EXPIRING: Final[Mapping[str, Schema]] = {"expires_at": {**_TIME, "description": "When the hold ends."}}
 _AMENDED: Final[Mapping[str, Schema]] = {
@@ -70,10 +70,10 @@ _AMENDED: Final[Mapping[str, Schema]] = {
         "items": _TEXT,
         "description": "The names of the booking's fields that changed.",
     },
-    "booking_amount_before": _amount("What the booking cost before."),
-    "booking_amount": _amount("What the booking costs from now on."),
+    "booking_amount_before": _amount("The booking's price before."),
+    "booking_amount": _amount("The booking's price from now on."),
     "event_starts_at": {**_TIME, "description": "When the event starts, from now on."},
-    "given_back": _amount("What goes back to the customer because the booking costs less."),
+    "given_back": _amount("The amount refunded because the booking costs less."),
 }
 
 _TYPES: Final[Mapping[str, tuple[str, Mapping[str, Schema]]]] = {
@@ -94,15 +94,15 @@ _TYPES: Final[Mapping[str, tuple[str, Mapping[str, Schema]]]] = {
 }
 
 MESSAGE_TYPES: Final = tuple(_TYPES)
-"""Every type of message that there is."""
+"""All types of messages."""
 
 
 def message_schema(kind: str) -> Schema:
-    """The JSON Schema of a message of this type. Raises ``KeyError`` for a type that there is not."""
+    """Return the JSON Schema of a message of this type. Raises ``KeyError`` for an unknown type."""
     meaning, own = _TYPES[kind]
     data = {**_COMMON, **own}
     properties: Schema = {
-        "id": _text("What a receiver deduplicates by."),
+        "id": _text("Unique for each message; a receiver uses it to detect repeated deliveries."),
         "type": {"const": kind},
         "timestamp": {**_TIME, "description": "When it happened."},
         "booking_id": _text("The booking."),

@@ -1,4 +1,4 @@
-"""Which messages to the booking app follow from which domain events, and what each carries."""
+"""The messages to the booking app: which domain event causes which, and the data of each."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -12,24 +12,26 @@ from booking_payments.domain.payment import Payment
 from booking_payments.domain.texts import rfc3339
 
 SCHEMA_VERSION: Final = 1
-"""Of the ``data`` of every message; it grows when a field is removed or changes its meaning."""
+"""Version of the ``data`` of every message; it grows when a field is removed or changes its meaning."""
 
 Content = dict[str, object]
 
 
 def message_for(event: ev.Event, payment: Payment) -> tuple[str, Content] | None:
-    """Type of the message that ``event`` gives rise to, with what it carries beside ``standing``; None for events that
-    concern nobody else.
+    """Return the type of the message that ``event`` causes, and its data in addition to ``standing``.
 
-    ``payment`` is the payment after the event. Amounts are decimal text in major units.
+    None for an event that causes no message. ``payment`` is the payment after the event. Amounts are decimal text in
+    major units.
     """
     make = _MAKERS.get(type(event))
     return make(event, payment) if make else None
 
 
 def standing(booking: Booking, payment: Payment | None, now: datetime) -> Content:
-    """How the booking and its payment stand at ``now``, for a receiver that decides by it. Without a payment the amount
-    is what the booking costs, and nothing of it was moved."""
+    """Return the status and amounts of the booking's payment at ``now``, which each message has in its data.
+
+    Without a payment, ``amount`` is the booking's price, and the other amounts are zero.
+    """
     if payment is None:
         none = Money.zero(booking.amount.currency).major()
         return {
@@ -65,7 +67,7 @@ def _refund(event: ev.RefundMoved | ev.RefundFound, payment: Payment) -> Made:
 
 def _deferred(event: ev.RefundDeferred, payment: Payment) -> Made:
     if not payment.owed_waiting:
-        return None  # a dispute that was lost has paid it; it waits only for the case that the dispute is won after all
+        return None  # a lost dispute has paid it; it is kept for the case that the dispute is won after all
     return "refund.deferred", {
         "refund_id": event.refund_id,
         "refund_amount": event.amount.major(),
@@ -104,7 +106,7 @@ def _released(event: ev.BookingReleased, payment: Payment) -> Made:
 
 
 def amended_content(event: ev.BookingAmended) -> Content:
-    """The content of ``booking.amended`` in addition to ``standing``: what changed, and the price before and after."""
+    """Return the data of ``booking.amended`` in addition to ``standing``: changed fields, the old and the new price."""
     given = event.given_back
     return {
         "changed": list(event.changed),

@@ -3,8 +3,9 @@
 An operation is recorded first (``OperationIntended``, with its idempotency key and exact instruction), then sent with
 no transaction open; then its outcome is recorded. It may stop at three recovery points:
 
-- *intended*: the event is in the journal; it is not known whether the call was sent; - *unknown*: the call was sent,
-and the gateway's response is missing or inconclusive; - *settled*: the outcome is in the journal.
+- *intended*: the event is in the journal; it is not known whether the call was sent;
+- *unknown*: the call was sent, and the gateway's response is missing or inconclusive;
+- *settled*: the outcome is in the journal.
 
 ``carry_out`` takes an operation from intended to settled. ``resume`` takes over one whose lease has expired. If the
 intent's id is known, the intent is read first, and the call is sent again with the same key only if it still may be. If
@@ -33,7 +34,7 @@ from booking_payments.application.intent_list import IntentList
 from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
 from booking_payments.application.refusals import to_payment_error
-from booking_payments.application.starting import begin_anew
+from booking_payments.application.starting import begin_anew, has_methods
 from booking_payments.application.views import PaymentView
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
@@ -44,7 +45,15 @@ from booking_payments.domain.payment import Operation, Payment
 from booking_payments.domain.refunds import RefundOnCancel
 from booking_payments.domain.reports import DisputeReport, Failure, IntentReport, RefundReport
 from booking_payments.domain.retry import KEY_LIFETIME
-from booking_payments.ports.gateway import Declined, GatewayError, Misconfigured, NotThere, Refused, Silent, Unreachable
+from booking_payments.ports.gateway import (
+    Declined,
+    GatewayError,
+    GatewayRefused,
+    Misconfigured,
+    NotSent,
+    ObjectNotFound,
+    OutcomeAmbiguous,
+)
 from booking_payments.ports.storage import CommitLost, StorageConflict
 from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 
@@ -220,8 +229,8 @@ async def _observation_of_held(deps: Dependencies, claimed: Claimed, intent_id: 
     """
     try:
         disputes = await with_retries(deps, lambda: deps.gateway.list_disputes(intent_id))
-    except (Unreachable, Silent, Misconfigured) as error:
-        told = TryAgainLater() if isinstance(error, Silent) else to_payment_error(error)
+    except (NotSent, OutcomeAmbiguous, Misconfigured) as error:
+        told = TryAgainLater() if isinstance(error, OutcomeAmbiguous) else to_payment_error(error)
         return Observation(refusal=decisions.NEVER_SENT, error=told)
     except GatewayError:
         return None  # it answers to the refund itself, too
@@ -247,16 +256,16 @@ async def _observation(deps: Dependencies, claimed: Claimed, outcome: Outcome) -
             failure, method = declined.failure, declined.failure.payment_method_id
             error = to_payment_error(declined)
             return Observation(intent=declined.intent, failure=failure, error=error, answer=True, answered_with=method)
-        case NotDone(Refused() as refused):
+        case NotDone(GatewayRefused() as refused):
             return await _refused(deps, claimed, refused)
-        case NotDone((Unreachable() | Misconfigured()) as error):
+        case NotDone((NotSent() | Misconfigured()) as error):
             return _nothing_happened(claimed, error)
         case Unknown(reason, stored):
             return Observation(settles=False, unknown=reason, stored=stored, error=OutcomeUnknown())
     raise AssertionError(outcome)  # pragma: no cover - the match above is exhaustive
 
 
-def _nothing_happened(claimed: Claimed, error: Unreachable | Misconfigured) -> Observation:
+def _nothing_happened(claimed: Claimed, error: NotSent | Misconfigured) -> Observation:
     """Return the observation of a call that had no effect.
 
     An operation that a caller requested is abandoned, since the caller is asked to try again. Operations of the system
@@ -287,7 +296,7 @@ _ASKED_FOR: Final = frozenset(
 """Purposes of operations that a caller requests, and whose outcome is returned to that caller."""
 
 
-async def _refused(deps: Dependencies, claimed: Claimed, refused: Refused) -> Observation:
+async def _refused(deps: Dependencies, claimed: Claimed, refused: GatewayRefused) -> Observation:
     """Return the observation of a call that the gateway refused, with the intent as read afterwards.
 
     The read brings the journal up to date. The outcome of a refused cancellation stays unknown until the intent is
@@ -301,7 +310,7 @@ async def _refused(deps: Dependencies, claimed: Claimed, refused: Refused) -> Ob
         error = None  # the refund is deferred
     try:
         read = await _read_intent(deps, intent_id)
-    except NotThere as gone:
+    except ObjectNotFound as gone:
         if isinstance(claimed.operation.instruction, CancelIntent):
             return _gone(deps, claimed, gone, error)
         return Observation(refusal=refused.code, refused=True, error=error)
@@ -312,7 +321,7 @@ async def _refused(deps: Dependencies, claimed: Claimed, refused: Refused) -> Ob
     return evolve(read, refusal=refused.code, refused=True, error=error)
 
 
-def _gone(deps: Dependencies, claimed: Claimed, gone: NotThere, error: PaymentError | None = None) -> Observation:
+def _gone(deps: Dependencies, claimed: Claimed, gone: ObjectNotFound, error: PaymentError | None = None) -> Observation:
     """Return the observation of a cancellation whose intent the gateway does not have."""
     if decisions.counts_as_deleted(claimed.operation, deps.clock.now()):
         return Observation(refusal=gone.code, refused=True, error=error)
@@ -334,7 +343,7 @@ async def _read_anew(deps: Dependencies, payment: Payment, observation: Observat
 # --- reading ---------------------------------------------------------------------------------------------------
 
 
-async def look(deps: Dependencies, payment: Payment, intent_id: str | None = None) -> Observation:
+async def fetch_observation(deps: Dependencies, payment: Payment, intent_id: str | None = None) -> Observation:
     """Read everything that the gateway has about this payment.
 
     ``intent_id`` is used while the payment has no intent. Raises ``GatewayError``.
@@ -344,14 +353,14 @@ async def look(deps: Dependencies, payment: Payment, intent_id: str | None = Non
 
 
 async def read_with_lost_calls(deps: Dependencies, payment: Payment, listed: IntentList | None = None) -> Observation:
-    """Read as ``look``, and search for objects of lost calls.
+    """Read as ``fetch_observation``, and search for objects of lost calls.
 
     ``walked_at`` of the result is the start of the walk; None when it was not complete. Raises ``GatewayError``.
     """
     deps = deps.of(payment)
     begun, lost = deps.clock.now(), payment.lost_intent
     if payment.intent_id is not None or lost is None:
-        return evolve(await look(deps, payment), walked_at=begun)
+        return evolve(await fetch_observation(deps, payment), walked_at=begun)
     listed = listed or IntentList(begun)
     found = await listed.find(deps, payment.id, lost.sent_at)
     observation = await _read_intent(deps, found) if found else Observation(settles=False)
@@ -396,7 +405,7 @@ async def _resumed(deps: Dependencies, claimed: Claimed, listed: IntentList | No
         else:
             read = await _read_intent(deps, intent_id)
     except GatewayError as error:
-        if isinstance(error, NotThere) and isinstance(claimed.operation.instruction, CancelIntent):
+        if isinstance(error, ObjectNotFound) and isinstance(claimed.operation.instruction, CancelIntent):
             return _gone(deps, claimed, error)
         return Observation(settles=False, unknown=error.code, error=OutcomeUnknown())
     if read is not None and _decides(claimed, read):
@@ -471,7 +480,7 @@ async def _made_again(deps: Dependencies, claimed: Claimed, listed: IntentList |
             return await _with_what_followed(deps, intent)
         case NotDone(Declined(intent=IntentReport() as intent) as declined):
             return _verdict(claimed, declined, await _read_intent(deps, intent.id))
-        case NotDone(Refused() as refused):
+        case NotDone(GatewayRefused() as refused):
             known = refused.intent
             found = await (_read_intent(deps, known.id) if known else _found(deps, claimed))
             return _refusal(claimed, refused, found)
@@ -505,7 +514,7 @@ def _verdict(claimed: Claimed, declined: Declined, read: Observation) -> Observa
     return evolve(read, failure=failure, error=to_payment_error(declined), answered_with=method)
 
 
-def _refusal(claimed: Claimed, refused: Refused, found: Observation | None) -> Observation:
+def _refusal(claimed: Claimed, refused: GatewayRefused, found: Observation | None) -> Observation:
     if found is not None and _decides(claimed, found):
         return found
     return evolve(found or Observation(), refusal=refused.code, error=to_payment_error(refused))
@@ -571,9 +580,8 @@ async def _write_down(
         await recorder.save(holder=claimed.holder if new else None, yields=still_ours, checks=checks)
         if new:
             return claim(recorder, new, claimed.holder)
-        if still_there and decisions.starts_replacement(
-            claimed.operation, recorder.payment, recorder.booking, deps.clock.now()
-        ):
+        starts = decisions.starts_replacement(claimed.operation, recorder.payment, recorder.booking, deps.clock.now())
+        if still_there and starts and has_methods(deps, recorder):
             return await _begin_anew(deps, uow, recorder, claimed, caller)
         return PaymentView(payment=recorder.payment, client_action=await uow.payments.client_action(payment.id))
 
@@ -692,10 +700,10 @@ def _settle(recorder: Recorder, claimed: Claimed, observation: Observation) -> N
             recorder.add(decisions.watch(payment, operation, observation.refusal))
             payment = recorder.payment
         recorder.add(decisions.settle(payment, operation, refusal=observation.refusal, answered=answered))
-    elif observation.unknown and payment.operation is not None and _is_news(payment.operation, observation):
+    elif observation.unknown and payment.operation is not None and _is_unrecorded(payment.operation, observation):
         key, stored = operation.idempotency_key, observation.stored
         recorder.add((ev.OutcomeLeftUnknown(idempotency_key=key, reason=observation.unknown, stored_error=stored),))
 
 
-def _is_news(operation: Operation, observation: Observation) -> bool:
+def _is_unrecorded(operation: Operation, observation: Observation) -> bool:
     return not operation.unknown or (observation.stored and not operation.stored_error)

@@ -1,4 +1,4 @@
-"""Rounds of background work, in which one thing that breaks holds up no other."""
+"""Passes of background work over many items: an error in one item does not stop the others."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import takewhile
@@ -7,8 +7,8 @@ from typing import Final, Generic, TypeVar
 T = TypeVar("T")
 
 SILENT_IN_A_ROW: Final = 3
-"""About so many things one after another the gateway has to be silent for a round to end. Each takes all the patience
-that one call has, so to go on would keep everybody waiting who comes next."""
+"""A pass ends when the gateway does not respond for this many items in a row. Each of them takes the full time-out of a
+call, so continuing would delay all other background work."""
 
 
 def _nothing(_: object) -> bool:
@@ -16,7 +16,7 @@ def _nothing(_: object) -> bool:
 
 
 class Pass(Generic[T]):
-    """One pass over things, in which one that breaks holds up no other and which ends when the gateway falls silent."""
+    """One pass over items. It collects their errors, and ends when the gateway stops responding."""
 
     def __init__(self, ask: Callable[[T], Awaitable[bool | None]]) -> None:
         self._ask = ask
@@ -26,16 +26,16 @@ class Pass(Generic[T]):
 
     @property
     def failures(self) -> int:
-        """How many broke."""
+        """How many items have raised an error."""
         return len(self._broken)
 
     @property
     def is_answered(self) -> bool:
-        """Whether it makes sense to go on."""
+        """Whether the gateway still responds, so that the pass continues."""
         return self._silent < SILENT_IN_A_ROW
 
     async def take(self, things: Iterable[T]) -> None:
-        """Ask about each of ``things``, as long as the gateway answers."""
+        """Process each of ``things``, as long as the gateway responds."""
         for thing in takewhile(lambda _: self.is_answered, things):
             self.taken += 1
             try:
@@ -47,14 +47,14 @@ class Pass(Generic[T]):
                     self._silent = 0 if answered else self._silent + 1
 
     def end(self) -> int:
-        """How many had their turn. Raises an ``ExceptionGroup`` of what broke."""
+        """Return how many items were processed. Raises an ``ExceptionGroup`` with their errors, if there were any."""
         if self._broken:
-            raise ExceptionGroup(f"{len(self._broken)} broke in this round", self._broken)
+            raise ExceptionGroup(f"{len(self._broken)} errors in this pass", self._broken)
         return self.taken
 
 
 async def each_by_itself(things: Iterable[T], do: Callable[[T], Awaitable[object]]) -> None:
-    """``do`` it for each of ``things``. Raises an ``ExceptionGroup`` of what broke when all had their turn."""
+    """Call ``do`` for each of ``things``. Raises an ``ExceptionGroup`` with all errors after the last one."""
 
     async def ask(thing: T) -> None:
         await do(thing)
@@ -63,10 +63,12 @@ async def each_by_itself(things: Iterable[T], do: Callable[[T], Awaitable[object
 
 
 async def while_answered(things: Iterable[T], ask: Callable[[T], Awaitable[bool | None]]) -> int:
-    """``ask`` the gateway about each of ``things``, as long as it answers; how many had their turn.
+    """Call ``ask`` for each of ``things``, as long as the gateway responds; returns how many were processed.
 
-    ``ask`` tells whether it did: None where there was nothing to ask. What is left is for the next round. Raises an
-    ``ExceptionGroup`` in the end of what broke.
+    ``ask`` returns whether the gateway responded, or None when no call was made. The next pass processes the rest.
+
+    Raises:
+        ExceptionGroup: At the end, with the errors that ``ask`` raised.
     """
     pass_ = Pass(ask)
     await pass_.take(things)
@@ -80,11 +82,16 @@ async def through_queue(
     at_once: int,
     is_stuck: Callable[[str], bool] = _nothing,
 ) -> int:
-    """``ask`` about ``at_once`` ids of a queue, not counting those that stay at its head; how many had their turn.
+    """Call ``ask`` for ``at_once`` ids of a queue, not counting those that stay in it; returns how many were processed.
 
-    ``read`` gives the ids at the head of the queue, as many as it is asked for. Those that break, or that ``is_stuck``
-    says nothing can be done about, stay there, however many: so the round reads beyond all that it has seen.
-    Otherwise as ``while_answered``.
+    Ids whose ``ask`` raises, and those that ``is_stuck`` names, stay at the head of the queue. There may be any number
+    of these, so each read asks for more ids than the pass has seen so far. Otherwise as ``while_answered``.
+
+    Args:
+        read: returns as many ids from the head of the queue as it is asked for.
+        ask: processes one id, see ``while_answered``.
+        at_once: how many ids to process.
+        is_stuck: whether an id can't be processed at present, and is skipped.
     """
     pass_, seen, left = Pass(ask), set[str](), at_once
     more = True

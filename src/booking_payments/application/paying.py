@@ -6,12 +6,12 @@ from enum import Enum
 from booking_payments.application.callers import Caller
 from booking_payments.application.command import BookingCommand, run
 from booking_payments.application.dependencies import Dependencies
-from booking_payments.application.operations import apply_observation, look
-from booking_payments.application.pricing import price_now
+from booking_payments.application.operations import apply_observation, fetch_observation
+from booking_payments.application.pricing import price_now, require_expected
 from booking_payments.application.reading import Target, load, payment_status
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resolve import resolve_payment
-from booking_payments.application.starting import created, started
+from booking_payments.application.starting import accepted_methods, created, started
 from booking_payments.application.views import PaymentView
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
@@ -41,6 +41,7 @@ async def start_payment(
     return_url: str | None,
     client: Client | None = None,
     gateway: str | None = None,
+    expected_price: Money | None = None,
 ) -> PaymentView:
     """Start the booking's payment, or continue its open one; charge it if ``confirm_immediately`` is set.
 
@@ -54,10 +55,11 @@ async def start_payment(
         capture_method: None for the booking's. Customers may name another one only if the configuration allows it.
         gateway: the name of the gateway of a new payment; None for the default one. An open payment of another gateway
             is canceled first, and the new payment starts once that gateway has confirmed it.
+        expected_price: what the customer has been shown, the fee included where they pay it; None does not check it.
 
     Raises:
         RefusedByRule, NotPossibleNow: the booking cannot be paid, the gateway does not exist, or the open payment
-            cannot be changed in this way.
+            cannot be changed in this way. ``price_changed``: the price is not the expected one any more.
         CardDeclined: the charge was declined.
         OutcomeUnknown: the gateway did not answer.
     """
@@ -67,6 +69,7 @@ async def start_payment(
 
     def decide(recorder: Recorder) -> _Next:
         decisions.require_payable(recorder.booking, recorder.now)
+        require_expected(deps, recorder.booking, recorder.payment_or_none, expected_price)
         captured = decisions.capture_of(
             recorder.booking, capture_method, deps.config.capture_method, may_choose=_may_choose_capture(deps, caller)
         )
@@ -111,11 +114,8 @@ def _go_on(
     payment = recorder.payment
     if payment.intent_id is None:
         recorder.add(created(deps, recorder, payment_method_id, confirm, return_url))
-    elif decisions.needs_other_intent(payment, return_url):
-        given = payment_method_id or decisions.attached_method(payment)
-        other = Replacement(payment_method_id=given, confirm=confirm, return_url=return_url)
-        key = deps.ids.idempotency_key()
-        recorder.add(decisions.intend_replacement(payment, idempotency_key=key, replacement=other))
+    elif decisions.needs_other_intent(payment, return_url, recorder.booking.expires_at - recorder.now):
+        recorder.add(_replaced(deps, recorder, payment_method_id, confirm, return_url))
     elif payment_method_id is not None and decisions.asks_for_attempt_in_action(payment, payment_method_id):
         return _Next.CHECK_ACTION
     elif confirm:
@@ -124,6 +124,21 @@ def _go_on(
         recorder.add(decisions.choose_return_url(payment, return_url))
         recorder.add(_updated(deps, payment, payment_method_id))
     return _Next.NOTHING
+
+
+def _replaced(
+    deps: Dependencies, recorder: Recorder, payment_method_id: str | None, confirm: bool, return_url: str | None
+) -> decisions.Events:
+    """Return the events that cancel the open payment's intent for one that offers other methods.
+
+    Raises ``RefusedByRule`` when no method is left for it; the open payment then stays.
+    """
+    accepted_methods(deps, recorder)
+    given = payment_method_id or decisions.attached_method(recorder.payment)
+    back = return_url or recorder.payment.return_url
+    other = Replacement(payment_method_id=given, confirm=confirm, return_url=back)
+    key = deps.ids.idempotency_key()
+    return decisions.intend_replacement(recorder.payment, idempotency_key=key, replacement=other)
 
 
 def _require_known(deps: Dependencies, gateway: str | None) -> None:
@@ -195,7 +210,7 @@ async def _in_action(
     seen = await payment_status(deps, booking_id, caller)
     if not decisions.asks_for_attempt_in_action(seen.payment, payment_method_id):
         return None
-    view = await _look_now(deps, booking_id, caller, seen.payment)
+    view = await _fetch_now(deps, booking_id, caller, seen.payment)
     now = view.payment
     if now.status is not PaymentStatus.REQUIRES_ACTION:
         return None if goes_on and now.status.awaits_customer else view
@@ -208,7 +223,7 @@ async def _in_action(
 
 def _action_pending() -> NotPossibleNow:
     message = (
-        "the bank waits for the customer, who comes back to where this attempt was begun with; "
+        "the bank waits for the customer, who returns to the URL of this attempt; "
         "name another payment method to begin a new attempt"
     )
     return NotPossibleNow(message, code="action_pending")
@@ -297,7 +312,7 @@ async def record_payment(
 
 def _require_operator(caller: Caller) -> None:
     if caller.customer_id is not None:
-        raise RefusedByRule("operators record payments; pay by one of the other gateways", code="operators_only")
+        raise RefusedByRule("only operators record payments; pay by one of the other gateways", code="operators_only")
 
 
 def _recording_gateway(deps: Dependencies) -> str:
@@ -344,6 +359,8 @@ async def confirm_payment(
             raise _method_required()
         if payment.intent_id is None:
             recorder.add(created(deps, recorder, payment_method_id, True, return_url))
+        elif decisions.needs_other_intent(payment, None, recorder.booking.expires_at - recorder.now):
+            recorder.add(_replaced(deps, recorder, payment_method_id, True, return_url))
         else:
             recorder.add(_confirmed(deps, payment, payment_method_id, return_url))
 
@@ -351,7 +368,7 @@ async def confirm_payment(
     return (await run(deps, command)).view
 
 
-async def look_at_payment(deps: Dependencies, booking_id: str, caller: Caller, *, anew: bool = False) -> PaymentView:
+async def poll_payment(deps: Dependencies, booking_id: str, caller: Caller, *, anew: bool = False) -> PaymentView:
     """Read an open payment from the gateway, record changes, and return it.
 
     A payment that was read less than two seconds ago is returned as stored, unless ``anew`` is set. Raises ``NotFound``
@@ -363,10 +380,10 @@ async def look_at_payment(deps: Dependencies, booking_id: str, caller: Caller, *
         return seen
     if not anew and not deps.reads.begin(payment.id, deps.clock.now()):
         return seen
-    return await _look_now(deps, booking_id, caller, payment)
+    return await _fetch_now(deps, booking_id, caller, payment)
 
 
-async def _look_now(deps: Dependencies, booking_id: str, caller: Caller, seen: Payment) -> PaymentView:
+async def _fetch_now(deps: Dependencies, booking_id: str, caller: Caller, seen: Payment) -> PaymentView:
     await read_now(deps, booking_id, caller, seen)
     return await payment_status(deps, booking_id, caller)
 
@@ -374,7 +391,7 @@ async def _look_now(deps: Dependencies, booking_id: str, caller: Caller, seen: P
 async def read_now(deps: Dependencies, booking_id: str, caller: Caller, seen: Payment) -> bool:
     """Read the payment from the gateway and record changes. Returns False when the gateway cannot be read."""
     try:
-        observation = await look(deps, seen)
+        observation = await fetch_observation(deps, seen)
     except GatewayError:
         return False
 

@@ -1,4 +1,4 @@
-"""All that is kept of one payment, for a person who looks into it: in the console and on the command line."""
+"""Everything stored about one payment, for operators: in the console and on the command line."""
 
 from datetime import datetime
 
@@ -18,10 +18,18 @@ from booking_payments.ports.unit_of_work import UnitOfWork
 
 @frozen(kw_only=True)
 class PaymentDetails:
-    """All that is kept of a payment, as of ``at``.
+    """Everything stored about a payment, at the time ``at``.
 
-    ``quote`` is of all that can come back; ``overriding`` the same for an operator who passes over the refund rules.
-    ``current``: it is the payment that its booking counts on.
+    Attributes:
+        at: the time.
+        payment: the payment.
+        booking: its booking.
+        journal: its events, oldest first.
+        postings: its postings in the ledger.
+        others: the other payments of the booking.
+        audit: the newest audit records of the booking.
+        quote: the quote for a refund of everything that the rules allow.
+        overriding: the quote for an operator who overrides the refund rules.
     """
 
     at: datetime
@@ -37,18 +45,19 @@ class PaymentDetails:
 
     @property
     def current(self) -> bool:
+        """Whether this is the payment that holds its booking, or the newest if none does."""
         return self.payment.holds_booking or not any(
             each.holds_booking or each.created_at > self.payment.created_at for each in self.others
         )
 
     @property
     def most_refundable(self) -> RefundQuote:
-        """What an operator can give back, by the rules where they allow anything, else past them."""
+        """The quote within the rules if they allow a refund, otherwise the one that overrides them."""
         return self.quote if self.quote.allowed else self.overriding
 
 
 async def payment_details(storage: Storage, payment_id: str, now: datetime) -> PaymentDetails:
-    """The details of a payment as of ``now``. Raises ``NotFound``."""
+    """Return the details of a payment at the time ``now``. Raises ``NotFound`` when it does not exist."""
 
     async def work(uow: UnitOfWork) -> PaymentDetails:
         payment = await uow.payments.get(payment_id)
@@ -71,7 +80,7 @@ async def payment_details(storage: Storage, payment_id: str, now: datetime) -> P
 
 
 async def find_by_any_id(storage: Storage, text: str) -> Payment | None:
-    """The payment with this id: ours, its booking's, or any of the gateway's. None when there is none."""
+    """Return the payment with this id: its own, its booking's, or one of the gateway's; None when no payment has it."""
 
     async def work(uow: UnitOfWork) -> Payment | None:
         found = await uow.payments.get(text) or await uow.payments.by_gateway_id(text)

@@ -1,4 +1,4 @@
-"""``BookingPayments``: the one thing that an embedding service imports.
+"""``BookingPayments``: the facade with all use cases, which an embedding service imports.
 
 ::
 
@@ -8,12 +8,12 @@
 Every method is a use case; ``SyncBookingPayments`` has the same methods for callers without an event loop.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from booking_payments.application import bookings, event_jobs, paying, refunding, webhooks
+from booking_payments.application import bookings, event_jobs, event_overview, paying, previews, refunding, webhooks
 from booking_payments.application.amending import amend_booking
 from booking_payments.application.auditing import audited, plain
 from booking_payments.application.bookkeeping import LedgerCheck, check_ledger
@@ -26,7 +26,7 @@ from booking_payments.application.channels import (
     read_messages,
     remove_channel,
 )
-from booking_payments.application.checking_out import Checkout, ask_about_checkout, look_at_checkout
+from booking_payments.application.checking_out import Checkout, poll_checkout, read_checkout
 from booking_payments.application.delivering import (
     deliver_messages,
     drop_messages,
@@ -36,12 +36,16 @@ from booking_payments.application.delivering import (
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.drift import KeptReport, keep_report, last_reports
 from booking_payments.application.event_jobs import EventLine, EventPreview, EventReport
+from booking_payments.application.event_overview import EventOverview, EventPage
 from booking_payments.application.expiring import announce_expiring
+from booking_payments.application.exporting import Cell, ExportKind, export_rows
 from booking_payments.application.figures import Figures, OpenDispute, days_back, disputes, figures
 from booking_payments.application.idempotency import Marks, Memory, amount_asked, library_request, once
 from booking_payments.application.passes import each_by_itself
 from booking_payments.application.paying import AmountInput
+from booking_payments.application.previews import ChangePreview
 from booking_payments.application.progress import Progress, in_silence
+from booking_payments.application.quoted import UNQUOTED, Quoted
 from booking_payments.application.reading import Target, journal, payment_status
 from booking_payments.application.reconcile import Reconciliation, reconcile
 from booking_payments.application.replaying import (
@@ -67,12 +71,13 @@ from booking_payments.domain.booking import Booking, ItemCount
 from booking_payments.domain.errors import CardDeclined, NotFound, PaymentError, TryAgainLater
 from booking_payments.domain.events import Recorded, Settlement
 from booking_payments.domain.instructions import CaptureMethod, Client
+from booking_payments.domain.money import Money
 from booking_payments.domain.receipts import ReceiptKind
 from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.domain.texts import LONGEST
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
-from booking_payments.ports.event_jobs import EventJob
+from booking_payments.ports.event_jobs import EventJob, UpcomingEvent
 from booking_payments.ports.inbox import InboxEntry, InboxFilter
 from booking_payments.ports.payments import PaymentFilter, PaymentPage
 from booking_payments.ports.publisher import Message, MessageDelivery
@@ -82,22 +87,23 @@ from booking_payments.ports.webhooks import HeaderItems
 T = TypeVar("T")
 
 BACKEND = Caller.service("backend", "backend call")
-"""Who calls when an embedding service does not say."""
+"""The caller when an embedding service passes none."""
 
 
 class BookingPayments:
-    """Takes payments for bookings, gives them back, and never twice.
+    """Charges and refunds the payments of bookings, each at most once.
 
-    Methods raise the errors of ``domain.errors``; the three ``process_...``/``retry_...`` calls return results
-    instead. ``caller`` says who asks: it goes into the journal and the audit trail, where every command leaves a
-    record, and limits customers to their own bookings.
+    Methods raise the errors of ``domain.errors``; ``process_booking_payment``, ``retry_booking_payment`` and
+    ``process_booking_refund`` return a ``PaymentResult`` instead. ``caller`` says who makes the call: it is stored in
+    the journal and in the audit trail, which has a record of every command, and it limits customers to their own
+    bookings.
 
     Every command takes an ``idempotency_key`` of 16 to 255 printable ASCII characters, with the rules of the HTTP
-    header ``Idempotency-Key``. Within 72 hours the same command of the same caller with the same key and arguments is
-    done once: when it is called again its payment, refund or booking is read from the books, as it is then, and a
-    decline or a refusal by a rule is raised again. With other arguments it raises ``RefusedByRule``
-    (``idempotency_key_reused``), while it is being worked on ``AlreadyUnderWay`` (``idempotency_key_in_use``). After an
-    unknown outcome and after a crash the next call with the key goes on from where the last one stopped.
+    header ``Idempotency-Key``. Within 72 hours a command with the same caller, key and arguments runs once: a repeated
+    call returns the current state of its payment, refund or booking, and raises a decline or a refusal by a rule again.
+    With other arguments it raises ``RefusedByRule`` (``idempotency_key_reused``); while the first call is still running
+    it raises ``AlreadyUnderWay`` (``idempotency_key_in_use``). After an unknown outcome or a crash, the next call with
+    the key continues where the last one stopped.
     """
 
     def __init__(self, deps: Dependencies) -> None:
@@ -109,11 +115,15 @@ class BookingPayments:
     async def register_booking(
         self, new: NewBooking, caller: Caller = BACKEND, *, idempotency_key: str | None = None
     ) -> Registered:
-        """Register what is to be paid for; the same reference with the same content again finds it.
+        """Register a booking; the same reference with the same content returns the booking registered before.
 
-        One that costs nothing is confirmed at once. The reference of a booking that is canceled or has expired may be
-        used for a new one. Raises ``NotPossibleNow`` for a reference with other content; ``RefusedByRule`` for an
-        amount that the gateway can't charge, times in the past, and a customer with too many unpaid bookings.
+        A booking with a price of zero is confirmed at once. The reference of a canceled or expired booking may be used
+        for a new one.
+
+        Raises:
+            NotPossibleNow: When the reference belongs to a booking with other content.
+            RefusedByRule: When the gateway can't charge the amount, a time is in the past, or the customer has too
+                many unpaid bookings.
         """
 
         def work(caller: Caller) -> Awaitable[Registered]:
@@ -133,15 +143,15 @@ class BookingPayments:
         return await self._once("register_booking", caller, idempotency_key, {"new": new}, work, result)
 
     async def get_booking(self, booking_id: str, caller: Caller = BACKEND) -> Booking:
-        """The booking. Raises ``NotFound``."""
+        """Return the booking. Raises ``NotFound`` when it does not exist or is not the caller's."""
         return await bookings.get_booking(self._deps, booking_id, caller)
 
     async def describe_booking(self, booking_id: str, caller: Caller = BACKEND) -> BookingView:
-        """The booking with what is owed for it. Raises ``NotFound``."""
+        """Return the booking with the refund owed for it. Raises ``NotFound`` as ``get_booking`` does."""
         return await bookings.describe_booking(self._deps, booking_id, caller)
 
     async def describe_bookings(self, found: Sequence[Booking]) -> Sequence[BookingView]:
-        """These bookings, in their order, each with what is owed for it."""
+        """Return these bookings in the same order, each with the refund owed for it."""
         return await bookings.describe_bookings(self._deps, found)
 
     async def cancel_booking(
@@ -152,25 +162,39 @@ class BookingPayments:
         reason: str | None = None,
         refund: RefundOnCancel | None = None,
         items: Sequence[ItemCount] = (),
+        expected: Quoted = UNQUOTED,
         idempotency_key: str | None = None,
     ) -> Booking:
-        """Close a booking; its open payment is canceled first, a paid one refunded as ``refund`` says (None: as its
-        policy says).
+        """Cancel a booking: an open payment is canceled first, a paid one is refunded.
 
-        A customer may cancel an own booking while it is not paid, and does not say what is refunded.
+        Customers may cancel their own bookings while these are not paid, and may not set ``refund``.
 
-        Raises ``RefundRefused`` when the booking is canceled and its refund was refused; canceling again asks for it
-        again.
+        Args:
+            booking_id: the booking's id.
+            caller: who cancels it.
+            reason: a text that is kept with the booking.
+            refund: how much a paid booking gives back; None: as its refund policy says.
+            items: cancel only these items, and refund them; empty: the whole booking.
+            expected: what ``preview_cancellation`` said; refuse with ``version_conflict`` or ``quote_changed`` to do
+                anything else.
+            idempotency_key: see the class.
+
+        Raises:
+            RefundRefused: When the booking is canceled but its refund was refused; the same call tries it again.
         """
 
         def work(caller: Caller) -> Awaitable[Booking]:
-            work = bookings.cancel_booking(self._deps, booking_id, caller, reason=reason, refund=refund, items=items)
+            work = bookings.cancel_booking(
+                self._deps, booking_id, caller, reason=reason, refund=refund, items=items, expected=expected
+            )
             asked = {"refund": (refund or RefundOnCancel.POLICY).value, **items_asked(items)}
             return audited(self._deps, "cancel_booking", caller, work, booking_id=booking_id, asked=asked)
 
         given: dict[str, object] = {"booking_id": booking_id, "reason": reason, "refund": refund}
         if items:
             given["items"] = tuple(items)
+        if expected != UNQUOTED:
+            given["expected"] = expected
         result = Memory(names=lambda booking: {"booking_id": booking.id}, read=self._booking)
         return await self._once("cancel_booking", caller, idempotency_key, given, work, result)
 
@@ -181,31 +205,46 @@ class BookingPayments:
         caller: Caller = BACKEND,
         *,
         expected_version: int | None = None,
+        expected_refund: Money | None = None,
         refund: RefundOnCancel | None = None,
         idempotency_key: str | None = None,
     ) -> Booking:
-        """Change a booking: its price, items, date, deadline or texts; its payment follows.
+        """Change a booking's price, items, date, deadline or texts, and adjust its payment.
 
-        Nothing is changed unless all of it is. Returns the booking with its new content and ``version``.
+        Either all changes are made or none. Returns the booking with its new content and ``version``.
 
         Args:
+            booking_id: the booking's id.
+            caller: who changes it.
             change: the values to change; all others stay.
             expected_version: refuse with ``version_conflict`` unless the booking has this version.
-            refund: what a paid booking that becomes cheaper gives back; None: as its policy says, and everything when
-                the new price is zero.
+            expected_refund: refuse with ``quote_changed`` unless this goes back, as ``preview_amendment`` said.
+            refund: how much a paid booking that becomes cheaper gives back; None: as its policy says, and everything
+                when the new price is zero.
+            idempotency_key: see the class.
 
-        Raises ``NotPossibleNow`` (``already_paid``, ``balance_needed``, ``payment_in_flight``, ``version_conflict``,
-        ``booking_canceled``, ``booking_expired``), ``RefusedByRule`` and ``InvalidInput`` for values that are not
-        allowed, ``OutcomeUnknown`` while the gateway has not said whether the payment was changed: the amendment is
-        completed once that is known. ``RefundRefused``: the booking is amended, and its refund is owed.
+        Raises:
+            NotPossibleNow: ``already_paid``, ``balance_needed``, ``payment_in_flight``, ``version_conflict``,
+                ``quote_changed``, ``booking_canceled`` or ``booking_expired``.
+            RefusedByRule: When a rule forbids a value.
+            InvalidInput: When a value is malformed.
+            OutcomeUnknown: When it is unknown whether the gateway changed the payment; the amendment is completed
+                once the outcome is known.
+            RefundRefused: When the booking is amended but its refund was refused; the refund is owed.
         """
 
         def work(caller: Caller) -> Awaitable[Booking]:
             work = amend_booking(
-                self._deps, booking_id, caller, change, expected_version=expected_version, refund=refund
+                self._deps,
+                booking_id,
+                caller,
+                change,
+                expected_version=expected_version,
+                expected_refund=expected_refund,
+                refund=refund,
             )
             amount = None if isinstance(change.amount, Keep) else change.amount
-            asked = {"amount": plain(amount), "refund": (refund or RefundOnCancel.POLICY).value}
+            asked = {"amount": plain(amount), "refund": refund.value if refund is not None else None}
             return audited(self._deps, "amend_booking", caller, work, booking_id=booking_id, asked=asked)
 
         given: dict[str, object] = {
@@ -214,15 +253,46 @@ class BookingPayments:
             "expected_version": expected_version,
             "refund": refund,
         }
+        if expected_refund is not None:
+            given["expected_refund"] = expected_refund
         result = Memory(names=lambda booking: {"booking_id": booking.id}, read=self._booking)
         return await self._once("amend_booking", caller, idempotency_key, given, work, result)
+
+    async def preview_amendment(
+        self,
+        booking_id: str,
+        change: BookingChange,
+        caller: Caller = BACKEND,
+        *,
+        expected_version: int | None = None,
+        refund: RefundOnCancel | None = None,
+    ) -> ChangePreview:
+        """What ``amend_booking`` with the same arguments would do now: what goes back, what remains. Raises as it."""
+        return await previews.preview_amendment(
+            self._deps, booking_id, caller, change, expected_version=expected_version, refund=refund
+        )
+
+    async def preview_cancellation(
+        self,
+        booking_id: str,
+        caller: Caller = BACKEND,
+        *,
+        refund: RefundOnCancel | None = None,
+        items: Sequence[ItemCount] = (),
+    ) -> ChangePreview:
+        """What ``cancel_booking`` with the same arguments would do now: what goes back, what remains. Raises as it."""
+        return await previews.preview_cancellation(self._deps, booking_id, caller, refund=refund, items=items)
 
     # --- events
 
     async def preview_event(
         self, event_id: str, *, refund: RefundOnCancel | None = None, event_starts_at: datetime | None = None
     ) -> EventPreview:
-        """What canceling an event (or moving it to ``event_starts_at``) would do now. Raises ``NotFound``."""
+        """Return what canceling an event (or moving it to ``event_starts_at``) would do now, and change nothing.
+
+        Raises:
+            NotFound: When no booking has this event.
+        """
         return await event_jobs.preview_event(self._deps, event_id, refund=refund, event_starts_at=event_starts_at)
 
     async def cancel_event(
@@ -233,10 +303,10 @@ class BookingPayments:
         refund: RefundOnCancel | None = None,
         reason: str | None = None,
     ) -> EventJob:
-        """Cancel an event: it takes no new bookings, and a job cancels all that it has and refunds them.
+        """Cancel an event: it accepts no new bookings, and a job cancels and refunds all its bookings.
 
-        Background work carries the job out, or ``run_event_job``. The same event again: the same job, which takes up
-        again what failed. ``refund`` None gives everything back.
+        The job is run by background work, or by ``run_event_job``. A repeated call for the same event returns the same
+        job, which then tries its failed bookings again. ``refund`` says how much is given back; None: everything.
         """
         work = event_jobs.cancel_event(self._deps, event_id, caller, refund=refund, reason=reason)
         asked = {"event_id": event_id, "refund": (refund or RefundOnCancel.FULL).value}
@@ -250,36 +320,57 @@ class BookingPayments:
         event_starts_at: datetime,
         refund_grace_until: datetime | None = None,
     ) -> EventJob:
-        """Move an event: a job gives its live bookings the new date, and until ``refund_grace_until`` customers may
-        have everything back. Raises ``RefusedByRule``, ``NotPossibleNow`` (``event_canceled``,
-        ``event_job_running``)."""
+        """Move an event: a job gives its live bookings the new date.
+
+        Until ``refund_grace_until`` customers may have everything refunded; None: the refund policy alone applies.
+
+        Raises:
+            RefusedByRule: When a rule forbids one of the times.
+            NotPossibleNow: ``event_canceled``, or ``event_job_running`` while another job of the event runs.
+        """
         work = event_jobs.reschedule_event(
             self._deps, event_id, caller, event_starts_at=event_starts_at, refund_grace_until=refund_grace_until
         )
         asked = {"event_id": event_id, "event_starts_at": event_starts_at.isoformat()}
         return await audited(self._deps, "reschedule_event", caller, work, asked=asked)
 
+    async def upcoming_events(self, *, after: UpcomingEvent | None = None, limit: int = 20) -> EventPage:
+        """Return events that have not begun, the earliest first, with their sums and their newest jobs."""
+        return await event_overview.upcoming_events(self._deps, after, limit)
+
+    async def event_overview(self, event_id: str, *, attention: int = 50) -> EventOverview:
+        """Return an event with the bookings of its newest job that are not done. Raises ``NotFound``."""
+        return await event_overview.event_overview(self._deps, event_id, attention=attention)
+
     async def event_report(self, event_id: str) -> EventReport:
-        """The sums over an event's bookings, and how its newest job stands. Raises ``NotFound``."""
+        """Return the totals of an event's bookings and the state of its newest job. Raises ``NotFound``."""
         return await event_jobs.event_report(self._deps, event_id)
 
     async def event_lines(self, event_id: str) -> Sequence[EventLine]:
-        """One line for each booking that the event's newest job has taken up. Raises ``NotFound``."""
-        return await event_jobs.event_lines(self._deps, event_id)
+        """Return one line for each booking that the event's newest job has processed. Raises ``NotFound``."""
+        await self.event_report(event_id)
+        return [line async for line in self.each_event_line(event_id)]
+
+    def each_event_line(self, event_id: str) -> AsyncIterator[EventLine]:
+        """Iterate over the same lines, each read when it is needed, for long reports.
+
+        The results are as stored; ``event_report`` brings them up to date. Raises ``NotFound`` at the first step.
+        """
+        return event_jobs.event_lines(self._deps, event_id)
 
     async def run_event_job(self, job: EventJob, progress: Progress = in_silence) -> EventReport:
-        """Carry a job out to its end, as far as the gateway answers; returns the report."""
+        """Run a job until it is finished or the gateway stops responding; returns the report."""
         return await event_jobs.run_event_job(self._deps, job, progress)
 
     async def continue_event_jobs(self) -> int:
-        """Take up a part of each running job; returns how many bookings were taken up."""
+        """Process a batch of bookings of each running job; returns how many bookings were processed."""
         return await event_jobs.continue_event_jobs(self._deps)
 
     # --- paying
 
     @property
     def gateway_choices(self) -> tuple[str, ...]:
-        """The names of the gateways that customers may pay by: all but those whose payments operators record."""
+        """The names of the gateways that customers may choose: all but those whose payments operators record."""
         return tuple(name for name in self._deps.gateway_names if not self._deps.at(name).recorded)
 
     @property
@@ -298,20 +389,30 @@ class BookingPayments:
         return_url: str | None = None,
         client: Client | None = None,
         gateway: str | None = None,
+        expected_price: Money | None = None,
         idempotency_key: str | None = None,
     ) -> PaymentView:
-        """The booking's open payment, or a new one; charged at once when ``confirm_immediately`` is set.
+        """Return the booking's open payment, or start a new one.
 
-        ``gateway`` names the one to pay by, by default the installation's first. An open payment of another gateway is
-        canceled first, and the new one is made when that gateway has confirmed it. A name that this installation does
-        not have raises ``RefusedByRule`` (``gateway_unknown``).
+        Args:
+            booking_id: the booking's id.
+            caller: who pays.
+            payment_method_id: the payment method; an open payment keeps the newest for ``confirm_payment``.
+            confirm_immediately: charge at once. A method that waits for the customer to act is not charged again.
+            capture_method: whether the money is charged or only held; None: as configured.
+            return_url: where a payment method that redirects returns to; the newest is the default of later calls. If
+                the open payment's intent does not allow such methods, it is canceled and a new payment is started.
+            client: with ``Client.STRIPE_JS``, 3-D Secure is handled by Stripe.js on the front end's page, for all later
+                charges of the payment, too.
+            gateway: name of the gateway; None: the installation's first. An open payment of another gateway is canceled
+                first, and the new one is started once that gateway has confirmed the cancellation.
+            expected_price: what the customer was shown, the fee included where they pay it; None does not check it.
+            idempotency_key: see the class.
 
-        Of an open payment the newest ``payment_method_id`` is charged by ``confirm_payment``, and the newest
-        ``return_url`` is the default of later calls; where its intent takes no methods that redirect, it is canceled
-        for a new payment that does. Another ``capture_method`` than it was started with raises ``NotPossibleNow``
-        (``capture_method_fixed``). The method that waits for the customer to act is not charged again.
-        With ``client=Client.STRIPE_JS`` 3-D Secure is left to Stripe.js, on the page of the front end; it holds for all
-        later charges of the payment, too.
+        Raises:
+            RefusedByRule: ``gateway_unknown`` when the installation has no gateway of that name.
+            NotPossibleNow: ``capture_method_fixed`` when the open payment was started with another ``capture_method``,
+                ``price_changed`` when the price is not the expected one any more.
         """
 
         def work(caller: Caller) -> Awaitable[PaymentView]:
@@ -325,6 +426,7 @@ class BookingPayments:
                 return_url=return_url,
                 client=client,
                 gateway=gateway,
+                expected_price=expected_price,
             )
             asked = {"payment_method_id": payment_method_id, "confirm_immediately": confirm_immediately}
             if gateway is not None:
@@ -339,6 +441,7 @@ class BookingPayments:
             "return_url": return_url,
             "client": client,
             "gateway": gateway,
+            "expected_price": expected_price,
         }
         return await self._once("start_payment", caller, idempotency_key, given, work, self._payment_memory)
 
@@ -352,11 +455,21 @@ class BookingPayments:
         reference: str,
         idempotency_key: str | None = None,
     ) -> PaymentView:
-        """Write down that the whole price, ``amount``, was received by hand, at the gateway ``manual``.
+        """Record that the whole price was received by hand, such as in cash, as a payment of the gateway ``manual``.
 
-        An open payment of another gateway is canceled first. Raises ``RefusedByRule`` for customers
-        (``operators_only``), another amount (``amount_differs``) and an installation without such a gateway
-        (``gateway_unknown``).
+        An open payment of another gateway is canceled first.
+
+        Args:
+            booking_id: the booking's id.
+            caller: the operator who records it.
+            amount: the amount received; it must be the whole price.
+            kind: how it was received.
+            reference: number or text of the receipt.
+            idempotency_key: see the class.
+
+        Raises:
+            RefusedByRule: ``operators_only`` for customers, ``amount_differs`` for another amount, ``gateway_unknown``
+                when the installation has no such gateway.
         """
 
         def work(caller: Caller) -> Awaitable[PaymentView]:
@@ -376,10 +489,13 @@ class BookingPayments:
         return_url: str | None = None,
         idempotency_key: str | None = None,
     ) -> PaymentView:
-        """Charge the payment, with ``payment_method_id`` or the method that it has.
+        """Charge the payment with ``payment_method_id``, or with the method that it has already.
 
-        While the customer is to act, another method takes the place of the one that waits; the same one, or none, only
-        looks, and raises ``NotPossibleNow`` (``action_pending``) for another ``return_url``.
+        While the payment waits for the customer to act, another method replaces the waiting one. With the same method,
+        or with None, the payment is only read from the gateway.
+
+        Raises:
+            NotPossibleNow: ``action_pending`` for another ``return_url`` while the customer has to act.
         """
         given = {"payment_method_id": payment_method_id, "return_url": return_url}
         return await self._confirm("confirm_payment", booking_id, caller, given, idempotency_key)
@@ -393,7 +509,7 @@ class BookingPayments:
         return_url: str | None = None,
         idempotency_key: str | None = None,
     ) -> PaymentView:
-        """Try again after a decline, with another payment method."""
+        """Charge the payment again after a decline, with another payment method."""
         given = {"payment_method_id": payment_method_id, "return_url": return_url}
         return await self._confirm("retry_payment", booking_id, caller, given, idempotency_key)
 
@@ -419,7 +535,7 @@ class BookingPayments:
         amount: AmountInput = None,
         idempotency_key: str | None = None,
     ) -> PaymentView:
-        """Collect held money, all of it or ``amount``."""
+        """Capture held money: ``amount``, or all of it for None. The gateway releases the rest."""
 
         def work(caller: Caller) -> Awaitable[PaymentView]:
             work = paying.capture_payment(self._deps, booking_id, caller, amount=amount)
@@ -432,7 +548,7 @@ class BookingPayments:
     async def cancel_payment(
         self, booking_id: str, caller: Caller = BACKEND, *, idempotency_key: str | None = None
     ) -> PaymentView:
-        """Give the payment up; the booking stays pending."""
+        """Cancel the booking's open payment; the booking stays pending."""
 
         def work(caller: Caller) -> Awaitable[PaymentView]:
             work = paying.cancel_payment(self._deps, booking_id, caller)
@@ -442,44 +558,55 @@ class BookingPayments:
         return await self._once("cancel_payment", caller, idempotency_key, given, work, self._payment_memory)
 
     async def payment_status(self, booking_id: str, caller: Caller = BACKEND) -> PaymentView:
-        """The booking's latest payment. Raises ``NotFound`` when none was started."""
+        """Return the booking's latest payment. Raises ``NotFound`` when it has no payment."""
         return await payment_status(self._deps, booking_id, caller)
 
     async def checkout(
         self, booking_id: str, caller: Caller = BACKEND, *, ask: bool = False, anew: bool = False
     ) -> Checkout:
-        """The booking with its price and where the customer stands: what a page to pay on shows.
+        """Return what a checkout page shows: the booking, its price, and the customer's next step.
 
-        With ``ask`` the gateway is asked first where the customer may have acted there since: at most once in two
-        seconds for each payment, unless ``anew`` is set, too.
+        Args:
+            booking_id: the booking's id.
+            caller: the customer, or the service that shows the page.
+            ask: read the payment from the gateway first, if the customer may have acted there; at most once in two
+                seconds for each payment.
+            anew: with ``ask``, read it however recent the last read is.
         """
         if ask:
-            return await ask_about_checkout(self._deps, booking_id, caller, anew=anew)
-        return await look_at_checkout(self._deps, booking_id, caller)
+            return await poll_checkout(self._deps, booking_id, caller, anew=anew)
+        return await read_checkout(self._deps, booking_id, caller)
 
-    async def look_at_payment(self, booking_id: str, caller: Caller = BACKEND, *, anew: bool = False) -> PaymentView:
-        """Ask the gateway how an open payment stands, and book it: for a customer who has just acted there.
+    async def poll_payment(self, booking_id: str, caller: Caller = BACKEND, *, anew: bool = False) -> PaymentView:
+        """Read an open payment from the gateway, and book its state: for a customer who has just acted there.
 
-        When the gateway can't be read, or was read less than two seconds ago (unless ``anew`` is set), the payment as
-        our books have it.
+        Returns the payment as our books have it when the gateway can't be read, or was read less than two seconds ago
+        and ``anew`` is not set.
         """
-        return await paying.look_at_payment(self._deps, booking_id, caller, anew=anew)
+        return await paying.poll_payment(self._deps, booking_id, caller, anew=anew)
 
     async def journal(self, booking_id: str, caller: Caller = BACKEND) -> Sequence[Recorded]:
-        """All facts of the booking's latest payment, oldest first."""
+        """Return all events of the booking's latest payment, oldest first."""
         return await journal(self._deps, booking_id, caller)
+
+    def export_rows(self, kind: ExportKind, which: PaymentFilter | None = None) -> AsyncIterator[list[Sequence[Cell]]]:
+        """Yield the rows of an export in groups, which may be empty: see ``application.exporting``.
+
+        Their columns are those of ``export_columns(kind)``. Iterating raises ``InvalidInput`` for a bad filter.
+        """
+        return export_rows(self._deps, kind, which or PaymentFilter())
 
     async def list_payments(
         self, which: PaymentFilter | None = None, *, cursor: str | None = None, limit: int = 20
     ) -> PaymentPage:
-        """Payments, newest first. Raises ``InvalidInput`` for a cursor that is none of ours."""
+        """Return a page of payments, newest first. Raises ``InvalidInput`` for a malformed cursor."""
         chosen = which or PaymentFilter()
         return await self._deps.storage.read(lambda uow: uow.payments.page(chosen, cursor, limit))
 
     async def list_bookings(
         self, which: BookingFilter | None = None, *, cursor: str | None = None, limit: int = 20
     ) -> BookingPage:
-        """Bookings, newest first. Raises ``InvalidInput`` for a cursor that is none of ours."""
+        """Return a page of bookings, newest first. Raises ``InvalidInput`` for a malformed cursor."""
         chosen = which or BookingFilter()
         return await self._deps.storage.read(lambda uow: uow.bookings.page(chosen, cursor, limit))
 
@@ -494,9 +621,9 @@ class BookingPayments:
         items: Sequence[ItemCount] = (),
         override: bool = False,
     ) -> RefundQuote:
-        """What a refund of ``amount`` (None: all that can come back), or of ``items``, would give now.
+        """Return what a refund of ``amount`` (None: the whole refundable amount), or of ``items``, would give now.
 
-        With ``override`` it also names the rules that would be passed over.
+        With ``override`` the quote is without the refund rules, and names the rules that would be overridden.
         """
         target = Target(booking_id=booking_id)
         return await refunding.quote_refund(self._deps, target, caller, amount=amount, items=items, override=override)
@@ -504,7 +631,7 @@ class BookingPayments:
     async def quote_refund_of_payment(
         self, payment_id: str, caller: Caller = BACKEND, *, amount: AmountInput = None, override: bool = False
     ) -> RefundQuote:
-        """The same for one payment by its id, which may not hold its booking any more."""
+        """Return the quote for one payment by its id, which may be an earlier payment of its booking."""
         target = Target(payment_id=payment_id)
         return await refunding.quote_refund(self._deps, target, caller, amount=amount, override=override)
 
@@ -520,11 +647,11 @@ class BookingPayments:
         items: Sequence[ItemCount] = (),
         idempotency_key: str | None = None,
     ) -> RefundView:
-        """Give ``amount`` (None: all that can come back) to the customer, or what the tiers give for ``items``.
+        """Refund ``amount`` (None: the whole refundable amount), or the share of ``items`` that the refund tiers allow.
 
-        A customer who has items refunded gives their seats up; after an operator's refund the booking keeps them. Each
-        unit is refunded once. ``override`` passes over the refund rules; it needs a ``note``, and customers may not use
-        it.
+        The seats of items that a customer has refunded are released; after an operator's refund the booking keeps them.
+        Each unit of an item is refunded once. ``override`` ignores the refund rules; it requires a ``note``, and
+        customers may not use it.
         """
         target = Target(booking_id=booking_id)
         request = refunding.RefundRequest(
@@ -543,7 +670,7 @@ class BookingPayments:
         override: bool = False,
         idempotency_key: str | None = None,
     ) -> RefundView:
-        """The same for one payment by its id: late money whose own return failed, for example."""
+        """Refund one payment by its id, such as a late payment whose automatic refund failed."""
         target = Target(payment_id=payment_id)
         request = refunding.RefundRequest(amount=amount, reason=reason, note=note, override=override)
         booking_id = await self._deps.storage.read(target.booking_of)
@@ -590,7 +717,7 @@ class BookingPayments:
         note: str,
         idempotency_key: str | None = None,
     ) -> PaymentView:
-        """Take ``amount`` off what is owed to the customer, because it was paid elsewhere or waived."""
+        """Reduce the refund owed to the customer by ``amount``, because it was paid elsewhere or waived."""
         booking_id = await self._deps.storage.read(Target(payment_id=payment_id).booking_of)
 
         def work(caller: Caller) -> Awaitable[PaymentView]:
@@ -604,23 +731,31 @@ class BookingPayments:
     # --- webhooks and background work
 
     async def receive_webhook(self, body: bytes, headers: HeaderItems, *, gateway: str | None = None) -> WebhookResult:
-        """Take in a delivery of a gateway: the raw body and all headers of the request.
+        """Verify and process a webhook.
 
-        ``headers`` are those of your web framework (``request.headers``) or a dict; their names may be in any case.
-        ``gateway`` is the name of the gateway that the address belongs to, such as ``stripe``; None stands for the one
-        that this installation uses.
+        Args:
+            body: the request's raw body.
+            headers: all headers of the request: your web framework's ``request.headers``, or a dict. Their names may be
+                in any case.
+            gateway: name of the gateway to which the webhook's URL belongs, such as ``stripe``; None stands for the
+                default gateway.
 
-        Raises ``WebhookRefused`` for a delivery that is not genuine (``WebhooksNotTaken`` where no gateway of that name
-        takes webhooks here), ``WebhookFailed`` to be sent it again.
+        Raises:
+            WebhookRefused: When its signature or body is invalid; answer with status 400.
+            WebhooksNotTaken: When the installation has no gateway of that name that sends webhooks.
+            WebhookFailed: When it was not processed; answer with an error status, so that it is sent again.
         """
         return await webhooks.receive_webhook(self._deps, body, headers, gateway)
 
     async def work(self) -> int:
-        """One round of background work: deliver messages, settle what is due, announce and expire holds, and deliver
-        what these have to tell. Returns how much there was to do.
+        """Run one pass of background work: deliver messages, settle due payments, announce and expire holds.
 
-        A silent gateway holds up no message that waits already, and the rest for minutes at most. Raises an
-        ``ExceptionGroup`` of what broke when everything had its turn; the next round tries it again.
+        Messages are delivered first and last, so that waiting ones do not depend on the gateway, and new ones leave in
+        the same pass. If the gateway does not respond, the pass takes minutes at most. Returns how many items were
+        processed.
+
+        Raises:
+            ExceptionGroup: With all errors, when each part has run; the next pass tries the failed items again.
         """
         done: list[int] = []
 
@@ -639,87 +774,100 @@ class BookingPayments:
         return sum(done)
 
     async def deliver_messages(self, besides: Collection[str] = ()) -> int:
-        """Deliver messages that are due on this process's channels, except those in ``besides``; returns how many were
-        taken. Raises ``ChannelNotRecorded``."""
+        """Deliver the messages that are due on this process's channels, except the channels in ``besides``.
+
+        Returns how many were delivered. Raises ``ChannelNotRecorded``.
+        """
         return await deliver_messages(self._deps, besides)
 
     async def undelivered_messages(
         self, *, dead: bool = False, limit: int = 50, channel: str | None = None
     ) -> Sequence[MessageDelivery]:
-        """Messages that wait for their delivery, oldest first, once for each channel; with ``dead`` only those that
-        were given up, with ``channel`` only those of that channel."""
+        """Return deliveries that are waiting, oldest first; a message waits once for each channel.
+
+        ``dead`` limits the list to dead letters, ``channel`` to one channel.
+        """
         return await undelivered_messages(self._deps, dead=dead, limit=limit, channel=channel)
 
     async def replay_messages(self, message_ids: Collection[str], *, channel: str | None = None) -> int:
-        """Have dead letters delivered after all, on ``channel`` or on all; returns how many of these there were."""
+        """Make dead letters due again on ``channel``, or on all channels; returns how many deliveries changed."""
         return await replay_messages(self._deps, message_ids, channel)
 
     async def drop_messages(
         self, message_ids: Collection[str], caller: Caller = BACKEND, *, channel: str | None = None
     ) -> int:
-        """Discard dead letters on ``channel`` or on all; returns how many of these there were."""
+        """Discard dead letters on ``channel``, or on all channels; returns how many deliveries were discarded."""
         return await drop_messages(self._deps, message_ids, caller, channel)
 
     async def messages(
         self, after: str | None = None, *, limit: int = 100, channel: str | None = None
     ) -> Sequence[Message]:
-        """The next messages, oldest first, for an app that reads them itself; each has a ``cursor``.
+        """Return the next messages, oldest first, for an app that reads them itself; each has a ``cursor``.
 
-        ``after`` is the cursor of the last message that the app has dealt with, which it keeps in its own database and
-        changes in the same transaction as its own rows (None: from the first). No message is ever skipped, whatever
-        commits when; the same call again returns the same messages. Messages up to ``after`` count as delivered.
+        Cursors follow the order in which messages become visible, so none is skipped, whichever transaction commits
+        first; the same call returns the same messages again. Messages up to ``after`` count as delivered.
 
-        ``channel`` is the NAME of the channel ``pull:NAME``, by default the one of the settings. The first call records
-        it where no channel is recorded; where others are, add it by ``booking-payments messages channels add``.
-        ``limit`` is from 1 to 1000. Raises ``ChannelNotRecorded``, and ``InvalidInput`` for a cursor that was never
-        handed out.
+        Args:
+            after: cursor of the last message that the app has processed; None: from the first. The app stores it in its
+                own database, in the transaction that processes the message.
+            limit: how many messages to return at most, from 1 to 1000.
+            channel: NAME of the channel ``pull:NAME``; None: as configured. The first call records the channel when no
+                channel is recorded; otherwise add it with ``booking-payments messages channels add``.
+
+        Raises:
+            ChannelNotRecorded: When the channel is not recorded while others are.
+            InvalidInput: When ``after`` is not a cursor, or ``limit`` is out of range.
         """
         return await read_messages(self._deps, after, limit, channel)
 
     async def attach_channels(self) -> None:
-        """Begin to deliver on this process's channels: record them where none is recorded. Raises
-        ``ChannelNotRecorded`` where others are recorded and one of these is not."""
+        """Check that this process's channels are recorded; record them if no channel is recorded at all.
+
+        Raises:
+            ChannelNotRecorded: When one of them is not recorded while others are.
+        """
         await attach_channels(self._deps)
 
     async def channel_states(self) -> ChannelStates:
-        """The recorded channels, what each of them still has to get, and which are silent."""
+        """Return the recorded channels with their backlogs, and since when a channel is silent."""
         return await channel_states(self._deps)
 
     async def add_channel(self, name: str, caller: Caller = BACKEND, *, discard_waiting: bool = False) -> bool:
-        """Record a channel, which gets all messages from now on; False where it is recorded already.
+        """Record a channel, which gets all messages from now on; returns False when it is recorded already.
 
-        What was written while no channel was recorded is delivered on it, too, or discarded with ``discard_waiting``.
-        Raises ``InvalidInput`` for a name that is none.
+        Messages that were written while no channel was recorded are delivered on it, too; with ``discard_waiting`` they
+        are discarded. Raises ``InvalidInput`` when ``name`` is not the name of a channel.
         """
         return await add_channel(self._deps, name, caller, discard_waiting=discard_waiting)
 
     async def remove_channel(self, name: str, caller: Caller = BACKEND, *, force: bool = False) -> int:
-        """Forget a channel; with ``force`` what waits on it is discarded. Returns how many messages that were.
+        """Remove a channel; returns how many waiting messages were discarded, which requires ``force``.
 
-        Raises ``NotFound`` where it is not recorded, ``MessagesWait`` where messages wait and ``force`` is not given.
+        Raises:
+            NotFound: When the channel is not recorded.
+            MessagesWait: When messages wait on it and ``force`` is not set.
         """
         return await remove_channel(self._deps, name, caller, force=force)
 
     async def announce_expiring(self) -> int:
-        """Write ``booking.expiring`` for holds that end soon; returns how many there were."""
+        """Store the message ``booking.expiring`` for holds that end soon; returns how many holds were due."""
         return await announce_expiring(self._deps)
 
     async def settle_payment(self, payment_id: str) -> bool:
-        """Go on with one payment that was left or waits for news; False when it is not due."""
+        """Continue one payment: resume its operation, or read it from the gateway. Returns False when it is not due."""
         return await resolve_if_due(self._deps, payment_id)
 
     async def settle_due(self) -> int:
-        """Go on with every payment that was left or waits too long for news, until the gateway falls silent; returns
-        how many were taken up."""
+        """Continue the payments whose next check is due, until the gateway stops responding; returns how many."""
         return await resolve_due(self._deps)
 
     async def expire_bookings(self) -> int:
-        """Close the bookings whose time to pay is over, until the gateway falls silent; returns how many were looked
-        at."""
+        """Expire the bookings whose deadline has passed, until the gateway stops responding; returns how many were
+        processed."""
         return await bookings.expire_bookings(self._deps)
 
     async def forget_answers(self, before: datetime) -> int:
-        """Remove the stored answers of requests that were made before then; returns how many."""
+        """Remove the stored responses of idempotency keys that were first used before ``before``; returns how many."""
         return await self._deps.storage.transact(lambda uow: uow.answers.remove_older(before))
 
     # --- going through the books
@@ -727,10 +875,10 @@ class BookingPayments:
     async def reconcile(
         self, since: datetime | None = None, progress: Progress = in_silence, *, caller: Caller = BACKEND
     ) -> Reconciliation:
-        """Compare our books with the gateway's, heal what is safe, and list what is left for a person.
+        """Compare our books with the gateway, repair the safe differences, and list the others for an operator.
 
-        First everything in flight is settled, and events that never came are taken in. Then everything that is not
-        final is compared, and what has changed since ``since`` (None: in the last 30 days).
+        First, operations in flight are settled and events that were never delivered are fetched. Then everything that
+        is not final or has changed since ``since`` (None: in the last 30 days) is compared.
         """
         work = reconcile(self._deps, since, progress)
         result = await audited(self._deps, "reconcile", caller, work, asked={"since": since})
@@ -738,18 +886,19 @@ class BookingPayments:
         return result
 
     async def catch_up(self, since: datetime | None = None) -> Sequence[Replayed]:
-        """Take in the gateway's events that never came, from ``since`` (None: the last one seen) on.
+        """Fetch and process events that were never delivered, from ``since`` (None: the last event received) on.
 
-        Raises ``GatewayError`` when they can't be read.
+        Raises:
+            GatewayError: When the gateway's list of events can't be read.
         """
         return await catch_up(self._deps, since)
 
     async def check_ledger(self, progress: Progress = in_silence) -> LedgerCheck:
-        """Whether every posting balances, and snapshots and postings are what the journals tell of."""
+        """Check that every posting balances, and that snapshots and postings agree with the journals."""
         return await check_ledger(self._deps, progress)
 
     async def list_webhooks(self, which: InboxFilter | None = None, limit: int = 50) -> Sequence[InboxEntry]:
-        """Webhook events received, newest first."""
+        """Return the webhook events received, newest first."""
         return await list_webhooks(self._deps, which or InboxFilter(), limit)
 
     async def replay_webhooks(
@@ -761,41 +910,48 @@ class BookingPayments:
         progress: Progress = in_silence,
         caller: Caller = BACKEND,
     ) -> Sequence[Replayed]:
-        """Process received events again, oldest first: those named (none: all) that ``which`` means.
+        """Process received events again, oldest first; returns the result of each.
 
-        An event that was processed already has no second effect. ``dry_run`` only says which they are.
+        An event that was processed already has no second effect.
+
+        Args:
+            event_ids: only these events; empty: all.
+            which: only events that this filter selects.
+            dry_run: process nothing, and return the selected events.
+            progress: called after each event.
+            caller: who asks for it.
         """
         filter_ = which or InboxFilter()
         if caller.by_itself and not event_ids and not dry_run:
             return await retry_unfinished(self._deps, filter_)
         work = replay_webhooks(self._deps, filter_, event_ids, dry_run=dry_run, progress=progress)
-        if dry_run or caller.by_itself:  # the rounds of background work: each event leaves its own record
+        if dry_run or caller.by_itself:  # in background work each event has its own audit record
             return await work
-        asked = {"events": " ".join(event_ids) or "all that are meant"}
+        asked = {"events": " ".join(event_ids) or "all selected"}
         return await audited(self._deps, "replay_webhooks", caller, work, asked=asked)
 
     async def audit_trail(self, booking_id: str | None = None, limit: int = 100) -> Sequence[AuditRecord]:
-        """Who asked for what and what came of it, newest first; of one booking where its id is given."""
+        """Return the audit records, newest first: actor, command and outcome; only those of one booking if given."""
         return await self._deps.storage.read(lambda uow: uow.audit.latest(limit, booking_id))
 
     # --- for operators
 
     async def figures(self, since: datetime) -> Figures:
-        """Rates, money, times and what is open, since then."""
+        """Return rates, money, times and open items from ``since`` until now."""
         return await figures(self._deps, since)
 
     async def recent_figures(self, days: int) -> Figures:
-        """The same of the last ``days`` days in the terms' time zone, today counted."""
+        """Return the figures of the last ``days`` days in the configured time zone, including today."""
         since = days_back(self._deps.clock.now(), days, self._deps.config.time_zone)
         return await figures(self._deps, since)
 
     async def disputes(self) -> Sequence[OpenDispute]:
-        """The newest disputes: open ones first, by their deadlines."""
+        """Return the newest disputes: open ones first, by their deadlines."""
         now = self._deps.clock.now()
         return await self._deps.storage.read(lambda uow: disputes(uow, now))
 
     async def drift_reports(self, limit: int = 10) -> Sequence[KeptReport]:
-        """What the last reconciliations said, newest first."""
+        """Return the stored reports of the last reconciliations, newest first."""
         return await last_reports(self._deps, limit)
 
     # --- the backend calls of a booking app
@@ -811,7 +967,7 @@ class BookingPayments:
         caller: Caller = BACKEND,
         idempotency_key: str | None = None,
     ) -> PaymentResult:
-        """Pay a booking: start its payment and, by default, charge it. Never raises for a decline."""
+        """Start a booking's payment and, by default, charge it. A decline is in the result, and is not raised."""
         confirm = confirm_immediately and payment_method_id is not None
         try:
             view = await self.start_payment(
@@ -836,7 +992,7 @@ class BookingPayments:
         caller: Caller = BACKEND,
         idempotency_key: str | None = None,
     ) -> PaymentResult:
-        """Try a declined payment again with another method."""
+        """Charge a declined payment again with another method. A decline is in the result, and is not raised."""
         try:
             view = await self.retry_payment(
                 _id(booking),
@@ -858,8 +1014,10 @@ class BookingPayments:
         caller: Caller = BACKEND,
         idempotency_key: str | None = None,
     ) -> PaymentResult:
-        """Refund a booking whole, or ``refund_amount`` of it. A reason that is none of Stripe's becomes the note, of
-        500 characters at most."""
+        """Refund a booking in full, or ``refund_amount`` of it. A refusal is in the result, and is not raised.
+
+        A ``reason`` that Stripe does not have becomes the refund's note, of 500 characters at most.
+        """
         kind, note = (reason, None) if isinstance(reason, RefundReason) else RefundReason.read(reason)
         try:
             view = await self.refund_payment(
@@ -873,7 +1031,7 @@ class BookingPayments:
             payment_intent_id=view.payment.intent_id,
             status=view.refund.status.value,
             refund_id=view.refund.id,
-            error="the refund did not go through" if lost else None,
+            error="the refund failed" if lost else None,
             error_code=view.refund.failure_reason,
         )
 
@@ -902,7 +1060,11 @@ class BookingPayments:
         work: Callable[[Caller], Awaitable[T]],
         result: Memory,
     ) -> T:
-        """Do ``work``; with a key once. ``given`` are the arguments, ``result`` says how what it returns is kept."""
+        """Await ``work``; with a ``key`` at most once.
+
+        ``given`` are the command's arguments, which must be the same in each call with the key; ``result`` stores the
+        ids of the returned object, and reads it again for a repeated call.
+        """
         if key is None:
             return await work(caller)
         return await once(self._marks, library_request(command, caller, key, given), caller, work, result)

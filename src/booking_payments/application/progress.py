@@ -1,11 +1,11 @@
-"""Progress of long work, told to whoever waits for it."""
+"""Progress reports of long-running work."""
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Takes what is being done, how much of it is done, and how much there is in all (as far as it was known at the
-beginning: more may turn up)."""
+"""Called with the current step, how many items are done, and how many there are (an estimate from the beginning of the
+step)."""
 
 
 def in_silence(doing: str, done: int, total: int) -> None:
-    """Tell nobody."""
+    """Ignore the report."""

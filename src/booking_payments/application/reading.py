@@ -31,7 +31,7 @@ async def load(uow: UnitOfWork, payment_id: str) -> tuple[Booking, Payment]:
 
 @frozen(kw_only=True)
 class Target:
-    """What a command or query is about. Exactly one of the two is set.
+    """The object of a command or query. Exactly one of the two ids is set.
 
     Attributes:
         booking_id: a booking, and its current payment.
@@ -51,13 +51,13 @@ class Target:
         return payment.booking_id
 
     async def find_payment(self, uow: UnitOfWork, booking_id: str) -> Payment | None:
-        """Return the payment; None where there is none. ``booking_id`` is the result of ``booking_of``."""
+        """Return the payment; None when it does not exist. ``booking_id`` is the result of ``booking_of``."""
         if self.payment_id is not None:
             return await uow.payments.get(self.payment_id)
         return await current_payment(uow, booking_id)
 
     async def payment_of(self, uow: UnitOfWork, booking_id: str) -> Payment:
-        """Return the payment, as ``find_payment``. Raises ``NotFound`` where there is none."""
+        """Return the payment, as ``find_payment``. Raises ``NotFound`` when it does not exist."""
         payment = await self.find_payment(uow, booking_id)
         if payment is None:
             raise NotFound()

@@ -1,11 +1,11 @@
-"""Which payments were read at the gateway a moment ago, so that nobody who asks again and again presses it."""
+"""Limits how often one payment is read from the gateway, however often its page asks for it."""
 
 from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import Final
 
 FRESH: Final = timedelta(seconds=2)
-"""For so long after a read our own record of the payment is taken for new."""
+"""For this time after a read, the stored payment counts as current."""
 MOST_KEPT: Final = 10_000
 
 

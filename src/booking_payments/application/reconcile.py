@@ -1,12 +1,17 @@
-"""Reconciling: our books against the gateway's.
+"""Reconciling: compare our books with the gateway, repair the safe differences, and list the others.
 
-1. Operations in flight are settled, leases waited for.
-2. Events that never came are taken in, and those that failed are tried again.
-3. Payments, refunds and disputes are compared: everything not final, and the last 30 days.
+1. Operations in flight are settled; their leases are waited for.
+2. Failed events are tried again, and events that were never delivered are fetched and processed.
+3. Payments, refunds and disputes are compared: all that are not final, and those of the last 30 days.
 
-The gateway's side is read in pages of its lists. Where a list differs from our books the payment is read by itself,
-and what that says is judged under the lock by the same decisions as a webhook: so healing is nothing but news. What
-still differs afterwards is left for a person, with the reason.
+A difference is safe to repair when the decisions for webhooks accept the gateway's report: a later status, a capture, a
+refund, a dispute or its new deadline, a late payment, the id of an intent that was abandoned. Lost charges are adopted
+under the conditions in ``domain.decisions.adopting``. Another amount or currency, a second charge, or an object that
+one side lacks is listed and changes nothing.
+
+The gateway's lists are read page by page. Where a list differs from our books, the payment itself is read from the
+gateway, and the observation is applied under the booking's lock by the same decisions as a webhook. A difference that
+remains after that is listed for an operator, with its reason.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,15 +34,15 @@ from booking_payments.application.differences import (
 from booking_payments.application.findings import Finding, Findings
 from booking_payments.application.gateway_call import with_retries
 from booking_payments.application.intent_list import CLOCKS_APART
-from booking_payments.application.operations import Observation, apply_observation, look
+from booking_payments.application.operations import Observation, apply_observation, fetch_observation
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.reading import load
 from booking_payments.application.recording import Recorder
 from booking_payments.application.replaying import (
     UNFINISHED,
     batches,
-    catch_up,
-    names_of,
+    catch_up_each,
+    keys_of,
     replay_all,
     windows,
 )
@@ -49,38 +54,70 @@ from booking_payments.application.settling import (
     payments_since,
     settle_in_flight,
 )
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.error_texts import safe_text
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
-from booking_payments.ports.gateway import GatewayError, NotThere
+from booking_payments.ports.gateway import GatewayError, ObjectNotFound
 from booking_payments.ports.inbox import InboxFilter
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.ports.webhooks import WebhookRefused
 
 LOOK_BACK: Final = timedelta(days=30)
-"""How far back final payments are compared when nobody says otherwise."""
+"""How far back final payments are compared by default."""
 
 WINDOW: Final = timedelta(days=3)
-"""What is listed in one go, so that a long time fits into memory, and a failure does not begin it all anew."""
+"""The time span of one listing. It bounds the memory, and a failure repeats one span and not the whole period."""
 
 AT_ONCE = 200
-"""How many objects of the gateway are looked up in our books at a time."""
+"""How many of the gateway's objects are looked up in our books with one query."""
 
 MAX_READS = 3
-"""How often a payment is read anew because our books moved meanwhile; more is a matter for the next run."""
+"""How often a payment is read when it changes during each read. After that it is listed, and left for the next run."""
 
 Part = TypeVar("Part", RefundReport, DisputeReport)
 
 
 @frozen(kw_only=True)
-class Reconciliation:
-    """What was compared, what was healed, what is left for a person, and what is waiting for an open dispute.
+class ComparedGateway:
+    """What was compared with one gateway.
 
-    ``payments`` counts ours, the others the gateway's objects. ``foreign`` are intents that this installation did not
-    make: another one on the same account did, or somebody else. Their refunds and disputes are theirs, too. ``events``
-    counts the events that had not come or had failed.
+    Attributes:
+        name: the gateway's name.
+        intents: how many of its intents were compared.
+        refunds: how many of its refunds were compared.
+        disputes: how many of its disputes were compared.
+        foreign: how many of these intents this installation did not make.
+        error: the code of the error for which its events or lists could not be read to the end; None otherwise.
+    """
+
+    name: str
+    intents: int = 0
+    refunds: int = 0
+    disputes: int = 0
+    foreign: int = 0
+    error: str | None = None
+
+
+@frozen(kw_only=True)
+class Reconciliation:
+    """The result of one run.
+
+    Attributes:
+        since: final payments and objects at the gateway are compared from this time on.
+        until: when the run began.
+        payments: how many payments of our books were compared.
+        intents: how many of the gateway's intents were compared.
+        refunds: how many of the gateway's refunds were compared.
+        disputes: how many of the gateway's disputes were compared.
+        foreign: how many intents this installation did not make, but another user of the same gateway account.
+        events: how many events had failed or had never been delivered.
+        healed: differences that this run repaired.
+        left: differences that an operator has to look at.
+        waiting: refunds that the system sends by itself once an open dispute has ended.
+        gateways: what was compared with each gateway, the default one first.
     """
 
     since: datetime
@@ -94,49 +131,60 @@ class Reconciliation:
     healed: tuple[Finding, ...]
     left: tuple[Finding, ...]
     waiting: tuple[Finding, ...] = ()
+    gateways: tuple[ComparedGateway, ...] = ()
 
 
 async def reconcile(
     deps: Dependencies, since: datetime | None = None, progress: Progress = in_silence
 ) -> Reconciliation:
-    """Settle, catch up and compare. ``since`` is how far back final payments and events are looked at.
+    """Settle operations in flight, process missed events, and compare our books with the gateway.
 
-    Raises nothing for failures of the gateway: what could not be looked at is left.
+    A failure of a gateway is not raised: it is a finding in ``left``, and the other gateways are compared.
+
+    Args:
+        deps: the dependencies.
+        since: final payments and events are looked at from this time on; None: the last 30 days.
+        progress: called with the current step and its progress.
     """
     until = deps.clock.now()
     findings = Findings(deps)
     comparison = _Comparison(deps, findings, progress, since or until - LOOK_BACK)
     await settle_in_flight(deps, findings, progress)
-    events = 0
-    try:
-        events = await _take_in_events(deps, findings, since, progress)
-    except (GatewayError, WebhookRefused) as error:
-        if len(deps.gateway_names) == 1:
-            comparison.leave_unread(deps, error)
-            return comparison.result(until, events)
-        # The comparison finds out which gateway it was, and compares the others.
+    events = await _take_in_events(deps, comparison, since)
     await comparison.run()
     return comparison.result(until, events)
 
 
-async def _take_in_events(deps: Dependencies, findings: Findings, since: datetime | None, progress: Progress) -> int:
-    """Try the events again that failed, and take in those that never came; how many there were of both."""
-    unfinished = await names_of(deps, InboxFilter(statuses=UNFINISHED))
-    again = await replay_all(deps, unfinished, progress)
+async def _take_in_events(deps: Dependencies, comparison: "_Comparison", since: datetime | None) -> int:
+    """Process failed events again, and fetch those that were never delivered; returns how many there were of both.
+
+    A gateway whose list of events can't be read becomes a finding.
+    """
+    unfinished = await keys_of(deps, InboxFilter(statuses=UNFINISHED))
+    again = await replay_all(deps, unfinished, comparison.progress)
+    caught = await catch_up_each(deps, since, comparison.progress)
     known = set(unfinished)
-    missed = [each for each in await catch_up(deps, since, progress) if (each.event_id, each.type) not in known]
+    missed = [each for each in caught.replayed if each.key not in known]
     for each in (*again, *missed):
         if each.failed:
             text = f"{each.type} can't be processed ({each.reason}); see: booking-payments webhooks list --failed"
-            findings.leave("event_failed", text, None, each.event_id)
+            comparison.findings.leave_for(each.gateway, "event_failed", text, each.event_id)
+    for name, error in caught.unread.items():
+        comparison.leave_unread(name, error)
     return len(again) + len(missed)
 
 
 @define
 class _Comparison:
-    """One run of comparing. ``seen`` are the gateways' ids that their lists have shown; ``examined`` are the payments
-    that were read by themselves; ``unread`` are the gateways whose lists could not be read. ``deps`` is narrowed to
-    the gateway whose lists are compared."""
+    """One comparison of our books with the gateways.
+
+    Attributes:
+        deps: the dependencies, narrowed to the gateway whose lists are being compared.
+        seen: ids of all objects in the gateways' lists.
+        examined: ids of the payments that were read from the gateway one by one.
+        unread: the error codes of the gateways whose events or lists could not be read, by the gateway's name.
+        compared: what was compared with each gateway, by its name.
+    """
 
     deps: Dependencies
     findings: Findings
@@ -144,7 +192,8 @@ class _Comparison:
     since: datetime
     seen: set[str] = Factory(set)
     examined: set[str] = Factory(set)
-    unread: set[str] = Factory(set)
+    unread: dict[str, str] = Factory(dict)
+    compared: dict[str, ComparedGateway] = Factory(dict)
     payments: int = 0
     intents: int = 0
     refunds: int = 0
@@ -152,26 +201,40 @@ class _Comparison:
     foreign: int = 0
 
     async def run(self) -> None:
-        """Compare each gateway's lists with our books, then our books with what the lists have shown.
+        """Compare each gateway's lists with our books, then our books with the objects in those lists.
 
-        A gateway whose lists can't be read is left, and so are its payments; the others are compared all the same.
+        A gateway whose lists can't be read becomes a finding and its payments are skipped; the others are compared.
         """
         whole = self.deps
         for each in whole.each_gateway():
             self.deps = each
+            await self._compare_one(each.gateway.name)
+        self.deps = whole
+        if set(self.unread) != set(whole.gateway_names):
+            await self._compare_ours()
+
+    async def _compare_one(self, name: str) -> None:
+        """Compare the lists of the gateway ``name``, unless its events could not be read already."""
+        intents, refunds, disputes, foreign = self.intents, self.refunds, self.disputes, self.foreign
+        if name not in self.unread:
             try:
                 await self._compare_gateway()
             except (GatewayError, WebhookRefused) as error:
-                self.leave_unread(each, error)
-        self.deps = whole
-        if self.unread != set(whole.gateway_names):
-            await self._compare_ours()
+                self.leave_unread(name, error)
+        self.compared[name] = ComparedGateway(
+            name=name,
+            intents=self.intents - intents,
+            refunds=self.refunds - refunds,
+            disputes=self.disputes - disputes,
+            foreign=self.foreign - foreign,
+            error=self.unread.get(name),
+        )
 
-    def leave_unread(self, deps: Dependencies, error: GatewayError | WebhookRefused) -> None:
-        """Leave ``deps.gateway``, whose lists can't be read."""
-        self.unread.add(deps.gateway.name)
-        which = "the gateway" if len(deps.gateway_names) == 1 else f"the gateway {deps.gateway.name}"
-        self.findings.leave("not_compared", f"{which} can't be read ({error.code}); reconcile again later", None)
+    def leave_unread(self, name: str, error: GatewayError | WebhookRefused) -> None:
+        """Record that events or lists of the gateway ``name`` can't be read, as a finding for an operator."""
+        self.unread[name] = error.code
+        text = f"the gateway {name} can't be read ({error.code}); reconcile again later"
+        self.findings.leave_for(name, "not_compared", text)
 
     async def _compare_gateway(self) -> None:
         name = self.deps.gateway.name
@@ -194,6 +257,7 @@ class _Comparison:
             healed=tuple(self.findings.healed),
             left=tuple(self.findings.left),
             waiting=tuple(self.findings.waiting),
+            gateways=tuple(self.compared.values()),
         )
 
     # --- the gateway's side
@@ -229,7 +293,10 @@ class _Comparison:
     async def _compare_parts(
         self, reports: Sequence[Part | Unreadable], differing: Callable[[Payment, Part], Iterator[Difference]]
     ) -> None:
-        """Refunds or disputes. Those of strays are judged with their intent."""
+        """Compare refunds or disputes with our books.
+
+        Those of an intent that no payment has are skipped here: ``_compare_unknown`` reads them with the intent.
+        """
         known = await self._of_intents(report.intent_id for report in reports)
         for report in reports:
             self.seen.add(report.id)
@@ -240,13 +307,17 @@ class _Comparison:
                 await self._examine(payment.id)
 
     async def _of_intents(self, intent_ids: Iterable[str | None]) -> Mapping[str, Payment]:
-        """The payments of these intents of ``deps.gateway``."""
+        """Return the payments of these intents of ``deps.gateway``, by intent id."""
         ids, name = {each for each in intent_ids if each}, self.deps.gateway.name
         found = await self.deps.storage.read(lambda uow: uow.payment_reader.of_intents(ids))
         return {intent_id: payment for intent_id, payment in found.items() if payment.gateway == name}
 
     async def _compare_unknown(self, intent: IntentReport) -> None:
-        """An intent that no payment of ours has: our call's answer was lost, or it is a stray, or not ours at all."""
+        """Handle an intent that no payment in our books has.
+
+        Either the response of the call that made it was lost, or our books have lost its payment or given it another
+        intent, or another user of the gateway account made it.
+        """
         if not self._is_ours(intent):
             self.foreign += 1
             return
@@ -257,9 +328,9 @@ class _Comparison:
             await self._judge_stray(intent, payment)
 
     async def _adopt(self, intent: IntentReport) -> str | None:
-        """Adopt a charge that our books have lost; why not, in words for a person, where it is not adopted.
+        """Adopt a charge that our books have lost. Returns None, or a text with the reason why it is not adopted.
 
-        It is read once more afterwards: news that came while it was not ours yet has been ignored.
+        The payment is read from the gateway afterwards, since events about it were ignored until now.
         """
         adoption = await adopt(self.deps, intent.id)
         if adoption.payment is None:
@@ -270,21 +341,26 @@ class _Comparison:
         return None
 
     def _is_ours(self, made: IntentReport | Unreadable) -> bool:
-        """Whether it is one that this installation made: its metadata name its payment or booking, and no other
-        installation. What names none may have been made before installations were told apart."""
+        """Whether this installation made the object.
+
+        Its metadata name a payment or booking, and no other installation. An object whose metadata name no installation
+        counts as ours, since it may be from before this installation had an id.
+        """
         own = self.deps.config.installation_id
-        by_us = own is None or made.metadata.get("installation_id", own) == own
-        return by_us and ("payment_id" in made.metadata or "booking_id" in made.metadata)
+        by_us = own is None or made.metadata.get(metadata_keys.INSTALLATION_ID, own) == own
+        return by_us and (metadata_keys.PAYMENT_ID in made.metadata or metadata_keys.BOOKING_ID in made.metadata)
 
     async def _named_by(self, report: IntentReport | Unreadable) -> Payment | None:
-        """The payment of ours that the metadata names."""
-        named = report.metadata.get("payment_id", "")
+        """Return the payment of this gateway that the metadata name; None when our books do not have it."""
+        named = report.metadata.get(metadata_keys.PAYMENT_ID, "")
         payment = await self.deps.storage.read(lambda uow: uow.payments.get(named))
         return payment if payment is not None and payment.gateway == self.deps.gateway.name else None
 
     async def _leave_unreadable(self, report: Unreadable, payment: Payment | None) -> bool:
-        """Leave an object that can't be read, if it is ours, and whether it is; ``payment`` is the one whose intent it
-        is or belongs to."""
+        """Record an object that can't be read as a finding if this installation made it; returns whether it did.
+
+        ``payment`` is the payment to whose intent the object belongs, if our books have it.
+        """
         payment = payment or await self._named_by(report)
         if payment is None and not self._is_ours(report):
             return False
@@ -295,9 +371,9 @@ class _Comparison:
         try:
             await self._judge_readable_stray(intent, payment)
         except GatewayError as error:
-            text = f"what was given back of an intent can't be read ({error.code}); reconcile again later"
+            text = f"the refunds of an intent can't be read ({error.code}); reconcile again later"
             self._leave_stray("not_read", text, intent, payment)
-        except Exception as error:  # whatever it is, one charge that breaks holds up no other
+        except Exception as error:  # an error in one charge must not stop the comparison of the others
             self._leave_stray("broke", f"{type(error).__name__}: {safe_text(error)}", intent, payment)
 
     async def _judge_readable_stray(self, intent: IntentReport, payment: Payment | None) -> None:
@@ -315,7 +391,10 @@ class _Comparison:
             self._leave_stray(code, f"an intent {whose} may still be charged; cancel it there", intent, payment)
 
     async def _held_by(self, intent: IntentReport) -> str | None:
-        """What an intent holds of the customer's money, or is about to; None when it is nothing, or on its way back."""
+        """Return a text that says how much of the customer's money an intent has charged, holds or is charging.
+
+        None when there is no such money, or when it has been refunded or is being refunded in full.
+        """
         if intent.status is PaymentStatus.PROCESSING:
             return f"{intent.amount} is being charged"
         if intent.amount_capturable.minor:
@@ -331,10 +410,11 @@ class _Comparison:
         finding = Finding(
             code=code,
             text=text,
-            payment_id=payment.id if payment else said("payment_id"),
-            booking_id=payment.booking_id if payment else said("booking_id"),
-            reference=payment.booking_reference if payment else said("booking_reference"),
+            payment_id=payment.id if payment else said(metadata_keys.PAYMENT_ID),
+            booking_id=payment.booking_id if payment else said(metadata_keys.BOOKING_ID),
+            reference=payment.booking_reference if payment else said(metadata_keys.BOOKING_REFERENCE),
             gateway_id=intent.id,
+            gateway=self.deps.gateway.name,
         )
         self.findings.left.append(finding)
 
@@ -349,19 +429,19 @@ class _Comparison:
             self.progress("comparing our books", self.payments, max(total, self.payments))
 
     async def _is_suspect(self, payment: Payment) -> bool:
-        """Whether the lists have not shown what they should have, or money was kept that was to go back."""
+        """Whether an object is missing from the gateway's lists, or a promised refund is still owed."""
         return not self._was_shown(payment) or bool(payment.owed.amount)
 
     def _was_shown(self, payment: Payment) -> bool:
         if payment.intent_id is None:
-            return True  # nothing was made there, or else its intent has shown itself, by our metadata
+            return True  # if an intent had been made for it, the lists would show it, with the payment in its metadata
         recent = payment.created_at >= self.since
         if payment.intent_id not in self.seen and (recent or not payment.is_final):
             return False
         return self.seen.issuperset(self._parts_to_see(payment))
 
     def _parts_to_see(self, payment: Payment) -> Iterator[str | None]:
-        """Refunds and disputes of late or under way; None stands for a refund that the gateway has not named."""
+        """Yield the gateway's ids of recent and open refunds and disputes; None for a refund without such an id yet."""
         for refund in payment.refunds:
             if refund.status.is_pending or (refund.created_at >= self.since and not refund.status.is_lost):
                 yield refund.gateway_refund_id
@@ -372,28 +452,35 @@ class _Comparison:
     # --- one payment
 
     async def _examine(self, payment_id: str, intent_id: str | None = None) -> None:
-        """Read the payment at the gateway, book what is news, and leave what differs all the same."""
+        """Read the payment from the gateway, apply the observation, and list the differences that remain."""
         before = await payment_of(self.deps, payment_id)
         if payment_id in self.examined or before.operation is not None:
-            return  # whoever has begun an operation since everything was settled reads for himself
+            return  # an operation that began after settling reads the payment itself
         self.examined.add(payment_id)
         observation: Observation | None = None
         try:
             observation = await self._read_and_book(payment_id, intent_id)
-        except NotThere:
-            text = f"the gateway does not know the intent of this payment ({before.status.value})"
+        except ObjectNotFound:
+            text = f"the gateway {before.gateway} does not know the intent of this payment ({before.status.value})"
             self.findings.leave("not_at_gateway", text, before, before.intent_id)
         except GatewayError as error:
-            text = f"the gateway can't be read ({error.code}); reconcile again later"
+            text = f"the gateway {before.gateway} can't be read ({error.code}); reconcile again later"
             self.findings.leave("not_read", text, before, before.intent_id)
-        except Exception as error:  # whatever it is, one payment that breaks holds up no other
+        except Exception as error:  # an error in one payment must not stop the whole comparison
             self.findings.leave("broke", f"{type(error).__name__}: {safe_text(error)}", before, before.intent_id)
         await self.findings.heal(before, "healed", "our books lagged behind the gateway's")
         if observation is not None:
             await self._leave_differences(payment_id, observation)
 
     async def _read_and_book(self, payment_id: str, intent_id: str | None) -> Observation:
-        """What the gateway says, once it is booked and what follows from it is done."""
+        """Read the payment from the gateway, apply the observation, run the operation that follows from it, if any.
+
+        Returns the last observation.
+
+        Raises:
+            GatewayError: When the gateway can't be read.
+            StorageConflict: When the payment changed during each of ``MAX_READS`` reads.
+        """
         observation = await self._until_booked(await payment_of(self.deps, payment_id), intent_id)
         if (await payment_of(self.deps, payment_id)).operation is None:
             return observation
@@ -402,7 +489,7 @@ class _Comparison:
 
     async def _until_booked(self, payment: Payment, intent_id: str | None) -> Observation:
         for _ in range(MAX_READS):
-            observation = await look(self.deps, payment, intent_id)
+            observation = await fetch_observation(self.deps, payment, intent_id)
             moved_on = await _book(self.deps, payment, observation)
             if moved_on is None:
                 return observation
@@ -426,14 +513,17 @@ def _differences(payment: Payment, observation: Observation) -> Iterator[Differe
 
 
 async def _book(deps: Dependencies, seen: Payment, observation: Observation) -> Payment | None:
-    """Judge what was read when the payment was as ``seen``; the payment as it is now when it has moved on since."""
+    """Apply the observation to the payment, and return None.
+
+    Returns the current payment instead, and changes nothing, when it is no longer as ``seen``.
+    """
 
     async def work(uow: UnitOfWork) -> Payment | None:
         booking, payment = await load(uow, seen.id)
         if payment.version != seen.version:
             return payment
         recorder = Recorder(deps, uow, booking, payment, CALLER)
-        # While a call of ours is in flight, an intent that is not final is left to its answer, which is newer.
+        # While a call is in flight, an intent that is not final is not applied: the call's response is newer.
         left = payment.operation is not None and observation.intent_may_be_stale
         await apply_observation(uow, recorder, evolve(observation, intent=None) if left else observation)
         recorder.follow_up()

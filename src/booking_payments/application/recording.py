@@ -1,7 +1,7 @@
-"""Recording: facts into the journal, with their postings, messages and what they mean for the booking.
+"""Recording: events are stored in the journal, with their postings, their messages and the booking's new status.
 
-One ``Recorder`` lives in one transaction, over one locked booking and one of its payments. Facts are folded as they
-are added, so that the next decision sees them; ``save`` stores them all at once.
+One ``Recorder`` belongs to one transaction, one locked booking and one of its payments. Events are folded as they are
+added, so that the next decision sees them; ``save`` stores them all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,14 +29,15 @@ from booking_payments.ports.publisher import Message
 from booking_payments.ports.unit_of_work import UnitOfWork
 
 CHECKS_OF_WAITING = 3
-"""Where in the schedule of looks a payment begins that merely waits: ten minutes, an hour, hours, days."""
+"""The position in the schedule of checks at which a payment begins that waits for the customer or the gateway: its
+checks come after ten minutes, an hour, hours and days."""
 
 LOST_LOOKED_FOR = timedelta(hours=1)
-"""How often at least it is looked for what may turn up of a lost call."""
+"""The longest time between two searches for the effect of a lost call."""
 
 
 class Recorder:
-    """Collects the facts of one transaction about ``booking`` and its ``payment`` (None until it is started)."""
+    """Collects the events of one transaction about ``booking`` and its ``payment`` (None until it is started)."""
 
     def __init__(
         self, deps: Dependencies, uow: UnitOfWork, booking: Booking, payment: Payment | None, caller: Caller
@@ -76,7 +77,7 @@ class Recorder:
         return self._caller.correlation_id
 
     def add(self, facts: Sequence[ev.Event]) -> None:
-        """Let ``facts`` have happened, in this order."""
+        """Add these events, in this order."""
         for fact in facts:
             self._add(fact)
 
@@ -132,12 +133,12 @@ class Recorder:
         self._uow.jobs.defer(DeliverMessages(), self.now)
 
     def _complete(self, message: Message) -> Message:
-        """Return the message with the booking's status after this transaction, and the actor's role."""
+        """Return the message with the booking's status at the end of this transaction, and the actor's role."""
         said = {"booking_status": self.booking.status.value, "actor": self._caller.role}
         return changed(message, data={**message.data, **said})
 
     def release(self, status: str) -> None:
-        """Close the booking, in the payment's journal where there is one."""
+        """Close the booking with ``status``; the event goes into the journal of its payment, if it has one."""
         self._add_to_booking(ev.BookingReleased(status=status), f"booking.{status}")
 
     def confirm(self) -> None:
@@ -146,7 +147,7 @@ class Recorder:
 
     @property
     def amended_to(self) -> Amendment | None:
-        """The booking's new content that was added here; None without one."""
+        """The booking's new content that was added here; None without an amendment."""
         found = [fact.amendment for fact in self._facts() if isinstance(fact, ev.BookingAmended)]
         return found[-1] if found else None
 
@@ -169,12 +170,14 @@ class Recorder:
         self._facts_without_payment.append(fact)
 
     def follow_up(self, *, send: bool = True) -> Operation | None:
-        """What follows by itself from the facts added and from the intent as it was seen: ending a payment whose
-        attempts are used up, and its booking with it, sending late money back, releasing what is held for a payment
-        that is over, sending refunds that were deferred. Returns the operation that this begins, if it does.
+        """Add the events that follow from those added so far, and from the intent as it was reported.
 
-        ``send`` is False right after the gateway refused something or could not be reached: what is deferred then
-        waits for the next check.
+        They end a payment without attempts left, together with its booking; refund a late payment and an amount that
+        was captured beyond the price; release an authorization that is no longer needed; and send deferred refunds.
+        Returns the operation that these events begin; None if they begin none.
+
+        ``send`` is False after the gateway has refused a call or could not be reached: deferred refunds then wait for
+        the next check.
         """
         self.add(decisions.paid_out_beyond(self.payment))
         self.release_refunded()
@@ -199,7 +202,7 @@ class Recorder:
         return None if same else operation
 
     def release_refunded(self) -> None:
-        """Cancel the booking if its customer, or somebody in the gateway's dashboard, refunded everything."""
+        """Cancel the booking if everything was refunded, by its customer or in the gateway's dashboard."""
         if self._payment is None or not self._deps.config.full_refund_cancels:
             return
         facts = self._facts()
@@ -207,8 +210,10 @@ class Recorder:
         self.add(decisions.release_refunded(self.booking, status, self._payment, facts, by_dashboard=True))
 
     def cancel_with_refund(self, refund: RefundOnCancel, made_at: datetime) -> None:
-        """Close the booking as canceled, and promise what it gives back; a booking that is canceled already promises
-        the rest in full, or asks again for what failed."""
+        """Cancel the booking, and promise its refund.
+
+        A booking that is canceled already promises the rest of the refund, or requests a failed one again.
+        """
         again = self.booking.status is BookingStatus.CANCELED
         if not again:
             self.release(BookingStatus.CANCELED.value)
@@ -219,7 +224,7 @@ class Recorder:
             self.add(facts)
 
     def refund_request(self, note: str | None) -> decisions.Request:
-        """A refund of everything that follows from something else, so that no caller waits for its outcome."""
+        """Return a request for a refund of everything, which another event causes and no caller waits for."""
         return decisions.Request(
             amount=None,
             reason=RefundReason.REQUESTED_BY_CUSTOMER,
@@ -240,8 +245,10 @@ class Recorder:
         self._seen = intent
 
     async def save_client_action(self, report: IntentReport | None) -> None:
-        """Keep what the front end needs to go on with the intent: its secret, and what the customer has to do now. A
-        report without the secret leaves it as it is."""
+        """Store the intent's client secret and next action for the front end.
+
+        A report without the secret keeps the stored one.
+        """
         if report is None or report.id != self.payment.intent_id:
             return
         secret = report.client_secret
@@ -254,11 +261,13 @@ class Recorder:
         )
 
     async def save(self, *, holder: str | None = None, yields: bool = False, checks: int = 0) -> None:
-        """Store everything.
+        """Store the events, postings, messages, the booking and the poll state.
 
-        ``holder`` takes the lease on the operation that was begun here; ``yields`` gives up the lease on the one
-        that was in flight before. Without either, a lease of somebody else stays as it is. ``checks`` counts looks
-        that were in vain.
+        Args:
+            holder: takes the lease on the operation that was begun here.
+            yields: whether to give up the lease on the operation that was in flight before. Without this and
+                ``holder``, another process's lease stays.
+            checks: how many checks have brought no change.
         """
         await self._save_booking()
         if self._payment is not None:
@@ -271,7 +280,7 @@ class Recorder:
 
     async def take_lease(self, holder: str, checks: int) -> None:
         """Take the lease on the operation in flight."""
-        await self._uow.payments.save_poll_state(self.payment.id, self._watch(self.payment, holder, checks))
+        await self._uow.payments.save_poll_state(self.payment.id, self._next_poll_state(self.payment, holder, checks))
 
     async def _save_payment(self, payment: Payment, holder: str | None, yields: bool, checks: int) -> None:
         if self._recorded:
@@ -279,19 +288,23 @@ class Recorder:
         before, now = self._in_flight, payment.operation
         same = before is not None and now is not None and before.idempotency_key == now.idempotency_key
         if yields or not same:
-            await self._uow.payments.save_poll_state(payment.id, self._watch(payment, holder, checks))
+            await self._uow.payments.save_poll_state(payment.id, self._next_poll_state(payment, holder, checks))
 
     async def _save_booking(self) -> None:
-        facts = self._facts()
-        status, reason = decisions.booking_after(self.booking, facts), decisions.end_reason_after(self.booking, facts)
-        before = self.booking
-        amendment = self.amended_to
-        if amendment is not None:
-            self.booking = amendment.apply_to(before)
-        if status is not before.status:
-            self.booking = changed(self.booking, status=status, end_reason=reason, version=before.version + 1)
+        before, self.booking = self.booking, self.booking_after
         if self.booking is not before:
             await self._uow.bookings.save(self.booking)
+
+    @property
+    def booking_after(self) -> Booking:
+        """The booking with all events added so far, as it will be stored."""
+        facts, before = self._facts(), self.booking
+        status, reason = decisions.booking_after(before, facts), decisions.end_reason_after(before, facts)
+        amendment = self.amended_to
+        after = before if amendment is None else amendment.apply_to(before)
+        if status is not before.status:
+            after = changed(after, status=status, end_reason=reason, version=before.version + 1)
+        return after
 
     def _facts(self) -> list[ev.Event]:
         return [*(recorded.event for recorded in self._recorded), *self._facts_without_payment]
@@ -310,24 +323,27 @@ class Recorder:
             asked={"facts": " ".join(happened)},
         )
 
-    def _watch(self, payment: Payment, holder: str | None, checks: int) -> PollState:
+    def _next_poll_state(self, payment: Payment, holder: str | None, checks: int) -> PollState:
         operation = payment.operation
         if operation is not None and holder is not None:
             until = self.now + self._deps.config.lease
             return PollState(next_check_at=until, checks=checks, lease_until=until, holder=holder)
         if operation is not None:
-            after = self._until_next_look(operation, checks) if operation.unknown else timedelta(0)
-            return self._look_again(payment, after, checks)
+            after = self._until_next_check(operation, checks) if operation.unknown else timedelta(0)
+            return self._check_again(payment, after, checks)
         waits = bool(payment.refund_pending or payment.owed_waiting) or (
             payment.status.is_open and payment.intent_id is not None
         )
         if not waits and not payment.lost:
             return PollState()
-        return self._look_again(payment, self._until_turned_up(payment, checks), checks)
+        return self._check_again(payment, self._until_turned_up(payment, checks), checks)
 
-    def _until_next_look(self, operation: Operation, checks: int) -> timedelta:
-        """As the schedule says, when the next walk counts that looks for a lost call, and when the key is too old to be
-        sent again: from then on reading alone decides."""
+    def _until_next_check(self, operation: Operation, checks: int) -> timedelta:
+        """Return the time until the next check of an operation with unknown outcome.
+
+        It is the schedule's delay, but not later than the next search through the intent list for a lost call, nor than
+        the time when the key is too old to be sent again, from which on the outcome has to be read.
+        """
         after = min(next_check(checks), LOST_LOOKED_FOR) if operation.stored_error else next_check(checks)
         return self._not_beyond(after, operation.intended_at + KEY_LIFETIME, decisions.next_walk_at(operation))
 
@@ -339,9 +355,9 @@ class Recorder:
         return self._not_beyond(after, *ends)
 
     def _not_beyond(self, after: timedelta, *moments: datetime | None) -> timedelta:
-        """``after``, or until the first of ``moments`` that is still to come."""
+        """Return ``after``, or the time until the first of ``moments`` that is in the future, if that is shorter."""
         return min(after, *(each - self.now for each in moments if each is not None and each > self.now), after)
 
-    def _look_again(self, payment: Payment, after: timedelta, checks: int) -> PollState:
+    def _check_again(self, payment: Payment, after: timedelta, checks: int) -> PollState:
         self._uow.jobs.defer(SettlePayment(payment_id=payment.id), self.now + after)
         return PollState(next_check_at=self.now + after, checks=checks)

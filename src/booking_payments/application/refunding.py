@@ -36,13 +36,14 @@ from booking_payments.ports.unit_of_work import UnitOfWork
 
 @frozen(kw_only=True)
 class RefundRequest:
-    """What a caller asks for.
+    """The arguments of a refund.
 
     Attributes:
-        amount: None for all that can come back.
-        note: free text for our own books, 500 characters at most; it is not sent to the gateway.
-        override: pass over the tiers, the event's start and, for a part of the money, an open inquiry. For operators
-            only, and with a ``note``.
+        amount: the amount to refund; None for the whole refundable amount.
+        reason: the reason that is sent to the gateway.
+        note: free text for the journal, 500 characters at most; it is not sent to the gateway.
+        override: ignore the tiers, the event's start and, for a part of the money, an open inquiry. For operators only,
+            and with a ``note``.
         items: units of the booking's items instead of an ``amount``; the tiers apply to each.
     """
 
@@ -53,7 +54,12 @@ class RefundRequest:
     items: tuple[ItemCount, ...] = ()
 
     def require_allowed(self, caller: Caller) -> None:
-        """Raise ``RefusedByRule`` for what this caller may not ask, ``InvalidInput`` for a note that is too long."""
+        """Check the request.
+
+        Raises:
+            RefusedByRule: When this caller may not use one of the arguments, or an override has no note.
+            InvalidInput: When the note is too long, or both an amount and items are given.
+        """
         require_note(self.note)
         _require_one(self.amount, self.items)
         is_owner = caller.customer_id is not None
@@ -71,7 +77,7 @@ def _require_one(amount: AmountInput, items: Sequence[ItemCount]) -> None:
 
 def _require_override_allowed(caller: Caller, override: bool) -> None:
     if override and caller.customer_id is not None:
-        raise RefusedByRule("only operators may pass over the refund rules", code="override_not_allowed")
+        raise RefusedByRule("only operators may override the refund rules", code="override_not_allowed")
 
 
 async def quote_refund(
@@ -83,7 +89,10 @@ async def quote_refund(
     items: Sequence[ItemCount] = (),
     override: bool = False,
 ) -> RefundQuote:
-    """What refunding ``amount`` (None: all that can come back), or ``items``, would give now. Moves nothing."""
+    """Return what refunding ``amount`` (None: the whole refundable amount), or ``items``, would give now.
+
+    Changes nothing. Raises ``NotFound``, and the errors of ``RefundRequest.require_allowed``.
+    """
     _require_override_allowed(caller, override)
     _require_one(amount, items)
 
@@ -101,44 +110,45 @@ async def quote_refund(
 
 
 def _denied(deps: Dependencies, booking: Booking, caller: Caller) -> QuoteReason | None:
-    """Why ``caller`` may ask for no refund of ``booking``; None when they may."""
+    """Return why ``caller`` may not ask for a refund of ``booking``; None when they may."""
     return denied_to_customer(deps, booking) if caller.customer_id is not None else None
 
 
 def denied_to_customer(deps: Dependencies, booking: Booking) -> QuoteReason | None:
-    """Why the customer of ``booking`` may ask for no refund of it; None when they may."""
+    """Return why the customer of ``booking`` may not ask for a refund of it; None when they may."""
     allowed = booking.details.customer_refunds or deps.config.customer_refunds
     grace = booking.refund_grace_until
     if grace is not None and deps.clock.now() < grace:
-        return None  # the event was moved: customers decide by themselves until then
+        return None  # the event was moved: until this time its customers may ask for a refund in any case
     return QuoteReason.REFUNDED_BY_ORGANIZER if allowed is CustomerRefunds.NONE else None
 
 
 async def refund_payment(deps: Dependencies, target: Target, caller: Caller, request: RefundRequest) -> RefundView:
-    """Give money back, as ``_refund_payment`` says. Where an operator gives it back by hand, and records it so, the
-    refund is settled at once."""
+    """Refund a payment, as ``_refund_payment``. A refund that an operator has paid out by hand is settled at once."""
     view = await _refund_payment(deps, target, caller, request)
     at, refund = deps.of(view.payment), view.refund
     if at.settle_refund is None or caller.customer_id is not None or not isinstance(refund, Refund):
         return view
     if refund.gateway_refund_id is None or not refund.status.is_pending:
         return view
-    # Where this fails the refund stays on the list of what is to be given back, and is settled there.
+    # If this fails, the refund stays in the list of refunds to pay out, where an operator settles it.
     with suppress(GatewayError, PaymentError, StorageConflict):
         await take_in(at, await at.settle_refund(refund.gateway_refund_id))
     return evolve(await _view(deps, view.payment.id, refund.id), replayed=view.replayed)
 
 
 async def _refund_payment(deps: Dependencies, target: Target, caller: Caller, request: RefundRequest) -> RefundView:
-    """Give money back, as the quote of this moment says; the amount is reserved before the gateway is asked.
+    """Refund a payment as the quote allows now; the amount is reserved before the gateway is called.
 
-    A refund that cannot be sent now is deferred: the view's refund is a ``DeferredRefund``. An equal request of a
-    caller who was not given the outcome of an earlier one within 24 hours is that request again: its refund is
-    returned, marked ``replayed``.
+    A refund that cannot be sent now is deferred: the view's refund is a ``DeferredRefund``. If the caller made an equal
+    request within the last 24 hours and did not receive its outcome, this one counts as its repetition: the earlier
+    refund is returned with ``replayed`` set.
 
-    Raises ``RefusedByRule`` or ``NotPossibleNow`` where the rules forbid it, ``AlreadyUnderWay`` while another
-    operation runs, ``OutcomeUnknown`` when the gateway did not answer: the refund then stays reserved and is settled
-    later by itself. ``TryAgainLater`` when the gateway could not be reached: nothing happened.
+    Raises:
+        RefusedByRule, NotPossibleNow: A rule forbids the refund.
+        AlreadyUnderWay: Another operation of the payment is in flight.
+        OutcomeUnknown: The gateway did not answer. The amount stays reserved, and the resolver settles the refund.
+        TryAgainLater: The gateway could not be reached; nothing was refunded.
     """
     request.require_allowed(caller)
     earlier = await earlier_run(deps, await booking_of(deps, target), caller)
@@ -151,9 +161,9 @@ async def _refund_payment(deps: Dependencies, target: Target, caller: Caller, re
     refund_id = begun.decided.refund_id
     ended = await carry_out(deps, begun.claimed, caller)
     if ended.error is None and ended.view is not None:
-        # Not read anew: were the database to fail now, its caller would not learn of a refund that is acknowledged.
+        # Not read again: if the database failed here, the caller would not receive a refund recorded as acknowledged.
         return RefundView(payment=ended.view.payment, refund=_found(ended.view.payment, refund_id))
-    if ended.error is None:  # what follows from the refund is left to the resolver
+    if ended.error is None:  # the resolver continues with the operation that the refund causes
         return await _view(deps, begun.claimed.payment.id, refund_id)
     written = await _written_down(deps, begun.claimed, refund_id) if ended.view is None else None
     if written is None:
@@ -163,7 +173,7 @@ async def _refund_payment(deps: Dependencies, target: Target, caller: Caller, re
 
 @frozen(kw_only=True)
 class _Decided:
-    """The refund that a request has led to; ``replayed``: it is the one of an earlier equal request."""
+    """The refund of a request; ``replayed`` when it was made by an earlier equal request."""
 
     refund_id: str
     replayed: bool = False
@@ -196,16 +206,17 @@ def _decide(deps: Dependencies, caller: Caller, request: RefundRequest, recorder
 
 
 def _view_of_begun(begun: Begun[_Decided]) -> RefundView:
-    """Return the refund of a command that asked nothing of the gateway."""
+    """Return the refund of a command that needed no gateway call."""
     payment, decided = begun.payment, begun.decided
     assert payment is not None  # noqa: S101 - the command needs a payment
     return RefundView(payment=payment, refund=_found(payment, decided.refund_id), replayed=decided.replayed)
 
 
 def _decide_items(deps: Dependencies, caller: Caller, request: RefundRequest, recorder: Recorder) -> _Decided:
-    """Refund single items. It is promised together with the seats, so that no item goes back twice.
+    """Refund single items.
 
-    A customer gives the units up; without any left the booking is canceled.
+    One event records the refund and the units, so that no unit is refunded twice. Units that a customer has refunded
+    leave the booking; without any unit left the booking is canceled.
     """
     booking, payment = recorder.booking, recorder.payment
     require_amendable(booking)
@@ -263,10 +274,10 @@ def _found(payment: Payment, refund_id: str) -> Refund | DeferredRefund:
 
 
 async def _written_down(deps: Dependencies, claimed: Claimed, refund_id: str) -> RefundView | None:
-    """The refund where its outcome stands in the books as one that its caller was given, though the commit seemed lost.
+    """Return the refund if the commit that seemed lost has recorded its outcome as received by the caller.
 
-    Such a refund has to be answered with: were its caller told that the outcome is unknown, the same request would be a
-    new one. None where the books do not have the outcome, or can't be read.
+    This refund has to be returned. With an ``OutcomeUnknown`` instead, the caller would repeat the request, which would
+    be a second refund. None when the outcome is not recorded, or the storage can't be read.
     """
     with suppress(StorageConflict, CommitLost):
         view = await _view(deps, claimed.payment.id, refund_id)
@@ -291,10 +302,13 @@ async def _view(deps: Dependencies, payment_id: str, refund_id: str) -> RefundVi
 async def settle_debt(
     deps: Dependencies, payment_id: str, caller: Caller, *, amount: AmountInput, how: ev.Settlement, note: str
 ) -> PaymentView:
-    """Take ``amount`` off what is owed to the customer, because it was paid elsewhere or waived.
+    """Reduce the refund owed to the customer by ``amount``, because it was paid elsewhere or waived.
 
-    Raises ``NotFound`` for an unknown payment, ``AlreadyUnderWay`` while an operation of it runs, ``RefusedByRule``
-    with ``exceeds_owed`` for more than is owed and with ``note_required`` without a note.
+    Raises:
+        NotFound: The payment does not exist.
+        AlreadyUnderWay: An operation of the payment is in flight.
+        RefusedByRule: ``exceeds_owed`` for more than is owed, ``note_required`` without a note, ``amount_required``
+            without an amount.
     """
     require_note(note)
     if not note.strip():

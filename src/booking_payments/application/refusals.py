@@ -1,4 +1,4 @@
-"""What a caller is told when the gateway did not do what was asked: one table from its codes to our errors."""
+"""The errors raised when the gateway refuses a call: one table from the port's codes to our errors."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -12,7 +12,7 @@ from booking_payments.domain.errors import (
     RefusedByRule,
     TryAgainLater,
 )
-from booking_payments.ports.gateway import Declined, Misconfigured, Refused, Unreachable
+from booking_payments.ports.gateway import Declined, GatewayRefused, Misconfigured, NotSent
 
 Telling = tuple[type[RefusedByRule] | type[NotPossibleNow] | type[GatewayRefusedUs], str, str]
 
@@ -67,9 +67,9 @@ REFUSALS: Final[Mapping[str, Telling]] = {
     "no_method_left": (
         GatewayRefusedUs,
         "no_payment_method_left",
-        "none of the payment methods that are offered here takes this payment; this is our mistake",
+        "no payment method that is offered here accepts this payment; this is our mistake",
     ),
-    # At a capture or a refund, when nobody is there who could choose another.
+    # At a capture or a refund: the customer can't choose another method then.
     "method_refuses": (
         RefusedByRule,
         "payment_method_unavailable",
@@ -96,7 +96,7 @@ REFUSALS: Final[Mapping[str, Telling]] = {
         "the last attempt took too long; choose a payment method and try again",
     ),
     "charge_not_refundable": (RefusedByRule, "not_refundable", "this payment can't be refunded"),
-    # Nothing that who asks could change: money has to be put onto our account.
+    # The caller can't change this: the operator has to add money to the gateway account.
     "balance_insufficient": (
         GatewayRefusedUs,
         "balance_insufficient",
@@ -135,10 +135,10 @@ REFUSALS: Final[Mapping[str, Telling]] = {
         "the bank no longer holds the money; the customer has to pay again",
     ),
 }
-"""The refusals for which somebody can do something, by the port's words for them (``ports.gateway.Refused.code``).
+"""The refusals that the customer, the caller or the operator can resolve, by the port's code (``GatewayRefused.code``).
 
-Adapters translate to these what their gateway answers; the Stripe adapter has a table of all codes. What is not here is
-a mistake of ours in the request or the account.
+Adapters translate their gateway's codes into these; the Stripe adapter has a table of all codes. Any other refusal is a
+mistake of this service in the request or the account, and becomes ``GatewayRefusedUs``.
 """
 
 ADVICE: Final[Mapping[str, Advice]] = {
@@ -162,14 +162,14 @@ ADVICE: Final[Mapping[str, Advice]] = {
     ),
     "payment_details_missing": Advice.FIX_DETAILS,
 }
-"""What the customer may do after a refusal, by the same words."""
+"""The advice to the customer after a refusal, by the same codes."""
 
 
-def to_payment_error(error: Declined | Refused | Unreachable | Misconfigured) -> PaymentError:
-    """Our error for the gateway's."""
+def to_payment_error(error: Declined | GatewayRefused | NotSent | Misconfigured) -> PaymentError:
+    """Return the error to raise for an error of the gateway."""
     if isinstance(error, Declined):
         return CardDeclined(error.failure.decline)
-    if isinstance(error, Unreachable):
+    if isinstance(error, NotSent):
         return TryAgainLater()
     telling = REFUSALS.get(error.code)
     if telling is None:

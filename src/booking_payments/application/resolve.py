@@ -45,7 +45,7 @@ async def resolve_due(deps: Dependencies) -> int:
         except ExceptionGroup as group:
             broken.extend(group.exceptions)
     if broken:
-        raise ExceptionGroup(f"{len(broken)} broke in this round", broken)
+        raise ExceptionGroup(f"{len(broken)} errors in this pass", broken)
     return taken
 
 
@@ -119,7 +119,7 @@ async def _resolve(deps: Dependencies, payment_id: str, holder: str, listed: Int
     if isinstance(claimed, Claimed):
         ended = await resume(deps, claimed, CALLER, listed)
         return _Resolved(error=ended.error, answered=ended.answered)
-    return _Resolved(answered=await _look_at(deps, claimed, listed))
+    return _Resolved(answered=await _check(deps, claimed, listed))
 
 
 async def claim_operation(
@@ -145,7 +145,7 @@ async def claim_operation(
     return await deps.storage.transact(work)
 
 
-async def _look_at(deps: Dependencies, payment: Payment, listed: IntentList | None) -> bool:
+async def _check(deps: Dependencies, payment: Payment, listed: IntentList | None) -> bool:
     """Read the payment from the gateway and record changes. Returns False when the gateway cannot be read."""
     try:
         observation = await read_with_lost_calls(deps, payment, listed)

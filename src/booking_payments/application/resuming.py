@@ -63,12 +63,12 @@ async def earlier_run(deps: Dependencies, booking_id: str, caller: Caller) -> Ea
         CardDeclined: the earlier run's charge was declined.
         OutcomeUnknown, AlreadyUnderWay: the earlier run's operation cannot be settled yet.
     """
-    earlier = await _look_back(deps, booking_id, caller) if caller.resumed else None
+    earlier = await _find_earlier(deps, booking_id, caller) if caller.resumed else None
     if earlier is not None and earlier.is_under_way:
         error = await resolve_payment(deps, earlier.payment.id)
         if error is not None:
             raise error
-        earlier = await _look_back(deps, booking_id, caller)
+        earlier = await _find_earlier(deps, booking_id, caller)
     if earlier is not None and earlier.decline is not None:
         raise CardDeclined(earlier.decline)
     return earlier
@@ -99,7 +99,7 @@ async def _still_ours(uow: UnitOfWork, caller: Caller, mark: KeyMark) -> bool:
     return stored is not None and stored.status is None and stored.locked_until == caller.until
 
 
-async def _look_back(deps: Dependencies, booking_id: str, caller: Caller) -> Earlier | None:
+async def _find_earlier(deps: Dependencies, booking_id: str, caller: Caller) -> Earlier | None:
     async def look(uow: UnitOfWork) -> Earlier | None:
         caller.require(await uow.bookings.get(booking_id))
         return await _begun(uow, booking_id, caller.cause)

@@ -1,4 +1,4 @@
-"""Settling: going on with everything that is in flight, at once, waiting for leases to lapse."""
+"""Settling: resume all operations in flight now, and wait for the leases of other processes to lapse."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
@@ -23,28 +23,28 @@ AT_ONCE = 200
 """How many payments are in memory at a time."""
 
 MAX_ROUNDS = 4
-"""How often an operation is tried, with a pause or the end of a lease in between."""
+"""How often an operation is tried; before each further try comes a pause, or the end of a lease."""
 
 
 async def settle_in_flight(deps: Dependencies, findings: Findings, progress: Progress) -> None:
-    """Settle every operation that is in flight now; where that does not work it is left."""
+    """Settle every operation in flight. One that can't be settled becomes a finding in ``findings.left``."""
     waiting = [each.id async for each in payments_since(deps, deps.clock.now()) if each.operation is not None]
     total = len(waiting)
     for passes in range(MAX_ROUNDS if total else 0):
         if passes and waiting:
             await deps.clock.sleep(await _pause(deps, waiting))
         waiting = [each for each in waiting if not await _settle(deps, findings, each)]
-        progress("settling what is in flight", total - len(waiting), total)
+        progress("settling operations in flight", total - len(waiting), total)
     for payment_id in waiting:
         leave_in_flight(findings, await payment_of(deps, payment_id))
 
 
 async def _settle(deps: Dependencies, findings: Findings, payment_id: str) -> bool:
-    """Go on with the payment's operation; whether there is nothing more to wait for."""
+    """Resume the payment's operation; returns whether it needs no further try: settled, or failed with an error."""
     before = await payment_of(deps, payment_id)
     try:
         ours = await go_on(deps, payment_id)
-    except Exception as error:  # whatever it is, one payment that breaks holds up no other
+    except Exception as error:  # an error in one payment must not stop the settling of the others
         findings.leave(
             "broke", f"{_purpose(before)}: {type(error).__name__}: {safe_text(error)}", before, before.intent_id
         )
@@ -56,7 +56,7 @@ async def _settle(deps: Dependencies, findings: Findings, payment_id: str) -> bo
 
 
 async def go_on(deps: Dependencies, payment_id: str) -> bool:
-    """Go on with the payment's operation, if there is one and nobody else has the lease; whether we did."""
+    """Resume the payment's operation; returns False when it has no operation or another process has the lease."""
     try:
         claimed = await claim_operation(deps, payment_id, CALLER)
         if isinstance(claimed, Claimed):
@@ -68,25 +68,25 @@ async def go_on(deps: Dependencies, payment_id: str) -> bool:
 
 
 async def _pause(deps: Dependencies, waiting: Sequence[str]) -> timedelta:
-    """Until the first lease lapses; where nobody has one, a moment."""
+    """Return the time until the first lease lapses; when there is no lease, the delay before the first check."""
     now = deps.clock.now()
-    watches = [await _watch(deps, each) for each in waiting]
+    poll_states = [await _poll_state(deps, each) for each in waiting]
     leases = [
         poll_state.lease_until - now
-        for poll_state in watches
+        for poll_state in poll_states
         if poll_state.lease_until and poll_state.lease_until > now
     ]
     return min(leases, default=next_check(0))
 
 
-async def _watch(deps: Dependencies, payment_id: str) -> PollState:
+async def _poll_state(deps: Dependencies, payment_id: str) -> PollState:
     return await deps.storage.read(lambda uow: uow.payments.poll_state(payment_id))
 
 
 def leave_in_flight(findings: Findings, payment: Payment) -> None:
-    """Leave a payment whose operation could not be settled."""
+    """Record a payment whose operation could not be settled as a finding."""
     unknown = payment.operation is not None and payment.operation.unknown
-    text = "the gateway has not said what became of it" if unknown else "another process is still working on it"
+    text = "its outcome at the gateway is still unknown" if unknown else "another process is still working on it"
     code = "outcome_unknown" if unknown else "under_way"
     findings.leave(code, f"{_purpose(payment)}: {text}; reconcile again later", payment, payment.intent_id)
 
@@ -99,7 +99,11 @@ def _purpose(payment: Payment) -> str:
 
 
 async def payment_of(deps: Dependencies, payment_id: str) -> Payment:
-    """The payment as it is now. Raises ``NotFound``."""
+    """Return the payment as it is now.
+
+    Raises:
+        NotFound: When there is no such payment.
+    """
     payment = await deps.storage.read(lambda uow: uow.payments.get(payment_id))
     if payment is None:
         raise NotFound()
@@ -107,7 +111,7 @@ async def payment_of(deps: Dependencies, payment_id: str) -> Payment:
 
 
 async def payments_since(deps: Dependencies, since: datetime) -> AsyncIterator[Payment]:
-    """All payments that are not final or have changed since then, a batch in memory at a time."""
+    """Yield all payments that are not final or have changed since ``since``, with ``AT_ONCE`` in memory at a time."""
     last = ""
     while ids := await _ids_after(deps, last, since):
         for payment in await _payments(deps, ids):

@@ -7,9 +7,11 @@ from booking_payments.application.recording import Recorder
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking
-from booking_payments.domain.instructions import CaptureMethod, Replacement
+from booking_payments.domain.errors import RefusedByRule
+from booking_payments.domain.instructions import CaptureMethod, MethodChoice, Replacement
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.presenting import texts_of
+from booking_payments.domain.vouchers import within_hold
 
 
 def started(
@@ -58,7 +60,7 @@ def created(
     deps: Dependencies, recorder: Recorder, payment_method_id: str | None, confirm: bool, return_url: str | None
 ) -> decisions.Events:
     """The making of the intent of the recorder's payment, charged at once with ``confirm``."""
-    methods = deps.config.methods.narrowed_by(recorder.booking.details.methods)
+    methods = accepted_methods(deps, recorder)
     return decisions.intend_create(
         recorder.payment,
         idempotency_key=deps.ids.idempotency_key(),
@@ -76,6 +78,27 @@ def created(
         installation_id=deps.config.installation_id,
         booking_metadata=recorder.booking.metadata if deps.config.booking_metadata else {},
     )
+
+
+def accepted_methods(deps: Dependencies, recorder: Recorder) -> MethodChoice:
+    """The methods that the intent offers: the configured ones, narrowed by the booking and by what is left of its hold.
+
+    Raises ``RefusedByRule`` when none is left.
+    """
+    booking = recorder.booking
+    chosen = deps.config.methods.narrowed_by(booking.details.methods)
+    if deps.recorded:  # an operator has received the money
+        return chosen
+    return within_hold(chosen, booking.amount.currency, booking.expires_at - recorder.now)
+
+
+def has_methods(deps: Dependencies, recorder: Recorder) -> bool:
+    """True while an intent made now could offer a method: nobody begins a payment that can't be paid."""
+    try:
+        accepted_methods(deps, recorder)
+    except RefusedByRule:
+        return False
+    return True
 
 
 def begin_anew(deps: Dependencies, recorder: Recorder, before: Payment, replacement: Replacement) -> None:

@@ -1,4 +1,4 @@
-"""What goes into the use cases and what comes out of them."""
+"""Arguments and results of the use cases."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -65,7 +65,7 @@ class Registered:
 
 @frozen(kw_only=True)
 class PaymentView:
-    """A payment, with what the front end needs to take the customer on (secret: for the owner only)."""
+    """A payment, with the client action for the front end, whose secret only the booking's owner may receive."""
 
     payment: Payment
     client_action: ClientAction | None = None
@@ -76,9 +76,9 @@ class PaymentView:
         """The payment as the HTTP API shows it.
 
         Args:
-            now: when it is shown, which decides what can still be refunded; the time of this machine by default.
-            client_secret: with the secret and the next action, for the browser of the booking's owner and nobody else.
-            operator: with the reasons that are hidden from customers.
+            now: the time for which the refundable amount is computed; None: the time of this machine.
+            client_secret: include the secret and the next action, only for the browser of the booking's owner.
+            operator: include decline codes that customers may not see.
         """
         given = self.client_action if client_secret else None
         return self.payment.to_dict(
@@ -93,8 +93,8 @@ class PaymentView:
 class RefundView:
     """A refund and the payment that it belongs to.
 
-    ``refund`` is a ``DeferredRefund`` while it cannot be sent yet. ``replayed``: it is the refund of an earlier equal
-    request whose caller had not been given its outcome.
+    ``refund`` is a ``DeferredRefund`` while it cannot be sent yet. ``replayed`` when it was made by an earlier equal
+    request whose caller did not receive the outcome.
     """
 
     payment: Payment
@@ -108,7 +108,7 @@ class RefundView:
 
 @frozen(kw_only=True)
 class BookingView:
-    """A booking, and what of promised refunds is still owed for it.
+    """A booking, and the promised refunds that are still owed.
 
     ``refund_waiting`` is the part of ``refund_owed`` that the system sends by itself, when an open dispute has ended
     for example.
@@ -126,11 +126,17 @@ class BookingView:
 
 @frozen(kw_only=True)
 class WebhookResult:
-    """What became of a webhook: ``processed``, ``duplicate`` or ``ignored``, with the reason for the last.
+    """The result of processing a webhook.
 
-    ``alert``: a human should look at it, though nothing changes in our books; ``about`` then says at which intent,
-    charge and payment. ``correlation_id`` names the request of ours that made what the event is about, as far as the
-    event says. ``api_version`` is the one in which the event is written.
+    Attributes:
+        event_id: the event's id.
+        type: the event's type.
+        outcome: ``processed``, ``duplicate`` or ``ignored``.
+        reason: why it was ignored, otherwise None.
+        alert: whether an operator should look at it, although nothing changed in our books.
+        about: the intent, charge and payment that an operator should look at.
+        correlation_id: the id of the request that created the event's object; None when the event does not contain it.
+        api_version: the API version in which the event is written.
     """
 
     event_id: str
@@ -145,7 +151,10 @@ class WebhookResult:
 
 @frozen(kw_only=True)
 class PaymentResult:
-    """The answer of the backend calls. ``error`` is a text fit for the customer, None when ``success``."""
+    """The result of the ``process_...`` and ``retry_...`` calls. ``error`` is a text for the customer, None on success.
+
+    ``outcome_unknown``: the gateway has not confirmed the outcome; it is settled later.
+    """
 
     success: bool
     payment_intent_id: str | None = None
@@ -158,7 +167,7 @@ class PaymentResult:
     outcome_unknown: bool = False
 
     def to_dict(self, *, client_secret: bool = False) -> dict[str, Any]:
-        """The result as a dictionary. ``client_secret``: with the secret, for the browser of the booking's owner."""
+        """Return the result as a dictionary; ``client_secret`` includes the secret, for the browser of the owner."""
         return {
             "success": self.success,
             "payment_intent_id": self.payment_intent_id,
@@ -173,7 +182,7 @@ class PaymentResult:
 
     @classmethod
     def of(cls, view: PaymentView) -> "PaymentResult":
-        """The answer about a payment to which nothing bad happened."""
+        """Return the result for a payment whose command raised no error."""
         payment = view.payment
         waits = payment.status.awaits_customer
         return cls(

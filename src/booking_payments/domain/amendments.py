@@ -19,6 +19,7 @@ from booking_payments.domain.booking import (
     ItemCount,
     Payability,
     money_left,
+    plain_metadata,
     require_details,
     require_items,
     require_metadata,
@@ -92,7 +93,7 @@ class Amendment:
     expires_at: datetime
     expiry_follows_event: bool
     refund_grace_until: datetime | None
-    metadata: Mapping[str, str]
+    metadata: Mapping[str, str] = field(converter=plain_metadata)
     details: BookingDetails
     refund: str
     by: str
@@ -185,7 +186,7 @@ def amendment_of(booking: Booking, change: BookingChange, *, refund: str, by: st
         expires_at=expires_at,
         expiry_follows_event=follows,
         refund_grace_until=_kept(change.refund_grace_until, booking.refund_grace_until),
-        metadata=dict(metadata),
+        metadata=metadata,
         details=details,
         refund=refund,
         by=by,

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.errors import InvalidInput, NotPossibleNow, PaymentError, RefusedByRule
 from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
 from booking_payments.domain.money import Money, total
@@ -213,7 +214,7 @@ def require_items(items: Sequence[Item], amount: Money | None) -> Money:
     if not 1 <= len(items) <= MAX_ITEMS:
         raise InvalidInput(f"items: give between 1 and {MAX_ITEMS}")
     if len({item.id for item in items}) != len(items):
-        raise RefusedByRule("items: each needs an id of its own", code="item_repeated")
+        raise RefusedByRule("items: each needs a different id", code="item_repeated")
     price = total((item.amount for item in items), items[0].unit_amount.currency).single()
     if amount is not None and amount != price:
         message = f"the items add up to {price}, and the amount is {amount}; leave one of the two out, or correct it"
@@ -222,9 +223,9 @@ def require_items(items: Sequence[Item], amount: Money | None) -> Money:
 
 
 def without_units(items: Sequence[Item], given_up: Sequence[ItemCount]) -> tuple[Item, ...]:
-    """Return what is left of ``items`` when the units ``given_up`` are given up; empty when nothing is left.
+    """Return ``items`` without the units ``given_up``; empty when no unit remains.
 
-    Units whose money has gone back already are given up last.
+    Units that were refunded already are removed last.
 
     Raises:
         RefusedByRule: an item is unknown (``item_unknown``) or has fewer units left (``item_given_back``).
@@ -296,12 +297,7 @@ def require_event_id(text: str) -> str:
     return text
 
 
-RESERVED_METADATA: Final = frozenset(
-    {
-        *("installation_id", "booking_id", "payment_id", "booking_reference", "customer_key"),
-        *("correlation_id", "refund_id", "idempotency_key"),
-    }
-)
+RESERVED_METADATA: Final = metadata_keys.OWN
 """Keys that this service writes to the gateway's objects itself."""
 
 MAX_METADATA: Final = 40
@@ -309,6 +305,11 @@ MAX_METADATA: Final = 40
 
 MAX_METADATA_KEY: Final = 40
 MAX_METADATA_VALUE: Final = 500
+
+
+def plain_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return a copy, which storage can write and a change of the caller's mapping does not reach."""
+    return dict(metadata)
 
 
 def require_metadata(metadata: Mapping[str, str]) -> None:
@@ -362,7 +363,7 @@ class Booking:
     end_reason: EndReason | None = None
     event_id: str | None = None
     items: tuple[Item, ...] = ()
-    metadata: Mapping[str, str] = field(factory=dict)
+    metadata: Mapping[str, str] = field(factory=dict, converter=plain_metadata)
     version: int = 1
     expiry_follows_event: bool = False
     refund_grace_until: datetime | None = None

@@ -42,11 +42,11 @@ Event = TypeVar("Event", bound=Enum)
 
 
 _Table = Mapping[State | None, Mapping[Event, State | NoTransition]]
-"""By state and event the next state, or why there is none."""
+"""The next state by state and event, or the reason why the event is not possible."""
 
 
 def _table(events: type[Event], rows: Mapping[State | None, tuple[State | NoTransition, ...]]) -> _Table[State, Event]:
-    """The table whose rows have a cell for each of ``events``, in their order. A short row is a ``ValueError``."""
+    """Return the table of rows with a cell for each of ``events``, in order. Raises ``ValueError`` for a short row."""
     return {state: dict(zip(events, cells, strict=True)) for state, cells in rows.items()}
 
 

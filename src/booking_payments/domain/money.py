@@ -268,6 +268,17 @@ class Money:
             raise InvalidAmount(f"{currency.code} has {currency.exponent} decimals; the amount has {len(part)}")
         return cls(int(match["sign"] + match["whole"] + part.ljust(currency.exponent, "0")), currency)
 
+    @staticmethod
+    def major_units(text: str) -> Decimal:
+        """Return plain decimal text in major units of no particular currency as a number.
+
+        Raises ``InvalidAmount`` for text that is not an amount in any currency.
+        """
+        match = _AMOUNT.fullmatch(text)
+        if match is None or match["sign"]:
+            raise InvalidAmount('write the amount as plain decimal text, for example "100.00"')
+        return Decimal(text)
+
     @property
     def amount(self) -> Decimal:
         """The amount in major units, exact, with exactly the currency's decimals."""

@@ -16,6 +16,7 @@ import attrs
 from attrs import Factory, field, frozen
 
 from booking_payments.domain import events as ev
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.amendments import Amendment
 from booking_payments.domain.changing import changed
 from booking_payments.domain.declines import Decline
@@ -58,6 +59,7 @@ from booking_payments.domain.refunds import (
 )
 from booking_payments.domain.reports import MethodDetails
 from booking_payments.domain.texts import rfc3339, rfc3339_or_none
+from booking_payments.domain.vouchers import longest_voucher
 
 
 def is_template(payment_method_id: str) -> bool:
@@ -247,7 +249,7 @@ class Dispute:
 
     @property
     def held(self) -> Money:
-        """The amount that must not be refunded: what was withdrawn or, if larger, the claim of an open chargeback."""
+        """The amount that must not be refunded: the withdrawn one or, if larger, the claim of an open chargeback."""
         claims = self.status.is_open_chargeback or self.contradictory
         return max(self.withdrawn, self.amount) if claims else self.withdrawn
 
@@ -358,6 +360,7 @@ class Payment:
         lost: abandoned calls that are watched, since their objects may still appear.
         return_url: the newest URL for the return from a redirect.
         takes_redirects: the intent was created with a return URL; without one it excludes methods that redirect.
+        voucher_lasts_s: seconds for which a voucher of the intent can be paid, at the longest; 0: it offers none.
         client: what carries out the customer's action in the front end; None for a redirect.
         attached: the method attached to the intent without a charge, by the id it was submitted with.
         burnt: methods that the bank has forbidden to charge again in earlier payments of the booking.
@@ -406,6 +409,7 @@ class Payment:
     # Left out of comparisons: snapshots of earlier versions lack both, and describe the same payment.
     return_url: str | None = field(default=None, eq=False)
     takes_redirects: bool = field(default=False, eq=False)
+    voucher_lasts_s: int = field(default=0, eq=False)
     client: Client | None = None
     attached: str | None = None
     burnt: tuple[ev.BurntMethod, ...] = ()
@@ -855,7 +859,11 @@ def _operation_intended(payment: Payment, event: ev.OperationIntended, at: datet
 
 def _comes_back(instruction: Instruction) -> Changes:
     if isinstance(instruction, CreateIntent):
-        return {"return_url": instruction.return_url, "takes_redirects": instruction.return_url is not None}
+        return {
+            "return_url": instruction.return_url,
+            "takes_redirects": instruction.return_url is not None,
+            "voucher_lasts_s": int(longest_voucher(instruction.methods, instruction.amount.currency).total_seconds()),
+        }
     named = instruction.return_url if isinstance(instruction, ConfirmIntent) else None
     return {"return_url": named} if named is not None else {}
 
@@ -897,7 +905,7 @@ def _call_given_up(payment: Payment, event: ev.CallGivenUp, at: datetime) -> Cha
     key_from = operation.stored_at or at
     lost = LostCall(idempotency_key=event.idempotency_key, sent_at=operation.intended_at, key_from=key_from)
     if isinstance(operation.instruction, CreateRefund):
-        refund, named = operation.instruction, "idempotency_key" in operation.instruction.metadata
+        refund, named = operation.instruction, metadata_keys.IDEMPOTENCY_KEY in operation.instruction.metadata
         lost = attrs.evolve(lost, refund_id=refund.refund_id, amount=refund.amount, named=named)
     return {"lost": (*payment.lost, lost)}
 

@@ -15,7 +15,7 @@ from attrs import field, frozen
 class AuditOutcome(Enum):
     """How a command ended.
 
-    ``unknown``: the gateway's outcome is not known yet; the process that resolves it appends a record of its own.
+    ``unknown``: the gateway's outcome is not known yet; the process that resolves it appends another record.
     """
 
     DONE = "done"

@@ -1,6 +1,6 @@
 """The repository of bookings."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -85,6 +85,10 @@ class Bookings(Protocol):
 
     async def page(self, which: BookingFilter, cursor: str | None, limit: int) -> BookingPage:
         """Return one page. Raises ``InvalidInput`` for a cursor that this storage did not create."""
+        ...
+
+    async def many(self, ids: Collection[str]) -> Mapping[str, Booking]:
+        """Return the bookings with these ids, as they are stored; unknown ids are left out."""
         ...
 
     async def lock_customer(self, customer_id: str) -> None:

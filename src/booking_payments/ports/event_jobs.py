@@ -1,7 +1,7 @@
 """The repository of jobs that cancel or move an event, and of their results for each booking.
 
-A job runs over all bookings of an event. It is stored before its first booking is touched, and the result of a booking
-after it, so a process that dies is followed by another one: what it does again has no second effect.
+A job runs over all bookings of an event. It is stored before its first booking is processed, and each booking's result
+is stored after it. If the process ends, another one continues the job; processing a booking twice has no second effect.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,7 +16,7 @@ from booking_payments.domain.refunds import RefundOnCancel
 
 
 class EventJobKind(Enum):
-    """What a job does with an event."""
+    """The kinds of jobs: cancel an event, or give it another date."""
 
     CANCEL = "cancel"
     RESCHEDULE = "reschedule"
@@ -30,13 +30,13 @@ class EventJobState(Enum):
 
 
 class BookingOutcome(Enum):
-    """How a booking stands after the job has taken it up.
+    """The outcome of a job for one booking.
 
-    - ``done``: nothing is left to do.
-    - ``owed``: money is promised; the system sends it, or it is on its way.
-    - ``disputed``: the customer's bank holds the money; what is owed depends on the dispute.
-    - ``failed``: a person has to act.
-    - ``waiting``: it could not be taken up yet: another operation is in flight, or the gateway does not answer.
+    - ``done``: the booking is finished.
+    - ``owed``: a refund is promised; it is pending, or the system sends it later.
+    - ``disputed``: the customer's bank holds the money; the owed amount depends on the dispute.
+    - ``failed``: an operator has to act.
+    - ``waiting``: it could not be processed yet: another operation is in flight, or the gateway does not respond.
     """
 
     DONE = "done"
@@ -57,6 +57,7 @@ class EventJob:
         refund_grace_until: until then customers may have everything back; None without such a time.
         actor: who asked for it; ``cause`` is recorded in the journals of its bookings.
         lease_until: until then it belongs to the process ``holder``.
+        taken_up_at: when a process took it up last; None before. Running jobs take turns by it.
     """
 
     id: str
@@ -73,11 +74,12 @@ class EventJob:
     finished_at: datetime | None = None
     lease_until: datetime | None = None
     holder: str | None = None
+    taken_up_at: datetime | None = None
 
 
 @frozen(kw_only=True)
 class BookingResult:
-    """The result of a job for one booking. ``reason`` is a stable code; None where there is nothing to say."""
+    """The result of a job for one booking. ``reason`` is a stable code; None for an outcome that needs none."""
 
     job_id: str
     booking_id: str
@@ -110,6 +112,20 @@ class EventTotals:
     unpaid: Money
 
 
+@frozen(kw_only=True)
+class UpcomingEvent:
+    """An event that has bookings with a date to come.
+
+    Attributes:
+        starts_at: the earliest of these dates; a job that moves the event may not have come to all bookings yet.
+        bookings: number of these bookings, whatever their status.
+    """
+
+    event_id: str
+    starts_at: datetime
+    bookings: int
+
+
 class EventJobs(Protocol):
     """The jobs, and what reports say about events."""
 
@@ -130,15 +146,22 @@ class EventJobs(Protocol):
         ...
 
     async def save(self, job: EventJob) -> None:
-        """Store the changed state, end and lease of a job that this transaction has locked."""
+        """Store the changed state, end, lease and turn of a job that this transaction has locked."""
         ...
 
     async def running(self, limit: int) -> Sequence[EventJob]:
-        """Return running jobs, and cancellations whose event has live bookings without a result; oldest first."""
+        """Return running jobs, and cancellations whose event has live bookings without a result.
+
+        Those that were never taken up come first, then those whose last turn is longest ago: jobs that do not end keep
+        no other one from its turn.
+        """
         ...
 
     async def next_bookings(self, job: EventJob, before: datetime, limit: int) -> Sequence[str]:
-        """Return ids of the event's bookings without a result, then of those ``waiting`` since before that time."""
+        """Return ids of the event's bookings without a result, then of those ``waiting`` since before that time.
+
+        The latter are ordered by how long they wait, so that bookings whose processing fails do not delay the others.
+        """
         ...
 
     async def put(self, result: BookingResult) -> None:
@@ -151,6 +174,13 @@ class EventJobs(Protocol):
         """Return results with these outcomes by booking id, which is greater than ``after``."""
         ...
 
+    async def reopened(self, job_id: str, after: str, limit: int) -> Sequence[BookingResult]:
+        """Return results ``done`` whose booking is owed money again, by booking id, which is greater than ``after``.
+
+        A refund that had succeeded may fail later.
+        """
+        ...
+
     async def counts(self, job_id: str) -> Mapping[BookingOutcome, int]:
         """Return the number of bookings by outcome."""
         ...
@@ -161,4 +191,8 @@ class EventJobs(Protocol):
 
     async def totals(self, event_id: str) -> Sequence[EventTotals]:
         """Return the sums over the bookings of an event, by currency."""
+        ...
+
+    async def upcoming(self, now: datetime, after: UpcomingEvent | None, limit: int) -> Sequence[UpcomingEvent]:
+        """Return events that start after ``now``, the earliest first, from the one that follows ``after``."""
         ...

@@ -1,22 +1,22 @@
 """The gateway port: charges, refunds and disputes at a payment provider.
 
-Each call either returns a report of the object, or raises one of the errors below, which differ in what is known about
-the money. Every call that changes something takes an idempotency key: calls with the same key and the same instruction
-have one effect, within at least 24 hours.
+Each call either returns a report of the object, or raises one of the errors below, which say whether money may have
+moved. Every call that changes something takes an idempotency key: calls with the same key and the same instruction have
+one effect, within at least 24 hours.
 
 ::
 
     GatewayError
-    ├── Declined        the gateway declined the attempt; no money moved
-    ├── Refused         the request is valid and was refused; it had no effect
-    │   └── NotThere    the object does not exist
-    ├── Unreachable     the request had no effect: no connection, or a rate limit; the same key may be sent again
-    ├── Silent          the outcome is unknown: a timeout, a 5xx, a conflict; the same key may be sent again
-    ├── Misconfigured   wrong or missing keys, or permissions; no effect until the settings are corrected
-    └── KeyMisused      the key was used for another request: raise an alert; read the object, never change the key
+    ├── Declined            the gateway declined the attempt; no money moved
+    ├── GatewayRefused      the request is valid and was refused; it had no effect
+    │   └── ObjectNotFound  the object does not exist
+    ├── NotSent             the request had no effect: no connection, or a rate limit; the same key may be sent again
+    ├── OutcomeAmbiguous    the outcome is unknown: a timeout, a 5xx, a conflict; the same key may be sent again
+    ├── Misconfigured       wrong or missing keys, or permissions; no effect until the settings are corrected
+    └── KeyMisused          the key was used for another request: raise an alert; read the object, never change the key
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -61,7 +61,7 @@ class Declined(GatewayError):
         self.intent = intent
 
 
-class Refused(GatewayError):
+class GatewayRefused(GatewayError):
     """The request is valid and was refused.
 
     Attributes:
@@ -77,15 +77,15 @@ class Refused(GatewayError):
         self.intent = intent
 
 
-class NotThere(Refused):
+class ObjectNotFound(GatewayRefused):
     """The object does not exist at the gateway."""
 
 
-class Unreachable(GatewayError):
+class NotSent(GatewayError):
     """The request had no effect. The same key may be sent again later."""
 
 
-class Silent(GatewayError):
+class OutcomeAmbiguous(GatewayError):
     """The outcome of the request is unknown. Send the same key again, then read the object.
 
     Attributes:
@@ -124,16 +124,16 @@ class Intents(Protocol):
 
         Nothing is charged. A returned report shows the new amount.
 
-        Raises ``Refused`` if the intent's state does not allow it (``payment_intent_unexpected_state``), or if the
-        gateway never changes an amount (``amount_fixed``): the intent is canceled then, and a new one made.
+        Raises ``GatewayRefused`` if the intent's state does not allow it (``payment_intent_unexpected_state``), or if
+        the gateway never changes an amount (``amount_fixed``): the intent is canceled then, and a new one made.
         """
         ...
 
     async def confirm_intent(self, instruction: ConfirmIntent, idempotency_key: str) -> IntentReport:
         """Charge an intent.
 
-        A gateway may refuse it while the customer is authenticating another payment method: it then raises ``Refused``
-        with ``payment_intent_unexpected_state``, and the intent can be canceled.
+        A gateway may refuse it while the customer is authenticating another payment method: it then raises
+        ``GatewayRefused`` with ``payment_intent_unexpected_state``, and the intent can be canceled.
         """
         ...
 
@@ -142,11 +142,11 @@ class Intents(Protocol):
         ...
 
     async def cancel_intent(self, instruction: CancelIntent, idempotency_key: str) -> IntentReport:
-        """Cancel an intent. Raises ``Refused`` if it is in a final state."""
+        """Cancel an intent. Raises ``GatewayRefused`` if it is in a final state."""
         ...
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
-        """Return the intent in its present state. Raises ``NotThere``."""
+        """Return the intent in its present state. Raises ``ObjectNotFound``."""
         ...
 
     def amount_step(self, currency: Currency) -> int:
@@ -173,7 +173,7 @@ class Refunds(Protocol):
         ...
 
     async def retrieve_refund(self, refund_id: str) -> RefundReport:
-        """Return the refund in its present state. Raises ``NotThere``."""
+        """Return the refund in its present state. Raises ``ObjectNotFound``."""
         ...
 
     async def list_refunds(self, intent_id: str) -> Sequence[RefundReport]:
@@ -185,11 +185,23 @@ class Disputes(Protocol):
     """Disputes of charges by the customers' banks."""
 
     async def retrieve_dispute(self, dispute_id: str) -> DisputeReport:
-        """Return the dispute in its present state. Raises ``NotThere``."""
+        """Return the dispute in its present state. Raises ``ObjectNotFound``."""
         ...
 
     async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
         """Return all disputes of an intent, oldest first."""
+        ...
+
+
+class Balances(Protocol):
+    """What the merchant has at the gateway."""
+
+    async def available_balance(self) -> Mapping[Currency, Money] | None:
+        """Return what refunds can be taken from now, by currency; None where the gateway keeps no balance.
+
+        An amount may be negative. A currency without an amount is one that the account does not settle in: its refunds
+        are taken from another currency, at a rate of the gateway.
+        """
         ...
 
 
@@ -225,7 +237,7 @@ class CatchUp(Protocol):
         ...
 
 
-class Gateway(Intents, Refunds, Disputes, CatchUp, Protocol):
+class Gateway(Intents, Refunds, Disputes, Balances, CatchUp, Protocol):
     """The complete gateway port. ``name`` is shown to clients; ``livemode`` is True where real money moves."""
 
     @property

@@ -7,13 +7,16 @@ another package is a folder with a ``plugin.py`` and one line in that package's 
     paypal = "my_package.paypal.plugin:PLUGIN"
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from attrs import field, frozen
 
+from booking_payments.domain.instructions import ANY_METHOD, MethodChoice
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
+from booking_payments.ports.gateway_settings import GatewaySettings, ServiceFacts
 from booking_payments.ports.webhooks import GatewayEvent, WebhookReader
 
 GROUP: Final = "booking_payments.gateways"
@@ -25,43 +28,65 @@ async def _nothing_to_close() -> None:
 
 
 @frozen(kw_only=True)
-class PluginSetting:
-    """One setting of a gateway.
-
-    Attributes:
-        name: its name in the environment, such as ``PAYPAL_CLIENT_ID``.
-        description: completes the error message for a missing value: ``set it to ...``.
-        required: the gateway cannot work without it.
-    """
-
-    name: str
-    description: str
-    required: bool = True
-
-
-@frozen(kw_only=True)
 class GatewayDependencies:
     """The values from which a gateway is built.
 
     Attributes:
-        settings: the given values of the plugin's own settings, by name.
+        settings: the plugin's own settings, an instance of ``GatewayPlugin.settings``.
+        service: facts about the installation on which the settings may depend.
         database_url: the service's database, as SQLAlchemy URL with an async driver. It may contain a password.
         clock: the service's clock.
         own_address: the address of this service for browsers.
         max_amount_digits: digits of the largest amount, in the gateway's smallest units.
         max_per_s: largest number of requests to the gateway per second; 0: no limit.
         max_concurrent: largest number of concurrent requests to the gateway; 0: no limit.
-        webhook_secrets: secrets of webhook signatures, for the gateway that uses ``STRIPE_WEBHOOK_SECRET``.
     """
 
-    settings: Mapping[str, str] = field(repr=False)
+    settings: Any
+    service: ServiceFacts
     database_url: str = field(repr=False)
     clock: Clock
     own_address: str
     max_amount_digits: int
     max_per_s: int
     max_concurrent: int
-    webhook_secrets: Sequence[str] = field(default=(), repr=False)
+
+
+Receive = Callable[[bytes, Mapping[str, str]], Awaitable[object]]
+"""Processes a webhook, given its body and its headers. Raises an error when it was not processed."""
+
+
+@frozen(kw_only=True)
+class TaskDependencies:
+    """The dependencies of a gateway's periodic tasks.
+
+    Attributes:
+        receive_webhook: passes a webhook of this gateway to the service, within the process.
+        webhook_address: the URL of this gateway's webhooks in this process, for a sender on this machine; None if the
+            process does not listen.
+    """
+
+    receive_webhook: Receive
+    webhook_address: str | None
+
+
+@frozen(kw_only=True)
+class PeriodicTask:
+    """Work that is repeated while a process serves.
+
+    It runs in every process that serves or embeds the library, so several processes may run it at the same time.
+
+    Attributes:
+        every: the pause between two runs.
+        work: one run; returns how many items it processed. An error is logged, and the next run follows.
+    """
+
+    every: timedelta
+    work: Callable[[], Awaitable[int]]
+
+
+def _no_tasks(of: TaskDependencies) -> Iterable[PeriodicTask]:
+    return ()
 
 
 @frozen(kw_only=True)
@@ -74,8 +99,10 @@ class BuiltGateway:
         webhook_names: the names in ``/api/webhooks/{name}/`` under which its webhooks are accepted; empty without
             webhooks.
         close: closes everything that ``build`` opened.
-        recorded: operators record its payments; customers cannot pay with it.
         settle_refund: records that the refund with this id was paid back, and returns the gateway event.
+        tasks: its periodic tasks.
+        operations: makes the operators' use cases of this gateway, from the ``Dependencies`` narrowed to it; None if
+            operators do nothing with it by hand.
         parts: objects that the pages and commands of this gateway use.
     """
 
@@ -83,9 +110,73 @@ class BuiltGateway:
     webhooks: WebhookReader
     webhook_names: Sequence[str] = ()
     close: Callable[[], Awaitable[None]] = _nothing_to_close
-    recorded: bool = False
     settle_refund: Callable[[str], Awaitable[GatewayEvent]] | None = None
+    tasks: Callable[[TaskDependencies], Iterable[PeriodicTask]] = _no_tasks
+    operations: Callable[[Any], Any] | None = None
     parts: Sequence[Any] = ()
+
+
+def _no_addresses(settings: GatewaySettings) -> Mapping[str, str]:
+    return {}
+
+
+@frozen
+class Check:
+    """The result of one check of ``doctor``.
+
+    Attributes:
+        name: the subject of the check, in one or two words.
+        ok: False if the service can't work.
+        detail: the finding.
+        remedy: what to do; with ``ok`` it makes the finding a warning.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str | None = None
+
+
+@frozen(kw_only=True)
+class Doctor:
+    """The part of ``doctor`` for a gateway.
+
+    Attributes:
+        note: printed after the gateway's name if ``examine`` is None, such as whether real money moves.
+        examine: checks the gateway, given its settings and the gateway port; None: it has no checks.
+        addresses: returns the addresses of its requests by the name of their server, from the settings; ``doctor``
+            prints whether a proxy is used.
+        webhooks_remedy: what to do when many webhooks are refused for their signature. None: the gateway receives no
+            webhooks over HTTP, so they are not counted.
+    """
+
+    note: str = "real money moves"
+    examine: Callable[[Any, Gateway], Awaitable[Sequence[Check]]] | None = None
+    addresses: Callable[[Any], Mapping[str, str]] = _no_addresses
+    webhooks_remedy: str | None = None
+
+
+@frozen(kw_only=True)
+class GatewayTerms:
+    """The settings of a gateway that apply to payments.
+
+    Attributes:
+        methods: which payment methods are accepted.
+        booking_metadata: whether the metadata of bookings are sent to the gateway.
+        publishable_key: the key with which browsers call the gateway; None if they do not.
+    """
+
+    methods: MethodChoice = ANY_METHOD
+    booking_metadata: bool = False
+    publishable_key: str | None = None
+
+
+def _no_terms(settings: GatewaySettings) -> GatewayTerms:
+    return GatewayTerms()
+
+
+def _real_money(settings: GatewaySettings) -> bool:
+    return True
 
 
 @frozen(kw_only=True)
@@ -96,18 +187,28 @@ class GatewayPlugin:
         name: its name in payments, settings and routes.
         title: its name for customers who choose how to pay.
         build: creates the gateway. Raises ``ValueError`` for a wrong setting, with the remedy as its text.
-        settings: its own settings.
+        settings: the class of its settings.
+        terms: returns the settings that apply to payments, from an instance of ``settings``.
         event_types: the types of events that it processes.
         extra: the extra of this package, or the package, with its imports; None if nothing has to be installed.
-        moves_money: real money may move.
+        moves_money: whether real money may move, from an instance of ``settings``.
+        recorded: operators record its payments; customers cannot pay with it.
+        for_development: no real money moves, so secrets may have defaults if only this machine can call.
+        in_one_process: its state is in the process that serves, so workers and further processes cannot use it.
+        doctor: its checks in ``booking-payments doctor``.
         script_sources: addresses from which the checkout loads its scripts (Content-Security-Policy).
     """
 
     name: str
     title: str
     build: Callable[[GatewayDependencies], BuiltGateway]
-    settings: Sequence[PluginSetting] = ()
-    event_types: Collection[str] = frozenset()
+    settings: type[GatewaySettings] = GatewaySettings
+    terms: Callable[[Any], GatewayTerms] = _no_terms
+    event_types: Callable[[], Collection[str]] = frozenset
     extra: str | None = None
-    moves_money: bool = True
+    moves_money: Callable[[Any], bool] = _real_money
+    recorded: bool = False
+    for_development: bool = False
+    in_one_process: bool = False
+    doctor: Doctor = Doctor()
     script_sources: Sequence[str] = ()

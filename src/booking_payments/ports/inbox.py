@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from attrs import field, frozen
 
@@ -22,9 +22,17 @@ class InboxStatus(Enum):
         return self in (InboxStatus.PROCESSED, InboxStatus.IGNORED)
 
 
+class EventKey(NamedTuple):
+    """What identifies a stored event. Gateways choose their event ids independently, so two may use the same one."""
+
+    gateway: str
+    event_id: str
+    type: str
+
+
 @frozen(kw_only=True)
 class InboxEntry:
-    """A stored webhook event, unique by ``event_id`` and ``type`` together.
+    """A stored webhook event, unique by ``gateway``, ``event_id`` and ``type`` together.
 
     Attributes:
         body: the part of the event that its reader stores.
@@ -47,6 +55,11 @@ class InboxEntry:
     tries: int = 0
     created_at: datetime | None = None
     delivered_at: datetime | None = None
+
+    @property
+    def key(self) -> EventKey:
+        """What identifies the event."""
+        return EventKey(self.gateway, self.event_id, self.type)
 
 
 @frozen(kw_only=True)
@@ -74,11 +87,14 @@ class Inbox(Protocol):
     """The received webhook events."""
 
     async def find(self, event_id: str) -> Sequence[InboxEntry]:
-        """Return all entries with this event id: normally at most one; two when it was received with two types."""
+        """Return all entries with this event id.
+
+        Normally at most one; several when other gateways use the same id, or when it was received with two types.
+        """
         ...
 
     async def put(self, entry: InboxEntry) -> None:
-        """Store an entry, or replace the one with the same event id and type.
+        """Store an entry, or replace the one with the same key.
 
         The transaction starts again when it has looked for the entry without finding it, and another one has stored it
         since.
@@ -93,29 +109,29 @@ class Inbox(Protocol):
         """Return the entries that satisfy the conditions, newest first."""
         ...
 
-    async def names(self, which: InboxFilter) -> Sequence[tuple[str, str]]:
-        """Return event id and type of the entries that satisfy the conditions, oldest first."""
+    async def keys(self, which: InboxFilter) -> Sequence[EventKey]:
+        """Return the keys of the entries that satisfy the conditions, oldest first."""
         ...
 
-    async def done(self, event_ids: Collection[str]) -> Collection[str]:
-        """Return those of ``event_ids`` that were processed or ignored."""
+    async def done(self, gateway: str, event_ids: Collection[str]) -> Collection[str]:
+        """Return those of the gateway's ``event_ids`` that were processed or ignored."""
         ...
 
-    async def newest(self) -> datetime | None:
-        """Return the latest ``created_at`` of all entries; None without entries."""
+    async def newest(self, gateway: str) -> datetime | None:
+        """Return the latest ``created_at`` of the gateway's entries; None without entries."""
         ...
 
-    async def latest_delivery(self) -> datetime | None:
-        """Return when the latest event was delivered; None without one. Events read from lists do not count."""
+    async def latest_delivery(self, gateway: str) -> datetime | None:
+        """Return when the gateway's latest event was delivered; None without one. Events from lists do not count."""
         ...
 
-    async def count_refused(self, hour: datetime, deliveries: int) -> None:
-        """Add ``deliveries`` to the number of deliveries with a wrong signature in the hour that begins at ``hour``.
+    async def count_refused(self, gateway: str, hour: datetime, deliveries: int) -> None:
+        """Add ``deliveries`` to the gateway's deliveries with a wrong signature in the hour that begins at ``hour``.
 
-        Counts that are older than ``REFUSALS_KEPT`` are removed.
+        Counts of any gateway that are older than ``REFUSALS_KEPT`` are removed.
         """
         ...
 
-    async def refused_since(self, at: datetime) -> int:
-        """Return the number of deliveries with a wrong signature in the hours that began at ``at`` or later."""
+    async def refused_since(self, gateway: str, at: datetime) -> int:
+        """Return the gateway's number of deliveries with a wrong signature in the hours since ``at``."""
         ...

@@ -56,8 +56,8 @@ class Outbox(Protocol):
     async def backlogs(self) -> Sequence[Backlog]:
         """Return the counts of each recorded channel, by name; those of unassigned messages come first.
 
-        Unassigned messages are left out if there are none. Removed channels are listed if a message was discarded
-        there, as are messages discarded before any channel existed (None).
+        Unassigned messages are listed only if at least one waits. Removed channels are listed if a message was
+        discarded there, as are messages discarded before any channel existed (None).
         """
         ...
 

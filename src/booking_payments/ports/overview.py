@@ -78,12 +78,14 @@ class ReceivedWebhook:
     """A webhook without its body.
 
     Attributes:
+        gateway: the name of the gateway that sent it.
         received_at: when it was stored.
         created_at: when the gateway created it; None if it does not say.
         tries: how often it was processed.
     """
 
     type: str
+    gateway: str
     status: InboxStatus
     received_at: datetime
     created_at: datetime | None

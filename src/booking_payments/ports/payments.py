@@ -2,10 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
+from enum import Enum
 from typing import Protocol
 
 from attrs import field, frozen
 
+from booking_payments.domain.booking import Booking
 from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -52,15 +55,86 @@ class PollState:
         return self.next_check_at is not None and self.next_check_at <= now and not self.is_held(now)
 
 
+class Refunded(Enum):
+    """How much of what a payment captured has been refunded; refunds that are still pending do not count."""
+
+    NONE = "none"
+    PARTLY = "partly"
+    FULLY = "fully"
+    ANY = "any"
+    """Partly or fully."""
+
+    def matches(self, payment: Payment) -> bool:
+        """Whether ``payment`` has been refunded that much."""
+        refunded, captured = payment.refunded.minor, payment.captured.minor
+        return {
+            Refunded.NONE: refunded == 0,
+            Refunded.PARTLY: 0 < refunded < captured,
+            Refunded.FULLY: 0 < refunded >= captured,
+            Refunded.ANY: refunded > 0,
+        }[self]
+
+
 @frozen(kw_only=True)
 class PaymentFilter:
-    """Conditions of a page of payments; None leaves a condition out. ``created_to`` is exclusive."""
+    """Conditions of a page of payments; None leaves a condition out.
+
+    Attributes:
+        reference: the reference of the payment's booking, letter by letter.
+        created_from, created_to: when the payment was begun; ``created_to`` is exclusive.
+        updated_from: the time of its newest journal event, or later.
+        event_id: the event of its booking.
+        text: a part, in any case, of its booking's reference, customer id, customer name, e-mail address or title.
+        email: a part, in any case, of its booking's e-mail address.
+        amount: the charged amount, in major units of any currency.
+        last4: the last four characters of the card or account that paid.
+        refunded: how much has been refunded.
+        disputed: whether it has a dispute or an inquiry, in any status.
+    """
 
     status: PaymentStatus | None = None
     customer_id: str | None = None
     reference: str | None = None
     created_from: datetime | None = None
     created_to: datetime | None = None
+    updated_from: datetime | None = None
+    event_id: str | None = None
+    text: str | None = None
+    email: str | None = None
+    amount: Decimal | None = None
+    last4: str | None = None
+    refunded: Refunded | None = None
+    disputed: bool | None = None
+
+    def matches(self, payment: Payment, booking: Booking) -> bool:
+        """Whether ``payment``, of ``booking``, fulfils all conditions."""
+        return (
+            self.status in (None, payment.status)
+            and self.customer_id in (None, payment.customer_id)
+            and self.reference in (None, payment.booking_reference)
+            and (self.created_from is None or payment.created_at >= self.created_from)
+            and (self.created_to is None or payment.created_at < self.created_to)
+            and (self.updated_from is None or payment.updated_at >= self.updated_from)
+            and self.event_id in (None, booking.event_id)
+            and (self.text is None or self.text.casefold() in search_text(booking))
+            and (self.email is None or self.email.casefold() in search_email(booking))
+            and self.amount in (None, payment.amount.amount)
+            and self.last4 in (None, payment.method.last4 if payment.method else None)
+            and (self.refunded is None or self.refunded.matches(payment))
+            and self.disputed in (None, bool(payment.disputes))
+        )
+
+
+def search_text(booking: Booking) -> str:
+    """What ``PaymentFilter.text`` is looked for in: case-folded, a line each."""
+    details = booking.details
+    known = (booking.reference, booking.customer_id, details.customer_name, details.customer_email, details.title)
+    return "\n".join(each.casefold() for each in known if each)
+
+
+def search_email(booking: Booking) -> str:
+    """What ``PaymentFilter.email`` is looked for in: case-folded, empty for a booking without an address."""
+    return (booking.details.customer_email or "").casefold()
 
 
 @frozen(kw_only=True)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
 
 
@@ -129,7 +130,7 @@ class GatewayEvent:
     def correlation_id(self) -> str | None:
         """The id of the request that created the object; None if the event does not contain it."""
         report = self.intent or self.refund
-        return report.metadata.get("correlation_id") if report else None
+        return report.metadata.get(metadata_keys.CORRELATION_ID) if report else None
 
 
 class WebhookReader(Protocol):

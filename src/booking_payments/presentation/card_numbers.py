@@ -1,17 +1,17 @@
 """Finds payment card numbers in text (PCI DSS: card data never reaches this service).
 
-A number is one when three things hold at once:
+A number counts as a card number when three conditions hold:
 
-1. it stands alone: no ASCII letter and no digit adjoins it, so that identifiers made by machines (UUID, ULID, hex,
-   base64) are never taken for card numbers. Letters of other scripts do not count, since some write without blanks;
+1. it stands alone: it is not next to an ASCII letter or a digit, so that generated identifiers (UUID, ULID, hex,
+   base64) are never taken for card numbers. Letters of other scripts do not count, since some scripts have no spaces;
 2. it has the length and the prefix of a card scheme, and
 3. its check digit is right (ISO/IEC 7812-1, annex B).
 
-Digits may come in groups with blanks, dots or hyphens between, and in any script. Two shapes are told apart before:
-the five groups of a UUID (RFC 9562), and a telephone number written as in E.164, with its plus sign.
+Digits may be in groups separated by spaces, dots or hyphens, and in any script. Two forms are excluded first: the five
+groups of a UUID (RFC 9562), and a telephone number in E.164 form, with its plus sign.
 
-All of it is linear in the length of the text: no expression can match one place in two ways, and a check digit is
-looked up in sums that are made once.
+The time is linear in the length of the text: no expression can match one place in two ways, and check digits are
+computed from prefix sums.
 """
 
 import re
@@ -40,10 +40,10 @@ _CACHED_CHARACTERS: Final = 1024
 
 
 def _lengths_by_prefix() -> Mapping[str, frozenset[int]]:
-    """For the first two digits of each scheme's numbers, how long these may be.
+    """Return the possible lengths of card numbers by their first two digits.
 
-    Two digits are enough here: a prefix that a scheme has in part counts as its own. Maestro also issues 12 digits,
-    which nobody can tell from an order number, and UATP begins with 1 as timestamps do; both are left out.
+    Two digits suffice: a prefix of which a scheme uses only a part counts as the scheme's. Maestro also issues numbers
+    of 12 digits, which look like order numbers, and UATP numbers begin with 1 as timestamps do; both are left out.
     """
     long, usual, any_length = range(16, 20), range(16, 17), range(13, 20)
     schemes = {
@@ -70,11 +70,11 @@ _LENGTHS: Final = _lengths_by_prefix()
 
 
 def holds_card_number(text: str) -> bool:
-    """True when some number in ``text`` stands alone and has length, prefix and check digit of a card scheme."""
+    """Return whether ``text`` contains a number that fulfills the three conditions."""
     plain = _plain(text)
     if _ENOUGH_DIGITS.search(plain) is None:
         return False
-    # A letter in place of each UUID, so that what adjoins it is judged as adjoining an identifier.
+    # A letter replaces each UUID, so that digits next to it count as a part of an identifier.
     plain = _UUID.sub("x", plain)
     return any(_is_card_number_in(run) for run in _runs(plain))
 
@@ -83,7 +83,7 @@ def holds_card_number(text: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """``text`` with every digit as 0 to 9, every space and dash as one in ASCII, and without what can't be seen."""
+    """Return ``text`` with all digits, spaces and dashes in ASCII, and without invisible characters."""
     if text.isascii():
         return text.translate(_TO_PLAIN_ASCII)
     return "".join(map(_plain_character, text))
@@ -91,9 +91,10 @@ def _plain(text: str) -> str:
 
 @lru_cache(maxsize=_CACHED_CHARACTERS)
 def _plain_character(character: str) -> str:
-    """One at a time, and not the whole text: normalization of a text is quadratic in a row of combining marks.
+    """Return one character in ASCII, as ``_plain`` does.
 
-    What would become letters stays as it is, so that "\u2116" (which is "No") shields no number behind it.
+    Characters are normalized one by one, since normalizing a text takes quadratic time for a row of combining marks. A
+    character that would become letters stays, so that "\u2116" (which is "No") does not hide the number after it.
     """
     plain = "".join(map(_ascii_of, unicodedata.normalize("NFKC", character)))
     return character if _LETTER.search(plain) else plain
@@ -112,9 +113,9 @@ def _ascii_of(character: str) -> str:
 
 
 def _runs(plain: str) -> Iterator[list[str]]:
-    """Rows of groups of digits, of which any adjacent ones may be one number. The first may have a plus sign.
+    """Yield rows of digit groups; adjacent groups of a row may form one number. The first may have a plus sign.
 
-    A group that a letter adjoins belongs to no row: it is a part of a word.
+    A group next to a letter is a part of a word and belongs to no row.
     """
     row, end = list[str](), -1
     for word in _WORD.finditer(plain):
@@ -151,7 +152,7 @@ def _is_card_number_in(groups: list[str]) -> bool:
 
 
 def _luhn_sums(digits: str) -> tuple[list[int], list[int]]:
-    """Sums of the digits before each place, where those at even places count double, and where those at odd ones do."""
+    """Return two lists of prefix sums of the digits: with the digits at even places doubled, and at odd places."""
     single = [ord(digit) - 48 for digit in digits]
     double = [2 * value - 9 * (value > 4) for value in single]
     even = [double[place] if place % 2 == 0 else value for place, value in enumerate(single)]
@@ -160,6 +161,6 @@ def _luhn_sums(digits: str) -> tuple[list[int], list[int]]:
 
 
 def _passes_luhn(sums: tuple[list[int], list[int]], start: int, end: int) -> bool:
-    """ISO/IEC 7812-1, annex B: from the last digit, every second one counts double."""
+    """Return whether the check digit is right (ISO/IEC 7812-1, annex B: every second digit from the end is doubled)."""
     doubled_places = sums[end % 2]
     return (doubled_places[end] - doubled_places[start]) % 10 == 0

@@ -1,4 +1,4 @@
-"""How values are written for people, on pages and on the command line."""
+"""Formats values for pages and the command line."""
 
 import re
 from datetime import UTC, datetime
@@ -8,43 +8,43 @@ from booking_payments.domain.reports import MethodDetails
 
 
 def money(amount: Money) -> str:
-    """``1,250.00 USD``, ``-0.50 USD``."""
+    """Format an amount: ``1,250.00 USD``, ``-0.50 USD``."""
     whole, point, fraction = amount.major().removeprefix("-").partition(".")
     sign = "-" if amount.minor < 0 else ""
     return f"{sign}{int(whole):,}{point}{fraction} {amount.currency.code.upper()}"
 
 
 def method(used: MethodDetails) -> str:
-    """``Visa 4242, Apple pay``; the type where there is no brand."""
+    """Format a payment method: ``Visa 4242, Apple pay``; with its type if it has no brand."""
     named = words(used.brand or used.type)
     digits = f"{named} {used.last4}" if used.last4 else named
     return f"{digits}, {words(used.wallet)}" if used.wallet else digits
 
 
 def moment(at: datetime) -> str:
-    """``1 Mar 2026, 12:00 UTC``."""
+    """Format a time to the minute: ``1 Mar 2026, 12:00 UTC``."""
     utc = at.astimezone(UTC)
     return f"{utc.day} {utc:%b %Y, %H:%M} UTC"
 
 
 def exact(at: datetime) -> str:
-    """``2026-03-01 12:00:00.250 UTC``: for a timeline, in which much happens within a second."""
+    """Format a time to the millisecond, for the entries of a timeline: ``2026-03-01 12:00:00.250 UTC``."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
 
 
 def words(name: str) -> str:
-    """``payment_started`` and ``PaymentStarted`` as ``Payment started``."""
+    """Format a name as words: ``payment_started`` and ``PaymentStarted`` as ``Payment started``."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|[_.]", " ", name).lower()
     return spaced[:1].upper() + spaced[1:]
 
 
 def percent(share: float | None) -> str:
-    """``97.5 %``; a dash when there is nothing to say."""
+    """Format a share from 0 to 1: ``97.5 %``; a dash for None."""
     return "–" if share is None else f"{share * 100:.1f} %"  # noqa: RUF001 - the dash is one
 
 
 def duration(seconds: float | None) -> str:
-    """``0.4 s``, ``12 min``, ``3.5 h``, ``2.0 days``; a dash when there is nothing to say."""
+    """Format a duration in seconds: ``0.4 s``, ``12 min``, ``3.5 h``, ``2.0 days``; a dash for None."""
     if seconds is None:
         return "–"  # noqa: RUF001 - the dash is one
     if 0 < seconds < 0.1:

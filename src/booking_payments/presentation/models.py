@@ -1,6 +1,7 @@
-"""Requests and answers of the HTTP API, field by field. Requests refuse unknown fields; answers list theirs.
+"""Request and response bodies of the HTTP API. Unknown fields in a request are refused.
 
-Amounts are decimal text in major units, times RFC 3339 in UTC (``docs``: "HTTP API").
+Amounts are decimal text in major units, times are RFC 3339 in UTC. The docstrings and descriptions here are printed in
+the OpenAPI document and in ``docs/reference/http.md``.
 """
 
 from datetime import datetime
@@ -14,6 +15,17 @@ from booking_payments.domain.texts import LONGEST
 AmountText = Annotated[
     str, Meta(min_length=1, max_length=24, description="decimal text in major units", examples=["100.00"])
 ]
+
+
+def _matching(pattern: str, **constraints: Any) -> Meta:
+    """Text that is ``pattern`` from its first to its last character, for the check and for the OpenAPI document.
+
+    In Python ``$`` also matches before a line break at the end of the text; in the document's dialect (ECMA 262) there
+    is no ``\\Z``.
+    """
+    return Meta(pattern=rf"^{pattern}\Z", extra_json_schema={"pattern": f"^{pattern}$"}, **constraints)
+
+
 AskedAmount = Annotated[
     str,
     Meta(
@@ -24,49 +36,52 @@ AskedAmount = Annotated[
         extra_json_schema={"pattern": r"^[0-9]{1,12}(\.[0-9]{1,3})?$"},
     ),
 ]
-"""Read by ``Money.parse``, which knows the currency; the pattern is for who reads the document."""
-CurrencyText = Annotated[str, Meta(pattern="^[a-z]{3}$", description="ISO 4217, lower case", examples=["usd"])]
+"""Parsed by ``Money.parse``, which knows the currency; the pattern is only for the OpenAPI document."""
+CurrencyText = Annotated[str, _matching(r"[a-z]{3}", description="ISO 4217, lower case", examples=["usd"])]
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
+Part = Annotated[str, Meta(min_length=1, max_length=255, description="found in part and in any case")]
+LastFour = Annotated[str, _matching(r"[0-9A-Za-z]{4}", description="of the card or account that paid")]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with a time zone", examples=["2030-01-01T20:00:00Z"])]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 in UTC", examples=["2030-01-01T20:00:00Z"])]
-MethodId = Annotated[str, Meta(pattern="^[A-Za-z0-9_]{1,255}$", examples=["pm_card_visa"])]
+MethodId = Annotated[str, _matching(r"[A-Za-z0-9_]{1,255}", examples=["pm_card_visa"])]
 Url = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=2048,
-        description="where methods that redirect come back to; by default as when it was started, or the settings'",
+        description="where payment methods that redirect return to; by default the URL with which the payment was "
+        "started, otherwise `PAYMENT_RETURN_URL`",
         examples=["https://shop.example/back"],
     ),
 ]
-Percent = Annotated[str, Meta(pattern=r"^(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)$", examples=["50"])]
+Percent = Annotated[str, _matching(r"(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)", examples=["50"])]
 CaptureOfBooking = Literal["automatic", "manual"]
 CaptureMethodText = Annotated[
     CaptureOfBooking,
     Meta(
-        description="of a new payment, an open one keeps the one that it was started with; as the booking was "
-        "registered unless `PAYMENT_CAPTURE_BY_CUSTOMER` is set"
+        description="for a new payment; an open one keeps its own. Customers may choose it only with "
+        "`PAYMENT_CAPTURE_BY_CUSTOMER`; otherwise the booking's applies"
     ),
 ]
 ClientText = Annotated[
     Literal["stripe_js"],
     Meta(
-        description="`stripe_js`: the front end shows 3-D Secure itself, with Stripe.js; holds for later `confirm` and "
-        "`retry` too. Without it the browser is sent to the bank's page"
+        description="`stripe_js`: the front end shows 3-D Secure itself, with Stripe.js, also for later `confirm` and "
+        "`retry`. Otherwise the browser is redirected to the bank's page"
     ),
 ]
 GatewayText = Annotated[
     str,
-    Meta(
-        pattern="^[a-z][a-z0-9_]{0,39}$",
+    _matching(
+        r"[a-z][a-z0-9_]{0,39}",
         description="one of `gateways` in `/api/payment/config/`, by default the first; an open payment of another "
         "gateway is canceled first",
         examples=["bank_transfer"],
     ),
 ]
-MethodType = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{1,49}$", examples=["card"])]
+MethodType = Annotated[str, _matching(r"[a-z][a-z0-9_]{1,49}", examples=["card"])]
 AdviceText = Literal["try_again", "other_method", "ask_bank", "fix_details"]
-"""``domain.errors.Advice``: what the customer may do about an error."""
+"""``domain.errors.Advice``: the advice to the customer after an error."""
 
 PaymentStatusText = Literal[
     "requires_payment_method",
@@ -82,32 +97,32 @@ RefundStatusText = Literal["pending", "requires_action", "succeeded", "failed", 
 
 
 class Asked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What comes in."""
+    """Base of request bodies and queries."""
 
 
 class Given(msgspec.Struct, kw_only=True):
-    """What goes out."""
+    """Base of response bodies."""
 
 
 # --- bookings --------------------------------------------------------------------------------------------------
 
 
 class Tier(Asked):
-    """Until ``hours_before`` hours before the event, ``percent`` of the charge comes back."""
+    """Until ``hours_before`` hours before the event, ``percent`` of the charge is refunded."""
 
     hours_before: Annotated[int, Meta(ge=0, le=8784, examples=[48])]
     percent: Percent
 
 
 class Policy(Asked):
-    """What comes back on a refund, and what happens to the fee."""
+    """The refund policy: the refundable shares of the charge, and whether the fee is kept or returned."""
 
     tiers: Annotated[list[Tier], Meta(max_length=20)] = []
     fee: Literal["kept", "returned"] = "kept"
 
 
 class MethodsChosen(Asked, omit_defaults=True):
-    """Which types of payment methods are taken, in the gateway's words: these and no others, or all but these."""
+    """The accepted types of payment methods, by the gateway's names: only ``allowed``, or all but ``excluded``."""
 
     allowed: Annotated[list[MethodType], Meta(min_length=1, max_length=50)] | None = None
     excluded: Annotated[list[MethodType], Meta(min_length=1, max_length=50)] | None = None
@@ -115,9 +130,9 @@ class MethodsChosen(Asked, omit_defaults=True):
 
 EventId = Annotated[
     str,
-    Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="your own id of the event", examples=["evening-1"]),
+    _matching(r"[A-Za-z0-9_-]{1,64}", description="your own id of the event", examples=["evening-1"]),
 ]
-ItemId = Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,64}$", examples=["adult"])]
+ItemId = Annotated[str, _matching(r"[A-Za-z0-9_.-]{1,64}", examples=["adult"])]
 Quantity = Annotated[int, Meta(ge=1, le=10_000)]
 WebAddress = Annotated[str, Meta(min_length=1, max_length=2048, examples=["https://shop.example/thanks"])]
 Locale = Annotated[str, Meta(min_length=2, max_length=35, description="BCP 47", examples=["de-AT"])]
@@ -143,7 +158,7 @@ Items = Annotated[list[ItemAsked], Meta(min_length=1, max_length=100)]
 
 
 class ItemNamed(Asked):
-    """Units of an item; all that are left by default."""
+    """Units of an item; by default all remaining ones."""
 
     id: ItemId
     quantity: Quantity | None = None
@@ -153,7 +168,7 @@ NamedItems = Annotated[list[ItemNamed], Meta(min_length=1, max_length=100)]
 
 
 class RegisterBooking(Asked):
-    """A booking to be paid. ``amount`` may be left out where ``items`` are given."""
+    """A booking to be paid. ``amount`` may be omitted if ``items`` are given."""
 
     reference: Name
     customer_id: Name
@@ -181,20 +196,20 @@ class RegisterBooking(Asked):
     customer_refunds: (
         Annotated[
             Literal["policy", "none"],
-            Meta(description="what refunds its customer may ask for, by default as `CUSTOMER_REFUNDS` says"),
+            Meta(description="which refunds the customer may request; by default as `CUSTOMER_REFUNDS` says"),
         ]
         | None
     ) = None
 
 
 RefundText = Annotated[
-    Literal["none", "policy", "full"], Meta(description="what comes back, by default as its refund policy says")
+    Literal["none", "policy", "full"], Meta(description="how much is refunded; by default as the refund policy says")
 ]
 
 
 class AmendBooking(Asked):
-    """What of a booking changes; what is left out stays. Null removes a text, or the time until which customers may
-    have everything back. A booking with items gets another price by its items."""
+    """The fields of a booking to change; omitted fields stay. Null removes a text, or ``refund_grace_until``, the time
+    until which customers may have everything refunded. The price of a booking with items is changed by its items."""
 
     amount: AskedAmount | UnsetType = UNSET
     items: Items | UnsetType = UNSET
@@ -214,8 +229,8 @@ class AmendBooking(Asked):
 
 
 class CancelBooking(Asked):
-    """Why a booking is canceled, and what of its payment comes back. Customers leave ``refund`` out. With ``items``
-    only these are given up, and the booking goes on with the rest."""
+    """Why a booking is canceled, and how much is refunded. Customers must omit ``refund``. With ``items`` only these
+    are canceled, and the booking keeps the others."""
 
     reason: Annotated[str, Meta(max_length=LONGEST)] | None = None
     refund: RefundText | None = None
@@ -223,7 +238,7 @@ class CancelBooking(Asked):
 
 
 class ItemAnswer(Given):
-    """A part of a booking. ``refunded_quantity``: units whose money has gone back while the booking keeps them."""
+    """A part of a booking. ``refunded_quantity``: units that were refunded while the booking keeps them."""
 
     id: str
     label: str
@@ -233,10 +248,9 @@ class ItemAnswer(Given):
 
 
 class BookingAnswer(Given):
-    """A booking. ``free``: it costs nothing and is confirmed without a payment. ``reason`` says why it expired before
-    its time, or that it was canceled because all of its money goes back. ``refund_owed`` was promised and has not gone
-    back; ``refund_waiting`` is the part of it that the system sends by itself, when an open dispute has ended for
-    example."""
+    """A booking. ``free``: its price is zero, and it is confirmed without a payment. ``reason`` says why it expired
+    early, or that it was canceled because it was refunded in full. ``refund_owed`` is promised and not refunded yet;
+    ``refund_waiting`` is the part of it that the system sends by itself, when an open dispute has ended for example."""
 
     id: str
     version: int
@@ -286,16 +300,22 @@ class BookingsQuery(Asked):
     customer_id: Name | None = None
     event_id: EventId | None = None
     status: Literal["pending", "confirmed", "canceled", "expired"] | None = None
-    cursor: Annotated[str, Meta(min_length=1, max_length=512, pattern="^[!-~]+$")] | None = None
+    cursor: Annotated[str, _matching(r"[!-~]+", min_length=1, max_length=512)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
 
 # --- events ---------------------------------------------------------------------------------------------------------
 
 
+class EventQuery(Asked):
+    """How an event is answered."""
+
+    format: Annotated[Literal["json", "csv"], Meta(description="`csv`: a row for each booking")] | None = None
+
+
 class CancelEvent(Asked):
-    """Why an event is canceled, and what its paid bookings give back: everything by default. With ``preview`` nothing
-    is changed."""
+    """Why an event is canceled, and how much its paid bookings are refunded: everything by default. With ``preview``
+    nothing is changed."""
 
     reason: Annotated[str, Meta(max_length=LONGEST)] | None = None
     refund: RefundText | None = None
@@ -303,7 +323,7 @@ class CancelEvent(Asked):
 
 
 class RescheduleEvent(Asked):
-    """The new date of an event. Until ``refund_grace_until`` customers may have everything back. With ``preview``
+    """The new date of an event. Until ``refund_grace_until`` customers may have everything refunded. With ``preview``
     nothing is changed."""
 
     event_starts_at: Moment
@@ -316,6 +336,20 @@ class SumAnswer(Given):
 
     currency: CurrencyText
     amount: AmountText
+
+
+class EventBalanceAnswer(Given):
+    """Whether the available balance at a gateway suffices for what an event would refund in one currency.
+
+    ``missing`` has to be added before. Both it and ``available`` are null when ``unknown`` says why: the account
+    settles in ``other_currency``, or the balance is ``unreadable`` (no answer, or a key without the permission)."""
+
+    gateway: str
+    currency: CurrencyText
+    needed: AmountText
+    available: AmountText | None
+    missing: AmountText | None
+    unknown: Literal["other_currency", "unreadable"] | None
 
 
 class EventTotalsAnswer(Given):
@@ -335,9 +369,9 @@ class EventTotalsAnswer(Given):
 
 
 class EventPreviewAnswer(Given):
-    """What canceling or moving an event would do now. ``to_refund`` would be promised to customers, ``held`` bookings
-    would have their holds released, those in ``processing`` are refunded when their money arrives, ``disputed`` ones
-    wait for their dispute."""
+    """The effect that canceling or moving an event would have now. ``to_refund`` would be promised to customers,
+    ``held`` bookings would have their holds released, those in ``processing`` are refunded when their money arrives,
+    ``disputed`` ones wait for the end of their dispute. ``balances`` compares with the gateways that keep a balance."""
 
     event_id: str
     preview: bool
@@ -347,13 +381,14 @@ class EventPreviewAnswer(Given):
     unpaid: int
     processing: int
     disputed: list[str]
+    balances: list[EventBalanceAnswer]
     totals: list[EventTotalsAnswer]
 
 
 class EventJobAnswer(Given):
-    """A job over the bookings of an event. Of ``total`` bookings, ``done`` need nothing more, ``owed`` have money on
-    its way or sent later by itself, ``disputed`` wait for their dispute, ``failed`` need a person, and ``waiting`` are
-    taken up again in a moment."""
+    """A job over the bookings of an event. Of ``total`` bookings, ``done`` are finished, ``owed`` have a refund that is
+    pending or is sent later by the system, ``disputed`` wait for the end of their dispute, ``failed`` need an operator,
+    and ``waiting`` are processed again soon."""
 
     id: str
     event_id: str
@@ -385,7 +420,7 @@ class EventReportAnswer(Given):
 
 
 class StartPayment(Asked):
-    """How to begin to pay."""
+    """How to start a payment; all fields are optional."""
 
     payment_method_id: MethodId | None = None
     confirm_immediately: bool = False
@@ -396,21 +431,21 @@ class StartPayment(Asked):
 
 
 class ConfirmPayment(Asked):
-    """What to charge."""
+    """The payment method to charge; by default the one that the payment has."""
 
     payment_method_id: MethodId | None = None
     return_url: Url | None = None
 
 
 class RetryPayment(Asked):
-    """Another payment method."""
+    """The payment method of the next attempt."""
 
     payment_method_id: MethodId
     return_url: Url | None = None
 
 
 class RecordPayment(Asked):
-    """What an operator received by hand."""
+    """A payment that an operator has received by hand."""
 
     amount: AskedAmount
     kind: Literal["cash", "invoice", "voucher", "gift_card"]
@@ -419,24 +454,24 @@ class RecordPayment(Asked):
         Meta(
             min_length=1,
             max_length=100,
-            description="what names the receipt, the invoice or the voucher",
+            description="the number of the receipt, the invoice or the voucher",
             examples=["17-204"],
         ),
     ]
 
 
 class CapturePayment(Asked):
-    """How much of the held money to collect; all of it by default."""
+    """How much of the held money to capture; everything by default."""
 
     amount: AskedAmount | None = None
 
 
 class Nothing(Asked):
-    """No content."""
+    """An empty body."""
 
 
 class FeeAnswer(Given):
-    """The processing fee of a charge: ``net`` is what the organizer is left with."""
+    """The processing fee of a charge; ``net`` is the organizer's share."""
 
     rate: str
     amount: AmountText
@@ -462,7 +497,7 @@ class RefundAnswer(Given):
 
 
 class DisputeAnswer(Given):
-    """A claim of the customer's bank, or its inquiry. ``withdrawn_amount`` has left our balance and not come back."""
+    """A claim or an inquiry of the customer's bank. ``withdrawn_amount`` was taken from our balance for it."""
 
     dispute_id: str
     status: str
@@ -475,7 +510,7 @@ class DisputeAnswer(Given):
 
 
 class MethodAnswer(Given):
-    """What was paid with. ``type`` is the gateway's word; the others are null where a method of that type has none."""
+    """The payment method that was charged. ``type`` is the gateway's name; the others are null for types without."""
 
     type: str
     brand: str | None
@@ -484,7 +519,7 @@ class MethodAnswer(Given):
 
 
 class PaymentAnswer(Given):
-    """A payment. ``success`` is false when it was canceled or no attempt is left."""
+    """A payment. ``success`` is false when it was canceled or has no attempts left."""
 
     success: bool
     booking_id: str
@@ -520,7 +555,7 @@ class PaymentAnswer(Given):
 
 
 class EventAnswer(Given):
-    """One line of the journal."""
+    """One event of the journal."""
 
     sequence: int
     type: str
@@ -543,36 +578,61 @@ class PageAnswer(Given):
     next_cursor: str | None
 
 
-class PaymentsQuery(Asked):
-    """Filters and position of a page of payments. Times are of creation, ``created_to`` is exclusive."""
+class PaymentConditions(Asked):
+    """Conditions on payments; a payment has to fulfil all that are given. Times are of creation, ``created_to`` is
+    exclusive.
 
-    WHOLE_NUMBERS: ClassVar = ("limit",)
+    ``email`` and ``q`` are found in part and in any case: ``email`` in the booking's address, ``q`` in its reference,
+    customer id, customer name, address and title. ``amount`` is the charge in whatever currency. ``refunded`` counts
+    refunds that have succeeded; ``true`` means partly or fully. ``disputed`` counts inquiries too.
+    """
 
     status: PaymentStatusText | None = None
     customer_id: Name | None = None
     reference: Name | None = None
     created_from: Moment | None = None
     created_to: Moment | None = None
-    cursor: Annotated[str, Meta(min_length=1, max_length=512, pattern="^[!-~]+$")] | None = None
+    event_id: Name | None = None
+    email: Part | None = None
+    q: Part | None = None
+    amount: AskedAmount | None = None
+    last4: LastFour | None = None
+    refunded: Literal["true", "false", "none", "partly", "fully"] | None = None
+    disputed: Literal["true", "false"] | None = None
+
+
+class PaymentsQuery(PaymentConditions):
+    """Conditions and position of a page of payments."""
+
+    WHOLE_NUMBERS: ClassVar = ("limit",)
+
+    cursor: Annotated[str, _matching(r"[!-~]+", min_length=1, max_length=512)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+class ExportQuery(PaymentConditions):
+    """Conditions on the payments of an export. ``created_from`` and ``created_to`` are compared with the time of each
+    row: a payment's creation, a refund's request, a dispute's opening, a posting's time.
+    """
 
 
 # --- refunds ---------------------------------------------------------------------------------------------------
 
 
 class RefundPayment(Asked):
-    """What to give back (all that can come back by default), and why. With ``items``, what the refund policy gives for
-    them: a customer gives their seats up, after an operator's refund the booking keeps them."""
+    """How much to refund, by default the whole refundable amount, and why. With ``items``, the share that the refund
+    policy allows for them: after a customer's refund they leave the booking, after an operator's the booking keeps
+    them."""
 
     amount: AskedAmount | None = None
     items: NamedItems | None = None
     reason: Literal["requested_by_customer", "duplicate", "fraudulent"] = "requested_by_customer"
     note: Annotated[str, Meta(max_length=LONGEST)] | None = None
-    override: Annotated[bool, Meta(description="operators only: pass over the refund rules; needs a note")] = False
+    override: Annotated[bool, Meta(description="operators only: override the refund rules; requires a note")] = False
 
 
 class SettleDebt(Asked):
-    """How much of what is owed was settled without a refund, and how."""
+    """How much of the owed refund was settled otherwise, and how."""
 
     amount: AskedAmount
     how: Literal["paid_elsewhere", "waived"]
@@ -580,7 +640,7 @@ class SettleDebt(Asked):
 
 
 class QuoteQuery(Asked):
-    """How much would be refunded; all that can come back by default. ``override``: as an operator who passes over the
+    """The refund to quote, by default of the whole refundable amount. ``override``: as an operator who overrides the
     refund rules."""
 
     TRUTHS: ClassVar = ("override",)
@@ -592,7 +652,7 @@ class QuoteQuery(Asked):
             Meta(
                 min_length=1,
                 max_length=500,
-                description="ids with their quantities, or all that is left of them",
+                description="ids of items with quantities; without a quantity all remaining units",
                 examples=["adult:2,child"],
             ),
         ]
@@ -602,7 +662,7 @@ class QuoteQuery(Asked):
 
 
 class QuoteAnswer(Given):
-    """What a refund would give now."""
+    """What a refund would give now, or in ``reason_code`` why it would be refused."""
 
     allowed: bool
     amount: AmountText
@@ -618,7 +678,7 @@ class QuoteAnswer(Given):
 
 
 class ConfigAnswer(Given):
-    """What a front end needs to know."""
+    """The configuration for a front end."""
 
     publishable_key: str | None
     gateway: str
@@ -628,7 +688,7 @@ class ConfigAnswer(Given):
 
 
 class WebhookAnswer(Given):
-    """What became of a webhook."""
+    """The result of processing a webhook."""
 
     received: bool
     event_id: str
@@ -638,14 +698,14 @@ class WebhookAnswer(Given):
 
 
 class HealthAnswer(Given):
-    """``status`` is ``ok``; the rest says what was looked at."""
+    """The health of the service. ``status`` is ``ok``; ``checks`` has the result of each check."""
 
     status: Literal["ok"]
     checks: dict[str, bool] | UnsetType = UNSET
 
 
 class AuthenticateCard(Asked):
-    """The customer's answer in the bank's 3-D Secure window, or on its page."""
+    """The customer's answer to the bank's 3-D Secure question, or on the page to which a method redirects."""
 
     client_secret: Annotated[str, Meta(min_length=1, max_length=255)]
     outcome: Literal["succeeded", "failed", "processing"]

@@ -1,6 +1,7 @@
-"""From entities to answers, field by field: a field that is not named here is never sent.
+"""Converts entities to the API's responses, field by field: a field that is not named here is never sent.
 
-For everybody but operators the reasons that the gateway hides (lost, stolen, fraudulent, ...) read like any decline.
+Only operators see the decline reasons that customers may not learn (lost, stolen, fraudulent, ...); all other callers
+get a general decline instead.
 """
 
 import re
@@ -12,7 +13,7 @@ from typing import Final
 
 from attrs import asdict, frozen
 
-from booking_payments.application.event_jobs import EventPreview, EventReport
+from booking_payments.application.event_jobs import EventBalance, EventPreview, EventReport
 from booking_payments.application.views import BookingView, PaymentView
 from booking_payments.domain import events as ev
 from booking_payments.domain.amendments import Amendment
@@ -30,6 +31,7 @@ from booking_payments.presentation.models import (
     BookingAnswer,
     DisputeAnswer,
     EventAnswer,
+    EventBalanceAnswer,
     EventJobAnswer,
     EventPreviewAnswer,
     EventReportAnswer,
@@ -48,12 +50,12 @@ from booking_payments.presentation.models import (
 )
 
 HIDDEN_REFUND_FAILURES: Final = frozenset({"lost_or_stolen_card"})
-"""Failure reasons of refunds that say what a hidden decline code would say."""
+"""Failure reasons of refunds that would reveal a hidden decline code."""
 
 
 @frozen(kw_only=True)
 class Reader:
-    """Who reads: ``subject`` is the token's, ``operator`` whether hidden reasons are shown."""
+    """The caller who receives the response: the ``subject`` of its token, and whether it is an ``operator``."""
 
     subject: str
     operator: bool
@@ -63,7 +65,7 @@ class Reader:
 
 
 def booking(view: BookingView) -> BookingAnswer:
-    """A booking, and what is owed for it."""
+    """Return the response for a booking with its owed refunds."""
     entity = view.booking
     return BookingAnswer(
         id=entity.id,
@@ -100,7 +102,7 @@ def booking(view: BookingView) -> BookingAnswer:
 
 
 def event_report(report: EventReport) -> EventReportAnswer:
-    """An event, with its newest job."""
+    """Return the response for an event with its newest job."""
     return EventReportAnswer(
         event_id=report.event_id,
         totals=[_event_totals(each) for each in report.totals],
@@ -109,7 +111,7 @@ def event_report(report: EventReport) -> EventReportAnswer:
 
 
 def event_job(report: EventReport, job: EventJob) -> EventJobAnswer:
-    """A job, with its bookings by outcome as ``report`` has them."""
+    """Return the response for a job, with the numbers of its bookings by outcome from ``report``."""
     counts = {outcome.value: report.counts.get(outcome, 0) for outcome in BookingOutcome}
     starts_at, grace, ended = job.event_starts_at, job.refund_grace_until, job.finished_at
     return EventJobAnswer(
@@ -129,7 +131,7 @@ def event_job(report: EventReport, job: EventJob) -> EventJobAnswer:
 
 
 def event_preview(preview: EventPreview) -> EventPreviewAnswer:
-    """What a job would do."""
+    """Return the response for the preview of a job."""
     return EventPreviewAnswer(
         event_id=preview.event_id,
         preview=True,
@@ -139,7 +141,19 @@ def event_preview(preview: EventPreview) -> EventPreviewAnswer:
         unpaid=preview.unpaid,
         processing=preview.processing,
         disputed=list(preview.disputed),
+        balances=[_event_balance(each) for each in preview.balances],
         totals=[_event_totals(each) for each in preview.totals],
+    )
+
+
+def _event_balance(balance: EventBalance) -> EventBalanceAnswer:
+    return EventBalanceAnswer(
+        gateway=balance.gateway,
+        currency=balance.needed.currency.code,
+        needed=balance.needed.major(),
+        available=balance.available.major() if balance.available is not None else None,
+        missing=balance.missing.major() if balance.missing is not None else None,
+        unknown=balance.unknown.value if balance.unknown is not None else None,
     )
 
 
@@ -183,10 +197,10 @@ def _policy(policy: RefundPolicy) -> Policy:
 
 
 def payment(view: PaymentView, reader: Reader, now: datetime) -> PaymentAnswer:
-    """A payment as ``reader`` may see it at ``now``."""
+    """Return the response for a payment, with the fields that ``reader`` may see."""
     entity = view.payment
     decline = _visible_decline(entity.last_decline, reader)
-    secret, action = _handover(view, reader)
+    secret, action = _client_action(view, reader)
     return PaymentAnswer(
         success=entity.status not in (PaymentStatus.FAILED, PaymentStatus.CANCELED),
         booking_id=entity.booking_id,
@@ -226,8 +240,8 @@ def _visible_decline(decline: Decline | None, reader: Reader) -> Decline | None:
     return decline if decline is None or reader.operator else decline.for_customer()
 
 
-def _handover(view: PaymentView, reader: Reader) -> tuple[str | None, dict[str, object] | None]:
-    """What the front end goes on with: for the owner, and only while it is the customer's turn."""
+def _client_action(view: PaymentView, reader: Reader) -> tuple[str | None, dict[str, object] | None]:
+    """Return client secret and next action: only for the booking's owner, while the payment waits for the customer."""
     entity = view.payment
     turn = entity.status.is_open and entity.status.awaits_customer
     if view.client_action is None or not turn or reader.subject != entity.customer_id:
@@ -246,7 +260,7 @@ def _fee(breakdown: FeeBreakdown) -> FeeAnswer:
 
 
 def dispute(entity: Dispute) -> DisputeAnswer:
-    """The answer that shows a dispute."""
+    """Return the response for a dispute."""
     return DisputeAnswer(
         dispute_id=entity.id,
         status=entity.status.value,
@@ -265,7 +279,7 @@ def dispute(entity: Dispute) -> DisputeAnswer:
 def refund(
     of: Payment, entity: Refund | DeferredRefund, reader: Reader, now: datetime, *, asked_by_reader: bool = False
 ) -> RefundAnswer:
-    """A refund of a payment. Whoever asked for it sees the reason that was given."""
+    """Return the response for a refund; ``asked_by_reader``: the reader requested it, so its reason is never hidden."""
     given = entity.reason.value if isinstance(entity.reason, RefundReason) else entity.reason
     reason = given if asked_by_reader else _refund_reason(given, reader)
     return RefundAnswer(
@@ -289,7 +303,7 @@ def _refund_reason(reason: str | None, reader: Reader) -> str | None:
 
 
 def quote(entity: RefundQuote) -> QuoteAnswer:
-    """What a refund would give now."""
+    """Return the response for a quote."""
     return QuoteAnswer(
         allowed=entity.allowed,
         amount=entity.amount.major(),
@@ -353,7 +367,7 @@ SHOWN: Final[Mapping[type, str]] = {
     ev.LatePaymentDecided: "booking_status",
     ev.DriftFound: "",
 }
-"""The fields of each fact that owner and operators see."""
+"""The fields of each event that the booking's owner and operators see."""
 
 SHOWN_TO_OPERATORS: Final[Mapping[type, str]] = {
     ev.OperationIntended: "idempotency_key",
@@ -367,11 +381,11 @@ SHOWN_TO_OPERATORS: Final[Mapping[type, str]] = {
     ev.DebtSettled: "note",
     ev.DriftFound: "code detail",
 }
-"""And those for operators alone: keys of ours, and what a person has to look into."""
+"""Further fields for operators only: our idempotency keys, notes, and the details of drift."""
 
 
 def journal(recorded: list[ev.Recorded], reader: Reader) -> EventsAnswer:
-    """The journal as ``reader`` may see it."""
+    """Return the response for a journal, with the fields that ``reader`` may see."""
     return EventsAnswer(events=[_event(each, reader) for each in recorded])
 
 
@@ -389,12 +403,12 @@ def _event(recorded: ev.Recorded, reader: Reader) -> EventAnswer:
 
 
 def event_type(kind: type) -> str:
-    """The name of a fact in answers: ``payment_started``."""
+    """Return the name of an event in responses, such as ``payment_started``."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
 
 
 def _actor(actor: str, reader: Reader) -> str:
-    """The actor as ``reader`` may see it: customers see the role of an operator or a service, never the name."""
+    """Return the actor that ``reader`` may see: of an operator or a service, customers see only the role."""
     role, _, _ = actor.partition(":")
     return role if role in ("operator", "service") and not reader.operator else actor
 
@@ -418,7 +432,7 @@ def _decline(decline: Decline, reader: Reader) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    """A value of the domain as JSON."""
+    """Return a value of the domain as JSON values."""
     if isinstance(value, Money):
         return {"amount": value.major(), "currency": value.currency.code}
     if isinstance(value, GivenBack):
@@ -441,7 +455,7 @@ def _plain(value: object) -> object:
 
 
 def _amendment(amendment: Amendment) -> dict[str, object]:
-    """The money and the times of an amendment; its texts are in the booking."""
+    """Return the amounts and times of an amendment; its texts are in the booking."""
     names = ("amount", "event_starts_at", "expires_at", "refund_grace_until", "refund")
     return {name: _plain(getattr(amendment, name)) for name in names}
 
@@ -450,5 +464,5 @@ def _amendment(amendment: Amendment) -> dict[str, object]:
 
 
 def moment(value: datetime) -> datetime:
-    """A time in UTC, which is written with a Z."""
+    """Return a time in UTC, which is encoded with a Z."""
     return value.astimezone(UTC)

@@ -7,6 +7,9 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 
 STATUS_STYLE: Final[Mapping[str, str]] = {
+    # bookings
+    "confirmed": "good",
+    "expired": "",
     # payments and refunds
     "succeeded": "good",
     "failed": "bad",
@@ -28,6 +31,11 @@ STATUS_STYLE: Final[Mapping[str, str]] = {
     "prevented": "good",
     "appeal_needs_response": "bad",
     "appeal_under_review": "warn",
+    # jobs of events
+    "running": "warn",
+    "owed": "warn",
+    "disputed": "bad",
+    "waiting": "warn",
     # webhooks and commands
     "received": "warn",
     "processed": "good",

@@ -1,7 +1,7 @@
-"""What a bearer token may be at most, for whoever makes one and whoever takes one."""
+"""The limits of bearer tokens, for the code that makes them and the code that accepts them."""
 
 from typing import Final
 
 MAX_SUBJECT: Final = 255
 MAX_LIFETIME_S: Final = 366 * 24 * 3600
-"""A token that ends later than this was not made by somebody careful."""
+"""The longest time, in seconds, for which a token is accepted; a longer one is probably a mistake of its issuer."""

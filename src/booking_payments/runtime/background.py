@@ -1,8 +1,8 @@
-"""Background work inside the serving process: what ``BookingPayments.work`` does, and what is done now and then.
+"""Background work inside the serving process: the parts of ``BookingPayments.work``, and periodic tasks.
 
-Each part has a loop of its own, so that none waits for another: a gateway that does not answer holds up no message.
-A committed transaction that asks for work now wakes the loops that wait for it; otherwise they look every second, since
-our tables, not the wake-ups, say what is due.
+Each part has its own loop, so that none waits for another: a gateway that does not respond delays no message. A
+committed transaction that requests work wakes the loops for it. Otherwise they look every second, since work also
+becomes due by time, and only the tables record it.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -20,19 +20,19 @@ POLL_PAUSE: Final = timedelta(seconds=1)
 """How long a loop sleeps when no signal wakes it."""
 
 MIN_PAUSE: Final = timedelta(milliseconds=50)
-"""Between two passes of a loop, also when it is woken all the time, so that under load one pass does more."""
+"""The shortest pause between two passes of a loop, so that under load one pass does the work of many signals."""
 
 log = structlog.get_logger("booking_payments.background")
 
-Pass = Callable[[], Awaitable[int]]
+RunPass = Callable[[], Awaitable[int]]
 
 
 @frozen
 class WokenBy:
-    """Work that only jobs of one kind wake."""
+    """Work that is woken only by jobs of one kind."""
 
     kind: type[Job]
-    work: Pass
+    work: RunPass
 
 
 @frozen
@@ -40,7 +40,7 @@ class Every:
     """Work that is repeated after each ``pause``."""
 
     pause: timedelta
-    work: Pass
+    work: RunPass
 
 
 class WorkSignal:
@@ -55,7 +55,7 @@ class WorkSignal:
         self._wakeups: list[tuple[type[Job] | None, Wakeup]] = []
 
     def notify(self, jobs: Sequence[tuple[Job, datetime]] = ()) -> None:
-        """Wake the loops that any of ``jobs`` concerns, unless it is due later; without jobs all of them."""
+        """Wake the loops for those of ``jobs`` that are due now; without jobs, wake all loops."""
         now = self._now()
         due = {type(job) for job, at in jobs if at <= now}
         for kind, wakeup in self._wakeups:
@@ -63,8 +63,10 @@ class WorkSignal:
                 wakeup.set()
 
     def subscribe(self, kind: type[Job] | None = None) -> "Wakeup":
-        """A wake-up for one loop, by jobs of this kind; None: by all. A signal that comes while the loop works is kept
-        until it waits."""
+        """Return a wake-up for one loop, by jobs of this kind; None: by all kinds.
+
+        A signal that arrives during a pass is kept, and ends the next wait at once.
+        """
         wakeup = Wakeup()
         self._wakeups.append((kind, wakeup))
         return wakeup
@@ -89,12 +91,12 @@ class Wakeup:
 
 @asynccontextmanager
 async def running(
-    signal: WorkSignal, woken: Sequence[Pass | WokenBy], others: Sequence[Every] = ()
+    signal: WorkSignal, woken: Sequence[RunPass | WokenBy], others: Sequence[Every] = ()
 ) -> AsyncIterator[None]:
-    """Work in the background while the context lasts, everything beside everything else. The signal wakes ``woken``.
+    """Run all loops concurrently until the context ends. The signal wakes those of ``woken``.
 
-    At the end the passes that are running are finished, so that no call to the gateway is cut off. What is raised
-    inside comes out as it is: a group around it would hide it from whoever catches it.
+    At the end, running passes are finished, so that no call to the gateway is interrupted. An error raised inside the
+    context is raised again as it is, and not within the exception group of the task group.
     """
     stopping = anyio.Event()
     raised: Exception | None = None
@@ -115,7 +117,7 @@ async def running(
         raise raised
 
 
-async def _repeat(work: Pass, wakeup: Wakeup, stopping: anyio.Event) -> None:
+async def _repeat(work: RunPass, wakeup: Wakeup, stopping: anyio.Event) -> None:
     while not stopping.is_set():
         await _safely(work, stopping)
         await wakeup.wait(POLL_PAUSE)
@@ -133,10 +135,10 @@ async def _pause(stopping: anyio.Event, at_most: timedelta) -> None:
         await stopping.wait()
 
 
-async def _safely(work: Pass, stopping: anyio.Event) -> None:
-    """Log a pass that raises, and go on with the next one: the loop ends only when ``stopping`` is set."""
+async def _safely(work: RunPass, stopping: anyio.Event) -> None:
+    """Run one pass. An error is logged and followed by a pause; the loop ends only when ``stopping`` is set."""
     try:
         await work()
     except Exception as error:
-        log.error("background_round_failed", error=type(error).__name__, exc_info=error)
+        log.error("background.pass_failed", error=type(error).__name__, exc_info=error)
         await _pause(stopping, POLL_PAUSE)

@@ -1,4 +1,4 @@
-"""The channels on which messages to the booking app leave this process, and what delivers on each."""
+"""The channels on which this process delivers messages to the booking app, with the publisher of each."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -22,7 +22,7 @@ _SET_BY: Final = {WEBHOOK: "MESSAGES_WEBHOOK_URL", BROKER: "MESSAGES_BROKER_URL"
 def publishers_of(
     settings: Settings, clock: SystemClock | DatabaseClock, consumers: Sequence[Consumer], name: str
 ) -> Mapping[str, Publisher]:
-    """What delivers on each channel of this process."""
+    """Return the publishers of this process's channels, by channel name."""
     found: dict[str, Publisher] = {python_channel(name): CallablePublisher(*consumers)} if consumers else {}
     if settings.messages_webhook_url:
         found[WEBHOOK] = _webhook(settings.messages_webhook_url, settings, clock)
@@ -46,19 +46,22 @@ def _broker(url: str, settings: Settings) -> Publisher:
 
 
 def _longest_delivery(settings: Settings) -> timedelta:
-    """The half of a claim in which nothing is begun any more: what was begun before ends while it still holds."""
+    """Return the longest time of one delivery: half of a claim, since none begins in its second half."""
     return timedelta(seconds=settings.operation_lease_s) / 2
 
 
 def channels_of(settings: Settings, publishers: Mapping[str, Publisher]) -> Mapping[str, Publisher]:
-    """The same, each with an end to its time, and a line of the log for each try that fails."""
+    """Return the publishers with a time-out for each delivery, and a log event for each one that fails."""
     longest = _longest_delivery(settings)
     return {name: LoggedPublisher(WithTimeout(each, longest), name) for name, each in publishers.items()}
 
 
 async def attach_channels(services: Services) -> None:
-    """Begin to deliver on the channels of this process. Raises ``SettingsError`` where one is not recorded though
-    others are."""
+    """Check that this process's channels are recorded, or record them if no channel is recorded at all.
+
+    Raises:
+        SettingsError: When one is not recorded while others are.
+    """
     try:
         await services.payments.attach_channels()
     except ChannelNotRecorded as error:

@@ -1,20 +1,19 @@
 """The composition root: builds the services of one process from its settings, and closes them.
 
-Only this module knows the container. A way in receives ``Services``; the commands, ``asgi`` and ``embedding`` call
-``build``.
+Only this module uses the container. The commands, ``asgi`` and ``embedding`` call ``build``, which yields ``Services``.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
 import structlog
 from dependency_injector import providers
 from sqlalchemy.exc import SQLAlchemyError
 
-from booking_payments.adapters.gateways.bank_transfer import BankTransferGateway, TransferDesk
 from booking_payments.adapters.memory.publisher import Consumer
 from booking_payments.adapters.sql.serve_lock import LONGEST_WAIT, FileServedError, database_file, serving_alone
 from booking_payments.adapters.sql.storage import SqlStorage
@@ -23,7 +22,7 @@ from booking_payments.ports.gateway import Gateway, OwnGateway
 from booking_payments.ports.gateway_plugin import BuiltGateway
 from booking_payments.runtime.background_tasks import background_of
 from booking_payments.runtime.container import Container, open_counters
-from booking_payments.runtime.gateways import observed, plugin_named
+from booking_payments.runtime.gateways import observed
 from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.readiness import READY_WITHIN_S, readiness
 from booking_payments.runtime.services import Services
@@ -46,14 +45,21 @@ async def build(
     mounted: bool = False,
     wait: timedelta = LONGEST_WAIT,
 ) -> AsyncIterator[Services]:
-    """The services of one process, closed when the context ends. Raises ``SettingsError``.
+    """Build the services of one process, and close them when the context ends.
 
-    ``consumers`` take the messages to the booking app inside this process, on the channel ``python:NAME`` with
-    ``channel_name``, by default the name of the settings. ``own`` stands in for the gateway that the settings name.
-    ``in_worker``: this process is a background worker. ``serving``: it answers over HTTP, where
-    rates are bounded. ``mounted``: it does so inside a host application, at an address that only the host knows. On
-    SQLite only one process may serve a file. Another one is waited for, at most
-    ``wait``; then ``SettingsError`` is raised.
+    Args:
+        settings: the settings.
+        consumers: functions of this process that receive the messages to the booking app, on the channel
+            ``python:NAME``.
+        own: a gateway in place of the one that the settings name.
+        channel_name: NAME of that channel; None: as set.
+        in_worker: this process is a background worker.
+        serving: this process serves HTTP, with rate limits. On SQLite only one process may serve a file.
+        mounted: it does so inside a host application, at an address that only the host knows.
+        wait: how long to wait for another process that serves the same SQLite file.
+
+    Raises:
+        SettingsError: When the services can't be built, or the other process still serves after ``wait``.
     """
     async with AsyncExitStack() as stack:
         if serving:
@@ -71,7 +77,7 @@ async def build(
 
 @asynccontextmanager
 async def _serving_alone(settings: Settings, wait: timedelta) -> AsyncIterator[None]:
-    """Hold the lock of the SQLite file while the context lasts. Raises ``SettingsError``."""
+    """Hold the lock of the SQLite file until the context ends. Raises ``SettingsError`` if another process holds it."""
     file = database_file(settings.normalized_database_url)
     async with AsyncExitStack() as stack:
         if file is not None:
@@ -84,7 +90,7 @@ async def _serving_alone(settings: Settings, wait: timedelta) -> AsyncIterator[N
 
 def _log_wait(file: Path, wait: timedelta) -> Callable[[int | None], None]:
     def told(holder: int | None) -> None:
-        log.warning("waiting_for_another_serve", file=str(file), process=holder, seconds=wait.total_seconds())
+        log.warning("serve.waiting_for_other_serve", file=str(file), process=holder, seconds=wait.total_seconds())
 
     return told
 
@@ -104,15 +110,15 @@ async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[
             payments=container.payments(),
             gateway=container.deps().gateway,
             gateways={name: each.gateway for name, each in container.connected_gateways().items()},
-            gateway_titles={} if own is not None else {name: plugin_named(name).title for name in gateways},
+            gateway_titles={name: plugin.title for name, plugin in settings.plugins.items() if name in gateways},
             storage=storage,
             clock=container.clock(),
             ids=container.ids(),
             settings=settings,
             ready=lambda: readiness(storage),
-            background=background_of(container, stripe),
+            background=background_of(container),
             sandbox=stripe,
-            desks=_desks(gateways, container.deps()),
+            bank_transfer_operations=_bank_transfer_operations(gateways, container.deps()),
             limits=container.limits() if serving and settings.rate_limit_enabled else None,
         )
     finally:
@@ -127,8 +133,10 @@ async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[
 
 
 async def _installation_id(settings: Settings, storage: SqlStorage) -> str | None:
-    """What tells this installation from others: as the settings say, or else as the database has it. None where that
-    can't be read, which nothing survives that goes on from here to work with it."""
+    """Return the id of this installation: as set, otherwise from the database.
+
+    None when the database can't be read; the readiness check then reports that.
+    """
     if settings.given_installation_id is not None:
         return settings.given_installation_id
     try:
@@ -138,19 +146,14 @@ async def _installation_id(settings: Settings, storage: SqlStorage) -> str | Non
         return None
 
 
-def _desks(gateways: Mapping[str, BuiltGateway], deps: Dependencies) -> Mapping[str, TransferDesk]:
-    """The operators' side of each gateway that they settle by hand, by the gateway's name."""
-    found = {name: each.gateway for name, each in gateways.items()}
-    return {
-        name: TransferDesk(gateway, deps.at(name))
-        for name, gateway in found.items()
-        if isinstance(gateway, BankTransferGateway)
-    }
+def _bank_transfer_operations(gateways: Mapping[str, BuiltGateway], deps: Dependencies) -> Mapping[str, Any]:
+    """Return the operators' use cases of each gateway that they settle by hand, by the gateway's name."""
+    return {name: each.operations(deps.at(name)) for name, each in gateways.items() if each.operations is not None}
 
 
 @asynccontextmanager
 async def gateways_alone(settings: Settings) -> AsyncIterator[Mapping[str, Gateway]]:
-    """The gateways by name without the rest of the service, closed when the context ends."""
+    """Build only the gateways, by name, and close them when the context ends."""
     container = Container(settings=settings)
     built = container.built_gateways()
     try:
@@ -161,10 +164,10 @@ async def gateways_alone(settings: Settings) -> AsyncIterator[Mapping[str, Gatew
 
 
 async def shared_store_answers(settings: Settings) -> bool:
-    """Whether the store of the rate limits can be asked. Raises ``SettingsError`` without its client library."""
+    """Return whether the store of the rate limits responds. Raises ``SettingsError`` without its client library."""
     counters = open_counters(settings)
     try:
-        verdict = await RateLimits.of(settings, counters, ()).address.take("doctor")
+        decision = await RateLimits.of(settings, counters, ()).address.take("doctor")
     finally:
         await counters.close()
-    return not verdict.alone
+    return not decision.alone

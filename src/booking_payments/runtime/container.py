@@ -1,6 +1,6 @@
-"""The container: settings, then gateway and stores, then use cases. Reads top to bottom.
+"""The container: settings, then gateways and stores, then use cases, from top to bottom.
 
-Nothing in the domain or the use cases knows that this file exists.
+The domain and the use cases do not import this module.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,18 +26,17 @@ from booking_payments.runtime.background import WorkSignal
 from booking_payments.runtime.channels import channels_of, publishers_of
 from booking_payments.runtime.extras import extra, require_driver
 from booking_payments.runtime.gateways import build_gateways, connected
-from booking_payments.runtime.gateways import webhook_secrets as webhook_secrets_of
 from booking_payments.runtime.payment_config import payment_config_of, retry_policy_of
 from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.settings import Settings
 
-if TYPE_CHECKING:  # what extras bring, and what few need, is imported where it is chosen
+if TYPE_CHECKING:  # packages of extras are imported only when the settings choose them
     from booking_payments.adapters.procrastinate.queue import ProcrastinateJobQueue
     from booking_payments.adapters.throttle import Counters
 
 
 def _clock(settings: Settings) -> SystemClock | DatabaseClock:
-    """SQLite is one machine's; whoever shares PostgreSQL shares its clock."""
+    """Return the clock: the machine's for SQLite; the database's for PostgreSQL, so that all processes share it."""
     return DatabaseClock() if settings.on_postgresql else SystemClock()
 
 
@@ -57,8 +56,10 @@ def _storage(
 
 
 def _queue(settings: Settings) -> "ProcrastinateJobQueue | None":
-    """SQLite has one process, which needs no queue. Nor need those on PostgreSQL that are alone: where the extra
-    ``worker`` is not installed nobody is asked for work, and workers find it a few seconds later by themselves."""
+    """Return the job queue; None on SQLite, which one process uses, and without the extra ``worker``.
+
+    Without a queue no job is sent to workers; they find due work in the tables a few seconds later.
+    """
     if not settings.on_postgresql:
         return None
     try:
@@ -73,7 +74,11 @@ def _payment_config(settings: Settings, installation_id: str | None) -> PaymentC
 
 
 def open_counters(settings: Settings) -> "Counters":
-    """Where requests are counted: in memory, or in the shared store of the settings. Raises ``SettingsError``."""
+    """Return the counters of requests, in memory or in the shared store of the settings.
+
+    Raises:
+        SettingsError: When a package for them is not installed.
+    """
     with extra("http", "RATE_LIMIT_ENABLED"):
         from booking_payments.adapters.throttle import Counters
     url = settings.rate_limit_store_url
@@ -82,26 +87,27 @@ def open_counters(settings: Settings) -> "Counters":
 
 
 def _traced(storage: Storage) -> Storage:
-    """With a span around each transaction, where somebody collects them."""
+    """Return the storage with a span around each transaction, if traces are collected."""
     return traced_storage(storage, tracer())
 
 
 def _payments(deps: Dependencies) -> BookingPayments:
-    """The facade, with a span around each call where somebody collects them."""
+    """Return the facade with a span around each call, if traces are collected."""
     return traced_class(BookingPayments, "payments", tracer())(deps)
 
 
-def _connected(built: Mapping[str, BuiltGateway]) -> Mapping[str, ConnectedGateway]:
-    return {name: connected(each) for name, each in built.items()}
+def _connected(settings: Settings, built: Mapping[str, BuiltGateway]) -> Mapping[str, ConnectedGateway]:
+    recorded = {name for name, each in settings.plugins.items() if each.recorded}
+    return {name: connected(each, recorded=name in recorded) for name, each in built.items()}
 
 
 def _webhook_names(gateways: Mapping[str, ConnectedGateway]) -> tuple[str, ...]:
-    """The names under which webhooks are taken, those of the default gateway first."""
+    """Return the names under which webhooks are received, those of the default gateway first."""
     return tuple(name for each in gateways.values() for name in each.webhook_names)
 
 
 def _deps(gateways: Mapping[str, ConnectedGateway], **more: Any) -> Dependencies:
-    """What the use cases work with: the first of ``gateways`` is the default one."""
+    """Return the dependencies of the use cases; the first of ``gateways`` is the default one."""
     (_, default), *others = gateways.items()
     return Dependencies(
         gateway=default.gateway,
@@ -115,7 +121,7 @@ def _deps(gateways: Mapping[str, ConnectedGateway], **more: Any) -> Dependencies
 
 
 class Container(containers.DeclarativeContainer):
-    """Everything that the service is made of."""
+    """Builds the objects of one process."""
 
     settings = providers.Dependency(instance_of=Settings)
     consumers = providers.Object[Sequence[Consumer]](())
@@ -133,16 +139,15 @@ class Container(containers.DeclarativeContainer):
     work_signal = providers.Singleton(WorkSignal, clock.provided.now)
 
     # Gateways and stores
-    webhook_secrets = providers.Singleton(webhook_secrets_of, settings)
-    built_gateways = providers.Singleton(build_gateways, settings, clock, webhook_secrets)
-    connected_gateways = providers.Singleton(_connected, built_gateways)
+    built_gateways = providers.Singleton(build_gateways, settings, clock)
+    connected_gateways = providers.Singleton(_connected, settings, built_gateways)
     webhook_names = providers.Callable(_webhook_names, connected_gateways)
     queue = providers.Singleton(_queue, settings)
     storage = providers.Singleton(_storage, settings, work_signal, clock, queue)
     publishers = providers.Singleton(publishers_of, settings, clock, consumers, channel_name)
     channels = providers.Singleton(channels_of, settings, publishers)
 
-    # How often somebody may call
+    # Rate limits
     counters = providers.Singleton(open_counters, settings)
     limits = providers.Singleton(RateLimits.of, settings, counters, webhook_names)
 

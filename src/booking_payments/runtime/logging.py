@@ -1,7 +1,7 @@
-"""Logs: structlog and the standard library's loggers through one formatter, and no secret in any of them.
+"""Logs: structlog's and the standard library's loggers share one formatter, which removes secrets.
 
-Everything goes to standard error, so that what a command prints for a script stays clean. ``booking_payments`` follows
-``LOG_LEVEL``; ``booking_payments.payments``, the payment log, can be turned up alone.
+Everything is written to standard error, so that standard output has only the results of commands. ``LOG_LEVEL`` is the
+level of ``booking_payments``; ``LOG_LEVEL_PAYMENTS`` that of the payment log, ``booking_payments.payments``.
 """
 
 import logging
@@ -23,7 +23,7 @@ from booking_payments.runtime.settings import LogFormat, Settings
 
 HIDDEN: Final = "[redacted]"
 LONGEST_NAME: Final = 64
-"""Characters of a field's name that are looked at, from its end; so much of each is kept to look it up again."""
+"""How many characters of a field's name are checked, from its end; this bounds the cache of names, too."""
 
 _SECRET_FIELDS: Final = re.compile(
     r"(?i)^(authorization|cookie|set-cookie|password|passwd|stripe-signature|cvc|cvv|card_number|token"
@@ -31,7 +31,7 @@ _SECRET_FIELDS: Final = re.compile(
 )
 # Each of these takes time linear in its text (tests/unit/test_linear_time.py).
 _PATTERNS: Final = (
-    # What lets its holder confirm a payment; the intent's id before it may stay.
+    # A client secret, with which its holder can confirm a payment; the intent's id before it stays.
     (re.compile(r"_secret_[A-Za-z0-9_]+"), f"_secret_{HIDDEN}"),
     (re.compile(r"(?<![A-Za-z0-9])(sk|rk)_[A-Za-z0-9_]+"), rf"\1_{HIDDEN}"),
     (re.compile(r"whsec_[^\s\"',;)}\]]+"), f"whsec_{HIDDEN}"),
@@ -39,7 +39,7 @@ _PATTERNS: Final = (
     (re.compile(r"(?i)([?&](?:token|access_token)=)[^\s&\"']+"), rf"\1{HIDDEN}"),
     (re.compile(r"(://[^\s:/@]*):[^\s/@]+@"), rf"\1:{HIDDEN}@"),
     (re.compile(r"(?i)\b(password=)('[^']*'|[^\s&]+)"), rf"\1{HIDDEN}"),
-    # Somebody's e-mail address, where it serves as a customer's id.
+    # An e-mail address, which may be used as a customer's id.
     (re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]+(?:\.[\w-]+)+"), HIDDEN),
 )
 _DOTTED_WORD: Final = re.compile(r"[A-Za-z0-9_.-]+")
@@ -47,13 +47,13 @@ _UNQUOTED_WORD: Final = re.compile(r"[^\s\"'<>]+")
 _DATABASE: Final = re.compile(r"(?i)\b(?:postgres\w*+|rediss?)(?:\+\w++)?://[^\s:/@]*+:")
 _MANY_DIGITS: Final = re.compile(r"[0-9][0-9 -]{12}")
 _DIGITS: Final = re.compile(r"(?<![0-9])[0-9](?:[ -]?[0-9]){12,18}(?![0-9])")
-"""As long as card numbers are (ISO/IEC 7812), in groups or not."""
+"""Numbers with as many digits as card numbers (ISO/IEC 7812), in groups or not."""
 
 _HARMLESS: Final = (bool, type(None), float, Decimal, date)
 
 
 def redacted(value: Any, name: str = "") -> Any:
-    """``value`` without secrets, as deep as it goes; ``name`` is the field that it stands in."""
+    """Return ``value`` without secrets, including those in nested values; ``name`` is the name of its field."""
     if _is_secret(name[-LONGEST_NAME:]) and value not in (None, "", True, False):
         return HIDDEN
     if type(value) is str:
@@ -81,7 +81,7 @@ def _redacted_number(value: int) -> int | str:
 
 
 def _is_suspicious(text: str) -> bool:
-    """One look that most texts pass, so that only the others are gone through pattern by pattern."""
+    """Return whether a text may contain a secret. Most texts do not, and the patterns are not applied to them."""
     low = text.lower()
     return (
         "k_" in low
@@ -111,21 +111,21 @@ def _redacted_text(text: str) -> str:
 
 
 def _without_token(match: re.Match[str]) -> str:
-    """A token of ours, wherever it stands: the header of each begins with {" in base64, and two dots follow."""
+    """Return a word without a JSON web token: its header begins with {" in base64, and it has two dots."""
     word = match[0]
     start = word.find("eyJ")
     return word if start < 0 or word.count(".", start) < 2 else f"{word[:start]}{HIDDEN}"
 
 
 def _without_password(match: re.Match[str]) -> str:
-    """A database's password may hold anything, so it ends at the last @ of the word."""
+    """Return a database address without its password, which may contain any character and ends at the last @."""
     word = match[0]
     database, end = _DATABASE.search(word), word.rfind("@")
     return word if database is None or end <= database.end() else f"{word[: database.end()]}{HIDDEN}{word[end:]}"
 
 
 def _without_card(match: re.Match[str]) -> str:
-    """Other long numbers, such as ids and times, stay readable: nine in ten fail the check digit."""
+    """Hide a number whose check digit is right. Nine in ten other numbers, such as ids and times, fail the check."""
     return HIDDEN if _passes_luhn(match[0]) else match[0]
 
 
@@ -149,7 +149,7 @@ def _is_harmless(event: EventDict) -> bool:
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """The processor: every value of a log line without secrets. Comes after tracebacks have become text.
+    """Remove secrets from every value of a log line. As a processor it comes after tracebacks have become text.
 
     Most lines are texts and numbers without anything suspicious. Their values are looked at together, joined to one
     text: where that has nothing suspicious, no part of it has.
@@ -174,14 +174,16 @@ def set_up_logging(settings: Settings, stream: TextIO | None = None) -> None:
 
 
 def _collect_less() -> None:
-    """No line of ours says in which thread, process and line of code it was written, so that nobody need find out
-    (the logging how-to of Python, "Optimization")."""
+    """Do not collect thread, process and source line of a log record, since no line shows them.
+
+    Python's logging how-to describes this in the section "Optimization".
+    """
     vars(logging)["_srcfile"] = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def _levels(settings: Settings) -> Iterator[tuple[str | None, str]]:
-    """Libraries never speak below WARNING: at DEBUG they print statements with parameters and headers with keys."""
+    """Yield loggers with their levels. Libraries log at WARNING at least: below, they log parameters and keys."""
     own, quiet = settings.log_level.value, logging.getLevelName(logging.WARNING)
     louder = max(own, quiet, key=logging.getLevelNamesMapping().__getitem__)
     yield None, louder
@@ -191,15 +193,17 @@ def _levels(settings: Settings) -> Iterator[tuple[str | None, str]]:
 
 
 def _let_through(logger: logging.Logger) -> None:
-    """Uvicorn brings handlers of its own; without them its lines reach ours. A logger without any is switched off, as
-    uvicorn does with its access log when nobody wants one."""
+    """Remove the handlers of a logger of uvicorn, so that its lines reach our handler.
+
+    A logger without a handler stays off: uvicorn removes the handlers of the access log to disable it.
+    """
     if logger.hasHandlers():
         logger.handlers[:] = []
         logger.propagate = True
 
 
 def _traceback(exc_info: ExcInfo) -> str:
-    """Where it happened, and for every error in the chain its type and what may be told of it (``error_texts``)."""
+    """Format a traceback: source lines, and the type and safe text (``error_texts``) of every error in the chain."""
     return "\n".join(_lines_of(exc_info[1], set()))
 
 
@@ -224,7 +228,7 @@ _FORMAT_EXCEPTION: Final = structlog.processors.ExceptionRenderer(_traceback)
 
 
 def _shared() -> list[Processor]:
-    """What happens to a line of ours and to one of a library alike."""
+    """Return the processors for lines of this service and of libraries."""
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -235,7 +239,7 @@ def _shared() -> list[Processor]:
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """Renders lines without secrets. Those of ours have been through the chain already, and take the short way."""
+    """Renders lines without secrets. Lines of this service have passed the processors already, and skip them here."""
 
     def __init__(self, render: Processor) -> None:
         without_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
@@ -263,7 +267,7 @@ _PROCESSORS: Final[list[Processor]] = [
     *_shared(),
     structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
 ]
-"""One list for the life of the process: loggers that were used keep it, and it is what tests listen at."""
+"""One list object for the whole process: loggers keep a reference to it, and tests change it to capture lines."""
 
 
 def _configure_structlog() -> None:
@@ -271,14 +275,14 @@ def _configure_structlog() -> None:
         processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,  # what is configured here never changes; the handlers do
+        cache_logger_on_first_use=True,  # this configuration never changes, only the handlers
     )
 
 
 def speak_as_the_host_does() -> None:
-    """For a service that embeds us: our lines go to the standard library's loggers, of which the host decides.
+    """Send our lines to the standard library's loggers, which the embedding application configures.
 
-    Where the host has set structlog up they go its way, and nothing is changed.
+    Changes nothing if the application has configured structlog: our lines then pass its processors.
     """
     if structlog.is_configured():
         return
@@ -292,5 +296,5 @@ def speak_as_the_host_does() -> None:
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,  # a host that sets structlog up later is heard
+        cache_logger_on_first_use=False,  # the application may configure structlog later
     )

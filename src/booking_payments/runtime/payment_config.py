@@ -5,10 +5,16 @@ from decimal import Decimal
 
 from booking_payments.application.dependencies import DeliveryConfig, PaymentConfig
 from booking_payments.domain.fees import FeePolicy
-from booking_payments.domain.instructions import MethodChoice
+from booking_payments.domain.instructions import ANY_METHOD
 from booking_payments.domain.refunds import RefundPolicy
 from booking_payments.domain.retry import RetryPolicy
+from booking_payments.ports.gateway_plugin import GatewayTerms
 from booking_payments.runtime.settings import AfterDeadLetter, Settings
+
+
+def gateway_terms(settings: Settings) -> list[GatewayTerms]:
+    """What the settings of each gateway say of payments, the default gateway first."""
+    return [plugin.terms(settings.of_gateway(name)) for name, plugin in settings.plugins.items()]
 
 
 def payment_config_of(settings: Settings) -> PaymentConfig:
@@ -21,6 +27,7 @@ def payment_config_of(settings: Settings) -> PaymentConfig:
         payer=settings.fee_payer,
         on_refund=settings.fee_refund,
     )
+    terms = gateway_terms(settings)
     return PaymentConfig(
         fees=fees,
         refunds=RefundPolicy(fee=settings.fee_refund),
@@ -28,12 +35,8 @@ def payment_config_of(settings: Settings) -> PaymentConfig:
         return_url=settings.return_url,
         statement_descriptor_suffix=settings.statement_descriptor_suffix,
         receipt_emails=settings.receipt_emails,
-        booking_metadata=settings.stripe_booking_metadata,
-        methods=MethodChoice(
-            allowed=settings.stripe_allowed_methods,
-            excluded=settings.stripe_excluded_methods,
-            configuration=settings.stripe_method_configuration,
-        ),
+        booking_metadata=any(each.booking_metadata for each in terms),
+        methods=next((each.methods for each in terms if each.methods != ANY_METHOD), ANY_METHOD),
         capture_by_customer=settings.capture_by_customer,
         customer_refunds=settings.customer_refunds,
         full_refund_cancels=settings.full_refund_cancels_booking,

@@ -1,12 +1,12 @@
 """Set-up of a process of this service: event loop, sockets, garbage collection, traces, and its parent's end.
 
-Nothing here happens at import. Decision 20 has the figure behind each part. Where another application embeds the
-library, all of this is that application's to decide.
+Importing this module changes nothing. Decision 20 has the measured gain of each part. An application that embeds the
+library decides all of this for itself.
 
-Worker processes that accept from one shared socket are served by chance: the one that wakes first takes every waiting
-connection, and connections that are kept open stay with it. With a socket each, Linux spreads connections evenly
-(``SO_REUSEPORT``, socket(7)). Each worker opens its own when it is ready, so that no connection waits for a worker that
-starts or was killed.
+Worker processes that accept from one shared socket get an uneven load: the one that wakes first accepts every waiting
+connection, and connections that are kept open stay with it. With one socket for each worker, Linux distributes the
+connections evenly (``SO_REUSEPORT``, socket(7)). Each worker opens its socket when it is ready, so that no connection
+waits for a worker that starts or was killed.
 """
 
 import asyncio
@@ -29,17 +29,17 @@ from booking_payments.runtime.settings import Settings
 
 BACKLOG: Final = 2048
 SPREADS: Final = sys.platform == "linux"
-"""Elsewhere several sockets may share one address, too, but all connections go to the last."""
+"""On other systems several sockets may share an address, too, but the last one gets all connections."""
 
 _YOUNG_OBJECTS: Final = 50_000
-"""Allocations before the youngest generation is searched; a request makes thousands, nearly all of which are freed by
-their reference counts."""
+"""Allocations before the youngest generation is collected. A request makes thousands, and reference counts free nearly
+all of them."""
 
 log = structlog.get_logger("booking_payments.serve")
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Return uvloop's event loop where the extra ``http`` has installed it, else asyncio's."""
+    """Return an event loop of uvloop if it is installed (extra ``http``), otherwise of asyncio."""
     try:
         import uvloop
     except ImportError:
@@ -48,7 +48,7 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 
 
 def collect_garbage_less() -> None:
-    """Exclude everything that is loaded from garbage collection, and collect the rest less often."""
+    """Exclude all present objects from garbage collection, and collect later ones less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
@@ -56,12 +56,14 @@ def collect_garbage_less() -> None:
 
 @contextmanager
 def collecting_traces() -> Iterator[None]:
-    """Send the traces of this process to the collector that the environment names, the last ones when the context
-    ends."""
+    """Send the traces of this process to the collector that the environment names, until the context ends.
+
+    If the packages for traces are missing, a warning is logged and no traces are sent.
+    """
     try:
         provider = set_up_traces(os.environ)
     except MissingExtraError:
-        log.warning("traces are asked for but can't be made; run: pip install 'booking-payments[otel]'")
+        log.warning("serve.traces_unavailable", remedy="run: pip install 'booking-payments[otel]'")
         provider = None
     try:
         yield
@@ -74,7 +76,7 @@ def end_with_parent() -> None:
     """End this process, as after SIGTERM, when the process that started it has ended.
 
     Does nothing in a process that ``multiprocessing`` did not start. A killed parent cannot notify its workers; without
-    this watchdog they would keep the port from the next ``serve``, and nobody would replace them.
+    this watchdog they would keep the port from the next ``serve``, and would not be replaced when they end.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -83,21 +85,24 @@ def end_with_parent() -> None:
 
 def _end_after(parent: BaseProcess) -> None:
     parent.join()
-    log.warning("worker_without_parent")
+    log.warning("serve.parent_ended")
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def listen(settings: Settings) -> socket.socket:
-    """The socket at the settings' host and port. Raises ``OSError`` where it can't be had."""
+    """Return a listening socket at the settings' host and port. Raises ``OSError`` when that is not possible."""
     return _without_delay(socket.create_server(_address(settings), family=_family(settings), backlog=BACKLOG))
 
 
 def reserve(settings: Settings) -> socket.socket:
-    """The settings' host and port for worker processes: to be handed to them, each of which gets a socket of its own.
+    """Reserve the settings' host and port for worker processes.
 
-    Raises ``OSError`` where the address can't be had.
+    Returns a socket to pass to them: each worker that unpickles it gets another socket at the same address.
+
+    Raises:
+        OSError: When the address is in use or does not exist.
     """
-    listening = listen(settings)  # refused where anybody else has the port, which a shared one would not be
+    listening = listen(settings)  # fails if the port is in use, which a socket with SO_REUSEPORT would not
     if not SPREADS:
         return listening
     address, family = listening.getsockname(), listening.family
@@ -106,14 +111,14 @@ def reserve(settings: Settings) -> socket.socket:
 
 
 class _Shared(socket.socket):
-    """A socket that holds its address and does not listen. Where it is unpickled, there is another one beside it."""
+    """A socket that reserves its address and does not listen. Unpickling it opens another socket at that address."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return bind_beside, (int(self.family), self.getsockname())
 
 
 def bind_beside(family: int, address: Any) -> socket.socket:
-    """One more socket at ``address``, for a process of the same user; it does not listen yet."""
+    """Return another socket at ``address``, for a process of the same user; it does not listen yet."""
     beside = _Shared(family, socket.SOCK_STREAM)
     beside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     beside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -125,8 +130,11 @@ def bind_beside(family: int, address: Any) -> socket.socket:
 
 
 def _without_delay(listening: socket.socket) -> socket.socket:
-    """Connections inherit it. Without it the kernel holds the second part of an answer back for 40 ms, and asyncio
-    sets it only on sockets that name their protocol."""
+    """Set TCP_NODELAY, which connections inherit.
+
+    Without it the kernel delays the second part of a response by 40 ms; asyncio sets it only on sockets that name their
+    protocol.
+    """
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 

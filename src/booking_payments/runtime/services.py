@@ -1,12 +1,11 @@
-"""The services of one process, as a way in receives them from the composition root."""
+"""The objects of one process that the composition root passes to the HTTP API, the command line and embedding."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from booking_payments.adapters.gateways.bank_transfer import TransferDesk
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
@@ -21,8 +20,10 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Readiness:
-    """Whether the service can work: ``database`` is reachable, ``migrations`` are current. ``detail`` says what to do
-    when one is not; it is shown to anybody, so it holds no address and no secret."""
+    """Whether the service is ready: the ``database`` is reachable, and its ``migrations`` are current.
+
+    ``detail`` says what to do if not. It is public, so it contains no address and no secret.
+    """
 
     database: bool
     migrations: bool
@@ -35,14 +36,22 @@ class Readiness:
 
 @frozen(kw_only=True)
 class Services:
-    """The facade, what stored answers need, and what runs beside the app while it lives.
+    """The objects of one process.
 
-    ``gateway`` is the default one, ``gateways`` are all of them by name, ``gateway_titles`` what customers read of
-    each.
-    ``background`` is entered when the app starts and left when it stops. ``sandbox`` is there only with the fake
-    gateway: the customer's side of its 3-D Secure window; ``desks`` are the operators' side
-    of the gateways that they settle by hand. ``limits`` is missing where rates are not bounded, and where no HTTP is
-    served.
+    Attributes:
+        payments: the facade.
+        gateway: the default gateway.
+        gateways: all gateways by name.
+        gateway_titles: the names of the gateways that customers see.
+        storage: the storage.
+        clock: the time.
+        ids: makes ids.
+        settings: the settings.
+        ready: checks the database and its schema.
+        background: a context that runs the background tasks; the app enters it at its start.
+        sandbox: the emulator of Stripe behind the fake gateway; None without it.
+        bank_transfer_operations: the operators' use cases of the gateways that they settle by hand, by gateway name.
+        limits: the rate limits; None if they are off, and in a process that serves no HTTP.
     """
 
     payments: BookingPayments
@@ -56,5 +65,5 @@ class Services:
     ready: Callable[[], Awaitable[Readiness]]
     background: Callable[[], AbstractAsyncContextManager[None]] | None = None
     sandbox: FakeStripe | None = None
-    desks: Mapping[str, TransferDesk] = field(factory=dict)
+    bank_transfer_operations: Mapping[str, Any] = field(factory=dict)
     limits: "RateLimits | None" = None

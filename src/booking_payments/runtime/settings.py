@@ -1,8 +1,8 @@
-"""The settings: what may stand in the environment or in a ``.env`` file, and what is refused before anything starts.
+"""The settings: read from the environment or a ``.env`` file, and checked before the process does anything else.
 
-``load_settings`` is the one way in. A name with the prefix ``BOOKING_PAYMENTS_`` wins over the bare name wherever that
-is given: the bare one may be the host application's. Then the environment wins over the file. Empty values count as
-unset. Secrets never show in ``repr`` or in an error.
+``load_settings`` reads them. A name with the prefix ``BOOKING_PAYMENTS_`` takes precedence over the bare name in both
+sources, since the bare name may belong to the host application. Otherwise the environment takes precedence over the
+file. Empty values count as unset. Secrets do not appear in ``repr`` or in errors.
 """
 
 import ipaddress
@@ -13,30 +13,40 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, tzinfo
 from decimal import Decimal
 from enum import StrEnum
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Self
-from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
+from typing import Annotated, Any, ClassVar, Final
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
 from attrs import evolve, frozen
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, InstanceOf, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, InstanceOf, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.presenting import SUFFIX_LENGTH, is_suffix
 from booking_payments.domain.refunds import CustomerRefunds
-from booking_payments.ports.gateway_plugin import GROUP
+from booking_payments.ports.gateway_plugin import GatewayPlugin
+from booking_payments.ports.gateway_settings import (
+    GatewaySettings,
+    ServiceFacts,
+    address_without_user,
+    comma_separated,
+    declared,
+    missing_settings,
+    read_settings,
+    url_parts,
+    web_address,
+)
 from booking_payments.ports.publisher import BROKER, WEBHOOK
 from booking_payments.ports.schema_name import SCHEMA_PARAMETER, is_schema_name
 from booking_payments.ports.signing_key import signing_key
 from booking_payments.runtime.extras import extra
+from booking_payments.runtime.plugins import installed_gateways, installed_plugins, plugin_named
 from booking_payments.runtime.settings_error import SettingProblem, SettingsError
 
 DEVELOPMENT_JWT_SECRET: Final = "development-only-secret-known-to-everybody"  # noqa: S105 - public by design
-"""Signs tokens where nobody but this machine can call and no real money moves."""
-DEVELOPMENT_WEBHOOK_SECRET: Final = "whsec_development"  # noqa: S105 - public by design
+"""Signs tokens if only this machine can call the service and no real money can move."""
 DEFAULT_DATABASE: Final = "sqlite:///booking-payments.db"
 MIN_SECRET_BYTES: Final = 32
 """RFC 7518 section 3.2: an HS256 key is at least as long as the hash."""
@@ -45,15 +55,15 @@ MIN_RSA_BITS: Final = 2048
 
 AMOUNT_DIGITS: Final = 8
 MOST_AMOUNT_DIGITS: Final = 12
-"""Bounds of ``GATEWAY_MAX_AMOUNT_DIGITS``: what Stripe takes by default, and at most. A test compares them with the
-adapter's table."""
+"""Bounds of ``GATEWAY_MAX_AMOUNT_DIGITS``: the digits that Stripe accepts by default and at most. A test compares them
+with the adapter's table."""
 
 PREFIX: Final = "BOOKING_PAYMENTS_"
-"""Before the name of any setting: the name that wins."""
+"""Prefix of the name of any setting; a name with the prefix takes precedence."""
 
 _SQLITE: Final = re.compile(r"sqlite(\+[a-z0-9_]+)?:///", re.ASCII)
 _POSTGRESQL: Final = re.compile(r"postgres(ql)?(\+[a-z0-9_]+)?://", re.ASCII)
-"""With any driver: the application beside us may need another one than we do, and name it in the same address."""
+"""An address with any driver, since the host application may use another driver in the same address."""
 
 _OTHER_DRIVERS: Final = frozenset(
     {
@@ -61,25 +71,18 @@ _OTHER_DRIVERS: Final = frozenset(
         *("server_settings", "statement_cache_size", "max_cached_statement_lifetime", "max_cacheable_statement_size"),
     }
 )
-"""Parameters of an address that only asyncpg and its dialect know: libpq refuses them."""
-
-
-STRIPE: Final = "stripe"
-BANK_TRANSFER: Final = "bank_transfer"
-MANUAL: Final = "manual"
-FAKE: Final = "fake"
-"""The gateways of this package; another package may bring others (``ports.gateway_plugin``)."""
+"""Parameters of an address for asyncpg and its dialect only, which libpq refuses."""
 
 
 class AfterDeadLetter(StrEnum):
-    """What a booking's messages do behind one that was given up."""
+    """Whether a booking's later messages wait for a dead letter, or are delivered after it."""
 
     WAIT = "wait"
     CONTINUE = "continue"
 
 
 class JwtAlgorithm(StrEnum):
-    """How tokens are signed."""
+    """The algorithms that sign tokens."""
 
     HS256 = "HS256"
     RS256 = "RS256"
@@ -87,7 +90,7 @@ class JwtAlgorithm(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """For people, or for machines."""
+    """The format of log lines: text for a terminal, or JSON."""
 
     CONSOLE = "console"
     JSON = "json"
@@ -137,51 +140,28 @@ def _rate(value: Any) -> Any:
 
 
 def _time_zone(value: Any) -> Any:
-    """A zone of the IANA database by its name. UTC is there also where the system has no such database."""
+    """Return a time zone of the IANA database by name; UTC is known without the database, too."""
     if value == "UTC":
         return UTC
     try:
         return ZoneInfo(str(value))
-    except (KeyError, OSError) as error:  # an unknown name, and that of a folder
+    except (KeyError, OSError) as error:  # an unknown name, and the name of a folder
         raise ValueError from error
-
-
-def _split(value: Any) -> Any:
-    return tuple(part.strip() for part in str(value).split(",") if part.strip())
 
 
 def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
-def _web_address(value: Any) -> Any:
-    if not re.fullmatch(r"https?://[!-~]+", str(value), re.ASCII) or not _parts(str(value)).hostname:
-        raise ValueError
-    return str(value)
-
-
-def _parts(url: str) -> SplitResult:
-    """The parts of ``url``; ValueError for one whose port is none."""
-    parts = urlsplit(url)
-    _ = parts.port
-    return parts
-
-
 def _origin(value: Any) -> Any:
-    parts = _parts(_web_address(value))
+    parts = url_parts(web_address(str(value)))
     if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError
     return str(value).rstrip("/")
 
 
-def _return_url(value: Any) -> Any:
-    if "@" in _parts(_web_address(value)).netloc:
-        raise ValueError
-    return value
-
-
 def _origins(value: Any) -> Any:
-    return tuple(_origin(part) for part in _split(value))
+    return tuple(_origin(part) for part in comma_separated(str(value)))
 
 
 def _host(value: Any) -> Any:
@@ -196,7 +176,7 @@ def _database(value: Any) -> Any:
         path = url.split("///", 1)[1].split("?")[0]
         in_file = bool(path) and ":memory:" not in path
     else:
-        in_file = bool(_POSTGRESQL.match(url)) and bool(_parts(url).scheme)
+        in_file = bool(_POSTGRESQL.match(url)) and bool(url_parts(url).scheme)
     if not in_file:
         raise ValueError
     return url
@@ -214,44 +194,35 @@ _STORES: Final = ("redis://", "rediss://", "valkey://", "valkeys://", "unix://")
 def _store(value: Any) -> Any:
     if value == "memory":
         return None
-    if not str(value).startswith(_STORES) or not (_parts(str(value)).netloc or str(value).startswith("unix:///")):
+    if not str(value).startswith(_STORES) or not (url_parts(str(value)).netloc or str(value).startswith("unix:///")):
         raise ValueError
     return value
 
 
 def _broker(value: Any) -> Any:
-    """The address of a message broker, of any transport Kombu knows."""
+    """Check the address of a message broker, of any transport of Kombu."""
     if not re.fullmatch(r"[a-z][a-z0-9+]*://[!-~]*", str(value), re.ASCII):
         raise ValueError
     return value
 
 
 def _networks(value: Any) -> Any:
-    """Addresses and networks in their usual spelling; never all of the internet."""
-    networks = [ipaddress.ip_network(part) for part in _split(value)]
+    """Check addresses and networks in their usual notation; the whole internet is refused."""
+    networks = [ipaddress.ip_network(part) for part in comma_separated(str(value))]
     if any(network.prefixlen == 0 for network in networks):
         raise ValueError
     return tuple(str(network) for network in networks)
 
 
-def _prefixed(*prefixes: str) -> BeforeValidator:
-    def check(value: Any) -> Any:
-        if not re.fullmatch(r"[!-~]+", str(value), re.ASCII) or not str(value).startswith(prefixes):
-            raise ValueError
-        return value
-
-    return BeforeValidator(check)
-
-
 def _pem(value: Any) -> Any:
-    """A public key in PEM; a one-line spelling with ``\\n`` is taken too."""
+    """Check a public key in PEM, which may be in one line with ``\\n`` for line breaks."""
     text = str(value).replace("\\n", "\n")
     _algorithm_in(text)
     return text
 
 
 def _algorithm_in(pem: str) -> JwtAlgorithm:
-    """The algorithm that a key in PEM is for; ValueError for a key that is for none of ours or too weak."""
+    """Return the algorithm of a key in PEM. Raises ``ValueError`` for a weak key or one of another algorithm."""
     with extra("http", "JWT_PUBLIC_KEY"):
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -265,7 +236,7 @@ def _algorithm_in(pem: str) -> JwtAlgorithm:
 
 
 def _algorithm_of(key: object) -> JwtAlgorithm | None:
-    """The algorithm that ``key`` is for, or None when it is for none of ours or too weak."""
+    """Return the algorithm of ``key``; None for a weak key and for one of another algorithm."""
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     if isinstance(key, rsa.RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
@@ -276,7 +247,7 @@ def _algorithm_of(key: object) -> JwtAlgorithm | None:
 
 
 def _signing_secrets(value: Any) -> Any:
-    secrets = _split(value)
+    secrets = comma_separated(str(value))
     for secret in secrets:
         signing_key(secret)
     return secrets
@@ -288,13 +259,6 @@ def _suffix(value: Any) -> Any:
     return value
 
 
-def _method_types(value: Any) -> Any:
-    types = tuple(dict.fromkeys(_split(value)))
-    if not all(re.fullmatch(r"[a-z][a-z0-9_]{1,49}", each, re.ASCII) for each in types):
-        raise ValueError
-    return types
-
-
 def _gateway_name(value: Any) -> Any:
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", str(value), re.ASCII):
         raise ValueError
@@ -302,7 +266,7 @@ def _gateway_name(value: Any) -> Any:
 
 
 def _gateway_names(value: Any) -> Any:
-    names = tuple(_gateway_name(each) for each in _split(value))
+    names = tuple(_gateway_name(each) for each in comma_separated(str(value)))
     if len(set(names)) != len(names):
         raise ValueError
     return names
@@ -313,36 +277,35 @@ Amount = Annotated[Decimal, BeforeValidator(_plain_decimal)]
 Count = Annotated[int, BeforeValidator(_plain_int)]
 Limit = Annotated[InstanceOf[Rate], BeforeValidator(_rate)]
 Level = Annotated[LogLevel, BeforeValidator(_upper)]
-Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 SigningSecrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_signing_secrets)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)]
 
 GatewayText = Annotated[str, BeforeValidator(_gateway_name)]
 GatewayNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_gateway_names)]
-MethodTypes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_method_types)]
-
-_METHOD_TYPES: Final = "must be types of payment methods in Stripe's words, separated by commas: card,sepa_debit"
 _AMOUNT: Final = "must be an amount in major units and not negative, such as 0.30"
 
 
-def _nothing_given(_: str) -> tuple[str, str] | None:
-    """The look-up of settings that were not loaded from anywhere."""
-    return None
+@frozen
+class ChosenGateway:
+    """A gateway of the settings, and its own settings."""
+
+    plugin: GatewayPlugin
+    settings: GatewaySettings
 
 
 class Settings(BaseSettings):
-    """All settings, checked. Made by ``load_settings``; reading it asks neither the environment nor a file.
+    """All settings, checked. ``load_settings`` makes them; the object reads neither the environment nor a file.
 
-    A field's alias is its name in the environment, its description what an error says. Fields called ``given_...``
-    hold what was said; the property without the prefix is what follows from it.
+    A field's alias is its name in the environment, its description the text of its error. Fields named ``given_...``
+    have the value that was set; the property without the prefix has the value that applies.
     """
 
     embedded: ClassVar[bool] = False
-    """Whether nobody calls this process over HTTP: then nobody needs tokens, and webhooks need not come in here."""
+    """Whether this process does not serve HTTP, so that it needs no secrets for tokens and webhooks."""
 
     _read_from: Mapping[str, str] = PrivateAttr(default_factory=dict)
-    _look_up: Callable[[str], tuple[str, str] | None] = PrivateAttr(default_factory=lambda: _nothing_given)
+    _gateways: Mapping[str, "ChosenGateway"] = PrivateAttr(default_factory=dict)
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -355,37 +318,12 @@ class Settings(BaseSettings):
     )
 
     # The gateway
-    stripe_publishable_key: Annotated[str | None, _prefixed("pk_")] = Field(
-        None, alias="STRIPE_PUBLISHABLE_KEY", description="must be the publishable key, which begins with pk_"
-    )
-    stripe_secret_key: Annotated[SecretStr | None, _prefixed("sk_", "rk_")] = Field(
-        None, alias="STRIPE_SECRET_KEY", description="must be a secret or restricted key, which begins with sk_ or rk_"
-    )
-    given_webhook_secrets: Secrets = Field(
-        (), alias="STRIPE_WEBHOOK_SECRET", description="must be one secret, or several separated by commas"
-    )
-    fake_webhook_url: Annotated[str | None, BeforeValidator(_return_url)] = Field(
-        None,
-        alias="FAKE_WEBHOOK_URL",
-        description="must be an address such as http://127.0.0.1:8000/webhooks/stripe, without user and password",
-    )
-    stripe_api_base: Annotated[str | None, BeforeValidator(_web_address)] = Field(
-        None, alias="STRIPE_API_BASE", description="must be an address such as http://127.0.0.1:12111"
-    )
-    stripe_allowed_methods: MethodTypes = Field((), alias="STRIPE_ALLOWED_METHODS", description=_METHOD_TYPES)
-    stripe_excluded_methods: MethodTypes = Field((), alias="STRIPE_EXCLUDED_METHODS", description=_METHOD_TYPES)
-    stripe_method_configuration: Annotated[str | None, _prefixed("pmc_")] = Field(
-        None,
-        alias="STRIPE_METHOD_CONFIGURATION",
-        description="must be the id of a payment method configuration, which begins with pmc_",
-    )
     statement_descriptor_suffix: Annotated[str | None, BeforeValidator(_suffix)] = Field(
         None,
         alias="STATEMENT_DESCRIPTOR_SUFFIX",
         description=f"must be at most {SUFFIX_LENGTH} plain characters with a letter, and none of < > \\ ' \" *",
     )
     receipt_emails: bool = Field(False, alias="RECEIPT_EMAILS", description="must be true or false")
-    stripe_booking_metadata: bool = Field(False, alias="STRIPE_BOOKING_METADATA", description="must be true or false")
     given_installation_id: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(
         None,
         alias="INSTALLATION_ID",
@@ -394,18 +332,12 @@ class Settings(BaseSettings):
     given_gateway: GatewayText | None = Field(
         None,
         alias="PAYMENT_GATEWAY",
-        description="must be stripe, bank_transfer, manual, fake, or a gateway of another package",
+        description="must be the name of a gateway: letters a-z, digits and underscores",
     )
     given_gateways: GatewayNames = Field(
         (),
         alias="PAYMENT_GATEWAYS",
         description="must be names of gateways separated by commas, the default one first: stripe,manual",
-    )
-    bank_transfer_pay_to: str | None = Field(
-        None,
-        alias="BANK_TRANSFER_PAY_TO",
-        max_length=500,
-        description="must be text of at most 500 characters: the account that customers send money to",
     )
 
     # The operator's configuration of payments
@@ -429,7 +361,7 @@ class Settings(BaseSettings):
     retry_delay_s: Annotated[Amount, Field(le=20)] = Field(
         Decimal(1), alias="PAYMENT_RETRY_DELAY", description="must be a number of seconds from 0 to 20, such as 1"
     )
-    return_url: Annotated[str | None, BeforeValidator(_return_url)] = Field(
+    return_url: Annotated[str | None, BeforeValidator(address_without_user)] = Field(
         None,
         alias="PAYMENT_RETURN_URL",
         description="must be an absolute address such as https://example.com/paid",
@@ -448,7 +380,7 @@ class Settings(BaseSettings):
         60, alias="OPERATION_LEASE_S", description="must be a whole number of seconds from 1 to 3600"
     )
 
-    # What callers may do, and what we may ask of the gateway
+    # Limits for callers, and for calls to the gateway
     rate_limit_enabled: bool = Field(True, alias="RATE_LIMIT_ENABLED", description="must be true or false")
     rate_limit_money: Limit = Field(
         Rate(60, 60), alias="RATE_LIMIT_MONEY", description="must be a rate such as 60/minute (second, hour, day)"
@@ -484,7 +416,7 @@ class Settings(BaseSettings):
     )
 
     # Messages to the booking app
-    messages_webhook_url: Annotated[str | None, BeforeValidator(_return_url)] = Field(
+    messages_webhook_url: Annotated[str | None, BeforeValidator(address_without_user)] = Field(
         None,
         alias="MESSAGES_WEBHOOK_URL",
         description="must be an address such as https://example.com/hooks/payments, without user and password",
@@ -524,7 +456,7 @@ class Settings(BaseSettings):
         AfterDeadLetter.WAIT, alias="MESSAGES_AFTER_DEAD_LETTER", description="must be wait or continue"
     )
 
-    # Where the books are
+    # The database
     given_database_url: Annotated[SecretStr, BeforeValidator(_database)] = Field(
         SecretStr(DEFAULT_DATABASE),
         alias="DATABASE_URL",
@@ -537,7 +469,7 @@ class Settings(BaseSettings):
         description="must be the name of a schema: letters a-z, digits and underscores, not beginning with pg_",
     )
 
-    # Who may call
+    # Authentication
     given_jwt_secret: SecretStr | None = Field(None, alias="JWT_SECRET", description="must be text")
     jwt_public_key: Annotated[str | None, BeforeValidator(_pem)] = Field(
         None,
@@ -550,7 +482,7 @@ class Settings(BaseSettings):
     jwt_issuer: str | None = Field(None, alias="JWT_ISSUER", description="must be text")
     jwt_audience: str | None = Field(None, alias="JWT_AUDIENCE", description="must be text")
 
-    # Where the service listens, and what it says
+    # The server and its logs
     host: Annotated[str, BeforeValidator(_host)] = Field(
         "127.0.0.1", alias="HOST", description="must be an address or host name without scheme and port"
     )
@@ -601,26 +533,14 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment and file come in through ``load_settings``, which knows which name wins."""
+        """Use no further sources: ``load_settings`` reads environment and file, by its rules of precedence."""
         return (init_settings,)
 
-    @model_validator(mode="after")
-    def _fit_together(self) -> Self:
-        problems = tuple(_misfits(self))
-        if problems:
-            raise SettingsError(*problems)
-        return self
-
-    # --- what follows
+    # --- values that follow from the settings
 
     def read_from(self, name: str) -> str | None:
-        """The name under which the setting ``name`` was given, with the prefix or without; None where it was not."""
+        """Return the name, with or without the prefix, under which the setting ``name`` was set; None if it was not."""
         return self._read_from.get(name)
-
-    def value_of(self, name: str) -> str | None:
-        """The text that was given for the setting ``name``, be it of this package or a gateway's own; None for none."""
-        found = self._look_up(name)
-        return found[1].strip() if found else None
 
     @property
     def prefixed(self) -> tuple[str, ...]:
@@ -629,8 +549,17 @@ class Settings(BaseSettings):
 
     @property
     def gateways(self) -> tuple[str, ...]:
-        """The names of the gateways, the default one first: Stripe when there is a key for it, unless set otherwise."""
-        return self.given_gateways or (self.given_gateway or (STRIPE if self.stripe_secret_key else FAKE),)
+        """The names of the gateways, the default one first."""
+        return tuple(self._gateways)
+
+    @property
+    def plugins(self) -> Mapping[str, GatewayPlugin]:
+        """The plugins of the gateways by name, the default one first."""
+        return {name: each.plugin for name, each in self._gateways.items()}
+
+    def of_gateway(self, name: str) -> Any:
+        """The settings of the gateway ``name``, one of ``gateways``, as its plugin declares them."""
+        return self._gateways[name].settings
 
     @property
     def gateway(self) -> str:
@@ -640,30 +569,35 @@ class Settings(BaseSettings):
     @property
     def livemode(self) -> bool:
         """Whether real money may move."""
-        return self.stripe_livemode or not {STRIPE, FAKE}.issuperset(self.gateways)
+        return any(each.plugin.moves_money(each.settings) for each in self._gateways.values())
 
     @property
-    def stripe_livemode(self) -> bool:
-        """Whether Stripe's key moves real money."""
-        key = self.stripe_secret_key
-        return STRIPE in self.gateways and key is not None and is_live(key.get_secret_value())
+    def in_one_process(self) -> bool:
+        """Whether a gateway keeps its state in the process that serves, so that no other one can work beside it."""
+        return any(each.plugin.in_one_process for each in self._gateways.values())
 
     @property
     def listens_on_loopback(self) -> bool:
-        """Whether only this machine can call."""
+        """Whether only this machine can reach the service."""
         return is_loopback(self.host)
 
     @property
     def in_development(self) -> bool:
-        """The fake gateway on loopback, alone or beside the manual one: nobody else can call, and no money moves by
-        itself."""
-        return FAKE in self.gateways and {FAKE, MANUAL}.issuperset(self.gateways) and self.listens_on_loopback
+        """Whether a development gateway is used on loopback, alone or with gateways whose payments operators record.
+
+        Then only this machine can call, and no real money moves.
+        """
+        plugins = self.plugins.values()
+        return (
+            self.listens_on_loopback
+            and any(each.for_development for each in plugins)
+            and all(each.for_development or each.recorded for each in plugins)
+        )
 
     @property
-    def webhook_secrets(self) -> tuple[str, ...]:
-        """The secrets that a webhook may be signed with."""
-        given = tuple(secret.get_secret_value() for secret in self.given_webhook_secrets)
-        return given or ((DEVELOPMENT_WEBHOOK_SECRET,) if self.in_development else ())
+    def service_facts(self) -> ServiceFacts:
+        """The values on which the settings of a gateway may depend."""
+        return ServiceFacts(gateways=self.gateways, embedded=self.embedded, in_development=self.in_development)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -673,26 +607,28 @@ class Settings(BaseSettings):
 
     @property
     def messages_webhook_secrets(self) -> tuple[str, ...]:
-        """The secrets that outgoing webhooks are signed with, each of them."""
+        """The secrets for outgoing webhooks, which are signed with each of them."""
         return tuple(secret.get_secret_value() for secret in self.given_messages_webhook_secrets)
 
     @property
     def own_address(self) -> str:
-        """Where a browser reaches this service: ``PUBLIC_URL``, or from this machine where it listens."""
+        """The address of this service for browsers: ``PUBLIC_URL``, or the listening address for this machine."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - compared, not listened on
         return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def return_url_origins(self) -> tuple[str, ...]:
-        """Where a ``return_url`` may lie; the default one's origin and our own always belong to it."""
+        """The origins that a ``return_url`` may have, including that of the default one and our own."""
         own = (_origin_of(self.return_url),) if self.return_url else ()
         public = (self.public_url,) if self.public_url else ()
         return tuple(dict.fromkeys((*self.given_return_url_origins, *own, *public)))
 
     @property
     def normalized_database_url(self) -> str:
-        """The database in SQLAlchemy's spelling, with its async driver, and the schema where it is another one than
-        usual. It may hold a password."""
+        """The database's address for SQLAlchemy, with an async driver, and with the schema if it is set.
+
+        It may contain a password.
+        """
         url = normalize_database_url(self.given_database_url.get_secret_value())
         if self.given_database_schema is None or not url.startswith("postgresql"):
             return url
@@ -705,19 +641,19 @@ class Settings(BaseSettings):
 
     @property
     def uses_development_jwt_secret(self) -> bool:
-        """Whether tokens are signed with a secret that everybody knows; to be announced in the log."""
+        """Whether tokens are signed with the public development secret, which is logged as a warning."""
         return self.in_development and self.given_jwt_secret is None and self.jwt_public_key is None
 
     @property
     def jwt_algorithm(self) -> JwtAlgorithm:
-        """The one algorithm of tokens: as said, otherwise that of the key."""
+        """The only algorithm that tokens may have: as set, otherwise that of the key."""
         if self.given_jwt_algorithm:
             return self.given_jwt_algorithm
         return _algorithm_in(self.jwt_public_key) if self.jwt_public_key else JwtAlgorithm.HS256
 
     @property
     def jwt_signing_key(self) -> str | None:
-        """What signs tokens, None where only somebody else can sign them."""
+        """The key that signs tokens; None if only the issuer with the private key can sign them."""
         if self.jwt_algorithm is not JwtAlgorithm.HS256:
             return None
         if self.given_jwt_secret:
@@ -726,7 +662,7 @@ class Settings(BaseSettings):
 
     @property
     def jwt_verification_key(self) -> str:
-        """What tokens are verified with."""
+        """The key that verifies tokens. Raises ``SettingsError`` when none is set."""
         key = self.jwt_signing_key or self.jwt_public_key
         if not key:
             raise SettingsError(_TOKENS_MISSING)
@@ -734,17 +670,17 @@ class Settings(BaseSettings):
 
     @property
     def log_level_payments(self) -> LogLevel:
-        """The level of the payment log, which can be turned up alone."""
+        """The level of the payment log: as set, otherwise that of all logs."""
         return self.given_log_level_payments or self.log_level
 
     @property
     def log_format(self) -> LogFormat:
-        """As said, otherwise for people on a terminal and for machines elsewhere."""
+        """The log format: as set, otherwise text on a terminal and JSON elsewhere."""
         return self.given_log_format or (LogFormat.CONSOLE if sys.stderr.isatty() else LogFormat.JSON)
 
 
 class EmbeddedSettings(Settings):
-    """The settings of a process that only calls the library: no token, webhook secret or address is demanded."""
+    """The settings of a process that only calls the library: no secrets for tokens and webhooks are required."""
 
     embedded: ClassVar[bool] = True
 
@@ -756,39 +692,83 @@ def load_settings(
     overrides: Mapping[str, str] | None = None,
     embedded: bool = False,
 ) -> Settings:
-    """The settings of ``env`` (None: this process's environment) over those of ``env_file`` (None: no file).
+    """Read and check the settings.
 
-    A name with ``PREFIX`` wins over the bare one, also where the bare one is in the environment and it is in the file.
-    ``overrides``, by their bare names, win over both. ``embedded``: this process answers nothing over HTTP, so what
-    only that needs is not demanded. Raises ``SettingsError``, which names every wrong setting as it was given.
+    A name with ``PREFIX`` takes precedence over the bare name, even if that is in the environment and the other in the
+    file.
+
+    Args:
+        env: the environment; None: this process's.
+        env_file: a file with settings that the environment does not have; None: no file.
+        overrides: values by bare names, which take precedence over both.
+        embedded: this process does not serve HTTP, so settings that only HTTP needs are not required.
+
+    Raises:
+        SettingsError: With a line for every wrong setting, by the name under which it was set.
     """
     file = _file(env_file)
     sources = (os.environ if env is None else env, file)
-    values, read_from = dict[str, Any](), dict[str, str]()
+    read_from = dict[str, str]()
 
     def look_up(name: str) -> tuple[str, str] | None:
-        """The name under which a setting was given, and its text; None where it was not."""
+        """Return the name under which a setting was set, and its text; None if it was not set."""
         if (overrides or {}).get(name, "").strip():
             return name, (overrides or {})[name]
         names = [(said, source) for said in (f"{PREFIX}{name}", name) for source in sources]
         return next(((said, source[said]) for said, source in names if source.get(said, "").strip()), None)
 
-    for name in SETTING_NAMES:
+    def text_of(name: str) -> str | None:
+        """Return the text of the setting ``name``, and note in ``read_from`` under which name it was set."""
         given = look_up(name)
-        if given is not None:
-            read_from[name], values[name] = given
+        if given is None:
+            return None
+        read_from[name] = given[0]
+        return given[1]
+
+    given = {name: text for name in _REMEDIES if (text := text_of(name)) is not None}
+    chosen, problems = _read_gateways(_chosen(given, look_up), text_of)
+    settings = None
     try:
-        settings = (EmbeddedSettings if embedded else Settings)(**values)
+        settings = (EmbeddedSettings if embedded else Settings)(**given)  # type: ignore[arg-type] # texts, to be read
     except ValidationError as error:
-        raise SettingsError(*_as_given(_explained(error), read_from)) from None
-    except SettingsError as error:
-        raise SettingsError(*_as_given(error.problems, read_from)) from None
-    settings._read_from, settings._look_up = read_from, look_up
+        problems = [*_explained(error), *problems]
+    if settings is not None:
+        settings._read_from, settings._gateways = read_from, chosen
+        problems = problems or list(_misfits(settings))
+    if settings is None or problems:
+        raise SettingsError(*_as_given(problems, read_from)) from None
     return settings
 
 
+def _chosen(given: Mapping[str, str], look_up: Callable[[str], object]) -> tuple[str, ...]:
+    """Return the names of the gateways, the default one first; empty if one is malformed."""
+    try:
+        named = _gateway_names(given.get("PAYMENT_GATEWAYS", "")) or _gateway_names(given.get("PAYMENT_GATEWAY", ""))
+    except ValueError:
+        return ()
+    return named or ("stripe" if look_up("STRIPE_SECRET_KEY") else "fake",)
+
+
+def _read_gateways(
+    names: Iterable[str], text_of: Callable[[str], str | None]
+) -> tuple[Mapping[str, ChosenGateway], list[SettingProblem]]:
+    """Return the gateways by name with their settings, and the problems of single settings."""
+    chosen, problems = dict[str, ChosenGateway](), list[SettingProblem]()
+    for name in names:
+        plugin = plugin_named(name)
+        if plugin is None:
+            setting = "PAYMENT_GATEWAYS" if text_of("PAYMENT_GATEWAYS") else "PAYMENT_GATEWAY"
+            installed = ", ".join(installed_gateways())
+            problems.append(SettingProblem(setting, f"must name gateways that are installed: {installed}"))
+            continue
+        settings, wrong = read_settings(plugin.settings, text_of)
+        problems += wrong
+        chosen[name] = ChosenGateway(plugin=plugin, settings=settings)
+    return chosen, problems
+
+
 def _file(path: str | Path | None) -> Mapping[str, str]:
-    """The assignments in the file at ``path``; none where it is not there."""
+    """Return the assignments in the file at ``path``; empty if it does not exist."""
     if path is None or not Path(path).expanduser().is_file():
         return {}
     try:
@@ -799,26 +779,32 @@ def _file(path: str | Path | None) -> Mapping[str, str]:
 
 
 def _as_given(problems: Iterable[SettingProblem], read_from: Mapping[str, str]) -> Iterator[SettingProblem]:
-    """The problems, each with the name under which its setting was given."""
+    """Return the problems, each with the name under which its setting was set."""
     return (evolve(each, setting=read_from.get(each.setting, each.setting)) for each in problems)
 
 
 _REMEDIES: Final = {field.alias or name: field.description or "" for name, field in Settings.model_fields.items()}
-SETTING_NAMES: Final = frozenset(_REMEDIES)
-"""Every name that is read, as it stands in the environment."""
+
+
+def setting_names() -> frozenset[str]:
+    """Return the names of all settings: those of the service, and those of all installed gateways."""
+    own = (each.name for plugin in installed_plugins().values() for each in declared(plugin.settings).values())
+    return frozenset((*_REMEDIES, *own))
 
 
 def _explained(error: ValidationError) -> Iterator[SettingProblem]:
-    """Each wrong setting once, with our own words: the library's may repeat the value."""
+    """Yield each wrong setting once, with our text: the library's text may contain the value."""
     for name in dict.fromkeys(str(each["loc"][0]) for each in error.errors(include_input=False)):
         yield SettingProblem(name, _REMEDIES[name])
 
 
 def normalize_database_url(url: str) -> str:
-    """Any spelling of an address of SQLite or PostgreSQL as SQLAlchemy's with the driver that we use.
+    """Return an address of SQLite or PostgreSQL in SQLAlchemy's form, with the driver that this service uses.
 
-    What other drivers call by another name than libpq is translated, and what only they know is left out. Raises
-    ``SettingsError`` for another database.
+    Parameters of other drivers are translated to those of libpq, or left out if libpq has no such parameter.
+
+    Raises:
+        SettingsError: When it is the address of another database.
     """
     if found := _SQLITE.match(url):
         return f"sqlite+aiosqlite:///{url[found.end() :]}"
@@ -829,7 +815,7 @@ def normalize_database_url(url: str) -> str:
 
 
 def _for_libpq(query: str) -> str:
-    """The parameters of an address, in libpq's words; as they are where they are in them already."""
+    """Return the parameters of an address with libpq's names; unchanged if they have these already."""
     given = parse_qsl(query, keep_blank_values=True)
     if not any(name == "ssl" or name in _OTHER_DRIVERS for name, _ in given):
         return query
@@ -839,11 +825,11 @@ def _for_libpq(query: str) -> str:
 
 
 _SSL: Final = {"true": "require", "on": "require", "1": "require", "false": "disable", "off": "disable", "0": "disable"}
-"""asyncpg's ``ssl`` in words of libpq's ``sslmode``, where the words differ."""
+"""Values of asyncpg's ``ssl`` as values of libpq's ``sslmode``, where they differ."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` is reached from this machine only. Names other than ``localhost`` are not looked up."""
+    """Return whether ``host`` can only be reached from this machine. Names except ``localhost`` are not resolved."""
     try:
         return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -863,10 +849,6 @@ _TOKENS_MISSING: Final = SettingProblem(
 
 
 def _misfits(settings: Settings) -> Iterator[SettingProblem]:
-    unknown = tuple(_unknown_gateways(settings))
-    if unknown:  # what else is wrong depends on which gateways there are
-        yield from unknown
-        return
     yield from _gateway_misfits(settings)
     yield from _secret_misfits(settings)
     yield from _token_misfits(settings)
@@ -875,73 +857,22 @@ def _misfits(settings: Settings) -> Iterator[SettingProblem]:
     yield from _message_misfits(settings)
 
 
-def _unknown_gateways(settings: Settings) -> Iterator[SettingProblem]:
-    """Gateways that are neither ours nor any installed package's."""
-    for name in settings.gateways:
-        if name not in (STRIPE, BANK_TRANSFER, MANUAL, FAKE) and not entry_points(group=GROUP, name=name):
-            setting = "PAYMENT_GATEWAYS" if settings.given_gateways else "PAYMENT_GATEWAY"
-            installed = ", ".join(sorted(entry_points(group=GROUP).names))
-            yield SettingProblem(setting, f"must name gateways that are installed: {installed}")
-
-
 def _gateway_misfits(settings: Settings) -> Iterator[SettingProblem]:
     if settings.given_gateways and settings.given_gateway not in (None, settings.given_gateways[0]):
         yield SettingProblem(
             "PAYMENT_GATEWAY", "must be the first of PAYMENT_GATEWAYS, which is the default; or leave it out"
         )
-    if {STRIPE, FAKE}.issubset(settings.gateways):
-        yield SettingProblem("PAYMENT_GATEWAYS", "must not name both stripe and fake, which speaks Stripe's language")
-    if BANK_TRANSFER in settings.gateways and settings.bank_transfer_pay_to is None:
-        yield SettingProblem("BANK_TRANSFER_PAY_TO", "set it to the account that customers send their money to")
-    if STRIPE in settings.gateways or FAKE in settings.gateways:
-        yield from _stripe_misfits(settings)
-
-
-def _stripe_misfits(settings: Settings) -> Iterator[SettingProblem]:
-    on_stripe = STRIPE in settings.gateways
-    if on_stripe and settings.stripe_secret_key is None:
-        yield SettingProblem("STRIPE_SECRET_KEY", "set it to the secret key: the Stripe gateway cannot work without")
-    if on_stripe and settings.stripe_publishable_key is None:
-        yield SettingProblem("STRIPE_PUBLISHABLE_KEY", "set it to the publishable key: browsers cannot pay without")
-    if _modes_differ(settings):
-        yield SettingProblem("STRIPE_PUBLISHABLE_KEY", "must be of the same mode, live or test, as STRIPE_SECRET_KEY")
-    if settings.stripe_allowed_methods and (settings.stripe_excluded_methods or settings.stripe_method_configuration):
-        remedy = "goes with neither STRIPE_EXCLUDED_METHODS nor STRIPE_METHOD_CONFIGURATION; leave these out, or this"
-        yield SettingProblem("STRIPE_ALLOWED_METHODS", remedy)
-    if _live_in_the_open(settings):
-        yield SettingProblem("STRIPE_API_BASE", "must begin with https:// with a live key")
+    for each in settings._gateways.values():
+        yield from missing_settings(each.settings)
+        yield from each.settings.problems(settings.service_facts)
 
 
 def _secret_misfits(settings: Settings) -> Iterator[SettingProblem]:
-    """What only a process that is called over HTTP needs to know secrets for."""
+    """Yield the problems with settings that only a process needs that serves HTTP."""
     if settings.embedded:
         return
-    if STRIPE in settings.gateways and not settings.webhook_secrets:
-        yield SettingProblem(
-            "STRIPE_WEBHOOK_SECRET", "set it to the endpoint's signing secret: the Stripe gateway needs it"
-        )
-    if FAKE in settings.gateways and not settings.webhook_secrets:
-        yield SettingProblem(
-            "STRIPE_WEBHOOK_SECRET", "set it: others can reach HOST, and the default is known to everybody"
-        )
     if settings.given_jwt_secret is None and settings.jwt_public_key is None and not settings.in_development:
         yield _TOKENS_MISSING
-
-
-def _modes_differ(settings: Settings) -> bool:
-    if settings.stripe_publishable_key is None or settings.stripe_secret_key is None:
-        return False
-    return is_live(settings.stripe_publishable_key) != is_live(settings.stripe_secret_key.get_secret_value())
-
-
-def _live_in_the_open(settings: Settings) -> bool:
-    base, key = settings.stripe_api_base, settings.stripe_secret_key
-    return bool(base and key and base.startswith("http://") and is_live(key.get_secret_value()))
-
-
-def is_live(key: str) -> bool:
-    """Whether a key of Stripe's moves real money: its second part says so (docs.stripe.com/keys)."""
-    return key.split("_")[1:2] == ["live"]
 
 
 def _token_misfits(settings: Settings) -> Iterator[SettingProblem]:
@@ -952,7 +883,7 @@ def _token_misfits(settings: Settings) -> Iterator[SettingProblem]:
         yield SettingProblem("JWT_SECRET", "must not be a key in PEM; a public key goes into JWT_PUBLIC_KEY")
     if secret and public_key and settings.given_jwt_algorithm is None:
         yield SettingProblem(
-            "JWT_ALGORITHM", "set it, since both JWT_SECRET and JWT_PUBLIC_KEY are there; or remove one"
+            "JWT_ALGORITHM", "set it, since both JWT_SECRET and JWT_PUBLIC_KEY are set; or remove one of them"
         )
     yield from _algorithm_misfits(settings)
 
@@ -967,9 +898,7 @@ def _algorithm_misfits(settings: Settings) -> Iterator[SettingProblem]:
     elif public_key is None:
         yield SettingProblem("JWT_PUBLIC_KEY", f"set it: {algorithm} verifies tokens with a public key")
     elif _algorithm_in(public_key) is not algorithm:
-        yield SettingProblem(
-            "JWT_ALGORITHM", f"must be {_algorithm_in(public_key)}, which is what JWT_PUBLIC_KEY is for"
-        )
+        yield SettingProblem("JWT_ALGORITHM", f"must be {_algorithm_in(public_key)}, the algorithm of JWT_PUBLIC_KEY")
 
 
 def _fee_misfits(settings: Settings) -> Iterator[SettingProblem]:
@@ -979,7 +908,7 @@ def _fee_misfits(settings: Settings) -> Iterator[SettingProblem]:
 
 
 def _worker_misfits(settings: Settings) -> Iterator[SettingProblem]:
-    if settings.workers > 1 and not (settings.on_postgresql and FAKE not in settings.gateways):
+    if settings.workers > 1 and (settings.in_one_process or not settings.on_postgresql):
         yield SettingProblem(
             "WORKERS", "must be 1, unless DATABASE_URL names PostgreSQL and the gateway is not the fake one"
         )
@@ -987,6 +916,6 @@ def _worker_misfits(settings: Settings) -> Iterator[SettingProblem]:
 
 def _message_misfits(settings: Settings) -> Iterator[SettingProblem]:
     if settings.messages_webhook_url and not settings.given_messages_webhook_secrets:
-        yield SettingProblem("MESSAGES_WEBHOOK_SECRET", "set it: a receiver cannot trust webhooks that nobody signed")
+        yield SettingProblem("MESSAGES_WEBHOOK_SECRET", "set it: receivers cannot trust unsigned webhooks")
     if settings.messages_broker_url and settings.messages_broker_url.get_secret_value().startswith("memory://"):
-        yield SettingProblem("MESSAGES_BROKER_URL", "must be the address of a broker; one in memory reaches nobody")
+        yield SettingProblem("MESSAGES_BROKER_URL", "must be the address of a broker; one in memory has no receivers")

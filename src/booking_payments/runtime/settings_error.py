@@ -1,22 +1,6 @@
-"""What is wrong with the settings, one line for each."""
+"""Errors of the settings, with one line for each wrong one."""
 
-from attrs import frozen
-
-
-@frozen
-class SettingProblem:
-    """One wrong setting.
-
-    Attributes:
-        setting: its name, as it was given.
-        remedy: what to do about it. Never the value, which may be a secret.
-    """
-
-    setting: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.setting}: {self.remedy}"
+from booking_payments.ports.gateway_settings import SettingProblem as SettingProblem
 
 
 class SettingsError(Exception):

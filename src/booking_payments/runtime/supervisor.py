@@ -1,9 +1,9 @@
-"""Worker processes of ``serve``: several on one address, and one that ends is replaced.
+"""The worker processes of ``serve``: several on one address; one that ends is replaced.
 
-The supervisor waits for everything at once: the end of a worker, a sign of life, a signal, the time for a replacement.
-uvicorn's own asks one worker after the other and waits for its answer. While one starts, or when it was killed before
-it answered, nobody else is replaced and no signal is obeyed for as long as a worker may be silent. It also ends the
-whole service, with exit status 0, when a single replacement can't start.
+The supervisor waits for all events at the same time: the end of a worker, a heartbeat, a signal, and the time for a
+replacement. The supervisor of uvicorn polls one worker after another and waits for its answer. While one worker starts,
+or if it was killed before it answered, uvicorn replaces no other worker and handles no signal until a time-out. It also
+ends the whole service, with exit status 0, when a single replacement can't start.
 """
 
 import signal
@@ -22,15 +22,15 @@ import uvicorn
 from attrs import define
 
 BEAT_S: Final = 5.0
-"""How often a worker gives a sign of life."""
+"""Seconds between two heartbeats of a worker."""
 
 MISSED_BEATS: Final = 12
-"""After so many beats without one, a worker hangs and is killed. The supervisor counts them instead of
-looking at a clock: when the whole machine was paused, it is one beat that is missed. They count from the first sign of
-life on, so a worker may take as long as it needs to load its code."""
+"""A worker that misses this many heartbeats in a row hangs, and is killed. The supervisor counts its own beats and not
+the time: if the whole machine is paused, only one beat is missed. Counting begins with the first heartbeat, so a worker
+may take any time to load its code."""
 
 LONGEST_PAUSE_S: Final = 10.0
-"""How long to wait at most before a worker is started in the place of one that could not start."""
+"""The longest pause, in seconds, before a worker that could not start is replaced."""
 
 log = structlog.get_logger("booking_payments.serve")
 
@@ -38,7 +38,7 @@ _spawn: Final = get_context("spawn")
 
 
 class WorkersFailedError(Exception):
-    """No worker serves, and as many as there should be have ended in a row before they served."""
+    """No worker serves, and as many starts in a row as there should be workers have failed."""
 
 
 @define(eq=False)
@@ -46,12 +46,12 @@ class _Worker:
     process: SpawnProcess
     reports: Connection
     missed: int | None = None
-    """Beats in a row; None before the first sign of life."""
+    """Missed heartbeats in a row; None before the first heartbeat."""
     serving: bool = False
 
 
 class Supervisor:
-    """Keeps ``count`` processes running that serve ``config``'s application on ``listening``."""
+    """Runs ``count`` worker processes, which serve the application of ``config`` on the socket ``listening``."""
 
     def __init__(
         self,
@@ -61,8 +61,8 @@ class Supervisor:
         stop_within_s: float,
         beat_s: float = BEAT_S,
     ) -> None:
-        """A worker that is told to end and has not after ``stop_within_s`` is killed, and so is one that gives no sign
-        of life while ``MISSED_BEATS`` times ``beat_s`` pass."""
+        """A worker is killed when it does not end within ``stop_within_s`` seconds after SIGTERM, and when it sends no
+        heartbeat for ``MISSED_BEATS`` times ``beat_s`` seconds."""
         self._config = config
         self._listening = listening
         self._count = count
@@ -73,10 +73,10 @@ class Supervisor:
         self._failed_starts = 0
 
     def run(self) -> None:
-        """Return after SIGINT or SIGTERM, when all workers have ended.
+        """Run the workers until SIGINT or SIGTERM, and return when all have ended.
 
         Raises:
-            WorkersFailedError: when none can start.
+            WorkersFailedError: When no worker can start.
         """
         with _stop_signals() as stopped:
             try:
@@ -106,7 +106,7 @@ class Supervisor:
             self._workers.append(_Worker(process, reports))
 
     def _wait(self, stopped: Connection, until: float) -> None:
-        """See to what has happened; wait for it until ``until`` (of the monotonic clock) at most."""
+        """Wait for an event until ``until`` (of the monotonic clock) at most, and handle all events that occurred."""
         reports = [each.reports for each in self._workers if not each.reports.closed]
         ends = [each.process.sentinel for each in self._workers]
         happened = wait([stopped, *reports, *ends], max(0, until - time.monotonic()))
@@ -120,25 +120,29 @@ class Supervisor:
         try:
             serving: bool = worker.reports.recv()
         except (EOFError, OSError):
-            worker.reports.close()  # it is about to end
+            worker.reports.close()  # the worker is about to end, and its sentinel follows
             return
         worker.missed = 0
         if serving and not worker.serving:
             worker.serving, self._failed_starts = True, 0
-            log.info("serve_worker_ready", pid=worker.process.pid)
+            log.info("serve.worker_ready", pid=worker.process.pid)
 
     def _replace(self, worker: _Worker) -> None:
-        """At once where it had served. A pause grows with each that ended before, and when all did nobody goes on."""
+        """Schedule a replacement: at once for a worker that had served, else after a pause that grows with failures.
+
+        Raises:
+            WorkersFailedError: When no worker serves and ``count`` starts in a row have failed.
+        """
         worker.process.join()
         self._workers.remove(worker)
         worker.reports.close()
         ended = {"pid": worker.process.pid, "exit_code": worker.process.exitcode}
         pause = 0.0
         if worker.serving:
-            log.warning("serve_worker_ended", **ended)
+            log.warning("serve.worker_ended", **ended)
         else:
             self._failed_starts += 1
-            log.error("serve_worker_did_not_start", **ended)
+            log.error("serve.worker_not_started", **ended)
             if self._failed_starts >= self._count and not any(each.serving for each in self._workers):
                 raise WorkersFailedError
             pause = min(2.0 ** (self._failed_starts - 1), LONGEST_PAUSE_S)
@@ -150,7 +154,7 @@ class Supervisor:
                 continue
             worker.missed += 1
             if worker.missed > MISSED_BEATS:
-                log.error("serve_worker_hangs", pid=worker.process.pid)
+                log.error("serve.worker_hung", pid=worker.process.pid)
                 worker.process.kill()
 
     def _end_all(self) -> None:
@@ -160,7 +164,7 @@ class Supervisor:
         for worker in self._workers:
             worker.process.join(max(0, until - time.monotonic()))
             if worker.process.exitcode is None:
-                log.error("serve_worker_does_not_stop", pid=worker.process.pid)
+                log.error("serve.worker_stop_timed_out", pid=worker.process.pid)
                 worker.process.kill()
                 worker.process.join()
             worker.reports.close()
@@ -169,7 +173,7 @@ class Supervisor:
 
 @contextmanager
 def _stop_signals() -> Iterator[Connection]:
-    """Becomes readable when this process is asked to end."""
+    """Yield a connection that becomes readable when this process receives SIGINT or SIGTERM."""
     stopped, sender = _spawn.Pipe(duplex=False)
 
     def stop(*_: object) -> None:
@@ -186,7 +190,7 @@ def _stop_signals() -> Iterator[Connection]:
 
 
 class _Server(uvicorn.Server):
-    """Says when it serves."""
+    """Sets an event when it serves."""
 
     def __init__(self, config: uvicorn.Config, serves: threading.Event) -> None:
         super().__init__(config)
@@ -199,19 +203,19 @@ class _Server(uvicorn.Server):
 
 
 def _work(config: uvicorn.Config, listening: socket.socket, supervisor: Connection, beat_s: float) -> None:
-    """What a worker process does."""
-    config.configure_logging()  # what it switches off is switched off in this process only
+    """Run a worker process: send heartbeats, and serve until a signal arrives."""
+    config.configure_logging()  # logging is configured per process, and this one was spawned
     serves = threading.Event()
     with suppress(OSError):
         supervisor.send(False)
     threading.Thread(target=_give_signs_of_life, args=(supervisor, serves, beat_s), daemon=True).start()
-    with suppress(KeyboardInterrupt):  # of the terminal, which interrupts all processes; the server has ended by then
+    with suppress(KeyboardInterrupt):  # the terminal interrupts all processes; the server has ended then
         _Server(config, serves).run([listening])
 
 
 def _give_signs_of_life(supervisor: Connection, serves: threading.Event, beat_s: float) -> None:
-    """At once when it serves, and at each beat."""
-    with suppress(OSError):  # the supervisor is gone: see ``end_with_parent``
+    """Send a heartbeat at once when the server serves, and then every ``beat_s`` seconds."""
+    with suppress(OSError):  # the supervisor has ended: see ``end_with_parent``
         serves.wait(beat_s)
         while True:
             serving = serves.is_set()

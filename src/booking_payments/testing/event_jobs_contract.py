@@ -11,6 +11,7 @@ import pytest
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.fees import FeePolicy
+from booking_payments.domain.lifecycle import RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.ports.event_jobs import BookingOutcome, BookingResult, EventJob, EventJobKind, EventJobState
 from booking_payments.ports.storage import AlreadyExists, Storage
@@ -99,6 +100,31 @@ class EventJobsContract:
         assert await following(1) == ["bk_2"]
         assert await following(now=True) == ["bk_2"]
 
+    async def test_those_that_wait_longest_come_first(self, storage: Storage) -> None:
+        await store(storage, *(_booking(number) for number in (1, 2, 3)))
+        await _add(storage, _job())
+        waits = {1: 3, 2: 1, 3: 2}
+        for number, second in waits.items():
+            at = NOW + timedelta(seconds=second)
+            await _put(storage, attrs.evolve(_result(number, BookingOutcome.WAITING), at=at))
+
+        found = await storage.read(lambda uow: uow.events.next_bookings(_job(), SOON, 10))
+
+        assert list(found) == ["bk_2", "bk_3", "bk_1"]
+
+    async def test_running_jobs_take_turns(self, storage: Storage) -> None:
+        await _add(storage, *(_job(number, event_id=f"evening-{number}") for number in (1, 2, 3)))
+
+        async def take_up(number: int, second: int) -> None:
+            taken_up = _job(number, event_id=f"evening-{number}", taken_up_at=NOW + timedelta(seconds=second))
+            await storage.transact(lambda uow: uow.events.save(taken_up))
+
+        await take_up(1, 2)
+        await take_up(2, 1)
+        found = await storage.read(lambda uow: uow.events.running(10))
+
+        assert [each.id for each in found] == ["evj_3", "evj_2", "evj_1"]
+
     async def test_a_result_replaces_the_one_before(self, storage: Storage) -> None:
         await store(storage, _booking(1), _booking(2))
         await _add(storage, _job())
@@ -125,6 +151,30 @@ class EventJobsContract:
         assert await running() == ["evj_1"]
         await _put(storage, _result(2))
         assert await running() == []
+
+    async def test_bookings_that_are_owed_money_again_are_found(self, storage: Storage) -> None:
+        await store(storage, *(_booking(number, status=BookingStatus.CANCELED) for number in (1, 2, 3)))
+        await _add(storage, _job())
+        await _put(storage, _result(1), _result(2), _result(3, BookingOutcome.FAILED))
+        paid = ev.PaymentSucceeded(breakdown=FeePolicy().of_booking(USD_100), charge_id=None, attempt=None, late=False)
+        history = started_payment(booking(1)).happen(ev.IntentLinked(intent_id="pi_1"), paid)
+        await stored(storage, history)
+        history.mark_saved()
+        assert await storage.read(lambda uow: uow.events.reopened("evj_1", "", 10)) == []
+
+        pending = ev.RefundFound(
+            refund_id="re_1",
+            gateway_refund_id="re_1",
+            amount=USD_100,
+            fee_refunded=Money(0, Currency.USD),
+            reason=None,
+            status=RefundStatus.PENDING,
+        )
+        await stored(storage, history.happen(pending))
+
+        found = await storage.read(lambda uow: uow.events.reopened("evj_1", "", 10))
+        assert [each.booking_id for each in found] == ["bk_1"]
+        assert await storage.read(lambda uow: uow.events.reopened("evj_1", "bk_1", 10)) == []
 
     async def test_totals_are_by_currency(self, storage: Storage) -> None:
         await store(storage, _booking(1, status=BookingStatus.CONFIRMED), _booking(2), _booking(3, event_id="other"))

@@ -55,6 +55,7 @@ class PaymentsTestKit:
         gateway_behind: how far the gateway's clock is behind the service's.
         amount_digits: digits of the gateway's largest charge, in Stripe's minor units.
         refused_in_action: calls that the gateway refuses while the customer has to act.
+        refunds_need_balance: the gateway refuses or delays refunds that the merchant's balance does not cover.
         consumers: functions that receive messages, async or not; ``settle`` calls them.
         others: gateways in addition to the fake one, by name.
     """
@@ -69,6 +70,7 @@ class PaymentsTestKit:
         amount_digits: int = amounts.DIGITS,
         refused_in_action: Collection[str] = (),
         amount_in_action: bool = False,
+        refunds_need_balance: bool = False,
         consumers: Sequence[Consumer] = (),
         others: Mapping[str, ConnectedGateway] | None = None,
     ) -> None:
@@ -80,6 +82,7 @@ class PaymentsTestKit:
             amount_digits=amount_digits,
             refused_in_action=refused_in_action,
             amount_in_action=amount_in_action,
+            refunds_need_balance=refunds_need_balance,
         )
         self.publisher = MemoryPublisher()
         self.storage: Storage = storage or MemoryStorage()

@@ -25,8 +25,17 @@ from booking_payments.sandbox.http.server import serving
 
 
 class Sandbox:
-    """``url``: where it listens; ``stripe``: the model behind it; ``delay``: how long banks take; ``amount_digits``:
-    those of the largest charge, in Stripe's minor units."""
+    """A running server, as a context manager, with or without ``async``.
+
+    Args:
+        delay: the time until delayed events: refunds arrive, debits settle, disputes change.
+        port: the port to listen on; 0: a free port.
+        amount_digits: digits of the largest charge, in Stripe's smallest units.
+
+    Attributes:
+        url: the server's address; empty before it is started.
+        stripe: the emulator behind the server.
+    """
 
     def __init__(
         self, *, delay: timedelta = timedelta(seconds=2), port: int = 0, amount_digits: int = DEFAULT_DIGITS
@@ -66,9 +75,10 @@ class Sandbox:
         self.stripe.advance(by)
 
     def play(self, path: str, **body: Any) -> dict[str, Any]:
-        """What ``POST /_sandbox{path}`` does; ``play("/faults", match="POST /v1/refunds", fault="503")``.
+        """Do the same as a request ``POST /_sandbox{path}`` with this body, and return its response.
 
-        Raises ``ValueError`` with the reason when it is refused.
+        For example ``play("/faults", match="POST /v1/refunds", fault="503")``. Raises ``ValueError`` with the reason
+        when it is refused.
         """
         headers = {"content-type": "application/json"}
         reply = playing.answer(

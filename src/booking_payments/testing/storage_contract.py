@@ -4,10 +4,11 @@ Subclass ``StorageContract`` in a test module and give it a ``storage`` fixture:
 """
 
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
@@ -15,7 +16,7 @@ import attrs
 import pytest
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking, BookingStatus, EndReason
+from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, EndReason
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.instructions import (
@@ -25,11 +26,12 @@ from booking_payments.domain.ledger import postings_of
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment, fold
+from booking_payments.domain.reports import MethodDetails
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import InboxEntry, InboxFilter, InboxStatus
-from booking_payments.ports.payments import ClientAction, PaymentFilter, PaymentPage, PollState
+from booking_payments.ports.payments import ClientAction, PaymentFilter, PaymentPage, PollState, Refunded
 from booking_payments.ports.publisher import Backlog, Channel, Message, MessageDelivery
 from booking_payments.ports.storage import AlreadyExists, Storage
 from booking_payments.ports.unit_of_work import LockScope, TransactionBody, UnitOfWork
@@ -43,7 +45,7 @@ from booking_payments.testing.payment_builder import (
     started_payment,
 )
 
-PATIENCE_S = 30
+TIMEOUT_S = 30
 """Seconds after which a test stops waiting and fails, enough for the slowest machine."""
 
 PULL = "pull:app"
@@ -54,12 +56,18 @@ def message(number: int, of: str = "bk_1") -> Message:
     return Message(id=f"msg_{number}", type="payment.succeeded", booking_id=of, payment_id=None, at=NOW, data={"n": 1})
 
 
-def entry(number: int = 1, *, kind: str = "charge.refunded", status: InboxStatus = InboxStatus.RECEIVED) -> InboxEntry:
+def entry(
+    number: int = 1,
+    *,
+    kind: str = "charge.refunded",
+    status: InboxStatus = InboxStatus.RECEIVED,
+    gateway: str = "stripe",
+) -> InboxEntry:
     """An inbox row that was never stored."""
     return InboxEntry(
         event_id=f"evt_{number}",
         type=kind,
-        gateway="stripe",
+        gateway=gateway,
         status=status,
         object_id="ch_1",
         received_at=NOW + timedelta(seconds=number),
@@ -117,7 +125,65 @@ async def stored(storage: Storage, builder: PaymentBuilder) -> Payment:
     return await storage.transact(builder.save)
 
 
-async def _set_watch(poll_state: PollState, uow: UnitOfWork) -> None:
+_FILTERS: Final[Sequence[tuple[PaymentFilter, list[str]]]] = [
+    (PaymentFilter(event_id="ev_1"), ["pay_2"]),
+    (PaymentFilter(event_id="ev_9"), []),
+    (PaymentFilter(text="at-r"), ["pay_2"]),
+    (PaymentFilter(text="JÖRG"), ["pay_2"]),
+    (PaymentFilter(text="hamlet"), ["pay_2"]),
+    (PaymentFilter(text="r-1"), ["pay_1"]),
+    (PaymentFilter(text="%"), []),
+    (PaymentFilter(text="_"), []),
+    (PaymentFilter(text="\\"), []),
+    (PaymentFilter(email="J@EXAMPLE"), ["pay_2"]),
+    (PaymentFilter(email="hamlet"), []),
+    (PaymentFilter(email=""), ["pay_2", "pay_1"]),
+    (PaymentFilter(amount=Decimal("100")), ["pay_2", "pay_1"]),
+    (PaymentFilter(amount=Decimal("100.000")), ["pay_2", "pay_1"]),
+    (PaymentFilter(amount=Decimal("100.001")), []),
+    (PaymentFilter(amount=Decimal("10000")), []),
+    (PaymentFilter(amount=Decimal(10) ** 40), []),
+    (PaymentFilter(last4="4242"), ["pay_2"]),
+    (PaymentFilter(last4="424"), []),
+    (PaymentFilter(refunded=Refunded.ANY), ["pay_2"]),
+    (PaymentFilter(refunded=Refunded.PARTLY), ["pay_2"]),
+    (PaymentFilter(refunded=Refunded.FULLY), []),
+    (PaymentFilter(refunded=Refunded.NONE), ["pay_1"]),
+    (PaymentFilter(disputed=True), ["pay_2"]),
+    (PaymentFilter(disputed=False), ["pay_1"]),
+    (PaymentFilter(disputed=True, refunded=Refunded.ANY, last4="4242", text="r"), ["pay_2"]),
+    (PaymentFilter(disputed=True, status=PaymentStatus.CANCELED), []),
+    (PaymentFilter(updated_from=NOW), ["pay_2", "pay_1"]),
+    (PaymentFilter(updated_from=NOW + timedelta(seconds=2)), ["pay_2"]),
+]
+"""Filters, and which of two payments each finds: ``pay_2`` is of a known customer, refunded in part and disputed."""
+
+
+def _refunded_and_disputed(builder: PaymentBuilder) -> PaymentBuilder:
+    """Let the payment succeed with a card that ends in 4242; then 10.00 are refunded and disputed."""
+    part, captured = Money(1000, Currency.USD), FeePolicy().of_booking(USD_100)
+    return builder.happen(
+        ev.PaymentSucceeded(breakdown=captured, charge_id="ch_1", attempt=None, late=False),
+        ev.MethodSeen(charge_id="ch_1", method=MethodDetails(type="card", brand="visa", last4="4242", wallet=None)),
+        ev.RefundFound(
+            refund_id="re_1",
+            gateway_refund_id="re_1",
+            amount=part,
+            fee_refunded=Money(0, Currency.USD),
+            status=RefundStatus.SUCCEEDED,
+            reason=None,
+        ),
+        ev.DisputeOpened(
+            dispute_id="du_1",
+            status=DisputeStatus.NEEDS_RESPONSE,
+            reason="fraudulent",
+            amount=part,
+            evidence_due_by=None,
+        ),
+    )
+
+
+async def _set_poll_state(poll_state: PollState, uow: UnitOfWork) -> None:
     await uow.payments.save_poll_state("pay_1", poll_state)
 
 
@@ -132,12 +198,16 @@ def _bookings(which: BookingFilter, cursor: str | None = None, limit: int = 2) -
     return work
 
 
-async def _count_refused(hour: datetime, deliveries: int, uow: UnitOfWork) -> None:
-    await uow.inbox.count_refused(hour, deliveries)
+async def _count_refused(hour: datetime, deliveries: int, uow: UnitOfWork, *, gateway: str = "stripe") -> None:
+    await uow.inbox.count_refused(gateway, hour, deliveries)
 
 
-async def _refused_since(at: datetime, uow: UnitOfWork) -> int:
-    return await uow.inbox.refused_since(at)
+async def _refused_since(at: datetime, uow: UnitOfWork, *, gateway: str = "stripe") -> int:
+    return await uow.inbox.refused_since(gateway, at)
+
+
+async def _done(gateway: str, uow: UnitOfWork) -> Collection[str]:
+    return await uow.inbox.done(gateway, ["evt_1"])
 
 
 async def _lock_customer(customer_id: str, uow: UnitOfWork) -> None:
@@ -201,7 +271,7 @@ class StorageContract:
 
             await storage.transact(work)
 
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(TIMEOUT_S):
             assert await storage.transact(lambda uow: uow.bookings.lock("bk_1")) == booking(1)
         second, third = (
             await storage.read(lambda uow: uow.bookings.get("bk_2")),
@@ -418,7 +488,7 @@ class StorageContract:
             for customer in customers:
                 await storage.transact(partial(_lock_customer, customer))
 
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(TIMEOUT_S):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(lock, "ann", "bob", "ann")
                 tasks.start_soon(lock, "bob", "ann", "bob")
@@ -577,6 +647,37 @@ class StorageContract:
 
         assert [payment.id for payment in page.items] == found
 
+    async def test_payments_are_found_by_what_a_customer_knows_of_them(self, storage: Storage) -> None:
+        named = BookingDetails(title="Hamlet", customer_name="Jörg", customer_email="J@Example.com")
+        seat = attrs.evolve(booking(2), reference="SEAT-R", event_id="ev_1", details=named)
+        await store(storage, booking(1), seat)
+        await stored(storage, started_payment(booking(1), 1, NOW + timedelta(seconds=1)))
+        await stored(storage, _refunded_and_disputed(started_payment(seat, 2, NOW + timedelta(seconds=2))))
+        filters = [which for which, _ in _FILTERS]
+
+        pages = await storage.read(lambda uow: _pages(uow, filters))
+
+        for (which, found), page in zip(_FILTERS, pages, strict=True):
+            assert [payment.id for payment in page.items] == found, which
+
+    async def test_bookings_are_read_many_at_a_time(self, storage: Storage) -> None:
+        await store(storage, booking(1), booking(2), booking(3))
+
+        found = await storage.read(lambda uow: uow.bookings.many({"bk_1", "bk_3", "bk_9"}))
+
+        assert found == {"bk_1": booking(1), "bk_3": booking(3)}
+        assert await storage.read(lambda uow: uow.bookings.many(())) == {}
+
+    async def test_an_amended_booking_is_found_by_its_new_address(self, storage: Storage) -> None:
+        await store(storage, booking(1))
+        await stored(storage, started_payment(booking(1), 1))
+        amended = attrs.evolve(booking(1), details=BookingDetails(customer_email="new@example.org"))
+
+        await storage.transact(lambda uow: uow.bookings.save(amended))
+
+        page = await storage.read(lambda uow: uow.payments.page(PaymentFilter(email="new@"), None, 10))
+        assert [payment.id for payment in page.items] == ["pay_1"]
+
     async def test_pages_of_one_status_go_from_the_newest_to_the_oldest(self, storage: Storage) -> None:
         await self._many(storage, 3)
         waiting = PaymentFilter(status=PaymentStatus.REQUIRES_PAYMENT_METHOD)
@@ -655,7 +756,7 @@ class StorageContract:
 
     async def test_due_payments_come_most_overdue_first_and_without_those_under_a_lease(self, storage: Storage) -> None:
         await self._many(storage, 4)
-        watches = {
+        poll_states = {
             "pay_1": PollState(next_check_at=NOW),
             "pay_2": PollState(next_check_at=NOW - timedelta(hours=1), lease_until=NOW),
             "pay_3": PollState(next_check_at=NOW - timedelta(hours=2), lease_until=NOW + timedelta(seconds=1)),
@@ -663,7 +764,7 @@ class StorageContract:
         }
 
         async def work(uow: UnitOfWork) -> None:
-            for payment_id, poll_state in watches.items():
+            for payment_id, poll_state in poll_states.items():
                 await uow.payments.save_poll_state(payment_id, poll_state)
 
         await storage.transact(work)
@@ -676,7 +777,7 @@ class StorageContract:
         due = []
 
         for poll_state in (PollState(next_check_at=NOW), PollState()):
-            await storage.transact(partial(_set_watch, poll_state))
+            await storage.transact(partial(_set_poll_state, poll_state))
             due.append(await storage.read(lambda uow: uow.payments.due(NOW, 10)))
 
         assert due == [["pay_1"], []]
@@ -781,8 +882,8 @@ class StorageContract:
     async def test_inbox_rows_are_named_oldest_first(self, storage: Storage) -> None:
         await self._receive(storage, entry(1), entry(2, kind="refund.created"))
 
-        names = await storage.read(lambda uow: uow.inbox.names(InboxFilter()))
-        assert list(names) == [("evt_1", "charge.refunded"), ("evt_2", "refund.created")]
+        keys = await storage.read(lambda uow: uow.inbox.keys(InboxFilter()))
+        assert list(keys) == [("stripe", "evt_1", "charge.refunded"), ("stripe", "evt_2", "refund.created")]
 
     @pytest.mark.parametrize(
         ("which", "meant"),
@@ -800,21 +901,21 @@ class StorageContract:
     ) -> None:
         await self._receive(storage, entry(1), entry(2, status=InboxStatus.FAILED), entry(3, kind="refund.created"))
 
-        assert [name for name, _ in await storage.read(lambda uow: uow.inbox.names(which))] == meant
+        assert [key.event_id for key in await storage.read(lambda uow: uow.inbox.keys(which))] == meant
 
     async def test_events_that_are_done_are_known_by_their_ids(self, storage: Storage) -> None:
         statuses = [InboxStatus.FAILED, InboxStatus.PROCESSED, InboxStatus.RECEIVED, InboxStatus.IGNORED]
         await self._receive(storage, *(entry(number, status=status) for number, status in enumerate(statuses)))
 
-        done = await storage.read(lambda uow: uow.inbox.done(["evt_0", "evt_1", "evt_2", "evt_9"]))
+        done = await storage.read(lambda uow: uow.inbox.done("stripe", ["evt_0", "evt_1", "evt_2", "evt_9"]))
         assert set(done) == {"evt_1"}
 
     async def test_the_newest_event_is_the_one_made_last(self, storage: Storage) -> None:
         made = [NOW, NOW + timedelta(hours=1), NOW - timedelta(hours=1), None]
-        before = await storage.read(lambda uow: uow.inbox.newest())
+        before = await storage.read(lambda uow: uow.inbox.newest("stripe"))
         await self._receive(storage, *(attrs.evolve(entry(n), created_at=at) for n, at in enumerate(made)))
 
-        newest = await storage.read(lambda uow: uow.inbox.newest())
+        newest = await storage.read(lambda uow: uow.inbox.newest("stripe"))
         assert (before, newest) == (None, NOW + timedelta(hours=1))
 
     async def test_bookings_are_listed_newest_first_page_by_page(self, storage: Storage) -> None:
@@ -849,11 +950,12 @@ class StorageContract:
         assert counted == {0: 0, 1: 5, 2: 6}
 
     async def test_events_read_from_lists_do_not_count_as_deliveries(self, storage: Storage) -> None:
-        before = await storage.read(lambda uow: uow.inbox.latest_delivery())
+        before = await storage.read(lambda uow: uow.inbox.latest_delivery("stripe"))
         delivered = [attrs.evolve(entry(number), delivered_at=NOW - timedelta(hours=number)) for number in (2, 1)]
         await self._receive(storage, *delivered, attrs.evolve(entry(3), received_at=NOW + timedelta(hours=1)))
 
-        assert (before, await storage.read(lambda uow: uow.inbox.latest_delivery())) == (None, NOW - timedelta(hours=1))
+        latest = await storage.read(lambda uow: uow.inbox.latest_delivery("stripe"))
+        assert (before, latest) == (None, NOW - timedelta(hours=1))
         assert list(await storage.read(lambda uow: uow.inbox.find(delivered[0].event_id))) == [delivered[0]]
 
     async def test_refused_deliveries_are_forgotten_after_a_week(self, storage: Storage) -> None:
@@ -881,6 +983,49 @@ class StorageContract:
         await storage.transact(lambda uow: uow.inbox.put(entry(kind="refund.created")))
 
         assert len(await storage.read(lambda uow: uow.inbox.find("evt_1"))) == 2
+
+    async def test_two_gateways_may_use_the_same_event_id(self, storage: Storage) -> None:
+        await storage.transact(lambda uow: uow.inbox.put(entry()), LockScope(event_id="evt_1"))
+        other = entry(gateway="paypal")
+        await storage.transact(lambda uow: uow.inbox.put(other), LockScope(event_id="evt_1"))
+        done = attrs.evolve(other, status=InboxStatus.PROCESSED, processed_at=NOW)
+
+        async def process(uow: UnitOfWork) -> None:
+            await uow.inbox.find("evt_1")
+            await uow.inbox.put(done)
+
+        await storage.transact(process, LockScope(event_id="evt_1"))
+
+        assert await storage.read(lambda uow: uow.inbox.find("evt_1")) == [entry(), done]
+        assert [set(await storage.read(partial(_done, each))) for each in ("stripe", "paypal")] == [set(), {"evt_1"}]
+
+    async def test_two_gateways_do_not_wait_for_each_other_with_the_same_event_id(self, storage: Storage) -> None:
+        """Both gateways' deliveries are stored although they arrive at the same time."""
+
+        async def receive(gateway: str) -> None:
+            async def work(uow: UnitOfWork) -> None:
+                if not [row for row in await uow.inbox.find("evt_1") if row.gateway == gateway]:
+                    await uow.inbox.put(entry(gateway=gateway))
+
+            await storage.transact(work, LockScope(event_id="evt_1"))
+
+        async with anyio.create_task_group() as tasks:
+            for gateway in ("stripe", "paypal", "stripe", "paypal"):
+                tasks.start_soon(receive, gateway)
+
+        stored = await storage.read(lambda uow: uow.inbox.find("evt_1"))
+        assert sorted(row.gateway for row in stored) == ["paypal", "stripe"]
+
+    async def test_what_one_gateway_sent_is_not_counted_for_another(self, storage: Storage) -> None:
+        delivered = attrs.evolve(entry(), delivered_at=NOW)
+        await self._receive(storage, delivered)
+        await storage.transact(partial(_count_refused, NOW, 3))
+        await storage.transact(partial(_count_refused, NOW, 2, gateway="paypal"))
+
+        counted = [await storage.read(partial(_refused_since, NOW, gateway=each)) for each in ("stripe", "paypal")]
+        newest = await storage.read(lambda uow: uow.inbox.newest("paypal"))
+        latest = await storage.read(lambda uow: uow.inbox.latest_delivery("paypal"))
+        assert (counted, newest, latest) == ([3, 2], None, None)
 
     async def test_unfinished_rows_come_oldest_first(self, storage: Storage) -> None:
         statuses = [InboxStatus.FAILED, InboxStatus.PROCESSED, InboxStatus.RECEIVED, InboxStatus.IGNORED]

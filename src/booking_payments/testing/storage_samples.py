@@ -43,7 +43,7 @@ def _usd(minor: int) -> Money:
 
 BOOKING: Final = attrs.evolve(
     booking(),
-    details=BookingDetails(title="Night", capture_method=CaptureMethod.MANUAL),
+    details=BookingDetails(title="Night", customer_email="ann@example.com", capture_method=CaptureMethod.MANUAL),
     end_reason=None,
     event_id="evening-1",
     items=(Item(id="adult", label="Adult", quantity=2, unit_amount=_usd(5000), refunded=1),),
@@ -121,6 +121,7 @@ PAYMENT_CHANGED: Final = attrs.evolve(
     releases=(ev.AuthorizationReleased(gateway_refund_id="re_4", amount=_usd(100)),),
     return_url="https://other.example",
     takes_redirects=False,
+    voucher_lasts_s=604800,
     client=Client.STRIPE_JS if PAYMENT.client is not Client.STRIPE_JS else None,
     method=None,
     capture_before=None,

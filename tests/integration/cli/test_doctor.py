@@ -1,4 +1,4 @@
-"""What ``doctor`` finds at Stripe: rights of the key, webhook endpoints, and whether deliveries come in."""
+"""``doctor`` with Stripe: permissions of the key, webhook endpoints, and whether deliveries arrive."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS
 from booking_payments.entrypoints.cli import main
 from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.runtime.composition import build
-from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.runtime.settings import load_settings, setting_names
 from booking_payments.sandbox.signature import sign
 from tests.integration.http.stand_in import StandIn, refusal, stand_in
 
@@ -35,9 +35,9 @@ URL = "https://pay.example/api/webhooks/stripe/"
 
 @pytest.fixture
 def stripe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    """An account in which all is well, and the settings for it in the environment."""
+    """A correctly configured account, and the settings for it in the environment."""
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     with stand_in() as account:
         settings = {
@@ -79,18 +79,18 @@ def wrong() -> list[tuple[str, str]]:
     return [(check["name"], check["detail"]) for check in findings() if not check["ok"]]
 
 
-def test_nothing_is_wrong_where_all_is_well(stripe: StandIn) -> None:
+def test_a_correct_configuration_has_no_finding(stripe: StandIn) -> None:
     assert wrong() == []
 
 
 @pytest.mark.parametrize("request_", RIGHTS)
-def test_each_right_that_the_key_lacks_is_named(stripe: StandIn, request_: str) -> None:
+def test_each_missing_permission_of_the_key_is_named(stripe: StandIn, request_: str) -> None:
     stripe.answer(request_, 403, refusal("The provided key 'rk_test_***tor' does not have the required permissions"))
 
     assert wrong() == [("rights", f"the key lacks {RIGHTS[request_]}")]
 
 
-def test_a_key_that_may_nothing_is_told_all_that_it_lacks(stripe: StandIn) -> None:
+def test_all_missing_permissions_are_listed(stripe: StandIn) -> None:
     for request in RIGHTS:
         stripe.answer(request, 403, refusal())
     stripe.answer("GET /v1/payment_intents/pi_doctor", 403, refusal())
@@ -98,7 +98,7 @@ def test_a_key_that_may_nothing_is_told_all_that_it_lacks(stripe: StandIn) -> No
     assert [detail for _, detail in wrong()] == [f"the key lacks {right}" for right in RIGHTS.values()]
 
 
-def test_looking_makes_nothing(stripe: StandIn) -> None:
+def test_the_check_creates_nothing_at_stripe(stripe: StandIn) -> None:
     findings()
 
     assert {params.get("amount") for line, params in stripe.asked if line.startswith("POST")} == {None}
@@ -119,14 +119,14 @@ def test_a_wrong_key_is_one_finding(stripe: StandIn) -> None:
         ({"enabled_events": sorted({*KINDS, *ALERTS} - {"refund.failed"})}, f"{URL} does not receive refund.failed"),
     ],
 )
-def test_what_is_wrong_with_the_endpoint_is_named(stripe: StandIn, changes: dict[str, Any], found: str) -> None:
+def test_each_fault_of_the_endpoint_is_named(stripe: StandIn, changes: dict[str, Any], found: str) -> None:
     has(stripe, endpoint(url="https://other.example/hooks", status="disabled"), endpoint(**changes))
 
     assert wrong() == [("endpoint", found)]
 
 
 @pytest.mark.parametrize(("version", "shown"), [("2020-08-27", "2020-08-27"), (None, "the default version")])
-def test_the_version_of_the_events_is_named(stripe: StandIn, version: str | None, shown: str) -> None:
+def test_the_api_version_of_the_events_is_shown(stripe: StandIn, version: str | None, shown: str) -> None:
     has(stripe, endpoint(api_version=version))
 
     [detail] = [check["detail"] for check in findings() if check["name"] == "endpoint"]
@@ -134,19 +134,18 @@ def test_the_version_of_the_events_is_named(stripe: StandIn, version: str | None
 
 
 @pytest.mark.parametrize(("mode", "ok"), [("test", True), ("live", False)])
-def test_without_an_endpoint_no_news_comes(
-    stripe: StandIn, mode: str, ok: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With a live key an address without TLS is refused, so the settings are changed behind their back."""
+def test_a_missing_endpoint_is_a_fault(stripe: StandIn, mode: str, ok: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a live key a URL without TLS is refused at the start, so the test changes the settings afterwards."""
     has(stripe, endpoint(url="https://other.example/hooks"))
-    monkeypatch.setattr("booking_payments.runtime.settings.is_live", lambda key: mode == "live")
-    monkeypatch.setattr("booking_payments.runtime.settings._live_in_the_open", lambda settings: False)
+    live = "booking_payments.adapters.gateways.stripe.settings.StripeSettings"
+    monkeypatch.setattr(f"{live}.livemode", mode == "live")
+    monkeypatch.setattr(f"{live}.problems", lambda settings, service: ())
 
     [check] = [check for check in findings() if check["name"] == "endpoint"]
     assert (check["ok"], "no webhook endpoint" in check["detail"]) == (ok, True)
 
 
-def test_endpoints_that_the_key_may_not_see_are_no_fault(stripe: StandIn) -> None:
+def test_endpoints_that_the_key_may_not_read_are_not_a_fault(stripe: StandIn) -> None:
     stripe.answer("GET /v1/webhook_endpoints", 403, refusal())
 
     assert wrong() == []
@@ -180,23 +179,25 @@ def deliveries() -> dict[str, Any]:
     return check
 
 
-def test_no_delivery_has_come_yet(stripe: StandIn) -> None:
+def test_the_doctor_reports_that_no_delivery_has_arrived(stripe: StandIn) -> None:
     check = deliveries()
 
     assert (check["ok"], check["detail"]) == (
         True,
-        "0 refused for their signature in the last 24 hours; no good one has come yet",
+        "stripe: 0 refused for their signature in the last 24 hours; no good one has come yet",
     )
 
 
 async def _read_from_the_list() -> None:
-    """The event comes by the hourly reading of what was missed, not by a delivery."""
+    """The event is found by the hourly catch-up and not delivered."""
     async with build(load_settings(env_file=None)) as services:
         await services.payments.catch_up()
 
 
-def test_an_event_that_was_read_from_the_list_is_no_delivery(stripe: StandIn) -> None:
-    """Catching up hides from the books that deliveries are refused; it must not hide it from ``doctor``."""
+def test_an_event_read_from_the_list_does_not_count_as_a_delivery(stripe: StandIn) -> None:
+    """After a catch-up the database shows no missing events, but ``doctor`` must still report that deliveries are
+    refused.
+    """
     findings()
     stripe.answer("GET /v1/events", 200, {"object": "list", "data": [_EVENT], "has_more": False})
     asyncio.run(_deliver(("1", "whsec_other")))
@@ -208,7 +209,7 @@ def test_an_event_that_was_read_from_the_list_is_no_delivery(stripe: StandIn) ->
     assert check["detail"].endswith("no good one has come yet")
 
 
-def test_the_delivery_of_an_event_that_was_read_before_is_a_good_one(stripe: StandIn) -> None:
+def test_a_delivery_of_an_event_that_was_already_read_counts(stripe: StandIn) -> None:
     findings()
     stripe.answer("GET /v1/events", 200, {"object": "list", "data": [_EVENT], "has_more": False})
     asyncio.run(_read_from_the_list())
@@ -220,25 +221,25 @@ def test_the_delivery_of_an_event_that_was_read_before_is_a_good_one(stripe: Sta
 _EVENT = {"id": "evt_1", "type": "payment_intent.created", "data": {"object": {"id": "pi_1"}}}
 
 
-def test_a_wrong_secret_is_noticed_by_its_refusals(stripe: StandIn) -> None:
+def test_a_wrong_webhook_secret_is_detected_by_refused_deliveries(stripe: StandIn) -> None:
     findings()
     asyncio.run(_deliver(*[(str(number), "whsec_other") for number in range(3)]))
 
     check = deliveries()
 
     assert not check["ok"]
-    assert check["detail"].startswith("3 refused for their signature")
+    assert check["detail"].startswith("stripe: 3 refused for their signature")
     assert "STRIPE_WEBHOOK_SECRET" in check["remedy"]
 
 
-def test_refusals_beside_good_deliveries_are_only_told(stripe: StandIn) -> None:
+def test_refused_deliveries_beside_accepted_ones_are_information(stripe: StandIn) -> None:
     findings()
     asyncio.run(_deliver(("1", "whsec_other"), ("2", SECRET)))
 
     check = deliveries()
 
     assert check["ok"]
-    assert check["detail"].startswith("1 refused for their signature")
+    assert check["detail"].startswith("stripe: 1 refused for their signature")
     assert "the last good one came at 20" in check["detail"]
 
 
@@ -254,11 +255,11 @@ def test_refusals_beside_good_deliveries_are_only_told(stripe: StandIn) -> None:
         ({"BOOKING_PAYMENTS_PORT": "9000"}, "also read with the prefix: BOOKING_PAYMENTS_PORT"),
     ],
 )
-def test_the_name_under_which_the_database_was_given_is_said(
+def test_the_name_of_the_setting_of_the_database_is_shown(
     given: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)

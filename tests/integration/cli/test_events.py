@@ -4,12 +4,14 @@ import csv
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import NewBooking
 from booking_payments.domain.booking import Item
 from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.refunds import RefundPolicy, RefundTier
 from booking_payments.runtime.services import Services
 from tests.integration.cli.test_refunds import _migrated_directory, inside, run
 
@@ -55,7 +57,23 @@ def test_a_booking_is_amended() -> None:
     assert answered("bookings", "find", "--event", EVENT)["items"][0]["amount"] == "60.00"
 
 
-def test_an_amendment_that_is_refused_ends_with_status_1() -> None:
+def test_an_amendment_to_zero_refunds_in_full_by_default() -> None:
+    late = RefundPolicy(tiers=(RefundTier(hours_before=24 * 60, percent=Decimal(100)),))
+    booked("R-1", refund_policy=late)
+    booked("R-2", refund_policy=late)
+
+    answered("bookings", "amend", "R-1", "--amount", "0.00")
+    answered("bookings", "amend", "R-2", "--amount", "0.00", "--refund", "policy")
+
+    assert [refunded_of(name) for name in ("R-1", "R-2")] == ["100.00", "0.00"]
+
+
+def refunded_of(reference: str) -> str:
+    found = answered("payments", "list", "--reference", reference)["items"]
+    return str(found[0]["refunded_amount"])
+
+
+def test_a_refused_amendment_exits_with_1() -> None:
     booked()
 
     done = run("bookings", "amend", "R-1", "--amount", "100.01")
@@ -64,7 +82,7 @@ def test_an_amendment_that_is_refused_ends_with_status_1() -> None:
     assert run("bookings", "amend", "R-1", "--starts", "tomorrow").exit_code == 2
 
 
-def test_single_items_are_given_up() -> None:
+def test_single_items_can_be_removed() -> None:
     booked(items=(Item(id="adult", label="Adult", quantity=3, unit_amount=Money(3000, Currency.USD)),))
 
     booking = answered("bookings", "cancel", "R-1", "--item", "adult:1")
@@ -72,7 +90,7 @@ def test_single_items_are_given_up() -> None:
     assert run("bookings", "cancel", "R-1", "--item", "adult:x").exit_code == 2
 
 
-def test_a_preview_and_then_the_event_is_canceled() -> None:
+def test_an_event_is_canceled_after_a_preview() -> None:
     booked("R-1")
     booked("R-2", None)
 
@@ -83,7 +101,7 @@ def test_a_preview_and_then_the_event_is_canceled() -> None:
     assert run("events", "status", EVENT).exit_code == 0
 
 
-def test_the_report_is_csv_too_and_its_cells_are_no_formulas() -> None:
+def test_the_report_can_be_csv_without_formulas() -> None:
     booked("=cmd()")
     run("events", "cancel", EVENT)
 
@@ -101,6 +119,6 @@ def test_an_event_is_moved() -> None:
     assert answered("bookings", "show", "R-1")["event_starts_at"] == starts
 
 
-def test_an_event_that_nobody_knows_ends_with_status_1() -> None:
+def test_an_unknown_event_exits_with_1() -> None:
     assert run("events", "status", "nothing").exit_code == 1
     assert run("events", "cancel", "no/id").exit_code == 1

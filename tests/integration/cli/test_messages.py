@@ -1,4 +1,4 @@
-"""``worker`` says where it can't work, and ``messages`` shows, replays and drops dead letters."""
+"""``worker`` refuses to start where it cannot work, and ``messages`` shows, replays and discards dead letters."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.entrypoints.cli import main
 from booking_payments.ports.unit_of_work import UnitOfWork
-from booking_payments.runtime.settings import SETTING_NAMES
+from booking_payments.runtime.settings import setting_names
 from booking_payments.testing.kit import NOW, PaymentsTestKit
 
 STRIPE = {
@@ -26,13 +26,13 @@ STRIPE = {
 @pytest.fixture(autouse=True)
 def _nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
 async def dead_letters(database_url: str) -> list[str]:
-    """The ids of a booking's messages: the first was given up, the second waits behind it."""
+    """The ids of a booking's messages: the first is a dead letter, the second waits behind it."""
     storage = SqlStorage.open(database_url)
     kit = PaymentsTestKit(storage=storage)
     await kit.payments.attach_channels()
@@ -52,14 +52,14 @@ def run(line: str, database_url: str) -> Result:
     return CliRunner().invoke(main, line.split(), env={"DATABASE_URL": database_url})
 
 
-def test_a_worker_says_that_sqlite_needs_none() -> None:
+def test_a_worker_with_sqlite_is_refused() -> None:
     result = CliRunner().invoke(main, ["worker"], env=STRIPE)
 
     assert result.exit_code == 1
     assert "DATABASE_URL names SQLite: there `serve` does all background work itself" in result.output
 
 
-def test_a_worker_says_that_the_fake_lives_elsewhere() -> None:
+def test_a_worker_with_the_fake_gateway_is_refused() -> None:
     result = CliRunner().invoke(main, ["worker"], env={"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"})
 
     assert result.exit_code == 1
@@ -91,7 +91,7 @@ def test_dead_letters_are_replayed(dead_letters: list[str], database_url: str, w
     assert run("messages list --dead", database_url).output == "no dead letters\n"
 
 
-def test_a_dead_letter_is_dropped(dead_letters: list[str], database_url: str) -> None:
+def test_a_dead_letter_is_discarded(dead_letters: list[str], database_url: str) -> None:
     dropped = run(f"messages drop {dead_letters[0]} --json", database_url)
     left = json.loads(run("messages list --json", database_url).stdout)["items"]
 
@@ -100,7 +100,9 @@ def test_a_dead_letter_is_dropped(dead_letters: list[str], database_url: str) ->
 
 
 @pytest.mark.parametrize("command", ["replay", "drop"])
-def test_what_is_no_dead_letter_is_left_alone(dead_letters: list[str], database_url: str, command: str) -> None:
+def test_messages_that_are_not_dead_letters_are_not_changed(
+    dead_letters: list[str], database_url: str, command: str
+) -> None:
     result = run(f"messages {command} {dead_letters[1]}", database_url)
 
     assert result.exit_code == 1
@@ -141,13 +143,13 @@ def test_channels_are_added_listed_and_removed(database_url: str) -> None:
     assert (gone.exit_code, "no channel webhook is recorded" in gone.output) == (1, True)
 
 
-def test_a_name_that_no_channel_has_is_refused_with_those_that_there_are(database_url: str) -> None:
+def test_an_unknown_channel_name_is_refused_with_the_possible_ones(database_url: str) -> None:
     result = run("messages channels add email", database_url)
 
     assert (result.exit_code, "webhook, broker, python:NAME or pull:NAME" in result.output) == (1, True)
 
 
-async def test_what_waits_for_a_channel_is_never_called_delivered(database_url: str) -> None:
+async def test_messages_that_wait_for_a_channel_are_not_listed_as_delivered(database_url: str) -> None:
     nothing = await to_thread.run_sync(run, "messages list", database_url)
     await pay(database_url)
     waits = await to_thread.run_sync(run, "messages list", database_url)
@@ -159,13 +161,13 @@ async def test_what_waits_for_a_channel_is_never_called_delivered(database_url: 
     assert discarded.output == "no message waits; 2 were discarded\n"
 
 
-def test_with_a_channel_and_nothing_written_every_message_was_delivered(database_url: str) -> None:
+def test_with_a_channel_and_no_messages_every_message_was_delivered(database_url: str) -> None:
     run("messages channels add webhook", database_url)
 
     assert run("messages list", database_url).output == "every message was delivered\n"
 
 
-async def test_a_channel_with_messages_is_removed_by_force_alone(database_url: str) -> None:
+async def test_a_channel_with_messages_is_removed_only_by_force(database_url: str) -> None:
     await pay(database_url, attach=True)
 
     refused = await to_thread.run_sync(run, "messages channels remove python:app", database_url)
@@ -175,14 +177,14 @@ async def test_a_channel_with_messages_is_removed_by_force_alone(database_url: s
     assert forced.output == "python:app is removed; 2 messages were discarded\n"
 
 
-async def test_doctor_shows_channels_and_warns_of_none(database_url: str) -> None:
+async def test_doctor_shows_channels_and_warns_when_none_is_recorded(database_url: str) -> None:
     none = await to_thread.run_sync(run, "doctor", database_url)
     await pay(database_url, attach=True)
     one = await to_thread.run_sync(run, "doctor", database_url)
 
     assert "warn  channels    none is recorded; 0 messages wait for the first one" in none.output
     assert "channels    python:app: 2 wait, the oldest since 2026-03-01 12:00:00" in one.output
-    assert one.exit_code == 1  # nobody has been alive on it since
+    assert one.exit_code == 1  # no process has served it since
 
 
 def test_doctor_names_a_channel_of_the_settings_that_is_not_recorded(

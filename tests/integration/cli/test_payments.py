@@ -1,4 +1,4 @@
-"""``payments list`` and ``payments show``: what the books say, for a person at a terminal and for a script."""
+"""``payments list`` and ``payments show``: output for a person at a terminal and for a script."""
 
 import json
 from datetime import timedelta
@@ -9,20 +9,20 @@ from click.testing import CliRunner, Result
 
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.entrypoints.cli import main
-from booking_payments.runtime.settings import SETTING_NAMES
+from booking_payments.runtime.settings import setting_names
 from booking_payments.testing.kit import PaymentsTestKit
 
 
 @pytest.fixture(autouse=True)
 def _nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
 async def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three bookings: one paid, one declined, one not begun."""
+    """Three bookings: one paid, one declined, one without a payment."""
     storage = SqlStorage.open(database_url)
     kit = PaymentsTestKit(storage=storage)
     for reference, card in (("PAID-1", "pm_card_visa"), ("NO-1", "pm_card_chargeDeclined")):
@@ -67,14 +67,31 @@ def test_payments_are_listed_newest_first() -> None:
         (["--since", "2000-01-01"], ["NO-1", "PAID-1"]),
         (["--until", "2000-01-01"], []),
         (["--until", "2100-01-01T00:00:00Z"], ["NO-1", "PAID-1"]),
+        (["--find", "aid-"], ["PAID-1"]),
+        (["--amount", "100"], ["NO-1", "PAID-1"]),
+        (["--amount", "100.01"], []),
+        (["--last4", "4242"], ["PAID-1"]),
+        (["--refunded", "any"], []),
+        (["--disputed"], []),
+        (["--undisputed", "--refunded", "none"], ["NO-1", "PAID-1"]),
+        (["--event", "hamlet"], []),
+        (["--email", "ann"], []),
     ],
 )
-def test_filters_leave_out_what_is_not_asked_for(given: list[str], found: list[str]) -> None:
+def test_filters_limit_the_list(given: list[str], found: list[str]) -> None:
     assert [each["booking_reference"] for each in listed(*given)] == found
 
 
+@pytest.mark.parametrize("amount", ["9,25", "-1", "1e3", "much"])
+def test_an_invalid_amount_is_a_usage_error(amount: str) -> None:
+    refused = run("list", "--amount", amount)
+
+    assert refused.exit_code == 2
+    assert 'write the amount as plain decimal text, for example "100.00"' in refused.stderr
+
+
 @pytest.mark.usefixtures("database")
-def test_a_long_list_goes_on_after_its_cursor() -> None:
+def test_a_long_list_continues_after_its_cursor() -> None:
     first = json.loads(run("list", "--json", "--limit", "1").stdout)
 
     assert f"--cursor {first['next_cursor']}" in run("list", "--limit", "1").stdout
@@ -88,14 +105,14 @@ def test_an_empty_list_says_so() -> None:
 
 @pytest.mark.usefixtures("database")
 @pytest.mark.parametrize("named_by", ["payment_id", "booking_id", "booking_reference", "payment_intent_id"])
-def test_a_payment_is_shown_by_any_of_its_names(named_by: str) -> None:
+def test_a_payment_is_shown_by_each_of_its_ids(named_by: str) -> None:
     (payment,) = listed("--reference", "PAID-1")
 
     assert json.loads(run("show", payment[named_by], "--json").stdout)["payment_id"] == payment["payment_id"]
 
 
 @pytest.mark.usefixtures("database")
-def test_the_timeline_says_what_happened_when_by_whom_and_why() -> None:
+def test_the_timeline_has_event_time_actor_and_cause() -> None:
     told = run("show", "PAID-1").stdout
 
     assert told.index("Payment started") < told.index("Payment succeeded") < told.index("Booking confirmed")
@@ -104,7 +121,7 @@ def test_the_timeline_says_what_happened_when_by_whom_and_why() -> None:
 
 
 @pytest.mark.usefixtures("database")
-def test_the_timeline_has_no_value_that_only_a_script_can_read() -> None:
+def test_the_timeline_formats_values_for_people() -> None:
     told = run("show", "PAID-1").stdout
 
     assert "  breakdown: gross: 100.00 USD, fee: 3.00 USD, net: 97.00 USD" in told
@@ -112,7 +129,7 @@ def test_the_timeline_has_no_value_that_only_a_script_can_read() -> None:
 
 
 @pytest.mark.usefixtures("database")
-def test_what_went_well_is_green_and_what_did_not_is_red() -> None:
+def test_successes_are_green_and_failures_are_red() -> None:
     green, red = "\x1b[32m", "\x1b[31m"
 
     assert f"{green}\x1b[1mPayment succeeded" in run("show", "PAID-1", colour=True).stdout
@@ -121,7 +138,7 @@ def test_what_went_well_is_green_and_what_did_not_is_red() -> None:
 
 
 @pytest.mark.usefixtures("database")
-def test_a_name_that_nobody_has_is_an_error_with_the_way_on() -> None:
+def test_an_unknown_id_is_an_error_that_names_the_next_command() -> None:
     done = run("show", "nothing")
 
     assert done.exit_code == 1
@@ -129,7 +146,7 @@ def test_a_name_that_nobody_has_is_an_error_with_the_way_on() -> None:
 
 
 @pytest.mark.usefixtures("database")
-def test_a_cursor_of_somebody_else_is_an_error() -> None:
+def test_an_invalid_cursor_is_an_error() -> None:
     done = run("list", "--cursor", "x")
 
     assert done.exit_code == 1
@@ -137,7 +154,7 @@ def test_a_cursor_of_somebody_else_is_an_error() -> None:
 
 
 @pytest.mark.usefixtures("database")
-def test_colour_is_left_out_where_nobody_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
     told = CliRunner().invoke(main, ["payments", "list"], color=True).stdout

@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 import pytest
 from click.testing import CliRunner, Result
 
+from booking_payments.adapters.gateways.fake.settings import DEVELOPMENT_WEBHOOK_SECRET
 from booking_payments.application.views import NewBooking
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.cli.since import Since
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.services import Services
-from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.runtime.settings import load_settings, setting_names
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
 
@@ -31,7 +32,7 @@ COMMANDS = ["reconcile", "ledger check", "webhooks list", "webhooks replay --fai
 @pytest.fixture(autouse=True)
 def _migrated_directory(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     shutil.copy(sqlite_template, tmp_path / DATABASE)
 
@@ -49,7 +50,9 @@ def run_with_services(work: Callable[[Services], Awaitable[T]]) -> T:
 
 
 def pay(reference: str = "R-1", *, then: Callable[[FakeStripe, str], object] = lambda stripe, intent_id: None) -> str:
-    """A paid booking, whose webhooks never came; ``then`` something happens at the gateway. Its payment's id."""
+    """Register a paid booking whose webhooks never arrived; ``then`` is run at the gateway. Returns the payment's
+    id.
+    """
 
     async def work(services: Services) -> str:
         new = NewBooking(
@@ -69,7 +72,7 @@ def pay(reference: str = "R-1", *, then: Callable[[FakeStripe, str], object] = l
 
 
 def charge_nobody_knows() -> str:
-    """A charge that names a payment which our books don't have. Its intent's id."""
+    """Make a charge that names a payment missing in the database; returns its intent's id."""
 
     async def work(services: Services) -> str:
         assert services.sandbox is not None
@@ -82,11 +85,11 @@ def charge_nobody_knows() -> str:
 
 
 def deliver(kind: str, subject: dict[str, Any], event_id: str = "evt_1") -> None:
-    """A webhook comes, whether it can be processed or not."""
+    """Deliver a webhook, whether it can be processed or not."""
     body = json.dumps({"id": event_id, "object": "event", "type": kind, "data": {"object": subject}}).encode()
 
     async def work(services: Services) -> None:
-        signature = sign(body, services.settings.webhook_secrets[0], datetime.now(UTC))
+        signature = sign(body, DEVELOPMENT_WEBHOOK_SECRET, datetime.now(UTC))
         await services.payments.receive_webhook(body, {"Stripe-Signature": signature})
 
     run_with_services(work)
@@ -96,7 +99,7 @@ def refund(stripe: FakeStripe, intent_id: str) -> None:
     assert stripe.refund_in_dashboard(intent_id, 3000).ok
 
 
-# --- all of them
+# --- all commands
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,7 @@ def test_help_has_examples(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_database_that_is_not_migrated_names_the_remedy(command: str) -> None:
+def test_an_unmigrated_database_fails_with_the_command_to_run(command: str) -> None:
     result = run(command, DATABASE_URL="sqlite:///other.db")
 
     assert (result.exit_code, result.stdout) == (1, "")
@@ -136,7 +139,7 @@ def test_a_database_that_is_not_migrated_names_the_remedy(command: str) -> None:
         "webhooks replay --dry-run",
     ],
 )
-def test_wrong_usage_is_exit_status_2(line: str) -> None:
+def test_a_usage_error_exits_with_2(line: str) -> None:
     assert run(line).exit_code == 2
 
 
@@ -150,7 +153,7 @@ def test_wrong_usage_is_exit_status_2(line: str) -> None:
         ("0d", timedelta(0)),
     ],
 )
-def test_since_takes_a_span(text: str, age: timedelta) -> None:
+def test_since_accepts_a_duration(text: str, age: timedelta) -> None:
     off = datetime.now(UTC) - Since().convert(text, None, None) - age
 
     assert abs(off) < timedelta(minutes=1)
@@ -164,14 +167,14 @@ def test_since_takes_a_span(text: str, age: timedelta) -> None:
         ("2026-03-01T12:00:00+02:00", datetime(2026, 3, 1, 10, tzinfo=UTC)),
     ],
 )
-def test_since_takes_a_date_or_a_time_with_its_zone(text: str, moment: datetime) -> None:
+def test_since_accepts_a_date_or_a_time_with_a_zone(text: str, moment: datetime) -> None:
     assert Since().convert(text, None, None) == moment
 
 
 # --- reconcile
 
 
-def test_books_that_agree_are_exit_status_0() -> None:
+def test_a_reconciliation_without_findings_exits_with_0() -> None:
     pay()
     run("reconcile")
 
@@ -184,7 +187,7 @@ def test_books_that_agree_are_exit_status_0() -> None:
     )
 
 
-def test_what_was_healed_is_printed_and_does_not_affect_the_exit_status() -> None:
+def test_healed_differences_are_printed_and_do_not_change_the_exit_status() -> None:
     payment_id = pay(then=refund)
     with sqlite3.connect("booking-payments.fake-gateway.db") as gateway:
         gateway.execute("DELETE FROM fake_gateway WHERE kind = 'event'")
@@ -197,7 +200,7 @@ def test_what_was_healed_is_printed_and_does_not_affect_the_exit_status() -> Non
     assert "refund found" in result.stdout
 
 
-def test_what_is_left_is_exit_status_1() -> None:
+def test_a_remaining_difference_exits_with_1() -> None:
     intent_id = charge_nobody_knows()
 
     result = run("reconcile")
@@ -207,7 +210,7 @@ def test_what_is_left_is_exit_status_1() -> None:
     assert intent_id in result.stdout
 
 
-def test_reconciling_answers_in_json() -> None:
+def test_reconcile_can_print_json() -> None:
     intent_id = charge_nobody_knows()
 
     result = run("reconcile --since 7d --json")
@@ -218,7 +221,38 @@ def test_reconciling_answers_in_json() -> None:
     assert found["left"][0]["gateway_id"] == intent_id
 
 
-def test_events_that_never_came_are_taken_in() -> None:
+STRIPE_THAT_IS_AWAY = {
+    "PAYMENT_GATEWAYS": "manual,stripe",
+    "STRIPE_PUBLISHABLE_KEY": "pk_test_1",
+    "STRIPE_SECRET_KEY": "sk_test_1",
+    "STRIPE_WEBHOOK_SECRET": "whsec_1",
+    "STRIPE_API_BASE": "http://127.0.0.1:9",
+    "JWT_SECRET": "0123456789abcdef0123456789abcdef",
+    "PAYMENT_RETRY_ATTEMPTS": "1",
+}
+"""Two gateways, of which one can't be reached: nothing listens on this port."""
+
+
+def test_an_unreachable_gateway_is_named_and_the_other_is_compared() -> None:
+    result = run("reconcile", **STRIPE_THAT_IS_AWAY)
+
+    assert result.exit_code == 1
+    assert "not_compared           the gateway stripe can't be read (unreachable)" in result.stdout
+    assert "gateway  manual: compared 0 intents, 0 refunds and 0 disputes\n" in result.stdout
+    assert "gateway  stripe: compared 0 intents, 0 refunds and 0 disputes; it can't be read" in result.stdout
+
+
+def test_each_gateway_has_its_figures_in_json() -> None:
+    found = json.loads(run("reconcile --json", **STRIPE_THAT_IS_AWAY).stdout)
+
+    assert [(each["name"], each["error"]) for each in found["gateways"]] == [
+        ("manual", None),
+        ("stripe", "unreachable"),
+    ]
+    assert [(each["code"], each["gateway"]) for each in found["left"]] == [("not_compared", "stripe")]
+
+
+def test_events_that_never_arrived_are_processed() -> None:
     pay(then=refund)
 
     found = json.loads(run("reconcile --json").stdout)
@@ -230,7 +264,7 @@ def test_events_that_never_came_are_taken_in() -> None:
 # --- ledger check
 
 
-def test_a_ledger_that_agrees_is_exit_status_0() -> None:
+def test_a_consistent_ledger_exits_with_0() -> None:
     pay(then=refund)
     run("reconcile")
 
@@ -238,15 +272,15 @@ def test_a_ledger_that_agrees_is_exit_status_0() -> None:
 
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1].endswith("3 postings checked: the books agree")
-    assert result.stdout.splitlines()[0].split() == ["ACCOUNT", "BALANCE"]
-    assert re.search(r"^Gateway +70.00 USD$", result.stdout, re.MULTILINE)
+    assert result.stdout.splitlines()[0].split() == ["GATEWAY", "ACCOUNT", "BALANCE"]
+    assert re.search(r"^fake +Gateway +70.00 USD$", result.stdout, re.MULTILINE)
 
 
-def test_an_empty_ledger_agrees() -> None:
+def test_an_empty_ledger_is_consistent() -> None:
     assert run("ledger check").exit_code == 0
 
 
-def test_what_is_wrong_is_named_with_its_place() -> None:
+def test_a_fault_is_named_with_its_payment() -> None:
     payment_id = pay()
     with sqlite3.connect(DATABASE) as books:
         books.execute("UPDATE bp_payments SET captured_minor = 9999")
@@ -255,10 +289,10 @@ def test_what_is_wrong_is_named_with_its_place() -> None:
     result = run("ledger check")
 
     assert result.exit_code == 1
-    assert f"FAULT  {payment_id}  snapshot_differs: the journal tells of another captured" in result.stdout
+    assert f"FAULT  {payment_id}  snapshot_differs: the journal gives another captured" in result.stdout
 
 
-def test_checking_the_ledger_answers_in_json() -> None:
+def test_the_ledger_check_can_print_json() -> None:
     payment_id = pay()
     with sqlite3.connect(DATABASE) as books:
         books.execute("UPDATE bp_payments SET captured_minor = 9999")
@@ -268,7 +302,7 @@ def test_checking_the_ledger_answers_in_json() -> None:
 
     assert (found["ok"], found["faults_found"]) == (False, 1)
     assert [(each["payment_id"], each["code"]) for each in found["faults"]] == [(payment_id, "snapshot_differs")]
-    assert {"account": "gateway", "currency": "usd", "balance": "100.00"} in found["balances"]
+    assert {"gateway": "fake", "account": "gateway", "currency": "usd", "balance": "100.00"} in found["balances"]
 
 
 # --- webhooks
@@ -280,14 +314,14 @@ def test_an_empty_inbox_says_so() -> None:
     assert (result.exit_code, result.stdout.startswith("no such events were received")) == (0, True)
 
 
-def test_events_are_listed_with_what_became_of_them() -> None:
+def test_events_are_listed_with_their_result() -> None:
     deliver("customer.created", {"id": "cus_1"})
 
     result = run("webhooks list --type customer.created --since 1h")
 
     head, line = result.stdout.splitlines()
-    assert head.split() == ["RECEIVED", "STATUS", "EVENT", "TYPE", "REASON"]
-    assert re.fullmatch(r"20.*  Ignored  evt_1  customer.created  events of this type.*", line)
+    assert head.split() == ["RECEIVED", "STATUS", "GATEWAY", "EVENT", "TYPE", "REASON"]
+    assert re.fullmatch(r"20.*  Ignored  fake +evt_1  customer.created  events of this type.*", line)
 
 
 def test_events_are_listed_in_json_without_their_bodies() -> None:
@@ -300,7 +334,7 @@ def test_events_are_listed_in_json_without_their_bodies() -> None:
     assert "ann@example.org" not in result.stdout
 
 
-def test_only_failed_events_are_listed_on_demand() -> None:
+def test_the_list_can_be_limited_to_failed_events() -> None:
     deliver("customer.created", {"id": "cus_1"})
 
     assert json.loads(run("webhooks list --failed --json").stdout) == {"items": []}
@@ -308,7 +342,7 @@ def test_only_failed_events_are_listed_on_demand() -> None:
 
 def _fail_the_events() -> None:
     with sqlite3.connect(DATABASE) as books:
-        books.execute("UPDATE bp_inbox SET status = 'failed', reason = 'Silent'")
+        books.execute("UPDATE bp_inbox SET status = 'failed', reason = 'OutcomeAmbiguous'")
     books.close()
 
 
@@ -318,35 +352,35 @@ def test_failed_events_are_replayed() -> None:
 
     result = run("webhooks replay --failed")
 
-    assert (result.exit_code, result.stdout.split()[4:7]) == (0, ["Ignored", "evt_1", "customer.created"])
+    assert (result.exit_code, result.stdout.split()[5:9]) == (0, ["Ignored", "fake", "evt_1", "customer.created"])
     assert json.loads(run("webhooks list --failed --json").stdout) == {"items": []}
 
 
-def test_a_replay_of_what_was_processed_is_a_duplicate() -> None:
+def test_a_replay_of_a_processed_event_is_a_duplicate() -> None:
     deliver("customer.created", {"id": "cus_1"})
 
     head, line = run("webhooks replay evt_1").stdout.splitlines()
-    assert head.split() == ["OUTCOME", "EVENT", "TYPE", "REASON"]
-    assert line.split() == ["Duplicate", "evt_1", "customer.created"]
+    assert head.split() == ["OUTCOME", "GATEWAY", "EVENT", "TYPE", "REASON"]
+    assert line.split() == ["Duplicate", "fake", "evt_1", "customer.created"]
 
 
-def test_a_dry_run_only_says_what_it_would_do() -> None:
+def test_a_dry_run_only_reports_the_effect() -> None:
     deliver("customer.created", {"id": "cus_1"})
     _fail_the_events()
 
     result = run("webhooks replay --failed --dry-run")
 
-    assert (result.exit_code, result.stdout.split()[4:6]) == (0, ["Waiting", "evt_1"])
+    assert (result.exit_code, result.stdout.split()[5:8]) == (0, ["Waiting", "fake", "evt_1"])
     assert len(json.loads(run("webhooks list --failed --json").stdout)["items"]) == 1
 
 
-def test_an_event_that_never_came_is_exit_status_1() -> None:
+def test_a_replay_of_an_unknown_event_exits_with_1() -> None:
     result = run("webhooks replay evt_never")
 
     assert (result.exit_code, "was not received" in result.stdout) == (1, True)
 
 
-def test_a_replay_that_fails_is_exit_status_1() -> None:
+def test_a_failed_replay_exits_with_1() -> None:
     deliver("customer.created", {"id": "cus_1"})
     with sqlite3.connect(DATABASE) as books:
         books.execute("UPDATE bp_inbox SET status = 'failed', body = '{}'")
@@ -357,7 +391,7 @@ def test_a_replay_that_fails_is_exit_status_1() -> None:
     assert (result.exit_code, json.loads(result.stdout)["items"][0]["outcome"]) == (1, "failed")
 
 
-def test_nothing_to_replay_is_told() -> None:
+def test_a_replay_without_events_says_so() -> None:
     result = run("webhooks replay --failed")
 
     assert (result.exit_code, "nothing to replay" in result.stdout) == (0, True)

@@ -1,4 +1,4 @@
-"""``payments quote``, ``refund`` and ``settle``, and what the other commands show of refunds, debts and disputes."""
+"""``payments quote``, ``refund`` and ``settle``, and how other commands show refunds, debts and disputes."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from booking_payments.entrypoints.cli import main
 from booking_payments.presentation.models import PaymentAnswer, QuoteAnswer, RefundAnswer
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.services import Services
-from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.runtime.settings import load_settings, setting_names
 from booking_payments.sandbox.emulator import FakeStripe
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ T = TypeVar("T")
 @pytest.fixture(autouse=True)
 def _migrated_directory(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     shutil.copy(sqlite_template, tmp_path / "booking-payments.db")
 
@@ -38,7 +38,7 @@ def run(*args: str) -> Result:
 
 
 def answered(*args: str, status: int = 0) -> dict[str, Any]:
-    """What ``payments ... --json`` prints."""
+    """Return the JSON that ``payments ... --json`` prints."""
     done = run("payments", *args, "--json")
     assert done.exit_code == status, done.output
     found: dict[str, Any] = json.loads(done.stdout)
@@ -54,7 +54,7 @@ def inside(work: Callable[[Services], Awaitable[T]]) -> T:
 
 
 def paid(method: str = "pm_card_visa", *, then: Callable[[FakeStripe, str], object] | None = None) -> Payment:
-    """A paid booking R-1 of 100.00; ``then`` something happens at the gateway, and our books are told."""
+    """Register a paid booking R-1 of 100.00; ``then`` is run at the gateway, and its webhooks are delivered."""
 
     async def work(services: Services) -> Payment:
         new = NewBooking(
@@ -96,7 +96,7 @@ FIELDS = {
 # --- quote and refund
 
 
-def test_a_quote_says_what_would_come_back_and_moves_nothing() -> None:
+def test_a_quote_shows_the_refund_and_moves_no_money() -> None:
     payment = paid()
 
     found = answered("quote", "R-1", "--amount", "25.00")
@@ -106,7 +106,7 @@ def test_a_quote_says_what_would_come_back_and_moves_nothing() -> None:
     assert answered("show", payment.id)["refunds"] == []
 
 
-def test_a_quote_of_nothing_is_exit_status_1_and_says_why() -> None:
+def test_an_impossible_refund_makes_quote_exit_with_1_and_the_reason() -> None:
     paid()
 
     done = run("payments", "quote", "R-1", "--amount", "100.01")
@@ -115,7 +115,7 @@ def test_a_quote_of_nothing_is_exit_status_1_and_says_why() -> None:
 
 
 @pytest.mark.parametrize("named_by", ["id", "booking_id", "booking_reference", "intent_id"])
-def test_a_refund_goes_by_any_name_of_its_payment(named_by: str) -> None:
+def test_a_refund_accepts_each_id_of_its_payment(named_by: str) -> None:
     payment = paid()
 
     made = answered("refund", getattr(payment, named_by), "--amount", "25.00")
@@ -124,13 +124,13 @@ def test_a_refund_goes_by_any_name_of_its_payment(named_by: str) -> None:
     assert (made["status"], made["refunded_amount"], made["remaining_refundable"]) == ("succeeded", "25.00", "75.00")
 
 
-def test_a_refund_without_an_amount_gives_all_that_can_come_back() -> None:
+def test_a_refund_without_an_amount_refunds_the_refundable_amount() -> None:
     paid()
 
     assert run("payments", "refund", "R-1").stdout.startswith("100.00 USD succeeded, refund rf_")
 
 
-def test_reason_and_note_are_kept_and_the_note_stays_here() -> None:
+def test_reason_and_note_are_stored_and_the_note_is_not_sent_to_the_gateway() -> None:
     payment = paid()
 
     answered("refund", "R-1", "--amount", "25.00", "--reason", "duplicate", "--note", "booked twice")
@@ -141,7 +141,7 @@ def test_reason_and_note_are_kept_and_the_note_stays_here() -> None:
     assert "by operator:cli" in shown
 
 
-def test_what_the_rules_forbid_is_exit_status_1_with_the_reason() -> None:
+def test_a_refund_against_the_rules_exits_with_1_and_the_reason() -> None:
     paid()
 
     done = run("payments", "refund", "R-1", "--amount", "100.01")
@@ -150,7 +150,7 @@ def test_what_the_rules_forbid_is_exit_status_1_with_the_reason() -> None:
     assert "larger than what can still be refunded" in done.stderr
 
 
-def test_an_operator_passes_over_the_rules_with_a_note() -> None:
+def test_an_operator_can_override_the_rules_with_a_note() -> None:
     paid(then=open_inquiry)
     waits = answered("quote", "R-1", "--amount", "25.00")
     passes = answered("quote", "R-1", "--amount", "25.00", "--override")
@@ -174,7 +174,7 @@ def test_an_operator_passes_over_the_rules_with_a_note() -> None:
         ["settle", "R-1", "--amount", "1.00", "--how", "stolen", "--note", "x"],
     ],
 )
-def test_wrong_usage_is_exit_status_2(args: list[str]) -> None:
+def test_a_usage_error_exits_with_2(args: list[str]) -> None:
     assert run("payments", *args).exit_code == 2
 
 
@@ -184,13 +184,13 @@ def test_help_has_examples(command: str) -> None:
 
 
 @pytest.mark.parametrize("args", [["quote", "R-9"], ["refund", "R-9"]])
-def test_a_name_that_nobody_has_is_an_error_with_the_way_on(args: list[str]) -> None:
+def test_an_unknown_id_is_an_error_that_names_the_next_command(args: list[str]) -> None:
     done = run("payments", *args)
 
     assert (done.exit_code, "see: booking-payments payments list" in done.stderr) == (1, True)
 
 
-def test_a_refund_of_a_part_during_an_inquiry_is_promised_and_waits() -> None:
+def test_a_partial_refund_during_an_inquiry_is_deferred() -> None:
     paid(then=open_inquiry)
 
     said = run("payments", "refund", "R-1", "--amount", "25.00").stdout
@@ -202,7 +202,7 @@ def test_a_refund_of_a_part_during_an_inquiry_is_promised_and_waits() -> None:
 # --- settle
 
 
-def test_a_debt_that_was_paid_elsewhere_is_taken_off() -> None:
+def test_a_debt_paid_elsewhere_is_settled() -> None:
     payment = paid(then=open_chargeback)
     cancel(payment)
     owed = answered("show", "R-1")["refund_owed"]
@@ -214,7 +214,7 @@ def test_a_debt_that_was_paid_elsewhere_is_taken_off() -> None:
     assert "note: in cash" in run("payments", "show", "R-1").stdout
 
 
-def test_no_more_is_settled_than_is_owed() -> None:
+def test_a_settlement_above_the_owed_amount_is_refused() -> None:
     paid()
 
     done = run("payments", "settle", "R-1", "--amount", "1.00", "--how", "waived", "--note", "x")
@@ -225,7 +225,7 @@ def test_no_more_is_settled_than_is_owed() -> None:
 # --- show and reconcile
 
 
-def test_a_payment_shows_what_is_owed_what_waits_and_its_disputes() -> None:
+def test_a_payment_shows_owed_and_waiting_amounts_and_its_disputes() -> None:
     payment = paid(then=open_chargeback)
     cancel(payment)
 
@@ -240,7 +240,7 @@ def test_a_payment_shows_what_is_owed_what_waits_and_its_disputes() -> None:
     assert f"refund {deferred['refund_id']} of 100.00 USD waits: dispute" in said
 
 
-def test_an_inquiry_is_called_one() -> None:
+def test_an_inquiry_is_shown_as_such() -> None:
     paid(then=open_inquiry)
 
     said = run("payments", "show", "R-1").stdout
@@ -249,7 +249,7 @@ def test_an_inquiry_is_called_one() -> None:
     assert "\ninquiry du_" in said
 
 
-def test_what_waits_for_a_dispute_is_told_apart_and_is_exit_status_0() -> None:
+def test_amounts_that_wait_for_a_dispute_are_listed_apart_and_exit_with_0() -> None:
     payment = paid(then=open_chargeback)
     cancel(payment)
 
@@ -260,7 +260,7 @@ def test_what_waits_for_a_dispute_is_told_apart_and_is_exit_status_0() -> None:
     assert ([each["code"] for each in found["waiting"]], found["left"], found["ok"]) == (["waiting"], [], True)
 
 
-def test_a_refund_that_failed_is_for_a_person_and_is_exit_status_1() -> None:
+def test_a_failed_refund_is_reported_for_a_person_and_exits_with_1() -> None:
     paid("pm_card_refundFail")
     answered("refund", "R-1", "--amount", "40.00")
     _fail_the_refund()
@@ -284,7 +284,7 @@ def _fail_the_refund() -> None:
 # --- an outcome that is unknown
 
 
-def test_the_same_command_after_an_unknown_outcome_finds_the_refund_that_was_made(
+def test_a_repeated_command_after_an_unknown_outcome_returns_the_refund(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     paid()

@@ -10,7 +10,7 @@ from booking_payments.runtime.settings import load_settings
 from tests.ports import free_port
 
 
-def test_a_port_that_is_taken_is_one_line_with_the_remedy() -> None:
+def test_a_port_in_use_is_one_line_with_the_setting_to_change() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = CliRunner().invoke(main, ["serve", "--port", str(port)])
@@ -19,7 +19,7 @@ def test_a_port_that_is_taken_is_one_line_with_the_remedy() -> None:
     assert (done.exit_code, done.stderr) == (1, said)
 
 
-def test_answers_are_sent_at_once() -> None:
+def test_responses_are_sent_without_delay() -> None:
     settings = load_settings({"PORT": str(free_port())}, env_file=None)
 
     with listen(settings) as listening, socket.create_connection(listening.getsockname()):

@@ -1,4 +1,4 @@
-"""``transfers``: an operator says at a terminal what happened on the account."""
+"""``transfers``: an operator records at a terminal what happened on the bank account."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from booking_payments.application.views import NewBooking
 from booking_payments.domain.money import Currency, Money
 from booking_payments.embedding import open_payments_sync
 from booking_payments.entrypoints.cli import main
-from booking_payments.runtime.settings import SETTING_NAMES
+from booking_payments.runtime.settings import setting_names
 
 PAY_TO = "Example Cinemas, DE02 1203 0000 0000 2020 51"
 
@@ -21,7 +21,7 @@ PAY_TO = "Example Cinemas, DE02 1203 0000 0000 2020 51"
 @pytest.fixture(autouse=True)
 def _set_up(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'payments.db'}")
     monkeypatch.setenv("PAYMENT_GATEWAY", "bank_transfer")
@@ -31,7 +31,7 @@ def _set_up(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPat
 
 
 def asked() -> tuple[str, str]:
-    """A booking whose customer was told where to send the money: its id, and the reference."""
+    """A booking whose customer has the bank details: its id, and the payment reference."""
     new = NewBooking(
         reference="SEAT-1",
         customer_id="ann",
@@ -64,7 +64,7 @@ def test_an_empty_list_says_so() -> None:
     assert run("transfers", "list").stdout.splitlines() == ["no transfer is awaited", "no refund is to be sent"]
 
 
-def test_what_is_awaited_is_listed_with_its_booking() -> None:
+def test_awaited_transfers_are_listed_with_their_booking() -> None:
     _, reference = asked()
 
     head, line, _ = run("transfers", "list").stdout.splitlines()
@@ -73,7 +73,7 @@ def test_what_is_awaited_is_listed_with_its_booking() -> None:
     assert [each["id"] for each in listed()["awaited"]] == [reference]
 
 
-def test_money_that_came_confirms_the_booking() -> None:
+def test_a_received_transfer_confirms_the_booking() -> None:
     _, reference = asked()
 
     done = run("transfers", "received", reference.upper(), "100.00", "USD")
@@ -84,7 +84,7 @@ def test_money_that_came_confirms_the_booking() -> None:
     assert listed()["awaited"] == []
 
 
-def test_a_refund_is_to_be_sent_until_it_was() -> None:
+def test_a_refund_is_listed_until_it_was_sent() -> None:
     booking_id, reference = asked()
     run("transfers", "received", reference, "100.00", "usd")
     refund(booking_id)
@@ -97,7 +97,7 @@ def test_a_refund_is_to_be_sent_until_it_was() -> None:
     assert listed()["to_send"] == []
 
 
-def test_a_refund_that_can_not_be_sent_says_why() -> None:
+def test_a_refund_that_cannot_be_sent_is_recorded_with_its_reason() -> None:
     booking_id, reference = asked()
     run("transfers", "received", reference, "100.00", "usd")
     refund(booking_id)
@@ -108,7 +108,7 @@ def test_a_refund_that_can_not_be_sent_says_why() -> None:
     assert "account closed" in run("payments", "show", "SEAT-1").stdout
 
 
-def test_a_refund_that_came_back_is_shown_as_failed() -> None:
+def test_a_returned_refund_is_shown_as_failed() -> None:
     booking_id, reference = asked()
     run("transfers", "received", reference, "100.00", "usd")
     refund(booking_id)
@@ -140,14 +140,14 @@ def test_the_wrong_amount_is_refused_in_one_line() -> None:
         (["failed", "btr_nobody"], "--reason"),
     ],
 )
-def test_what_can_not_be_is_told(args: list[str], said: str) -> None:
+def test_invalid_arguments_are_an_error(args: list[str], said: str) -> None:
     done = run("transfers", *args)
 
     assert done.exit_code in (1, 2)
     assert said in done.stderr
 
 
-def test_with_another_gateway_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_another_gateway_the_command_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAYMENT_GATEWAY", "fake")
 
     done = run("transfers", "list")
@@ -155,13 +155,13 @@ def test_with_another_gateway_there_are_none(monkeypatch: pytest.MonkeyPatch) ->
     assert (done.exit_code, "PAYMENT_GATEWAY=bank_transfer" in done.stderr) == (1, True)
 
 
-def test_doctor_says_that_real_money_moves() -> None:
+def test_doctor_warns_that_real_money_moves() -> None:
     done = run("doctor")
 
     assert (done.exit_code, "bank_transfer: real money moves" in done.stdout) == (0, True)
 
 
-def test_without_an_account_to_send_to_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_bank_account_the_service_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BANK_TRANSFER_PAY_TO")
 
     done = run("transfers", "list")

@@ -27,7 +27,7 @@ Json = dict[str, Any]
 
 
 def settings(**changes: str) -> Settings:
-    """The settings of the tests, read from nowhere else."""
+    """The settings of the tests, without a settings file."""
     given = {
         "JWT_SECRET": JWT_SECRET,
         "RATE_LIMIT_ENABLED": "false",
@@ -56,7 +56,7 @@ BOOKING_APP = bearer("app", "bookings:write")
 
 
 def problem_of(response: httpx.Response) -> Json:
-    """The problem in an answer, after a look that it is one."""
+    """Return the problem in a response, after checking that it is one."""
     assert response.headers["content-type"] == "application/problem+json", response.text
     content: Json = response.json()
     assert content["status"] == response.status_code
@@ -67,7 +67,7 @@ def problem_of(response: httpx.Response) -> Json:
 
 @define
 class Api:
-    """A client with the shortcuts of a booking's life."""
+    """A client with shortcuts for the steps of a booking."""
 
     client: TestClient[Any]
     kit: PaymentsTestKit
@@ -89,7 +89,7 @@ class Api:
         return self.send("POST", path, who, **more)
 
     def new_booking(self, **changes: Any) -> Json:
-        """What a booking is registered with."""
+        """The body that registers a booking."""
         self._references += 1
         return {
             "reference": f"R-{self._references}",
@@ -102,7 +102,7 @@ class Api:
         }
 
     def book(self, **changes: Any) -> str:
-        """The id of a fresh booking of Ann's."""
+        """Register a booking of Ann, and return its id."""
         response = self.post("/api/bookings/", BOOKING_APP, json=self.new_booking(**changes))
         assert response.status_code == 201, response.text
         return str(response.json()["id"])
@@ -114,27 +114,29 @@ class Api:
         return self.post(f"/api/bookings/{booking_id}/payment/intent/", who, json=body)
 
     def paid(self, **changes: Any) -> str:
-        """The id of a fresh booking that is paid."""
+        """Register and pay a booking, and return its id."""
         booking_id = self.book(**changes)
         assert self.pay(booking_id).status_code == 200
         return booking_id
 
     def path_of(self, path: str, booking_id: str) -> str:
-        """``path`` of a booking, of its latest payment, or of its event; of none where there is none."""
+        """Fill ``path`` with the ids of a booking, its latest payment and its event; with unknown ids when it has
+        none. An export is that of payments.
+        """
         if "{event_id}" in path:
             found = self.get(f"/api/bookings/{booking_id}/", OPERATOR).json()
             return path.replace("{event_id}", found.get("event_id", booking_id))
         if "{payment_id}" in path:
             found = self.get(f"/api/bookings/{booking_id}/payment/status/", OPERATOR).json()
             return path.replace("{payment_id}", found.get("payment_id", booking_id))
-        return path.replace("{booking_id}", booking_id)
+        return path.replace("{booking_id}", booking_id).replace("{kind}", "payments")
 
     def status(self, booking_id: str, who: Mapping[str, str] = ANN) -> Json:
         content: Json = self.get(f"/api/bookings/{booking_id}/payment/status/", who).json()
         return content
 
     def deliver(self, body: bytes, signature: str | None = None) -> httpx.Response:
-        """One webhook, signed now unless another signature is given."""
+        """Deliver a webhook, signed now unless a signature is given."""
         signed = signature if signature is not None else sign(body, SECRET, self.kit.clock.now())
         return self.post("/api/webhooks/stripe/", headers={"Stripe-Signature": signed}, content=body)
 
@@ -149,7 +151,7 @@ class Api:
 def services_of(
     kit: PaymentsTestKit, *, readiness: Readiness | None = None, changes: Mapping[str, str] | None = None
 ) -> Services:
-    """The services over an in-memory test kit, with changed settings."""
+    """The services with an in-memory test kit and changed settings."""
     chosen = settings(**(changes or {}))
 
     async def ready() -> Readiness:
@@ -175,7 +177,7 @@ def open_api(
     kit: PaymentsTestKit | None = None,
     changes: Mapping[str, str] | None = None,
 ) -> Iterator[Api]:
-    """A separate app over ``kit``, with changed settings."""
+    """A separate app for ``kit``, with changed settings."""
     kit = kit or PaymentsTestKit()
     app = create_app(services_of(kit, readiness=readiness, changes=changes))
     with TestClient(app, raise_server_exceptions=False) as client:
@@ -183,7 +185,7 @@ def open_api(
 
 
 def moved_in(shared: Api, kit: PaymentsTestKit | None = None) -> Api:
-    """The shared app over a new test kit: creating an app costs more than most tests."""
+    """The shared app with a new test kit: creating an app costs more than most tests."""
     kit = kit or PaymentsTestKit()
     state = shared.client.app.state
     state["services"], state["metrics"] = services_of(kit), Metrics()

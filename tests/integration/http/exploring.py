@@ -36,15 +36,16 @@ CARDS: Final = (
     "pm_card_createDispute",
 )
 BOOKINGS: Final = 801
-"""Enough that at any moment some of them are fresh."""
+"""Enough that some of them are always unused."""
 
 WHO: Final = bearer("ann", "payments:operate bookings:write")
 HELD: Final = CaptureMethod.MANUAL
 
 BY_RULE: Final = ["2xx", "401", "402", "403", "404", "409", "422", "429"]
-"""What may come of a request that fits the document: rules and states are not in it."""
+"""Statuses that a request valid by the document may get, because the document does not contain rules and states."""
 BEYOND_THE_DOCUMENT: Final = {
-    "GET /api/payments": "a cursor is one of ours, years make sense",
+    "GET /api/payments": "a cursor is one of ours, years make sense, text is on one line",
+    "GET /api/exports/{kind}": "years make sense, text is on one line",
     "PATCH /api/bookings/{booking_id}": "the currency decides on decimals, years make sense, text is on one line",
     "POST /api/events/{event_id}/reschedule": "years make sense",
     "GET /api/bookings": "a cursor is one of ours, text is on one line",
@@ -63,12 +64,12 @@ BEYOND_THE_DOCUMENT: Final = {
     "POST /api/webhooks/{gateway}": "only the gateway can sign",
     "POST /_sandbox/payment_intents/{intent_id}/authenticate": "it answers as Stripe does",
 }
-"""Operations that may answer 400 to what fits the document, and why."""
+"""Operations that may respond with 400 to a request valid by the document, and why."""
 
 
 @define
 class Exploration:
-    """What was sent, and what was wrong with the answers."""
+    """The requests sent, and the failures of the responses."""
 
     cases: Counter[str] = field(factory=Counter)
     statuses: Counter[tuple[str, int]] = field(factory=Counter)
@@ -96,13 +97,13 @@ class Exploration:
                     self.failures.setdefault((check.name, label), told)
 
     def answered(self, status: int) -> set[str]:
-        """The operations that answered so at least once."""
+        """Return the operations that responded with this status at least once."""
         return {label for label, seen in self.statuses if seen == status}
 
 
 @define
 class Furnished:
-    """Ids of what is there: bookings, payments, and of these the ones that owe their customer something."""
+    """Existing ids: bookings, payments, and the payments that owe their customer something."""
 
     bookings: list[str] = field(factory=list)
     payments: list[str] = field(factory=list)
@@ -110,7 +111,7 @@ class Furnished:
 
 
 class Likely:
-    """Stands before the application and makes what comes in more likely to get far."""
+    """Middleware that changes requests so that more of them get past the first checks."""
 
     def __init__(self, app: ASGIApp, kit: PaymentsTestKit, there: Furnished) -> None:
         self._app, self._kit = app, kit
@@ -173,8 +174,9 @@ async def _whole(receive: Receive) -> bytes:
 
 
 def explore(examples: int, seed: int) -> Exploration:
-    """Send what Schemathesis makes of the document: all of its examples and edges, and ``examples`` at random for each
-    operation, and as many sequences."""
+    """Send the requests that Schemathesis generates from the document: all of its examples and edge cases,
+    ``examples`` random ones for each operation, and as many sequences.
+    """
     kit = PaymentsTestKit(config=PaymentConfig(max_unpaid_bookings=0, capture_by_customer=True))
     with start_blocking_portal() as portal:
         there: Furnished = portal.call(_furnish, kit)
@@ -185,7 +187,7 @@ def explore(examples: int, seed: int) -> Exploration:
 
 
 def explore_served(address: str, token: str, examples: int, seed: int) -> Exploration:
-    """The same over HTTP, but for the edges, with nothing made more likely; ``token`` may do everything."""
+    """The same over HTTP without the edge cases and without changed requests; ``token`` has every scope."""
     config = _config(examples, seed, {"Authorization": f"Bearer {token}"})
     config.projects.default.phases.coverage.enabled = False
     return _all_of(schemathesis.openapi.from_url(f"{address}/schema/openapi.json", config=config))
@@ -217,7 +219,7 @@ def _config(examples: int, seed: int, who: Mapping[str, str]) -> SchemathesisCon
 
 
 async def _furnish(kit: PaymentsTestKit) -> Furnished:
-    """Bookings in every state. Every other disputed one is canceled, so that its money is owed."""
+    """Register bookings in every state. Every second disputed one is canceled, so that its amount is owed."""
     there = Furnished()
     for number in range(BOOKINGS):
         booking = await kit.book(reference=f"R-furnished-{number}")

@@ -1,4 +1,4 @@
-"""Holds answers against the OpenAPI document: status, media type and schema must all be announced."""
+"""Checks responses against the OpenAPI document: status, media type and schema have to be documented."""
 
 import re
 from typing import Any
@@ -9,18 +9,18 @@ from jsonschema import Draft202012Validator
 
 Json = dict[str, Any]
 FRAMEWORK = (404, 405)
-"""Answers of paths and methods that are none of the API's, so no operation announces them."""
+"""Responses of unknown paths and methods, which no operation documents."""
 
 
 @define
 class OpenApiChecker:
-    """Knows the document, and which of its answers have been seen."""
+    """The document, and which of its responses have been seen."""
 
     document: Json
     seen: set[tuple[str, str, int]] = field(factory=set)
 
     def check(self, method: str, path: str, response: httpx.Response) -> None:
-        """Fail unless the document announces such an answer."""
+        """Fail unless the document contains this response."""
         found = self._operation(method, path.partition("?")[0])
         if found is None:
             assert response.status_code in (*FRAMEWORK, 204, 413, 414, 429) or path.startswith("/schema"), response.text

@@ -1,4 +1,4 @@
-"""The routes of the API as they are declared, and the OpenAPI document of them, for tests over all of them."""
+"""The routes of the API as declared, and their OpenAPI document, for tests of all routes."""
 
 from functools import cache
 from typing import Any, Final
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 @frozen(kw_only=True)
 class Declared:
-    """A route: ``path`` as the contract writes it, ``operation`` its name in the audit log when it moves money."""
+    """A route: ``path`` as in the contract; ``operation`` its name in the audit log if it moves money."""
 
     method: str
     path: str
@@ -26,7 +26,7 @@ class Declared:
 
 @cache
 def declared(*, sandboxed: bool) -> list[Declared]:
-    """All routes of the API, without those of pages and documentation."""
+    """Return all routes of the API, without pages and documentation."""
     routes = Litestar(route_handlers=api(sandboxed=sandboxed), openapi_config=None, logging_config=None).routes
     handlers = [(route, each) for route in routes if isinstance(route, HTTPRoute) for each in route.route_handlers]
     return [
@@ -43,7 +43,7 @@ def declared(*, sandboxed: bool) -> list[Declared]:
 
 
 def contract_path(path: str) -> str:
-    """A path of the document in the spelling of the contract, with a slash at the end. Both spellings are served."""
+    """Return a path of the document as the contract writes it, with a trailing slash. Both forms are served."""
     return f"{path}/" if path.startswith("/api/") else path
 
 

@@ -1,4 +1,4 @@
-"""A server that stands in for Stripe and answers with what a test puts into it, over a real socket."""
+"""A server that replaces Stripe and returns the responses that a test sets, over a real socket."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -21,8 +21,10 @@ Json = dict[str, Any]
 
 @define
 class StandIn:
-    """``answers``: status, body and headers by the beginning of "METHOD path"; the longest fits. ``asked``: the
-    requests and their parameters, oldest first. ``transport``: the SDK in front of this server."""
+    """The server. ``answers``: status, body and headers by the beginning of "METHOD path"; the longest match is
+    used. ``asked``: the requests and their parameters, oldest first. ``transport``: the SDK connected to this
+    server.
+    """
 
     url: str
     transport: SdkTransport
@@ -47,7 +49,7 @@ class StandIn:
 
 @contextmanager
 def stand_in() -> Iterator[StandIn]:
-    """Who takes it closes its transport, in the event loop in which it was used."""
+    """The caller closes its transport, in the event loop in which it was used."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -26,8 +26,8 @@ BODIES: Mapping[str, Any] = {
     "/api/payments/{payment_id}/owed/settle/": {"amount": "1.00", "how": "waived", "note": "they gave it to us"},
 }
 
-# (method, path): who gets in (anonymous never does); the others get 403 where a scope is missing, else 404. Nobody gets
-# a 404 who may see every booking.
+# (method, path): the roles with access (never the anonymous one). The others get 403 when a scope is missing, else 404.
+# A role that may see every booking never gets a 404.
 ALLOWED: Mapping[tuple[str, str], set[str]] = {
     ("POST", "/api/bookings/"): {"booking app"},
     ("GET", "/api/bookings/"): {"operator", "booking app"},
@@ -48,6 +48,7 @@ ALLOWED: Mapping[tuple[str, str], set[str]] = {
     ("POST", "/api/events/{event_id}/cancel/"): {"operator"},
     ("POST", "/api/events/{event_id}/reschedule/"): {"operator"},
     ("GET", "/api/payments/"): {"operator"},
+    ("GET", "/api/exports/{kind}/"): {"operator"},
     ("POST", "/api/payments/{payment_id}/refund/"): {"operator"},
     ("GET", "/api/payments/{payment_id}/refund/quote/"): {"operator"},
     ("POST", "/api/payments/{payment_id}/owed/settle/"): {"operator"},
@@ -63,6 +64,7 @@ NEEDS_SCOPE = {
     ("POST", "/api/bookings/{booking_id}/payment/record/"),
     ("POST", "/api/bookings/{booking_id}/payment/capture/"),
     ("GET", "/api/payments/"),
+    ("GET", "/api/exports/{kind}/"),
     ("POST", "/api/payments/{payment_id}/refund/"),
     ("GET", "/api/payments/{payment_id}/refund/quote/"),
     ("POST", "/api/payments/{payment_id}/owed/settle/"),
@@ -89,7 +91,7 @@ def test_every_route_with_a_token_is_in_the_matrix() -> None:
 
 
 @pytest.mark.parametrize(("method", "path", "who"), MATRIX)
-def test_exactly_those_get_in_who_may(api: Api, method: str, path: str, who: str) -> None:
+def test_exactly_the_permitted_roles_have_access(api: Api, method: str, path: str, who: str) -> None:
     booking_id = api.book()
     api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json=INTENT)
 
@@ -101,19 +103,19 @@ def test_exactly_those_get_in_who_may(api: Api, method: str, path: str, who: str
         assert response.status_code == expected_refusal(method, path, who), response.text
 
 
-# For those with the scope no booking is foreign.
+# With the scope, no booking is foreign.
 @pytest.mark.parametrize(
     ("method", "path"), [pair for pair in ALLOWED if "{booking_id}" in pair[1] and pair not in NEEDS_SCOPE]
 )
 @pytest.mark.parametrize("missing", ["bk_0000000000000000000000", "nonsense", "%00", "%ff", "a" * 300])
-def test_foreign_and_missing_bookings_look_the_same(api: Api, method: str, path: str, missing: str) -> None:
+def test_foreign_and_missing_bookings_give_the_same_response(api: Api, method: str, path: str, missing: str) -> None:
     foreign = call(api, method, path, "other", api.paid())
     absent = call(api, method, path, "other", missing)
 
     assert (foreign.status_code, foreign.content) == (404, absent.content)
 
 
-def test_a_foreign_body_is_read_no_deeper_than_a_missing_ones(api: Api) -> None:
+def test_the_body_for_a_foreign_booking_is_parsed_no_further_than_for_a_missing_one(api: Api) -> None:
     booking_id = api.paid()
 
     foreign = api.post(f"/api/bookings/{booking_id}/payment/refund/", BOB, json={"amount": "1e9"})
@@ -121,7 +123,7 @@ def test_a_foreign_body_is_read_no_deeper_than_a_missing_ones(api: Api) -> None:
     assert foreign.status_code == 404
 
 
-def test_a_route_that_declares_nothing_is_refused() -> None:
+def test_a_route_without_declared_access_is_refused() -> None:
     app = create_app(services_of(PaymentsTestKit()))
     routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
     handlers = [(route.path, handler) for route in routes for handler in route.route_handlers]
@@ -134,7 +136,7 @@ def test_a_route_that_declares_nothing_is_refused() -> None:
 
 
 @pytest.mark.parametrize("declared", [{}, {"access": None}, {"access": "anybody"}, {"access": True}])
-def test_a_route_that_forgets_to_declare_is_closed_to_everybody(declared: dict[str, Any]) -> None:
+def test_a_route_without_declared_access_is_closed_to_all_roles(declared: dict[str, Any]) -> None:
     @get("/forgotten", opt=declared)
     async def forgotten() -> str:
         return "come in"
@@ -147,7 +149,7 @@ def test_a_route_that_forgets_to_declare_is_closed_to_everybody(declared: dict[s
             assert (response.status_code, response.json()["code"]) == (403, "forbidden")
 
 
-def test_the_frameworks_list_of_methods_needs_no_token(api: Api) -> None:
+def test_the_frameworks_options_response_needs_no_token(api: Api) -> None:
     assert api.client.options("/api/payments/").status_code == 204
 
 
@@ -156,45 +158,45 @@ def test_the_frameworks_list_of_methods_needs_no_token(api: Api) -> None:
     [("/api/bookings/", {"GET", "HEAD", "POST", "OPTIONS"}), ("/api/payments/", {"GET", "HEAD", "OPTIONS"})],
 )
 @pytest.mark.parametrize("method", ["OPTIONS", "DELETE"])
-def test_all_methods_of_a_path_are_named(api: Api, method: str, path: str, allowed: set[str]) -> None:
+def test_the_allow_header_names_all_methods_of_a_path(api: Api, method: str, path: str, allowed: set[str]) -> None:
     response = api.client.request(method, path, headers=BOOKING_APP)
 
     assert set(response.headers["allow"].split(", ")) == allowed
 
 
-def test_an_operator_acts_as_a_customer_on_own_bookings_only(api: Api) -> None:
+def test_an_operator_acts_as_a_customer_only_for_own_bookings(api: Api) -> None:
     own = api.pay(api.book(customer_id="olga"), who=OPERATOR)
     response = api.pay(api.book(), who=OPERATOR)
 
     assert (own.status_code, response.status_code) == (200, 403)
 
 
-def test_the_secret_goes_to_the_owner(api: Api) -> None:
+def test_the_owner_gets_the_client_secret(api: Api) -> None:
     booking_id = api.book()
     api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={})
 
     assert api.status(booking_id, ANN)["client_secret"]
 
 
-def test_the_secret_does_not_go_to_operators(api: Api) -> None:
+def test_operators_do_not_get_the_client_secret(api: Api) -> None:
     booking_id = api.book()
     api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={})
 
     assert api.status(booking_id, OPERATOR)["client_secret"] is None
 
 
-def test_the_secret_goes_to_an_operator_who_is_the_owner(api: Api) -> None:
+def test_an_operator_who_is_the_owner_gets_the_client_secret(api: Api) -> None:
     booking_id = api.book()
     api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={})
 
     assert api.status(booking_id, bearer("ann", "payments:operate"))["client_secret"]
 
 
-def test_the_secret_is_gone_once_paid(api: Api) -> None:
+def test_a_paid_booking_has_no_client_secret(api: Api) -> None:
     assert api.status(api.paid())["client_secret"] is None
 
 
-def test_lists_hold_no_secrets(api: Api) -> None:
+def test_lists_contain_no_secrets(api: Api) -> None:
     booking_id = api.book()
     api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={})
 
@@ -203,7 +205,7 @@ def test_lists_hold_no_secrets(api: Api) -> None:
     assert page.json()["items"][0]["client_secret"] is None
 
 
-def test_a_403_says_which_scope_is_missing(api: Api) -> None:
+def test_a_403_names_the_missing_scope(api: Api) -> None:
     response = api.get("/api/payments/", ANN)
 
     assert problem_of(response)["code"] == "missing_scope"
@@ -213,7 +215,7 @@ def test_a_403_says_which_scope_is_missing(api: Api) -> None:
 @pytest.mark.parametrize(
     ("path", "scope"), [("payment/refund/", 'scope="payments:operate"'), ("payment/intent/", "insufficient_scope")]
 )
-def test_who_may_see_a_booking_is_told_what_is_missing(api: Api, path: str, scope: str) -> None:
+def test_a_role_that_may_see_the_booking_gets_a_403_with_the_missing_scope(api: Api, path: str, scope: str) -> None:
     response = api.post(f"/api/bookings/{api.paid()}/{path}", BOOKING_APP, json={})
 
     problem = problem_of(response)
@@ -221,8 +223,8 @@ def test_who_may_see_a_booking_is_told_what_is_missing(api: Api, path: str, scop
     assert scope in response.headers["www-authenticate"]
 
 
-def test_what_is_not_there_is_still_not_found_for_its_owner(api: Api) -> None:
-    """An operator who is the customer of a booking, of which no payment was begun."""
+def test_a_missing_payment_is_404_for_the_owner_of_the_booking(api: Api) -> None:
+    """An operator who is the customer of a booking without a payment."""
     booking_id = api.book(customer_id="olga")
 
     assert api.post(f"/api/bookings/{booking_id}/payment/confirm/", OPERATOR, json={}).status_code == 404
@@ -237,7 +239,7 @@ def test_the_booking_app_reads_status_and_journal_of_every_booking(api: Api) -> 
     assert (status.json()["status"], events.json()["events"][0]["type"]) == ("succeeded", "payment_started")
 
 
-def test_the_booking_app_gets_no_secret_and_no_hidden_reason(api: Api) -> None:
+def test_the_booking_app_gets_no_secret_and_no_hidden_decline_code(api: Api) -> None:
     booking_id = api.book()
     api.pay(booking_id, "pm_card_visa_chargeDeclinedLostCard")
 

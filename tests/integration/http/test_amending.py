@@ -29,7 +29,7 @@ def code(response: httpx.Response) -> tuple[int, str]:
     return response.status_code, problem_of(response)["code"]
 
 
-def test_all_that_a_booking_says_comes_back(api: Api) -> None:
+def test_every_field_of_a_booking_is_returned(api: Api) -> None:
     said = {
         "event_id": "evening-1",
         "customer_name": "Ann Example",
@@ -59,7 +59,7 @@ def test_all_that_a_booking_says_comes_back(api: Api) -> None:
     ],
     ids=lambda each: next(iter(each)),
 )
-def test_what_a_booking_cannot_say_is_400(api: Api, wrong: dict[str, Any]) -> None:
+def test_an_invalid_field_of_a_booking_is_400(api: Api, wrong: dict[str, Any]) -> None:
     assert api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(**wrong)).status_code == 400
 
 
@@ -69,7 +69,7 @@ def test_metadata_keys_of_this_service_are_refused(api: Api) -> None:
     assert code(response) == (422, "metadata_key_reserved")
 
 
-def test_items_make_the_amount(api: Api) -> None:
+def test_the_amount_is_the_sum_of_the_items(api: Api) -> None:
     booking = api.post("/api/bookings/", BOOKING_APP, json=without_amount(api, items=ITEMS)).json()
 
     assert (booking["amount"], booking["items"]) == ("70.00", SHOWN)
@@ -93,7 +93,7 @@ def test_bookings_are_found_by_their_event(api: Api) -> None:
     assert [each["id"] for each in found] == [booking_id]
 
 
-def test_patch_changes_what_it_names_and_nothing_else(api: Api) -> None:
+def test_patch_changes_only_the_named_fields(api: Api) -> None:
     booking_id = api.book(title="Night", description="long")
 
     after = amend(api, booking_id, amount="80.00", title=None).json()
@@ -101,7 +101,7 @@ def test_patch_changes_what_it_names_and_nothing_else(api: Api) -> None:
     assert (after["amount"], after["title"], after["description"], after["version"]) == ("80.00", None, "long", 2)
 
 
-def test_patch_with_a_key_is_done_once(api: Api) -> None:
+def test_patch_with_an_idempotency_key_takes_effect_once(api: Api) -> None:
     booking_id = api.book()
     first = amend(api, booking_id, headers=KEY, amount="80.00", expected_version=1)
     again = amend(api, booking_id, headers=KEY, amount="80.00", expected_version=1)
@@ -117,18 +117,18 @@ def test_a_lost_update_is_409(api: Api) -> None:
     assert code(amend(api, booking_id, amount="70.00", expected_version=1)) == (409, "version_conflict")
 
 
-def test_a_paid_booking_that_gets_dearer_is_409(api: Api) -> None:
+def test_raising_the_price_of_a_paid_booking_is_409(api: Api) -> None:
     assert code(amend(api, api.paid(), amount="100.01")) == (409, "balance_needed")
 
 
-def test_a_paid_booking_that_gets_cheaper_gives_back(api: Api) -> None:
+def test_lowering_the_price_of_a_paid_booking_refunds_the_difference(api: Api) -> None:
     booking_id = api.paid()
 
     assert amend(api, booking_id, OPERATOR, amount="60.00", refund="full").json()["refund_owed"] == "0.00"
     assert api.status(booking_id)["refunded_amount"] == "40.00"
 
 
-def test_customers_do_not_amend(api: Api) -> None:
+def test_customers_may_not_amend(api: Api) -> None:
     booking_id = api.book()
 
     assert (amend(api, booking_id, ANN, amount="1.00").status_code, amend(api, booking_id, BOB).status_code) == (
@@ -138,7 +138,7 @@ def test_customers_do_not_amend(api: Api) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"amount": None}, {"reference": "other"}, {"expected_version": 1}])
-def test_a_patch_without_a_change_or_with_what_never_changes_is_400(api: Api, body: dict[str, Any]) -> None:
+def test_a_patch_without_a_change_or_of_an_immutable_field_is_400(api: Api, body: dict[str, Any]) -> None:
     assert amend(api, api.book(), **body).status_code == 400
 
 
@@ -153,7 +153,7 @@ def paid_with_items(api: Api, **changes: Any) -> str:
     return booking_id
 
 
-def test_one_seat_of_three_is_given_back_and_the_booking_lives_on(api: Api) -> None:
+def test_one_seat_of_three_is_refunded_and_the_booking_is_kept(api: Api) -> None:
     booking_id = paid_with_items(api)
     body = {"items": [{"id": "adult", "quantity": 1}], "refund": "full"}
 
@@ -163,7 +163,7 @@ def test_one_seat_of_three_is_given_back_and_the_booking_lives_on(api: Api) -> N
     assert api.status(booking_id)["refunded_amount"] == "30.00"
 
 
-def test_giving_up_all_items_cancels_the_booking(api: Api) -> None:
+def test_removing_all_items_cancels_the_booking(api: Api) -> None:
     booking_id = paid_with_items(api)
     body = {"items": [{"id": "adult"}, {"id": "child"}]}
 
@@ -172,7 +172,7 @@ def test_giving_up_all_items_cancels_the_booking(api: Api) -> None:
     assert (booking["status"], api.status(booking_id)["refunded_amount"]) == ("canceled", "70.00")
 
 
-def test_a_customers_refund_of_an_item_gives_its_seat_up_once(api: Api) -> None:
+def test_a_customers_refund_of_an_item_releases_its_seat_once(api: Api) -> None:
     booking_id = paid_with_items(api)
     path = f"/api/bookings/{booking_id}/payment/refund/"
 
@@ -197,7 +197,7 @@ def test_an_operators_refund_of_an_item_keeps_the_seat(api: Api) -> None:
     assert api.status(booking_id)["refunded_amount"] == "60.00"
 
 
-def test_an_unpaid_item_is_given_up_by_its_customer(api: Api) -> None:
+def test_a_customer_can_remove_an_unpaid_item(api: Api) -> None:
     booking_id = str(api.post("/api/bookings/", BOOKING_APP, json=without_amount(api, items=ITEMS)).json()["id"])
 
     booking = api.post(f"/api/bookings/{booking_id}/cancel/", ANN, json={"items": [{"id": "child"}]}).json()
@@ -206,7 +206,7 @@ def test_an_unpaid_item_is_given_up_by_its_customer(api: Api) -> None:
 
 
 @pytest.mark.parametrize("items", ["adult:x", "", "adult;child", '[{"id":"adult","quantity":"1"}]'])
-def test_items_of_a_quote_that_cannot_be_read_are_400(api: Api, items: str) -> None:
+def test_unreadable_items_of_a_quote_are_400(api: Api, items: str) -> None:
     booking_id = paid_with_items(api)
 
     response = api.get(f"/api/bookings/{booking_id}/payment/refund/quote/?items={items}", ANN)

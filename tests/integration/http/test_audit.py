@@ -1,4 +1,4 @@
-"""What a request leaves in the audit trail: whose it was, its id and its key."""
+"""The audit record of a request: its principal, request id and idempotency key."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ KEY = "a-key-of-some-length"
 MOVERS = [each for each in declared(sandboxed=False) if each.operation]
 CARD = {"payment_method_id": "pm_card_visa"}
 
-# What comes before each operation, who asks for it, and with what body.
+# For each operation: the steps before it, the role that requests it, and the body.
 REQUESTS: dict[str, tuple[str, dict[str, str], Any]] = {
     "register_booking": ("nothing", BOOKING_APP, None),
     "cancel_booking": ("paid", BOOKING_APP, {}),
@@ -48,8 +48,8 @@ def prepared(api: Api, state: str) -> str:
     return booking_id
 
 
-def test_every_operation_of_the_api_is_asked_for_here() -> None:
-    # Receipts are kept in SQL: tests/integration/test_manual.py looks at their records.
+def test_every_operation_of_the_api_is_requested_here() -> None:
+    # Receipts are kept in SQL: tests/integration/test_manual.py checks their records.
     assert {each.operation for each in MOVERS} == {*REQUESTS, "record_payment"}
 
 
@@ -80,7 +80,7 @@ def test_the_record_and_the_journal_name_the_same_cause(api: Api) -> None:
     assert {fact["cause"] for fact in facts} == {trail(api)[0].cause}
 
 
-def test_a_request_for_somebody_elses_booking_is_on_record(api: Api) -> None:
+def test_a_request_for_a_foreign_booking_is_recorded(api: Api) -> None:
     booking_id = api.book()
 
     api.pay(booking_id, who=BOB)
@@ -89,7 +89,7 @@ def test_a_request_for_somebody_elses_booking_is_on_record(api: Api) -> None:
     assert (record.actor, record.outcome, record.code) == ("customer:bob", AuditOutcome.REFUSED, "not_found")
 
 
-def test_a_request_without_a_key_has_none_on_record(api: Api) -> None:
+def test_a_request_without_a_key_is_recorded_without_one(api: Api) -> None:
     api.book()
 
     assert trail(api)[0].key is None

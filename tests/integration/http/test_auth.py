@@ -1,4 +1,4 @@
-"""Tokens: which get in, and the many that do not."""
+"""Tokens: which are accepted, and the many that are not."""
 
 import base64
 import json
@@ -45,7 +45,7 @@ def part(content: Any) -> str:
 
 
 def hand_made(header: Any, payload: Any) -> str:
-    """Correctly signed, whatever its parts are."""
+    """Sign the given parts correctly, even when they are malformed."""
     from hashlib import sha256
     from hmac import digest
 
@@ -112,7 +112,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_token_does_not_get_in(name: str) -> None:
+def test_a_hostile_token_is_refused(name: str) -> None:
     with pytest.raises(RequestRefused) as refused:
         authenticate(f"Bearer {HOSTILE[name]}", RULES)
 
@@ -120,7 +120,7 @@ def test_a_hostile_token_does_not_get_in(name: str) -> None:
 
 
 @pytest.mark.parametrize("header", ["Basic YTpi", "Bearer", "Bearer ", "bearer a b", "Token x", "x" * 10_000, "\u00e4"])
-def test_a_header_that_is_no_bearer_token_does_not_get_in(header: str) -> None:
+def test_a_header_without_a_bearer_token_is_refused(header: str) -> None:
     with pytest.raises(RequestRefused) as refused:
         authenticate(header, RULES)
 
@@ -137,22 +137,22 @@ def test_a_header_that_is_no_bearer_token_does_not_get_in(header: str) -> None:
         {"iss": "https://issuer.example", "aud": None},
     ],
 )
-def test_issuer_and_audience_are_asked_for_where_configured(claims: dict[str, Any]) -> None:
+def test_issuer_and_audience_are_required_if_configured(claims: dict[str, Any]) -> None:
     with pytest.raises(RequestRefused):
         authenticate(f"Bearer {signed(claims)}", STRICT)
 
 
-def test_the_right_issuer_and_audience_get_in() -> None:
+def test_the_configured_issuer_and_audience_are_accepted() -> None:
     claims = {"iss": "https://issuer.example", "aud": ["payments", "others"]}
 
     assert authenticate(f"Bearer {signed(claims)}", STRICT).issuer == "https://issuer.example"
 
 
-def test_an_audience_is_no_obstacle_where_none_is_configured() -> None:
+def test_an_audience_is_ignored_if_none_is_configured() -> None:
     assert authenticate(f"Bearer {signed({'aud': 'anything'})}", RULES).subject == "ann"
 
 
-def test_a_valid_token_names_its_bearer() -> None:
+def test_a_valid_token_has_a_subject() -> None:
     assert authenticate(f"Bearer {signed({})}", RULES).subject == "ann"
 
 
@@ -162,14 +162,14 @@ def test_scopes_are_separated_by_spaces() -> None:
     assert principal.scopes == {"bookings:write", "payments:operate"}
 
 
-def test_an_elliptic_key_checks_elliptic_tokens() -> None:
+def test_an_ec_key_verifies_es256_tokens() -> None:
     rules = TokenRules(key=PUBLIC_PEM, algorithm="ES256")
     token = jwt.encode({"sub": "ann", "exp": soon()}, PRIVATE, "ES256")
 
     assert authenticate(f"Bearer {token}", rules).subject == "ann"
 
 
-def test_a_public_key_is_no_secret_to_sign_with() -> None:
+def test_a_token_signed_with_the_public_key_as_hmac_secret_is_refused() -> None:
     rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
     pem = rsa_key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     from hashlib import sha256
@@ -182,14 +182,14 @@ def test_a_public_key_is_no_secret_to_sign_with() -> None:
         authenticate(f"Bearer {confused}", TokenRules(key=pem.decode(), algorithm="RS256"))
 
 
-def test_without_a_token_the_answer_asks_for_one(api: Api) -> None:
+def test_without_a_token_the_response_asks_for_one(api: Api) -> None:
     response = api.get("/api/payment/config/")
 
     assert problem_of(response)["code"] == "token_missing"
     assert response.headers["www-authenticate"] == "Bearer"
 
 
-def test_a_bad_token_is_told_apart_from_none(api: Api) -> None:
+def test_an_invalid_token_and_a_missing_one_have_different_codes(api: Api) -> None:
     response = api.get("/api/payment/config/", {"Authorization": f"Bearer {UNSIGNED}"})
 
     assert problem_of(response)["code"] == "token_invalid"
@@ -206,7 +206,7 @@ ALGORITHMS: dict[str, tuple[Any, bytes, Any]] = {
     "RS256": (RSA_PRIVATE, RSA_PEM, rsa.generate_private_key(public_exponent=65537, key_size=2048)),
     "ES256": (PRIVATE, EC_PEM, ec.generate_private_key(ec.SECP256R1())),
 }
-"""For each algorithm the service's key pair and an attacker's key."""
+"""For each algorithm, the service's key pair and an attacker's key."""
 
 
 def with_mac(header: Any, key: bytes, name: str = "sha256") -> str:
@@ -281,7 +281,7 @@ def test_there_are_at_least_forty_hostile_tokens_for_each_algorithm() -> None:
 
 
 @pytest.mark.parametrize(("algorithm", "name"), OF_PUBLIC_KEYS)
-def test_a_token_that_is_not_signed_by_the_private_key_does_not_get_in(algorithm: str, name: str) -> None:
+def test_a_token_not_signed_by_the_private_key_is_refused(algorithm: str, name: str) -> None:
     rules = TokenRules(key=ALGORITHMS[algorithm][1].decode(), algorithm=algorithm)
 
     with pytest.raises(RequestRefused) as refused:
@@ -291,7 +291,7 @@ def test_a_token_that_is_not_signed_by_the_private_key_does_not_get_in(algorithm
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_token_that_is_gets_in(algorithm: str) -> None:
+def test_a_token_signed_by_the_private_key_is_accepted(algorithm: str) -> None:
     private, pem, _ = ALGORITHMS[algorithm]
     token = jwt.encode({"sub": "ann", "exp": soon(), "scope": "bookings:write"}, private, algorithm)
 
@@ -299,14 +299,14 @@ def test_a_token_that_is_gets_in(algorithm: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256", "PS512"])
-def test_another_algorithm_of_the_right_key_does_not_get_in(algorithm: str) -> None:
+def test_another_algorithm_with_the_right_key_is_refused(algorithm: str) -> None:
     token = jwt.encode({"sub": "ann", "exp": soon()}, RSA_PRIVATE, algorithm)
 
     with pytest.raises(RequestRefused):
         authenticate(f"Bearer {token}", TokenRules(key=RSA_PEM.decode(), algorithm="RS256"))
 
 
-def test_the_rules_are_those_of_the_settings() -> None:
+def test_the_token_rules_come_from_the_settings() -> None:
     given = {"JWT_PUBLIC_KEY": RSA_PEM.decode(), "JWT_ISSUER": "https://issuer.example", "JWT_AUDIENCE": "payments"}
     own = load_settings({**given, "PAYMENT_GATEWAY": "fake"}, env_file=None)
 
@@ -331,7 +331,7 @@ def test_a_token_of_a_megabyte_is_too_large(api: Api) -> None:
     assert (response.status_code, problem_of(response)["code"]) == (413, "too_large")
 
 
-# --- where exactly the lines are
+# --- limits
 
 
 @pytest.mark.parametrize(
@@ -349,22 +349,22 @@ def test_a_header_has_at_most_four_kilobytes(length: int, gets_in: bool) -> None
 
 
 @pytest.mark.parametrize("subject", ["a", "a" * 255])
-def test_a_name_has_one_to_255_characters(subject: str) -> None:
+def test_a_subject_has_one_to_255_characters(subject: str) -> None:
     assert authenticate(f"Bearer {signed({'sub': subject})}", RULES).subject == subject
 
 
-def test_clocks_may_differ_a_little() -> None:
+def test_small_clock_differences_are_accepted() -> None:
     assert authenticate(f"Bearer {signed({'exp': int(time.time()) - 1})}", RULES).subject == "ann"
 
 
-def test_without_a_scope_there_is_none() -> None:
+def test_a_token_without_a_scope_has_none() -> None:
     assert authenticate(f"Bearer {signed({})}", RULES).scopes == frozenset()
 
 
 @pytest.mark.parametrize(
     "header", [{"alg": "HS256"}, {"alg": "HS256", "typ": "at+jwt"}, {"alg": "HS256", "typ": "JWT", "kid": "key-1"}]
 )
-def test_a_plain_header_is_fine(header: dict[str, str]) -> None:
+def test_a_minimal_header_is_accepted(header: dict[str, str]) -> None:
     assert authenticate(f"Bearer {hand_made(header, {'sub': 'ann', 'exp': soon()})}", RULES).subject == "ann"
 
 

@@ -18,7 +18,7 @@ def test_a_new_booking_is_201_with_its_id(api: Api) -> None:
     assert response.json()["id"].startswith("bk_")
 
 
-def test_the_same_booking_again_is_200_and_the_same(api: Api) -> None:
+def test_a_repeated_registration_is_200_with_the_same_booking(api: Api) -> None:
     body = api.new_booking()
     first = api.post("/api/bookings/", BOOKING_APP, json=body)
 
@@ -36,7 +36,7 @@ def test_the_same_reference_with_other_content_is_409(api: Api) -> None:
     assert (response.status_code, problem_of(response)["code"]) == (409, "reference_taken")
 
 
-def test_a_hold_that_outlasts_the_event_is_422(api: Api) -> None:
+def test_a_hold_beyond_the_start_of_the_event_is_422(api: Api) -> None:
     body = api.new_booking(expires_at="2026-06-01T20:00:01Z")
 
     assert api.post("/api/bookings/", BOOKING_APP, json=body).status_code == 422
@@ -48,13 +48,13 @@ def test_the_hold_lasts_until_the_event_by_default(api: Api) -> None:
     assert booking["expires_at"] == "2026-06-01T20:00:00Z"
 
 
-def test_times_come_back_in_utc(api: Api) -> None:
+def test_times_are_returned_in_utc(api: Api) -> None:
     booking_id = api.book(event_starts_at="2026-06-01T22:00:00+02:00")
 
     assert api.get(f"/api/bookings/{booking_id}/", ANN).json()["event_starts_at"] == "2026-06-01T20:00:00Z"
 
 
-def test_the_refund_policy_comes_back(api: Api) -> None:
+def test_the_refund_policy_is_returned(api: Api) -> None:
     policy = {
         "tiers": [{"hours_before": 48, "percent": "100"}, {"hours_before": 24, "percent": "50"}],
         "fee": "returned",
@@ -76,13 +76,13 @@ def test_amounts_have_the_decimals_of_their_currency(api: Api, currency: str, am
     assert api.get(f"/api/bookings/{booking_id}/", ANN).json()["amount"] == amount
 
 
-def test_a_canceled_booking_says_so(api: Api) -> None:
+def test_a_canceled_booking_has_the_status_canceled(api: Api) -> None:
     response = api.post(f"/api/bookings/{api.book()}/cancel/", BOOKING_APP, json={"reason": "ill"})
 
     assert response.json()["status"] == "canceled"
 
 
-def test_canceling_a_paid_booking_gives_the_money_back(api: Api) -> None:
+def test_canceling_a_paid_booking_refunds_it(api: Api) -> None:
     booking_id = api.paid()
 
     api.post(f"/api/bookings/{booking_id}/cancel/", BOOKING_APP, json={"refund": "full"})
@@ -95,13 +95,13 @@ def test_a_paid_booking_is_confirmed(api: Api) -> None:
 
 
 @pytest.mark.parametrize("body", [{"refund": "half"}, {"reason": "x" * 501}, {"reason": "a\x00"}, {"reason": 5}])
-def test_a_bad_cancellation_is_400(api: Api, body: object) -> None:
+def test_an_invalid_cancellation_is_400(api: Api, body: object) -> None:
     response = api.post(f"/api/bookings/{api.book()}/cancel/", BOOKING_APP, json=body)
 
     assert response.status_code == 400
 
 
-# --- what the customer and the dashboard see
+# --- details for the customer and the dashboard
 
 DETAILS = {
     "title": "Summer Night",
@@ -112,25 +112,25 @@ DETAILS = {
 
 
 def _intent(api: Api, **changes: Any) -> Any:
-    """What Stripe has of a payment of such a booking."""
+    """Return what Stripe has stored for a payment of this booking."""
     paid = api.pay(api.book(reference="R-1", **changes)).json()
     return api.kit.stripe.call("GET", f"/v1/payment_intents/{paid['payment_intent_id']}").body
 
 
-def test_a_booking_keeps_what_is_said_about_it(api: Api) -> None:
+def test_the_details_of_a_booking_are_stored(api: Api) -> None:
     booking_id = api.book(**DETAILS)
 
     booking = api.get(f"/api/bookings/{booking_id}/", ANN).json()
     assert {name: booking[name] for name in DETAILS} == DETAILS
 
 
-def test_nothing_has_to_be_said_about_it(api: Api) -> None:
+def test_the_details_of_a_booking_are_optional(api: Api) -> None:
     booking = api.get(f"/api/bookings/{api.book()}/", ANN).json()
 
     assert {booking[name] for name in DETAILS} == {None}
 
 
-def test_other_words_are_another_content(api: Api) -> None:
+def test_a_registration_with_other_details_is_409(api: Api) -> None:
     first = api.new_booking(reference="R-1", title="Summer Night")
     again = api.post("/api/bookings/", BOOKING_APP, json=first)
     same = api.post("/api/bookings/", BOOKING_APP, json=first)
@@ -152,14 +152,14 @@ def test_other_words_are_another_content(api: Api) -> None:
         ("statement_descriptor_suffix", "two\nlines"),
     ],
 )
-def test_what_can_not_be_shown_is_refused(api: Api, name: str, value: str) -> None:
+def test_unprintable_details_are_refused(api: Api, name: str, value: str) -> None:
     response = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(**{name: value}))
 
     assert response.status_code == 400
     assert name in problem_of(response)["detail"]
 
 
-def test_the_dashboard_and_the_statement_say_what_was_paid(api: Api) -> None:
+def test_dashboard_and_bank_statement_have_the_details(api: Api) -> None:
     intent = _intent(api, **DETAILS)
 
     assert intent["description"] == "Summer Night, R-1"
@@ -168,7 +168,7 @@ def test_the_dashboard_and_the_statement_say_what_was_paid(api: Api) -> None:
     assert intent["receipt_email"] is None
 
 
-def test_receipts_are_mailed_where_the_settings_say_so() -> None:
+def test_receipts_are_mailed_if_the_setting_is_on() -> None:
     with open_api(
         kit=PaymentsTestKit(config=PaymentConfig(receipt_emails=True, statement_descriptor_suffix="NIGHTS"))
     ) as api:
@@ -227,11 +227,11 @@ def test_bookings_are_filtered(api: Api, query: Any, found: set[str]) -> None:
 
 
 @pytest.mark.parametrize("query", [{"cursor": "nonsense"}, {"limit": 0}, {"limit": 101}, {"status": "x"}, {"seat": 7}])
-def test_a_list_that_can_not_be_is_400(api: Api, query: Any) -> None:
+def test_an_invalid_list_request_is_400(api: Api, query: Any) -> None:
     assert problem_of(api.get("/api/bookings/", BOOKING_APP, params=query))["status"] == 400
 
 
-# --- how one is paid
+# --- payment methods
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_a_list_that_can_not_be_is_400(api: Api, query: Any) -> None:
         (None, ["card", "us_bank_account"]),
     ],
 )
-def test_a_booking_says_which_payment_methods_are_taken_for_it(api: Api, chosen: Any, types: list[str]) -> None:
+def test_a_booking_can_restrict_its_payment_methods(api: Api, chosen: Any, types: list[str]) -> None:
     booking_id = api.book(payment_methods=chosen)
 
     payment = api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={}).json()
@@ -255,13 +255,13 @@ def test_a_booking_says_which_payment_methods_are_taken_for_it(api: Api, chosen:
 @pytest.mark.parametrize(
     "chosen", [{}, {"allowed": ["card"], "excluded": ["klarna"]}, {"allowed": []}, {"allowed": ["Card"]}, {"all": True}]
 )
-def test_a_choice_of_methods_that_is_none_is_400(api: Api, chosen: Any) -> None:
+def test_an_invalid_choice_of_methods_is_400(api: Api, chosen: Any) -> None:
     new = api.new_booking(payment_methods=chosen)
 
     assert problem_of(api.post("/api/bookings/", BOOKING_APP, json=new))["status"] == 400
 
 
-def test_a_booking_adds_no_method_that_is_not_taken() -> None:
+def test_a_booking_cannot_add_a_method_that_the_configuration_excludes() -> None:
     with open_api(kit=PaymentsTestKit(config=PaymentConfig(methods=MethodChoice(allowed=("card",))))) as api:
         new = api.new_booking(payment_methods={"allowed": ["klarna"]})
         problem = problem_of(api.post("/api/bookings/", BOOKING_APP, json=new))
@@ -277,7 +277,7 @@ def test_without_cards_a_statement_has_no_suffix(api: Api) -> None:
     assert intent["statement_descriptor_suffix"] is None
 
 
-# --- what is registered
+# --- amounts and capture method
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_without_cards_a_statement_has_no_suffix(api: Api) -> None:
     ],
     ids=["small", "large", "not a multiple"],
 )
-def test_an_amount_that_the_gateway_can_not_charge_is_422(api: Api, changes: dict[str, str], code: str) -> None:
+def test_an_amount_that_the_gateway_does_not_charge_is_422(api: Api, changes: dict[str, str], code: str) -> None:
     response = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(**changes))
 
     assert (response.status_code, problem_of(response)["code"]) == (422, code)
@@ -302,7 +302,7 @@ def test_a_negative_amount_is_refused(api: Api) -> None:
     assert response.status_code in (400, 422)
 
 
-def test_a_booking_of_nothing_is_confirmed_at_once(api: Api) -> None:
+def test_a_free_booking_is_confirmed_at_once(api: Api) -> None:
     body = api.new_booking(amount="0.00")
 
     first = api.post("/api/bookings/", BOOKING_APP, json=body)
@@ -314,7 +314,7 @@ def test_a_booking_of_nothing_is_confirmed_at_once(api: Api) -> None:
     assert (asked.status_code, problem_of(asked)["code"]) == (409, "nothing_to_pay")
 
 
-def test_the_capture_method_comes_back_and_belongs_to_the_content(api: Api) -> None:
+def test_the_capture_method_is_returned_and_part_of_the_content(api: Api) -> None:
     plain, manual = api.new_booking(), api.new_booking(capture_method="manual")
 
     answers = [api.post("/api/bookings/", BOOKING_APP, json=body).json() for body in (plain, manual)]
@@ -326,7 +326,7 @@ def test_the_capture_method_comes_back_and_belongs_to_the_content(api: Api) -> N
 
 
 @pytest.mark.parametrize(("registered", "asked"), [("automatic", "manual"), ("manual", "automatic")])
-def test_a_customer_does_not_choose_the_capture_method(registered: str, asked: str) -> None:
+def test_a_customers_choice_of_the_capture_method_is_refused(registered: str, asked: str) -> None:
     with open_api(kit=PaymentsTestKit(config=PaymentConfig())) as api:
         booking_id = api.book(capture_method=registered)
         refused = api.pay(booking_id, capture_method=asked)
@@ -336,7 +336,7 @@ def test_a_customer_does_not_choose_the_capture_method(registered: str, asked: s
     assert paid.json()["status"] == ("requires_capture" if registered == "manual" else "succeeded")
 
 
-def test_a_booking_whose_attempts_are_used_up_has_expired_and_says_why(api: Api) -> None:
+def test_after_the_last_attempt_the_booking_has_expired_with_a_reason(api: Api) -> None:
     body = api.new_booking()
     booking_id = api.post("/api/bookings/", BOOKING_APP, json=body).json()["id"]
     for _ in range(3):
@@ -357,7 +357,7 @@ def test_a_booking_whose_attempts_are_used_up_has_expired_and_says_why(api: Api)
 # --- canceled by the customer
 
 
-def test_a_customer_cancels_an_own_booking_while_it_is_not_paid(api: Api) -> None:
+def test_a_customer_may_cancel_an_unpaid_booking(api: Api) -> None:
     unpaid, paid = api.book(), api.paid()
 
     canceled = api.post(f"/api/bookings/{unpaid}/cancel/", ANN, json={"reason": "ill"})
@@ -369,7 +369,7 @@ def test_a_customer_cancels_an_own_booking_while_it_is_not_paid(api: Api) -> Non
     assert of_bob.status_code == 404
 
 
-def test_a_customer_does_not_say_what_is_refunded(api: Api) -> None:
+def test_a_customers_choice_of_the_refund_is_refused(api: Api) -> None:
     booking_id = api.book()
 
     refused = api.post(f"/api/bookings/{booking_id}/cancel/", ANN, json={"refund": "policy"})
@@ -379,7 +379,7 @@ def test_a_customer_does_not_say_what_is_refunded(api: Api) -> None:
     assert of_bob.status_code == 404
 
 
-def test_an_operator_cancels_a_booking(api: Api) -> None:
+def test_an_operator_may_cancel_a_booking(api: Api) -> None:
     canceled = api.post(f"/api/bookings/{api.paid()}/cancel/", OPERATOR, json={"refund": "full"})
 
     assert (canceled.status_code, canceled.json()["status"]) == (200, "canceled")

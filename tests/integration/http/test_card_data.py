@@ -1,4 +1,6 @@
-"""Card data never comes near us: no route asks for it, and what looks like it is refused, not stored and not logged."""
+"""Card data is never accepted: no route has a field for it, and text that looks like it is refused, not stored and
+not logged.
+"""
 
 import os
 import re
@@ -32,7 +34,7 @@ def names(schema: Any) -> Iterator[str]:
             yield from names(value)
 
 
-def test_no_route_asks_for_card_data() -> None:
+def test_no_route_has_a_field_for_card_data() -> None:
     asked = {name for name in names(DOCUMENT["components"]["schemas"]) if CARD_WORDS.search(name)}
 
     assert asked == set()
@@ -45,7 +47,7 @@ def test_a_field_for_card_data_is_unknown(api: Api, name: str) -> None:
     assert problem_of(response)["code"] == "unknown_field"
 
 
-# --- numbers in disguise
+# --- disguised card numbers
 
 
 SCHEMES = {
@@ -61,7 +63,7 @@ SCHEMES |= {"62": (16, 17, 18, 19), "6759": (13, 16, 19), "2200": (16,)}
 
 
 def card_number(chance: Random) -> str:
-    """A number with the prefix and a length of a card scheme, and with the right check digit."""
+    """Generate a number with the prefix and length of a card scheme and a valid check digit."""
     prefix = chance.choice(list(SCHEMES))
     length = chance.choice(SCHEMES[prefix])
     digits = prefix + "".join(chance.choices("0123456789", k=length - len(prefix) - 1))
@@ -70,7 +72,7 @@ def card_number(chance: Random) -> str:
 
 
 def disguised(number: str, chance: Random) -> str:
-    """The number in groups, in another script, and between words."""
+    """Generate the number in groups, in digits of another script, and between words."""
     script, size, gap = chance.choice(DIGITS), chance.choice([4, 4, 5, 6, 19]), chance.choice(GAPS)
     digits = "".join(script[int(digit)] for digit in number)
     grouped = gap.join(digits[place : place + size] for place in range(0, len(digits), size))
@@ -78,7 +80,7 @@ def disguised(number: str, chance: Random) -> str:
 
 
 def requests(text: str, booking_id: str) -> list[tuple[str, dict[str, str], dict[str, Any]]]:
-    """Every place of the API that takes text, with ``text`` in it: path, who asks, and the rest."""
+    """Yield every place of the API that accepts text, with ``text`` in it: path, principal, and the rest."""
     base = f"/api/bookings/{booking_id}"
     new = {"reference": "R-c", "customer_id": "ann", "amount": "1.00", "currency": "usd"}
     new["event_starts_at"] = "2026-06-01T20:00:00Z"
@@ -106,11 +108,11 @@ def everything_kept(api: Api) -> str:
 
 
 def plain(text: str) -> str:
-    """All digits in a row, so that no disguise hides a number."""
+    """Return all digits in a row, so that no disguise hides a number."""
     return re.sub(r"[^0-9]", "", text)
 
 
-def test_a_card_number_is_refused_wherever_it_stands(api: Api) -> None:
+def test_a_card_number_is_refused_in_every_place(api: Api) -> None:
     chance, booking_id = Random(7), api.paid()
     numbers = []
     with structlog.testing.capture_logs() as logs:
@@ -128,7 +130,7 @@ def test_a_card_number_is_refused_wherever_it_stands(api: Api) -> None:
 
 
 @pytest.mark.parametrize("place", ["X-Request-Id", "Idempotency-Key"])
-def test_a_card_number_in_a_header_goes_no_further(api: Api, place: str) -> None:
+def test_a_card_number_in_a_header_is_not_stored_or_logged(api: Api, place: str) -> None:
     number = card_number(Random(1))
 
     with structlog.testing.capture_logs() as logs:
@@ -137,7 +139,7 @@ def test_a_card_number_in_a_header_goes_no_further(api: Api, place: str) -> None
     assert number not in everything_kept(api) + repr(logs) + repr(dict(response.headers))
 
 
-def test_a_card_number_in_the_path_is_not_found_and_not_kept(api: Api) -> None:
+def test_a_card_number_in_the_path_is_404_and_not_stored(api: Api) -> None:
     number = card_number(Random(2))
 
     headers = {"Idempotency-Key": "a-key-of-some-length"}
@@ -147,12 +149,12 @@ def test_a_card_number_in_the_path_is_not_found_and_not_kept(api: Api) -> None:
     assert number not in everything_kept(api)
 
 
-# A UUID of which some groups together have length, prefix and check digit of a card; one in 415 is such.
+# A UUID whose groups have the length, prefix and check digit of a card; one in 415 UUIDs does.
 UNLUCKY = ["f2424242-4242-4242-4242-424242424242", "0199c1d2-7e4f-7abc-4242-424242424242"]
 
 
 @pytest.mark.parametrize("text", UNLUCKY)
-def test_a_uuid_is_taken_wherever_a_client_chooses_its_names(api: Api, text: str) -> None:
+def test_a_uuid_is_accepted_wherever_a_client_chooses_ids(api: Api, text: str) -> None:
     booked = api.post(
         "/api/bookings/",
         BOOKING_APP,
@@ -171,7 +173,7 @@ def test_a_uuid_is_taken_wherever_a_client_chooses_its_names(api: Api, text: str
     assert paid.headers["x-request-id"] == text
 
 
-def test_other_long_numbers_pass(api: Api) -> None:
+def test_other_long_numbers_are_accepted(api: Api) -> None:
     response = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(reference="order 4242424242424241"))
 
     assert response.status_code == 201

@@ -1,4 +1,4 @@
-"""What the settings open or close at the edge: other origins, TLS, the documentation."""
+"""Settings of the HTTP edge: other origins, TLS, the documentation."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-He
 # --- other origins
 
 
-def test_a_page_of_an_allowed_origin_may_read_answers() -> None:
+def test_an_allowed_origin_may_read_responses() -> None:
     with open_api(changes={"CORS_ORIGINS": SHOP}) as api:
         answer = api.get("/api/payment/config/", ANN, headers={"Origin": SHOP})
 
@@ -27,14 +27,14 @@ def test_a_page_of_an_allowed_origin_may_read_answers() -> None:
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://shop.example", f"{SHOP}.evil.example", ""])
-def test_a_page_of_another_origin_may_not(origin: str) -> None:
+def test_another_origin_may_not_read_responses(origin: str) -> None:
     with open_api(changes={"CORS_ORIGINS": SHOP}) as api:
         answer = api.get("/api/payment/config/", ANN, headers={"Origin": origin})
 
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_a_page_of_an_allowed_origin_learns_when_to_come_again() -> None:
+def test_an_allowed_origin_may_read_retry_after() -> None:
     with open_api(
         changes={"CORS_ORIGINS": SHOP, "RATE_LIMIT_ENABLED": "true", "RATE_LIMIT_ADDRESS": "1/minute"}
     ) as api:
@@ -44,7 +44,7 @@ def test_a_page_of_an_allowed_origin_learns_when_to_come_again() -> None:
     assert answers[1].headers["access-control-allow-origin"] == SHOP
 
 
-def test_a_browser_may_ask_before_it_sends_a_token() -> None:
+def test_a_preflight_request_of_an_allowed_origin_is_accepted() -> None:
     with open_api(changes={"CORS_ORIGINS": SHOP}) as api:
         answer = api.client.options("/api/bookings/", headers={"Origin": SHOP, **PREFLIGHT})
 
@@ -52,7 +52,7 @@ def test_a_browser_may_ask_before_it_sends_a_token() -> None:
     assert "authorization" in answer.headers["access-control-allow-headers"].lower()
 
 
-def test_a_browser_of_another_origin_is_refused_when_it_asks() -> None:
+def test_a_preflight_request_of_another_origin_is_refused() -> None:
     with open_api(changes={"CORS_ORIGINS": SHOP}) as api:
         answer = api.client.options("/api/bookings/", headers={"Origin": "https://evil.example", **PREFLIGHT})
 
@@ -60,7 +60,7 @@ def test_a_browser_of_another_origin_is_refused_when_it_asks() -> None:
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_without_origins_a_browser_gets_no_permission() -> None:
+def test_without_configured_origins_no_preflight_request_is_accepted() -> None:
     with open_api() as api:
         answer = api.client.options("/api/bookings/", headers={"Origin": SHOP, **PREFLIGHT})
 
@@ -71,7 +71,7 @@ def test_without_origins_a_browser_gets_no_permission() -> None:
 
 
 async def strict(peer: str, scheme: str, forwarded: str | None, **settings: str) -> str | None:
-    """The header that tells browsers to use TLS only, as ``peer`` gets it."""
+    """Return the HSTS header of a response to ``peer``."""
     app: Any = create_app(services_of(PaymentsTestKit(), changes={"HSTS_MAX_AGE_S": "31536000", **settings}))
     transport = httpx.ASGITransport(app=app, client=(peer, 1))
     async with httpx.AsyncClient(transport=transport, base_url=f"{scheme}://service") as client:
@@ -80,17 +80,17 @@ async def strict(peer: str, scheme: str, forwarded: str | None, **settings: str)
     return found
 
 
-async def test_browsers_are_told_to_use_tls_only_where_there_is_tls() -> None:
+async def test_hsts_is_sent_only_over_tls() -> None:
     assert await strict("10.0.0.7", "https", None) == "max-age=31536000"
     assert await strict("10.0.0.7", "http", None) is None
 
 
-async def test_a_trusted_proxy_says_whether_there_is_tls() -> None:
+async def test_a_trusted_proxy_reports_tls() -> None:
     assert await strict("10.0.0.7", "http", "https", TRUSTED_PROXIES="10.0.0.7") == "max-age=31536000"
     assert await strict("10.0.0.8", "http", "https", TRUSTED_PROXIES="10.0.0.7") is None
 
 
-async def test_tls_only_is_asked_for_when_configured() -> None:
+async def test_hsts_is_sent_only_if_configured() -> None:
     assert await strict("10.0.0.7", "https", None, HSTS_MAX_AGE_S="0") is None
 
 

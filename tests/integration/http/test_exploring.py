@@ -1,6 +1,7 @@
-"""What Schemathesis finds in the API: no 5xx, no answer beside the document, nothing open that is closed.
+"""Schemathesis finds no 5xx, no undocumented response, and no missing authorization in the API.
 
-With ``SIMULATION=nightly`` 20,000 requests from a new seed each time, which is printed; otherwise 1,000 from one seed.
+With ``SIMULATION=nightly`` it sends 20,000 requests from a new seed each time, which is printed; otherwise 1,000
+from one seed.
 """
 
 import os
@@ -34,14 +35,14 @@ def test_every_check_holds_in_every_phase(explored: Exploration) -> None:
     assert not explored.failures, told(explored)
 
 
-def test_as_much_is_sent_as_is_promised(explored: Exploration) -> None:
+def test_the_configured_number_of_requests_is_sent(explored: Exploration) -> None:
     assert sum(explored.cases.values()) >= CASES
     assert {phase for phase, count in explored.cases.items() if count} == PHASES
 
 
-def test_it_gets_further_than_to_the_door(explored: Exploration) -> None:
+def test_every_operation_succeeds_at_least_once(explored: Exploration) -> None:
     operations = {label for label, _ in explored.statuses}
-    reached = {label for label, status in explored.statuses if status in (200, 201, 402, 409)}
+    reached = {label for label, status in explored.statuses if status in (200, 201, 202, 402, 409)}
 
     assert operations - reached == {
         "POST /_sandbox/payment_intents/{intent_id}/authenticate",

@@ -1,4 +1,6 @@
-"""The fixed corpus of hostile bodies, on every route that takes one: a problem that says what to do, never a 5xx."""
+"""A fixed corpus of hostile bodies on every route with a body: the response is a problem that says what to do, never
+a 5xx.
+"""
 
 import json
 from collections.abc import Iterator
@@ -51,7 +53,7 @@ NEVER_JSON: dict[str, bytes] = {
     "hexadecimal": b'{"a": 0x10}',
     "gzip": b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xab\xae\x05\x00C\xbf\xa6\xa3\x02\x00\x00\x00",
 }
-"""No route can take these as a JSON object, whatever it wants in it."""
+"""No route accepts these as a JSON object."""
 
 NEVER_OURS: dict[str, bytes] = {
     "an escaped NUL": b'{"a": "\\u0000"}',
@@ -68,7 +70,7 @@ NEVER_OURS: dict[str, bytes] = {
     "4,000 names": json.dumps({f"n{number}": 1 for number in range(4_000)}).encode(),
     "a card number": b'{"a": "4242 4242 4242 4242"}',
 }
-"""JSON objects that none of our routes takes; Stripe's events may hold what they like."""
+"""JSON objects that no route accepts; Stripe's events may contain any fields."""
 
 WRONG: dict[str, bytes] = {
     "true": b"true",
@@ -93,11 +95,11 @@ WRONG: dict[str, bytes] = {
     "a path": b'"../../etc/passwd"',
     "a line break": b'"a\\r\\nSet-Cookie: a=b"',
 }
-"""Values for a field that mostly wants another; some fields may take one of them."""
+"""Values of the wrong type for most fields; some fields accept one of them."""
 
 
 def taking_bodies() -> Iterator[tuple[str, list[str]]]:
-    """Every path that takes a body, with the fields of that body."""
+    """Every path with a body, with the fields of that body."""
     for (method, path), operation in OPERATIONS.items():
         content = operation.get("requestBody", {}).get("content", {}).get(JSON) if method == "POST" else None
         if content:
@@ -110,7 +112,7 @@ OURS = [path for path in ROUTES if path != WEBHOOK]
 
 
 def send(api: Api, path: str, body: bytes, media: str | None = JSON) -> httpx.Response:
-    """The answer of one route, asked by somebody who may do everything; webhooks are properly signed."""
+    """Return the response of a route to a principal with every scope; webhooks have a valid signature."""
     if path == WEBHOOK:
         return api.deliver(body)
     if "{booking_id}" in path or "{payment_id}" in path:
@@ -125,7 +127,7 @@ def send(api: Api, path: str, body: bytes, media: str | None = JSON) -> httpx.Re
 
 
 def refused(response: httpx.Response) -> bool:
-    """Whether it is a refusal; it is then a problem with a sentence in it, and never our fault."""
+    """Return whether the response is a 4xx problem with a sentence."""
     assert response.status_code < 500, response.text
     if response.status_code < 400:
         return False
@@ -134,13 +136,13 @@ def refused(response: httpx.Response) -> bool:
     return True
 
 
-def test_there_are_routes_to_ask() -> None:
+def test_routes_with_a_body_exist() -> None:
     assert len(ROUTES) >= 10
     assert WEBHOOK in ROUTES
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_what_is_no_json_object_is_refused(api: Api, path: str) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused(api: Api, path: str) -> None:
     for name, body in NEVER_JSON.items():
         with row(name):
             response = send(api, path, body)
@@ -152,7 +154,7 @@ def test_what_is_no_json_object_is_refused(api: Api, path: str) -> None:
 
 @pytest.mark.parametrize("path", OURS)
 @pytest.mark.parametrize("name", NEVER_OURS)
-def test_what_no_route_takes_is_400(api: Api, path: str, name: str) -> None:
+def test_an_object_that_no_route_accepts_is_400(api: Api, path: str, name: str) -> None:
     response = send(api, path, NEVER_OURS[name])
 
     assert refused(response)
@@ -160,7 +162,7 @@ def test_what_no_route_takes_is_400(api: Api, path: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NEVER_OURS)
-def test_an_event_may_hold_what_it_likes_and_is_never_a_5xx(api: Api, name: str) -> None:
+def test_an_event_with_any_fields_is_never_a_5xx(api: Api, name: str) -> None:
     refused(send(api, WEBHOOK, NEVER_OURS[name]))
 
 

@@ -1,4 +1,6 @@
-"""``Idempotency-Key``: done once, answered the same, and nobody else's answer ever."""
+"""``Idempotency-Key``: a request runs once, its repetition gets the same response, and no caller gets a response of
+another.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -29,7 +31,7 @@ def refund(api: Api, booking_id: str, amount: str = "25.00", key: str = KEY, who
     return api.post(path, who, headers=with_key(key), json={"amount": amount})
 
 
-def test_the_same_request_again_is_done_once(api: Api) -> None:
+def test_a_repeated_request_runs_once(api: Api) -> None:
     booking_id = api.paid()
     refund(api, booking_id)
     refund(api, booking_id)
@@ -37,7 +39,7 @@ def test_the_same_request_again_is_done_once(api: Api) -> None:
     assert api.status(booking_id)["refunded_amount"] == "25.00"
 
 
-def test_the_same_request_again_is_answered_the_same(api: Api) -> None:
+def test_a_repeated_request_gets_the_same_response(api: Api) -> None:
     booking_id = api.paid()
     first = refund(api, booking_id)
 
@@ -47,7 +49,7 @@ def test_the_same_request_again_is_answered_the_same(api: Api) -> None:
     assert second.headers["content-type"] == first.headers["content-type"]
 
 
-def test_a_repeated_answer_says_so(api: Api) -> None:
+def test_a_repeated_response_is_marked(api: Api) -> None:
     booking_id = api.paid()
     first = refund(api, booking_id)
 
@@ -64,7 +66,7 @@ def test_the_key_may_be_quoted(api: Api) -> None:
     assert refund(api, booking_id, key=f'"{KEY}"').headers["idempotent-replayed"] == "true"
 
 
-def test_spelling_and_defaults_do_not_make_another_request(api: Api) -> None:
+def test_spelling_and_defaults_do_not_change_the_request(api: Api) -> None:
     booking_id = api.paid()
     refund(api, booking_id)
 
@@ -78,7 +80,7 @@ def test_spelling_and_defaults_do_not_make_another_request(api: Api) -> None:
     assert response.headers["idempotent-replayed"] == "true"
 
 
-def test_another_key_is_another_request(api: Api) -> None:
+def test_another_key_makes_a_new_request(api: Api) -> None:
     booking_id = api.paid()
     refund(api, booking_id)
     refund(api, booking_id, key=OTHER_KEY)
@@ -95,20 +97,20 @@ def test_the_same_key_for_another_request_is_422(api: Api) -> None:
     assert (response.status_code, problem_of(response)["code"]) == (422, "idempotency_key_reused")
 
 
-def test_another_booking_is_another_route(api: Api) -> None:
+def test_the_same_key_for_another_booking_makes_a_new_request(api: Api) -> None:
     refund(api, api.paid())
 
     assert "idempotent-replayed" not in refund(api, api.paid()).headers
 
 
-def test_another_caller_gets_no_stored_answer(api: Api) -> None:
+def test_another_caller_does_not_get_the_stored_response(api: Api) -> None:
     booking_id = api.paid()
     refund(api, booking_id)
 
     assert refund(api, booking_id, who=BOB).status_code == 404
 
 
-def test_an_operator_is_another_caller_than_the_customer_of_the_same_name(api: Api) -> None:
+def test_an_operator_and_a_customer_with_the_same_subject_are_different_callers(api: Api) -> None:
     booking_id = api.paid()
     refund(api, booking_id, who=bearer("ann", "payments:operate"))
 
@@ -134,7 +136,7 @@ def test_a_refusal_by_rule_is_repeated(api: Api) -> None:
     assert refund(api, booking_id, amount="200.00").headers["idempotent-replayed"] == "true"
 
 
-def test_a_409_is_forgotten(api: Api) -> None:
+def test_a_409_is_not_stored(api: Api) -> None:
     booking_id = api.book()
     api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={})
     assert refund(api, booking_id).status_code == 409
@@ -143,7 +145,7 @@ def test_a_409_is_forgotten(api: Api) -> None:
     assert refund(api, booking_id).status_code == 200
 
 
-def test_a_400_is_forgotten(api: Api) -> None:
+def test_a_400_is_not_stored(api: Api) -> None:
     booking_id = api.paid()
     assert refund(api, booking_id, amount="25.001").status_code == 400
 
@@ -151,7 +153,7 @@ def test_a_400_is_forgotten(api: Api) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["https://elsewhere.example/", "https://shop.example/a b"])
-def test_what_an_endpoint_itself_refuses_is_forgotten_too(api: Api, wrong: str) -> None:
+def test_a_400_of_the_handler_is_not_stored(api: Api, wrong: str) -> None:
     path = f"/api/bookings/{api.book()}/payment/intent/"
     card = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}
 
@@ -161,7 +163,7 @@ def test_what_an_endpoint_itself_refuses_is_forgotten_too(api: Api, wrong: str) 
     assert (refused.status_code, mended.status_code) == (400, 200)
 
 
-def test_a_register_is_done_once(api: Api) -> None:
+def test_a_registration_runs_once(api: Api) -> None:
     body = api.new_booking()
     api.post("/api/bookings/", BOOKING_APP, headers=with_key(), json=body)
 
@@ -170,7 +172,7 @@ def test_a_register_is_done_once(api: Api) -> None:
     assert (second.status_code, second.headers["idempotent-replayed"]) == (201, "true")
 
 
-def test_after_72_hours_the_key_is_new(api: Api) -> None:
+def test_after_72_hours_a_key_can_be_used_again(api: Api) -> None:
     booking_id = api.paid()
     refund(api, booking_id)
     api.kit.clock.advance(ANSWER_LIFETIME)
@@ -193,7 +195,7 @@ BAD_KEYS = [
 
 
 @pytest.mark.parametrize("key", BAD_KEYS)
-def test_a_bad_key_is_400(api: Api, key: str) -> None:
+def test_an_invalid_key_is_400(api: Api, key: str) -> None:
     headers = [(b"Authorization", ANN["Authorization"].encode()), (b"Idempotency-Key", key.encode("latin-1"))]
 
     response = api.client.post(f"/api/bookings/{api.paid()}/payment/refund/", headers=headers, json={})
@@ -203,7 +205,7 @@ def test_a_bad_key_is_400(api: Api, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["x" * 16, "x" * 255, '"' + "x" * 255 + '"', KEY, 'a"b' + "x" * 16])
-def test_a_good_key_is_taken(key: str) -> None:
+def test_a_valid_key_is_accepted(key: str) -> None:
     assert idempotency.key_of([key])
 
 
@@ -212,7 +214,7 @@ def test_two_keys_are_400() -> None:
         idempotency.key_of([KEY, OTHER_KEY])
 
 
-def test_a_bad_body_is_told_before_the_key_is_looked_at(api: Api) -> None:
+def test_an_invalid_body_is_reported_before_the_key_is_checked(api: Api) -> None:
     booking_id = api.paid()
     refund(api, booking_id)
 
@@ -224,7 +226,7 @@ def test_a_bad_body_is_told_before_the_key_is_looked_at(api: Api) -> None:
 # --- while it runs, and after a crash
 
 
-def test_while_it_runs_the_same_key_is_409(api: Api) -> None:
+def test_the_same_key_is_409_while_its_request_runs(api: Api) -> None:
     booking_id = api.paid()
     path = f"/api/bookings/{booking_id}/payment/refund/"
     leave_a_mark(api, path)
@@ -236,7 +238,7 @@ def test_while_it_runs_the_same_key_is_409(api: Api) -> None:
 
 
 def leave_a_mark(api: Api, path: str) -> None:
-    """What a process leaves behind that died in the middle of the work."""
+    """Store the mark of a process that died during the request."""
     principal = Principal(subject="ann", issuer=None, scopes=frozenset())
     asked = idempotency.asked(KEY, principal, "POST", path, RefundPayment())
     mark = asked.mark("req_dead", api.kit.clock.now())
@@ -249,7 +251,7 @@ def leave_a_mark(api: Api, path: str) -> None:
         portal.call(store)
 
 
-def test_a_crashed_request_is_taken_over_when_its_lease_is_over(api: Api) -> None:
+def test_a_crashed_request_is_taken_over_when_its_lease_has_expired(api: Api) -> None:
     booking_id = api.paid()
     path = f"/api/bookings/{booking_id}/payment/refund/"
     leave_a_mark(api, path)
@@ -258,7 +260,7 @@ def test_a_crashed_request_is_taken_over_when_its_lease_is_over(api: Api) -> Non
     assert api.post(path, ANN, headers=with_key(), json={}).status_code == 200
 
 
-def test_a_partial_refund_whose_answer_was_lost_is_not_made_twice(api: Api) -> None:
+def test_a_partial_refund_whose_response_was_lost_is_not_made_twice(api: Api) -> None:
     booking_id = api.paid()
     api.kit.stripe.faults.script("POST /v1/refunds", Fault.TIMEOUT_AFTER.value)
     api.kit.stripe.faults.script("POST /v1/refunds", Fault.TIMEOUT_BEFORE.value, times=2)
@@ -273,7 +275,7 @@ def test_a_partial_refund_whose_answer_was_lost_is_not_made_twice(api: Api) -> N
     assert len(api.status(booking_id, OPERATOR)["refunds"]) == 1
 
 
-def test_a_request_id_that_a_client_repeats_does_not_join_two_refunds(api: Api) -> None:
+def test_two_refunds_with_the_same_request_id_are_separate(api: Api) -> None:
     booking_id = api.paid()
     same = {"X-Request-Id": "always-the-same"}
     path = f"/api/bookings/{booking_id}/payment/refund/"
@@ -283,7 +285,7 @@ def test_a_request_id_that_a_client_repeats_does_not_join_two_refunds(api: Api) 
     assert len(api.status(booking_id)["refunds"]) == 2
 
 
-def test_the_answer_of_a_retry_after_503_is_stored(api: Api) -> None:
+def test_the_response_of_a_retry_after_503_is_stored(api: Api) -> None:
     booking_id = api.paid()
     api.kit.stripe.faults.script("POST /v1/refunds", Fault.TIMEOUT_BEFORE.value, times=3)
     refund(api, booking_id)
@@ -293,7 +295,7 @@ def test_the_answer_of_a_retry_after_503_is_stored(api: Api) -> None:
     assert refund(api, booking_id).headers["idempotent-replayed"] == "true"
 
 
-def test_a_conflict_on_the_way_does_not_make_the_key_forget_its_first_run(api: Api) -> None:
+def test_a_conflict_does_not_delete_the_keys_first_run(api: Api) -> None:
     booking_id = api.book()
     path = f"/api/bookings/{booking_id}/payment/intent/"
     card = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}

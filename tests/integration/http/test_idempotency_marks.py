@@ -1,4 +1,4 @@
-"""The mark of a key, step by step: who may work, who waits, who takes over, and whose answer counts."""
+"""The mark of a key, step by step: which run works, which waits, which takes over, and whose response is stored."""
 
 from datetime import datetime, timedelta
 
@@ -61,11 +61,11 @@ def replying(reply: EncodedResponse, seen: list[tuple[str, bool]] | None = None)
 
 
 async def another(services: Services) -> EncodedResponse:
-    """What another request with the same key is told meanwhile."""
+    """Return the error of another request with the same key meanwhile."""
     return await once(services, ASKED, asking("cause-2"), replying(DONE))
 
 
-async def test_the_first_run_works_under_its_own_cause(services: Services) -> None:
+async def test_the_first_run_has_its_own_cause(services: Services) -> None:
     seen: list[tuple[str, bool]] = []
 
     reply = await once(services, ASKED, asking("cause-1"), replying(DONE, seen))
@@ -75,7 +75,7 @@ async def test_the_first_run_works_under_its_own_cause(services: Services) -> No
     assert seen[0][1] is False
 
 
-async def test_the_next_run_gets_the_stored_answer_and_does_not_work(services: Services) -> None:
+async def test_the_next_run_gets_the_stored_response_and_does_not_work(services: Services) -> None:
     await once(services, ASKED, asking("cause-1"), replying(DONE))
     seen: list[tuple[str, bool]] = []
 
@@ -85,7 +85,7 @@ async def test_the_next_run_gets_the_stored_answer_and_does_not_work(services: S
     assert again.headers == {"Idempotent-Replayed": "true"}
 
 
-async def test_while_one_works_another_is_told_to_come_again(services: Services) -> None:
+async def test_while_one_run_works_another_is_refused_with_a_retry_time(services: Services) -> None:
     told: list[RequestRefused] = []
 
     async def work(caller: Caller) -> EncodedResponse:
@@ -109,7 +109,7 @@ async def test_a_run_that_died_is_taken_over_when_its_lease_ends(
     seen: list[tuple[str, bool]] = []
 
     async def first(caller: Caller) -> EncodedResponse:
-        kit.clock.advance(after)  # the first run still hangs here when the second comes
+        kit.clock.advance(after)  # the first run is still suspended here when the second starts
         try:
             await once(services, ASKED, asking("cause-2"), replying(DONE, seen))
         except RequestRefused as refused:
@@ -121,7 +121,7 @@ async def test_a_run_that_died_is_taken_over_when_its_lease_ends(
     assert seen == ([("cause-1", True)] if works else [])
 
 
-async def test_the_answer_of_who_took_over_counts(kit: PaymentsTestKit, services: Services) -> None:
+async def test_the_response_of_the_run_that_took_over_is_stored(kit: PaymentsTestKit, services: Services) -> None:
     async def first(caller: Caller) -> EncodedResponse:
         kit.clock.advance(LEASE)
         await once(services, ASKED, asking("cause-2"), replying(DONE))
@@ -134,9 +134,7 @@ async def test_the_answer_of_who_took_over_counts(kit: PaymentsTestKit, services
     ).body == DONE.body
 
 
-async def test_who_was_taken_over_does_not_answer_for_a_run_that_still_works(
-    kit: PaymentsTestKit, services: Services
-) -> None:
+async def test_a_run_that_was_taken_over_does_not_store_a_response(kit: PaymentsTestKit, services: Services) -> None:
     began, first_is_through = anyio.Event(), anyio.Event()
 
     async def slow(caller: Caller) -> EncodedResponse:
@@ -165,7 +163,7 @@ async def test_who_was_taken_over_does_not_answer_for_a_run_that_still_works(
     assert (replayed.status, replayed.body) == (200, DONE.body)
 
 
-async def test_a_mark_that_was_cleared_away_meanwhile_is_no_trouble(kit: PaymentsTestKit, services: Services) -> None:
+async def test_a_mark_deleted_meanwhile_is_not_an_error(kit: PaymentsTestKit, services: Services) -> None:
     async def work(caller: Caller) -> EncodedResponse:
         await kit.payments.forget_answers(kit.clock.now() + ANSWER_LIFETIME)
         return DONE
@@ -174,7 +172,7 @@ async def test_a_mark_that_was_cleared_away_meanwhile_is_no_trouble(kit: Payment
 
 
 @pytest.mark.parametrize("status", [500, 501, 502, 503])
-async def test_after_a_failure_of_ours_the_next_run_goes_on_at_once(services: Services, status: int) -> None:
+async def test_after_a_5xx_the_next_run_continues_at_once(services: Services, status: int) -> None:
     await once(services, ASKED, asking("cause-1"), replying(EncodedResponse(status=status, body=b"")))
     seen: list[tuple[str, bool]] = []
 
@@ -182,7 +180,7 @@ async def test_after_a_failure_of_ours_the_next_run_goes_on_at_once(services: Se
     assert seen == [("cause-1", True)]
 
 
-async def test_after_an_exception_the_next_run_goes_on_at_once(services: Services) -> None:
+async def test_after_an_exception_the_next_run_continues_at_once(services: Services) -> None:
     async def broken(caller: Caller) -> EncodedResponse:
         raise RuntimeError
 
@@ -196,7 +194,7 @@ async def test_after_an_exception_the_next_run_goes_on_at_once(services: Service
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 409, 429])
-async def test_where_nothing_was_done_the_key_is_free_again(services: Services, status: int) -> None:
+async def test_a_command_without_effect_frees_its_key(services: Services, status: int) -> None:
     await once(services, ASKED, asking("cause-1"), replying(EncodedResponse(status=status, body=b"")))
     seen: list[tuple[str, bool]] = []
 
@@ -205,7 +203,7 @@ async def test_where_nothing_was_done_the_key_is_free_again(services: Services, 
     assert seen == [("cause-2", False)]
 
 
-async def test_a_key_lives_for_72_hours_to_the_microsecond(kit: PaymentsTestKit, services: Services) -> None:
+async def test_a_key_expires_after_exactly_72_hours(kit: PaymentsTestKit, services: Services) -> None:
     await once(services, ASKED, asking("cause-1"), replying(DONE))
     seen: list[tuple[str, bool]] = []
 
@@ -218,7 +216,7 @@ async def test_a_key_lives_for_72_hours_to_the_microsecond(kit: PaymentsTestKit,
     assert seen == [("cause-3", False)]
 
 
-async def test_a_run_knows_until_when_it_may_begin_anything(kit: PaymentsTestKit, services: Services) -> None:
+async def test_a_run_has_the_time_until_which_it_may_start_operations(kit: PaymentsTestKit, services: Services) -> None:
     known: list[datetime | None] = []
 
     async def work(caller: Caller) -> EncodedResponse:
@@ -231,7 +229,7 @@ async def test_a_run_knows_until_when_it_may_begin_anything(kit: PaymentsTestKit
 
 
 @pytest.mark.parametrize("error", [StorageConflict, CommitLost])
-async def test_an_answer_that_can_not_be_stored_is_given_all_the_same(
+async def test_a_response_that_cannot_be_stored_is_still_returned(
     kit: PaymentsTestKit, services: Services, error: type[Exception]
 ) -> None:
     async def work(caller: Caller) -> EncodedResponse:
@@ -244,7 +242,7 @@ async def test_an_answer_that_can_not_be_stored_is_given_all_the_same(
     with structlog.testing.capture_logs() as logs:
         assert await once(services, ASKED, asking("cause-1"), work) == DONE
 
-    assert [(line["event"], line["route"]) for line in logs] == [("idempotency answer not stored", "POST /x")]
+    assert [(line["event"], line["route"]) for line in logs] == [("idempotency.response_not_stored", "POST /x")]
 
 
 @pytest.mark.parametrize(
@@ -266,21 +264,21 @@ async def test_an_answer_that_can_not_be_stored_is_given_all_the_same(
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_http_and_library_keep_the_same_errors(error: Exception) -> None:
+def test_http_and_library_store_the_same_errors(error: Exception) -> None:
     status = response_to(error).status
     by_status = Fate.FORGOTTEN if status in FORGOTTEN else Fate.LAPSED if status >= 500 else Fate.KEPT
 
     assert fate_of(error) is by_status
 
 
-# --- what a key is told apart by
+# --- the identity of a key
 
 OLGA = Principal(subject="olga", issuer="https://issuer.example", scopes=frozenset({"payments:operate"}))
 GIVEN = CancelBooking(reason="rain", refund="full")
 
 
-def test_a_stored_key_is_found_by_the_next_version_too() -> None:
-    """Keys outlive a deployment, so how they are told apart must not change unnoticed."""
+def test_a_stored_key_is_found_by_the_next_version() -> None:
+    """Keys outlive a deployment, so their identity must not change by accident."""
     found = asked("a-key-of-some-length", OLGA, "POST", "/api/bookings/bk_1/cancel/", GIVEN)
 
     assert found == KeyedRequest(
@@ -300,12 +298,12 @@ def test_a_stored_key_is_found_by_the_next_version_too() -> None:
         (" a bare key of length ", "a bare key of length"),
     ],
 )
-def test_a_key_is_read(header: str, key: str) -> None:
+def test_a_key_is_parsed(header: str, key: str) -> None:
     assert key_of([header]) == key
 
 
 @pytest.mark.parametrize("header", ["", '""', "short", '"unclosed key of length', "x" * 256, "t\u00e4b of some length"])
-def test_anything_else_is_no_key(header: str) -> None:
+def test_a_malformed_key_is_refused(header: str) -> None:
     with pytest.raises(RequestRefused) as refused:
         key_of([header])
 
@@ -316,7 +314,7 @@ def test_without_the_header_there_is_no_key() -> None:
     assert key_of([]) is None
 
 
-# --- a database in trouble before the work
+# --- a database error before the work
 
 
 @pytest.mark.parametrize(
@@ -327,7 +325,7 @@ def test_without_the_header_there_is_no_key() -> None:
         (CommitLost("the mark's own"), "busy"),
     ],
 )
-def test_a_key_that_can_not_be_marked_is_503_and_nothing_is_done(error: Exception, code: str) -> None:
+def test_a_key_that_cannot_be_marked_is_503_and_nothing_runs(error: Exception, code: str) -> None:
     with open_api() as api:
         booking_id = api.book()
         transact, calls = api.kit.storage.transact, len(api.kit.stripe.calls)

@@ -1,4 +1,4 @@
-"""Too many requests are turned away, with the time to come again; nobody talks himself out of being counted."""
+"""Too many requests are refused with the time to retry; no client can avoid being counted."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,10 +37,10 @@ def config(api: Api, who: Mapping[str, str] = ANN) -> httpx.Response:
     return api.get("/api/payment/config/", who)
 
 
-# --- per address
+# --- per client address
 
 
-def test_an_address_that_calls_too_often_is_429_with_the_time_to_come_again() -> None:
+def test_too_many_requests_of_an_address_are_429_with_a_retry_time() -> None:
     with open_api(changes=limited(RATE_LIMIT_ADDRESS="3/minute")) as api:
         answers = [config(api) for _ in range(4)]
 
@@ -50,7 +50,7 @@ def test_an_address_that_calls_too_often_is_429_with_the_time_to_come_again() ->
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 20
 
 
-def test_a_429_is_framed_like_every_answer_and_counted() -> None:
+def test_a_429_has_the_usual_headers_and_is_counted() -> None:
     with open_api(changes=limited(RATE_LIMIT_ADDRESS="1/minute")) as api:
         config(api)
         answer = config(api)
@@ -61,7 +61,7 @@ def test_a_429_is_framed_like_every_answer_and_counted() -> None:
     assert 'booking_payments_rate_limited_total{limit="address"} 1.0' in metrics
 
 
-def test_what_is_nowhere_is_counted_too() -> None:
+def test_unknown_paths_are_counted() -> None:
     with open_api(changes=limited(RATE_LIMIT_ADDRESS="2/minute")) as api:
         statuses = [api.get(path).status_code for path in ("/nope", "/admin", "/nope")]
 
@@ -69,7 +69,7 @@ def test_what_is_nowhere_is_counted_too() -> None:
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_stripe_is_never_turned_away(slash: str) -> None:
+def test_stripes_webhooks_are_never_rate_limited(slash: str) -> None:
     with open_api(changes=limited(RATE_LIMIT_ADDRESS="1/minute")) as api:
         config(api)
         statuses = {api.post(f"/api/webhooks/stripe{slash}", content=EVENT).status_code for _ in range(5)}
@@ -77,14 +77,14 @@ def test_stripe_is_never_turned_away(slash: str) -> None:
     assert statuses == {400}
 
 
-def test_probes_are_never_turned_away() -> None:
+def test_probes_are_never_rate_limited() -> None:
     with open_api(changes=limited(RATE_LIMIT_ADDRESS="1/minute")) as api:
         statuses = {api.get(path).status_code for path in ("/health/live", "/health/ready", "/metrics") * 3}
 
     assert statuses == {200}
 
 
-def test_what_is_not_counted_is_there() -> None:
+def test_every_uncounted_path_is_a_route() -> None:
     assert {each.path.rstrip("/") for each in declared(sandboxed=False)} >= UNCOUNTED
 
 
@@ -96,7 +96,7 @@ def test_limits_can_be_switched_off() -> None:
 # --- per principal, where money moves
 
 
-def test_who_moves_money_too_often_is_429() -> None:
+def test_moving_money_too_often_is_429() -> None:
     with open_api(changes=limited(RATE_LIMIT_MONEY="2/minute")) as api:
         booking_id = api.book()
         statuses = [api.pay(booking_id).status_code for _ in range(3)]
@@ -104,7 +104,7 @@ def test_who_moves_money_too_often_is_429() -> None:
     assert statuses == [200, 409, 429]
 
 
-def test_others_and_other_things_go_on() -> None:
+def test_the_money_limit_does_not_affect_other_principals_and_reads() -> None:
     with open_api(changes=limited(RATE_LIMIT_MONEY="1/minute")) as api:
         first, other = api.book(), api.book(customer_id="bob")
         api.pay(first)
@@ -114,7 +114,7 @@ def test_others_and_other_things_go_on() -> None:
     assert (refused.status_code, of_bob.status_code, looked.status_code) == (429, 200, 200)
 
 
-def test_a_new_token_is_no_new_principal() -> None:
+def test_a_new_token_does_not_reset_the_limit() -> None:
     with open_api(changes=limited(RATE_LIMIT_MONEY="1/minute")) as api:
         booking_id = api.book()
         api.pay(booking_id)
@@ -122,7 +122,7 @@ def test_a_new_token_is_no_new_principal() -> None:
         assert api.pay(booking_id, who=bearer("ann", "something")).status_code == 429
 
 
-def test_all_that_moves_money_counts_together() -> None:
+def test_all_routes_that_move_money_share_one_limit() -> None:
     with open_api(changes=limited(RATE_LIMIT_MONEY="1/minute")) as api:
         booking_id = api.book()
         api.pay(booking_id)
@@ -132,7 +132,7 @@ def test_all_that_moves_money_counts_together() -> None:
     assert statuses == {429}
 
 
-def test_a_booking_app_speaks_for_everybody_and_is_bounded_by_its_address_only() -> None:
+def test_a_booking_app_is_limited_only_by_its_address() -> None:
     with open_api(changes=limited(RATE_LIMIT_MONEY="1/minute")) as api:
         statuses = {api.post("/api/bookings/", BOOKING_APP, json=api.new_booking()).status_code for _ in range(5)}
 
@@ -150,12 +150,12 @@ def test_a_customer_who_cancels_bookings_is_counted() -> None:
     assert statuses == [200, 429]
 
 
-def test_what_counts_as_moving_money() -> None:
+def test_the_routes_that_count_as_moving_money() -> None:
     counted = {each.path for each in declared(sandboxed=True) if each.moves_money}
 
     of_bookings = ("intent", "record", "confirm", "retry", "capture", "cancel", "refund")
     assert counted == {
-        "/api/bookings/{booking_id}/",  # PATCH: an amendment gives money back
+        "/api/bookings/{booking_id}/",  # PATCH: an amendment can refund
         "/api/bookings/{booking_id}/cancel/",
         *(f"/api/events/{{event_id}}/{action}/" for action in ("cancel", "reschedule")),
         *(f"/api/bookings/{{booking_id}}/payment/{action}/" for action in of_bookings),
@@ -163,7 +163,7 @@ def test_what_counts_as_moving_money() -> None:
     }
 
 
-def test_a_request_turned_away_does_nothing_and_leaves_its_key_free() -> None:
+def test_a_rate_limited_request_has_no_effect_and_frees_its_key() -> None:
     with open_api(changes=limited(RATE_LIMIT_MONEY="1/minute")) as api:
         first, second = api.book(), api.book()
         api.pay(first)
@@ -178,10 +178,10 @@ def test_a_request_turned_away_does_nothing_and_leaves_its_key_free() -> None:
     assert "idempotent-replayed" not in done.headers
 
 
-# --- caps that no waiting lifts
+# --- limits that do not expire
 
 
-def test_a_customer_may_keep_so_many_unpaid_holds_and_no_more() -> None:
+def test_the_unpaid_bookings_of_a_customer_are_limited() -> None:
     with open_api(kit=PaymentsTestKit(config=PaymentConfig(max_unpaid_bookings=2))) as api:
         answers = [api.post("/api/bookings/", BOOKING_APP, json=api.new_booking()) for _ in range(3)]
         of_bob = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(customer_id="bob"))
@@ -190,7 +190,7 @@ def test_a_customer_may_keep_so_many_unpaid_holds_and_no_more() -> None:
     assert problem_of(answers[2])["code"] == "too_many_unpaid_bookings"
 
 
-def test_a_payment_takes_so_many_cards_and_no_more() -> None:
+def test_the_number_of_cards_of_a_payment_is_limited() -> None:
     with open_api() as api:
         booking_id = api.book()
         api.pay(booking_id, "pm_card_chargeDeclined")
@@ -205,14 +205,14 @@ def test_a_payment_takes_so_many_cards_and_no_more() -> None:
 # --- without a valid token
 
 
-def test_guesses_come_at_a_fifth_of_the_rate() -> None:
+def test_requests_with_an_invalid_token_have_a_fifth_of_the_rate() -> None:
     with open_api(changes=limited(RATE_LIMIT_ADDRESS="15/minute")) as api:
         statuses = [config(api, {"Authorization": "Bearer a.b.c"}).status_code for _ in range(5)]
 
     assert statuses == [401, 401, 401, 429, 429]
 
 
-def test_whoever_has_a_token_gets_in_however_much_is_guessed_at_the_same_address() -> None:
+def test_a_valid_token_is_accepted_despite_guesses_from_the_same_address() -> None:
     with open_api(changes=limited(RATE_LIMIT_ADDRESS="15/minute")) as api:
         guesses = [config(api, {}).status_code for _ in range(4)]
         turned_away = config(api, {})
@@ -223,7 +223,7 @@ def test_whoever_has_a_token_gets_in_however_much_is_guessed_at_the_same_address
     assert answer.status_code == 200
 
 
-# --- whose address it is
+# --- the client's address
 
 
 def app_behind(*proxies: str, rate: str = "2/minute") -> Any:
@@ -232,7 +232,7 @@ def app_behind(*proxies: str, rate: str = "2/minute") -> Any:
 
 
 async def statuses(app: Any, peer: str, *forwarded: str) -> list[int]:
-    """The statuses of requests from ``peer``, each with an ``X-Forwarded-For`` of its own."""
+    """Return the statuses of requests from ``peer``, each with a different ``X-Forwarded-For``."""
     transport = httpx.ASGITransport(app=app, client=(peer, 50000))
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         answers = [await client.get("/nope", headers={"X-Forwarded-For": each} if each else {}) for each in forwarded]
@@ -245,13 +245,13 @@ async def test_without_trusted_proxies_a_forwarded_address_changes_nothing() -> 
     assert found == [404, 404, 429]
 
 
-async def test_a_stranger_is_not_believed_when_a_proxy_is_trusted() -> None:
+async def test_only_a_trusted_proxy_can_forward_an_address() -> None:
     found = await statuses(app_behind("10.0.0.7"), "203.0.113.9", "198.51.100.1", "198.51.100.2", "198.51.100.3")
 
     assert found == [404, 404, 429]
 
 
-async def test_behind_a_trusted_proxy_each_client_is_counted_apart() -> None:
+async def test_behind_a_trusted_proxy_each_client_is_counted_separately() -> None:
     app = app_behind("10.0.0.0/8")
     first = await statuses(app, "10.0.0.7", *["198.51.100.1"] * 3)
     second = await statuses(app, "10.0.0.8", "198.51.100.2", "198.51.100.1")
@@ -259,26 +259,26 @@ async def test_behind_a_trusted_proxy_each_client_is_counted_apart() -> None:
     assert (first, second) == ([404, 404, 429], [404, 429])
 
 
-async def test_what_a_client_puts_before_the_proxys_word_does_not_count() -> None:
+async def test_forwarded_addresses_added_by_a_client_are_ignored() -> None:
     spoofed = [f"192.0.2.{number}, 198.51.100.1" for number in range(3)]
 
     assert await statuses(app_behind("10.0.0.7"), "10.0.0.7", *spoofed) == [404, 404, 429]
 
 
-async def test_a_chain_of_trusted_proxies_is_followed_to_the_first_stranger() -> None:
+async def test_a_chain_of_trusted_proxies_is_followed_to_the_first_untrusted_address() -> None:
     chain = [f"192.0.2.{number}, 198.51.100.1, 10.0.0.8" for number in range(3)]
 
     assert await statuses(app_behind("10.0.0.7", "10.0.0.8"), "10.0.0.7", *chain) == [404, 404, 429]
 
 
-async def test_a_proxy_of_ipv6_is_known_in_every_spelling() -> None:
+async def test_an_ipv6_proxy_is_recognized_in_every_spelling() -> None:
     app = app_behind("fd00::/8")
     first = await statuses(app, "fd00:0:0::1", "198.51.100.1", "198.51.100.2", "198.51.100.3")
 
     assert first == [404, 404, 404]
 
 
-async def test_who_is_behind_no_address_shares_one_count() -> None:
+async def test_requests_without_an_address_share_one_count() -> None:
     nonsense = ["unknown", "_hidden", "'; drop", "999.1.1.1"]
 
     assert await statuses(app_behind("10.0.0.7"), "10.0.0.7", *nonsense) == [404, 404, 429, 429]
@@ -296,7 +296,7 @@ async def test_who_is_behind_no_address_shares_one_count() -> None:
         ("", "unknown"),
     ],
 )
-def test_who_is_counted(host: str, who: str) -> None:
+def test_the_address_that_is_counted(host: str, who: str) -> None:
     scope: Any = {"client": (host, 1)}
 
     assert address_of(scope) == who

@@ -1,4 +1,4 @@
-"""What strangers send is not kept: addresses are bounded, and what the framework remembers of them is short."""
+"""Requests leave no data in memory: paths are bounded, and the framework's caches stay small."""
 
 import gc
 import string
@@ -12,7 +12,7 @@ from booking_payments.entrypoints.http.parsing import is_plain_path
 from tests.integration.http.api import ANN, OPERATOR, Api, problem_of, token
 
 CACHED: Final = 1024
-"""So many of each kind the framework keeps."""
+"""The framework caches this many entries of each kind."""
 DISTINCT: Final = 1_500
 KIB: Final = 1024
 
@@ -24,14 +24,14 @@ def target(length: int) -> str:
 @pytest.mark.parametrize(
     "path", [target(parsing.TARGET_LIMIT + 1), f"/health/live?{'x' * parsing.TARGET_LIMIT}", target(60_000)]
 )
-def test_an_address_beyond_the_limit_is_414(api: Api, path: str) -> None:
+def test_a_url_beyond_the_limit_is_414(api: Api, path: str) -> None:
     response = api.get(path)
 
     assert (response.status_code, problem_of(response)["code"]) == (414, "uri_too_long")
     assert response.headers["connection"] == "close"
 
 
-def test_an_address_at_the_limit_is_answered(api: Api) -> None:
+def test_a_url_at_the_limit_is_accepted(api: Api) -> None:
     path = f"/api/payment/config/?{'x' * parsing.TARGET_LIMIT}"[: parsing.TARGET_LIMIT]
 
     assert problem_of(api.get(path, ANN))["code"] == "unknown_field"
@@ -53,12 +53,12 @@ def test_an_address_at_the_limit_is_answered(api: Api) -> None:
         "/health/%2e/live",
     ],
 )
-def test_a_path_that_can_be_read_in_two_ways_is_404(api: Api, path: str) -> None:
+def test_an_ambiguous_path_is_404(api: Api, path: str) -> None:
     assert problem_of(api.get(path, ANN))["code"] == "not_found"
 
 
 @pytest.mark.parametrize("code", [*range(0x21), *b"!#$%&'()*+,/:;=?@[]", *range(0x7F, 0x100)])
-def test_what_has_to_be_encoded_may_be(code: int) -> None:
+def test_reserved_characters_may_be_encoded(code: int) -> None:
     scope: Any = {"path": "/a", "raw_path": b"/a%%%02x" % code}
 
     assert is_plain_path(scope) is (code != ord("/"))
@@ -66,27 +66,27 @@ def test_what_has_to_be_encoded_may_be(code: int) -> None:
 
 @pytest.mark.parametrize("letter", string.ascii_letters + string.digits + "-._~/")
 @pytest.mark.parametrize("spelling", [b"/a%%%02x", b"/a%%%02X"])
-def test_what_needs_no_encoding_may_not_be_encoded(letter: str, spelling: bytes) -> None:
+def test_unreserved_characters_may_not_be_encoded(letter: str, spelling: bytes) -> None:
     scope: Any = {"path": "/a", "raw_path": spelling % ord(letter)}
 
     assert not is_plain_path(scope)
 
 
-def test_a_slash_in_a_query_is_no_slash_of_the_path(api: Api) -> None:
+def test_a_slash_in_a_query_is_not_part_of_the_path(api: Api) -> None:
     query = "reference=a%2Fb"
 
     assert api.get(f"/api/payments/?{query}", OPERATOR).status_code == 200
 
 
 @pytest.mark.parametrize("length", [65, 255, 4_000])
-def test_a_long_part_of_a_path_is_an_id_that_nobody_has(api: Api, length: int) -> None:
+def test_a_long_path_segment_is_an_unknown_id(api: Api, length: int) -> None:
     response = api.get(f"/api/bookings/{'b' * length}/payment/status/", ANN)
 
     assert problem_of(response)["code"] == "not_found"
 
 
 def _requests(kind: str, number: int) -> dict[str, Any]:
-    """A request of its own, as long as one may be."""
+    """A distinct request with a path of the maximum length."""
     text = f"{number:06}"
     headers, path, query = [(b"host", b"shop")], "/checkout/bk_1", b""
     if kind == "a long path":
@@ -118,7 +118,7 @@ KINDS: Final = (
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_distinct_requests_leave_nothing_behind(api: Api, kind: str) -> None:
+async def test_distinct_requests_leave_no_data_in_memory(api: Api, kind: str) -> None:
     app: Any = api.client.app
     statuses: set[int] = set()
 

@@ -1,4 +1,4 @@
-"""Around every answer: request ids, security headers, health, metrics, the audit log, the framework's errors."""
+"""Middleware: request ids, security headers, health, metrics, the audit log, the framework's errors."""
 
 from typing import Any
 
@@ -23,23 +23,23 @@ EVERYWHERE = ["/health/live", "/api/payments/", "/nope", "/schema", "/metrics"]
 
 @pytest.mark.parametrize("path", EVERYWHERE)
 @pytest.mark.parametrize("header", SECURITY_HEADERS)
-def test_every_answer_has_the_security_headers(api: Api, path: str, header: str) -> None:
+def test_every_response_has_the_security_headers(api: Api, path: str, header: str) -> None:
     assert api.get(path).headers[header]
 
 
 @pytest.mark.parametrize("path", EVERYWHERE)
-def test_every_answer_has_a_request_id(api: Api, path: str) -> None:
+def test_every_response_has_a_request_id(api: Api, path: str) -> None:
     assert api.get(path).headers["x-request-id"].startswith("req_")
 
 
-def test_a_plain_request_id_is_kept(api: Api) -> None:
+def test_a_valid_request_id_is_kept(api: Api) -> None:
     response = api.get("/health/live", headers={"X-Request-Id": "abc-1.2_3"})
 
     assert response.headers["x-request-id"] == "abc-1.2_3"
 
 
 @pytest.mark.parametrize("given", ["", "x" * 65, "a b", "a\tb", "<script>", "a;b"])
-def test_a_strange_request_id_is_replaced(api: Api, given: str) -> None:
+def test_an_invalid_request_id_is_replaced(api: Api, given: str) -> None:
     response = api.get("/health/live", headers={"X-Request-Id": given})
 
     assert response.headers["x-request-id"].startswith("req_")
@@ -54,7 +54,7 @@ def test_the_request_id_is_the_cause_in_the_journal(api: Api) -> None:
     assert events[0]["cause"] == "abc"
 
 
-def test_no_other_origin_is_let_in(api: Api) -> None:
+def test_no_other_origin_is_allowed(api: Api) -> None:
     response = api.get("/health/live", headers={"Origin": "https://evil.example"})
 
     assert "access-control-allow-origin" not in response.headers
@@ -67,7 +67,7 @@ READ = [each.path for each in declared(sandboxed=False) if each.method == "GET"]
 
 
 @pytest.mark.parametrize("path", [*READ, "/schema", "/console/login", "/checkout/bk_1", "/nope"])
-def test_head_is_answered_as_get_without_a_body(api: Api, path: str) -> None:
+def test_head_has_the_response_of_get_without_a_body(api: Api, path: str) -> None:
     path = path.replace("{booking_id}", "bk_1")
     got, headed = (api.client.request(method, path, headers=OPERATOR) for method in ("GET", "HEAD"))
 
@@ -75,7 +75,7 @@ def test_head_is_answered_as_get_without_a_body(api: Api, path: str) -> None:
     assert headed.headers["content-type"] == got.headers["content-type"]
 
 
-def test_head_tells_how_long_the_body_would_be(api: Api) -> None:
+def test_head_has_the_content_length_of_get(api: Api) -> None:
     assert api.client.head("/health/live").headers["content-length"] == str(len(api.get("/health/live").content))
 
 
@@ -87,7 +87,7 @@ def test_head_needs_the_same_token_as_get(api: Api) -> None:
     ]
 
 
-def test_head_is_counted_as_the_get_that_it_stands_for(api: Api) -> None:
+def test_head_is_counted_as_get(api: Api) -> None:
     api.client.head("/health/live")
 
     counted = api.get("/metrics").text
@@ -120,11 +120,11 @@ def test_the_frameworks_errors_are_problems_too(api: Api, method: str, path: str
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
 
 
-def test_a_405_names_the_methods_there_are(api: Api) -> None:
+def test_a_405_names_the_allowed_methods(api: Api) -> None:
     assert "GET" in api.client.delete("/api/bookings/x/").headers["allow"]
 
 
-def test_head_stands_beside_every_get_that_there_is(api: Api) -> None:
+def test_every_get_route_allows_head(api: Api) -> None:
     allowed = [
         api.client.delete(path).headers["allow"].split(", ") for path in ("/health/live", "/api/webhooks/stripe/")
     ]
@@ -132,7 +132,7 @@ def test_head_stands_beside_every_get_that_there_is(api: Api) -> None:
     assert [sorted(each) for each in allowed] == [["GET", "HEAD", "OPTIONS"], ["OPTIONS", "POST"]]
 
 
-def test_a_strange_host_is_a_problem(api: Api) -> None:
+def test_a_host_that_is_not_allowed_is_a_problem(api: Api) -> None:
     assert api.client.get("/health/live", headers={"Host": "a b"}).status_code == 400
 
 
@@ -148,7 +148,7 @@ class Broken(PaymentsTestKit):
         self.payments.describe_booking = describe_booking  # type: ignore[method-assign,assignment]
 
 
-def test_what_nobody_foresaw_is_500_without_details() -> None:
+def test_an_unexpected_error_is_500_without_details() -> None:
     with open_api(kit=Broken(RuntimeError("canary"))) as api:
         response = api.get("/api/bookings/bk_1/", ANN)
 
@@ -156,7 +156,7 @@ def test_what_nobody_foresaw_is_500_without_details() -> None:
     assert "canary" not in response.text
 
 
-def test_a_busy_storage_is_503_with_a_time_to_come_again() -> None:
+def test_a_busy_storage_is_503_with_a_retry_time() -> None:
     with open_api(kit=Broken(StorageConflict("canary"))) as api:
         response = api.get("/api/bookings/bk_1/", ANN)
 
@@ -164,7 +164,7 @@ def test_a_busy_storage_is_503_with_a_time_to_come_again() -> None:
     assert int(response.headers["retry-after"]) > 0
 
 
-def test_a_database_out_of_reach_is_503_and_says_that_nothing_was_changed() -> None:
+def test_an_unreachable_database_is_503_and_says_that_nothing_was_changed() -> None:
     with open_api(kit=Broken(StorageDown("canary"))) as api:
         response = api.get("/api/bookings/bk_1/", ANN)
 
@@ -212,12 +212,12 @@ def test_every_error_has_a_status(kind: type[Exception]) -> None:
         (ValueError("x"), 500),
     ],
 )
-def test_an_errors_status(error: Exception, status: int) -> None:
+def test_the_status_of_each_error(error: Exception, status: int) -> None:
     assert (status_of(error), response_to(error).status) == (status, status)
 
 
 @pytest.mark.parametrize("code", [code for code, rule in DECLINES.items() if rule.hidden])
-def test_hidden_declines_read_the_same_to_the_byte(code: str) -> None:
+def test_hidden_declines_have_identical_responses(code: str) -> None:
     hidden = errors.CardDeclined(Decline(code="card_declined", message="canary", decline_code=code))
     generic = Decline(
         code="card_declined",
@@ -229,18 +229,18 @@ def test_hidden_declines_read_the_same_to_the_byte(code: str) -> None:
     assert response_to(hidden) == response_to(errors.CardDeclined(generic))
 
 
-def test_an_unknown_outcome_says_so() -> None:
+def test_an_unknown_outcome_is_marked_in_the_problem() -> None:
     assert b'"outcome_unknown":true' in response_to(errors.OutcomeUnknown()).body
 
 
 # --- health and metrics
 
 
-def test_a_process_that_answers_lives(api: Api) -> None:
+def test_the_liveness_probe_is_200(api: Api) -> None:
     assert api.get("/health/live").json() == {"status": "ok"}
 
 
-def test_a_current_database_is_ready(api: Api) -> None:
+def test_the_readiness_probe_is_200_with_a_current_database(api: Api) -> None:
     assert api.get("/health/ready").json()["checks"] == {"database": True, "migrations": True}
 
 
@@ -251,7 +251,7 @@ def test_a_current_database_is_ready(api: Api) -> None:
         Readiness(database=True, migrations=False, detail="run: booking-payments migrate"),
     ],
 )
-def test_what_is_not_ready_is_503_with_the_remedy(readiness: Readiness) -> None:
+def test_the_readiness_probe_is_503_with_the_command_to_run(readiness: Readiness) -> None:
     with open_api(readiness=readiness) as api:
         response = api.get("/health/ready")
 
@@ -288,12 +288,12 @@ def test_routes_are_counted_by_their_template(api: Api) -> None:
 # --- the audit log
 
 
-def test_every_payment_operation_leaves_one_line(api: Api) -> None:
+def test_every_payment_operation_is_logged_once(api: Api) -> None:
     booking_id = api.book(reference="R-audit")
     with structlog.testing.capture_logs() as logs:
         payment = api.pay(booking_id).json()
 
-    lines = [line for line in logs if line["event"] == "payment operation"]
+    lines = [line for line in logs if line["event"] == "payment.operation"]
     assert [
         (line["operation"], line["outcome"], line["booking_reference"], line["payment_intent_id"], line["actor"])
         for line in lines
@@ -312,7 +312,7 @@ def test_a_declined_operation_names_booking_and_error(api: Api) -> None:
     )
 
 
-def test_an_operation_on_a_foreign_booking_names_nothing_of_it(api: Api) -> None:
+def test_the_log_of_an_operation_on_a_foreign_booking_has_none_of_its_data(api: Api) -> None:
     booking_id = api.book(customer_id="bob")
     with structlog.testing.capture_logs() as logs:
         api.pay(booking_id)
@@ -320,11 +320,13 @@ def test_an_operation_on_a_foreign_booking_names_nothing_of_it(api: Api) -> None
     assert logs[-1]["booking_reference"] is None
 
 
-def test_every_webhook_leaves_one_line(api: Api) -> None:
+def test_every_webhook_is_logged_once(api: Api) -> None:
     with structlog.testing.capture_logs() as logs:
         api.deliver(b'{"id": "evt_1", "object": "event", "type": "made.up", "livemode": false}')
 
-    assert [(line["type"], line["outcome"]) for line in logs if line["event"] == "webhook"] == [("made.up", "ignored")]
+    assert [(line["type"], line["outcome"]) for line in logs if line["event"] == "webhook.received"] == [
+        ("made.up", "ignored")
+    ]
 
 
 def test_no_secret_reaches_the_log(api: Api) -> None:

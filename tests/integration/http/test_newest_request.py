@@ -1,7 +1,7 @@
-"""Repeated requests over HTTP: what is sent is done or refused by a code, and verdicts stay with their method.
+"""Repeated requests over HTTP with changed arguments: each is carried out or refused with a code, and a verdict
+belongs to its payment method.
 
-Payment methods have ids of their own here, as a front end makes them: ``pm_card_visa`` stands for a new one at each
-use.
+Payment methods have distinct ids here, as a front end creates them: ``pm_card_visa`` creates a new one at each use.
 """
 
 import json
@@ -23,7 +23,7 @@ Step = tuple[str, Json]
 
 
 def method(api: Api, name: str) -> str:
-    """A new payment method that behaves like the test card of this name."""
+    """Create a payment method that behaves like the test card of this name."""
     params = {"type": "card", "card": {"token": f"tok_{name}"}}
     answer = api.kit.stripe.call("POST", "/v1/payment_methods", params)
     assert answer.ok, answer.body
@@ -50,7 +50,7 @@ def intents(api: Api) -> list[Json]:
 
 
 def charges(api: Api) -> int:
-    """How many charges succeeded, of all intents."""
+    """Return how many charges of all intents succeeded."""
     return sum(api.kit.stripe.successful_charges(each["id"]) for each in intents(api))
 
 
@@ -106,7 +106,7 @@ def facts(api: Api, booking_id: str, *types: str) -> list[tuple[str, Json]]:
     ],
 )
 @pytest.mark.parametrize("refused", REFUSING)
-def test_a_confirmation_charges_the_method_that_was_named_last(
+def test_a_confirmation_charges_the_last_named_method(
     api: Api, steps: Sequence[Step], brand: str, refused: Sequence[str]
 ) -> None:
     api = moved_in(api, PaymentsTestKit(refused_in_action=refused))
@@ -119,7 +119,7 @@ def test_a_confirmation_charges_the_method_that_was_named_last(
     assert (paid["status"], paid["method"]["brand"], charges(api)) == ("succeeded", brand, 1)
 
 
-def test_a_method_that_the_bank_forbids_is_not_attached_again(api: Api) -> None:
+def test_a_burnt_method_is_not_attached_again(api: Api) -> None:
     booking_id, lost = api.book(), method(api, LOST)
     first = problem_of(api.pay(booking_id, lost))
     calls = len(api.kit.stripe.calls)
@@ -136,7 +136,7 @@ def test_a_method_that_the_bank_forbids_is_not_attached_again(api: Api) -> None:
         ("pm_usBankAccount_processing", {"payment_method_id": "pm_card_visa"}, "payment_processing"),
     ],
 )
-def test_another_method_for_what_is_paid_or_on_its_way_is_refused(
+def test_another_method_for_a_paid_or_processing_payment_is_refused(
     api: Api, method_id: str, body: Json, code: str
 ) -> None:
     booking_id = api.book()
@@ -164,7 +164,7 @@ def test_an_open_payment_keeps_its_capture_method(api: Api, began: str, confirm:
     assert (problem["status"], problem["code"], charges(api)) == (409, "capture_method_fixed", 0)
 
 
-def test_a_payment_that_was_canceled_makes_room_for_another_capture_method(api: Api) -> None:
+def test_after_a_cancellation_another_capture_method_can_be_chosen(api: Api) -> None:
     booking_id = api.book()
     ask(api, booking_id, "intent")
     ask(api, booking_id, "cancel")
@@ -174,12 +174,12 @@ def test_a_payment_that_was_canceled_makes_room_for_another_capture_method(api: 
     assert held["status"] == "requires_capture"
 
 
-# --- where the customer comes back to
+# --- the return URL
 
 
 @pytest.mark.parametrize("first", [None, BACK])
 @pytest.mark.parametrize("confirm", [False, True])
-def test_the_newest_return_url_is_the_one_to_come_back_to(api: Api, first: str | None, confirm: bool) -> None:
+def test_the_newest_return_url_is_used(api: Api, first: str | None, confirm: bool) -> None:
     booking_id = api.book()
     ask(api, booking_id, "intent", **({"return_url": first} if first else {}))
 
@@ -190,7 +190,7 @@ def test_the_newest_return_url_is_the_one_to_come_back_to(api: Api, first: str |
     assert acting["next_action"]["redirect_to_url"]["return_url"] == ELSEWHERE
 
 
-def test_an_intent_that_takes_no_redirects_makes_room_for_one_that_does(api: Api) -> None:
+def test_an_intent_without_redirects_is_replaced_when_a_return_url_is_given(api: Api) -> None:
     booking_id = api.book()
     first = ask(api, booking_id, "intent").json()
 
@@ -205,7 +205,7 @@ def test_an_intent_that_takes_no_redirects_makes_room_for_one_that_does(api: Api
 
 
 @pytest.mark.parametrize("given", [{}, {"payment_method_id": f"pm_card_{THREE_D_SECURE}"}], ids=["none", "the same"])
-def test_an_authentication_that_is_open_keeps_where_it_comes_back_to(api: Api, given: Json) -> None:
+def test_an_open_authentication_keeps_its_return_url(api: Api, given: Json) -> None:
     booking_id = api.book()
     api.pay(booking_id, f"pm_card_{THREE_D_SECURE}", return_url=BACK)
 
@@ -216,7 +216,7 @@ def test_an_authentication_that_is_open_keeps_where_it_comes_back_to(api: Api, g
     assert (same["status"], same["attempts_made"]) == ("requires_action", 0)
 
 
-# --- another method while the customer is to act
+# --- another method during an authentication
 
 ANOTHER: Final = [
     ("confirm", {}),
@@ -227,7 +227,7 @@ ANOTHER: Final = [
 
 @pytest.mark.parametrize(("step", "body"), ANOTHER)
 @pytest.mark.parametrize("refused", REFUSING)
-def test_another_method_is_charged_while_the_customer_is_to_act(
+def test_another_method_can_be_charged_during_an_authentication(
     api: Api, step: str, body: Json, refused: Sequence[str]
 ) -> None:
     api = moved_in(api, PaymentsTestKit(refused_in_action=refused))
@@ -256,7 +256,7 @@ def test_a_declined_second_method_leaves_the_payment_open(api: Api, refused: Seq
 
 
 @pytest.mark.parametrize(("step", "body"), ANOTHER)
-def test_the_method_that_waits_for_its_customer_is_not_charged_again(api: Api, step: str, body: Json) -> None:
+def test_the_method_in_authentication_is_not_charged_again(api: Api, step: str, body: Json) -> None:
     booking_id, card = api.book(), method(api, THREE_D_SECURE)
     first = api.pay(booking_id, card).json()
 
@@ -266,10 +266,10 @@ def test_the_method_that_waits_for_its_customer_is_not_charged_again(api: Api, s
     assert len(facts(api, booking_id, "attempt_started")) == 1
 
 
-# --- verdicts belong to the method that they name
+# --- a verdict belongs to its method
 
 
-def test_a_decline_in_the_browser_is_not_the_verdict_of_the_method_that_waits(api: Api) -> None:
+def test_a_decline_in_the_browser_does_not_decline_the_method_in_authentication(api: Api) -> None:
     booking_id, ours, theirs = api.book(), method(api, THREE_D_SECURE), method(api, LOST)
     waiting = api.pay(booking_id, ours).json()
     in_browser(api, waiting, theirs)
@@ -288,7 +288,7 @@ def test_a_decline_in_the_browser_is_not_the_verdict_of_the_method_that_waits(ap
     assert problem_of(ask(api, booking_id, "retry", payment_method_id=theirs))["status"] == 402
 
 
-def test_a_success_in_the_browser_is_journalled_with_its_method(api: Api) -> None:
+def test_a_success_in_the_browser_is_recorded_with_its_method(api: Api) -> None:
     booking_id, theirs = api.book(), method(api, "mastercard")
     waiting = api.pay(booking_id, method(api, THREE_D_SECURE)).json()
     in_browser(api, waiting, theirs)
@@ -299,7 +299,7 @@ def test_a_success_in_the_browser_is_journalled_with_its_method(api: Api) -> Non
     assert api.status(booking_id)["attempts_made"] == 1
 
 
-def test_the_method_of_an_attempt_is_the_one_in_stripes_answer(api: Api) -> None:
+def test_the_method_of_an_attempt_is_the_one_in_stripes_response(api: Api) -> None:
     booking_id = api.book()
     waiting = api.pay(booking_id, f"pm_card_{THREE_D_SECURE}").json()
     in_browser(api, waiting, "pm_card_chargeDeclined")
@@ -309,7 +309,7 @@ def test_the_method_of_an_attempt_is_the_one_in_stripes_answer(api: Api) -> None
     assert numbers == [2]
 
 
-def test_an_authentication_that_failed_is_the_verdict_of_its_own_method(api: Api) -> None:
+def test_a_failed_authentication_declines_its_own_method(api: Api) -> None:
     booking_id = api.book()
     authenticate(api, api.pay(booking_id, method(api, THREE_D_SECURE)).json(), "failed")
     api.deliver_all()
@@ -318,12 +318,12 @@ def test_an_authentication_that_failed_is_the_verdict_of_its_own_method(api: Api
     assert len(facts(api, booking_id, "attempt_started")) == 1
 
 
-# --- what the customer has to do is what they have to do now
+# --- the next action is current
 
 
 @pytest.mark.parametrize("how", ["webhook", "look", "repeated start"])
 @pytest.mark.parametrize("same", [False, True], ids=["another card", "the same card"])
-def test_what_is_to_be_done_is_current(api: Api, how: str, same: bool) -> None:
+def test_the_next_action_is_the_current_one(api: Api, how: str, same: bool) -> None:
     booking_id, ours = api.book(), method(api, THREE_D_SECURE)
     before = api.pay(booking_id, ours).json()
     in_browser(api, before, ours if same else method(api, "threeDSecure2Required"))
@@ -339,7 +339,7 @@ def test_what_is_to_be_done_is_current(api: Api, how: str, same: bool) -> None:
     assert after["next_action"] == intent["next_action"] != before["next_action"]
 
 
-def test_an_older_event_does_not_bring_back_what_is_done(api: Api) -> None:
+def test_an_older_event_does_not_restore_a_completed_action(api: Api) -> None:
     booking_id = api.book()
     first = api.pay(booking_id, method(api, THREE_D_SECURE)).json()
     in_browser(api, first, method(api, "threeDSecure2Required"))
@@ -353,7 +353,7 @@ def test_an_older_event_does_not_bring_back_what_is_done(api: Api) -> None:
     assert api.status(booking_id)["next_action"] == current
 
 
-def test_what_is_to_be_done_vanishes_with_its_reason(api: Api) -> None:
+def test_the_next_action_is_removed_when_it_is_obsolete(api: Api) -> None:
     booking_id = api.book()
     authenticate(api, api.pay(booking_id, method(api, THREE_D_SECURE)).json(), "failed")
     api.deliver_all()
@@ -362,7 +362,7 @@ def test_what_is_to_be_done_vanishes_with_its_reason(api: Api) -> None:
     assert (status["requires_action"], status["next_action"]) == (False, None)
 
 
-def test_a_decline_is_not_told_of_the_method_that_was_named_since(api: Api) -> None:
+def test_a_decline_is_not_attributed_to_a_method_named_later(api: Api) -> None:
     booking_id = api.book()
     api.pay(booking_id, "pm_card_chargeDeclined")
 
@@ -372,12 +372,12 @@ def test_a_decline_is_not_told_of_the_method_that_was_named_since(api: Api) -> N
     assert told == ("requires_confirmation", None, None, None)
 
 
-# --- what holds for the booking's next payment, too
+# --- the booking's next payment
 
 
 @pytest.mark.parametrize("card", ["visa", "mastercard"])
 @pytest.mark.parametrize("given", [{}, {"client": "stripe_js"}])
-def test_an_intent_that_makes_room_for_redirects_hands_its_method_on(api: Api, card: str, given: Json) -> None:
+def test_an_intent_replaced_for_redirects_passes_its_method_on(api: Api, card: str, given: Json) -> None:
     booking_id = api.book()
     ask(api, booking_id, "intent", payment_method_id="pm_card_amex")
     ask(api, booking_id, "intent", payment_method_id=method(api, card))
@@ -389,7 +389,7 @@ def test_an_intent_that_makes_room_for_redirects_hands_its_method_on(api: Api, c
     assert (paid["status"], paid["method"]["brand"], charges(api)) == ("succeeded", card, 1)
 
 
-def test_a_method_that_was_declined_is_not_handed_on(api: Api) -> None:
+def test_a_declined_method_is_not_passed_on(api: Api) -> None:
     booking_id = api.book()
     ask(api, booking_id, "intent", payment_method_id="pm_card_chargeDeclined")
     ask(api, booking_id, "confirm")
@@ -399,7 +399,7 @@ def test_a_method_that_was_declined_is_not_handed_on(api: Api) -> None:
     assert (room_made["status"], room_made["attempts_left"]) == ("requires_payment_method", 2)
 
 
-def test_a_burnt_card_is_refused_by_the_payment_that_replaces_another(api: Api) -> None:
+def test_a_burnt_card_is_refused_by_a_replacing_payment(api: Api) -> None:
     api = moved_in(api, PaymentsTestKit(refused_in_action=("updated", "confirmed")))
     booking_id, lost = api.book(), method(api, LOST)
     first = problem_of(api.pay(booking_id, lost))
@@ -416,7 +416,7 @@ def test_a_burnt_card_is_refused_by_the_payment_that_replaces_another(api: Api) 
 
 @pytest.mark.parametrize("step", ["intent", "intent and confirm", "retry"])
 @pytest.mark.parametrize("given_up", [1, 2])
-def test_a_burnt_card_is_refused_after_its_payment_was_given_up(api: Api, step: str, given_up: int) -> None:
+def test_a_burnt_card_is_refused_after_its_payment_was_canceled(api: Api, step: str, given_up: int) -> None:
     booking_id, lost = api.book(), method(api, LOST)
     api.pay(booking_id, lost)
     for _ in range(given_up):
@@ -432,7 +432,7 @@ def test_a_burnt_card_is_refused_after_its_payment_was_given_up(api: Api, step: 
     assert ask(api, booking_id, "intent", payment_method_id="pm_card_visa").json()["status"] == "requires_confirmation"
 
 
-def test_giving_a_payment_up_is_no_way_to_try_more_cards(api: Api) -> None:
+def test_canceling_a_payment_does_not_reset_the_attempts(api: Api) -> None:
     booking_id = api.book()
     left = []
     for _ in range(2):
@@ -446,13 +446,11 @@ def test_giving_a_payment_up_is_no_way_to_try_more_cards(api: Api) -> None:
 
 
 @pytest.mark.parametrize("step", ["cancel", "intent"])
-def test_a_verdict_in_the_browser_counts_though_the_payment_was_given_up_before_its_webhook(
-    api: Api, step: str
-) -> None:
+def test_a_verdict_in_the_browser_counts_after_its_payment_was_canceled(api: Api, step: str) -> None:
     booking_id, lost = api.book(), method(api, LOST)
     in_browser(api, ask(api, booking_id, "intent").json(), lost)
 
-    body = {"return_url": BACK} if step == "intent" else {}  # which makes room for an intent that takes redirects
+    body = {"return_url": BACK} if step == "intent" else {}  # replaced by an intent that allows redirects
     ask(api, booking_id, step, **body)
     left = ask(api, booking_id, "intent").json()["attempts_left"]
     api.deliver_all()
@@ -461,13 +459,13 @@ def test_a_verdict_in_the_browser_counts_though_the_payment_was_given_up_before_
     assert (left, problem["status"], problem["code"]) == (2, 402, "card_declined")
 
 
-# --- what the gateway knows and our books do not yet
+# --- changes at the gateway that are not stored yet
 
 
 @pytest.mark.parametrize(
     ("step", "body"), [("confirm", {}), ("retry", {}), ("intent", {"confirm_immediately": True}), ("intent", {})]
 )
-def test_the_same_method_is_charged_again_once_its_authentication_failed(api: Api, step: str, body: Json) -> None:
+def test_a_method_can_be_charged_again_after_its_authentication_failed(api: Api, step: str, body: Json) -> None:
     booking_id, card = api.book(), method(api, THREE_D_SECURE)
     first = api.pay(booking_id, card).json()
     authenticate(api, first, "failed")  # and the webhook is late
@@ -480,7 +478,7 @@ def test_the_same_method_is_charged_again_once_its_authentication_failed(api: Ap
     assert again["next_action"] != first["next_action"]
 
 
-def test_an_authentication_that_is_open_refuses_another_return_address_in_a_start_too(api: Api) -> None:
+def test_an_open_authentication_refuses_another_return_url_at_the_start(api: Api) -> None:
     booking_id, card = api.book(), method(api, THREE_D_SECURE)
     first = api.pay(booking_id, card, return_url=BACK).json()
 
@@ -491,7 +489,7 @@ def test_an_authentication_that_is_open_refuses_another_return_address_in_a_star
     assert same["next_action"] == first["next_action"]
 
 
-def test_a_page_that_only_wants_to_go_on_may_name_its_own_address_while_the_bank_waits(api: Api) -> None:
+def test_continuing_an_open_authentication_with_another_return_url_is_accepted(api: Api) -> None:
     booking_id, card = api.book(), method(api, THREE_D_SECURE)
     first = api.pay(booking_id, card, return_url=BACK).json()
 
@@ -503,7 +501,7 @@ def test_a_page_that_only_wants_to_go_on_may_name_its_own_address_while_the_bank
     assert acting["next_action"]["redirect_to_url"]["return_url"] == ELSEWHERE
 
 
-def test_a_return_address_is_kept_when_the_authentication_is_over_and_its_webhook_late(api: Api) -> None:
+def test_a_return_url_is_stored_after_an_authentication_whose_webhook_is_late(api: Api) -> None:
     booking_id, card = api.book(), method(api, THREE_D_SECURE)
     authenticate(api, api.pay(booking_id, card, return_url=BACK).json(), "failed")
 

@@ -1,6 +1,5 @@
-"""Whose booking it is: every operation of the document, by everybody, on an own, a foreign and a made-up id.
-
-What is somebody else's and what does not exist read the same, to the byte.
+"""Object-level access: every operation of the document, by every role, for an own, a foreign and an invented id.
+Responses for a foreign and a missing object are identical.
 """
 
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from tests.integration.http.test_access import ALLOWED, NEEDS_SCOPE, NOBODY
 Json = dict[str, Any]
 GUARDED = [pair for pair, operation in OPERATIONS.items() if operation["security"]]
 OF_BOOKINGS = [(method, path) for method, path in GUARDED if "{booking_id}" in path or "{payment_id}" in path]
-"""Those of one booking, named by its own id or by its payment's."""
+"""Operations on one booking, named by its id or its payment's."""
 
 ROLES: Mapping[str, dict[str, str]] = {
     "anonymous": NOBODY,
@@ -31,7 +30,9 @@ WHICH = ("own", "foreign", "made up")
 
 
 def seen_by(method: str, path: str, role: str) -> set[str]:
-    """On which of the three ids the role gets in. Owning a booking gets a customer in wherever the owner gets in."""
+    """For which of the three ids the role has access. A customer has access to an own booking wherever the owner
+    has.
+    """
     allowed = ALLOWED[method, path]
     if role == "anonymous" or ((method, path) in NEEDS_SCOPE and role not in allowed):
         return set()
@@ -40,7 +41,7 @@ def seen_by(method: str, path: str, role: str) -> set[str]:
 
 
 def body_for(method: str, path: str) -> Json:
-    """A body that the operation takes, so that nothing but the id can be the reason of a refusal."""
+    """A valid body for the operation, so that only the id can be the reason for a refusal."""
     if method == "GET":
         return {}
     content = OPERATIONS[method, path]["requestBody"]["content"]["application/json"]
@@ -48,7 +49,7 @@ def body_for(method: str, path: str) -> Json:
 
 
 def bookings(api: Api, role: str) -> dict[str, str]:
-    """The three ids, all of them paid as far as they exist."""
+    """Return the three ids; the existing bookings are paid."""
     own, foreign = api.book(customer_id=SUBJECTS[role]), api.book(customer_id="zoe")
     for booking_id, customer in ((own, SUBJECTS[role]), (foreign, "zoe")):
         assert api.pay(booking_id, who=bearer(customer)).status_code == 200
@@ -66,7 +67,7 @@ def test_every_operation_is_in_the_matrix() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(("method", "path"), OF_BOOKINGS)
-def test_everybody_gets_in_where_they_may_and_nowhere_else(api: Api, method: str, path: str, role: str) -> None:
+def test_each_role_has_access_only_where_permitted(api: Api, method: str, path: str, role: str) -> None:
     ids = bookings(api, role)
     answers = {which: ask(api, method, path, role, ids[which]) for which in WHICH}
 
@@ -76,9 +77,11 @@ def test_everybody_gets_in_where_they_may_and_nowhere_else(api: Api, method: str
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(("method", "path"), OF_BOOKINGS)
-def test_who_is_kept_out_can_not_tell_foreign_from_made_up(api: Api, method: str, path: str, role: str) -> None:
+def test_without_access_foreign_and_invented_ids_give_the_same_response(
+    api: Api, method: str, path: str, role: str
+) -> None:
     if "foreign" in seen_by(method, path, role):
-        return  # nothing is foreign to this role
+        return  # no booking is foreign to this role
     ids = bookings(api, role)
 
     foreign, made_up = (ask(api, method, path, role, ids[which]) for which in ("foreign", "made up"))
@@ -92,7 +95,7 @@ def _headers(response: httpx.Response) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("method", "path"), [pair for pair in OF_BOOKINGS if pair[0] == "POST"])
-def test_who_is_kept_out_changes_nothing(api: Api, method: str, path: str) -> None:
+def test_a_refused_operation_changes_nothing(api: Api, method: str, path: str) -> None:
     foreign = api.paid(customer_id="ann")
     before = _all_about(api, foreign)
 

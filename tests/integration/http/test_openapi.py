@@ -1,4 +1,4 @@
-"""The OpenAPI document is true, complete and valid, and its page needs no other host."""
+"""The OpenAPI document is correct, complete and valid, and its page needs no other host."""
 
 import json
 import re
@@ -42,11 +42,11 @@ def test_every_route_is_in_the_document(api: Api) -> None:
     } == documented
 
 
-def test_the_sandbox_is_documented_only_where_it_is() -> None:
+def test_the_sandbox_is_documented_only_if_enabled() -> None:
     assert not [path for path in api_document(sandboxed=False)["paths"] if "sandbox" in path]
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_has_a_target() -> None:
     references = set(re.findall(r'"\$ref": "#/components/schemas/(\w+)"', json.dumps(DOCUMENT)))
 
     assert references <= set(DOCUMENT["components"]["schemas"])
@@ -61,7 +61,7 @@ def test_operation_ids_are_distinct() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "operation"), OPERATIONS, ids=lambda value: value if isinstance(value, str) else ""
 )
-def test_every_error_is_announced_as_a_problem(method: str, path: str, operation: Any) -> None:
+def test_every_error_is_documented_as_a_problem(method: str, path: str, operation: Any) -> None:
     errors = {status: answer for status, answer in operation["responses"].items() if int(status) >= 400}
 
     assert errors
@@ -78,7 +78,7 @@ def test_every_example_fits_its_schema(method: str, path: str, operation: Any) -
     assert list(Draft202012Validator(root).iter_errors(content.get("example", {}))) == [] or "example" not in content
 
 
-def test_no_word_is_left_of_openapi_30() -> None:
+def test_the_document_contains_no_keywords_of_openapi_30() -> None:
     text = json.dumps(DOCUMENT)
 
     assert DOCUMENT["openapi"].startswith("3.1.")
@@ -86,7 +86,7 @@ def test_no_word_is_left_of_openapi_30() -> None:
 
 
 @pytest.mark.parametrize("path", ["/schema", "/schema/"])
-def test_the_page_asks_no_other_host(api: Api, path: str) -> None:
+def test_the_page_uses_no_other_host(api: Api, path: str) -> None:
     assert not re.search(r"https?://", api.get(path).text)
 
 
@@ -106,7 +106,7 @@ def test_the_parts_of_the_page_are_served(api: Api, name: str, media: str) -> No
     assert response.headers["content-type"].startswith(media)
 
 
-def test_swagger_ui_is_the_fifth_and_loads_nothing_of_flask(api: Api) -> None:
+def test_swagger_ui_is_version_5_and_flask_is_not_imported(api: Api) -> None:
     served = api.get("/schema/ui/swagger-ui-bundle.js").content
 
     assert served == (ui_folder() / "swagger-ui-bundle.js").read_bytes()
@@ -114,18 +114,18 @@ def test_swagger_ui_is_the_fifth_and_loads_nothing_of_flask(api: Api) -> None:
     assert not {"flask_swagger_ui"} & sys.modules.keys()
 
 
-def test_every_fact_has_a_place_in_the_journals_rendering() -> None:
+def test_every_event_is_rendered_in_the_journal() -> None:
     assert set(render.SHOWN) == set(events.Event.__args__)
 
 
 @pytest.mark.parametrize("kind", render.SHOWN)
-def test_the_journal_shows_fields_that_facts_have(kind: type) -> None:
+def test_the_journal_renders_only_fields_that_events_have(kind: type) -> None:
     shown = render.SHOWN[kind].split() + render.SHOWN_TO_OPERATORS.get(kind, "").split()
 
     assert set(shown) <= {each.name for each in fields(kind)}
 
 
-# --- as others read it
+# --- the document for other tools
 
 
 def test_the_document_is_valid_openapi() -> None:
@@ -133,7 +133,7 @@ def test_the_document_is_valid_openapi() -> None:
 
 
 def schemas_in(content: Any) -> Iterator[Json]:
-    """Every object of the document, at any depth."""
+    """Yield every object of the document, at any depth."""
     if isinstance(content, dict):
         yield content
         for value in content.values():
@@ -143,7 +143,7 @@ def schemas_in(content: Any) -> Iterator[Json]:
             yield from schemas_in(value)
 
 
-def test_nothing_is_null_by_default_and_no_list_of_required_names_is_empty() -> None:
+def test_no_default_is_null_and_no_required_list_is_empty() -> None:
     found = list(schemas_in(DOCUMENT))
 
     assert [each for each in found if "default" in each and each["default"] is None] == []
@@ -161,14 +161,14 @@ def test_every_time_is_a_date_time(model: type[msgspec.Struct]) -> None:
             assert "date-time" in json.dumps(properties[name]), name
 
 
-def test_every_route_says_whether_it_needs_a_token_and_where_it_belongs() -> None:
+def test_every_route_has_its_security_and_a_tag() -> None:
     tags = {each["name"] for each in DOCUMENT["tags"]}
 
     assert all("security" in operation and set(operation["tags"]) <= tags for _, _, operation in OPERATIONS)
     assert all(operation["tags"] for _, _, operation in OPERATIONS)
 
 
-def test_the_head_names_server_contact_and_license() -> None:
+def test_the_document_has_server_contact_and_license() -> None:
     with open_api(changes={"PUBLIC_URL": "https://pay.example"}) as api:
         served = api.get("/schema/openapi.json").json()
 

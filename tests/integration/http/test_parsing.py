@@ -1,11 +1,13 @@
-"""Bad input of every kind is a 400 or 413 that says what to do; none of it comes back in the answer."""
+"""Invalid input of every kind is a 400 or 413 that says what to do; the response does not repeat the input."""
 
 import json
 from typing import Any
 
 import pytest
+from msgspec import Meta
 
 from booking_payments.entrypoints.http import parsing
+from booking_payments.presentation import models
 from booking_payments.presentation.card_numbers import holds_card_number
 from tests.integration.http.api import ANN, BOOKING_APP, OPERATOR, Api, problem_of
 
@@ -137,7 +139,7 @@ def test_a_hostile_body_is_refused(api: Api, name: str) -> None:
     assert problem_of(response)["detail"]
 
 
-def test_the_body_they_are_made_of_is_accepted(api: Api) -> None:
+def test_the_body_without_the_fault_is_accepted(api: Api) -> None:
     response = api.post("/api/bookings/", BOOKING_APP, headers=JSON, content=changed())
 
     assert response.status_code == 201
@@ -174,7 +176,7 @@ def test_the_detail_names_the_field(api: Api, body: bytes, word: str) -> None:
         b'{"canary": ',
     ],
 )
-def test_what_came_in_does_not_come_back(api: Api, body: bytes) -> None:
+def test_the_response_does_not_repeat_the_input(api: Api, body: bytes) -> None:
     response = api.post("/api/bookings/", BOOKING_APP, headers=JSON, content=body)
 
     assert response.status_code == 400
@@ -211,7 +213,7 @@ PRIVILEGED = [
         (action, field)
         for action in ("intent", "confirm", "cancel", "retry", "refund")
         for field in PRIVILEGED
-        if (action, field) != ("refund", "amount")  # the one that clients may name
+        if (action, field) != ("refund", "amount")  # the one that clients may send
     ],
 )
 def test_a_request_cannot_set_a_field_that_only_the_service_sets(api: Api, action: str, field: str) -> None:
@@ -242,13 +244,13 @@ def test_a_body_of_another_type_is_refused(api: Api, media: str) -> None:
 @pytest.mark.parametrize(
     "media", ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=UTF-8"]
 )
-def test_json_may_be_announced_in_several_ways(api: Api, media: str) -> None:
+def test_several_content_types_of_json_are_accepted(api: Api, media: str) -> None:
     response = api.post("/api/bookings/", BOOKING_APP, headers={"Content-Type": media}, content=changed())
 
     assert response.status_code == 201
 
 
-def test_an_empty_body_is_an_empty_object_where_all_is_optional(api: Api) -> None:
+def test_an_empty_body_is_an_empty_object_if_all_fields_are_optional(api: Api) -> None:
     response = api.post(f"/api/bookings/{api.book()}/payment/intent/", ANN)
 
     assert response.status_code == 200
@@ -271,7 +273,7 @@ def test_an_empty_body_is_an_empty_object_where_all_is_optional(api: Api) -> Non
         {"return_url": 5},
     ],
 )
-def test_a_bad_start_is_refused(api: Api, body: Any) -> None:
+def test_an_invalid_start_is_refused(api: Api, body: Any) -> None:
     response = api.post(f"/api/bookings/{api.book()}/payment/intent/", ANN, json=body)
 
     assert response.status_code == 400
@@ -308,7 +310,7 @@ def test_a_return_url_outside_the_allowed_origins_is_refused(api: Api, url: str)
 
 
 @pytest.mark.parametrize("url", ["https://shop.example/back?x=1", "HTTPS://SHOP.example/", "https://shop.example:443/"])
-def test_a_return_url_inside_them_is_accepted(api: Api, url: str) -> None:
+def test_a_return_url_inside_the_allowed_origins_is_accepted(api: Api, url: str) -> None:
     response = api.post(f"/api/bookings/{api.book()}/payment/intent/", ANN, json={"return_url": url})
 
     assert response.status_code == 200, response.text
@@ -341,10 +343,22 @@ def test_a_return_url_inside_them_is_accepted(api: Api, url: str) -> None:
         "customer_id=%00",
         "customer_id=%0A",
         "reference=4242424242424242",
+        "q=4242424242424242",
+        "q=",
+        "q=%00",
+        "email=%0A",
+        "event_id=",
+        "amount=9,25",
+        "amount=-1",
+        "amount=1e3",
+        "last4=424",
+        "last4=4242%0A",
+        "refunded=maybe",
+        "disputed=1",
         "reference=" + "x" * 256,
     ],
 )
-def test_a_bad_query_is_refused(api: Api, query: str) -> None:
+def test_an_invalid_query_is_refused(api: Api, query: str) -> None:
     response = api.get(f"/api/payments/?{query}", OPERATOR)
 
     assert response.status_code == 400, response.text
@@ -352,13 +366,13 @@ def test_a_bad_query_is_refused(api: Api, query: str) -> None:
 
 
 @pytest.mark.parametrize("amount", ["", "0", "-1", "1e3", "NaN", "1.001", "9" * 30])
-def test_a_bad_amount_to_quote_is_refused(api: Api, amount: str) -> None:
+def test_an_invalid_amount_of_a_quote_is_refused(api: Api, amount: str) -> None:
     response = api.get(f"/api/bookings/{api.paid()}/payment/refund/quote/?amount={amount}", ANN)
 
     assert response.status_code == 400
 
 
-def test_a_query_where_none_belongs_is_refused(api: Api) -> None:
+def test_an_unexpected_query_is_refused(api: Api) -> None:
     response = api.get(f"/api/bookings/{api.book()}/?status=confirmed", ANN)
 
     assert problem_of(response)["code"] == "unknown_field"
@@ -381,7 +395,7 @@ def test_a_large_body_without_a_length_is_413(api: Api) -> None:
     assert response.status_code == 413
 
 
-def test_a_body_at_the_limit_is_read(api: Api) -> None:
+def test_a_body_at_the_limit_is_accepted(api: Api) -> None:
     response = api.post("/api/bookings/", BOOKING_APP, headers=JSON, content=changed().ljust(parsing.JSON_LIMIT))
 
     assert response.status_code == 201
@@ -419,7 +433,7 @@ def test_large_headers_are_413(api: Api) -> None:
         "(4000056655665556)",
     ],
 )
-def test_knows_a_card_number(text: str) -> None:
+def test_a_card_number_is_recognized(text: str) -> None:
     assert holds_card_number(text)
 
 
@@ -437,7 +451,7 @@ def test_knows_a_card_number(text: str) -> None:
         "pm_card_visa",
     ],
 )
-def test_knows_what_is_none(text: str) -> None:
+def test_other_numbers_are_not_recognized_as_card_numbers(text: str) -> None:
     assert not holds_card_number(text)
 
 
@@ -461,7 +475,7 @@ PASTED = [
 
 
 @pytest.mark.parametrize("text", PASTED)
-def test_a_secret_that_was_pasted_is_refused(api: Api, text: str) -> None:
+def test_a_pasted_secret_is_refused(api: Api, text: str) -> None:
     response = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(reference=text[:255]))
 
     assert problem_of(response)["code"] == "secret_refused"
@@ -469,7 +483,7 @@ def test_a_secret_that_was_pasted_is_refused(api: Api, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", PASTED[:5])
-def test_a_secret_is_no_idempotency_key(api: Api, text: str) -> None:
+def test_a_secret_as_idempotency_key_is_refused(api: Api, text: str) -> None:
     response = api.post("/api/bookings/", BOOKING_APP, headers={"Idempotency-Key": text}, json=api.new_booking())
 
     assert problem_of(response)["code"] == "secret_refused"
@@ -478,7 +492,19 @@ def test_a_secret_is_no_idempotency_key(api: Api, text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["pm_card_visa", "my_secret_santaparty", "risk_test_0123456789", "task_live_0123456789", "eyJ", "sk_live"]
 )
-def test_what_only_sounds_secret_passes(api: Api, text: str) -> None:
+def test_text_that_only_resembles_a_secret_is_accepted(api: Api, text: str) -> None:
     response = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(reference=text))
 
     assert response.status_code == 201
+
+
+def test_no_pattern_lets_a_line_break_through_at_its_end() -> None:
+    patterns = {
+        meta.pattern
+        for each in vars(models).values()
+        for meta in getattr(each, "__metadata__", ())
+        if isinstance(meta, Meta) and meta.pattern is not None
+    }
+
+    assert len(patterns) > 5
+    assert [each for each in patterns if not each.endswith(r"\Z")] == []

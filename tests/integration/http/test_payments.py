@@ -1,4 +1,4 @@
-"""Payments over HTTP: what a front end sees of paying, declines, 3-D Secure, capturing and canceling."""
+"""Payments over HTTP, as a front end uses them: paying, declines, 3-D Secure, capturing and canceling."""
 
 import json
 from datetime import datetime, timedelta
@@ -58,19 +58,19 @@ def test_a_payment_has_exactly_the_fields_of_the_contract(api: Api) -> None:
     assert list(intent(api, api.book())) == FIELDS
 
 
-def test_a_good_card_pays_at_once(api: Api) -> None:
+def test_a_valid_card_pays_at_once(api: Api) -> None:
     payment = api.pay(api.book()).json()
 
     assert (payment["status"], payment["amount_received"], payment["success"]) == ("succeeded", "100.00", True)
 
 
-def test_the_fee_comes_off_the_net(api: Api) -> None:
+def test_the_net_is_the_gross_minus_the_fee(api: Api) -> None:
     payment = api.pay(api.book()).json()
 
     assert payment["fee"] == {"rate": "0.03", "amount": "3.00", "payer": "organizer", "net": "97.00"}
 
 
-def test_an_open_payment_is_the_same_payment(api: Api) -> None:
+def test_starting_an_open_payment_returns_it(api: Api) -> None:
     booking_id = api.book()
 
     assert intent(api, booking_id)["payment_id"] == intent(api, booking_id)["payment_id"]
@@ -100,7 +100,7 @@ def test_an_unknown_payment_method_is_422(api: Api) -> None:
 @pytest.mark.parametrize(
     ("booked", "asked"), [({"currency": "gbp"}, {}), ({}, {"capture_method": "manual"})], ids=["pounds", "held"]
 )
-def test_a_payment_method_that_does_not_go_with_the_payment_is_422(api: Api, booked: Json, asked: Json) -> None:
+def test_a_payment_method_that_does_not_fit_the_payment_is_422(api: Api, booked: Json, asked: Json) -> None:
     booking_id = api.book(**booked)
 
     answer = api.pay(booking_id, "pm_usBankAccount_success", **asked)
@@ -124,7 +124,7 @@ def test_a_decline_is_402_with_its_code(api: Api) -> None:
     assert (response.status_code, problem["decline_code"]) == (402, "insufficient_funds")
 
 
-def test_a_decline_stands_in_the_payment(api: Api) -> None:
+def test_a_decline_is_shown_in_the_payment(api: Api) -> None:
     booking_id = api.book()
     api.pay(booking_id, "pm_card_visa_chargeDeclinedInsufficientFunds")
 
@@ -161,7 +161,7 @@ def test_another_card_pays_after_a_decline_of_a_payment_with_a_return_url(api: A
     assert (retried.status_code, retried.json()["status"]) == (200, "succeeded")
 
 
-def test_with_stripe_js_as_client_the_customer_stays_on_the_page_also_on_a_retry(api: Api) -> None:
+def test_with_stripe_js_the_action_runs_on_the_page_also_for_a_retry(api: Api) -> None:
     booking_id = api.book()
     back, card = "https://shop.example/back", "pm_card_authenticationRequired"
     api.pay(booking_id, "pm_card_visa_chargeDeclined", return_url=back, client="stripe_js")
@@ -182,7 +182,7 @@ def test_an_unknown_client_is_refused_and_nothing_is_charged(api: Api, client: o
     assert api.get(f"/api/bookings/{booking_id}/payment/status/", ANN).status_code == 404
 
 
-def test_a_retry_names_a_payment_method(api: Api) -> None:
+def test_a_retry_needs_a_payment_method(api: Api) -> None:
     response = api.post(f"/api/bookings/{api.book()}/payment/retry/", ANN, json={})
 
     assert "payment_method_id" in problem_of(response)["detail"]
@@ -213,13 +213,13 @@ def test_no_attempt_left_is_422(api: Api) -> None:
 STOLEN = "pm_card_visa_chargeDeclinedStolenCard"
 
 
-def test_a_stolen_card_reads_like_any_decline(api: Api) -> None:
+def test_a_stolen_card_has_the_response_of_a_generic_decline(api: Api) -> None:
     stolen = problem_of(api.pay(api.book(), STOLEN))
 
     assert stolen == problem_of(api.pay(api.book(), "pm_card_visa_chargeDeclined"))
 
 
-def test_the_owner_sees_no_hidden_reason_anywhere(api: Api) -> None:
+def test_the_owner_never_sees_a_hidden_decline_code(api: Api) -> None:
     booking_id = api.book()
     answers = [api.pay(booking_id, STOLEN).text]
     for path in ("status", "events"):
@@ -229,14 +229,14 @@ def test_the_owner_sees_no_hidden_reason_anywhere(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["status", "events"])
-def test_an_operator_sees_the_hidden_reason(api: Api, path: str) -> None:
+def test_an_operator_sees_the_hidden_decline_code(api: Api, path: str) -> None:
     booking_id = api.book()
     api.pay(booking_id, STOLEN)
 
     assert "stolen_card" in api.get(f"/api/bookings/{booking_id}/payment/{path}/", OPERATOR).text
 
 
-def test_an_operator_who_pays_sees_the_hidden_reason(api: Api) -> None:
+def test_an_operator_who_pays_sees_the_hidden_decline_code(api: Api) -> None:
     response = api.pay(api.book(), STOLEN, who=bearer("ann", "payments:operate"))
 
     assert problem_of(response)["decline_code"] == "stolen_card"
@@ -245,20 +245,20 @@ def test_an_operator_who_pays_sees_the_hidden_reason(api: Api) -> None:
 # --- 3-D Secure
 
 
-def test_a_card_that_needs_authentication_is_no_error(api: Api) -> None:
+def test_a_card_that_needs_authentication_is_not_an_error(api: Api) -> None:
     response = api.pay(api.book(), "pm_card_threeDSecure2Required")
 
     payment = response.json()
     assert (response.status_code, payment["status"], payment["requires_action"]) == (200, "requires_action", True)
 
 
-def test_the_owner_gets_what_is_to_be_done(api: Api) -> None:
+def test_the_owner_gets_the_next_action(api: Api) -> None:
     payment = api.pay(api.book(), "pm_card_threeDSecure2Required").json()
 
     assert payment["next_action"]["type"]
 
 
-def test_authentication_pays(api: Api) -> None:
+def test_a_passed_authentication_pays(api: Api) -> None:
     booking_id = api.book()
     authenticate(api, api.pay(booking_id, "pm_card_threeDSecure2Required").json(), "succeeded")
     api.deliver_all()
@@ -266,7 +266,7 @@ def test_authentication_pays(api: Api) -> None:
     assert api.status(booking_id)["status"] == "succeeded"
 
 
-def test_confirming_looks_what_became_of_the_authentication(api: Api) -> None:
+def test_confirming_reads_the_outcome_of_the_authentication(api: Api) -> None:
     booking_id = api.book()
     authenticate(api, api.pay(booking_id, "pm_card_threeDSecure2Required").json(), "succeeded")
 
@@ -284,7 +284,7 @@ def test_a_failed_authentication_leaves_the_payment_open(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("intent_id", "status"), [("pi_missing", 404), ("pi_%00", 404), ("..", 404), ("x" * 300, 404)])
-def test_the_sandbox_knows_no_other_intents(api: Api, intent_id: str, status: int) -> None:
+def test_the_sandbox_does_not_accept_foreign_intents(api: Api, intent_id: str, status: int) -> None:
     body = {"client_secret": "x", "outcome": "succeeded"}
 
     response = api.post(f"/_sandbox/payment_intents/{intent_id}/authenticate", json=body)
@@ -292,7 +292,7 @@ def test_the_sandbox_knows_no_other_intents(api: Api, intent_id: str, status: in
     assert response.status_code == status
 
 
-def test_the_sandbox_wants_the_secret(api: Api) -> None:
+def test_the_sandbox_requires_the_client_secret(api: Api) -> None:
     payment = api.pay(api.book(), "pm_card_threeDSecure2Required").json()
     body = {"client_secret": "wrong", "outcome": "succeeded"}
 
@@ -310,7 +310,7 @@ def held(api: Api) -> str:
     return booking_id
 
 
-def test_held_money_is_collected(api: Api) -> None:
+def test_an_authorization_is_captured(api: Api) -> None:
     payment = api.post(f"/api/bookings/{held(api)}/payment/capture/", OPERATOR).json()
 
     assert (payment["status"], payment["amount_received"]) == ("succeeded", "100.00")
@@ -322,19 +322,19 @@ def test_fee_and_amount_follow_a_partial_capture(api: Api) -> None:
     assert (payment["amount"], payment["fee"]["net"]) == ("60.00", "58.20")
 
 
-def test_more_than_is_held_is_422(api: Api) -> None:
+def test_a_capture_above_the_authorized_amount_is_422(api: Api) -> None:
     response = api.post(f"/api/bookings/{held(api)}/payment/capture/", OPERATOR, json={"amount": "100.01"})
 
     assert response.status_code == 422
 
 
-def test_a_canceled_payment_is_no_success(api: Api) -> None:
+def test_a_canceled_payment_has_the_status_canceled(api: Api) -> None:
     payment = api.post(f"/api/bookings/{held(api)}/payment/cancel/", ANN).json()
 
     assert (payment["status"], payment["success"]) == ("canceled", False)
 
 
-def test_after_canceling_a_new_payment_may_begin(api: Api) -> None:
+def test_after_canceling_a_new_payment_can_start(api: Api) -> None:
     booking_id = api.book()
     first = intent(api, booking_id)
     api.post(f"/api/bookings/{booking_id}/payment/cancel/", ANN)
@@ -345,7 +345,7 @@ def test_after_canceling_a_new_payment_may_begin(api: Api) -> None:
 # --- the journal and the list
 
 
-def test_the_journal_tells_the_story(api: Api) -> None:
+def test_the_journal_lists_the_events_of_a_payment(api: Api) -> None:
     events = api.get(f"/api/bookings/{api.paid()}/payment/events/", ANN).json()["events"]
 
     types = [event["type"] for event in events]
@@ -353,20 +353,20 @@ def test_the_journal_tells_the_story(api: Api) -> None:
     assert "payment_succeeded" in types
 
 
-def test_the_journal_counts_from_one(api: Api) -> None:
+def test_the_events_of_the_journal_are_numbered_from_one(api: Api) -> None:
     events = api.get(f"/api/bookings/{api.paid()}/payment/events/", ANN).json()["events"]
 
     assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
 
 
-def test_the_owner_sees_that_an_operator_acted_but_not_who(api: Api) -> None:
+def test_the_owner_sees_that_an_operator_acted_but_not_the_name(api: Api) -> None:
     booking_id = held(api)
     api.post(f"/api/bookings/{booking_id}/payment/capture/", OPERATOR)
 
     assert "olga" not in api.get(f"/api/bookings/{booking_id}/payment/events/", ANN).text
 
 
-def test_our_own_keys_are_for_operators(api: Api) -> None:
+def test_idempotency_keys_of_the_gateway_are_shown_to_operators_only(api: Api) -> None:
     booking_id = api.paid()
 
     assert "idempotency_key" not in api.get(f"/api/bookings/{booking_id}/payment/events/", ANN).text
@@ -393,21 +393,60 @@ def test_pages_follow_each_other(api: Api) -> None:
         ("created_to=2026-03-01T12:00:00Z", 0),
         ("created_from=2026-03-01T13:00:00%2B02:00", 1),
         ("reference=R-1", 1),
+        ("q=r-", 1),
+        ("q=nobody", 0),
+        ("email=ann", 0),
+        ("event_id=hamlet", 0),
+        ("amount=100", 1),
+        ("amount=100.00&last4=4242", 1),
+        ("amount=99.99", 0),
+        ("last4=1881", 0),
+        ("refunded=true", 0),
+        ("refunded=false&disputed=false", 1),
+        ("refunded=partly", 0),
+        ("disputed=true", 0),
     ],
 )
-def test_filters_choose(api: Api, query: str, count: int) -> None:
+def test_filters_limit_the_list_of_payments(api: Api, query: str, count: int) -> None:
     api.paid()
 
     assert len(api.get(f"/api/payments/?{query}", OPERATOR).json()["items"]) == count
 
 
-def test_the_configuration_names_gateway_and_terms(api: Api) -> None:
+def test_what_filters_choose_is_exported_as_csv(api: Api) -> None:
+    api.paid()
+
+    answer = api.get("/api/exports/payments/?last4=4242", OPERATOR)
+
+    assert answer.headers["content-type"] == "text/csv; header=present; charset=utf-8"
+    header, line = answer.text.split("\r\n")[:2]
+    assert header.startswith("payment_id,booking_id,booking_reference,customer_id,")
+    assert line.split(",")[2:4] == ["R-1", "ann"]
+    assert api.get("/api/exports/payments/?last4=1881", OPERATOR).text.count("\r\n") == 1
+
+
+def test_an_export_of_an_unknown_kind_is_a_404_that_names_the_kinds(api: Api) -> None:
+    answer = api.get("/api/exports/customers/", OPERATOR)
+
+    assert (answer.status_code, answer.json()["detail"]) == (
+        404,
+        "there are exports of payments, refunds, disputes, postings",
+    )
+
+
+def test_an_export_with_a_bad_filter_is_a_problem_and_no_file(api: Api) -> None:
+    answer = api.get("/api/exports/postings/?created_from=yesterday", OPERATOR)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+
+
+def test_the_configuration_has_gateway_and_limits(api: Api) -> None:
     config = api.get("/api/payment/config/", ANN).json()
 
     assert (config["gateway"], config["processing_fee_rate"], config["retry_attempts"]) == ("fake", "0.03", 3)
 
 
-# --- what was paid with, and until when a hold can be captured
+# --- the payment method, and the capture deadline
 
 VISA = {"type": "card", "brand": "visa", "last4": "4242", "wallet": None}
 
@@ -416,11 +455,11 @@ def in_the_browser(api: Api, payment: Json, card: str) -> None:
     api.kit.stripe.confirm_as_customer(payment["payment_intent_id"], payment["client_secret"], card)
 
 
-def test_what_was_paid_with_is_shown(api: Api) -> None:
+def test_the_payment_method_is_shown(api: Api) -> None:
     assert api.pay(api.book()).json()["method"] == VISA
 
 
-def test_so_it_is_when_the_customer_paid_in_the_browser(api: Api) -> None:
+def test_the_payment_method_of_a_browser_payment_is_shown(api: Api) -> None:
     booking_id = api.book()
     started = intent(api, booking_id)
     in_the_browser(api, started, "pm_card_mastercard")
@@ -431,7 +470,7 @@ def test_so_it_is_when_the_customer_paid_in_the_browser(api: Api) -> None:
     assert paid["method"] == {"type": "card", "brand": "mastercard", "last4": "4444", "wallet": None}
 
 
-def test_the_journal_says_when_it_was_seen(api: Api) -> None:
+def test_the_journal_has_the_time_at_which_the_method_was_recorded(api: Api) -> None:
     booking_id = api.paid()
 
     events = api.get(f"/api/bookings/{booking_id}/payment/events/", ANN).json()["events"]
@@ -440,8 +479,8 @@ def test_the_journal_says_when_it_was_seen(api: Api) -> None:
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_no_gateway_is_asked_for_it(api: Api, order: int) -> None:
-    """The event of the charge brings it: a read for each payment would cost more than all the rest."""
+def test_the_payment_method_is_recorded_without_a_gateway_call(api: Api, order: int) -> None:
+    """The event of the charge contains it: a read for each payment would be the most expensive call."""
     booking_id = api.book()
     in_the_browser(api, intent(api, booking_id), "pm_card_visa")
     events = {event["type"]: event for event in api.kit.stripe.events}
@@ -453,7 +492,7 @@ def test_no_gateway_is_asked_for_it(api: Api, order: int) -> None:
     assert (len(api.kit.stripe.calls), api.status(booking_id)["method"]) == (before, VISA)
 
 
-def test_a_strangers_charge_is_not_asked_after(api: Api) -> None:
+def test_the_event_of_a_foreign_charge_makes_no_gateway_call(api: Api) -> None:
     charge = {"id": "ch_9", "payment_intent": "pi_9", "amount": 100, "currency": "usd", "captured": True}
     before = len(api.kit.stripe.calls)
 
@@ -462,7 +501,7 @@ def test_a_strangers_charge_is_not_asked_after(api: Api) -> None:
     assert len(api.kit.stripe.calls) == before
 
 
-def test_a_declined_card_is_not_what_was_paid_with(api: Api) -> None:
+def test_a_declined_card_is_not_shown_as_the_payment_method(api: Api) -> None:
     booking_id = api.book()
     api.pay(booking_id, "pm_card_chargeDeclined")
     api.deliver_all()
@@ -476,7 +515,7 @@ def test_a_debit_has_no_brand(api: Api) -> None:
     assert paid["method"] == {"type": "us_bank_account", "brand": None, "last4": "6789", "wallet": None}
 
 
-def test_a_hold_says_until_when_it_can_be_captured(api: Api) -> None:
+def test_an_authorization_has_its_capture_deadline(api: Api) -> None:
     booking_id = api.book()
     held = api.pay(booking_id, capture_method="manual").json()
     captured = api.post(f"/api/bookings/{booking_id}/payment/capture/", OPERATOR, json={}).json()
@@ -486,7 +525,7 @@ def test_a_hold_says_until_when_it_can_be_captured(api: Api) -> None:
     assert (captured["status"], captured["capture_before"]) == ("succeeded", None)
 
 
-def test_a_hold_that_was_made_in_the_browser_says_so_too(api: Api) -> None:
+def test_an_authorization_made_in_the_browser_has_its_capture_deadline(api: Api) -> None:
     booking_id = api.book()
     in_the_browser(api, intent(api, booking_id, capture_method="manual"), "pm_card_visa")
     api.deliver_all()

@@ -1,8 +1,8 @@
-"""The numbered cases of issue 16 over HTTP, and in the library where it has a way of its own; the console's are in
-``pages/test_console_refunds`` and ``test_consistent_errors``.
+"""Numbered cases of refunds, disputes and promises, over HTTP and, where the library differs, in the library. Those
+of the console are in ``pages/test_console_refunds`` and ``test_consistent_errors``.
 
-Every case ends with ``sound``: the ledger agrees, no more left at the gateway than was captured, and what was promised
-has gone back, was taken by the bank, or is listed as owed.
+Every case ends with ``sound``: the ledger is consistent, no more was returned than was captured, and each promised
+amount was refunded, taken by the bank, or is listed as owed.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ def paid(api: Api, method: str = "pm_card_visa", **booking: Any) -> str:
 
 
 def news(api: Api) -> None:
-    """The gateway's events come in, and everything that follows by itself is done."""
+    """Deliver the gateway's events, and run the background work."""
     api.client.blocking_portal.call(api.kit.settle)
 
 
@@ -51,7 +51,7 @@ def look(api: Api, booking_id: str) -> Json:
 
 
 def dispute(api: Api, booking_id: str, **opening: Any) -> str:
-    """A dispute of the booking's charge, which our books know. Its id."""
+    """Open a dispute of the booking's charge, and deliver its event; returns its id."""
     answer = api.kit.stripe.open_dispute(look(api, booking_id)["payment_intent_id"], **opening)
     assert answer.ok, answer.body
     news(api)
@@ -89,7 +89,7 @@ def quote(api: Api, booking_id: str, who: Mapping[str, str] = ANN, **query: Any)
 
 
 def bounce(api: Api, booking_id: str) -> None:
-    """The bank sends the booking's newest refund back."""
+    """The bank returns the booking's newest refund."""
     refund_id = look(api, booking_id)["refunds"][-1]["gateway_refund_id"]
     assert api.kit.stripe.fail_refund(refund_id).ok
     news(api)
@@ -101,18 +101,18 @@ def later(api: Api, by: timedelta = AFTER_THE_START) -> None:
 
 
 def codes(api: Api) -> tuple[list[str], list[str]]:
-    """What ``reconcile`` leaves for a person, and what waits."""
+    """The codes that ``reconcile`` reports for a person, and those that wait."""
     found = api.client.blocking_portal.call(api.kit.payments.reconcile)
     return [each.code for each in found.left], [each.code for each in found.waiting]
 
 
 def money(payment: Json) -> tuple[str, str, str]:
-    """Refunded, withdrawn by disputes, owed."""
+    """Return the amounts refunded, withdrawn by disputes, and owed."""
     return payment["refunded_amount"], payment["withdrawn_amount"], payment["refund_owed"]
 
 
 def sound(api: Api, booking_id: str) -> None:
-    """The ledger agrees, and our own refunds and what disputes hold are no more than was captured."""
+    """Check that the ledger is consistent, and that refunds and withdrawals do not exceed the captured amount."""
     checked = api.client.blocking_portal.call(api.kit.payments.check_ledger)
     assert checked.agrees, checked.faults
     payment = look(api, booking_id)
@@ -122,7 +122,7 @@ def sound(api: Api, booking_id: str) -> None:
 
 
 def fees_back(api: Api, booking_id: str) -> str:
-    """The part of our fee that went back with refunds that were not lost."""
+    """Return the refunded fee, without refunds that failed."""
 
     async def read() -> str:
         payment = (await api.kit.payments.payment_status(booking_id)).payment
@@ -131,14 +131,14 @@ def fees_back(api: Api, booking_id: str) -> str:
     return str(api.client.blocking_portal.call(read))
 
 
-# --- 1. a promise is kept although it could not begin
+# --- 1. a promise is kept although its refund could not start
 
 
 @pytest.mark.parametrize(("currency", "all_", "part", "rest"), CURRENCIES)
-def test_canceled_in_full_during_an_inquiry_everything_goes_back_at_once(
+def test_a_full_cancellation_during_an_inquiry_refunds_at_once(
     api: Api, currency: str, all_: str, part: str, rest: str
 ) -> None:
-    """1a. During an inquiry Stripe takes a refund of all that is left, and withdraws nothing more after it."""
+    """1a: during an inquiry Stripe accepts a refund of the full remainder, and withdraws nothing afterwards."""
     booking_id = paid(api, currency=currency, amount=all_)
     dispute(api, booking_id, inquiry=True)
 
@@ -152,8 +152,8 @@ def test_canceled_in_full_during_an_inquiry_everything_goes_back_at_once(
     sound(api, booking_id)
 
 
-def test_an_inquiry_by_test_card_holds_up_no_full_cancellation(api: Api) -> None:
-    """1a, with the card of the issue."""
+def test_an_inquiry_by_a_test_card_does_not_delay_a_full_cancellation(api: Api) -> None:
+    """1a, with the test card that opens an inquiry."""
     booking_id = paid(api, "pm_card_createDisputeInquiry")
 
     cancel(api, booking_id, "full")
@@ -164,7 +164,7 @@ def test_an_inquiry_by_test_card_holds_up_no_full_cancellation(api: Api) -> None
 
 
 @pytest.mark.parametrize("after_the_start", [False, True])
-def test_canceled_by_policy_during_an_inquiry_its_part_goes_back_once_when_the_inquiry_ends(
+def test_a_partial_refund_promised_during_an_inquiry_is_sent_once_the_inquiry_ends(
     api: Api, after_the_start: bool
 ) -> None:
     """1a and 1b: promised, shown as owed and waiting, and sent by the system, also after the event's start."""
@@ -186,8 +186,8 @@ def test_canceled_by_policy_during_an_inquiry_its_part_goes_back_once_when_the_i
     sound(api, booking_id)
 
 
-def test_an_inquiry_that_becomes_a_chargeback_and_is_lost_pays_what_was_promised(api: Api) -> None:
-    """1a: what the bank took has reached the customer, so nothing is owed, and nothing is sent twice."""
+def test_a_lost_chargeback_settles_the_promised_refund(api: Api) -> None:
+    """1a: the bank has paid the customer, so no amount is owed and none is sent twice."""
     booking_id = paid(api, refund_policy=HALF_UNTIL_TWO_DAYS)
     inquiry = dispute(api, booking_id, inquiry=True)
     cancel(api, booking_id, "policy")
@@ -204,7 +204,7 @@ def test_an_inquiry_that_becomes_a_chargeback_and_is_lost_pays_what_was_promised
 
 @pytest.mark.parametrize(("mode", "expected"), [("full", "100.00"), ("policy", "50.00")])
 @pytest.mark.parametrize("after_the_start", [False, True])
-def test_canceled_during_a_chargeback_the_promise_is_kept_when_it_is_won(
+def test_a_refund_promised_during_a_chargeback_is_sent_when_the_chargeback_is_won(
     api: Api, mode: str, expected: str, after_the_start: bool
 ) -> None:
     """1b."""
@@ -224,7 +224,7 @@ def test_canceled_during_a_chargeback_the_promise_is_kept_when_it_is_won(
 
 @pytest.mark.parametrize(("currency", "all_", "part", "rest"), CURRENCIES)
 @pytest.mark.parametrize("canceled_first", [False, True])
-def test_a_dispute_over_a_part_that_is_lost_leaves_the_rest_to_go_back(
+def test_after_a_lost_partial_dispute_the_remainder_is_refunded(
     api: Api, currency: str, all_: str, part: str, rest: str, canceled_first: bool
 ) -> None:
     """1b: 30 of 100 are lost, the other 70 go back, whichever came first."""
@@ -245,7 +245,7 @@ def test_a_dispute_over_a_part_that_is_lost_leaves_the_rest_to_go_back(
 
 
 @pytest.mark.parametrize("who", ["operator", "cancel policy", "library"])
-def test_a_refund_made_in_time_that_bounces_after_the_start_goes_back_as_it_was_promised(api: Api, who: str) -> None:
+def test_a_refund_that_fails_after_the_start_is_refunded_as_promised(api: Api, who: str) -> None:
     """1c: 50 under a 50 % tier, never 0 and never 100."""
     booking_id = paid(api, refund_policy=HALF_UNTIL_TWO_DAYS)
     refund(api, booking_id)
@@ -270,8 +270,8 @@ def test_a_refund_made_in_time_that_bounces_after_the_start_goes_back_as_it_was_
     sound(api, booking_id)
 
 
-def test_what_is_owed_can_be_settled_in_parts_and_no_more_of_it(api: Api) -> None:
-    """1: an operator settles a debt otherwise; the trail says who and why."""
+def test_an_owed_amount_can_be_settled_in_parts_up_to_its_total(api: Api) -> None:
+    """1: an operator settles a debt by other means; the audit trail has the operator and the reason."""
     booking_id = paid(api)
     chargeback = dispute(api, booking_id)
     cancel(api, booking_id, "full")
@@ -295,11 +295,11 @@ def _events(api: Api, booking_id: str) -> list[Json]:
     return found
 
 
-# --- 2. the bound counts everything that left
+# --- 2. the refundable amount deducts every outflow
 
 
 @pytest.mark.parametrize("end", ["lost", "prevented"])
-def test_a_small_dispute_that_ended_against_us_leaves_the_rest_refundable(api: Api, end: str) -> None:
+def test_after_a_lost_small_dispute_the_remainder_is_refundable(api: Api, end: str) -> None:
     """2a: over 20 of 100; the other 80 are refundable, and no more."""
     booking_id = paid(api)
     move(api, dispute(api, booking_id, amount=2000), end)
@@ -314,7 +314,7 @@ def test_a_small_dispute_that_ended_against_us_leaves_the_rest_refundable(api: A
     sound(api, booking_id)
 
 
-def test_what_a_prevented_dispute_has_withdrawn_is_not_refundable_again(api: Api) -> None:
+def test_an_amount_withdrawn_by_a_prevented_dispute_is_not_refundable(api: Api) -> None:
     """2b."""
     booking_id = paid(api)
     dispute(api, booking_id, status="prevented")
@@ -327,7 +327,7 @@ def test_what_a_prevented_dispute_has_withdrawn_is_not_refundable_again(api: Api
     sound(api, booking_id)
 
 
-def test_a_prevented_dispute_that_was_blocked_holds_nothing(api: Api) -> None:
+def test_a_blocked_prevented_dispute_withdraws_nothing(api: Api) -> None:
     """2b: a block stops the dispute before money moves."""
     booking_id = paid(api)
     dispute(api, booking_id, status="prevented", case_type="block")
@@ -335,8 +335,8 @@ def test_a_prevented_dispute_that_was_blocked_holds_nothing(api: Api) -> None:
     assert quote(api, booking_id)["amount"] == "100.00"
 
 
-def test_late_money_that_the_bank_took_back_is_not_sent_back_by_the_system_as_well(api: Api) -> None:
-    """2b: its return could not be sent, and by the time that it can the bank has taken the money: 100 of 100."""
+def test_a_late_payment_that_the_bank_took_back_is_not_refunded(api: Api) -> None:
+    """2b: its refund could not be sent, and the bank has withdrawn the full amount before it can be."""
     booking_id = api.book(event_starts_at=SOON)
     payment = api.pay(booking_id, "pm_usBankAccount_success").json()
     cancel(api, booking_id, "full")
@@ -355,8 +355,8 @@ def test_late_money_that_the_bank_took_back_is_not_sent_back_by_the_system_as_we
 
 
 @pytest.mark.parametrize("fault", ["timeout_before", "reset_before", "500_before", "503"])
-def test_a_refund_that_never_arrived_is_not_sent_again_after_the_bank_took_the_money(api: Api, fault: str) -> None:
-    """2: the bound holds also for a refund that was reserved before the dispute came."""
+def test_a_refund_that_never_arrived_is_not_sent_again_after_a_withdrawal(api: Api, fault: str) -> None:
+    """2: the limit also applies to a refund that was reserved before the dispute."""
     booking_id = paid(api)
     api.kit.stripe.faults.script("POST /v1/refunds", fault, times=1000)
     answer = ask(api, booking_id, amount="50.00")
@@ -374,7 +374,7 @@ def test_a_refund_that_never_arrived_is_not_sent_again_after_the_bank_took_the_m
     sound(api, booking_id)
 
 
-def test_late_money_is_not_sent_back_when_it_is_found_together_with_what_the_bank_took(api: Api) -> None:
+def test_a_late_payment_found_together_with_its_withdrawal_is_not_refunded(api: Api) -> None:
     """2b: no event came, so that charge and dispute are read at once."""
     booking_id = api.book(event_starts_at=SOON)
     payment = api.pay(booking_id, "pm_usBankAccount_success").json()
@@ -393,7 +393,7 @@ def test_late_money_is_not_sent_back_when_it_is_found_together_with_what_the_ban
     sound(api, booking_id)
 
 
-def test_what_remains_refundable_is_what_the_quote_gives(api: Api) -> None:
+def test_the_refundable_amount_equals_the_quote(api: Api) -> None:
     """2c, on a canceled booking of which some is owed, and on one that is not canceled."""
     booking_id = paid(api, refund_policy=HALF_UNTIL_TWO_DAYS)
     made = refund(api, booking_id, amount="20.00")
@@ -408,7 +408,7 @@ def test_what_remains_refundable_is_what_the_quote_gives(api: Api) -> None:
     assert remaining == {quote(api, booking_id)["amount"]} == {payment["refund_owed"]} == {"80.00"}
 
 
-def test_of_held_money_quote_and_refund_say_the_same(api: Api) -> None:
+def test_quote_and_refund_of_an_authorization_have_the_same_reason(api: Api) -> None:
     """2d."""
     booking_id = api.book(event_starts_at=SOON)
     api.pay(booking_id, capture_method="manual")
@@ -419,7 +419,7 @@ def test_of_held_money_quote_and_refund_say_the_same(api: Api) -> None:
     assert (refused.status_code, problem_of(refused)["code"]) == (409, "not_captured")
 
 
-def test_the_release_of_an_authorization_is_no_refund(api: Api) -> None:
+def test_the_release_of_an_authorization_is_not_a_refund(api: Api) -> None:
     """2: hold 20, capture 15, and the gateway lists a refund of 5."""
     booking_id = api.book(event_starts_at=SOON, amount="20.00")
     api.kit.stripe.set_release_as_refund()
@@ -441,8 +441,10 @@ SILENT = ["reset_after", "timeout_after", "500_after", "timeout_before", "reset_
 
 @pytest.mark.parametrize("fault", SILENT)
 @pytest.mark.parametrize("settled", [False, True])
-def test_a_refund_with_an_unknown_outcome_that_is_sent_again_is_one_refund(api: Api, fault: str, settled: bool) -> None:
-    """3a: also with other keys, and also when it was settled meanwhile. After its answer an equal request is new."""
+def test_a_repeated_refund_with_an_unknown_outcome_is_one_refund(api: Api, fault: str, settled: bool) -> None:
+    """3a: also with other keys, and after it was settled meanwhile. After a response, an equal request is a new
+    refund.
+    """
     booking_id = paid(api)
     api.kit.stripe.faults.script("POST /v1/refunds", fault, times=3)
     first = ask(api, booking_id, amount="20.00", headers={"Idempotency-Key": "the-first-key-of-it"})
@@ -464,7 +466,7 @@ def test_a_refund_with_an_unknown_outcome_that_is_sent_again_is_one_refund(api: 
 
 
 @pytest.mark.parametrize("fault", SILENT)
-def test_in_the_library_which_has_no_key_it_is_one_refund_too(api: Api, fault: str) -> None:
+def test_a_repeated_refund_without_a_key_in_the_library_is_one_refund(api: Api, fault: str) -> None:
     """3a."""
     booking_id = paid(api)
     process, call = api.kit.payments.process_booking_refund, api.client.blocking_portal.call
@@ -480,7 +482,7 @@ def test_in_the_library_which_has_no_key_it_is_one_refund_too(api: Api, fault: s
 
 
 @pytest.mark.parametrize("change", ["another amount", "all of it", "another caller", "another day"])
-def test_another_request_after_an_unknown_outcome_is_another_refund(api: Api, change: str) -> None:
+def test_a_different_request_after_an_unknown_outcome_is_another_refund(api: Api, change: str) -> None:
     """3a: only the same caller, amount and day make it the same request."""
     booking_id = paid(api)
     api.kit.stripe.faults.script("POST /v1/refunds", "reset_after", times=3)
@@ -498,8 +500,8 @@ def test_another_request_after_an_unknown_outcome_is_another_refund(api: Api, ch
     assert len(look(api, booking_id)["refunds"]) == 2
 
 
-def test_a_refund_that_was_never_sent_is_given_up_and_says_so(api: Api) -> None:
-    """3b: nothing is pending, nothing is owed, and trying again pays once."""
+def test_a_refund_that_was_never_sent_fails_and_reports_it(api: Api) -> None:
+    """3b: no refund is pending and no amount is owed; a retry refunds once."""
     booking_id = paid(api)
     api.kit.stripe.faults.script("POST /v1/refunds", "429_limit", times=20)
     first = ask(api, booking_id, amount="25.00")
@@ -523,10 +525,10 @@ def test_a_refund_that_was_never_sent_is_given_up_and_says_so(api: Api) -> None:
     [(ANN, "25.00", 200), (ANN, "25.01", 422), (OPERATOR, "25.00", 422)],
     ids=["the same", "another amount", "another caller"],
 )
-def test_the_same_request_after_one_that_was_never_sent_is_measured_by_the_clock_of_the_first(
+def test_a_repetition_of_a_refund_that_was_never_sent_uses_the_time_of_the_first(
     api: Api, who: Mapping[str, str], amount: str, status: int
 ) -> None:
-    """3: it leaves only its time, for the same caller and amount; the tier ends in between."""
+    """3: only the time is kept, for the same caller and amount; the tier ends in between."""
     booking_id = paid(api, refund_policy=HALF_UNTIL_TWO_DAYS)
     api.kit.stripe.faults.script("POST /v1/refunds", "429_limit", times=20)
     assert ask(api, booking_id, amount="25.00").status_code == 503
@@ -539,8 +541,8 @@ def test_the_same_request_after_one_that_was_never_sent_is_measured_by_the_clock
     sound(api, booking_id)
 
 
-def test_a_canceled_booking_whose_gateway_is_out_of_reach_pays_later_by_itself(api: Api) -> None:
-    """1 and 3b: a cancellation always promises; what was never sent is sent by the system."""
+def test_a_cancellation_with_an_unreachable_gateway_refunds_later(api: Api) -> None:
+    """1 and 3b: a cancellation always promises its refund, and background work sends it later."""
     booking_id = paid(api)
     api.kit.stripe.faults.script("POST /v1/refunds", "429_limit", times=3)
     api.post(f"/api/bookings/{booking_id}/cancel/", BOOKING_APP, json={"refund": "full"})
@@ -554,11 +556,11 @@ def test_a_canceled_booking_whose_gateway_is_out_of_reach_pays_later_by_itself(a
     sound(api, booking_id)
 
 
-# --- 4. money is a fact of the balance, not of a status
+# --- 4. amounts follow the balance and not a status
 
 
-def test_a_dispute_that_was_lost_and_is_won_after_all_gives_the_money_back_to_us(api: Api) -> None:
-    """4a: the reinstated money is booked, and refunds go on."""
+def test_a_lost_dispute_that_is_won_later_returns_the_amount(api: Api) -> None:
+    """4a: the reinstated amount is recorded, and refunds continue."""
     booking_id = paid(api)
     chargeback = dispute(api, booking_id)
     move(api, chargeback, "lost")
@@ -571,8 +573,8 @@ def test_a_dispute_that_was_lost_and_is_won_after_all_gives_the_money_back_to_us
     sound(api, booking_id)
 
 
-def test_what_was_promised_is_owed_again_when_a_lost_dispute_is_won_after_all(api: Api) -> None:
-    """4a with 1: the customer has neither seat nor money, so it goes back or is listed."""
+def test_a_promised_refund_is_owed_again_when_a_lost_dispute_is_won_later(api: Api) -> None:
+    """4a with 1: the customer has neither seat nor money, so the amount is refunded or listed."""
     booking_id = paid(api)
     chargeback = dispute(api, booking_id)
     cancel(api, booking_id, "full")
@@ -589,8 +591,8 @@ def test_what_was_promised_is_owed_again_when_a_lost_dispute_is_won_after_all(ap
 
 
 @pytest.mark.parametrize("status", ["appeal_needs_response", "appeal_under_review"])
-def test_a_dispute_first_seen_in_its_appeal_is_booked_and_holds_its_money(api: Api, status: str) -> None:
-    """4b: shown with the appeal's deadline, and no refund is offered."""
+def test_a_dispute_first_seen_in_its_appeal_is_recorded_with_its_withdrawal(api: Api, status: str) -> None:
+    """4b: it has the appeal's deadline, and no refund is offered."""
     booking_id = paid(api)
     appeal = dispute(api, booking_id, status=status)
 
@@ -606,8 +608,8 @@ def test_a_dispute_first_seen_in_its_appeal_is_booked_and_holds_its_money(api: A
 
 
 @pytest.mark.parametrize(("taken", "back"), [("0.92", 9150), ("0.92", 9200), ("0.92", 9300)])
-def test_settled_in_another_currency_a_dispute_that_is_won_holds_nothing(api: Api, taken: str, back: int) -> None:
-    """4c: 92.00 eur went and 91.50 (or more) came back; what was owed goes back."""
+def test_a_won_dispute_settled_in_another_currency_blocks_nothing(api: Api, taken: str, back: int) -> None:
+    """4c: 92.00 eur were withdrawn and 91.50 (or more) returned; the owed amount is refunded."""
     api.kit.stripe.set_settlement("eur", {"usd": taken})
     booking_id = paid(api)
     chargeback = dispute(api, booking_id)
@@ -620,8 +622,10 @@ def test_settled_in_another_currency_a_dispute_that_is_won_holds_nothing(api: Ap
     sound(api, booking_id)
 
 
-def test_a_dispute_in_another_currency_is_booked_by_its_share(api: Api) -> None:
-    """4d: a dispute over 46.00 eur of a payment of 100.00 usd at 0.92 is one over 50.00 usd, or at most the whole."""
+def test_a_dispute_in_another_currency_is_recorded_by_its_share(api: Api) -> None:
+    """4d: a dispute of 46.00 eur of a payment of 100.00 usd at a rate of 0.92 is one of 50.00 usd, and at most the
+    full amount.
+    """
     api.kit.stripe.set_settlement("eur", {"usd": "0.92"})
     booking_id = paid(api)
     dispute(api, booking_id, amount=4600, currency="eur")
@@ -636,7 +640,7 @@ def test_a_dispute_in_another_currency_is_booked_by_its_share(api: Api) -> None:
 
 
 def test_all_disputes_are_shown_and_counted_once_each(api: Api) -> None:
-    """4: one over 20 that is lost, one over 30 that is open, an inquiry over 50."""
+    """4: one of 20 that is lost, one of 30 that is open, an inquiry of 50."""
     booking_id = paid(api)
     move(api, dispute(api, booking_id, amount=2000), "lost")
     dispute(api, booking_id, amount=3000)
@@ -657,10 +661,12 @@ def test_all_disputes_are_shown_and_counted_once_each(api: Api) -> None:
 @pytest.mark.parametrize("after_the_start", [False, True])
 @pytest.mark.parametrize("payer", FeePayer)
 @pytest.mark.parametrize("on_refund", FeeOnRefund)
-def test_the_fee_that_comes_back_follows_the_promise_and_not_the_clock(
+def test_the_refunded_fee_follows_the_promise_and_not_the_current_time(
     after_the_start: bool, payer: FeePayer, on_refund: FeeOnRefund
 ) -> None:
-    """5a: canceled in full, the refund fails, and it is asked for again: 3.00, before and after the event's start."""
+    """5a: after a full cancellation the refund fails and is requested again: 3.00, before and after the event's
+    start.
+    """
     terms = PaymentConfig(fees=FeePolicy(payer=payer, on_refund=on_refund))
     with open_api(kit=PaymentsTestKit(config=terms)) as api:
         booking_id = paid(api)
@@ -696,8 +702,8 @@ def test_an_operator_is_bound_by_the_customers_rules_without_an_override(api: Ap
     assert problem_of(after_the_start)["code"] == "event_started"
 
 
-def test_with_an_override_any_amount_up_to_the_bound_goes_back_at_any_time(api: Api) -> None:
-    """6: above the tier, and after the start; the quote names the rules passed over."""
+def test_with_an_override_any_amount_up_to_the_limit_can_be_refunded_at_any_time(api: Api) -> None:
+    """6: above the tier, and after the start; the quote names the overridden rules."""
     booking_id = paid(api, refund_policy=HALF_UNTIL_TWO_DAYS)
     tier = quote(api, booking_id, OPERATOR, amount="60.00", override="true")
     refund(api, booking_id, OPERATOR, amount="60.00", **OVERRIDE)
@@ -713,8 +719,8 @@ def test_with_an_override_any_amount_up_to_the_bound_goes_back_at_any_time(api: 
     sound(api, booking_id)
 
 
-def test_with_an_override_a_part_goes_back_during_an_inquiry(api: Api) -> None:
-    """6 and 2: without one it is deferred, and the answer says so."""
+def test_with_an_override_a_partial_refund_is_sent_during_an_inquiry(api: Api) -> None:
+    """6 and 2: without an override it is deferred, as the response says."""
     booking_id = paid(api)
     dispute(api, booking_id, inquiry=True)
     waits = refund(api, booking_id, OPERATOR, amount="10.00")
@@ -728,8 +734,8 @@ def test_with_an_override_a_part_goes_back_during_an_inquiry(api: Api) -> None:
     sound(api, booking_id)
 
 
-def test_not_even_an_override_sends_what_a_chargeback_holds(api: Api) -> None:
-    """6 with 2: the bound is no rule that can be passed over."""
+def test_an_override_cannot_refund_an_amount_withdrawn_by_a_chargeback(api: Api) -> None:
+    """6 with 2: the limit is not a rule that can be overridden."""
     booking_id = paid(api)
     dispute(api, booking_id, amount=3000)
 
@@ -751,7 +757,7 @@ def test_not_even_an_override_sends_what_a_chargeback_holds(api: Api) -> None:
         (ANN, {"reason": "duplicate"}, "reason_not_allowed"),
     ],
 )
-def test_what_only_operators_may_say(api: Api, who: Mapping[str, str], body: Json, code: str) -> None:
+def test_the_fields_that_only_operators_may_use(api: Api, who: Mapping[str, str], body: Json, code: str) -> None:
     """6: override with a note, and the reasons that reach the gateway's block lists."""
     booking_id = paid(api)
 
@@ -761,15 +767,15 @@ def test_what_only_operators_may_say(api: Api, who: Mapping[str, str], body: Jso
     assert look(api, booking_id)["refunds"] == []
 
 
-def test_a_customer_may_not_quote_past_the_rules(api: Api) -> None:
+def test_a_customer_may_not_quote_with_an_override(api: Api) -> None:
     """6."""
     answer = api.get(f"/api/bookings/{paid(api)}/payment/refund/quote/", ANN, params={"override": "true"})
 
     assert (answer.status_code, problem_of(answer)["code"]) == (422, "override_not_allowed")
 
 
-def test_a_note_stays_here(api: Api) -> None:
-    """6: it is in our journal, and nothing of it reaches the gateway."""
+def test_a_note_is_not_sent_to_the_gateway(api: Api) -> None:
+    """6: it is stored in the journal and not sent to the gateway."""
     booking_id = paid(api)
     made = refund(api, booking_id, OPERATOR, amount="10.00", note="a canary of a note")
 
@@ -780,7 +786,7 @@ def test_a_note_stays_here(api: Api) -> None:
 
 
 @pytest.mark.parametrize("after_the_start", [False, True])
-def test_late_money_whose_own_return_failed_goes_back_by_its_payments_id(api: Api, after_the_start: bool) -> None:
+def test_a_late_payment_whose_refund_failed_is_refunded_by_its_payment_id(api: Api, after_the_start: bool) -> None:
     """6."""
     booking_id = api.book(event_starts_at=SOON)
     api.pay(booking_id, "pm_usBankAccount_success")

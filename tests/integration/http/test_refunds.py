@@ -33,11 +33,11 @@ def test_a_refund_has_exactly_the_fields_of_the_contract(api: Api) -> None:
     assert list(refund(api, api.paid())) == FIELDS
 
 
-def test_everything_comes_back_by_default(api: Api) -> None:
+def test_a_refund_is_in_full_by_default(api: Api) -> None:
     assert refund(api, api.paid())["amount"] == "100.00"
 
 
-def test_a_part_leaves_the_rest(api: Api) -> None:
+def test_a_partial_refund_leaves_the_remainder(api: Api) -> None:
     made = refund(api, api.paid(), amount="25.00")
 
     assert (made["refunded_amount"], made["remaining_refundable"]) == ("25.00", "75.00")
@@ -53,7 +53,7 @@ def test_the_payment_lists_its_refunds(api: Api) -> None:
     assert payment["status"] == "succeeded"
 
 
-def test_more_than_is_left_is_422(api: Api) -> None:
+def test_a_refund_above_the_refundable_amount_is_422(api: Api) -> None:
     booking_id = api.paid()
 
     response = api.post(f"/api/bookings/{booking_id}/payment/refund/", ANN, json={"amount": "100.01"})
@@ -61,7 +61,7 @@ def test_more_than_is_left_is_422(api: Api) -> None:
     assert (response.status_code, problem_of(response)["code"]) == (422, "exceeds_refundable")
 
 
-def test_an_unpaid_booking_has_nothing_to_refund(api: Api) -> None:
+def test_a_refund_of_an_unpaid_booking_is_refused(api: Api) -> None:
     booking_id = api.book()
     api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={})
 
@@ -84,25 +84,25 @@ def test_an_unpaid_booking_has_nothing_to_refund(api: Api) -> None:
         {"note": "my card is 4242 4242 4242 4242"},
     ],
 )
-def test_a_bad_refund_is_400(api: Api, body: object) -> None:
+def test_an_invalid_refund_is_400(api: Api, body: object) -> None:
     response = api.post(f"/api/bookings/{api.paid()}/payment/refund/", ANN, json=body)
 
     assert response.status_code == 400, response.text
 
 
 @pytest.mark.parametrize("reason", ["requested_by_customer", "duplicate", "fraudulent"])
-def test_whoever_asks_sees_the_reason(api: Api, reason: str) -> None:
+def test_the_refund_has_the_requested_reason(api: Api, reason: str) -> None:
     made = api.post(f"/api/bookings/{api.paid()}/payment/refund/", OPERATOR, json={"reason": reason})
 
     assert made.json()["reason"] == reason
 
 
-def test_an_owner_sees_the_reason_that_they_gave(api: Api) -> None:
+def test_an_owner_sees_their_own_reason(api: Api) -> None:
     assert refund(api, api.paid(), reason="requested_by_customer")["reason"] == "requested_by_customer"
 
 
 @pytest.mark.parametrize("reason", ["duplicate", "fraudulent"])
-def test_an_owner_may_not_put_the_card_on_the_gateways_lists(api: Api, reason: str) -> None:
+def test_an_owner_may_not_use_a_reason_that_blocks_the_card(api: Api, reason: str) -> None:
     booking_id = api.paid()
 
     response = api.post(f"/api/bookings/{booking_id}/payment/refund/", ANN, json={"reason": reason})
@@ -112,14 +112,14 @@ def test_an_owner_may_not_put_the_card_on_the_gateways_lists(api: Api, reason: s
 
 
 @pytest.mark.parametrize("path", ["status", "events"])
-def test_a_suspicion_of_the_operator_is_not_shown_to_the_owner(api: Api, path: str) -> None:
+def test_an_operators_reason_of_fraud_is_not_shown_to_the_owner(api: Api, path: str) -> None:
     booking_id = api.paid()
     api.post(f"/api/bookings/{booking_id}/payment/refund/", OPERATOR, json={"reason": "fraudulent"})
 
     assert "fraudulent" not in api.get(f"/api/bookings/{booking_id}/payment/{path}/", ANN).text
 
 
-def test_a_pending_refund_is_counted_apart(api: Api) -> None:
+def test_a_pending_refund_is_shown_separately(api: Api) -> None:
     booking_id = api.book()
     api.pay(booking_id, "pm_card_pendingRefund")
     made = refund(api, booking_id, amount="25.00")
@@ -130,7 +130,7 @@ def test_a_pending_refund_is_counted_apart(api: Api) -> None:
     assert (payment["refunded_amount"], payment["refund_pending_amount"]) == ("0.00", "25.00")
 
 
-def test_a_quote_says_what_would_come_back(api: Api) -> None:
+def test_a_quote_has_the_refundable_amount(api: Api) -> None:
     quoted = quote(api, api.paid())
 
     assert quoted == {
@@ -145,20 +145,20 @@ def test_a_quote_says_what_would_come_back(api: Api) -> None:
     }
 
 
-def test_a_quote_of_too_much_says_why_not(api: Api) -> None:
+def test_a_quote_above_the_refundable_amount_has_the_reason(api: Api) -> None:
     quoted = quote(api, api.paid(), "?amount=100.01")
 
     assert (quoted["allowed"], quoted["reason_code"]) == (False, "exceeds_refundable")
 
 
-def test_a_quote_moves_nothing(api: Api) -> None:
+def test_a_quote_changes_nothing(api: Api) -> None:
     booking_id = api.paid()
     quote(api, booking_id)
 
     assert api.status(booking_id)["refunds"] == []
 
 
-def test_a_dispute_freezes_refunds(api: Api) -> None:
+def test_a_dispute_blocks_refunds(api: Api) -> None:
     booking_id = api.book()
     api.pay(booking_id, "pm_card_createDispute")
     api.deliver_all()
@@ -188,7 +188,7 @@ def test_the_payment_shows_its_dispute(api: Api) -> None:
     assert (dispute["withdrawn_amount"], dispute["is_inquiry"]) == ("100.00", False)
 
 
-def test_everything_back_before_the_event_cancels_the_booking_and_a_part_does_not(api: Api) -> None:
+def test_a_full_refund_before_the_event_cancels_the_booking_and_a_partial_one_does_not(api: Api) -> None:
     whole, part = api.paid(), api.paid()
 
     refund(api, whole)
@@ -201,7 +201,7 @@ def test_everything_back_before_the_event_cancels_the_booking_and_a_part_does_no
     assert [(each["actor"], each["data"]["reason"]) for each in released] == [("customer:ann", "refunded")]
 
 
-def test_an_operators_refund_of_everything_leaves_the_booking(api: Api) -> None:
+def test_an_operators_full_refund_keeps_the_booking(api: Api) -> None:
     booking_id = api.paid()
 
     assert api.post(f"/api/bookings/{booking_id}/payment/refund/", OPERATOR, json={}).status_code == 200
@@ -209,7 +209,7 @@ def test_an_operators_refund_of_everything_leaves_the_booking(api: Api) -> None:
     assert api.get(f"/api/bookings/{booking_id}/", ANN).json()["status"] == "confirmed"
 
 
-def test_a_booking_may_leave_its_refunds_to_the_organizer(api: Api) -> None:
+def test_a_booking_can_reserve_refunds_to_the_organizer(api: Api) -> None:
     booking_id = api.paid(customer_refunds="none")
 
     quoted = quote(api, booking_id)
@@ -221,7 +221,7 @@ def test_a_booking_may_leave_its_refunds_to_the_organizer(api: Api) -> None:
     assert api.post(f"/api/bookings/{booking_id}/payment/refund/", OPERATOR, json={}).status_code == 200
 
 
-def test_a_booking_that_was_canceled_by_its_full_refund_says_so(api: Api) -> None:
+def test_a_booking_canceled_by_its_full_refund_has_the_reason(api: Api) -> None:
     booking_id = api.paid()
 
     refund(api, booking_id)

@@ -1,6 +1,5 @@
-"""Each refusal that Stripe knows, over the wire to the HTTP answer: whose problem it is, and what the customer may do.
-
-What is expected stands here a second time, by hand: the product's table is not asked.
+"""Every error code of Stripe, from its response to the HTTP response of this service. The expected results are
+written here by hand, independently of the table in the package.
 """
 
 import re
@@ -81,11 +80,11 @@ RULES: Final = {
 }
 
 OURS: Final = (502, "gateway_refused", None)
-"""All other codes: of our key, our account, our parameters, and of interfaces that we do not call."""
+"""All other codes: about the API key, the account, parameters, and interfaces that are not called."""
 
 
 def codes_of_the_sdk() -> set[str]:
-    """The error codes that the installed SDK knows, read from its types."""
+    """Return the error codes of the installed SDK, read from its types."""
     source = (Path(stripe.__file__).parent / "_payment_intent.py").read_text(encoding="utf-8")
     last_error = source.split("class LastPaymentError", 1)[1].split("\n    class ", 1)[0]
     literal = re.search(r"\n        code: .*?Literal\[(.*?)\]", last_error, re.DOTALL)
@@ -119,7 +118,7 @@ def api(shared_api: Api, line: StandIn) -> Api:
 
 
 def answer_to_a_payment(api: Api, line: StandIn, status: int, body: Json) -> Json:
-    """The problem that a customer gets who pays while Stripe answers so."""
+    """Return the problem of a customer's payment that gets this response from Stripe."""
     line.answer("POST /v1/payment_intents", status, body)
     response = api.pay(api.book(), "pm_1")
     return {"retry_after": response.headers.get("Retry-After"), **problem_of(response)}
@@ -129,7 +128,7 @@ def told(problem: Json) -> tuple[int, str, str | None]:
     return problem["status"], problem["code"], problem.get("advice")
 
 
-def test_no_code_of_the_sdk_is_without_a_row() -> None:
+def test_every_code_of_the_sdk_has_a_row() -> None:
     assert codes_of_the_sdk() - set(CODES) == set()
 
 
@@ -145,7 +144,7 @@ def test_every_rule_has_its_error() -> None:
 
 
 @pytest.mark.parametrize("code", sorted(EXPECTED))
-def test_a_code_is_told_to_whom_it_concerns(api: Api, line: StandIn, code: str) -> None:
+def test_each_code_of_a_payment_gives_the_expected_problem(api: Api, line: StandIn, code: str) -> None:
     problem = answer_to_a_payment(api, line, 400, refusal(code=code))
 
     assert told(problem) == EXPECTED[code]
@@ -153,13 +152,13 @@ def test_a_code_is_told_to_whom_it_concerns(api: Api, line: StandIn, code: str) 
 
 @pytest.mark.parametrize("code", sorted(code for codes in VERDICTS.values() for code in codes.split()))
 @pytest.mark.parametrize("type_", ["card_error", "invalid_request_error"])
-def test_a_verdict_is_one_whatever_the_type_of_the_answer(api: Api, line: StandIn, code: str, type_: str) -> None:
+def test_a_verdict_is_recognized_with_each_error_type(api: Api, line: StandIn, code: str, type_: str) -> None:
     problem = answer_to_a_payment(api, line, 402, refusal(type_=type_, code=code))
 
     assert told(problem) == EXPECTED[code]
 
 
-def test_what_stripe_writes_for_developers_is_not_shown_to_customers(api: Api, line: StandIn) -> None:
+def test_stripes_messages_for_developers_are_not_shown_to_customers(api: Api, line: StandIn) -> None:
     problem = answer_to_a_payment(api, line, 402, refusal("Read the docs.", code="payment_method_provider_decline"))
 
     assert "docs" not in problem["detail"]
@@ -213,13 +212,13 @@ WITHOUT_CODE: Final = [
     (400, {"code": "resource_missing", "param": "payment_method"}, (422, "payment_method_unknown", OTHER)),
     (404, {"code": "resource_missing", "param": "payment_method"}, (422, "payment_method_unknown", OTHER)),
     (400, {"code": "parameter_missing", "param": "payment_method"}, (422, "payment_method_required", None)),
-    # A code that nobody told us of: with 402 the parameters were fine.
+    # An unknown code: a 402 means that the parameters were valid.
     (402, {"code": "a_code_of_tomorrow"}, (402, "a_code_of_tomorrow", BANK)),
     (402, {"type_": "card_error", "code": "a_code_of_tomorrow"}, (402, "a_code_of_tomorrow", BANK)),
     (402, {"type_": "card_error"}, (402, "card_declined", BANK)),
     (400, {"code": "card_declined", "decline_code": "expired_card"}, (402, "card_declined", OTHER)),
     (400, {"code": "a_code_of_tomorrow"}, OURS),
-    # Ours.
+    # Errors of this service.
     (400, {}, OURS),
     (402, {"message": "Sending credit card numbers directly to the Stripe API is generally unsafe."}, OURS),
     (400, {"message": TYPES, "param": "payment_method_types"}, OURS),
@@ -242,7 +241,7 @@ WITHOUT_CODE: Final = [
 
 
 @pytest.mark.parametrize(("status", "error", "answer"), WITHOUT_CODE)
-def test_an_answer_that_names_no_code_is_told_by_its_parameter_and_message(
+def test_an_error_without_a_code_is_classified_by_parameter_and_message(
     api: Api, line: StandIn, status: int, error: Json, answer: tuple[int, str, str | None]
 ) -> None:
     problem = answer_to_a_payment(api, line, status, refusal(**error))
@@ -250,14 +249,16 @@ def test_an_answer_that_names_no_code_is_told_by_its_parameter_and_message(
     assert told(problem) == answer
 
 
-# --- what may not be told apart
+# --- hidden decline codes
 
 
 @pytest.mark.parametrize("type_", ["card_error", "invalid_request_error"])
 @pytest.mark.parametrize(
     "decline_code", ["lost_card", "stolen_card", "fraudulent", "pickup_card", "merchant_blacklist"]
 )
-def test_a_hidden_reason_looks_like_the_generic_decline(api: Api, line: StandIn, type_: str, decline_code: str) -> None:
+def test_a_hidden_decline_code_has_the_response_of_the_generic_decline(
+    api: Api, line: StandIn, type_: str, decline_code: str
+) -> None:
     def problem(reason: str) -> Json:
         fields = {"code": "card_declined", "decline_code": reason, "advice_code": "do_not_try_again"}
         return answer_to_a_payment(api, line, 402, refusal("Your card was declined.", type_=type_, **fields))
@@ -269,7 +270,7 @@ def test_a_hidden_reason_looks_like_the_generic_decline(api: Api, line: StandIn,
 
 
 @pytest.mark.parametrize("decline_code", ["lost_card", "generic_decline"])
-def test_not_even_operators_get_advice_for_a_hidden_reason(api: Api, line: StandIn, decline_code: str) -> None:
+def test_a_hidden_decline_code_has_no_advice_even_for_operators(api: Api, line: StandIn, decline_code: str) -> None:
     line.answer(
         "POST /v1/payment_intents", 402, refusal(type_="card_error", code="card_declined", decline_code=decline_code)
     )
@@ -281,13 +282,13 @@ def test_not_even_operators_get_advice_for_a_hidden_reason(api: Api, line: Stand
     assert "advice" not in problem
 
 
-def test_the_advice_to_stop_means_another_method(api: Api, line: StandIn) -> None:
+def test_the_advice_do_not_try_again_requires_another_method(api: Api, line: StandIn) -> None:
     fields = {"code": "card_declined", "decline_code": "insufficient_funds", "advice_code": "do_not_try_again"}
 
     assert answer_to_a_payment(api, line, 402, refusal(type_="card_error", **fields))["advice"] == OTHER
 
 
-# --- what becomes of the payment
+# --- the effect on the payment
 
 
 def test_a_refusal_of_the_method_uses_up_an_attempt(api: Api, line: StandIn) -> None:
@@ -320,7 +321,7 @@ def test_a_refusal_by_a_rule_uses_up_no_attempt_and_another_method_pays(api: Api
     ("path", "call"),
     [("capture", "payment/capture/"), ("cancel", "payment/cancel/")],
 )
-def test_a_verdict_where_nothing_is_charged_is_no_attempt(api: Api, line: StandIn, path: str, call: str) -> None:
+def test_a_decline_outside_a_charge_uses_up_no_attempt(api: Api, line: StandIn, path: str, call: str) -> None:
     held = intent("requires_capture", amount_capturable=10000)
     line.answer("POST /v1/payment_intents", 200, held)
     line.answer("GET /v1/payment_intents/pi_1", 200, held)
@@ -340,7 +341,7 @@ REFUNDING: Final = [
     ({"code": "balance_insufficient"}, (502, "balance_insufficient", None)),
     ({"param": "amount"}, (422, "exceeds_refundable", None)),
     ({"code": "resource_missing", "param": "payment_intent"}, OURS),
-    # The bank of the card says no, when nobody is there to choose another.
+    # The bank declines while no customer is present to choose another card.
     ({"type_": "card_error", "code": "expired_card"}, (422, "payment_method_unavailable", None)),
     ({"code": "account_closed"}, (422, "payment_method_unavailable", None)),
     ({"code": "lock_timeout"}, (503, "outcome_unknown", None)),
@@ -348,7 +349,7 @@ REFUNDING: Final = [
 
 
 @pytest.mark.parametrize("code", ["charge_disputed", "refund_disputed_payment"])
-def test_a_refund_that_a_dispute_stands_against_is_deferred(api: Api, line: StandIn, code: str) -> None:
+def test_a_refund_blocked_by_a_dispute_is_deferred(api: Api, line: StandIn, code: str) -> None:
     paid = intent("succeeded", amount_received=10000)
     line.answer("POST /v1/payment_intents", 200, paid)
     line.answer("GET /v1/payment_intents/pi_1", 200, paid)
@@ -364,7 +365,7 @@ def test_a_refund_that_a_dispute_stands_against_is_deferred(api: Api, line: Stan
 
 
 @pytest.mark.parametrize(("error", "answer"), REFUNDING)
-def test_a_refusal_of_a_refund_is_told_to_whom_it_concerns(
+def test_each_code_of_a_refund_gives_the_expected_problem(
     api: Api, line: StandIn, error: Json, answer: tuple[int, str, str | None]
 ) -> None:
     paid = intent("succeeded", amount_received=10000)

@@ -1,4 +1,4 @@
-"""Edges of tokens, times and names that two readers could understand differently."""
+"""Edge cases of tokens, times and names that two parsers could interpret differently."""
 
 import json
 from datetime import timedelta
@@ -38,7 +38,7 @@ MOMENTS = (
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_year_is_that_in_utc(api: Api, moment: str) -> None:
+def test_a_year_is_the_year_in_utc(api: Api, moment: str) -> None:
     booked = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(event_starts_at=moment))
     listed = api.get("/api/payments/", OPERATOR, params={"created_from": moment})
 
@@ -46,27 +46,27 @@ def test_a_year_is_that_in_utc(api: Api, moment: str) -> None:
     assert "year" in problem_of(booked)["detail"]
 
 
-def test_the_last_moment_in_utc_is_taken(api: Api) -> None:
+def test_the_last_instant_in_utc_is_accepted(api: Api) -> None:
     booked = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(event_starts_at="2200-01-01T00:59:59+01:00"))
 
     assert booked.json()["event_starts_at"] == "2199-12-31T23:59:59Z"
 
 
 @pytest.mark.parametrize("created", [253_402_300_800, 2**40 - 1, 2**63, -1, True, "1700000000", 1.5])
-def test_an_event_of_an_impossible_time_is_an_event_without_one(created: Any) -> None:
+def test_an_impossible_time_of_an_event_is_ignored(created: Any) -> None:
     event = read_event(json.dumps({"id": "evt_1", "type": "x.y", "created": created}).encode())
 
     assert event.created_at is None
 
 
-def test_the_last_second_of_9999_is_a_time() -> None:
+def test_the_last_second_of_9999_is_accepted() -> None:
     event = read_event(b'{"id": "evt_1", "type": "x.y", "created": 253402300799}')
 
     assert event.created_at is not None
     assert event.created_at.year == 9999
 
 
-# --- what is over before it began
+# --- bookings of the past
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,13 @@ def test_the_last_second_of_9999_is_a_time() -> None:
         ({"expires_at": "2026-03-01T12:00:00Z"}, "expiry_in_past"),
     ],
 )
-def test_a_booking_that_is_over_is_refused(api: Api, changes: dict[str, str], code: str) -> None:
+def test_a_booking_for_a_past_event_is_refused(api: Api, changes: dict[str, str], code: str) -> None:
     response = api.post("/api/bookings/", BOOKING_APP, json=api.new_booking(**changes))
 
     assert (response.status_code, problem_of(response)["code"]) == (422, code)
 
 
-def test_a_known_booking_is_found_again_after_its_event(api: Api) -> None:
+def test_a_repeated_registration_after_the_event_returns_the_booking(api: Api) -> None:
     new = api.new_booking()
     first = api.post("/api/bookings/", BOOKING_APP, json=new)
     api.kit.clock.advance(timedelta(days=400))
@@ -95,10 +95,10 @@ def test_a_known_booking_is_found_again_after_its_event(api: Api) -> None:
     assert again.json()["id"] == first.json()["id"]
 
 
-# --- events that have a label of their own
+# --- events with their own label
 
 
-def test_the_events_that_are_counted_by_name_are_those_that_the_reader_knows() -> None:
+def test_the_events_counted_by_name_are_the_processed_ones() -> None:
     assert {*KINDS, *REMARKS, *ALERTS} == KNOWN_EVENTS
     assert "charge.expired" in KNOWN_EVENTS
 

@@ -1,4 +1,4 @@
-"""What a client can not decide: names that are ours in every body, and the price in a thousand requests."""
+"""Fields that a client cannot set: internal names in every body, and the price in a thousand requests."""
 
 from random import Random
 from typing import Any
@@ -22,19 +22,19 @@ def schema_of(method: str, path: str) -> dict[str, Any]:
     return found
 
 
-def test_twenty_names_are_tried() -> None:
+def test_at_least_twenty_names_are_tried() -> None:
     assert len(set(PRIVILEGED)) >= 20
     assert len(WRITES) >= 8
 
 
 @pytest.mark.parametrize(("method", "path"), WRITES)
-def test_every_body_is_closed(method: str, path: str) -> None:
+def test_every_body_refuses_unknown_fields(method: str, path: str) -> None:
     assert schema_of(method, path)["additionalProperties"] is False
 
 
 @pytest.mark.parametrize(("method", "path"), WRITES)
-def test_no_name_of_ours_can_be_assigned(api: Api, method: str, path: str) -> None:
-    """By somebody with every scope there is: nothing but the name can be the reason."""
+def test_no_internal_field_can_be_set(api: Api, method: str, path: str) -> None:
+    """With every scope, so that only the name can be the reason for a refusal."""
     booking_id = api.paid()
     example = OPERATIONS[method, path]["requestBody"]["content"]["application/json"].get("example", {})
     names = [name for name in PRIVILEGED if name not in schema_of(method, path)["properties"]]
@@ -65,7 +65,7 @@ VALUES = ["0.01", "1", 1, 0, -1, "0", "-100.00", 0.01, None, True, "jpy", {"mino
 
 
 def tampered(chance: Random) -> dict[str, Any]:
-    """A request to pay, with a word about the price in one of the places where a client can write something."""
+    """Generate a request to pay, with a price in one of the places where a client can write something."""
     name, value = chance.choice(NAMES), chance.choice(VALUES)
     body = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}
     spelled = chance.choice([name, name.upper(), name.replace("_", ""), name.title(), f" {name}"])
@@ -85,7 +85,7 @@ def tampered(chance: Random) -> dict[str, Any]:
     )
 
 
-def test_no_request_changes_what_is_charged(api: Api) -> None:
+def test_no_request_changes_the_charged_amount(api: Api) -> None:
     chance, accepted = Random(4), 0
     booking_id = api.book(amount="123.45")
     for _ in range(TAMPERED):

@@ -1,4 +1,4 @@
-"""The recipes of the guide "tokens" are run, and their tokens are taken."""
+"""The recipes of the guide "tokens" are run, and their tokens are accepted."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ PROGRAMS = {"python": [sys.executable, "-"], "node": ["node", "-"], "php": ["php
 
 
 @pytest.mark.parametrize("language", PROGRAMS)
-def test_the_tokens_of_the_recipe_are_taken_with_their_scopes(language: str) -> None:
+def test_the_tokens_of_the_recipe_are_accepted_with_their_scopes(language: str) -> None:
     command = PROGRAMS[language]
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed here; the recipe is run where it is")

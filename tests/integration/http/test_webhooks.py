@@ -1,4 +1,4 @@
-"""Webhooks over HTTP: genuine ones are taken in, everything else is a 400, and nothing is a 500."""
+"""Webhooks over HTTP: genuine ones are processed, everything else is a 400, and nothing is a 500."""
 
 import json
 from datetime import timedelta
@@ -28,7 +28,7 @@ EVENT = {
 BODY = json.dumps(EVENT).encode()
 
 
-def test_an_event_we_do_not_know_is_ignored_with_200(api: Api) -> None:
+def test_an_unknown_event_type_is_ignored_with_200(api: Api) -> None:
     response = api.deliver(json.dumps(EVENT).encode())
 
     assert response.json() | {"reason": None} == {
@@ -41,7 +41,7 @@ def test_an_event_we_do_not_know_is_ignored_with_200(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/webhooks/stripe", "/api/webhooks/stripe/"])
-def test_both_ways_to_write_the_path_are_taken(api: Api, path: str) -> None:
+def test_the_path_is_accepted_with_and_without_trailing_slash(api: Api, path: str) -> None:
     signature = {"Stripe-Signature": sign(BODY, SECRET, api.kit.clock.now())}
 
     response = api.post(path, headers=signature, content=BODY)
@@ -49,7 +49,7 @@ def test_both_ways_to_write_the_path_are_taken(api: Api, path: str) -> None:
     assert (response.status_code, response.json()["event_id"]) == (200, "evt_1")
 
 
-def test_a_body_in_parts_is_put_together_before_it_is_verified(api: Api) -> None:
+def test_a_body_in_chunks_is_joined_before_verification(api: Api) -> None:
     signature = {"Stripe-Signature": sign(BODY, SECRET, api.kit.clock.now())}
 
     response = api.post("/api/webhooks/stripe/", headers=signature, content=iter([BODY[:7], b"", BODY[7:]]))
@@ -57,14 +57,14 @@ def test_a_body_in_parts_is_put_together_before_it_is_verified(api: Api) -> None
     assert (response.status_code, response.json()["event_id"]) == (200, "evt_1")
 
 
-def test_only_events_are_taken_here(api: Api) -> None:
+def test_a_body_that_is_no_event_object_is_refused(api: Api) -> None:
     response = api.send("GET", "/api/webhooks/stripe/")
 
     assert (response.status_code, problem_of(response)["code"]) == (405, "method_not_allowed")
     assert set(response.headers["allow"].split(", ")) == {"OPTIONS", "POST"}
 
 
-async def test_a_delivery_that_breaks_off_is_no_event(api: Api) -> None:
+async def test_an_interrupted_delivery_is_refused(api: Api) -> None:
     sent: list[Any] = []
 
     async def breaks_off() -> Any:
@@ -82,7 +82,7 @@ async def test_a_delivery_that_breaks_off_is_no_event(api: Api) -> None:
     assert json.loads(sent[1]["body"])["code"] == "bad_request"
 
 
-def test_the_same_event_again_is_a_duplicate(api: Api) -> None:
+def test_a_repeated_event_is_a_duplicate(api: Api) -> None:
     api.paid()
     body = next(iter(due_deliveries(api.kit.stripe)))[2]
     api.deliver(body)
@@ -90,7 +90,7 @@ def test_the_same_event_again_is_a_duplicate(api: Api) -> None:
     assert api.deliver(body).json()["outcome"] == "duplicate"
 
 
-def test_paying_in_the_browser_reaches_the_books_by_webhook(api: Api) -> None:
+def test_a_payment_in_the_browser_is_recorded_by_its_webhook(api: Api) -> None:
     booking_id = api.book()
     payment = api.post(f"/api/bookings/{booking_id}/payment/intent/", ANN, json={}).json()
     api.kit.stripe.confirm_as_customer(payment["payment_intent_id"], payment["client_secret"], "pm_card_visa")
@@ -110,7 +110,7 @@ def test_without_a_signature_it_is_400(api: Api) -> None:
     "signature",
     ["", "t=1", "v1=abc", "t=x,v1=y", "t=1,v1=", "t=-1,v1=00", "nonsense", "t=99999999999999999999,v1=00", "\u00e4"],
 )
-def test_a_bad_signature_is_400(api: Api, signature: str) -> None:
+def test_an_invalid_signature_is_400(api: Api, signature: str) -> None:
     headers = [(b"Stripe-Signature", signature.encode("latin-1"))]
 
     response = api.client.post("/api/webhooks/stripe/", headers=headers, content=BODY)
@@ -133,7 +133,7 @@ def test_a_stale_or_future_signature_is_400(api: Api, off: timedelta) -> None:
     "body",
     [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"[" * 5000, b"{}", b'{"id": 5}', b'{"id": "evt_1", "type": 7}'],
 )
-def test_a_signed_body_that_is_no_event_is_400(api: Api, body: bytes) -> None:
+def test_a_signed_body_that_is_not_an_event_is_400(api: Api, body: bytes) -> None:
     response = api.deliver(body)
 
     assert response.status_code == 400, response.text
@@ -141,7 +141,7 @@ def test_a_signed_body_that_is_no_event_is_400(api: Api, body: bytes) -> None:
 
 
 class Broken(PaymentsTestKit):
-    """A test kit whose webhook intake raises."""
+    """A test kit whose processing of webhooks raises."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ class Broken(PaymentsTestKit):
 
 
 @pytest.mark.parametrize("error", [TryAgainLater(), StorageConflict("busy"), RuntimeError("canary")])
-def test_failed_work_is_400_so_that_the_event_comes_again(error: Exception) -> None:
+def test_failed_processing_is_400_so_that_the_event_is_sent_again(error: Exception) -> None:
     with open_api(kit=Broken(error)) as api:
         response = api.deliver(BODY)
 
@@ -167,7 +167,7 @@ def test_the_health_of_webhooks_is_public(api: Api) -> None:
 
 
 ON_THE_WIRE = [name for name, header in hostile_headers(BODY, SECRET, AT).items() if header.isascii()]
-"""No client can send the others."""
+"""Other headers cannot be sent by a client."""
 
 
 @pytest.mark.parametrize("name", ON_THE_WIRE)
@@ -180,7 +180,7 @@ def test_a_hostile_signature_is_refused(api: Api, name: str) -> None:
     assert (response.status_code, problem_of(response)["status"]) == (expected, expected)
 
 
-def test_an_alert_is_a_line_of_the_log_that_names_what_it_is_about(api: Api) -> None:
+def test_an_alert_is_logged_with_its_object(api: Api) -> None:
     booking_id = api.paid()
     payment = api.status(booking_id)
     subject = {"id": "prv_1", "payment_intent": payment["payment_intent_id"]}
@@ -189,7 +189,7 @@ def test_an_alert_is_a_line_of_the_log_that_names_what_it_is_about(api: Api) -> 
     with capture_logs() as lines:
         assert api.deliver(json.dumps(event).encode()).status_code == 200
 
-    [alert] = [line for line in lines if line["event"] == "look at this"]
-    [webhook] = [line for line in lines if line["event"] == "webhook"]
+    [alert] = [line for line in lines if line["event"] == "gateway.alert"]
+    [webhook] = [line for line in lines if line["event"] == "webhook.received"]
     assert (alert["intent_id"], alert["payment_id"]) == (payment["payment_intent_id"], payment["payment_id"])
     assert webhook["api_version"] == "2020-08-27"

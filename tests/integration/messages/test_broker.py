@@ -16,7 +16,7 @@ from booking_payments.ports.publisher import DeliveryFailed
 from tests.integration.messages.amqp_server import rabbitmq_that_falls_silent
 from tests.integration.messages.test_webhook import MESSAGE
 
-PATIENCE_S = 10
+TIMEOUT_S = 10
 kombu: Any = importlib.import_module("kombu")
 
 
@@ -37,7 +37,7 @@ def _in_queue(folder: Path) -> list[Any]:
     return found
 
 
-async def test_a_message_lies_in_the_queue_with_what_orders_it(tmp_path: Path) -> None:
+async def test_a_message_in_the_broker_has_its_ordering_headers(tmp_path: Path) -> None:
     publisher = BrokerPublisher("filesystem://", "bookings", _options(tmp_path))
     await publisher.publish(MESSAGE)
     await publisher.close()
@@ -56,7 +56,7 @@ async def test_a_broker_that_is_not_there_takes_nothing() -> None:
     await publisher.close()
 
 
-async def test_after_a_failure_the_connection_is_made_anew(tmp_path: Path) -> None:
+async def test_after_a_failure_a_new_connection_is_opened(tmp_path: Path) -> None:
     folder = tmp_path / "later"
     publisher = BrokerPublisher("filesystem://", "bookings", _options(folder))
     folder.write_text("in the way")
@@ -72,7 +72,7 @@ async def test_after_a_failure_the_connection_is_made_anew(tmp_path: Path) -> No
 
 
 async def test_the_connection_to_a_silent_broker_is_dropped_without_a_close_handshake() -> None:
-    with rabbitmq_that_falls_silent() as url, anyio.fail_after(PATIENCE_S):
+    with rabbitmq_that_falls_silent() as url, anyio.fail_after(TIMEOUT_S):
         publisher = BrokerPublisher(url, "bookings", timeout=timedelta(seconds=0.5))
         await publisher.publish(MESSAGE)
 
@@ -83,7 +83,7 @@ async def test_the_connection_to_a_silent_broker_is_dropped_without_a_close_hand
 
 
 async def test_a_publisher_has_a_time_limit_for_each_message() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent, anyio.fail_after(PATIENCE_S):
+    with socket.create_server(("127.0.0.1", 0)) as silent, anyio.fail_after(TIMEOUT_S):
         broker = BrokerPublisher(f"amqp://guest:guest@127.0.0.1:{silent.getsockname()[1]}//", "bookings")
 
         with pytest.raises(DeliveryFailed, match=r"not taken within 0\.05 s"):

@@ -14,7 +14,7 @@ from booking_payments.testing.kit import NOW
 from booking_payments.testing.payment_builder import booking
 from booking_payments.testing.storage_contract import store
 
-PATIENCE_S = 30
+TIMEOUT_S = 30
 PULL = "pull:app"
 
 
@@ -37,7 +37,7 @@ class Slow:
             assert isinstance(uow, SqlUnitOfWork)
             await uow.flush()  # as at the end of a transaction, which would commit at once
             self.appended.set()
-            with anyio.fail_after(PATIENCE_S):
+            with anyio.fail_after(TIMEOUT_S):
                 await self.may_commit.wait()
 
         await self.storage.transact(work)
@@ -95,7 +95,7 @@ async def test_a_message_that_waited_for_the_first_channel_to_be_added_is_for_it
     async def add_slowly(uow: UnitOfWork) -> None:
         await uow.channels.add("webhook", NOW)
         added.set()
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(TIMEOUT_S):
             await may_commit.wait()
 
     async def append(uow: UnitOfWork) -> None:
@@ -179,7 +179,7 @@ async def test_many_readers_at_once_get_the_same_messages_in_the_same_order(stor
 
     async def read() -> None:
         mine = list[tuple[str, str | None]]()
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(TIMEOUT_S):
             while len(mine) < 5:
                 mine += await read_behind(int(mine[-1][1] or 0) if mine else 0)
         found.append(mine)

@@ -63,7 +63,7 @@ async def publisher(address: str) -> AsyncIterator[WebhookPublisher]:
     await publisher.close()
 
 
-async def test_a_message_arrives_signed_and_says_what_orders_it(
+async def test_a_message_is_signed_and_has_its_ordering_headers(
     publisher: WebhookPublisher, received: Received
 ) -> None:
     await publisher.publish(MESSAGE)
@@ -89,7 +89,7 @@ async def test_a_response_other_than_2xx_is_a_failed_delivery(publisher: Webhook
         await publisher.publish(MESSAGE)
 
 
-async def test_a_receiver_that_is_not_there_takes_nothing_and_its_address_is_not_told() -> None:
+async def test_an_unreachable_receiver_is_a_failure_that_does_not_reveal_its_url() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     publisher = WebhookPublisher(f"http://127.0.0.1:{port}/secret-path", [NEW], SystemClock())
@@ -101,7 +101,7 @@ async def test_a_receiver_that_is_not_there_takes_nothing_and_its_address_is_not
     assert str(refused.value) == "the receiver could not be reached (ConnectError)"
 
 
-async def test_a_receiver_that_never_answers_is_waited_for_so_long_and_no_longer() -> None:
+async def test_a_receiver_that_never_responds_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         publisher = WebhookPublisher(address, [NEW], SystemClock(), timeout=timedelta(milliseconds=50))

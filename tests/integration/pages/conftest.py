@@ -13,6 +13,6 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def console(site: Site) -> Site:
-    """The site, with an operator logged in."""
+    """A site with an operator logged in."""
     site.log_in()
     return site

@@ -1,4 +1,4 @@
-"""The pages over an in-memory test kit, as a browser without scripts sees them."""
+"""The pages with an in-memory test kit, as a browser without scripts uses them."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tests.integration.http.api import services_of, settings, token
 
 @define
 class Site:
-    """A browser at the pages; it keeps cookies and follows no redirect by itself."""
+    """A browser without scripts: it keeps cookies and does not follow redirects."""
 
     client: TestClient[Any]
     kit: PaymentsTestKit
@@ -35,10 +35,10 @@ class Site:
         return response
 
     def hidden(self, action: str) -> dict[str, str]:
-        """The hidden fields of the form of the page seen last that posts to ``action``."""
+        """Return the hidden fields of the form on the last page that posts to ``action``."""
         form = re.search(rf'<form method="post" action="{re.escape(action)}".*?</form>', self.seen, re.DOTALL)
         assert form, f"no form for {action}"
-        found = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form[0])
+        found = re.findall(r'<input type="hidden" name="([\w.-]+)" value="([^"]*)"', form[0])
         return {name: unescape(value) for name, value in found}
 
     def send(self, path: str, action: str, **fields: str) -> httpx.Response:
@@ -47,7 +47,7 @@ class Site:
         return self.post(action, {**self.hidden(action), **fields})
 
     def run(self, work: Any, *given: Any, **more: Any) -> Any:
-        """Run a coroutine of the kit in the app's event loop, and return its result."""
+        """Run a coroutine in the app's event loop, and return its result."""
 
         async def call() -> Any:
             return await work(*given, **more)
@@ -55,17 +55,17 @@ class Site:
         return self.client.blocking_portal.call(call)
 
     def book(self, **changes: Any) -> str:
-        """The id of a booking of Ann's."""
+        """Register a booking of Ann and return its id."""
         return str(self.run(self.kit.book, **changes).id)
 
     def paid(self, method: str = "pm_card_visa", **changes: Any) -> str:
-        """The id of a booking whose payment was tried with ``method``."""
+        """Register a booking, pay it with ``method``, and return its id."""
         booking_id = self.book(**changes)
         self.run(self.kit.payments.process_booking_payment, booking_id, method)
         return booking_id
 
     def held(self) -> str:
-        """The id of a booking whose money is held."""
+        """Register a booking, authorize its payment, and return its id."""
         booking_id = self.book(reference="R-held")
         manual = {"confirm_immediately": True, "capture_method": CaptureMethod.MANUAL}
         self.run(self.kit.payments.start_payment, booking_id, ANN, payment_method_id="pm_card_visa", **manual)
@@ -81,7 +81,7 @@ class Site:
 
 @contextmanager
 def open_site(kit: PaymentsTestKit | None = None, **changes: str) -> Iterator[Site]:
-    """The pages over a test kit, with changed settings."""
+    """Open the pages with a test kit and changed settings."""
     kit = kit or PaymentsTestKit()
     given = settings(**changes)
     with_fake = given.gateway == "fake"

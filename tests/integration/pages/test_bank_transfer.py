@@ -1,4 +1,4 @@
-"""The checkout page where customers pay by bank transfer: it says where to send the money, and when it has come."""
+"""The checkout page for bank transfers: it shows where to send the money, and that the money was received."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 
 from booking_payments.asgi import Application
 from booking_payments.entrypoints.cli import main
-from booking_payments.runtime.settings import SETTING_NAMES, load_settings
+from booking_payments.runtime.settings import load_settings, setting_names
 from booking_payments.testing.kit import PaymentsTestKit
 from tests.e2e.blocks import json_of
 from tests.integration.http.api import JWT_SECRET, token
@@ -34,7 +34,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         "JWT_SECRET": JWT_SECRET,
     }
     monkeypatch.chdir(tmp_path)
-    for name in SETTING_NAMES:
+    for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     for name, value in env.items():
         monkeypatch.setenv(name, value)
@@ -52,18 +52,18 @@ def booked(site: Site) -> str:
 
 
 def told(site: Site) -> str:
-    """The reference that the page shows."""
+    """Return the payment reference on the page."""
     found = re.search(r"<code>(bt_\w+)</code>", site.seen)
     assert found, site.seen
     return found[1]
 
 
 @pytest.mark.parametrize("name", ["bank_transfer", "stripe"])
-def test_bank_transfers_have_no_address_for_webhooks(site: Site, name: str) -> None:
+def test_bank_transfers_have_no_webhook_endpoint(site: Site, name: str) -> None:
     assert site.client.post(f"/api/webhooks/{name}/", content=b"{}").status_code == 404
 
 
-def test_the_page_tells_where_to_send_the_money_and_when_it_came(site: Site) -> None:
+def test_the_page_shows_the_account_and_that_the_money_was_received(site: Site) -> None:
     booking_id = booked(site)
     page = f"/checkout/{booking_id}"
     assert "Pay by bank transfer" in site.get(f"{page}?token={token('ann')}").text
@@ -81,7 +81,7 @@ def test_the_page_tells_where_to_send_the_money_and_when_it_came(site: Site) -> 
     assert "Paid. Thank you!" in site.get(page).text
 
 
-def test_the_api_tells_the_same(site: Site) -> None:
+def test_the_api_returns_the_same_bank_details(site: Site) -> None:
     booking_id = booked(site)
     answer = site.client.post(
         f"/api/bookings/{booking_id}/payment/intent/",
@@ -99,7 +99,7 @@ def test_the_api_tells_the_same(site: Site) -> None:
     assert instructions["pay_to"] == "Example Cinemas, DE02 1203 0000 0000 2020 51"
 
 
-def test_a_card_is_refused_with_a_word_that_helps(site: Site) -> None:
+def test_a_card_is_refused_with_a_helpful_message(site: Site) -> None:
     booking_id = booked(site)
     answer = site.client.post(
         f"/api/bookings/{booking_id}/payment/intent/",
@@ -111,7 +111,7 @@ def test_a_card_is_refused_with_a_word_that_helps(site: Site) -> None:
     assert "choose another" in answer.json()["detail"]
 
 
-def test_nobody_can_say_by_a_webhook_that_money_came(site: Site) -> None:
+def test_a_webhook_cannot_report_a_received_transfer(site: Site) -> None:
     body = {"id": "evt_bt_x_succeeded", "type": "payment_intent.succeeded", "data": {"object": {"id": "bt_x"}}}
 
     answer = site.client.post("/api/webhooks/stripe/", json=body, headers={"Stripe-Signature": "t=1,v1=00"})

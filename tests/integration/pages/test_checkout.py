@@ -1,4 +1,4 @@
-"""The checkout page: who sees it, what it shows at each stage, and that its forms do what they say, once."""
+"""The checkout page: who may see it, what it shows at each stage, and that each form takes effect once."""
 
 import re
 from collections.abc import Iterator
@@ -36,10 +36,10 @@ def pay(site: Site, booking_id: str, method: str = "pm_card_visa") -> Any:
     return site.send(address(booking_id), f"/checkout/{booking_id}/pay", payment_method=method)
 
 
-# --- who sees it
+# --- access
 
 
-def test_without_a_token_known_and_unknown_bookings_look_the_same(site: Site) -> None:
+def test_without_a_token_known_and_unknown_bookings_give_the_same_response(site: Site) -> None:
     known, unknown = site.get(f"/checkout/{site.book()}"), site.get("/checkout/bk_nobody")
 
     assert (known.status_code, known.content) == (401, unknown.content)
@@ -47,17 +47,17 @@ def test_without_a_token_known_and_unknown_bookings_look_the_same(site: Site) ->
 
 
 @pytest.mark.parametrize("bad", ["", "nonsense", "a.b.c", "x" * 5000])
-def test_a_bad_token_is_no_token(site: Site, bad: str) -> None:
+def test_an_invalid_token_is_treated_as_a_missing_one(site: Site, bad: str) -> None:
     assert site.get(f"/checkout/{site.book()}?token={bad}").status_code == 401
 
 
-def test_the_booking_of_somebody_else_is_not_there(site: Site) -> None:
+def test_a_booking_of_another_customer_is_404(site: Site) -> None:
     foreign, missing = site.get(address(site.book(), "bob")), site.get(address("bk_nobody", "bob"))
 
     assert (foreign.status_code, foreign.content) == (404, missing.content)
 
 
-def test_the_token_goes_into_a_cookie_that_scripts_and_other_sites_can_not_use(site: Site) -> None:
+def test_the_token_is_kept_in_an_http_only_same_site_cookie(site: Site) -> None:
     booking_id = site.book()
     cookie = site.get(address(booking_id)).headers["set-cookie"]
 
@@ -65,13 +65,13 @@ def test_the_token_goes_into_a_cookie_that_scripts_and_other_sites_can_not_use(s
     assert site.get(f"/checkout/{booking_id}").status_code == 200
 
 
-def test_by_tls_the_cookie_stays_with_tls(site: Site) -> None:
+def test_over_tls_the_cookie_is_secure(site: Site) -> None:
     answer = site.get(address(site.book()), headers={"X-Forwarded-Proto": "https"})
 
     assert "Secure" in answer.headers["set-cookie"]
 
 
-def test_the_token_stands_nowhere_on_the_page_nor_in_the_log(site: Site) -> None:
+def test_the_token_is_neither_on_the_page_nor_in_the_log(site: Site) -> None:
     given = token("ann")
     booking_id = site.book()
     with structlog.testing.capture_logs() as logs:
@@ -125,7 +125,7 @@ BY_ORGANIZER = "Only the organizer gives refunds of this booking; please ask the
         (PaymentConfig(customer_refunds=CustomerRefunds.NONE), {"refund_policy": STEPS}, BY_ORGANIZER),
     ],
 )
-def test_the_page_says_what_comes_back_before_and_after_it_is_paid(
+def test_the_page_shows_the_refund_policy_before_and_after_the_payment(
     terms: PaymentConfig, changes: dict[str, Any], said: str
 ) -> None:
     with open_site(PaymentsTestKit(config=terms)) as site:
@@ -138,7 +138,7 @@ def test_the_page_says_what_comes_back_before_and_after_it_is_paid(
     assert f"<dt>Refund</dt><dd>{said}</dd>" in after
 
 
-def test_where_there_is_nothing_to_refund_the_page_says_nothing_of_it(site: Site) -> None:
+def test_without_a_possible_refund_the_page_does_not_mention_one(site: Site) -> None:
     free, canceled = site.book(amount="0.00"), site.book(reference="R-2")
     site.run(site.kit.payments.cancel_booking, canceled)
 
@@ -146,7 +146,7 @@ def test_where_there_is_nothing_to_refund_the_page_says_nothing_of_it(site: Site
         assert "<dt>Refund</dt>" not in site.get(address(booking_id)).text
 
 
-def test_a_booking_that_costs_nothing_has_no_form(site: Site) -> None:
+def test_a_free_booking_has_no_form(site: Site) -> None:
     page = site.get(address(site.book(amount="0.00"))).text
 
     assert "Nothing to pay" in page
@@ -155,7 +155,7 @@ def test_a_booking_that_costs_nothing_has_no_form(site: Site) -> None:
     assert "Processing fee" not in page
 
 
-def test_a_booking_that_is_registered_as_manual_is_only_authorized_here() -> None:
+def test_a_booking_with_manual_capture_is_only_authorized_on_the_page() -> None:
     with open_site(PaymentsTestKit(config=PaymentConfig())) as site:
         booking_id = site.book(capture_method=CaptureMethod.MANUAL)
         site.send(address(booking_id), f"/checkout/{booking_id}/pay", payment_method="pm_card_visa")
@@ -163,7 +163,7 @@ def test_a_booking_that_is_registered_as_manual_is_only_authorized_here() -> Non
         assert "Your money is reserved" in site.get(f"/checkout/{booking_id}").text
 
 
-def test_a_booking_whose_attempts_are_used_up_says_so(site: Site) -> None:
+def test_the_page_says_that_no_attempt_is_left(site: Site) -> None:
     booking_id = site.book()
     for _ in range(3):
         site.run(site.kit.payments.process_booking_payment, booking_id, "pm_card_chargeDeclinedInsufficientFunds")
@@ -174,7 +174,7 @@ def test_a_booking_whose_attempts_are_used_up_says_so(site: Site) -> None:
     assert "<form" not in page
 
 
-def test_what_others_write_is_shown_as_text(site: Site) -> None:
+def test_text_of_others_is_escaped(site: Site) -> None:
     page = site.get(address(site.book(reference="<script>alert(1)</script>\"'&"))).text
 
     assert "<script>alert" not in page
@@ -196,7 +196,7 @@ def test_each_stage_has_its_title(site: Site, method: str, title: str) -> None:
     assert f"<h1>{title}</h1>" in site.get(address(booking_id)).text
 
 
-def test_an_expired_booking_says_so(site: Site) -> None:
+def test_the_page_says_that_the_booking_has_expired(site: Site) -> None:
     booking_id = site.book(expires_in=timedelta(minutes=5))
     site.kit.clock.advance(timedelta(minutes=6))
 
@@ -205,7 +205,7 @@ def test_an_expired_booking_says_so(site: Site) -> None:
     assert "<form" not in page
 
 
-def test_a_processing_payment_looks_again_by_itself_without_scripts(site: Site) -> None:
+def test_the_page_of_a_processing_payment_reloads_without_scripts(site: Site) -> None:
     page = site.get(address(site.paid("pm_usBankAccount_processing"))).text
 
     assert '<noscript><meta http-equiv="refresh"' in page
@@ -214,7 +214,7 @@ def test_a_processing_payment_looks_again_by_itself_without_scripts(site: Site) 
 # --- paying
 
 
-def test_a_card_that_works_pays(site: Site) -> None:
+def test_a_valid_card_pays_the_booking(site: Site) -> None:
     booking_id = site.book()
     answer = pay(site, booking_id)
 
@@ -222,7 +222,7 @@ def test_a_card_that_works_pays(site: Site) -> None:
     assert "Your booking is confirmed." in site.get(f"/checkout/{booking_id}").text
 
 
-def test_a_decline_is_told_and_another_card_may_be_tried(site: Site) -> None:
+def test_a_decline_is_shown_and_another_card_can_be_tried(site: Site) -> None:
     booking_id = site.book()
     pay(site, booking_id, "pm_card_chargeDeclinedInsufficientFunds")
 
@@ -233,7 +233,7 @@ def test_a_decline_is_told_and_another_card_may_be_tried(site: Site) -> None:
     assert "Paid. Thank you!" in site.get(f"/checkout/{booking_id}").text
 
 
-def test_a_payment_that_was_begun_elsewhere_with_a_return_url_is_paid_here(site: Site) -> None:
+def test_a_payment_started_over_the_api_with_a_return_url_can_be_paid_on_the_page(site: Site) -> None:
     booking_id = site.book()
     site.run(site.kit.payments.start_payment, booking_id, return_url="https://shop.example/back")
     pay(site, booking_id)
@@ -241,7 +241,7 @@ def test_a_payment_that_was_begun_elsewhere_with_a_return_url_is_paid_here(site:
     assert "Paid. Thank you!" in site.get(f"/checkout/{booking_id}").text
 
 
-def test_hidden_reasons_stay_hidden(site: Site) -> None:
+def test_a_secret_decline_code_is_not_shown(site: Site) -> None:
     booking_id = site.paid("pm_card_visa_chargeDeclinedStolenCard")
 
     page = site.get(address(booking_id)).text
@@ -259,7 +259,7 @@ def test_after_the_last_attempt_there_is_no_form(site: Site) -> None:
     assert "<form" not in page
 
 
-def test_the_same_form_sent_twice_pays_once(site: Site) -> None:
+def test_a_form_sent_twice_pays_once(site: Site) -> None:
     booking_id = site.book()
     site.get(address(booking_id))
     fields = {**site.hidden(f"/checkout/{booking_id}/pay"), "payment_method": "pm_card_chargeDeclined"}
@@ -270,14 +270,14 @@ def test_the_same_form_sent_twice_pays_once(site: Site) -> None:
 
 
 @pytest.mark.parametrize(("outcome", "title"), [("succeeded", "Paid. Thank you!"), ("failed", "Pay for your booking")])
-def test_the_bank_window_ends_as_the_customer_decides(site: Site, outcome: str, title: str) -> None:
+def test_the_simulated_authentication_ends_as_the_customer_chooses(site: Site, outcome: str, title: str) -> None:
     booking_id = site.paid("pm_card_authenticationRequired")
     site.send(address(booking_id), f"/checkout/{booking_id}/bank", outcome=outcome)
 
     assert f"<h1>{title}</h1>" in site.get(f"/checkout/{booking_id}").text
 
 
-def test_only_the_cards_of_the_panel_are_taken(site: Site) -> None:
+def test_only_the_cards_of_the_panel_are_accepted(site: Site) -> None:
     answer = pay(site, site.book(), "4242424242424242")
 
     assert answer.status_code == 400
@@ -295,11 +295,11 @@ def test_the_status_changes_with_the_payment(site: Site) -> None:
     assert before["version"] != after["version"]
 
 
-# --- forms of others
+# --- forged forms
 
 
 @pytest.mark.parametrize("what", ["pay", "bank", "intent", "look"])
-def test_a_form_that_is_none_of_ours_is_refused(site: Site, what: str) -> None:
+def test_a_form_without_a_valid_form_token_is_refused(site: Site, what: str) -> None:
     booking_id = site.book()
     site.get(address(booking_id))
     fields = {**site.hidden(f"/checkout/{booking_id}/pay"), "payment_method": "pm_card_visa", "form_token": "0" * 64}
@@ -317,7 +317,7 @@ def test_a_form_sent_from_another_site_is_refused(site: Site) -> None:
     assert answer.status_code == 403
 
 
-def test_the_form_of_one_booking_is_none_of_another(site: Site) -> None:
+def test_the_form_token_of_one_booking_is_refused_for_another(site: Site) -> None:
     first, second = site.book(reference="R-1"), site.book(reference="R-2")
     site.get(address(first))
     fields = {**site.hidden(f"/checkout/{first}/pay"), "payment_method": "pm_card_visa"}
@@ -326,7 +326,7 @@ def test_the_form_of_one_booking_is_none_of_another(site: Site) -> None:
     assert site.post(f"/checkout/{second}/pay", fields).status_code == 403
 
 
-def test_a_token_in_the_address_of_a_form_counts_for_nothing(site: Site) -> None:
+def test_a_token_in_the_url_of_a_form_is_ignored(site: Site) -> None:
     booking_id = site.book()
     site.get(address(booking_id))
     fields = {**site.hidden(f"/checkout/{booking_id}/pay"), "payment_method": "pm_card_visa"}
@@ -343,7 +343,7 @@ def policy_of(answer: Any) -> dict[str, str]:
     return {name: value for name, value in parts}
 
 
-def test_only_what_carries_the_nonce_runs(site: Site) -> None:
+def test_only_scripts_and_styles_with_the_nonce_are_allowed(site: Site) -> None:
     answer = site.get(address(site.book()))
     policy = policy_of(answer)
     nonce = re.fullmatch(r"'nonce-([\w-]+)'", policy["script-src"])
@@ -355,20 +355,20 @@ def test_only_what_carries_the_nonce_runs(site: Site) -> None:
     assert " onclick" not in answer.text
 
 
-def test_each_answer_has_a_nonce_of_its_own(site: Site) -> None:
+def test_each_response_has_a_new_nonce(site: Site) -> None:
     booking_id = site.book()
 
     assert policy_of(site.get(address(booking_id))) != policy_of(site.get(address(booking_id)))
 
 
-def test_without_stripe_nothing_is_loaded_from_elsewhere(site: Site) -> None:
+def test_without_stripe_no_other_origin_is_allowed(site: Site) -> None:
     answer = site.get(address(site.book()))
 
     assert "https:" not in answer.headers["content-security-policy"]
     assert "stripe.com" not in answer.text
 
 
-def test_with_stripe_exactly_its_own_sources_are_let_in() -> None:
+def test_with_stripe_only_its_origins_are_allowed() -> None:
     with open_site(None, **STRIPE) as site:
         answer = site.get(address(site.book()))
     policy = policy_of(answer)
@@ -385,8 +385,20 @@ def test_with_stripe_exactly_its_own_sources_are_let_in() -> None:
     assert "sk_test" not in answer.text
 
 
+def test_a_script_that_stands_in_for_stripes_may_call_its_own_origin_only() -> None:
+    with open_site(None, **STRIPE, STRIPE_JS_URL="http://127.0.0.1:12111/v3/") as site:
+        answer = site.get(address(site.book()))
+    policy = policy_of(answer)
+
+    assert policy["script-src"].split()[1:] == ["http://127.0.0.1:12111"]
+    assert policy["connect-src"] == "'self' http://127.0.0.1:12111"
+    assert "frame-src" not in policy
+    assert '<script src="http://127.0.0.1:12111/v3/"' in answer.text
+    assert "stripe.com" not in answer.text + str(policy)
+
+
 @pytest.mark.parametrize("method", [None, "pm_card_authenticationRequired"])
-def test_nothing_can_be_clicked_before_stripes_script_is_there(method: str | None) -> None:
+def test_the_button_is_disabled_until_stripes_script_is_loaded(method: str | None) -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.paid(method) if method else site.book()
         page = site.get(address(booking_id)).text
@@ -407,7 +419,7 @@ def test_with_stripe_there_is_no_panel_of_test_cards() -> None:
         assert site.post(f"/checkout/{booking_id}/pay", fields).status_code == 404
 
 
-def test_the_secret_is_handed_to_the_customers_script() -> None:
+def test_the_customers_script_receives_the_client_secret() -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book()
         page = site.get(address(booking_id)).text
@@ -419,15 +431,15 @@ def test_the_secret_is_handed_to_the_customers_script() -> None:
         assert "_secret_" not in site.get(f"/checkout/{booking_id}").text
 
 
-# --- methods that redirect, and the way back
+# --- methods that redirect, and the return
 
 BROWSER = {"Origin": "http://testserver.local", "Sec-Fetch-Site": "same-origin"}
-"""What a browser says of a request that the page's own script sends."""
+"""The headers with which a browser sends a request of the page's script."""
 HINTS = "payment_intent=pi_1&payment_intent_client_secret=pi_1_secret_1&redirect_status=succeeded"
 
 
 def begin(site: Site, booking_id: str, **headers: str) -> Any:
-    """Open the page and begin the payment as its script does; returns the payment."""
+    """Open the page and start the payment as its script does; returns the payment."""
     page = site.get(address(booking_id)).text
     fields = dict(re.findall(r'data-(form-token|once)="([^"]+)"', page))
     given = {"form_token": fields["form-token"], "key": fields["once"]}
@@ -436,13 +448,13 @@ def begin(site: Site, booking_id: str, **headers: str) -> Any:
 
 
 def made_with(site: Site) -> Any:
-    """What the intents that were made are open to, the newest first."""
+    """Return the redirect setting of the created intents, the newest first."""
     listed = site.kit.stripe.call("GET", "/v1/payment_intents", {"limit": 10}).body["data"]
     return [each["automatic_payment_methods"]["allow_redirects"] for each in listed]
 
 
 def confirm_in_browser(site: Site, booking_id: str, method: str) -> None:
-    """The customer confirms at Stripe; no webhook tells our books."""
+    """The customer confirms at Stripe, and no webhook arrives."""
     view = site.run(site.kit.payments.payment_status, booking_id)
     pay_in_browser(site.kit, view, method)
 
@@ -456,7 +468,7 @@ def confirm_in_browser(site: Site, booking_id: str, method: str) -> None:
         BROWSER | {"Origin": "https://testserver.local", "Host": "upstream:8000"},
     ],
 )
-def test_the_checkout_is_the_place_to_come_back_to(headers: dict[str, str]) -> None:
+def test_the_return_url_is_the_checkout_page(headers: dict[str, str]) -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book()
         payment = begin(site, booking_id, **headers)
@@ -479,14 +491,14 @@ def test_the_checkout_is_the_place_to_come_back_to(headers: dict[str, str]) -> N
         {"Origin": "javascript:alert(1)", "Sec-Fetch-Site": "same-origin"},
     ],
 )
-def test_a_host_that_somebody_made_up_is_no_place_to_come_back_to(headers: dict[str, str]) -> None:
+def test_a_forged_host_header_is_not_used_for_the_return_url(headers: dict[str, str]) -> None:
     with open_site(None, **STRIPE) as site:
         assert begin(site, site.book(), **headers).return_url is None
         assert made_with(site) == ["never"]
 
 
 @pytest.mark.parametrize("headers", [{}, BROWSER, {"Host": "evil.example", "Origin": "http://evil.example"}])
-def test_a_public_url_wins_over_what_a_request_says(headers: dict[str, str]) -> None:
+def test_the_public_url_has_precedence_over_request_headers(headers: dict[str, str]) -> None:
     with open_site(None, **STRIPE, PUBLIC_URL="https://pay.example") as site:
         booking_id = site.book()
 
@@ -502,9 +514,7 @@ def test_a_public_url_wins_over_what_a_request_says(headers: dict[str, str]) -> 
         ("pm_card_authenticationRequired", "Confirm with your bank"),
     ],
 )
-def test_a_page_that_is_loaded_before_the_webhook_says_what_the_gateway_knows(
-    method: str, title: str, hints: str
-) -> None:
+def test_a_page_loaded_before_the_webhook_shows_the_gateways_state(method: str, title: str, hints: str) -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book()
         begin(site, booking_id)
@@ -513,7 +523,7 @@ def test_a_page_that_is_loaded_before_the_webhook_says_what_the_gateway_knows(
         assert f"<h1>{title}</h1>" in site.get(f"/checkout/{booking_id}{hints}").text
 
 
-def test_a_refusal_at_the_bank_is_told_to_who_comes_back() -> None:
+def test_a_refusal_at_the_bank_is_shown_after_the_return() -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book()
         begin(site, booking_id)
@@ -526,7 +536,7 @@ def test_a_refusal_at_the_bank_is_told_to_who_comes_back() -> None:
 
 
 @pytest.mark.parametrize("hints", [HINTS, HINTS.replace("succeeded", "failed"), "redirect_status=nonsense"])
-def test_what_the_address_says_is_never_believed(hints: str) -> None:
+def test_the_query_of_the_return_url_is_not_trusted(hints: str) -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book()
         begin(site, booking_id)
@@ -534,7 +544,7 @@ def test_what_the_address_says_is_never_believed(hints: str) -> None:
         assert "<h1>Pay for your booking</h1>" in site.get(f"/checkout/{booking_id}?{hints}").text
 
 
-def test_with_a_silent_gateway_who_comes_back_sees_no_form() -> None:
+def test_after_a_return_with_an_unresponsive_gateway_no_form_is_shown() -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book()
         begin(site, booking_id)
@@ -551,7 +561,7 @@ def test_with_a_silent_gateway_who_comes_back_sees_no_form() -> None:
         assert "<h1>Paid. Thank you!</h1>" in site.get(f"/checkout/{booking_id}").text
 
 
-def test_who_has_paid_in_time_and_comes_back_after_it_is_not_told_that_the_time_is_up() -> None:
+def test_a_customer_who_paid_in_time_and_returns_later_sees_the_payment() -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book()
         begin(site, booking_id)
@@ -562,7 +572,7 @@ def test_who_has_paid_in_time_and_comes_back_after_it_is_not_told_that_the_time_
         assert "<h1>Paid. Thank you!</h1>" in page
 
 
-def test_who_comes_back_to_a_canceled_booking_sees_no_form() -> None:
+def test_after_a_return_to_a_canceled_booking_no_form_is_shown() -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book()
         begin(site, booking_id)
@@ -574,7 +584,7 @@ def test_who_comes_back_to_a_canceled_booking_sees_no_form() -> None:
             assert "stripe-form" not in page
 
 
-def test_who_comes_back_for_an_earlier_payment_sees_the_newest() -> None:
+def test_a_return_for_an_earlier_payment_shows_the_newest() -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book()
         earlier = begin(site, booking_id)
@@ -587,7 +597,7 @@ def test_who_comes_back_for_an_earlier_payment_sees_the_newest() -> None:
         assert "<h1>Paid. Thank you!</h1>" in page
 
 
-def test_addresses_of_a_return_are_no_way_to_press_the_gateway() -> None:
+def test_repeated_return_urls_are_rate_limited() -> None:
     with open_site(None, **STRIPE, RATE_LIMIT_ENABLED="true", RATE_LIMIT_MONEY="5/minute") as site:
         booking_id = site.book()
         begin(site, booking_id)
@@ -599,7 +609,7 @@ def test_addresses_of_a_return_are_no_way_to_press_the_gateway() -> None:
         assert all("<h1>We are checking with the bank</h1>" in page for page in pages[4:])
 
 
-def test_loading_the_page_again_and_again_asks_the_gateway_once() -> None:
+def test_repeated_page_loads_read_the_gateway_once() -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book()
         begin(site, booking_id)
@@ -610,7 +620,7 @@ def test_loading_the_page_again_and_again_asks_the_gateway_once() -> None:
         assert len(site.kit.stripe.calls) - before == 1
 
 
-def test_who_comes_back_without_the_cookie_is_not_told_that_the_link_is_bad(site: Site) -> None:
+def test_a_return_without_the_cookie_asks_to_open_the_payment_link_again(site: Site) -> None:
     known, unknown = (site.get(f"/checkout/{each}?{HINTS}") for each in (site.book(), "bk_nobody"))
 
     assert (known.status_code, known.content) == (401, unknown.content)
@@ -622,7 +632,7 @@ def test_who_comes_back_without_the_cookie_is_not_told_that_the_link_is_bad(site
 
 @pytest.fixture
 def at_bank() -> Iterator[tuple[Site, str, str]]:
-    """A site, a booking whose payment waits at the bank, and the address of the bank's page."""
+    """A site, a booking whose payment waits at the bank, and the URL of the bank's page."""
     kit = PaymentsTestKit()
     kit.stripe._account.bank_pages = "http://testserver.local"
     with open_site(kit) as site:
@@ -638,7 +648,9 @@ def at_bank() -> Iterator[tuple[Site, str, str]]:
     ("outcome", "told", "title"),
     [("succeeded", "succeeded", "Paid. Thank you!"), ("failed", "failed", "Pay for your booking")],
 )
-def test_the_bank_sends_the_customer_back(at_bank: tuple[Site, str, str], outcome: str, told: str, title: str) -> None:
+def test_the_test_bank_sends_the_customer_back(
+    at_bank: tuple[Site, str, str], outcome: str, told: str, title: str
+) -> None:
     site, booking_id, url = at_bank
     sent = [site.send(url, url.partition("?")[0], outcome=outcome).text for _ in range(2)]
     target = re.search(r'content="0; url=http://testserver.local([^"]+)"', sent[0])
@@ -652,7 +664,7 @@ def test_the_bank_sends_the_customer_back(at_bank: tuple[Site, str, str], outcom
     assert f"<h1>{title}</h1>" in site.get(back).text
 
 
-def test_a_bank_page_opens_with_the_key_of_its_address_only(at_bank: tuple[Site, str, str]) -> None:
+def test_the_test_bank_page_opens_only_with_the_key_in_its_url(at_bank: tuple[Site, str, str]) -> None:
     site, _, url = at_bank
     path, _, key = url.partition("?key=")
     answers = [site.get(f"{path}{query}").status_code for query in ("", "?key=", f"?key={key[:-1]}x")]
@@ -672,7 +684,7 @@ def test_the_checkout_can_be_switched_off() -> None:
         assert site.get("/console/").status_code == 303
 
 
-def test_a_page_that_shows_an_old_price_does_not_pay_the_new_one(site: Site) -> None:
+def test_a_page_with_an_old_price_cannot_pay_the_new_one(site: Site) -> None:
     booking_id = site.book()
     site.get(address(booking_id))
     fields = {**site.hidden(f"/checkout/{booking_id}/pay"), "payment_method": "pm_card_visa"}

@@ -1,4 +1,4 @@
-"""The checkout page after the payment: refunds, disputes and the end of the booking are shown as they are."""
+"""The checkout page after the payment: it shows refunds, disputes and the end of the booking."""
 
 from html import unescape
 from typing import Any
@@ -29,7 +29,7 @@ def dispute(site: Site, booking_id: str, **opening: Any) -> None:
     site.run(site.kit.deliver_webhooks)
 
 
-def test_a_full_refund_that_cancels_the_booking_says_both(site: Site) -> None:
+def test_a_full_refund_that_cancels_the_booking_shows_both(site: Site) -> None:
     booking_id = site.paid()
     refund(site, booking_id)
     page = page_of(site, booking_id)
@@ -40,7 +40,7 @@ def test_a_full_refund_that_cancels_the_booking_says_both(site: Site) -> None:
     assert PAID not in page
 
 
-def test_a_refund_that_is_pending_is_on_its_way(site: Site) -> None:
+def test_a_pending_refund_is_shown_as_on_its_way(site: Site) -> None:
     booking_id = site.paid("pm_card_pendingRefund")
     refund(site, booking_id)
     page = page_of(site, booking_id)
@@ -49,7 +49,7 @@ def test_a_refund_that_is_pending_is_on_its_way(site: Site) -> None:
     assert "has been refunded" not in page
 
 
-def test_a_canceled_booking_whose_refund_failed_says_what_is_owed(site: Site) -> None:
+def test_a_canceled_booking_whose_refund_failed_shows_the_owed_amount(site: Site) -> None:
     booking_id = site.paid("pm_card_refundFail")
     site.run(site.kit.payments.cancel_booking, booking_id, refund=RefundOnCancel.FULL)
     site.run(site.kit.settle)
@@ -59,7 +59,7 @@ def test_a_canceled_booking_whose_refund_failed_says_what_is_owed(site: Site) ->
     assert "100.00 USD is owed to you and has not been sent yet." in page
 
 
-def test_a_canceled_booking_without_a_refund_says_so(site: Site) -> None:
+def test_a_canceled_booking_without_a_refund_says_that_nothing_is_refunded(site: Site) -> None:
     booking_id = site.paid()
     site.run(site.kit.payments.cancel_booking, booking_id, refund=RefundOnCancel.NONE)
     page = page_of(site, booking_id)
@@ -68,7 +68,7 @@ def test_a_canceled_booking_without_a_refund_says_so(site: Site) -> None:
     assert "The payment of 100.00 USD is not refunded." in page
 
 
-def test_a_full_refund_that_cancels_nothing_leaves_the_booking_confirmed() -> None:
+def test_after_a_full_refund_without_cancellation_the_booking_is_shown_as_confirmed() -> None:
     with open_site(PaymentsTestKit(config=PaymentConfig(full_refund_cancels=False))) as site:
         booking_id = site.paid()
         refund(site, booking_id)
@@ -79,7 +79,7 @@ def test_a_full_refund_that_cancels_nothing_leaves_the_booking_confirmed() -> No
     assert "<dt>Refund</dt>" not in page
 
 
-def test_a_refund_in_part_is_named(site: Site) -> None:
+def test_a_partial_refund_is_shown(site: Site) -> None:
     booking_id = site.paid()
     refund(site, booking_id, "30.00")
     page = page_of(site, booking_id)
@@ -97,7 +97,7 @@ def test_a_refund_in_part_is_named(site: Site) -> None:
         ("won", "A dispute about this payment is closed."),
     ],
 )
-def test_a_dispute_is_shown_as_it_stands(site: Site, status: str, said: str) -> None:
+def test_a_dispute_is_shown_with_its_state(site: Site, status: str, said: str) -> None:
     booking_id = site.paid()
     dispute(site, booking_id, status=status)
     page = page_of(site, booking_id)
@@ -106,7 +106,7 @@ def test_a_dispute_is_shown_as_it_stands(site: Site, status: str, said: str) -> 
     assert PAID not in page
 
 
-def test_a_canceled_booking_whose_debit_is_processing_does_not_keep_the_seat(site: Site) -> None:
+def test_a_canceled_booking_with_a_processing_debit_is_shown_as_canceled(site: Site) -> None:
     booking_id = site.paid("pm_usBankAccount_processing")
     site.run(site.kit.payments.cancel_booking, booking_id)
     page = page_of(site, booking_id)
@@ -116,7 +116,7 @@ def test_a_canceled_booking_whose_debit_is_processing_does_not_keep_the_seat(sit
     assert "stays yours" not in page
 
 
-def test_a_hold_that_is_being_released_is_no_payment_in_progress(site: Site) -> None:
+def test_an_authorization_being_released_is_not_shown_as_a_payment_in_progress(site: Site) -> None:
     booking_id = site.held()
     site.kit.stripe.faults.script("POST /v1/payment_intents/*/cancel", "503", times=100)
     with pytest.raises(OutcomeUnknown):

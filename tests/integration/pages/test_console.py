@@ -1,4 +1,4 @@
-"""The operator's console: who gets in, what it shows, and what it does, once."""
+"""The operator console: log-in, pages, and commands that take effect once."""
 
 import re
 from datetime import timedelta
@@ -18,7 +18,18 @@ from tests.integration.pages.site import Site, open_site
 
 PAGES = [
     "/console/",
+    "/console/bookings",
+    "/console/bookings/bk_x",
+    "/console/bookings/bk_x/amend",
+    "/console/bookings/bk_x/cancel",
+    "/console/bookings/bk_x/seats",
+    "/console/events",
+    "/console/events/ev_x",
+    "/console/events/ev_x/cancel",
+    "/console/events/ev_x/move",
+    "/console/events/ev_x/report.csv",
     "/console/payments",
+    "/console/exports/payments",
     "/console/payments/pay_x",
     "/console/payments/pay_x/refund",
     "/console/payments/pay_x/settle",
@@ -29,6 +40,11 @@ PAGES = [
     "/console/record",
 ]
 ACTIONS = [
+    "/console/events/ev_x/cancel",
+    "/console/events/ev_x/move",
+    "/console/bookings/bk_x/amend",
+    "/console/bookings/bk_x/cancel",
+    "/console/bookings/bk_x/seats",
     "/console/payments/pay_x/refund",
     "/console/payments/pay_x/settle",
     "/console/webhooks/evt_x/replay",
@@ -39,10 +55,16 @@ ACTIONS = [
 
 
 def test_every_route_of_the_console_is_in_one_of_these_lists(site: Site) -> None:
-    """So that the tests of log-in and of forged forms try each page and each form."""
+    """Otherwise the tests of log-in and of forged forms would miss a page or a form."""
     routes = [route for route in site.client.app.routes if route.path.startswith("/console")]
     served = {route.path_format for route in routes} - {"/console/login"}
-    ids = {"/pay_x": "/{payment_id}", "/evt_x": "/{event_id}"}
+    ids = {
+        "/ev_x": "/{event_id}",
+        "/bk_x": "/{booking_id}",
+        "/pay_x": "/{payment_id}",
+        "/evt_x": "/{event_id}",
+        "exports/payments": "exports/{kind}",
+    }
     listed = set[str]()
     for path in (*PAGES, *ACTIONS):
         for example, name in ids.items():
@@ -56,11 +78,11 @@ def page_of(console: Site, booking_id: str) -> str:
     return f"/console/payments/{console.payment_of(booking_id).id}"
 
 
-# --- who gets in
+# --- log-in
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_without_a_login_every_page_leads_to_the_door(site: Site, path: str) -> None:
+def test_without_a_login_every_page_redirects_to_the_login_page(site: Site, path: str) -> None:
     answer = site.get(path)
 
     assert answer.status_code == 303
@@ -68,18 +90,18 @@ def test_without_a_login_every_page_leads_to_the_door(site: Site, path: str) -> 
 
 
 @pytest.mark.parametrize("path", ACTIONS)
-def test_without_a_login_nothing_can_be_done(site: Site, path: str) -> None:
+def test_without_a_login_every_form_is_refused(site: Site, path: str) -> None:
     answer = site.post(path, {"form_token": "x"})
 
     assert (answer.status_code, answer.headers["location"]) == (303, "/console/login")
 
 
 @pytest.mark.parametrize("path", ACTIONS)
-def test_a_form_that_is_none_of_ours_is_refused(console: Site, path: str) -> None:
+def test_a_form_without_a_valid_form_token_is_refused(console: Site, path: str) -> None:
     assert console.post(path, {"form_token": "0" * 64}).status_code == 403
 
 
-def test_an_operator_gets_in_with_a_token(site: Site) -> None:
+def test_an_operator_logs_in_with_a_token(site: Site) -> None:
     answer = site.log_in()
 
     assert (answer.status_code, answer.headers["location"]) == (303, "/console/")
@@ -88,7 +110,7 @@ def test_an_operator_gets_in_with_a_token(site: Site) -> None:
 
 
 @pytest.mark.parametrize("given", ["", "nonsense", token("ann"), token("app", "bookings:write")])
-def test_nobody_else_does(site: Site, given: str) -> None:
+def test_an_invalid_or_insufficient_token_is_refused(site: Site, given: str) -> None:
     answer = site.post("/console/login", {"token": given})
 
     assert answer.status_code == 401
@@ -97,13 +119,13 @@ def test_nobody_else_does(site: Site, given: str) -> None:
     assert given not in answer.text or not given
 
 
-def test_a_customers_cookie_opens_no_console(site: Site) -> None:
+def test_a_customers_cookie_does_not_open_the_console(site: Site) -> None:
     site.client.cookies.set("booking_payments_console", token("ann"))
 
     assert site.get("/console/").status_code == 303
 
 
-def test_the_door_leads_on_to_the_page_that_was_wanted(site: Site) -> None:
+def test_log_in_redirects_to_the_requested_page(site: Site) -> None:
     door = site.get("/console/payments?status=failed").headers["location"]
     site.get(door)
     fields = {**site.hidden("/console/login"), "token": token("olga", "payments:operate")}
@@ -112,13 +134,13 @@ def test_the_door_leads_on_to_the_page_that_was_wanted(site: Site) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["https://evil.example/", "//evil.example", "/console/../x\r\n", "/checkout/x"])
-def test_the_door_leads_nowhere_else(site: Site, wanted: str) -> None:
+def test_log_in_does_not_redirect_outside_the_console(site: Site, wanted: str) -> None:
     fields = {"token": token("olga", "payments:operate"), "next": wanted}
 
     assert site.post("/console/login", fields).headers["location"] == "/console/"
 
 
-def test_who_logs_out_is_out(console: Site) -> None:
+def test_log_out_ends_the_session(console: Site) -> None:
     console.send("/console/", "/console/logout")
 
     assert console.get("/console/").status_code == 303
@@ -133,15 +155,25 @@ def test_the_console_can_be_switched_off() -> None:
 # --- what it shows
 
 
-@pytest.mark.parametrize("path", ["/console/", "/console/payments", "/console/disputes", "/console/webhooks"])
-def test_pages_without_records_say_that_there_are_none(console: Site, path: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/console/",
+        "/console/bookings",
+        "/console/events",
+        "/console/payments",
+        "/console/disputes",
+        "/console/webhooks",
+    ],
+)
+def test_pages_without_records_say_so(console: Site, path: str) -> None:
     answer = console.get(path)
 
     assert answer.status_code == 200
     assert 'class="empty"' in answer.text
 
 
-def test_what_others_write_is_shown_as_text(console: Site) -> None:
+def test_text_of_others_is_escaped(console: Site) -> None:
     booking_id = console.paid(reference="<img src=x onerror=alert(1)>")
     for path in ("/console/payments", page_of(console, booking_id)):
         page = console.get(path).text
@@ -166,7 +198,7 @@ def test_payments_are_filtered_by_day(console: Site) -> None:
     assert "R-1" not in console.get("/console/payments?from=2026-03-02").text
 
 
-def test_from_an_older_page_a_link_leads_back_to_the_newest(console: Site) -> None:
+def test_an_older_page_has_a_link_to_the_newest(console: Site) -> None:
     for number in range(26):
         console.paid(reference=f"R-{number}")
     first = console.get("/console/payments?status=succeeded")
@@ -176,15 +208,27 @@ def test_from_an_older_page_a_link_leads_back_to_the_newest(console: Site) -> No
     assert '<a class="button" href="/console/payments?status=succeeded">Newest</a>' in console.get(older).text
 
 
-@pytest.mark.parametrize("bad", ["status=lost", "from=yesterday", "to=0001-01-01", "cursor=x", "from=2026-13-01"])
-def test_filters_that_make_no_sense_are_told(console: Site, bad: str) -> None:
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "status=lost",
+        "from=yesterday",
+        "to=0001-01-01",
+        "cursor=x",
+        "from=2026-13-01",
+        "amount=1,000",
+        "amount=much",
+        "last4=42",
+    ],
+)
+def test_invalid_filters_show_an_error(console: Site, bad: str) -> None:
     answer = console.get(f"/console/payments?{bad}")
 
     assert answer.status_code == 400
     assert 'role="alert"' in answer.text
 
 
-def test_every_id_of_a_payment_finds_it(console: Site) -> None:
+def test_a_payment_is_found_by_each_of_its_ids(console: Site) -> None:
     booking_id = console.paid()
     payment = console.payment_of(booking_id)
     for known in (payment.id, booking_id, payment.intent_id, payment.attempts[0].charge_id):
@@ -193,13 +237,76 @@ def test_every_id_of_a_payment_finds_it(console: Site) -> None:
         assert (answer.status_code, answer.headers["location"]) == (303, f"/console/payments/{payment.id}")
 
 
-def test_references_and_customers_are_searched(console: Site) -> None:
+def test_payments_are_found_by_reference_and_customer(console: Site) -> None:
     console.paid(reference="R-1")
     console.paid(reference="R-2")
 
     assert "R-2" not in console.get("/console/payments?q=R-1").text
     assert all(each in console.get("/console/payments?q=ann").text for each in ("R-1", "R-2"))
-    assert "Nothing fits" in console.get("/console/payments?q=nobody").text
+    assert "No payment matches" in console.get("/console/payments?q=nobody").text
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("q=eat-1", ["SEAT-1"]),
+        ("q=EAT-", ["SEAT-1", "SEAT-2"]),
+        ("amount=100", ["SEAT-1", "SEAT-2"]),
+        ("amount=100,00", ["SEAT-1", "SEAT-2"]),
+        ("amount=99,99", []),
+        ("last4=4242", ["SEAT-1", "SEAT-2"]),
+        ("last4=1881", []),
+        ("event=hamlet", []),
+        ("email=ann@", []),
+        ("status=partly_refunded", ["SEAT-2"]),
+        ("status=refunded", []),
+        ("status=disputed", []),
+    ],
+)
+def test_payments_are_found_by_details_from_the_customer(console: Site, query: str, found: list[str]) -> None:
+    console.paid(reference="SEAT-1")
+    refunded = console.paid(reference="SEAT-2")
+    console.run(console.kit.payments.process_booking_refund, refunded, "25.00", "rain")
+
+    page = console.get(f"/console/payments?{query}").text
+
+    assert [each for each in ("SEAT-1", "SEAT-2") if f">{each}</a>" in page] == found
+
+
+def test_the_second_page_keeps_the_search(console: Site) -> None:
+    for number in range(26):
+        console.paid(reference=f"S-{number:02}")
+        console.kit.clock.advance(timedelta(seconds=1))
+    console.paid(reference="OTHER")
+    first = console.get("/console/payments?q=s-").text
+    older = re.search(r'rel="next" href="([^"]+)"', first)
+
+    assert older
+    assert ">S-00</a>" in console.get(older[1].replace("&amp;", "&")).text
+
+
+def test_the_list_can_be_downloaded_as_csv(console: Site) -> None:
+    console.paid(reference="SEAT-1")
+    refunded = console.paid(reference="SEAT-2")
+    console.run(console.kit.payments.process_booking_refund, refunded, "25.00", "rain")
+    page = console.get("/console/payments?status=partly_refunded").text
+    assert 'href="/console/exports/refunds?status=partly_refunded"' in page
+
+    answer = console.get("/console/exports/payments?status=partly_refunded")
+
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert answer.headers["content-disposition"] == 'attachment; filename="payments.csv"'
+    assert [line.split(",")[2] for line in answer.text.splitlines()] == ["booking_reference", "SEAT-2"]
+
+
+def test_an_export_of_an_unknown_kind_is_not_found(console: Site) -> None:
+    assert console.get("/console/exports/secrets").status_code == 404
+
+
+def test_an_export_with_an_invalid_filter_is_refused(console: Site) -> None:
+    answer = console.get("/console/exports/payments?amount=much")
+
+    assert (answer.status_code, "write the amount as 1000.50" in answer.text.lower()) == (400, True)
 
 
 def test_payments_are_paged(console: Site) -> None:
@@ -217,24 +324,24 @@ def test_payments_are_paged(console: Site) -> None:
     assert 'rel="next"' not in second
 
 
-def test_a_payment_shows_every_fact_with_cause_and_actor(console: Site) -> None:
+def test_a_payment_shows_every_event_with_cause_and_actor(console: Site) -> None:
     booking_id = console.paid("pm_card_visa_chargeDeclinedStolenCard")
     journal = console.run(console.kit.payments.journal, booking_id)
 
     page = console.get(page_of(console, booking_id)).text
     assert page.count("<h3>") == len(journal)
-    assert "stolen_card" in page  # operators see what customers do not
+    assert "stolen_card" in page  # operators see more than customers
     assert all(f"{each.actor} · {each.cause}" in page for each in journal)
 
 
-def test_a_payment_holds_no_secrets(console: Site) -> None:
+def test_the_page_of_a_payment_contains_no_secrets(console: Site) -> None:
     booking_id = console.paid("pm_card_authenticationRequired")
     view = console.run(console.kit.payments.payment_status, booking_id)
 
     assert view.client_action.client_secret not in console.get(page_of(console, booking_id)).text
 
 
-def test_the_present_place_is_lit(console: Site) -> None:
+def test_the_current_status_is_highlighted_in_the_diagram(console: Site) -> None:
     page = console.get(page_of(console, console.paid("pm_card_authenticationRequired"))).text
     lit = re.findall(r'<g class="here">(.*?)</g>', page)
 
@@ -242,11 +349,11 @@ def test_the_present_place_is_lit(console: Site) -> None:
     assert "Its way: requires payment method, then requires action." in page
 
 
-def test_a_missing_payment_is_not_found(console: Site) -> None:
+def test_an_unknown_payment_is_404(console: Site) -> None:
     assert console.get("/console/payments/pay_nobody").status_code == 404
 
 
-def test_the_dashboard_counts_what_happened(console: Site) -> None:
+def test_the_dashboard_shows_the_figures(console: Site) -> None:
     console.paid(reference="R-1")
     console.paid("pm_card_chargeDeclined", reference="R-2")
     console.paid("pm_card_createDispute", reference="R-3")
@@ -260,13 +367,13 @@ def test_the_dashboard_counts_what_happened(console: Site) -> None:
 
 
 @pytest.mark.parametrize("days", ["1", "7", "30", "90", "x", "-1"])
-def test_the_dashboard_looks_back_as_far_as_asked(console: Site, days: str) -> None:
+def test_the_dashboard_shows_the_requested_period(console: Site, days: str) -> None:
     console.paid()
 
     assert console.get(f"/console/?days={days}").status_code == 200
 
 
-def test_charts_bring_no_style_and_no_script_of_their_own(console: Site) -> None:
+def test_charts_contain_no_styles_and_no_scripts(console: Site) -> None:
     console.paid()
     page = console.get("/console/").text
 
@@ -276,7 +383,7 @@ def test_charts_bring_no_style_and_no_script_of_their_own(console: Site) -> None
     assert len(re.findall("<script", page)) == 1
 
 
-def test_disputes_come_with_their_deadlines(console: Site) -> None:
+def test_disputes_are_listed_with_their_deadlines(console: Site) -> None:
     console.paid("pm_card_createDispute")
     console.run(console.kit.settle)
     page = console.get("/console/disputes").text
@@ -303,7 +410,7 @@ def test_a_quote_moves_no_money(console: Site) -> None:
     assert console.payment_of(booking_id).refunds == ()
 
 
-def test_a_refund_gives_what_was_quoted(console: Site) -> None:
+def test_a_refund_returns_the_quoted_amount(console: Site) -> None:
     booking_id = console.paid()
     action, fields = refund_form(console, booking_id)
     answer = console.post(action, fields)
@@ -324,7 +431,7 @@ def test_a_double_click_refunds_once(console: Site) -> None:
     assert len(console.payment_of(booking_id).refunds) == 1
 
 
-def test_a_second_form_refunds_again(console: Site) -> None:
+def test_a_second_form_makes_a_second_refund(console: Site) -> None:
     booking_id = console.paid()
     for _ in range(2):
         console.post(*refund_form(console, booking_id))
@@ -333,7 +440,7 @@ def test_a_second_form_refunds_again(console: Site) -> None:
 
 
 @pytest.mark.parametrize("amount", ["100.01", "-1", "0", "1e9", "ten"])
-def test_an_amount_that_can_not_be_refunded_is_told_with_the_quote(console: Site, amount: str) -> None:
+def test_the_quote_shows_that_an_amount_cannot_be_refunded(console: Site, amount: str) -> None:
     booking_id = console.paid()
     page = console.get(f"{page_of(console, booking_id)}/refund", params={"amount": amount}).text
 
@@ -344,7 +451,7 @@ def test_an_amount_that_can_not_be_refunded_is_told_with_the_quote(console: Site
 @pytest.mark.parametrize(
     ("field", "value"), [("reason", "because"), ("note", "x" * 501), ("note", "a\x07b"), ("amount", "")]
 )
-def test_a_form_filled_in_wrongly_moves_nothing(console: Site, field: str, value: str) -> None:
+def test_an_invalid_form_moves_no_money(console: Site, field: str, value: str) -> None:
     booking_id = console.paid()
     action, fields = refund_form(console, booking_id)
     answer = console.post(action, {**fields, field: value})
@@ -353,7 +460,7 @@ def test_a_form_filled_in_wrongly_moves_nothing(console: Site, field: str, value
     assert console.payment_of(booking_id).refunds == ()
 
 
-def test_what_has_changed_since_the_quote_is_told(console: Site) -> None:
+def test_a_refund_above_the_amount_left_since_the_quote_is_refused(console: Site) -> None:
     booking_id = console.paid()
     action, fields = refund_form(console, booking_id, "80.00")
     console.run(console.kit.payments.refund_payment, booking_id, amount="60.00")
@@ -391,7 +498,7 @@ def test_a_webhooks_content_is_shown_without_secrets(console: Site) -> None:
     assert all(view.client_action.client_secret not in each for each in pages)
 
 
-def test_a_missing_webhook_is_not_found(console: Site) -> None:
+def test_an_unknown_webhook_is_404(console: Site) -> None:
     console.get("/console/")
     form = console.hidden("/console/logout")
 
@@ -420,7 +527,7 @@ def _settled(console: Site) -> str:
     raise AssertionError("the comparison did not end")
 
 
-def test_a_comparison_is_kept_for_everybody_to_read(console: Site) -> None:
+def test_the_result_of_a_reconciliation_is_stored_and_shown(console: Site) -> None:
     booking_id = console.paid()
     console.run(console.kit.settle)
     console.kit.stripe.refund_in_dashboard(console.payment_of(booking_id).intent_id, 1000)
@@ -435,13 +542,13 @@ def test_a_comparison_is_kept_for_everybody_to_read(console: Site) -> None:
     assert console.payment_of(booking_id).refunded.major() == "10.00"
 
 
-def test_nobody_has_compared_yet(console: Site) -> None:
-    assert "Nobody has compared yet." in console.get("/console/drift").text
+def test_without_a_reconciliation_the_page_says_so(console: Site) -> None:
+    assert "No comparison has run yet." in console.get("/console/drift").text
 
 
-def test_a_comparison_that_breaks_off_is_told() -> None:
+def test_a_failed_reconciliation_is_shown_as_failed() -> None:
     class Broken(MemoryStorage):
-        """Fails when the books are counted."""
+        """A storage that fails when reconciliation reads the payments."""
 
         broken = False
 
@@ -457,10 +564,10 @@ def test_a_comparison_that_breaks_off_is_told() -> None:
         storage.broken = True
         site.send("/console/drift", "/console/drift/run")
 
-        assert "broke off" in _settled(site)
+        assert "The last comparison failed" in _settled(site)
 
 
-def test_every_status_has_a_place_in_the_picture() -> None:
+def test_every_status_has_a_place_in_the_diagram() -> None:
     assert set(PLACES) == set(PaymentStatus)
     assert len(set(PLACES.values())) == len(PLACES)
     for status in PaymentStatus:
@@ -470,7 +577,7 @@ def test_every_status_has_a_place_in_the_picture() -> None:
         assert lying == standing == len([move for move in moves() if move[0] is status])
 
 
-def test_the_standing_picture_fits_a_phone_and_has_no_box_on_another() -> None:
+def test_the_vertical_diagram_fits_a_phone_and_its_boxes_do_not_overlap() -> None:
     picture = re.findall("<svg.*?</svg>", diagram(PaymentStatus.PROCESSING, []))[1]
     boxes = re.findall(r'<rect x="(\d+)" y="(\d+)" width="(\d+)" height="(\d+)"', picture)
     width, height = (int(each) for each in re.findall(r'viewBox="0 0 (\d+) (\d+)"', picture)[0])

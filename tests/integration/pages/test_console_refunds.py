@@ -1,4 +1,4 @@
-"""What an operator sees in the console of refunds, debts and disputes, and what can be done about them there."""
+"""Refunds, debts and disputes in the console: what is shown, and the commands of an operator."""
 
 import re
 from datetime import timedelta
@@ -21,7 +21,7 @@ def page_of(console: Site, booking_id: str) -> str:
 
 
 def text_of(html: str) -> str:
-    """What a person reads, with single blanks."""
+    """Return the visible text, with single blanks."""
     return " ".join(re.sub(r"<[^>]+>", " ", html).split())
 
 
@@ -30,7 +30,7 @@ def seen(console: Site, booking_id: str) -> str:
 
 
 def disputed(console: Site, **opening: Any) -> str:
-    """A paid booking whose bank disputes, and our books know."""
+    """Register a paid booking with a dispute that is stored."""
     booking_id = console.paid()
     assert console.kit.stripe.open_dispute(console.payment_of(booking_id).intent_id, **opening).ok
     console.run(console.kit.deliver_webhooks)
@@ -42,7 +42,7 @@ def cancel(console: Site, booking_id: str, refund: RefundOnCancel = RefundOnCanc
 
 
 def send_refund(console: Site, payment_id: str, query: str, **fields: str) -> Any:
-    """Quote and refund, as the two pages have it."""
+    """Request a quote and then the refund, as the two pages do."""
     action = f"/console/payments/{payment_id}/refund"
     console.get(f"{action}?{query}")
     given = {"reason": "requested_by_customer", "note": "", **fields}
@@ -80,18 +80,18 @@ def test_all_disputes_are_shown_with_what_they_have_withdrawn_and_their_deadline
     assert "Withdrawn by disputes 30.00 USD" in page
 
 
-def test_what_is_owed_and_waits_is_shown_with_its_deferred_refunds(console: Site) -> None:
+def test_an_owed_amount_that_waits_is_shown_with_its_deferred_refunds(console: Site) -> None:
     booking_id = disputed(console, amount=3000)
     cancel(console, booking_id)
 
     page = seen(console, booking_id)
 
-    assert "100.00 USD is owed to the customer. It goes back by itself" in page
-    assert "Of it waits 100.00 USD" in page
+    assert "100.00 USD is owed to the customer. It is refunded automatically" in page
+    assert "Of this waiting 100.00 USD" in page
     assert "Promised, not sent yet" in page
 
 
-def test_what_failed_is_shown_as_something_to_act_on(console: Site) -> None:
+def test_a_failed_refund_is_shown_as_something_to_act_on(console: Site) -> None:
     booking_id = console.paid()
     console.run(console.kit.payments.refund_payment, booking_id, amount="40.00")
     console.kit.stripe.fail_refund(console.payment_of(booking_id).refunds[0].gateway_refund_id)
@@ -100,17 +100,17 @@ def test_what_failed_is_shown_as_something_to_act_on(console: Site) -> None:
     page = seen(console, booking_id)
 
     assert "40.00 USD is owed to the customer. It was promised and did not go back: refund it, or settle" in page
-    assert "Of it waits 0.00 USD" in page
+    assert "Of this waiting 0.00 USD" in page
 
 
-def test_where_nothing_is_owed_nothing_is_said_of_it(console: Site) -> None:
+def test_without_an_owed_amount_none_is_mentioned(console: Site) -> None:
     page = seen(console, console.paid())
 
     assert "owed" not in page.lower()
     assert "Settle" not in page
 
 
-# --- past the rules
+# --- overriding the rules
 
 
 def started(console: Site) -> str:
@@ -120,7 +120,7 @@ def started(console: Site) -> str:
     return booking_id
 
 
-def test_a_quote_past_the_rules_names_them_and_moves_nothing(console: Site) -> None:
+def test_a_quote_with_override_names_the_rules_and_moves_no_money(console: Site) -> None:
     booking_id = started(console)
 
     page = text_of(console.get(f"{page_of(console, booking_id)}/refund?amount=25.00&override=true").text)
@@ -129,7 +129,7 @@ def test_a_quote_past_the_rules_names_them_and_moves_nothing(console: Site) -> N
     assert console.payment_of(booking_id).refunds == ()
 
 
-def test_an_operator_gives_back_past_the_rules_with_a_note(console: Site) -> None:
+def test_an_operator_can_override_the_rules_with_a_note(console: Site) -> None:
     booking_id = started(console)
     payment_id = console.payment_of(booking_id).id
 
@@ -140,7 +140,7 @@ def test_an_operator_gives_back_past_the_rules_with_a_note(console: Site) -> Non
     assert (refund.amount.major(), refund.note) == ("25.00", "the band was ill")
 
 
-def test_past_the_rules_without_a_note_moves_nothing(console: Site) -> None:
+def test_an_override_without_a_note_moves_no_money(console: Site) -> None:
     booking_id = started(console)
 
     answer = send_refund(console, console.payment_of(booking_id).id, "amount=25.00&override=true", note=" ")
@@ -150,7 +150,7 @@ def test_past_the_rules_without_a_note_moves_nothing(console: Site) -> None:
     assert console.payment_of(booking_id).refunds == ()
 
 
-def test_without_the_box_an_operator_is_bound_by_the_customers_rules(console: Site) -> None:
+def test_without_override_the_customers_rules_apply_to_an_operator(console: Site) -> None:
     booking_id = started(console)
     action = f"{page_of(console, booking_id)}/refund"
 
@@ -160,7 +160,7 @@ def test_without_the_box_an_operator_is_bound_by_the_customers_rules(console: Si
     assert f'<form method="post" action="{action}"' not in page
 
 
-def test_a_part_during_an_inquiry_waits_and_the_page_says_so(console: Site) -> None:
+def test_a_partial_refund_during_an_inquiry_is_shown_as_deferred(console: Site) -> None:
     booking_id = disputed(console, inquiry=True)
     payment_id = console.payment_of(booking_id).id
     quoted = text_of(console.get(f"/console/payments/{payment_id}/refund?amount=25.00").text)
@@ -169,13 +169,13 @@ def test_a_part_during_an_inquiry_waits_and_the_page_says_so(console: Site) -> N
 
     assert "Waits before it is sent Inquiry" in quoted
     assert answer.headers["location"].endswith("?done=deferred")
-    assert "It is sent by itself" in text_of(console.get(answer.headers["location"]).text)
+    assert "It is sent automatically" in text_of(console.get(answer.headers["location"]).text)
 
 
 # --- older payments
 
 
-def test_late_money_whose_own_return_failed_goes_back_from_its_own_page(console: Site) -> None:
+def test_a_late_payment_whose_refund_failed_can_be_refunded_on_its_page(console: Site) -> None:
     kit = console.kit
     booking_id = console.paid("pm_usBankAccount_success")
     cancel(console, booking_id)
@@ -193,7 +193,7 @@ def test_late_money_whose_own_return_failed_goes_back_from_its_own_page(console:
     assert console.payment_of(booking_id).refunded.major() == "100.00"
 
 
-def test_an_older_payment_of_a_booking_is_acted_on_by_its_own_id(console: Site) -> None:
+def test_an_older_payment_of_a_booking_is_addressed_by_its_id(console: Site) -> None:
     booking_id = console.paid("pm_card_authenticationRequired")
     older = console.payment_of(booking_id).id
     console.run(console.kit.payments.cancel_payment, booking_id)
@@ -210,7 +210,7 @@ def test_an_older_payment_of_a_booking_is_acted_on_by_its_own_id(console: Site) 
 # --- settling
 
 
-def test_what_is_owed_is_settled_after_a_look_and_with_a_note(console: Site) -> None:
+def test_an_owed_amount_is_settled_after_a_preview_and_with_a_note(console: Site) -> None:
     booking_id = disputed(console, amount=3000)
     cancel(console, booking_id)
     action = f"{page_of(console, booking_id)}/settle"
@@ -250,7 +250,7 @@ def test_a_double_click_settles_once(console: Site) -> None:
         ({"note": "x" * 501}, 400),
     ],
 )
-def test_a_settlement_filled_in_wrongly_books_nothing(console: Site, fields: dict[str, str], status: int) -> None:
+def test_an_invalid_settlement_records_nothing(console: Site, fields: dict[str, str], status: int) -> None:
     booking_id = disputed(console, amount=3000)
     cancel(console, booking_id)
     action = f"{page_of(console, booking_id)}/settle"
@@ -264,7 +264,7 @@ def test_a_settlement_filled_in_wrongly_books_nothing(console: Site, fields: dic
 
 
 @pytest.mark.parametrize("amount", ["100.01", "0", "-1", "ten"])
-def test_a_look_at_a_settlement_that_can_not_be_says_why(console: Site, amount: str) -> None:
+def test_the_preview_of_an_impossible_settlement_shows_the_reason(console: Site, amount: str) -> None:
     booking_id = disputed(console, amount=3000)
     cancel(console, booking_id)
     action = f"{page_of(console, booking_id)}/settle"
@@ -275,11 +275,11 @@ def test_a_look_at_a_settlement_that_can_not_be_says_why(console: Site, amount: 
     assert f'<form method="post" action="{action}"' not in page
 
 
-# --- what went wrong is told by its code
+# --- errors by their code
 
 
 def failing(console: Site, error: Exception) -> str:
-    """A paid booking; from now on no refund gets through our own database."""
+    """A paid booking; from now on the database refuses every refund."""
     booking_id = console.paid()
 
     async def fail(*_: Any, **__: Any) -> Any:
@@ -296,7 +296,7 @@ def failing(console: Site, error: Exception) -> str:
         (StorageDown(), "The database can&#39;t be reached, and nothing was changed"),
     ],
 )
-def test_when_our_own_database_is_busy_no_refund_is_said_to_be_reserved(
+def test_when_the_database_is_busy_the_page_does_not_claim_a_reserved_refund(
     console: Site, error: Exception, told: str
 ) -> None:
     booking_id = failing(console, error)
@@ -308,7 +308,7 @@ def test_when_our_own_database_is_busy_no_refund_is_said_to_be_reserved(
     assert console.payment_of(booking_id).refunds == ()
 
 
-def test_a_gateway_out_of_reach_is_told_and_the_refund_is_given_up(console: Site) -> None:
+def test_an_unreachable_gateway_is_shown_and_the_refund_fails(console: Site) -> None:
     booking_id = console.paid()
     console.kit.stripe.faults.script("POST /v1/refunds", "429_limit", times=20)
 
@@ -319,7 +319,7 @@ def test_a_gateway_out_of_reach_is_told_and_the_refund_is_given_up(console: Site
     assert console.payment_of(booking_id).owed.amount.major() == "0.00"
 
 
-def test_an_unknown_outcome_leads_to_the_payment_and_the_same_form_again_makes_no_other_refund(console: Site) -> None:
+def test_an_unknown_outcome_redirects_to_the_payment_and_the_same_form_makes_no_second_refund(console: Site) -> None:
     booking_id = console.paid()
     payment_id = console.payment_of(booking_id).id
     console.kit.stripe.faults.script("POST /v1/refunds", "reset_after", times=20)
@@ -336,7 +336,7 @@ def test_an_unknown_outcome_leads_to_the_payment_and_the_same_form_again_makes_n
     assert console.payment_of(booking_id).refunded.major() == "25.00"
 
 
-def test_a_lost_commit_is_told_as_not_known(console: Site) -> None:
+def test_a_lost_commit_is_shown_as_an_unknown_outcome(console: Site) -> None:
     booking_id = failing(console, CommitLost())
 
     answer = send_refund(console, console.payment_of(booking_id).id, "amount=25.00")
@@ -345,7 +345,7 @@ def test_a_lost_commit_is_told_as_not_known(console: Site) -> None:
 
 
 class Busy(MemoryStorage):
-    """A database that is busy from some moment on."""
+    """A database that raises ``error`` from some point on."""
 
     error: Exception | None = None
 
@@ -363,7 +363,7 @@ class Busy(MemoryStorage):
         (CommitLost(), "It is not known yet whether this was done"),
     ],
 )
-def test_the_checkout_does_not_blame_the_payment_provider_for_our_database(error: Exception, title: str) -> None:
+def test_the_checkout_does_not_blame_the_payment_provider_for_a_database_error(error: Exception, title: str) -> None:
     storage = Busy()
     with open_site(PaymentsTestKit(storage=storage)) as site:
         booking_id = site.book()

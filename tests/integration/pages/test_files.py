@@ -1,4 +1,4 @@
-"""What the pages load: from the package, and only what is meant to be loaded."""
+"""Static files of the pages: only the intended files are served, and pages load no others."""
 
 import re
 from importlib.resources import files
@@ -12,7 +12,7 @@ PACKAGE = files("booking_payments.entrypoints.pages")
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_every_file_is_served_as_what_it_is_and_may_be_kept(site: Site, name: str) -> None:
+def test_every_file_is_served_with_its_type_and_may_be_cached(site: Site, name: str) -> None:
     answer = site.get(address_of(name))
 
     assert answer.status_code == 200
@@ -21,20 +21,20 @@ def test_every_file_is_served_as_what_it_is_and_may_be_kept(site: Site, name: st
     assert answer.content == (PACKAGE / "static" / name).read_bytes()
 
 
-def test_an_address_of_another_version_is_not_kept(site: Site) -> None:
+def test_a_url_of_another_version_is_not_cached(site: Site) -> None:
     assert site.get("/pages/0000/pages.css").headers["cache-control"] == "no-cache"
 
 
 @pytest.mark.parametrize("name", ["../assets.py", "assets.py", "%2e%2e%2fassets.py", "secrets"])
-def test_nothing_else_is_served(site: Site, name: str) -> None:
+def test_other_files_are_not_served(site: Site, name: str) -> None:
     assert site.get(f"/pages/0000/{name}").status_code == 404
 
 
-def test_everything_in_the_folder_is_served() -> None:
+def test_every_file_in_the_folder_is_served() -> None:
     assert {each.name for each in (PACKAGE / "static").iterdir()} == set(KINDS)
 
 
-def test_pages_load_only_our_own_files(site: Site) -> None:
+def test_pages_load_only_files_of_the_package(site: Site) -> None:
     site.log_in()
     for path in ("/console/", "/console/payments", "/console/login", "/checkout/x"):
         loaded = re.findall(r'(?:src|<link[^>]*href)="([^"]+)"', site.get(path).text)
@@ -43,8 +43,8 @@ def test_pages_load_only_our_own_files(site: Site) -> None:
         assert all(each.startswith("/pages/") for each in loaded)
 
 
-def test_colours_are_said_once_for_each_mode() -> None:
-    """Every variable of the sheet has a value by day and by night."""
+def test_every_colour_is_defined_once_for_each_mode() -> None:
+    """Every variable of the style sheet has a value in light and dark mode."""
     sheet = (PACKAGE / "static" / "pages.css").read_text()
     used = set(re.findall(r"var\((--[\w-]+)\)", sheet))
     by_day, by_night = (set(re.findall(r"^\s*(--[\w-]+):", part, re.MULTILINE)) for part in _modes(sheet))
@@ -86,7 +86,7 @@ PAIRS = [
 
 @pytest.mark.parametrize("mode", [0, 1], ids=["day", "night"])
 @pytest.mark.parametrize(("text", "ground"), PAIRS)
-def test_text_stands_out_from_its_ground(mode: int, text: str, ground: str) -> None:
+def test_text_has_enough_contrast(mode: int, text: str, ground: str) -> None:
     """At least 4.5 to 1 (WCAG 2.2, success criterion 1.4.3)."""
     part = _modes((PACKAGE / "static" / "pages.css").read_text())[mode]
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", part))

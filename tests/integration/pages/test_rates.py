@@ -1,4 +1,4 @@
-"""Pages are bounded as the API is, and together with it."""
+"""Rate limits apply to pages as to the API, with shared counters."""
 
 import re
 from datetime import timedelta
@@ -18,12 +18,12 @@ from tests.integration.pages.test_checkout import address
 
 
 def pay(site: Site, booking_id: str) -> int:
-    """The status of one more attempt to pay."""
+    """Try to pay once more, and return the status."""
     action = f"/checkout/{booking_id}/pay"
     return site.send(f"/checkout/{booking_id}", action, payment_method="pm_card_chargeDeclined").status_code
 
 
-def test_a_customer_who_tries_card_after_card_has_to_wait() -> None:
+def test_a_customer_who_tries_many_cards_is_rate_limited() -> None:
     with open_site(None, RATE_LIMIT_ENABLED="true", RATE_LIMIT_MONEY="2/minute") as site:
         statuses = []
         for number in range(3):
@@ -35,7 +35,7 @@ def test_a_customer_who_tries_card_after_card_has_to_wait() -> None:
     assert 429 not in statuses[:-1]
 
 
-def test_the_page_of_a_429_says_when_to_come_again() -> None:
+def test_the_page_of_a_429_says_when_to_try_again() -> None:
     with open_site(None, RATE_LIMIT_ENABLED="true", RATE_LIMIT_MONEY="1/minute") as site:
         booking_id = site.book()
         site.get(address(booking_id))
@@ -49,7 +49,7 @@ def test_the_page_of_a_429_says_when_to_come_again() -> None:
 
 
 @pytest.mark.parametrize("where", ["checkout", "console"])
-def test_guesses_at_a_token_are_bounded(where: str) -> None:
+def test_guesses_of_a_token_are_rate_limited(where: str) -> None:
     with open_site(None, RATE_LIMIT_ENABLED="true", RATE_LIMIT_ADDRESS="40/minute") as site:
         booking_id = site.book()
 
@@ -64,7 +64,7 @@ def test_guesses_at_a_token_are_bounded(where: str) -> None:
     assert statuses[-1] == 429
 
 
-def test_who_has_a_token_gets_in_whatever_others_guess() -> None:
+def test_a_valid_token_is_accepted_despite_the_guesses_of_others() -> None:
     with open_site(None, RATE_LIMIT_ENABLED="true", RATE_LIMIT_ADDRESS="40/minute") as site:
         for _ in range(16):
             site.post("/console/login", {"token": "guessed", "next": ""})
@@ -72,11 +72,11 @@ def test_who_has_a_token_gets_in_whatever_others_guess() -> None:
         assert site.log_in().status_code == 303
 
 
-# --- what costs a call to the gateway
+# --- calls to the gateway
 
 
 class Counting(FakeGateway):
-    """The fake gateway, which counts how often an intent is read."""
+    """The fake gateway, counting how often an intent is read."""
 
     reads = 0
 
@@ -93,7 +93,7 @@ def counting() -> tuple[PaymentsTestKit, Counting]:
 
 
 def of_another(site: Site, customer_id: str) -> str:
-    """The id of a booking of another customer, whose payment waits for the bank's window."""
+    """Register a booking of another customer whose payment waits for authentication, and return its id."""
     new = NewBooking(
         reference="R-another",
         customer_id=customer_id,
@@ -106,7 +106,7 @@ def of_another(site: Site, customer_id: str) -> str:
 
 
 def look(site: Site, booking_id: str) -> int:
-    """The status of asking how the payment stands, from the page that was opened last."""
+    """Ask for the payment's state from the last opened page, and return the status."""
     token_of_form = re.search(r'name="form_token" value="(\w+)"', site.seen)
     assert token_of_form
     seen, answer = site.seen, site.post(f"/checkout/{booking_id}/look", {"form_token": token_of_form[1]})
@@ -114,7 +114,7 @@ def look(site: Site, booking_id: str) -> int:
     return answer.status_code
 
 
-def test_who_asks_again_and_again_how_a_payment_stands_has_to_wait_and_takes_it_from_nobody() -> None:
+def test_repeated_reads_of_a_payment_are_rate_limited_per_customer() -> None:
     kit, gateway = counting()
     with open_site(kit, RATE_LIMIT_ENABLED="true", RATE_LIMIT_MONEY="5/minute") as site:
         of_ann, of_bob = site.paid("pm_card_authenticationRequired"), of_another(site, "bob")
@@ -131,7 +131,7 @@ def test_who_asks_again_and_again_how_a_payment_stands_has_to_wait_and_takes_it_
         assert look(site, of_bob) == 200
 
 
-def test_a_payment_that_was_read_a_moment_ago_is_answered_from_the_books() -> None:
+def test_a_payment_that_was_just_read_is_shown_from_the_database() -> None:
     kit, gateway = counting()
     with open_site(kit) as site:
         booking_id = site.paid("pm_card_authenticationRequired")
@@ -147,7 +147,7 @@ def test_a_payment_that_was_read_a_moment_ago_is_answered_from_the_books() -> No
 
 
 @pytest.mark.parametrize("action", ["webhooks/evt_1/replay", "drift/run"])
-def test_an_operators_calls_to_the_gateway_count_too(action: str) -> None:
+def test_gateway_calls_of_an_operator_are_counted(action: str) -> None:
     with open_site(None, RATE_LIMIT_ENABLED="true", RATE_LIMIT_MONEY="2/minute") as site:
         site.log_in()
         page = site.get("/console/drift").text

@@ -1,4 +1,4 @@
-"""The console's form for money that was received by hand, and the checkout's choice between gateways."""
+"""The console's form for money received by hand, and the checkout's choice between gateways."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ from tests.integration.pages.site import Site, open_site
 
 @pytest.fixture
 def console(tmp_path: Path) -> Iterator[Site]:
-    """The site of an installation with the gateways fake, bank_transfer and manual, with an operator logged in."""
+    """An installation with the gateways fake, bank_transfer and manual, with an operator logged in."""
     url, clock = f"sqlite:///{tmp_path}/books.db", ManualClock(NOW)
     migrate(url)
     asynchronous = url.replace("sqlite:", "sqlite+aiosqlite:")
@@ -68,7 +68,7 @@ def test_money_is_recorded_once(console: Site) -> None:
         ({"kind": "barter"}, "Choose how the money came"),
     ],
 )
-def test_what_is_wrong_is_told_on_the_form(console: Site, changes: dict[str, str], told: str) -> None:
+def test_errors_are_shown_on_the_form(console: Site, changes: dict[str, str], told: str) -> None:
     console.book()
 
     response = console.send("/console/record", "/console/record", **receipt(**changes))
@@ -78,11 +78,11 @@ def test_what_is_wrong_is_told_on_the_form(console: Site, changes: dict[str, str
     assert "17-204" in response.text
 
 
-def test_the_list_leads_to_the_form(console: Site) -> None:
+def test_the_list_has_a_link_to_the_form(console: Site) -> None:
     assert "/console/record" in console.get("/console/payments").text
 
 
-def test_without_the_gateway_there_is_no_form() -> None:
+def test_without_the_gateway_the_form_is_404() -> None:
     with open_site() as site:
         site.log_in()
 

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from booking_payments.adapters.procrastinate.liveness import WorkerLiveness
-from booking_payments.adapters.procrastinate.queue import QUIET_S, ProcrastinateJobQueue
+from booking_payments.adapters.procrastinate.queue import DEFER_INTERVAL_S, ProcrastinateJobQueue
 from booking_payments.adapters.sql import engine
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
@@ -36,7 +36,7 @@ async def test_jobs_go_with_the_transaction(queued_storage: SqlStorage, jobs: Jo
     assert await jobs.waiting() == []
 
 
-async def test_where_the_connection_breaks_before_jobs_are_asked_for_the_transaction_is_begun_again(
+async def test_a_transaction_whose_connection_breaks_before_its_jobs_are_stored_is_retried(
     queued_storage: SqlStorage, jobs: Jobs
 ) -> None:
     begun: list[int] = []
@@ -56,7 +56,7 @@ async def test_where_the_connection_breaks_before_jobs_are_asked_for_the_transac
     assert (len(begun), await jobs.waiting()) == (2, ["settle_payment pay_1"])
 
 
-async def test_so_it_is_where_somebody_has_the_jobs_locked(
+async def test_a_transaction_is_retried_while_the_jobs_are_locked(
     queued_storage: SqlStorage, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "BUSY_TIMEOUT_MS", 100)
@@ -105,7 +105,7 @@ async def test_of_many_messages_few_deliveries_are_made(jobs: Jobs, postgres_cop
 
     for _ in range(10):
         await storage.transact(tell)
-    elapsed[0] = QUIET_S
+    elapsed[0] = DEFER_INTERVAL_S
     await storage.transact(tell)
     await storage.close()
 

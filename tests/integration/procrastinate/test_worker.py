@@ -28,7 +28,7 @@ from booking_payments.testing.kit import CHANNEL, NOW, PaymentsTestKit
 from tests.integration.postgres import Server
 from tests.integration.procrastinate.conftest import Jobs
 
-PATIENCE_S = 60
+TIMEOUT_S = 60
 
 STALLED = """
 WITH dead AS (INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 minute') RETURNING id)
@@ -102,7 +102,7 @@ async def _working(
     stopping = asyncio.Event()
     workers = [asyncio.create_task(run_worker(app, concurrency, stopping)) for app in apps]
     try:
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(TIMEOUT_S):
             yield
     finally:
         at_last()

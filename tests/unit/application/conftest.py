@@ -1,7 +1,7 @@
-"""The storages over which the use cases are tested: in memory, and for the modules of ``OVER_SQL`` also in a database.
+"""The storages of these tests: in memory, and for the modules of ``OVER_SQL`` also a database.
 
 Which database it is depends on the test's name, so that each database gets half of the tests in every run; with
-``SIMULATION=nightly`` each test runs over both. ``pytest tests/unit -m "not sql"`` leaves the databases out.
+``SIMULATION=nightly`` each test runs with both. ``pytest tests/unit -m "not sql"`` leaves the databases out.
 """
 
 import os
@@ -23,6 +23,7 @@ OVER_SQL = frozenset(
         "test_adopting",
         "test_bookings",
         "test_delivering",
+        "test_exporting",
         "test_facade",
         "test_figures",
         "test_gateway_faults",
@@ -45,21 +46,20 @@ OVER_SQL = frozenset(
         "test_webhooks",
     }
 )
-"""The modules whose tests run over memory and databases; those of all others run over memory only."""
+"""The modules whose tests run in memory and with databases; the others run in memory only."""
 
 NIGHTLY = os.environ.get("SIMULATION") == "nightly"
 DATABASES = ("sqlite", "postgresql")
 
 
 def databases_for(test: str) -> tuple[str, ...]:
-    """The databases over which ``test`` runs, beside memory: both at night, one of them by day."""
+    """Return the databases for ``test``, in addition to memory: one of them, or both in the nightly run."""
     return DATABASES if NIGHTLY else (DATABASES[zlib.crc32(test.encode()) % 2],)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Let the tests of ``OVER_SQL`` that use a storage run over each.
-
-    Those that need many ``stuck`` things try all numbers in memory, and as many as one round takes in the databases.
+    """Run the tests of ``OVER_SQL`` that use a storage with each storage. Tests with a parameter ``stuck`` use every
+    number in memory, and only the size of one pass in the databases.
     """
     databases = databases_for(metafunc.function.__name__)
     if "stuck" in metafunc.fixturenames and "database_url" in metafunc.fixturenames:
@@ -74,7 +74,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest) -> str | None:
-    """The SQLAlchemy URL of an empty, migrated database of the test's own; None for a test over memory."""
+    """The SQLAlchemy URL of an empty, migrated database for this test; None for a test in memory."""
     match getattr(request, "param", "memory"):
         case "postgresql":
             return str(request.getfixturevalue("postgres_copy"))
@@ -99,5 +99,5 @@ async def storage(database_url: str | None) -> AsyncIterator[Storage]:
 
 @pytest.fixture
 def kit(storage: Storage) -> PaymentsTestKit:
-    """An installation over the storage."""
+    """An in-memory installation with this storage."""
     return PaymentsTestKit(storage=storage)

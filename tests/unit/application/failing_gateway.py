@@ -1,4 +1,4 @@
-"""A gateway that fails on cue, with errors that the model of Stripe has no reason to give."""
+"""A fake gateway whose calls raise chosen errors, among them some that the Stripe emulator never returns."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -11,18 +11,18 @@ from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.instructions import CancelIntent, ConfirmIntent, CreateIntent, CreateRefund
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
-from booking_payments.ports.gateway import Gateway, Silent
+from booking_payments.ports.gateway import Gateway, OutcomeAmbiguous
 from booking_payments.testing.kit import PaymentsTestKit
 
-OUR_BUG = RuntimeError("a bug of ours")
+OUR_BUG = RuntimeError("a programming error")
 
 
 class PowerCut(BaseException):
-    """The process dies here."""
+    """Simulates the death of the process at this point."""
 
 
 class FailingGateway(FakeGateway):
-    """The fake gateway; each verb named in ``failures`` raises the next error of its list before it does anything."""
+    """The fake gateway; a method named in ``failures`` raises the next error of its list before it does anything."""
 
     def __init__(self, kit: PaymentsTestKit, **failures: Sequence[BaseException]) -> None:
         super().__init__(kit.stripe, kit.clock)
@@ -59,7 +59,7 @@ class FailingGateway(FakeGateway):
 
 
 class Overtaken(FakeGateway):
-    """A gateway that fails with ``error``, and while it is tried somebody else does something."""
+    """A gateway that runs ``meanwhile`` during a call and then raises ``error``."""
 
     def __init__(
         self, kit: PaymentsTestKit, meanwhile: Callable[[], Awaitable[object]], error: Exception = OUR_BUG
@@ -77,14 +77,13 @@ class Overtaken(FakeGateway):
 
 
 def use_gateway(kit: PaymentsTestKit, gateway: Gateway) -> None:
-    """Let the use cases of ``kit`` call ``gateway`` from now on."""
+    """Make the use cases of ``kit`` call ``gateway``."""
     kit.deps = attrs.evolve(kit.deps, gateway=gateway)
     kit.payments = BookingPayments(kit.deps)
 
 
 class UnansweredTransport(ModelTransport):
-    """The line to the model of Stripe. While ``dead``, every request takes all its time and nobody answers; ``asked``
-    is what was asked for."""
+    """The transport to the Stripe emulator. While ``dead``, every request times out; ``asked`` lists the requests."""
 
     TIMEOUT = timedelta(seconds=15)
 
@@ -99,5 +98,5 @@ class UnansweredTransport(ModelTransport):
         self.asked.append(f"{method} {path}")
         if self.dead:
             self._manual_clock.advance(self.TIMEOUT)
-            raise Silent("no answer", code="timeout")
+            raise OutcomeAmbiguous("no answer", code="timeout")
         return await super().call(method, path, params, idempotency_key)

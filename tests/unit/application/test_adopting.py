@@ -1,4 +1,4 @@
-"""After a backup was restored: which charges that the books have lost are adopted, and which are left for a person."""
+"""Adoption after a backup was restored: which lost charges get a payment again, and which are reported for a person."""
 
 from datetime import timedelta
 from typing import Any
@@ -33,12 +33,12 @@ SUCCEEDED = "payment_intent.succeeded"
 
 
 def before_the_loss(terms: PaymentConfig = OURS) -> PaymentsTestKit:
-    """The installation as it was, with books that are about to be lost."""
+    """The installation before the restore, whose database gets lost."""
     return PaymentsTestKit(config=terms, storage=MemoryStorage(), seed=7)
 
 
 def restored(lost: PaymentsTestKit, storage: Storage, terms: PaymentConfig = OURS) -> PaymentsTestKit:
-    """The same installation on the same account, with the books in ``storage``."""
+    """The same installation on the same gateway account, with the database ``storage``."""
     kit = PaymentsTestKit(config=terms, storage=storage)
     kit.clock, kit.stripe = lost.clock, lost.stripe
     kit.deps = attrs.evolve(kit.deps, clock=lost.clock, gateway=FakeGateway(lost.stripe, lost.clock))
@@ -68,7 +68,7 @@ async def status_of(kit: PaymentsTestKit, booking: Booking) -> BookingStatus:
 
 
 async def require_agreement(kit: PaymentsTestKit) -> None:
-    """Ledger and gateway agree with the books."""
+    """Check that the ledger is consistent and that the gateway has the same state."""
     ledger = await kit.payments.check_ledger()
     assert ledger.agrees, ledger.faults
     assert left(await kit.payments.reconcile()) == []
@@ -99,7 +99,7 @@ async def test_a_lost_charge_is_adopted_by_the_booking_registered_anew(storage: 
     await require_agreement(kit)
 
 
-async def test_the_journal_and_the_audit_trail_say_who_adopted_it_and_why(storage: Storage) -> None:
+async def test_the_journal_and_the_audit_trail_name_the_actor_and_cause_of_an_adoption(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
     kit = restored(lost, storage)
@@ -114,7 +114,7 @@ async def test_the_journal_and_the_audit_trail_say_who_adopted_it_and_why(storag
     assert any("PaymentAdopted" in each.asked.get("facts", "") for each in records)
 
 
-async def test_the_booking_app_is_told(storage: Storage) -> None:
+async def test_the_booking_app_receives_a_message(storage: Storage) -> None:
     lost = before_the_loss()
     await book_and_pay(lost)
     kit = restored(lost, storage)
@@ -141,7 +141,7 @@ async def test_an_adopted_payment_can_be_refunded_and_not_paid_again(storage: St
     await require_agreement(kit)
 
 
-async def test_what_was_given_back_of_it_is_booked(storage: Storage) -> None:
+async def test_refunds_of_an_adopted_charge_are_recorded(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
     await lost.payments.refund_payment(paid.payment.booking_id, amount="40.00")
@@ -154,7 +154,7 @@ async def test_what_was_given_back_of_it_is_booked(storage: Storage) -> None:
     await require_agreement(kit)
 
 
-async def test_a_dispute_of_it_is_booked(storage: Storage) -> None:
+async def test_a_dispute_of_an_adopted_charge_is_recorded(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
     lost.stripe.open_dispute(paid.payment.intent_id or "")
@@ -168,7 +168,7 @@ async def test_a_dispute_of_it_is_booked(storage: Storage) -> None:
     await require_agreement(kit)
 
 
-async def test_held_money_is_adopted_and_captured(storage: Storage) -> None:
+async def test_an_adopted_authorization_can_be_captured(storage: Storage) -> None:
     lost = before_the_loss()
     await authorize(lost)
     kit = restored(lost, storage)
@@ -183,7 +183,7 @@ async def test_held_money_is_adopted_and_captured(storage: Storage) -> None:
     await require_agreement(kit)
 
 
-async def test_a_part_that_was_captured_is_adopted(storage: Storage) -> None:
+async def test_a_partial_capture_is_adopted(storage: Storage) -> None:
     lost = before_the_loss()
     held = await authorize(lost)
     await lost.payments.capture_payment(held.payment.booking_id, amount="60.00")
@@ -196,7 +196,7 @@ async def test_a_part_that_was_captured_is_adopted(storage: Storage) -> None:
     await require_agreement(kit)
 
 
-async def test_a_debit_under_way_is_adopted_so_that_nobody_pays_beside_it(storage: Storage) -> None:
+async def test_a_processing_debit_is_adopted_so_that_no_second_payment_can_start(storage: Storage) -> None:
     lost = before_the_loss()
     under_way = await pay(lost, await lost.book(), "pm_usBankAccount_success")
     kit = restored(lost, storage)
@@ -213,7 +213,7 @@ async def test_a_debit_under_way_is_adopted_so_that_nobody_pays_beside_it(storag
     await require_agreement(kit)
 
 
-async def test_a_booking_whose_time_to_pay_is_over_is_adopted_while_it_is_pending(storage: Storage) -> None:
+async def test_a_charge_is_adopted_for_a_pending_booking_whose_hold_has_ended(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
     kit = restored(lost, storage)
@@ -229,7 +229,7 @@ async def test_a_booking_whose_time_to_pay_is_over_is_adopted_while_it_is_pendin
 # --- once
 
 
-async def test_reconciling_again_adopts_nothing_again(storage: Storage) -> None:
+async def test_a_second_reconciliation_adopts_nothing(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
     kit = restored(lost, storage)
@@ -243,7 +243,7 @@ async def test_reconciling_again_adopts_nothing_again(storage: Storage) -> None:
 
 
 class Meanwhile(FakeGateway):
-    """The first time that an intent is read, something else happens before the answer arrives."""
+    """Run ``meanwhile`` once, during the first read of an intent."""
 
     def __init__(self, kit: PaymentsTestKit, work: Any) -> None:
         super().__init__(kit.stripe, kit.clock)
@@ -257,7 +257,7 @@ class Meanwhile(FakeGateway):
         return report
 
 
-async def test_of_two_processes_one_adopts_and_the_other_finds_it_done(storage: Storage) -> None:
+async def test_when_two_processes_adopt_one_charge_the_second_changes_nothing(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
     kit = restored(lost, storage)
@@ -274,7 +274,7 @@ async def test_of_two_processes_one_adopts_and_the_other_finds_it_done(storage: 
     assert (await only_payment(kit, booking)).id == paid.payment.id
 
 
-async def test_of_many_at_the_same_moment_one_adopts(storage: Storage) -> None:
+async def test_concurrent_reconciliations_adopt_a_charge_once(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
     kit = restored(lost, storage)
@@ -293,8 +293,8 @@ async def test_of_many_at_the_same_moment_one_adopts(storage: Storage) -> None:
     assert (await only_payment(kit, booking)).id == paid.payment.id
 
 
-async def test_news_that_comes_while_it_is_adopted_is_not_lost(storage: Storage) -> None:
-    """The event is ignored, since the payment is not in the books yet; what it says is read afterwards."""
+async def test_an_event_that_arrives_during_an_adoption_is_not_lost(storage: Storage) -> None:
+    """The event is ignored, since the payment is not stored yet; its change is read from the gateway afterwards."""
     lost = before_the_loss()
     under_way = await pay(lost, await lost.book(), "pm_usBankAccount_success")
     kit = restored(lost, storage)
@@ -312,7 +312,7 @@ async def test_news_that_comes_while_it_is_adopted_is_not_lost(storage: Storage)
     assert await status_of(kit, booking) is BookingStatus.CONFIRMED
 
 
-async def test_what_was_given_back_and_disputed_is_booked_together_with_the_charge(storage: Storage) -> None:
+async def test_refunds_and_disputes_are_recorded_together_with_an_adopted_charge(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
     intent_id = paid.payment.intent_id or ""
@@ -338,7 +338,7 @@ async def test_an_intent_that_has_changed_since_it_was_listed_is_not_adopted(sto
     assert (adoption.payment, adoption.not_adopted) == (None, "it has changed meanwhile; reconcile again")
 
 
-async def test_the_event_of_a_charge_that_comes_afterwards_changes_nothing(storage: Storage) -> None:
+async def test_an_event_of_an_adopted_charge_changes_nothing(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
     kit = restored(lost, storage)
@@ -352,7 +352,7 @@ async def test_the_event_of_a_charge_that_comes_afterwards_changes_nothing(stora
     assert before.intent_id == paid.payment.intent_id
 
 
-async def test_a_customer_who_begins_to_pay_meanwhile_keeps_it_from_being_adopted(storage: Storage) -> None:
+async def test_a_charge_is_not_adopted_when_the_customer_starts_a_payment_meanwhile(storage: Storage) -> None:
     lost = before_the_loss()
     paid = await book_and_pay(lost)
     kit = restored(lost, storage)
@@ -371,7 +371,7 @@ async def test_a_customer_who_begins_to_pay_meanwhile_keeps_it_from_being_adopte
 
 
 async def _reconciled(lost: PaymentsTestKit, kit: PaymentsTestKit, view: PaymentView) -> str:
-    """The text with which the one charge that is not adopted is left."""
+    """Return the text of the finding for the one charge that is not adopted."""
     found = await kit.payments.reconcile()
     assert (adopted(found), left(found)) == ([], [("unknown_charge", view.payment.intent_id)])
     assert "before anything is given back" in found.left[0].text
@@ -383,7 +383,7 @@ async def _reconciled(lost: PaymentsTestKit, kit: PaymentsTestKit, view: Payment
     return found.left[0].text
 
 
-async def test_without_a_booking_of_its_reference_it_is_left(storage: Storage) -> None:
+async def test_a_charge_without_a_booking_of_its_reference_is_not_adopted(storage: Storage) -> None:
     lost = before_the_loss()
     view = await book_and_pay(lost)
     kit = restored(lost, storage)
@@ -393,7 +393,7 @@ async def test_without_a_booking_of_its_reference_it_is_left(storage: Storage) -
 
 
 @pytest.mark.parametrize("amount", ["99.99", "100.01"])
-async def test_with_another_amount_it_is_left(storage: Storage, amount: str) -> None:
+async def test_a_charge_of_another_amount_is_not_adopted(storage: Storage, amount: str) -> None:
     lost = before_the_loss()
     view = await book_and_pay(lost)
     kit = restored(lost, storage)
@@ -403,7 +403,7 @@ async def test_with_another_amount_it_is_left(storage: Storage, amount: str) -> 
     assert await status_of(kit, booking) is BookingStatus.PENDING
 
 
-async def test_where_the_fee_on_top_is_another_today_it_is_left(storage: Storage) -> None:
+async def test_a_charge_is_not_adopted_when_the_customers_fee_has_changed(storage: Storage) -> None:
     lost = before_the_loss(FEE_ON_TOP)
     view = await book_and_pay(lost)
     kit = restored(lost, storage)
@@ -412,7 +412,7 @@ async def test_where_the_fee_on_top_is_another_today_it_is_left(storage: Storage
     assert "would be charged 100.00 usd" in await _reconciled(lost, kit, view)
 
 
-async def test_with_another_currency_it_is_left(storage: Storage) -> None:
+async def test_a_charge_in_another_currency_is_not_adopted(storage: Storage) -> None:
     lost = before_the_loss()
     view = await book_and_pay(lost)
     kit = restored(lost, storage)
@@ -421,7 +421,7 @@ async def test_with_another_currency_it_is_left(storage: Storage) -> None:
     assert "would be charged 100.00 eur" in await _reconciled(lost, kit, view)
 
 
-async def test_for_another_customer_it_is_left(storage: Storage) -> None:
+async def test_a_charge_of_another_customer_is_not_adopted(storage: Storage) -> None:
     lost = before_the_loss()
     view = await book_and_pay(lost)
     kit = restored(lost, storage)
@@ -437,7 +437,7 @@ async def test_for_another_customer_it_is_left(storage: Storage) -> None:
     assert await status_of(kit, booking) is BookingStatus.PENDING
 
 
-async def test_for_a_booking_that_is_closed_it_is_left(storage: Storage) -> None:
+async def test_a_charge_for_a_closed_booking_is_not_adopted(storage: Storage) -> None:
     lost = before_the_loss()
     view = await book_and_pay(lost)
     kit = restored(lost, storage)
@@ -446,7 +446,7 @@ async def test_for_a_booking_that_is_closed_it_is_left(storage: Storage) -> None
     assert "is canceled" in await _reconciled(lost, kit, view)
 
 
-async def test_for_a_booking_whose_payment_was_canceled_it_is_left(storage: Storage) -> None:
+async def test_a_charge_for_a_booking_with_a_canceled_payment_is_not_adopted(storage: Storage) -> None:
     lost = before_the_loss()
     view = await book_and_pay(lost)
     kit = restored(lost, storage)
@@ -457,8 +457,10 @@ async def test_for_a_booking_whose_payment_was_canceled_it_is_left(storage: Stor
     assert "has a payment already" in await _reconciled(lost, kit, view)
 
 
-async def test_a_charge_for_a_booking_that_the_backup_had_is_left(storage: Storage) -> None:
-    """The books know its booking, by its own id: the backup was made between registering and paying."""
+async def test_a_charge_for_a_booking_in_the_backup_is_not_adopted(storage: Storage) -> None:
+    """The database has its booking under the id in the metadata: the backup was made between the registration and
+    the payment.
+    """
     lost = before_the_loss()
     booking = await lost.book()
     kit = restored(lost, storage)
@@ -470,7 +472,7 @@ async def test_a_charge_for_a_booking_that_the_backup_had_is_left(storage: Stora
 
 
 @pytest.mark.parametrize("name", ["payment_id", "booking_id", "booking_reference", "customer_key", "installation_id"])
-async def test_a_charge_that_lacks_a_part_of_its_metadata_is_left(storage: Storage, name: str) -> None:
+async def test_a_charge_with_incomplete_metadata_is_not_adopted(storage: Storage, name: str) -> None:
     lost = before_the_loss()
     view = await book_and_pay(lost)
     lost.stripe._account.get("payment_intent", view.payment.intent_id or "").body["metadata"].pop(name)
@@ -484,7 +486,7 @@ async def test_a_charge_that_lacks_a_part_of_its_metadata_is_left(storage: Stora
 
 
 @pytest.mark.parametrize("payment_id", ["", "x" * 65, "pay_1\n", "pay 1", "päy_1"])
-async def test_a_charge_whose_payment_has_no_id_of_ours_is_left(storage: Storage, payment_id: str) -> None:
+async def test_a_charge_with_a_malformed_payment_id_is_not_adopted(storage: Storage, payment_id: str) -> None:
     lost = before_the_loss()
     view = await book_and_pay(lost)
     lost.stripe._account.get("payment_intent", view.payment.intent_id or "").body["metadata"]["payment_id"] = payment_id
@@ -508,8 +510,8 @@ async def test_a_charge_of_another_installation_is_foreign(storage: Storage) -> 
     assert await status_of(kit, booking) is BookingStatus.PENDING
 
 
-async def test_the_second_charge_of_a_reference_is_left(storage: Storage) -> None:
-    """The customer paid twice already, before the loss: one is adopted, on the other a person decides."""
+async def test_of_two_charges_for_one_reference_one_is_adopted(storage: Storage) -> None:
+    """The customer had paid twice before the loss: one charge is adopted, and a person decides about the other."""
     lost, twin = before_the_loss(), before_the_loss()
     first = await book_and_pay(lost)
     twin.deps = attrs.evolve(twin.deps, gateway=FakeGateway(lost.stripe, lost.clock), ids=lost.deps.ids)
@@ -524,7 +526,7 @@ async def test_the_second_charge_of_a_reference_is_left(storage: Storage) -> Non
     assert "is confirmed" in found.left[0].text
 
 
-async def test_a_charge_that_was_given_back_is_neither_adopted_nor_left(storage: Storage) -> None:
+async def test_a_refunded_charge_is_neither_adopted_nor_reported(storage: Storage) -> None:
     lost = before_the_loss()
     view = await book_and_pay(lost)
     lost.stripe.refund_in_dashboard(view.payment.intent_id or "")
@@ -538,8 +540,8 @@ async def test_a_charge_that_was_given_back_is_neither_adopted_nor_left(storage:
 
 
 @pytest.mark.parametrize("card", [None, "pm_card_authenticationRequired", "pm_card_chargeDeclined"])
-async def test_an_intent_that_may_still_be_charged_is_left_to_be_canceled(storage: Storage, card: str | None) -> None:
-    """Nobody has paid: there is nothing to adopt, and whoever still has its page open may yet pay."""
+async def test_an_unpaid_intent_is_reported_for_cancellation(storage: Storage, card: str | None) -> None:
+    """It is not paid, so there is no charge to adopt, but a customer with the page open could still pay it."""
     lost = before_the_loss()
     view = await start(lost)
     if card:
@@ -557,7 +559,7 @@ async def test_an_intent_that_may_still_be_charged_is_left_to_be_canceled(storag
     assert await status_of(kit, booking) is BookingStatus.PENDING
 
 
-async def test_a_debit_under_way_that_is_not_adopted_is_left_as_a_charge(storage: Storage) -> None:
+async def test_a_processing_debit_that_is_not_adopted_is_reported_like_a_charge(storage: Storage) -> None:
     lost = before_the_loss()
     view = await pay(lost, await lost.book(), "pm_usBankAccount_success")
     kit = restored(lost, storage)
@@ -568,7 +570,7 @@ async def test_a_debit_under_way_that_is_not_adopted_is_left_as_a_charge(storage
     assert "cancel it" not in text
 
 
-async def test_a_charge_that_breaks_is_left_and_holds_up_no_other(storage: Storage) -> None:
+async def test_an_error_in_one_adoption_does_not_stop_the_others(storage: Storage) -> None:
     lost = before_the_loss()
     broken, fine = await book_and_pay(lost), await book_and_pay(lost, reference="R-2")
     kit = restored(lost, storage)
@@ -586,7 +588,7 @@ async def test_a_charge_that_breaks_is_left_and_holds_up_no_other(storage: Stora
     assert (adopted(found), left(found)) == ([fine.payment.id], [("broke", broken.payment.intent_id)])
 
 
-async def test_a_charge_that_can_not_be_booked_is_left(storage: Storage) -> None:
+async def test_a_charge_that_cannot_be_recorded_is_not_adopted(storage: Storage) -> None:
     lost = before_the_loss()
     view = await book_and_pay(lost)
     lost.stripe._account.get("payment_intent", view.payment.intent_id or "").body["amount_received"] = 10001
@@ -615,7 +617,7 @@ async def test_the_event_of_a_lost_charge_raises_an_alert(storage: Storage, inst
         assert results[0].about["intent_id"] == view.payment.intent_id
 
 
-async def test_an_open_page_that_is_paid_after_the_loss_is_adopted_by_the_next_run(storage: Storage) -> None:
+async def test_a_charge_made_after_the_loss_is_adopted_by_the_next_run(storage: Storage) -> None:
     lost = before_the_loss()
     view = await start(lost)
     kit = restored(lost, storage)

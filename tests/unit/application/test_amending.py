@@ -1,7 +1,9 @@
-"""Amending bookings: what becomes of the payment in each of its states, and what never happens to the money."""
+"""Amending bookings: the effect on the payment in each of its states, and what is never charged or refunded."""
 
 from datetime import timedelta
 from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
 
 import attrs
 import pytest
@@ -16,7 +18,7 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy, RefundTier
-from booking_payments.ports.gateway import Refused
+from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.testing.kit import ANN, NOW, OPERATOR, PaymentsTestKit
 from tests.payments import VISA, authorize, book_and_pay, pay, pay_in_browser, payment_of, start
 
@@ -69,7 +71,7 @@ async def test_an_unpaid_intent_is_updated_to_a_lower_price(kit: PaymentsTestKit
     assert (paid.status, paid.captured, paid.drifts) == (PaymentStatus.SUCCEEDED, usd("80.00"), ())
 
 
-async def test_an_old_page_cannot_pay_a_dearer_price(kit: PaymentsTestKit) -> None:
+async def test_a_page_from_before_a_price_increase_cannot_pay_the_old_price(kit: PaymentsTestKit) -> None:
     view = await start(kit)
 
     await amended_to(kit, view.payment.booking_id, "120.00")
@@ -85,7 +87,7 @@ async def test_an_old_page_cannot_pay_a_dearer_price(kit: PaymentsTestKit) -> No
 
 @pytest.mark.parametrize("new", ["80.00", "120.00"])
 @pytest.mark.parametrize("allows", [False, True], ids=["refuses", "allows"])
-async def test_while_the_customer_authenticates_the_intent_is_replaced(new: str, allows: bool) -> None:
+async def test_an_intent_in_authentication_is_replaced(new: str, allows: bool) -> None:
     kit = PaymentsTestKit(amount_in_action=allows)
     view = await book_and_pay(kit, "pm_card_authenticationRequired")
     assert view.payment.status is PaymentStatus.REQUIRES_ACTION
@@ -103,7 +105,7 @@ async def test_an_intent_whose_amount_the_gateway_refuses_to_change_is_replaced(
     gateway = kit.deps.gateway
 
     async def refuse(*_: object) -> None:
-        raise Refused("never", code="amount_fixed")
+        raise GatewayRefused("never", code="amount_fixed")
 
     gateway.update_intent = refuse  # type: ignore[assignment,method-assign]
 
@@ -133,7 +135,7 @@ async def test_a_booking_that_was_paid_meanwhile_keeps_its_price(kit: PaymentsTe
     assert (await payment_of(kit, view)).captured == usd("100.00")
 
 
-async def test_a_booking_that_was_paid_meanwhile_is_not_made_dearer(kit: PaymentsTestKit) -> None:
+async def test_a_booking_that_was_paid_meanwhile_cannot_become_dearer(kit: PaymentsTestKit) -> None:
     view = await start(kit)
     pay_in_browser(kit, view)
 
@@ -142,7 +144,9 @@ async def test_a_booking_that_was_paid_meanwhile_is_not_made_dearer(kit: Payment
     assert (booking.amount, booking.status) == (usd("100.00"), BookingStatus.CONFIRMED)
 
 
-async def test_a_payment_in_processing_is_not_amended_but_its_texts_are(kit: PaymentsTestKit) -> None:
+async def test_while_a_payment_is_processing_the_texts_can_be_amended_and_the_price_cannot(
+    kit: PaymentsTestKit,
+) -> None:
     payment = (await book_and_pay(kit, "pm_usBankAccount_success")).payment
     assert payment.status is PaymentStatus.PROCESSING
 
@@ -153,7 +157,7 @@ async def test_a_payment_in_processing_is_not_amended_but_its_texts_are(kit: Pay
 
 @pytest.mark.parametrize("fault", ["timeout_after", "500_after"])
 @pytest.mark.parametrize(("new", "call"), [("80.00", UPDATE), ("120.00", CANCEL)])
-async def test_an_unknown_outcome_changes_the_booking_once_it_is_known(
+async def test_an_amendment_with_an_unknown_outcome_applies_once_the_outcome_is_known(
     kit: PaymentsTestKit, new: str, call: str, fault: str
 ) -> None:
     view = await start(kit)
@@ -197,7 +201,7 @@ async def test_a_customer_who_pays_before_an_unknown_update_keeps_the_old_price(
     assert (payment.captured, payment.drifts, payment.operation) == (usd("100.00"), (), None)
 
 
-async def test_a_price_that_no_gateway_charges_is_refused_before_anything_happens(kit: PaymentsTestKit) -> None:
+async def test_a_price_that_no_gateway_charges_is_refused_without_a_gateway_call(kit: PaymentsTestKit) -> None:
     view = await start(kit)
 
     assert await code_of(kit, view.payment.booking_id, "0.10") == "amount_too_small"
@@ -207,7 +211,7 @@ async def test_a_price_that_no_gateway_charges_is_refused_before_anything_happen
 # --- held ------------------------------------------------------------------------------------------------------
 
 
-async def test_of_a_hold_less_is_captured_when_the_booking_became_cheaper(kit: PaymentsTestKit) -> None:
+async def test_after_a_price_reduction_less_is_captured_of_an_authorization(kit: PaymentsTestKit) -> None:
     view = await authorize(kit)
 
     await amended_to(kit, view.payment.booking_id, "80.00")
@@ -217,7 +221,7 @@ async def test_of_a_hold_less_is_captured_when_the_booking_became_cheaper(kit: P
     assert captured.payment.intent_id == view.payment.intent_id
 
 
-async def test_of_a_hold_no_more_than_the_new_price_is_captured(kit: PaymentsTestKit) -> None:
+async def test_a_capture_above_the_new_price_is_refused(kit: PaymentsTestKit) -> None:
     view = await authorize(kit)
     await amended_to(kit, view.payment.booking_id, "80.00")
 
@@ -227,7 +231,7 @@ async def test_of_a_hold_no_more_than_the_new_price_is_captured(kit: PaymentsTes
     assert refused.value.code == "amount_exceeds_price"
 
 
-async def test_what_the_dashboard_captured_beyond_the_new_price_goes_back(kit: PaymentsTestKit) -> None:
+async def test_a_dashboard_capture_above_the_new_price_is_refunded_down_to_it(kit: PaymentsTestKit) -> None:
     view = await authorize(kit)
     await amended_to(kit, view.payment.booking_id, "80.00")
 
@@ -238,7 +242,7 @@ async def test_what_the_dashboard_captured_beyond_the_new_price_goes_back(kit: P
     assert (payment.captured, payment.refunded, payment.owed.amount) == (usd("100.00"), usd("20.00"), usd("0.00"))
 
 
-async def test_a_held_booking_does_not_become_dearer(kit: PaymentsTestKit) -> None:
+async def test_the_price_of_an_authorized_booking_cannot_be_raised(kit: PaymentsTestKit) -> None:
     view = await authorize(kit)
 
     assert await code_of(kit, view.payment.booking_id, "120.00") == "balance_needed"
@@ -247,7 +251,7 @@ async def test_a_held_booking_does_not_become_dearer(kit: PaymentsTestKit) -> No
 # --- paid ------------------------------------------------------------------------------------------------------
 
 
-async def test_a_paid_booking_that_becomes_cheaper_gives_the_difference_back(kit: PaymentsTestKit) -> None:
+async def test_a_price_reduction_of_a_paid_booking_refunds_the_difference(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit)
 
     after = await amended_to(kit, view.payment.booking_id, "70.00")
@@ -260,7 +264,7 @@ async def test_a_paid_booking_that_becomes_cheaper_gives_the_difference_back(kit
 @pytest.mark.parametrize(
     ("refund", "back", "left"), [(None, "15.00", "35.00"), ("full", "30.00", "35.00"), ("none", "0.00", "35.00")]
 )
-async def test_the_difference_goes_back_as_refund_says(
+async def test_the_refund_argument_decides_how_much_of_the_difference_is_refunded(
     kit: PaymentsTestKit, refund: str | None, back: str, left: str
 ) -> None:
     view = await book_and_pay(kit, refund_policy=HALF)
@@ -275,7 +279,7 @@ async def test_the_difference_goes_back_as_refund_says(
 @pytest.mark.parametrize(
     ("refund", "back"), [(None, "100.00"), ("policy", "50.00"), ("full", "100.00"), ("none", "0.00")]
 )
-async def test_a_paid_booking_down_to_nothing_gives_everything_back_unless_refund_says_otherwise(
+async def test_a_paid_booking_whose_price_becomes_zero_is_refunded_in_full_by_default(
     kit: PaymentsTestKit, refund: str | None, back: str
 ) -> None:
     view = await book_and_pay(kit, refund_policy=HALF)
@@ -287,14 +291,14 @@ async def test_a_paid_booking_down_to_nothing_gives_everything_back_unless_refun
     assert (after.status, after.free, payment.refunded) == (BookingStatus.CONFIRMED, True, usd(back))
 
 
-async def test_a_paid_booking_does_not_become_dearer(kit: PaymentsTestKit) -> None:
+async def test_the_price_of_a_paid_booking_cannot_be_raised(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit)
 
     assert await code_of(kit, view.payment.booking_id, "100.01") == "balance_needed"
     assert await code_of(kit, (await kit.book("0.00", reference="free")).id, "5.00") == "balance_needed"
 
 
-async def test_refunds_by_amount_count_against_what_is_left(kit: PaymentsTestKit) -> None:
+async def test_earlier_refunds_reduce_the_refund_of_an_amendment(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, refund_policy=HALF)
     await kit.payments.refund_payment(view.payment.booking_id, OPERATOR, amount="45.00")
 
@@ -304,7 +308,7 @@ async def test_refunds_by_amount_count_against_what_is_left(kit: PaymentsTestKit
     assert (payment.refunded, payment.refundable.remaining(NOW)) == (usd("50.00"), usd("0.00"))
 
 
-async def test_a_refund_that_a_dispute_holds_up_is_owed(kit: PaymentsTestKit) -> None:
+async def test_a_refund_blocked_by_a_dispute_is_owed(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, "pm_card_createDispute", deliver=True)
 
     after = await amended_to(kit, view.payment.booking_id, "70.00")
@@ -328,7 +332,7 @@ async def test_a_new_date_moves_the_deadline_and_the_tiers(kit: PaymentsTestKit)
     assert (await payment_of(kit, view)).refundable.remaining(NOW) == usd("0.00")
 
 
-async def test_a_deadline_that_was_given_stays_but_never_lies_after_the_event(kit: PaymentsTestKit) -> None:
+async def test_an_explicit_deadline_is_kept_but_ends_at_the_start_of_the_event(kit: PaymentsTestKit) -> None:
     booking = await kit.book(expires_in=timedelta(days=2))
     later, soon = NOW + timedelta(days=60), NOW + timedelta(hours=24)
 
@@ -338,7 +342,7 @@ async def test_a_deadline_that_was_given_stays_but_never_lies_after_the_event(ki
     assert moved.expires_at == soon
 
 
-async def test_until_the_end_of_the_grace_customers_may_have_everything_back(kit: PaymentsTestKit) -> None:
+async def test_customers_get_a_full_refund_during_the_grace_period(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, refund_policy=HALF)
     grace = NOW + timedelta(days=3)
     change = BookingChange(event_starts_at=NOW + timedelta(hours=5), refund_grace_until=grace)
@@ -350,7 +354,7 @@ async def test_until_the_end_of_the_grace_customers_may_have_everything_back(kit
     assert refund.refund.amount == usd("100.00")
 
 
-async def test_after_the_grace_the_tiers_apply_again(kit: PaymentsTestKit) -> None:
+async def test_after_the_grace_period_the_refund_tiers_apply(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, refund_policy=HALF)
     change = BookingChange(refund_grace_until=NOW + timedelta(days=3))
     await kit.payments.amend_booking(view.payment.booking_id, change, OPERATOR)
@@ -360,7 +364,7 @@ async def test_after_the_grace_the_tiers_apply_again(kit: PaymentsTestKit) -> No
     assert (await kit.payments.quote_refund(view.payment.booking_id, ANN)).amount == usd("50.00")
 
 
-async def test_another_version_than_expected_is_refused(kit: PaymentsTestKit) -> None:
+async def test_an_amendment_of_an_outdated_version_is_refused(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await amended_to(kit, booking.id, "90.00", expected_version=1)
 
@@ -371,7 +375,7 @@ async def test_another_version_than_expected_is_refused(kit: PaymentsTestKit) ->
     assert (await kit.payments.get_booking(booking.id)).amount == usd("90.00")
 
 
-async def test_the_same_key_amends_once(kit: PaymentsTestKit) -> None:
+async def test_a_repeated_amendment_with_the_same_key_has_no_second_effect(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
 
     first = await amended_to(kit, booking.id, "90.00", expected_version=1, idempotency_key=KEY)
@@ -380,7 +384,7 @@ async def test_the_same_key_amends_once(kit: PaymentsTestKit) -> None:
     assert (first.version, again.version) == (2, 2)
 
 
-async def test_an_amendment_that_changes_nothing_leaves_the_version(kit: PaymentsTestKit) -> None:
+async def test_an_amendment_without_changes_keeps_the_version(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
 
     assert (await amended_to(kit, booking.id, "100.00")).version == 1
@@ -396,7 +400,7 @@ async def test_an_amended_booking_is_still_found_by_its_first_registration(kit: 
         await kit.book("95.00")
 
 
-async def test_a_closed_booking_is_not_amended_and_frees_its_reference(kit: PaymentsTestKit) -> None:
+async def test_a_closed_booking_cannot_be_amended_and_its_reference_can_be_used_again(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await kit.payments.cancel_booking(booking.id, OPERATOR)
 
@@ -404,7 +408,7 @@ async def test_a_closed_booking_is_not_amended_and_frees_its_reference(kit: Paym
     assert (await kit.book("95.00")).id != booking.id
 
 
-async def test_customers_do_not_amend(kit: PaymentsTestKit) -> None:
+async def test_customers_may_not_amend(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
 
     with pytest.raises(RefusedByRule):
@@ -413,7 +417,7 @@ async def test_customers_do_not_amend(kit: PaymentsTestKit) -> None:
         await kit.payments.amend_booking("bk_unknown", price("1.00"), OPERATOR)
 
 
-async def test_the_booking_app_is_told(kit: PaymentsTestKit) -> None:
+async def test_the_booking_app_receives_a_message(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit)
     await amended_to(kit, view.payment.booking_id, "70.00")
     await kit.payments.amend_booking((await kit.book(reference="R-2")).id, BookingChange(title="New"), OPERATOR)
@@ -425,7 +429,7 @@ async def test_the_booking_app_is_told(kit: PaymentsTestKit) -> None:
     assert told[0].data["given_back"] == "30.00"
 
 
-async def test_a_manual_booking_starts_anew_with_its_capture_method(kit: PaymentsTestKit) -> None:
+async def test_after_a_price_change_a_manual_booking_is_still_only_authorized(kit: PaymentsTestKit) -> None:
     view = await kit.payments.start_payment((await kit.book(capture_method=CaptureMethod.MANUAL)).id, ANN)
     await amended_to(kit, view.payment.booking_id, "120.00")
 
@@ -433,7 +437,7 @@ async def test_a_manual_booking_starts_anew_with_its_capture_method(kit: Payment
     assert (held.payment.status, held.payment.authorized) == (PaymentStatus.REQUIRES_CAPTURE, usd("120.00"))
 
 
-async def test_items_make_the_price(kit: PaymentsTestKit) -> None:
+async def test_the_price_is_the_sum_of_the_items(kit: PaymentsTestKit) -> None:
     booking = await kit.book(items={"adult": (2, "30.00"), "child": (1, "10.00")})
     assert booking.amount == usd("70.00")
     assert await code_of(kit, booking.id, "60.00") == "items_do_not_add_up"
@@ -443,13 +447,13 @@ async def test_items_make_the_price(kit: PaymentsTestKit) -> None:
     assert (after.amount, [each.id for each in after.items]) == (usd("30.00"), ["adult"])
 
 
-async def test_no_item_has_a_negative_price() -> None:
+async def test_an_item_with_a_negative_price_is_refused() -> None:
     with pytest.raises(RefusedByRule):
         Item(id="a", label="a", quantity=1, unit_amount=-usd("1.00"))
 
 
 @pytest.mark.parametrize("sends", [False, True])
-async def test_a_bookings_metadata_goes_to_the_gateway_only_by_the_setting(sends: bool) -> None:
+async def test_booking_metadata_is_sent_to_the_gateway_only_if_the_setting_allows_it(sends: bool) -> None:
     kit = PaymentsTestKit(config=PaymentConfig(booking_metadata=sends))
     new = NewBooking(
         reference="R-1",
@@ -465,3 +469,59 @@ async def test_a_bookings_metadata_goes_to_the_gateway_only_by_the_setting(sends
     intent = await kit.deps.gateway.retrieve_intent(view.payment.intent_id or "")
     assert intent.metadata.get("table") == ("7" if sends else None)
     assert intent.metadata["booking_id"] == booking.id
+
+
+async def test_metadata_is_any_mapping_and_is_copied(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    given = {"table": "7"}
+    change = BookingChange(amount=usd("80.00"), metadata=MappingProxyType(given))
+
+    after = await kit.payments.amend_booking(view.payment.booking_id, change, OPERATOR)
+    given["table"] = "8"
+
+    assert (type(after.metadata), dict(after.metadata)) == (dict, {"table": "7"})
+
+
+# --- the price that a customer was shown -----------------------------------------------------------------------
+
+
+async def test_a_price_that_was_not_shown_is_not_charged(kit: PaymentsTestKit) -> None:
+    booking = await kit.book()
+
+    with pytest.raises(NotPossibleNow) as refused:
+        await pay(kit, booking, expected_price=usd("99.99"))
+    paid = await pay(kit, booking, expected_price=usd("100.00"))
+
+    assert (refused.value.code, paid.payment.captured) == ("price_changed", usd("100.00"))
+
+
+@pytest.mark.parametrize("text", ["80.00", "120.00"])
+@pytest.mark.parametrize("started", [False, True])
+async def test_an_amendment_at_the_last_moment_keeps_another_price_from_being_charged(
+    kit: PaymentsTestKit, monkeypatch: pytest.MonkeyPatch, text: str, started: bool
+) -> None:
+    booking = await kit.book()
+    if started:
+        await kit.payments.start_payment(booking.id, ANN)
+    real, waiting = kit.storage.transact, [text]
+
+    async def after_an_amendment(*given: Any, **named: Any) -> Any:
+        if waiting:
+            await amended_to(kit, booking.id, waiting.pop())
+        return await real(*given, **named)
+
+    monkeypatch.setattr(kit.storage, "transact", after_an_amendment)
+    with pytest.raises(NotPossibleNow) as refused:
+        await pay(kit, booking, expected_price=usd("100.00"))
+
+    assert refused.value.code == "price_changed"
+    assert (await pay(kit, booking, expected_price=usd(text))).payment.captured == usd(text)
+
+
+async def test_after_a_canceled_payment_the_price_shown_is_that_of_the_next_one(kit: PaymentsTestKit) -> None:
+    view = await start(kit)
+    await kit.payments.cancel_payment(view.payment.booking_id, ANN)
+    await amended_to(kit, view.payment.booking_id, "80.00")
+
+    assert (await kit.payments.checkout(view.payment.booking_id, ANN)).price.gross == usd("80.00")
+    assert (await pay(kit, view.payment.booking_id, expected_price=usd("80.00"))).payment.captured == usd("80.00")

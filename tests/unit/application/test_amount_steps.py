@@ -1,4 +1,4 @@
-"""Currencies in which the gateway does not take every amount: what we compute is something that can be asked for."""
+"""Currencies with an amount step: every amount that this package computes is a multiple that the gateway accepts."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTier
-from booking_payments.ports.gateway import Refused
+from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import paid_booking, payment_of
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
@@ -31,13 +31,13 @@ from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 REPEATABLE = settings(
     derandomize=True, database=None, deadline=None, max_examples=6, phases=(Phase.explicit, Phase.generate)
 )
-"""Nothing is shrunk: a failure in every currency would take minutes to tell."""
+"""Hypothesis does not shrink here: a failure in every currency would take minutes."""
 TAKEN = sorted(amounts.SUPPORTED & {currency.code for currency in Currency})
 NIGHTLY = os.environ.get("SIMULATION") == "nightly"
 
 
 def _one_of_each_kind() -> list[str]:
-    """The first currency of each kind: decimal places, the multiple that Stripe takes, and the bounds of a charge."""
+    """The first currency of each kind: decimal places, amount step, and bounds of a charge."""
     kinds: dict[tuple[int, ...], str] = {}
     for code in TAKEN:
         bounds = (amounts.minimum(code), amounts.maximum(code))
@@ -48,7 +48,7 @@ def _one_of_each_kind() -> list[str]:
 TRIED = TAKEN if NIGHTLY else _one_of_each_kind()
 COARSE = ["bhd", "jod", "kwd", "mga", "omr", "tnd"]
 SHARES = st.decimals(0, 100, places=2)
-EMPTY = Refused("the balance does not cover it", code="balance_insufficient")
+EMPTY = GatewayRefused("the balance does not cover it", code="balance_insufficient")
 A_MONTH = timedelta(days=31)
 
 
@@ -61,7 +61,7 @@ def _policy(percent: Decimal) -> RefundPolicy:
 
 
 def _charges(code: str, up_to: Fraction = Fraction(1)) -> st.SearchStrategy[Money]:
-    """Every amount in this currency that can be charged, up to this part of the largest."""
+    """All chargeable amounts in this currency, up to this fraction of the largest."""
     multiple, currency = amounts.MULTIPLES.get(code, 1), Currency.of(code)
     most = int(amounts.maximum(code) * up_to)
     return st.integers(-(-amounts.minimum(code) // multiple), most // multiple).map(
@@ -87,7 +87,7 @@ def kwd(text: str) -> Money:
 @pytest.mark.parametrize("code", TRIED)
 @REPEATABLE
 @given(st.data())
-def test_whatever_is_quoted_in_a_currency_is_refunded(code: str, data: st.DataObject) -> None:
+def test_the_quoted_amount_is_refunded_in_every_currency(code: str, data: st.DataObject) -> None:
     amount, share = data.draw(_charges(code)), data.draw(SHARES)
 
     async def scenario() -> None:
@@ -109,7 +109,7 @@ def test_whatever_is_quoted_in_a_currency_is_refunded(code: str, data: st.DataOb
 @pytest.mark.parametrize("code", COARSE)
 @REPEATABLE
 @given(st.data())
-def test_of_what_was_refunded_in_part_the_rest_can_be_refunded_too(code: str, data: st.DataObject) -> None:
+def test_after_a_partial_refund_the_remainder_can_be_refunded(code: str, data: st.DataObject) -> None:
     amount, share, part = data.draw(_charges(code)), data.draw(SHARES), data.draw(SHARES)
 
     async def scenario() -> None:
@@ -130,7 +130,7 @@ def test_of_what_was_refunded_in_part_the_rest_can_be_refunded_too(code: str, da
 @pytest.mark.parametrize("code", COARSE)
 @REPEATABLE
 @given(st.data())
-def test_when_the_organizer_cancels_all_of_it_comes_back(code: str, data: st.DataObject) -> None:
+def test_a_cancellation_by_the_organizer_refunds_the_full_amount(code: str, data: st.DataObject) -> None:
     amount, share = data.draw(_charges(code)), data.draw(SHARES)
 
     async def scenario() -> None:
@@ -161,7 +161,7 @@ async def test_a_full_refund_before_the_organizer_cancels_keeps_the_fee() -> Non
     assert (payment.refunded, payment.fee_returned.minor) == (payment.breakdown.gross, 0)
 
 
-async def test_a_policy_refund_is_rounded_down_to_what_the_gateway_can_give_back() -> None:
+async def test_a_policy_refund_is_rounded_down_to_the_amount_step() -> None:
     kit = PaymentsTestKit()
     booking = await _paid_amount(kit, kwd("5.130"), _half())
 
@@ -170,7 +170,7 @@ async def test_a_policy_refund_is_rounded_down_to_what_the_gateway_can_give_back
     assert (quote.reason, quote.amount) == (QuoteReason.REFUNDABLE, kwd("2.560"))
 
 
-async def test_canceling_by_policy_gives_the_rounded_share_back() -> None:
+async def test_a_cancellation_by_policy_refunds_the_rounded_share() -> None:
     kit = PaymentsTestKit()
     booking = await _paid_amount(kit, kwd("5.130"), _half())
 
@@ -179,7 +179,7 @@ async def test_canceling_by_policy_gives_the_rounded_share_back() -> None:
     assert (canceled.status, (await payment_of(kit, booking)).refunded) == (BookingStatus.CANCELED, kwd("2.560"))
 
 
-async def test_what_is_left_to_refund_is_what_can_be_asked_for() -> None:
+async def test_the_refundable_amount_is_a_multiple_of_the_amount_step() -> None:
     kit = PaymentsTestKit()
     booking = await _paid_amount(kit, kwd("5.130"), _half())
 
@@ -188,7 +188,7 @@ async def test_what_is_left_to_refund_is_what_can_be_asked_for() -> None:
     assert view.payment.refundable.remaining(kit.clock.now()) == kwd("1.560")
 
 
-async def test_a_share_smaller_than_the_gateways_step_gives_nothing() -> None:
+async def test_a_share_below_one_amount_step_is_not_refunded() -> None:
     kit = PaymentsTestKit()
     booking = await _paid_amount(kit, kwd("0.010"), _half())
 
@@ -197,7 +197,7 @@ async def test_a_share_smaller_than_the_gateways_step_gives_nothing() -> None:
     assert (quote.allowed, quote.reason, quote.amount) == (False, QuoteReason.NOTHING_LEFT, kwd("0.000"))
 
 
-async def test_an_amount_that_the_gateway_cannot_give_back_is_refused_before_anything_is_written() -> None:
+async def test_an_amount_between_two_steps_is_refused_and_nothing_is_stored() -> None:
     kit = PaymentsTestKit()
     booking = await _paid_amount(kit, kwd("5.130"), _half())
 
@@ -207,7 +207,7 @@ async def test_an_amount_that_the_gateway_cannot_give_back_is_refused_before_any
     assert (refusal.value.code, (await payment_of(kit, booking)).refunds) == ("amount_not_chargeable", ())
 
 
-async def test_late_money_goes_back_whole() -> None:
+async def test_a_late_payment_is_refunded_in_full() -> None:
     kit = PaymentsTestKit()
     booking = await kit.book("5.130", currency=Currency.KWD, refund_policy=_half())
     view = await kit.payments.start_payment(booking.id, ANN)
@@ -225,7 +225,7 @@ async def test_late_money_goes_back_whole() -> None:
     assert (payment.late, payment.refunded) == (True, kwd("5.130"))
 
 
-async def test_what_a_canceled_booking_owes_is_what_was_quoted() -> None:
+async def test_a_canceled_booking_owes_the_quoted_amount() -> None:
     kit = PaymentsTestKit()
     booking = await _paid_amount(kit, kwd("5.130"), _half())
     _refuse_refunds(kit, [EMPTY])
@@ -253,7 +253,7 @@ FEES = st.builds(
 @pytest.mark.parametrize("code", TRIED)
 @REPEATABLE
 @given(st.data())
-def test_what_can_be_booked_can_be_paid_with_the_fee_on_top(code: str, data: st.DataObject) -> None:
+def test_every_accepted_price_can_be_paid_with_the_fee_on_top(code: str, data: st.DataObject) -> None:
     amount, fees = data.draw(_charges(code, up_to=Fraction(1, 2))), data.draw(FEES)
 
     async def scenario() -> None:
@@ -270,7 +270,7 @@ def test_what_can_be_booked_can_be_paid_with_the_fee_on_top(code: str, data: st.
     asyncio.run(scenario())
 
 
-async def test_held_money_with_a_fee_on_top_is_captured_in_part() -> None:
+async def test_an_authorization_with_a_fee_on_top_can_be_captured_in_part() -> None:
     kit = PaymentsTestKit(
         config=PaymentConfig(fees=FeePolicy(payer=FeePayer.CUSTOMER), capture_method=CaptureMethod.MANUAL)
     )
@@ -281,11 +281,11 @@ async def test_held_money_with_a_fee_on_top_is_captured_in_part() -> None:
     assert (view.payment.amount, view.payment.breakdown.fee, view.payment.drifts) == (kwd("2.640"), kwd("0.075"), ())
 
 
-# --- and as a net ----------------------------------------------------------------------------------------------
+# --- safeguard -------------------------------------------------------------------------------------------------
 
 
 class Unaware(FakeGateway):
-    """A gateway whose rule for amounts our computing does not know."""
+    """A gateway with an amount step that the domain does not know."""
 
     def amount_step(self, currency: Currency) -> int:
         return 1
@@ -296,7 +296,7 @@ async def _paid_to_the_unaware(kit: PaymentsTestKit) -> Booking:
     return await _paid_amount(kit, kwd("5.130"), _half())
 
 
-async def test_a_refund_that_the_gateway_cannot_express_is_refused_and_ends() -> None:
+async def test_a_refund_that_the_gateway_cannot_express_fails() -> None:
     kit = PaymentsTestKit()
     booking = await _paid_to_the_unaware(kit)
 

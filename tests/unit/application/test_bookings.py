@@ -35,19 +35,19 @@ async def test_a_new_booking_waits_for_its_payment(kit: PaymentsTestKit) -> None
     assert booking.status is BookingStatus.PENDING
 
 
-async def test_a_booking_may_be_paid_until_its_event_starts_unless_said_otherwise(kit: PaymentsTestKit) -> None:
+async def test_a_booking_may_be_paid_until_its_event_starts_by_default(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
 
     assert booking.expires_at == booking.event_starts_at
 
 
-async def test_the_same_reference_with_the_same_content_finds_the_booking(kit: PaymentsTestKit) -> None:
+async def test_a_repeated_registration_with_the_same_content_returns_the_booking(kit: PaymentsTestKit) -> None:
     first = await kit.book()
 
     assert (await kit.book()).id == first.id
 
 
-async def test_the_same_reference_with_other_content_is_refused(kit: PaymentsTestKit) -> None:
+async def test_a_registration_of_a_known_reference_with_other_content_is_refused(kit: PaymentsTestKit) -> None:
     await kit.book("100.00")
 
     with pytest.raises(NotPossibleNow) as refusal:
@@ -63,7 +63,7 @@ async def test_a_hold_beyond_the_start_of_the_event_is_refused(kit: PaymentsTest
     assert refusal.value.code == "expires_after_event"
 
 
-async def test_somebody_elses_booking_does_not_exist(kit: PaymentsTestKit) -> None:
+async def test_a_booking_of_another_customer_is_not_found(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
 
     with pytest.raises(NotFound):
@@ -77,7 +77,7 @@ async def test_canceling_an_unpaid_booking_closes_it(kit: PaymentsTestKit) -> No
 
 
 @pytest.mark.parametrize("reason", ["x" * 501, "the hall\x00", "two\nlines"])
-async def test_a_reason_that_the_journal_can_not_keep_cancels_nothing(kit: PaymentsTestKit, reason: str) -> None:
+async def test_a_cancellation_with_an_invalid_reason_is_refused(kit: PaymentsTestKit, reason: str) -> None:
     booking_id = (await paid_booking(kit)).id
 
     with pytest.raises(InvalidInput, match=r"^reason: "):
@@ -86,7 +86,7 @@ async def test_a_reason_that_the_journal_can_not_keep_cancels_nothing(kit: Payme
     assert await _status(kit, booking_id) is BookingStatus.CONFIRMED
 
 
-async def test_an_empty_reason_is_none(kit: PaymentsTestKit) -> None:
+async def test_an_empty_cancellation_reason_is_stored_as_none(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit)).id
     await kit.payments.cancel_booking(booking_id, OPERATOR, reason="")
 
@@ -112,7 +112,7 @@ async def test_canceling_twice_changes_nothing(kit: PaymentsTestKit) -> None:
     assert len(payment.refunds) == 1
 
 
-async def test_canceling_a_paid_booking_refunds_what_its_policy_says(kit: PaymentsTestKit) -> None:
+async def test_canceling_a_paid_booking_refunds_by_its_policy(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit)).id
 
     await kit.payments.cancel_booking(booking_id)
@@ -121,7 +121,7 @@ async def test_canceling_a_paid_booking_refunds_what_its_policy_says(kit: Paymen
     assert payment.refunded == Money(10000, Currency.USD)
 
 
-async def test_canceling_without_refund_keeps_the_money(kit: PaymentsTestKit) -> None:
+async def test_canceling_without_refund_refunds_nothing(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit)).id
 
     await kit.payments.cancel_booking(booking_id, refund=RefundOnCancel.NONE)
@@ -140,7 +140,7 @@ async def test_a_full_refund_is_possible_even_after_the_event_started(kit: Payme
     assert payment.refunded == payment.captured
 
 
-async def test_canceling_after_the_event_started_gives_nothing_back_by_policy(kit: PaymentsTestKit) -> None:
+async def test_canceling_by_policy_after_the_event_started_refunds_nothing(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit)).id
     kit.clock.advance(timedelta(days=31))
 
@@ -150,7 +150,7 @@ async def test_canceling_after_the_event_started_gives_nothing_back_by_policy(ki
     assert (payment.refunds, await _status(kit, booking_id)) == ((), BookingStatus.CANCELED)
 
 
-async def test_a_cancellation_whose_outcome_is_unknown_leaves_the_booking_as_it_is(kit: PaymentsTestKit) -> None:
+async def test_a_cancellation_with_an_unknown_outcome_leaves_the_booking_unchanged(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await kit.payments.start_payment(booking.id, ANN)
     kit.stripe.faults.script("POST /v1/payment_intents/{id}/cancel", "timeout_after", times=3)
@@ -161,7 +161,7 @@ async def test_a_cancellation_whose_outcome_is_unknown_leaves_the_booking_as_it_
     assert await _status(kit, booking.id) is BookingStatus.PENDING
 
 
-async def test_a_cancellation_whose_outcome_was_unknown_is_finished_later(kit: PaymentsTestKit) -> None:
+async def test_a_cancellation_with_an_unknown_outcome_is_completed_later(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await kit.payments.start_payment(booking.id, ANN)
     kit.stripe.faults.script("POST /v1/payment_intents/{id}/cancel", "timeout_after", times=3)
@@ -184,7 +184,7 @@ async def test_canceling_refunds_when_the_payment_succeeded_in_between(kit: Paym
     assert (await _status(kit, booking.id), payment.refunded) == (BookingStatus.CANCELED, payment.captured)
 
 
-async def test_a_refund_that_the_gateway_could_not_take_is_sent_later(kit: PaymentsTestKit) -> None:
+async def test_a_refund_that_the_gateway_could_not_receive_is_sent_later(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit)).id
     kit.stripe.faults.script("POST /v1/refunds", "429_limit", times=3)
     await kit.payments.cancel_booking(booking_id)
@@ -195,7 +195,7 @@ async def test_a_refund_that_the_gateway_could_not_take_is_sent_later(kit: Payme
     assert [refund.status for refund in payment.refunds] == [RefundStatus.SUCCEEDED]
 
 
-async def test_a_hold_that_ran_out_is_closed(kit: PaymentsTestKit) -> None:
+async def test_a_booking_expires_when_its_hold_ends(kit: PaymentsTestKit) -> None:
     booking = await kit.book(expires_in=timedelta(minutes=10))
     kit.clock.advance(timedelta(minutes=10))
 
@@ -204,7 +204,7 @@ async def test_a_hold_that_ran_out_is_closed(kit: PaymentsTestKit) -> None:
     assert await _status(kit, booking.id) is BookingStatus.EXPIRED
 
 
-async def test_a_hold_is_kept_until_it_runs_out(kit: PaymentsTestKit) -> None:
+async def test_a_booking_does_not_expire_before_its_hold_ends(kit: PaymentsTestKit) -> None:
     booking = await kit.book(expires_in=timedelta(minutes=10))
     kit.clock.advance(timedelta(minutes=9))
 
@@ -224,7 +224,7 @@ async def test_an_expiring_booking_cancels_its_intent_at_the_gateway(kit: Paymen
     assert (intent.status, await _status(kit, booking.id)) == (PaymentStatus.CANCELED, BookingStatus.EXPIRED)
 
 
-async def test_an_expiring_booking_that_was_paid_unseen_is_confirmed(kit: PaymentsTestKit) -> None:
+async def test_an_expiring_booking_whose_payment_webhook_was_lost_is_confirmed(kit: PaymentsTestKit) -> None:
     booking = await kit.book(expires_in=timedelta(minutes=10))
     view = await kit.payments.start_payment(booking.id, ANN)
     pay_in_browser(kit, view)
@@ -235,7 +235,7 @@ async def test_an_expiring_booking_that_was_paid_unseen_is_confirmed(kit: Paymen
     assert await _status(kit, booking.id) is BookingStatus.CONFIRMED
 
 
-async def test_a_booking_with_held_money_does_not_expire(kit: PaymentsTestKit) -> None:
+async def test_a_booking_with_an_authorized_payment_does_not_expire(kit: PaymentsTestKit) -> None:
     booking = await kit.book(expires_in=timedelta(minutes=10))
     await pay(kit, booking, capture_method=CaptureMethod.MANUAL)
     kit.clock.advance(timedelta(minutes=11))
@@ -245,7 +245,7 @@ async def test_a_booking_with_held_money_does_not_expire(kit: PaymentsTestKit) -
     assert await _status(kit, booking.id) is BookingStatus.PENDING
 
 
-async def test_an_expired_booking_can_not_be_canceled(kit: PaymentsTestKit) -> None:
+async def test_an_expired_booking_cannot_be_canceled(kit: PaymentsTestKit) -> None:
     booking = await kit.book(expires_in=timedelta(minutes=10))
     kit.clock.advance(timedelta(minutes=11))
     await kit.payments.work()
@@ -256,7 +256,7 @@ async def test_an_expired_booking_can_not_be_canceled(kit: PaymentsTestKit) -> N
     assert refusal.value.code == "booking_expired"
 
 
-async def test_the_same_booking_registered_many_times_at_once_exists_once(kit: PaymentsTestKit) -> None:
+async def test_concurrent_registrations_of_one_booking_create_it_once(kit: PaymentsTestKit) -> None:
     ids: list[str] = []
 
     async def register() -> None:
@@ -300,7 +300,7 @@ async def test_a_booking_is_neither_canceled_nor_expired_while_a_call_is_in_flig
     assert (refused, await _status(kit, booking.id)) == (["pending"], BookingStatus.CONFIRMED)
 
 
-async def test_a_cancellation_settles_the_call_of_a_process_that_has_died(kit: PaymentsTestKit) -> None:
+async def test_a_cancellation_settles_the_operation_of_a_dead_process(kit: PaymentsTestKit) -> None:
     booking = await die_while_paying(kit)
     kit.clock.advance(kit.deps.config.lease)
 
@@ -322,7 +322,7 @@ async def test_a_cancellation_after_a_call_with_an_unknown_outcome_changes_nothi
     assert await _status(kit, booking_id) is BookingStatus.PENDING
 
 
-async def test_one_customer_may_keep_so_many_unpaid_holds_and_no_more(storage: Storage) -> None:
+async def test_the_number_of_unpaid_bookings_of_a_customer_is_limited(storage: Storage) -> None:
     kit = PaymentsTestKit(storage=storage, config=PaymentConfig(max_unpaid_bookings=2))
     first, _ = await kit.book(reference="R-1"), await kit.book(reference="R-2")
 

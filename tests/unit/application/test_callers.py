@@ -1,4 +1,4 @@
-"""Who asks: what stands in journal and audit trail, and whose bookings there are for whom."""
+"""Callers: how they appear in the journal and audit trail, and which bookings each may see."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_a_customer_sees_own_bookings() -> None:
     assert MAKERS["customer"]().require(booking()) == booking()
 
 
-def test_for_a_customer_there_are_no_others() -> None:
+def test_a_customer_does_not_see_bookings_of_others() -> None:
     with pytest.raises(NotFound) as foreign:
         MAKERS["customer"]().require(booking(customer_id="bob"))
     with pytest.raises(NotFound) as missing:

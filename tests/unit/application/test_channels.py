@@ -1,4 +1,6 @@
-"""Channels: who records them, who delivers on which, and that no process discards what another has to get."""
+"""Channels: how they are recorded, which process delivers on which, and that a process never discards messages of a
+channel that it does not serve.
+"""
 
 from datetime import timedelta
 
@@ -20,7 +22,7 @@ WEBHOOK = "webhook"
 
 
 class Receiver:
-    """Takes messages, unless it is down."""
+    """A publisher that accepts messages, unless it is down."""
 
     def __init__(self) -> None:
         self.down = False
@@ -33,12 +35,14 @@ class Receiver:
 
 
 def another(kit: PaymentsTestKit, **channels: Publisher) -> BookingPayments:
-    """Another process on the same database, with these channels; ``python`` stands for the kit's own."""
+    """Another process on the same database with these channels; ``python`` is the channel of the kit's own
+    publisher.
+    """
     names = {CHANNEL if name == "python" else name: publisher for name, publisher in channels.items()}
     return BookingPayments(attrs.evolve(kit.deps, channels=names, attached=Attached()))
 
 
-async def test_a_process_without_a_channel_leaves_messages_alone(kit: PaymentsTestKit) -> None:
+async def test_a_process_without_a_channel_does_not_touch_messages(kit: PaymentsTestKit) -> None:
     await paid_booking(kit)
 
     await another(kit).work()
@@ -49,7 +53,9 @@ async def test_a_process_without_a_channel_leaves_messages_alone(kit: PaymentsTe
     ]
 
 
-async def test_the_first_process_with_channels_records_them_and_gets_what_waited(kit: PaymentsTestKit) -> None:
+async def test_the_first_process_with_channels_records_them_and_delivers_the_waiting_messages(
+    kit: PaymentsTestKit,
+) -> None:
     await paid_booking(kit)
     python, webhook = Receiver(), Receiver()
 
@@ -60,7 +66,7 @@ async def test_the_first_process_with_channels_records_them_and_gets_what_waited
     assert [each.channel.name for each in states.channels] == [CHANNEL, WEBHOOK]
 
 
-async def test_a_process_with_a_channel_that_is_not_recorded_does_not_start_and_says_what_to_run(
+async def test_a_process_with_an_unrecorded_channel_fails_to_start_and_names_the_command_to_run(
     kit: PaymentsTestKit,
 ) -> None:
     await kit.payments.attach_channels()
@@ -69,7 +75,7 @@ async def test_a_process_with_a_channel_that_is_not_recorded_does_not_start_and_
         await another(kit, webhook=Receiver()).attach_channels()
 
 
-async def test_a_message_is_done_when_each_channel_has_it(kit: PaymentsTestKit) -> None:
+async def test_a_message_is_done_when_every_channel_has_delivered_it(kit: PaymentsTestKit) -> None:
     up, down = Receiver(), Receiver()
     down.down = True
     payments = another(kit, python=up, webhook=down)
@@ -83,7 +89,7 @@ async def test_a_message_is_done_when_each_channel_has_it(kit: PaymentsTestKit) 
     assert [(each.channel, each.tries) for each in waiting] == [(WEBHOOK, 1), (WEBHOOK, 0)]
 
 
-async def test_two_processes_deliver_each_on_its_own_channel(kit: PaymentsTestKit) -> None:
+async def test_each_process_delivers_on_its_own_channel(kit: PaymentsTestKit) -> None:
     python, webhook = Receiver(), Receiver()
     await kit.payments.attach_channels()
     await kit.payments.add_channel(WEBHOOK)
@@ -99,14 +105,14 @@ async def test_two_processes_deliver_each_on_its_own_channel(kit: PaymentsTestKi
     assert await kit.payments.undelivered_messages() == []
 
 
-async def test_a_channel_that_others_see_to_is_left_to_them(kit: PaymentsTestKit) -> None:
+async def test_a_process_does_not_deliver_on_a_channel_of_another_process(kit: PaymentsTestKit) -> None:
     await paid_booking(kit)
 
     assert await kit.payments.deliver_messages(besides=[CHANNEL]) == 0
     assert kit.publisher.published == []
 
 
-async def test_the_same_channel_is_recorded_once_and_a_wrong_name_never(kit: PaymentsTestKit) -> None:
+async def test_a_channel_is_recorded_once_and_an_invalid_name_is_refused(kit: PaymentsTestKit) -> None:
     added = [await kit.payments.add_channel(WEBHOOK) for _ in range(2)]
 
     assert added == [True, False]
@@ -130,7 +136,7 @@ async def test_a_channel_is_removed_only_by_force_while_messages_wait_on_it(kit:
         await kit.payments.remove_channel(CHANNEL)
 
 
-async def test_a_running_process_does_not_record_again_what_an_operator_has_removed(kit: PaymentsTestKit) -> None:
+async def test_a_running_process_does_not_record_a_removed_channel_again(kit: PaymentsTestKit) -> None:
     await kit.payments.deliver_messages()
     await kit.payments.remove_channel(CHANNEL)
     await paid_booking(kit)
@@ -141,7 +147,7 @@ async def test_a_running_process_does_not_record_again_what_an_operator_has_remo
     assert (states.channels, states.unassigned) == ((), 2)
 
 
-async def test_what_waits_for_a_channel_may_be_discarded_when_the_first_is_added(kit: PaymentsTestKit) -> None:
+async def test_waiting_messages_can_be_discarded_when_the_first_channel_is_added(kit: PaymentsTestKit) -> None:
     await paid_booking(kit)
 
     await kit.payments.add_channel(CHANNEL, OPERATOR, discard_waiting=True)
@@ -151,7 +157,7 @@ async def test_what_waits_for_a_channel_may_be_discarded_when_the_first_is_added
     assert (await kit.payments.channel_states()).discarded == 2
 
 
-async def test_a_channel_is_silent_when_no_process_was_alive_on_it_for_ten_minutes(kit: PaymentsTestKit) -> None:
+async def test_a_channel_is_reported_silent_when_no_process_served_it_for_ten_minutes(kit: PaymentsTestKit) -> None:
     await kit.payments.deliver_messages()
     kit.clock.advance(timedelta(minutes=10))
     (alive,) = (await kit.payments.channel_states()).channels
@@ -183,7 +189,7 @@ async def test_a_dead_letter_is_discarded_on_one_channel_and_stays_on_another(ki
 # --- reading with a cursor -------------------------------------------------------------------------------------
 
 
-async def test_messages_are_read_by_a_cursor_and_what_was_read_is_delivered(kit: PaymentsTestKit) -> None:
+async def test_messages_are_read_with_a_cursor_and_count_as_delivered(kit: PaymentsTestKit) -> None:
     await paid_booking(kit)
 
     first = await kit.payments.messages(limit=1)
@@ -198,7 +204,7 @@ async def test_messages_are_read_by_a_cursor_and_what_was_read_is_delivered(kit:
     assert await kit.payments.undelivered_messages() == []
 
 
-async def test_a_reader_beside_other_channels_has_to_be_recorded(kit: PaymentsTestKit) -> None:
+async def test_a_pull_channel_beside_other_channels_has_to_be_recorded(kit: PaymentsTestKit) -> None:
     await kit.payments.attach_channels()
     with pytest.raises(ChannelNotRecorded, match="channels add pull:shop"):
         await kit.payments.messages(channel="shop")
@@ -210,13 +216,13 @@ async def test_a_reader_beside_other_channels_has_to_be_recorded(kit: PaymentsTe
 
 
 @pytest.mark.parametrize("cursor", ["-1", "x", "", "9" * 19, "٣"])
-async def test_what_is_no_cursor_is_refused(kit: PaymentsTestKit, cursor: str) -> None:
+async def test_an_invalid_cursor_is_refused(kit: PaymentsTestKit, cursor: str) -> None:
     with pytest.raises(InvalidInput):
         await kit.payments.messages(cursor)
 
 
 @pytest.mark.parametrize("limit", [0, 1001])
-async def test_a_limit_has_bounds(kit: PaymentsTestKit, limit: int) -> None:
+async def test_a_limit_out_of_bounds_is_refused(kit: PaymentsTestKit, limit: int) -> None:
     with pytest.raises(InvalidInput):
         await kit.payments.messages(limit=limit)
 
@@ -245,7 +251,7 @@ async def test_a_hold_that_ends_soon_is_announced_once(kit: PaymentsTestKit) -> 
     )
 
 
-async def test_a_paid_an_ended_and_an_overdue_hold_are_not_announced(kit: PaymentsTestKit) -> None:
+async def test_paid_ended_and_overdue_holds_are_not_announced(kit: PaymentsTestKit) -> None:
     paid = await kit.book(expires_in=timedelta(minutes=5), reference="R-1")
     canceled = await kit.book(expires_in=timedelta(minutes=5), reference="R-2")
     await kit.payments.process_booking_payment(paid, "pm_card_visa")
@@ -267,7 +273,7 @@ async def test_a_hold_whose_payment_is_authorized_is_not_announced(kit: Payments
     assert await kit.payments.announce_expiring() == 0
 
 
-async def test_without_a_notice_nothing_is_announced(kit: PaymentsTestKit) -> None:
+async def test_without_a_notice_period_no_hold_is_announced(kit: PaymentsTestKit) -> None:
     await kit.book(expires_in=timedelta(minutes=5))
     payments = BookingPayments(attrs.evolve(kit.deps, config=PaymentConfig(expiring_notice=timedelta(0))))
 

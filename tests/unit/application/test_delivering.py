@@ -1,4 +1,4 @@
-"""Messages reach the booking app at least once and in order, and one booking's trouble is nobody else's."""
+"""Messages reach the booking app at least once and in order, and failures for one booking do not delay others."""
 
 from datetime import timedelta
 from random import Random
@@ -19,7 +19,7 @@ TWICE = RetryPolicy(max_tries=2, first_delay=timedelta(seconds=10))
 
 
 class Picky:
-    """Takes everything except messages of one booking."""
+    """A publisher that accepts all messages except those of one booking."""
 
     def __init__(self, refused: str | None = None) -> None:
         self.refused = refused
@@ -45,7 +45,7 @@ async def _give_up(kit: PaymentsTestKit) -> None:
         kit.clock.advance(timedelta(seconds=10))
 
 
-async def test_a_booking_whose_messages_fail_holds_up_no_other(kit: PaymentsTestKit) -> None:
+async def test_failing_messages_of_one_booking_do_not_delay_others(kit: PaymentsTestKit) -> None:
     failing, fine = (await paid_booking(kit, reference="R-1")).id, (await paid_booking(kit, reference="R-2")).id
     _told_by(kit, picky := Picky(failing))
 
@@ -55,7 +55,7 @@ async def test_a_booking_whose_messages_fail_holds_up_no_other(kit: PaymentsTest
     assert picky.asked.count(failing) == 1
 
 
-async def test_a_message_is_tried_again_when_its_time_has_come_and_not_before(kit: PaymentsTestKit) -> None:
+async def test_a_message_is_retried_when_it_is_due_and_not_before(kit: PaymentsTestKit) -> None:
     booking = (await paid_booking(kit)).id
     _told_by(kit, picky := Picky(booking))
     await kit.payments.deliver_messages()
@@ -70,7 +70,7 @@ async def test_a_message_is_tried_again_when_its_time_has_come_and_not_before(ki
     assert picky.taken == [(booking, 1), (booking, 2)]
 
 
-async def test_a_message_that_is_never_taken_becomes_a_dead_letter_that_says_why(kit: PaymentsTestKit) -> None:
+async def test_a_message_that_is_never_accepted_becomes_a_dead_letter_with_the_reason(kit: PaymentsTestKit) -> None:
     _told_by(kit, Picky((await paid_booking(kit)).id))
 
     await _give_up(kit)
@@ -94,7 +94,7 @@ async def test_messages_wait_behind_a_dead_letter_until_it_is_replayed(kit: Paym
     assert picky.taken == [(booking, 1), (booking, 2)]
 
 
-async def test_messages_pass_a_dead_letter_where_the_configuration_allows_it(kit: PaymentsTestKit) -> None:
+async def test_later_messages_pass_a_dead_letter_if_the_configuration_allows_it(kit: PaymentsTestKit) -> None:
     booking = (await paid_booking(kit)).id
     _told_by(kit, picky := Picky(booking), DeliveryConfig(retry=TWICE, skip_dead=True))
     await _give_up(kit)
@@ -105,7 +105,7 @@ async def test_messages_pass_a_dead_letter_where_the_configuration_allows_it(kit
     assert picky.taken == [(booking, 2)]
 
 
-async def test_a_dropped_dead_letter_is_never_told_and_the_next_ones_are(kit: PaymentsTestKit) -> None:
+async def test_a_discarded_dead_letter_is_not_delivered_and_the_next_messages_are(kit: PaymentsTestKit) -> None:
     booking = (await paid_booking(kit)).id
     _told_by(kit, picky := Picky(booking))
     await _give_up(kit)
@@ -118,7 +118,7 @@ async def test_a_dropped_dead_letter_is_never_told_and_the_next_ones_are(kit: Pa
     assert (dropped, picky.taken) == (1, [(booking, 2)])
 
 
-async def test_only_dead_letters_can_be_dropped_or_replayed(kit: PaymentsTestKit) -> None:
+async def test_only_dead_letters_can_be_discarded_or_replayed(kit: PaymentsTestKit) -> None:
     await paid_booking(kit)
     (first, *_) = await kit.payments.undelivered_messages()
 
@@ -130,7 +130,7 @@ async def test_only_dead_letters_can_be_dropped_or_replayed(kit: PaymentsTestKit
     assert found == (0, 0)
 
 
-async def test_nothing_is_begun_when_half_of_the_claim_is_over(kit: PaymentsTestKit) -> None:
+async def test_no_delivery_starts_after_half_of_the_claim(kit: PaymentsTestKit) -> None:
     await paid_booking(kit, reference="R-1")
     _told_by(kit, slow := Picky(), DeliveryConfig(lease=timedelta(minutes=1)))
     take = slow.publish
@@ -149,7 +149,7 @@ async def test_nothing_is_begun_when_half_of_the_claim_is_over(kit: PaymentsTest
     assert [sequence for _, sequence in slow.taken] == [1, 2]
 
 
-async def test_many_bookings_are_told_at_the_same_time(kit: PaymentsTestKit) -> None:
+async def test_messages_of_several_bookings_are_delivered_concurrently(kit: PaymentsTestKit) -> None:
     first, second = (await paid_booking(kit, reference="R-1")).id, (await paid_booking(kit, reference="R-2")).id
     _told_by(kit, both := Picky())
     met: set[str] = set()
@@ -169,7 +169,7 @@ async def test_many_bookings_are_told_at_the_same_time(kit: PaymentsTestKit) -> 
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), ConnectionError("secret")])
-async def test_what_a_consumer_raises_is_kept_by_its_name_only(kit: PaymentsTestKit, error: Exception) -> None:
+async def test_only_the_class_name_of_a_consumers_exception_is_stored(kit: PaymentsTestKit, error: Exception) -> None:
     await paid_booking(kit)
     _told_by(kit, broken := Picky())
 
@@ -190,7 +190,7 @@ class BrokenDie(Random):
         raise ZeroDivisionError
 
 
-async def test_whatever_goes_wrong_with_one_booking_what_others_were_told_is_written_down(kit: PaymentsTestKit) -> None:
+async def test_an_error_for_one_booking_does_not_lose_the_recorded_deliveries_of_others(kit: PaymentsTestKit) -> None:
     failing, fine = (await paid_booking(kit, reference="R-1")).id, (await paid_booking(kit, reference="R-2")).id
     _told_by(kit, picky := Picky(failing))
     kit.payments = BookingPayments(attrs.evolve(kit.deps, random=BrokenDie()))

@@ -1,4 +1,4 @@
-"""Results as dictionaries: the names, values and JSON types of the HTTP API, and no secret by accident."""
+"""Results as dictionaries: the names, values and JSON types of the HTTP API, and no secrets by default."""
 
 import json
 from decimal import Decimal
@@ -25,7 +25,7 @@ READERS = [Reader(subject="ann", operator=False), Reader(subject="olga", operato
 
 @pytest.mark.parametrize("card", ["pm_card_visa", "pm_card_authenticationRequired", "pm_card_chargeDeclinedStolenCard"])
 @pytest.mark.parametrize("reader", READERS)
-async def test_a_payment_reads_as_over_http(card: str, reader: Reader) -> None:
+async def test_a_payment_as_dictionary_equals_the_http_response(card: str, reader: Reader) -> None:
     kit = PaymentsTestKit()
     booking = await kit.book()
     try:
@@ -41,7 +41,7 @@ async def test_a_payment_reads_as_over_http(card: str, reader: Reader) -> None:
     assert view.payment.to_dict(now) == view.to_dict(now=now)
 
 
-async def test_refunds_disputes_quotes_and_bookings_read_as_over_http() -> None:
+async def test_refunds_disputes_quotes_and_bookings_as_dictionaries_equal_the_http_responses() -> None:
     kit = PaymentsTestKit()
     booking = await kit.book()
     await kit.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
@@ -63,7 +63,7 @@ async def test_refunds_disputes_quotes_and_bookings_read_as_over_http() -> None:
     assert {**described.booking.to_dict(), "refund_owed": "0.00", "refund_waiting": "0.00"} == described.to_dict()
 
 
-async def test_a_message_reads_as_its_webhook() -> None:
+async def test_a_message_as_dictionary_equals_its_webhook() -> None:
     kit = PaymentsTestKit()
     booking = await kit.book()
     await kit.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
@@ -74,7 +74,7 @@ async def test_a_message_reads_as_its_webhook() -> None:
         assert message.to_dict() == json.loads(payload(message))
 
 
-async def test_no_secret_is_given_unless_it_is_asked_for() -> None:
+async def test_secrets_are_left_out_unless_requested() -> None:
     kit = PaymentsTestKit()
     booking = await kit.book()
     view = await kit.payments.start_payment(booking.id, ANN)
@@ -88,7 +88,7 @@ async def test_no_secret_is_given_unless_it_is_asked_for() -> None:
     assert result.to_dict(client_secret=True)["client_secret"] == secret
 
 
-def test_a_result_has_names_of_the_payments_answer_and_of_the_refunds() -> None:
+def test_a_result_uses_the_field_names_of_the_payment_and_refund_responses() -> None:
     names = set(models.PaymentAnswer.__struct_fields__) | set(models.RefundAnswer.__struct_fields__)
 
     assert set(PaymentResult(success=True).to_dict()) <= names

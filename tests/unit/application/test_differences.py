@@ -1,4 +1,4 @@
-"""Comparing a payment with what the gateway says: each difference has its code, and agreement has none."""
+"""Comparing a payment with the gateway: each difference has a code, and equal states have none."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -127,13 +127,13 @@ def test_another_currency_differs() -> None:
     assert codes(of_intent(payment(), intent(amount=euros, amount_received=euros))) == ["currency_differs"]
 
 
-def test_a_failed_charge_that_our_books_do_not_have_differs() -> None:
+def test_a_failed_charge_that_is_not_stored_differs() -> None:
     status = PaymentStatus.REQUIRES_PAYMENT_METHOD
 
     assert codes(of_intent(payment(status), intent(status, failure=FAILURE))) == ["attempt_unknown"]
 
 
-def test_a_failed_charge_that_our_books_have_agrees() -> None:
+def test_a_failed_charge_that_is_stored_agrees() -> None:
     builder = started_payment(booking())
     builder.happen(
         ev.AttemptStarted(number=1, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=None),
@@ -184,19 +184,19 @@ def test_disputes_are_compared(ours: Dispute | None, theirs: DisputeReport, expe
     assert codes(of_dispute(payment(disputes=disputes), theirs)) == expected
 
 
-def test_everything_that_agrees_agrees() -> None:
+def test_equal_states_have_no_difference() -> None:
     ours = payment(refunds=(REFUND,), disputes=(DISPUTE,))
 
     assert codes(all_differences(ours, intent(), [REFUND_REPORT], [DISPUTE_REPORT])) == []
 
 
-def test_what_the_gateway_does_not_have_differs() -> None:
+def test_refunds_and_disputes_missing_at_the_gateway_differ() -> None:
     ours = payment(refunds=(REFUND,), disputes=(DISPUTE,))
 
     assert codes(all_differences(ours, intent(), [], [])) == ["refund_not_at_gateway", "dispute_not_at_gateway"]
 
 
-def test_a_refund_that_came_to_nothing_need_not_be_at_the_gateway() -> None:
+def test_a_failed_refund_may_be_missing_at_the_gateway() -> None:
     never_sent = attrs.evolve(REFUND, status=RefundStatus.FAILED, gateway_refund_id=None)
 
     assert codes(all_differences(payment(refunds=(never_sent,)), intent(), [], [])) == []
@@ -206,7 +206,7 @@ LOST = attrs.evolve(REFUND, status=RefundStatus.FAILED)
 PROMISED = GivenBack(amount=LOST.amount, fee=LOST.fee_refunded)
 
 
-def test_what_is_owed_is_listed_with_its_amount() -> None:
+def test_an_owed_amount_is_listed() -> None:
     owes = payment(refunds=(LOST,), promised=PROMISED)
 
     (found,) = refund_owed(owes)
@@ -216,11 +216,11 @@ def test_what_is_owed_is_listed_with_its_amount() -> None:
     assert codes(refund_waiting(owes)) == []
 
 
-def test_what_an_open_dispute_holds_is_waiting() -> None:
+def test_an_owed_amount_blocked_by_an_open_dispute_is_listed_as_waiting() -> None:
     waits = payment(refunds=(LOST,), promised=PROMISED, disputes=(DISPUTE,))
 
     assert (codes(refund_owed(waits)), codes(refund_waiting(waits))) == ([], ["waiting"])
 
 
-def test_a_failed_refund_that_nobody_promised_is_not_owed() -> None:
+def test_a_failed_refund_without_a_promise_is_not_owed() -> None:
     assert codes(refund_owed(payment(refunds=(LOST,)))) == []

@@ -1,4 +1,6 @@
-"""No refund goes out beside money that a dispute gave back before our books heard of it: disputes are read first."""
+"""Disputes are read before a refund is sent, so that no refund repeats money that the bank has already returned,
+even when the dispute's event was lost.
+"""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -8,13 +10,13 @@ import pytest
 from booking_payments.adapters.gateways.fake.gateway import due_deliveries
 from booking_payments.application.views import PaymentView
 from booking_payments.domain.errors import TryAgainLater
-from booking_payments.ports.gateway import Silent, Unreachable
+from booking_payments.ports.gateway import NotSent, OutcomeAmbiguous
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import pay, payment_of
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 Ask = Callable[[PaymentsTestKit, PaymentView], Awaitable[object]]
-UNREADABLE = [Unreachable("no connection", code="unreachable"), Silent("no answer", code="timeout")]
+UNREADABLE = [NotSent("no connection", code="unreachable"), OutcomeAmbiguous("no answer", code="timeout")]
 
 
 async def _paid(kit: PaymentsTestKit) -> PaymentView:
@@ -22,7 +24,7 @@ async def _paid(kit: PaymentsTestKit) -> PaymentView:
 
 
 async def _paid_late(kit: PaymentsTestKit) -> PaymentView:
-    """Money that the gateway has and our books have not, for a booking that is closed."""
+    """A captured charge for a closed booking that is not stored yet."""
     view = await pay(kit, await kit.book(), "pm_usBankAccount_success")
     await kit.payments.cancel_booking(view.payment.booking_id)
     kit.clock.advance(timedelta(seconds=3))
@@ -36,7 +38,7 @@ def _lose_events(kit: PaymentsTestKit) -> None:
 
 
 def _prevent(kit: PaymentsTestKit, view: PaymentView, case_type: str = "resolution") -> None:
-    """The bank takes the money back, and no event of it arrives."""
+    """The bank withdraws the money, and no event of it arrives."""
     assert kit.stripe.open_dispute(view.payment.intent_id or "", status="prevented", case_type=case_type).ok
     _lose_events(kit)
 
@@ -60,7 +62,7 @@ async def _cancel(kit: PaymentsTestKit, view: PaymentView) -> object:
 
 
 @pytest.mark.parametrize("known_by", ["its event", "a read"])
-async def test_late_money_that_a_prevented_dispute_took_is_not_sent_back_as_well(
+async def test_a_late_payment_returned_by_a_prevented_dispute_is_not_refunded(
     kit: PaymentsTestKit, known_by: str
 ) -> None:
     view = await _paid_late(kit)
@@ -68,7 +70,7 @@ async def test_late_money_that_a_prevented_dispute_took_is_not_sent_back_as_well
         await kit.deliver_webhooks()
     _prevent(kit, view)
 
-    await kit.payments.look_at_payment(view.payment.booking_id, ANN)
+    await kit.payments.poll_payment(view.payment.booking_id, ANN)
     await _wait(kit)
 
     payment = await payment_of(kit, view)
@@ -77,7 +79,7 @@ async def test_late_money_that_a_prevented_dispute_took_is_not_sent_back_as_well
 
 @pytest.mark.parametrize("ask", [_ask_for_refund, _cancel])
 @pytest.mark.parametrize("after_an_inquiry", [False, True])
-async def test_a_refund_beside_a_prevented_dispute_that_nobody_told_of_is_not_sent(
+async def test_a_refund_is_not_sent_when_an_unreported_prevented_dispute_exists(
     kit: PaymentsTestKit, ask: Ask, after_an_inquiry: bool
 ) -> None:
     view = await _paid(kit)
@@ -97,7 +99,7 @@ async def test_a_refund_beside_a_prevented_dispute_that_nobody_told_of_is_not_se
 
 
 @pytest.mark.parametrize("ask", [_ask_for_refund, _cancel])
-async def test_a_refund_beside_a_dispute_that_took_nothing_is_sent_when_the_books_know_it(
+async def test_a_refund_beside_a_dispute_without_withdrawal_is_sent_once_the_dispute_is_stored(
     kit: PaymentsTestKit, ask: Ask
 ) -> None:
     view = await _paid(kit)
@@ -110,9 +112,7 @@ async def test_a_refund_beside_a_dispute_that_took_nothing_is_sent_when_the_book
 
 
 @pytest.mark.parametrize("error", UNREADABLE)
-async def test_a_requested_refund_whose_disputes_can_not_be_read_was_not_made(
-    kit: PaymentsTestKit, error: Exception
-) -> None:
+async def test_a_refund_fails_when_the_disputes_cannot_be_read(kit: PaymentsTestKit, error: Exception) -> None:
     view = await _paid(kit)
     use_gateway(kit, FailingGateway(kit, list_disputes=[error] * 3))
 
@@ -126,7 +126,7 @@ async def test_a_requested_refund_whose_disputes_can_not_be_read_was_not_made(
 
 
 @pytest.mark.parametrize("error", UNREADABLE)
-async def test_a_cancellation_whose_disputes_can_not_be_read_gives_back_later(
+async def test_a_cancellation_refunds_later_when_the_disputes_cannot_be_read(
     kit: PaymentsTestKit, error: Exception
 ) -> None:
     view = await _paid(kit)

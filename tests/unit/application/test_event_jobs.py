@@ -1,4 +1,4 @@
-"""Canceling and moving events: previews, jobs that survive crashes, and reports."""
+"""Canceling and moving events: previews, resumable jobs, and reports."""
 
 from datetime import timedelta
 from typing import Any
@@ -7,6 +7,8 @@ import attrs
 import pytest
 
 from booking_payments.application import event_jobs
+from booking_payments.application.amending import amend_booking
+from booking_payments.application.bookings import cancel_booking
 from booking_payments.application.event_jobs import EventReport
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.domain.booking import Booking, BookingStatus
@@ -15,7 +17,7 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.ports.event_jobs import BookingOutcome, EventJob, EventJobState
-from booking_payments.ports.gateway import Refused
+from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.testing.kit import ANN, NOW, OPERATOR, PaymentsTestKit
 from tests.payments import pay, payment_of
 from tests.unit.application.failing_gateway import PowerCut
@@ -48,7 +50,7 @@ async def refunded(kit: PaymentsTestKit, booking: Booking) -> Money:
     return (await payment_of(kit, booking)).refunded
 
 
-async def test_a_canceled_event_gives_everything_back_and_frees_every_seat(kit: PaymentsTestKit) -> None:
+async def test_canceling_an_event_refunds_and_closes_all_bookings(kit: PaymentsTestKit) -> None:
     paid, unpaid = await booked(kit, 1), await booked(kit, 2, None)
     free = await booked(kit, 3, None, amount="0.00")
     other = await kit.book(reference="other", event_id="evening-2")
@@ -62,7 +64,7 @@ async def test_a_canceled_event_gives_everything_back_and_frees_every_seat(kit: 
     assert (await kit.payments.get_booking(other.id)).status is BookingStatus.PENDING
 
 
-async def test_the_fee_goes_back_with_a_canceled_event_and_tiers_do_not_apply(kit: PaymentsTestKit) -> None:
+async def test_canceling_an_event_refunds_the_fee_and_ignores_the_tiers(kit: PaymentsTestKit) -> None:
     paid = await booked(kit, 1, starts_in=timedelta(hours=1))
     kit.clock.advance(timedelta(hours=2))  # even after the start
 
@@ -71,7 +73,7 @@ async def test_the_fee_goes_back_with_a_canceled_event_and_tiers_do_not_apply(ki
     assert await refunded(kit, paid) == usd("100.00")
 
 
-async def test_a_preview_says_what_would_happen_and_changes_nothing(kit: PaymentsTestKit) -> None:
+async def test_a_preview_reports_the_effect_and_changes_nothing(kit: PaymentsTestKit) -> None:
     paid, _ = await booked(kit, 1), await booked(kit, 2, None)
     disputed = await booked(kit, 3, "pm_card_createDispute")
     await booked(kit, 4, "pm_usBankAccount_success")
@@ -86,14 +88,14 @@ async def test_a_preview_says_what_would_happen_and_changes_nothing(kit: Payment
     assert (await kit.payments.event_report(EVENT)).job is None
 
 
-async def test_held_money_is_released(kit: PaymentsTestKit) -> None:
+async def test_canceling_an_event_releases_authorized_payments(kit: PaymentsTestKit) -> None:
     held = await booked(kit, 1, capture_method=CaptureMethod.MANUAL)
 
     assert counted(await canceled(kit)) == {"done": 1}
     assert (await payment_of(kit, held)).status is PaymentStatus.CANCELED
 
 
-async def test_money_that_is_processing_goes_back_when_it_arrives(kit: PaymentsTestKit) -> None:
+async def test_canceling_an_event_refunds_a_processing_payment_once_it_succeeds(kit: PaymentsTestKit) -> None:
     slow = await booked(kit, 1, "pm_usBankAccount_success")
 
     assert counted(await canceled(kit)) == {"owed": 1}
@@ -104,20 +106,20 @@ async def test_money_that_is_processing_goes_back_when_it_arrives(kit: PaymentsT
     assert counted(await kit.payments.event_report(EVENT)) == {"done": 1}
 
 
-async def test_a_disputed_booking_is_reported_as_such(kit: PaymentsTestKit) -> None:
+async def test_a_disputed_booking_is_reported_as_disputed(kit: PaymentsTestKit) -> None:
     await booked(kit, 1, "pm_card_createDispute")
     await kit.deliver_webhooks()
 
     assert counted(await canceled(kit)) == {"disputed": 1}
 
 
-async def test_a_refund_that_is_refused_is_reported_and_asked_for_again(kit: PaymentsTestKit) -> None:
+async def test_a_refused_refund_is_reported_and_retried(kit: PaymentsTestKit) -> None:
     poor, rich = await booked(kit, 1), await booked(kit, 2)
     real, left = kit.deps.gateway.create_refund, [1]
 
     async def once(*given: Any) -> Any:
         if left and left.pop():
-            raise Refused("the balance is too small", code="balance_insufficient")
+            raise GatewayRefused("the balance is too small", code="balance_insufficient")
         return await real(*given)
 
     kit.deps.gateway.create_refund = once  # type: ignore[method-assign, assignment]
@@ -133,7 +135,7 @@ async def test_a_refund_that_is_refused_is_reported_and_asked_for_again(kit: Pay
     assert (await refunded(kit, poor), await refunded(kit, rich)) == (usd("100.00"), usd("100.00"))
 
 
-async def test_the_same_event_again_is_the_same_job_and_gives_nothing_back_twice(kit: PaymentsTestKit) -> None:
+async def test_canceling_an_event_again_returns_the_same_job_and_refunds_nothing_twice(kit: PaymentsTestKit) -> None:
     paid = await booked(kit, 1)
     first = await kit.payments.cancel_event(EVENT, OPERATOR)
     await kit.payments.run_event_job(first)
@@ -145,7 +147,7 @@ async def test_the_same_event_again_is_the_same_job_and_gives_nothing_back_twice
     assert await refunded(kit, paid) == usd("100.00")
 
 
-async def test_what_a_customer_gave_up_before_is_not_given_back_in_full_by_the_event(kit: PaymentsTestKit) -> None:
+async def test_canceling_an_event_refunds_nothing_for_a_booking_that_was_canceled_before(kit: PaymentsTestKit) -> None:
     left = await booked(kit, 1)
     await kit.payments.cancel_booking(left.id, OPERATOR, refund=RefundOnCancel.NONE)
 
@@ -164,7 +166,7 @@ async def test_a_canceled_event_takes_no_new_bookings(kit: PaymentsTestKit) -> N
     assert (await kit.book(reference="R-1", event_id=EVENT)).id == known.id
 
 
-async def test_a_booking_that_slipped_in_is_canceled_by_the_next_pass(kit: PaymentsTestKit) -> None:
+async def test_a_booking_registered_during_the_job_is_canceled_by_the_next_pass(kit: PaymentsTestKit) -> None:
     await booked(kit, 1, None)
     await canceled(kit)
     late = attrs.evolve(await kit.book(reference="late"), id="bk_late", reference="slipped", event_id=EVENT)
@@ -175,7 +177,7 @@ async def test_a_booking_that_slipped_in_is_canceled_by_the_next_pass(kit: Payme
     assert (await kit.payments.get_booking("bk_late")).status is BookingStatus.CANCELED
 
 
-async def test_background_work_carries_a_job_out(kit: PaymentsTestKit) -> None:
+async def test_background_work_runs_the_job(kit: PaymentsTestKit) -> None:
     paid = await booked(kit, 1)
     await kit.payments.cancel_event(EVENT, OPERATOR)
 
@@ -187,7 +189,7 @@ async def test_background_work_carries_a_job_out(kit: PaymentsTestKit) -> None:
 
 
 @pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "500_before", "500_after", "429_lock", "503"])
-async def test_a_silent_gateway_delays_a_job_and_each_booking_is_refunded_once(
+async def test_an_unresponsive_gateway_delays_the_job_and_each_booking_is_refunded_once(
     kit: PaymentsTestKit, fault: str
 ) -> None:
     bookings = [await booked(kit, number) for number in range(4)]
@@ -208,7 +210,7 @@ def _refunds(kit: PaymentsTestKit) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("dies_at", range(1, 40))
-async def test_a_job_that_is_killed_at_any_write_is_ended_by_the_next_process(
+async def test_a_job_killed_at_any_write_is_completed_by_another_process(
     kit: PaymentsTestKit, dies_at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bookings = [await booked(kit, number) for number in range(3)]
@@ -241,10 +243,10 @@ async def test_a_job_that_is_killed_at_any_write_is_ended_by_the_next_process(
     assert (await kit.payments.get_booking(unpaid.id)).status is BookingStatus.CANCELED
 
 
-async def test_two_processes_do_not_work_on_one_job(kit: PaymentsTestKit) -> None:
+async def test_a_job_is_run_by_one_process_at_a_time(kit: PaymentsTestKit) -> None:
     await booked(kit, 1)
     job = await kit.payments.cancel_event(EVENT, OPERATOR)
-    assert await event_jobs._hold(kit.deps, job.id, "run_other")
+    assert await event_jobs._hold(kit.deps, job, "run_other")
 
     assert await kit.payments.continue_event_jobs() == 0
     kit.clock.advance(kit.deps.config.lease)
@@ -259,7 +261,7 @@ async def moved(kit: PaymentsTestKit, **options: Any) -> tuple[EventJob, EventRe
     return job, await kit.payments.run_event_job(job)
 
 
-async def test_a_moved_event_moves_its_live_bookings(kit: PaymentsTestKit) -> None:
+async def test_moving_an_event_moves_its_open_bookings(kit: PaymentsTestKit) -> None:
     paid, unpaid = await booked(kit, 1), await booked(kit, 2, None)
     gone = await booked(kit, 3, None)
     await kit.payments.cancel_booking(gone.id, OPERATOR)
@@ -276,7 +278,7 @@ async def test_a_moved_event_moves_its_live_bookings(kit: PaymentsTestKit) -> No
     assert again.id == job.id
 
 
-async def test_an_event_is_moved_twice_but_not_after_it_was_canceled(kit: PaymentsTestKit) -> None:
+async def test_an_event_can_be_moved_twice_but_not_after_it_was_canceled(kit: PaymentsTestKit) -> None:
     booking = await booked(kit, 1)
     await moved(kit, event_starts_at=NOW + timedelta(days=60))
     await moved(kit, event_starts_at=NOW + timedelta(days=70))
@@ -288,21 +290,59 @@ async def test_an_event_is_moved_twice_but_not_after_it_was_canceled(kit: Paymen
     assert refused.value.code == "event_canceled"
 
 
-async def test_one_job_of_an_event_runs_at_a_time(kit: PaymentsTestKit) -> None:
+async def test_a_second_date_is_refused_while_a_job_moves_the_event(kit: PaymentsTestKit) -> None:
     await booked(kit, 1)
     await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=NOW + timedelta(days=60))
 
     with pytest.raises(NotPossibleNow) as refused:
-        await kit.payments.cancel_event(EVENT, OPERATOR)
+        await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=NOW + timedelta(days=61))
     assert refused.value.code == "event_job_running"
 
 
-async def test_an_event_is_not_moved_into_the_past(kit: PaymentsTestKit) -> None:
+async def test_a_cancellation_does_not_wait_for_a_job_that_moves_the_event(kit: PaymentsTestKit) -> None:
+    bookings = [await booked(kit, number) for number in range(3)]
+    moving = await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=NOW + timedelta(days=60))
+    assert await event_jobs._hold(kit.deps, moving, "run_other")
+
+    report = await canceled(kit)
+    late = await event_jobs._result_of(kit.deps, moving, bookings[0].id)
+    ended = await kit.payments.run_event_job(moving)
+
+    assert (counted(report), late) == ({"done": 3}, None)
+    assert ended.job is not None
+    assert (ended.job.kind.value, ended.job.state) == ("cancel", EventJobState.DONE)
+    assert [await refunded(kit, each) for each in bookings] == [usd("100.00")] * 3
+
+
+async def test_a_process_that_comes_late_gives_no_booking_an_older_date(
+    kit: PaymentsTestKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    booking = await booked(kit, 1)
+    first = await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=NOW + timedelta(days=60))
+    second = NOW + timedelta(days=70)
+    waiting = [second]
+
+    async def overtaken(*given: Any, **named: Any) -> Any:
+        if waiting:  # this process sleeps while others end its job and run the next one
+            new = waiting.pop()
+            await kit.payments.run_event_job(first)
+            await moved(kit, event_starts_at=new)
+        return await amend_booking(*given, **named)
+
+    monkeypatch.setattr(event_jobs, "amend_booking", overtaken)
+    result = await event_jobs._result_of(kit.deps, first, booking.id)
+
+    assert result is not None
+    assert result.reason == "version_conflict"
+    assert (await kit.payments.get_booking(booking.id)).event_starts_at == second
+
+
+async def test_an_event_cannot_be_moved_into_the_past(kit: PaymentsTestKit) -> None:
     with pytest.raises(RefusedByRule):
         await moved(kit, event_starts_at=NOW)
 
 
-async def test_sums_are_by_currency(kit: PaymentsTestKit) -> None:
+async def test_the_report_has_sums_for_each_currency(kit: PaymentsTestKit) -> None:
     await booked(kit, 1)
     await booked(kit, 2, None)
     await booked(kit, 3, currency=Currency.JPY, amount="5000")
@@ -314,7 +354,80 @@ async def test_sums_are_by_currency(kit: PaymentsTestKit) -> None:
     assert totals[Currency.USD].bookings == {"confirmed": 1, "pending": 1}
 
 
-async def test_an_event_that_nobody_knows_is_not_found(kit: PaymentsTestKit) -> None:
+async def test_an_unknown_event_is_not_found(kit: PaymentsTestKit) -> None:
     for call in (kit.payments.event_report, kit.payments.preview_event, kit.payments.event_lines):
         with pytest.raises(NotFound):
             await call("nothing")
+    with pytest.raises(NotFound):
+        await moved(kit, event_starts_at=NOW + timedelta(days=60))
+
+
+async def test_an_event_without_bookings_is_canceled_too_and_takes_none(kit: PaymentsTestKit) -> None:
+    report = await canceled(kit)
+
+    assert (report.total, report.job and report.job.state, report.needs_person) == (0, EventJobState.DONE, False)
+    with pytest.raises(NotPossibleNow) as refused:
+        await booked(kit, 1, None)
+    assert refused.value.code == "event_canceled"
+
+
+# --- what breaks, and who is silent ----------------------------------------------------------------------------
+
+
+async def test_a_booking_that_breaks_is_reported_and_keeps_no_other_from_its_refund(
+    kit: PaymentsTestKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, fine = await booked(kit, 1), await booked(kit, 2)
+
+    async def breaks(deps: Any, booking_id: str, *given: Any, **named: Any) -> Any:
+        if booking_id == broken.id:
+            raise LookupError("unreadable")
+        return await cancel_booking(deps, booking_id, *given, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(event_jobs, "cancel_booking", breaks)
+        with pytest.raises(ExceptionGroup):
+            await canceled(kit)
+
+    report = await kit.payments.event_report(EVENT)
+    assert (counted(report), report.needs_person) == ({"failed": 1, "done": 1}, True)
+    reasons = {each.booking.id: each.reason for each in await kit.payments.event_lines(EVENT)}
+    assert reasons == {broken.id: "internal_error", fine.id: None}
+    assert counted(await canceled(kit)) == {"done": 2}
+    assert [await refunded(kit, each) for each in (broken, fine)] == [usd("100.00")] * 2
+
+
+async def test_a_moved_booking_that_broke_stays_reported(kit: PaymentsTestKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    await booked(kit, 1)
+
+    async def breaks(*given: Any, **named: Any) -> Any:
+        raise LookupError("unreadable")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(event_jobs, "amend_booking", breaks)
+        with pytest.raises(ExceptionGroup):
+            await moved(kit, event_starts_at=NOW + timedelta(days=60))
+
+    assert counted(await kit.payments.event_report(EVENT)) == {"failed": 1}
+    _, again = await moved(kit, event_starts_at=NOW + timedelta(days=60))
+    assert counted(again) == {"done": 1}
+
+
+async def test_a_command_returns_while_the_gateway_does_not_respond_and_reports_waiting_bookings(
+    kit: PaymentsTestKit,
+) -> None:
+    paid = [await booked(kit, number) for number in range(60)]
+    unpaid = await booked(kit, 99, None)
+    await kit.payments.start_payment(unpaid.id, ANN)
+    kit.stripe.faults.script("POST /v1/*", "timeout_before", times=100_000)
+
+    report = await canceled(kit)
+
+    assert report.job is not None
+    assert (report.job.state, report.needs_person) == (EventJobState.RUNNING, True)
+    assert counted(report)["waiting"] == 1
+    kit.stripe.faults.clear()
+    for _ in range(2):
+        await kit.settle()
+    assert counted(await kit.payments.event_report(EVENT)) == {"done": 61}
+    assert {await refunded(kit, each) for each in paid} == {usd("100.00")}

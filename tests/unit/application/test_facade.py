@@ -1,4 +1,4 @@
-"""The backend calls of a booking app, and what is told to it."""
+"""The library calls of a booking app's backend, and the messages that it receives."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -24,26 +24,26 @@ async def test_without_a_method_the_front_end_gets_a_client_secret(kit: Payments
     assert (result.success, result.client_secret is not None) == (True, True)
 
 
-async def test_a_decline_is_a_result_and_no_exception(kit: PaymentsTestKit) -> None:
+async def test_a_decline_is_returned_as_a_result(kit: PaymentsTestKit) -> None:
     result = await kit.payments.process_booking_payment(await kit.book(), "pm_card_chargeDeclined")
 
     assert (result.success, result.error, result.error_code) == (False, "Your card was declined.", "card_declined")
     assert result.payment_intent_id is not None
 
 
-async def test_authentication_is_told(kit: PaymentsTestKit) -> None:
+async def test_a_required_authentication_is_returned_as_a_result(kit: PaymentsTestKit) -> None:
     result = await kit.payments.process_booking_payment(await kit.book(), "pm_card_authenticationRequired")
 
     assert (result.success, result.requires_action) == (True, True)
 
 
-async def test_a_rule_that_forbids_is_a_result(kit: PaymentsTestKit) -> None:
+async def test_a_refusal_by_a_rule_is_returned_as_a_result(kit: PaymentsTestKit) -> None:
     result = await kit.payments.process_booking_payment(await kit.book("0.00"), "pm_card_visa")
 
     assert (result.success, result.error_code) == (False, "nothing_to_pay")
 
 
-async def test_a_silent_gateway_is_a_result(kit: PaymentsTestKit) -> None:
+async def test_an_unknown_outcome_is_returned_as_a_result(kit: PaymentsTestKit) -> None:
     kit.stripe.faults.script("POST /v1/payment_intents", "timeout_after", times=3)
 
     result = await kit.payments.process_booking_payment(await kit.book(), "pm_card_visa")
@@ -61,7 +61,7 @@ async def test_a_declined_payment_is_retried_with_another_method(kit: PaymentsTe
     assert (declined.success, paid.success) == (False, True)
 
 
-async def test_a_backend_says_where_a_retry_comes_back_to(kit: PaymentsTestKit) -> None:
+async def test_a_backend_can_set_the_return_url_of_a_retry(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await kit.payments.process_booking_payment(booking, "pm_card_chargeDeclined", return_url="https://shop.example/1")
 
@@ -79,7 +79,7 @@ async def test_a_backend_says_where_a_retry_comes_back_to(kit: PaymentsTestKit) 
     assert [return_url_of(each) for each in (first, second)] == ["https://shop.example/1", "https://shop.example/2"]
 
 
-async def test_a_backend_refunds_whole_and_in_part(kit: PaymentsTestKit) -> None:
+async def test_a_backend_can_refund_in_full_and_in_part(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await kit.payments.process_booking_payment(booking, "pm_card_visa")
 
@@ -92,7 +92,7 @@ async def test_a_backend_refunds_whole_and_in_part(kit: PaymentsTestKit) -> None
 
 
 @pytest.mark.parametrize("reason", ["x" * 501, "line 1\x00"])
-async def test_a_reason_that_can_be_no_note_leaves_nothing_behind(kit: PaymentsTestKit, reason: str) -> None:
+async def test_an_invalid_note_is_refused_and_nothing_is_stored(kit: PaymentsTestKit, reason: str) -> None:
     booking = await kit.book()
     await kit.payments.process_booking_payment(booking, "pm_card_visa")
     before = await kit.payments.journal(booking.id)
@@ -104,7 +104,7 @@ async def test_a_reason_that_can_be_no_note_leaves_nothing_behind(kit: PaymentsT
     assert await kit.payments.journal(booking.id) == before
 
 
-async def test_a_reason_of_the_gateway_is_no_note(kit: PaymentsTestKit) -> None:
+async def test_a_refund_reason_of_the_gateway_is_not_stored_as_a_note(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await kit.payments.process_booking_payment(booking, "pm_card_visa")
     await kit.payments.process_booking_refund(booking, reason=RefundReason.DUPLICATE)
@@ -113,13 +113,13 @@ async def test_a_reason_of_the_gateway_is_no_note(kit: PaymentsTestKit) -> None:
     assert (refund.reason, refund.note) == ("duplicate", None)
 
 
-async def test_a_refund_that_is_not_possible_is_a_result(kit: PaymentsTestKit) -> None:
+async def test_an_impossible_refund_is_returned_as_a_result(kit: PaymentsTestKit) -> None:
     result = await kit.payments.process_booking_refund(await kit.book())
 
     assert (result.success, result.error_code) == (False, "not_found")
 
 
-async def test_the_booking_app_is_told_in_order(kit: PaymentsTestKit) -> None:
+async def test_the_booking_app_receives_messages_in_order(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await kit.payments.process_booking_payment(booking, "pm_card_visa")
     await kit.payments.process_booking_refund(booking)
@@ -130,7 +130,7 @@ async def test_the_booking_app_is_told_in_order(kit: PaymentsTestKit) -> None:
     assert told == [(1, "payment.succeeded"), (2, "booking.confirmed"), (3, "payment.refunded")]
 
 
-async def test_nothing_is_told_twice_when_all_went_well(kit: PaymentsTestKit) -> None:
+async def test_each_message_is_delivered_once_when_nothing_fails(kit: PaymentsTestKit) -> None:
     await kit.payments.process_booking_payment(await kit.book(), "pm_card_visa")
     await kit.payments.work()
     told = len(kit.publisher.published)
@@ -140,7 +140,9 @@ async def test_nothing_is_told_twice_when_all_went_well(kit: PaymentsTestKit) ->
     assert len(kit.publisher.published) == told
 
 
-async def test_a_message_that_nobody_took_is_told_again_before_the_next_of_its_booking(kit: PaymentsTestKit) -> None:
+async def test_a_message_that_was_not_accepted_is_delivered_again_before_the_next_of_its_booking(
+    kit: PaymentsTestKit,
+) -> None:
     await kit.payments.process_booking_payment(await kit.book(), "pm_card_visa")
     taken: list[Message] = []
     working = kit.publisher.publish
@@ -159,7 +161,7 @@ async def test_a_message_that_nobody_took_is_told_again_before_the_next_of_its_b
     assert [message.sequence for message in kit.publisher.published] == [1, 2]
 
 
-async def test_an_expired_booking_is_told(kit: PaymentsTestKit) -> None:
+async def test_the_booking_app_receives_a_message_when_a_booking_expires(kit: PaymentsTestKit) -> None:
     await kit.book(expires_in=timedelta(minutes=1))
     kit.clock.advance(timedelta(minutes=2))
 
@@ -168,7 +170,7 @@ async def test_an_expired_booking_is_told(kit: PaymentsTestKit) -> None:
     assert [message.type for message in kit.publisher.published] == ["booking.expired"]
 
 
-async def test_disputes_and_failures_are_told(kit: PaymentsTestKit) -> None:
+async def test_the_booking_app_receives_messages_about_disputes_and_failures(kit: PaymentsTestKit) -> None:
     disputed = await kit.book(reference="R-1")
     await kit.payments.process_booking_payment(disputed, "pm_card_createDispute")
     failed = await kit.book(reference="R-2")

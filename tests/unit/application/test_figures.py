@@ -1,4 +1,6 @@
-"""Figures: money on the day that it moved, by the days of a time zone, for every currency; and sums without a bound."""
+"""Figures: amounts by the day on which the money moved, in the configured time zone, for every currency; sums have
+no upper bound.
+"""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -16,12 +18,12 @@ Row = tuple[str, str, str, str, str]
 
 
 def _in_berlin(kit: PaymentsTestKit) -> PaymentsTestKit:
-    """A test kit over the same storage whose business days are those of Berlin."""
+    """A test kit with the same storage whose business days are those of Berlin."""
     return PaymentsTestKit(storage=kit.storage, config=PaymentConfig(time_zone=BERLIN))
 
 
 def _at(kit: PaymentsTestKit, moment: str) -> None:
-    """Move the clock on to a moment in UTC."""
+    """Move the clock forward to a time in UTC."""
     kit.clock.advance(datetime.fromisoformat(moment).replace(tzinfo=UTC) - kit.clock.now())
 
 
@@ -34,7 +36,7 @@ async def _paid(
 
 
 def _rows(of: MoneyOfCurrency) -> list[Row]:
-    """The days on which something moved: day, gross, refunded, withdrawn, net."""
+    """Return the days with movements: day, gross, refunded, withdrawn, net."""
     return [
         (str(day.day), day.gross.major(), day.refunded.major(), day.withdrawn.major(), day.net.major())
         for day in of.days
@@ -47,7 +49,7 @@ def _usd(figures: Figures) -> list[Row]:
     return _rows(usd)
 
 
-async def test_money_is_reported_on_the_day_that_it_moved(kit: PaymentsTestKit) -> None:
+async def test_amounts_are_reported_on_the_day_the_money_moved(kit: PaymentsTestKit) -> None:
     _at(kit, "2026-03-02T10:00:00")
     booking_id = await _paid(kit)
     _at(kit, "2026-03-04T10:00:00")
@@ -83,7 +85,7 @@ async def test_a_debit_is_reported_when_it_succeeds_and_not_when_it_began(kit: P
     assert [str(day.day) for day in found.days if day.succeeded] == ["2026-03-02"]
 
 
-async def test_what_a_bank_takes_back_is_withdrawn(kit: PaymentsTestKit) -> None:
+async def test_amounts_taken_back_by_a_bank_are_reported_as_withdrawn(kit: PaymentsTestKit) -> None:
     await _paid(kit, method="pm_card_createDispute")
     await kit.settle()
 
@@ -97,7 +99,7 @@ async def test_what_a_bank_takes_back_is_withdrawn(kit: PaymentsTestKit) -> None
     ]
 
 
-async def test_the_net_of_all_days_is_what_the_gateway_holds(kit: PaymentsTestKit) -> None:
+async def test_the_net_of_all_days_equals_the_gateways_balance(kit: PaymentsTestKit) -> None:
     for number, method in enumerate(("pm_card_visa", "pm_card_createDispute", "pm_card_visa")):
         booking_id = await _paid(kit, reference=f"R-{number}", method=method)
         kit.clock.advance(timedelta(hours=20))
@@ -106,7 +108,7 @@ async def test_the_net_of_all_days_is_what_the_gateway_holds(kit: PaymentsTestKi
 
     (usd,) = (await kit.payments.recent_figures(30)).money
 
-    held = (await kit.payments.check_ledger()).balances[Account.GATEWAY, Currency.USD]
+    held = (await kit.payments.check_ledger()).balances["fake", Account.GATEWAY, Currency.USD]
     assert usd.net == held == usd.gross - usd.refunded - usd.withdrawn
     assert usd.charges == 3
 
@@ -131,7 +133,7 @@ async def test_every_currency_is_reported_those_with_the_most_payments_first(kit
 # --- sums without a bound
 
 
-async def test_eleven_of_the_largest_charges_are_a_sum_like_any_other(kit: PaymentsTestKit) -> None:
+async def test_the_sum_of_eleven_largest_charges_is_reported(kit: PaymentsTestKit) -> None:
     for number in range(11):
         booking = await kit.book("1000000000.00", currency=Currency.IDR, reference=f"R-{number}")
         assert (await kit.payments.process_booking_payment(booking, "pm_card_visa")).success
@@ -141,14 +143,14 @@ async def test_eleven_of_the_largest_charges_are_a_sum_like_any_other(kit: Payme
 
     assert [(each.gross.major(), each.net.major()) for each in found.money] == [("11000000000.00", "11000000000.00")]
     assert checked.agrees
-    assert checked.balances[Account.GATEWAY, Currency.IDR].major() == "11000000000.00"
-    assert checked.balances[Account.ORGANIZER, Currency.IDR].major() == "-10670000000.00"
+    assert checked.balances["fake", Account.GATEWAY, Currency.IDR].major() == "11000000000.00"
+    assert checked.balances["fake", Account.ORGANIZER, Currency.IDR].major() == "-10670000000.00"
 
 
 # --- days of a time zone
 
 
-async def test_a_day_is_that_of_the_terms_time_zone(kit: PaymentsTestKit) -> None:
+async def test_a_day_is_a_day_of_the_configured_time_zone(kit: PaymentsTestKit) -> None:
     berlin = _in_berlin(kit)
     _at(berlin, "2026-03-02T22:59:59")
     await _paid(berlin, "10.00", reference="R-1")
@@ -189,7 +191,7 @@ async def test_webhooks_are_counted_by_the_day_of_the_time_zone(kit: PaymentsTes
     ],
     ids=["of 23 hours", "of 25 hours"],
 )
-async def test_days_on_which_clocks_are_changed_are_whole(
+async def test_days_with_a_clock_change_are_complete(
     kit: PaymentsTestKit, moments: list[str], days: list[tuple[str, str]]
 ) -> None:
     berlin = _in_berlin(kit)
@@ -211,7 +213,7 @@ async def test_the_last_days_begin_at_a_midnight_of_the_time_zone_and_end_today(
     assert found.zone is BERLIN
 
 
-async def test_figures_begin_with_the_moment_that_was_asked_for(kit: PaymentsTestKit) -> None:
+async def test_figures_begin_at_the_requested_time(kit: PaymentsTestKit) -> None:
     await _paid(kit, "10.00", reference="R-1")
     kit.clock.advance(timedelta(minutes=90))
     await _paid(kit, "20.00", reference="R-2")
@@ -233,16 +235,16 @@ async def test_figures_begin_with_the_moment_that_was_asked_for(kit: PaymentsTes
         ("America/Santiago", date(2026, 9, 6), "2026-09-06T04:00"),
         # Clocks go from 01:00 back to 00:00: midnight comes twice, and the day begins with the first.
         ("America/Havana", date(2026, 11, 1), "2026-11-01T04:00"),
-        # The island went over the date line and left this day out: it begins when the next one does.
+        # Samoa crossed the date line and skipped this day: it begins when the next one does.
         ("Pacific/Apia", date(2011, 12, 30), "2011-12-30T10:00"),
         ("Pacific/Apia", date(2011, 12, 31), "2011-12-30T10:00"),
     ],
 )
-def test_a_day_begins_at_its_first_moment(zone: str, day: date, begins: str) -> None:
+def test_a_day_begins_at_its_first_instant(zone: str, day: date, begins: str) -> None:
     assert day_begins(day, ZoneInfo(zone)) == datetime.fromisoformat(begins).replace(tzinfo=UTC)
 
 
-def test_today_is_that_of_the_time_zone() -> None:
+def test_today_is_the_current_day_of_the_time_zone() -> None:
     now = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)
 
     assert days_back(now, 1, BERLIN) == datetime(2026, 3, 1, 23, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""A full refund before the event cancels the booking; and bookings whose refunds only the organizer gives."""
+"""A full refund before the event cancels the booking; and bookings that only the organizer may refund."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -54,7 +54,7 @@ async def releases(kit: PaymentsTestKit, booking: Booking) -> list[tuple[str, ev
     return [(each.actor, each.event) for each in journal if isinstance(each.event, ev.BookingReleased)]
 
 
-async def test_a_full_refund_of_the_owner_cancels_the_booking_and_says_why() -> None:
+async def test_a_full_refund_by_the_owner_cancels_the_booking_and_states_the_reason() -> None:
     kit = PaymentsTestKit()
     booking = await paid(kit)
 
@@ -70,7 +70,7 @@ async def test_a_full_refund_of_the_owner_cancels_the_booking_and_says_why() -> 
     assert [each.data["booking_status"] for each in said] == ["canceled"]
 
 
-async def test_parts_that_add_up_to_everything_cancel_the_booking_with_the_last_one() -> None:
+async def test_the_partial_refund_that_completes_the_full_amount_cancels_the_booking() -> None:
     kit = PaymentsTestKit()
     booking = await paid(kit)
 
@@ -83,7 +83,7 @@ async def test_parts_that_add_up_to_everything_cancel_the_booking_with_the_last_
     assert await status(kit, booking) is BookingStatus.CANCELED
 
 
-async def test_a_full_refund_in_the_dashboard_cancels_the_booking_as_the_gateway() -> None:
+async def test_a_full_refund_in_the_dashboard_cancels_the_booking_with_the_gateway_as_actor() -> None:
     kit = PaymentsTestKit()
     booking = await paid(kit)
 
@@ -97,7 +97,7 @@ async def test_a_full_refund_in_the_dashboard_cancels_the_booking_as_the_gateway
 
 
 @pytest.mark.parametrize("by", ["the owner", "the dashboard"])
-async def test_when_the_refund_fails_afterwards_the_booking_stays_canceled_and_the_money_is_owed(by: str) -> None:
+async def test_when_the_full_refund_fails_later_the_booking_stays_canceled_and_the_amount_is_owed(by: str) -> None:
     kit = PaymentsTestKit()
     booking = await paid(kit)
     if by == "the owner":
@@ -117,7 +117,7 @@ async def test_when_the_refund_fails_afterwards_the_booking_stays_canceled_and_t
 
 
 @pytest.mark.parametrize("full_refund_cancels", [True, False])
-async def test_a_cancellation_in_full_owes_what_fails_later_of_own_and_dashboard_refunds(
+async def test_after_a_full_cancellation_later_failures_of_any_refund_are_owed(
     full_refund_cancels: bool,
 ) -> None:
     kit = PaymentsTestKit(config=PaymentConfig(full_refund_cancels=full_refund_cancels))
@@ -140,7 +140,7 @@ async def test_a_cancellation_in_full_owes_what_fails_later_of_own_and_dashboard
     assert await owed(kit, booking) == "0.00"
 
 
-async def test_an_operators_full_refund_leaves_the_booking_with_and_without_override() -> None:
+async def test_a_full_refund_by_an_operator_does_not_cancel_the_booking() -> None:
     kit = PaymentsTestKit()
     booking = await paid(kit)
 
@@ -151,7 +151,7 @@ async def test_an_operators_full_refund_leaves_the_booking_with_and_without_over
     assert await status(kit, booking) is BookingStatus.CONFIRMED
 
 
-async def test_a_part_of_the_owners_does_not_cancel_when_an_operator_sends_the_rest() -> None:
+async def test_a_partial_refund_by_the_owner_completed_by_an_operator_does_not_cancel_the_booking() -> None:
     kit = PaymentsTestKit()
     booking = await paid(kit)
 
@@ -162,7 +162,7 @@ async def test_a_part_of_the_owners_does_not_cancel_when_an_operator_sends_the_r
     assert await status(kit, booking) is BookingStatus.CONFIRMED
 
 
-async def test_a_full_refund_of_the_booking_app_leaves_the_booking_which_it_can_cancel_itself() -> None:
+async def test_a_full_refund_by_the_booking_app_does_not_cancel_the_booking() -> None:
     kit = PaymentsTestKit()
     booking = await paid(kit)
 
@@ -182,7 +182,7 @@ async def test_a_full_refund_in_the_dashboard_after_the_start_cancels_nothing() 
     assert await status(kit, booking) is BookingStatus.CONFIRMED
 
 
-async def test_with_the_setting_off_the_booking_stays() -> None:
+async def test_with_the_setting_off_a_full_refund_does_not_cancel_the_booking() -> None:
     kit = PaymentsTestKit(config=PaymentConfig(full_refund_cancels=False))
     booking = await paid(kit)
 
@@ -201,7 +201,7 @@ async def test_with_the_setting_off_a_full_refund_in_the_dashboard_leaves_the_bo
     assert await status(kit, booking) is BookingStatus.CONFIRMED
 
 
-async def test_all_that_a_tier_gives_is_no_full_refund() -> None:
+async def test_the_maximum_of_a_tier_is_not_a_full_refund() -> None:
     kit = PaymentsTestKit()
     half = RefundPolicy(tiers=(RefundTier(hours_before=0, percent=Decimal(50)),))
     booking = await paid(kit, policy=half)
@@ -211,7 +211,7 @@ async def test_all_that_a_tier_gives_is_no_full_refund() -> None:
     assert await status(kit, booking) is BookingStatus.CONFIRMED
 
 
-async def test_a_fee_on_top_that_is_kept_is_no_part_of_a_full_refund() -> None:
+async def test_a_kept_fee_does_not_count_toward_a_full_refund() -> None:
     kit = PaymentsTestKit(config=PaymentConfig(fees=FeePolicy(rate=Decimal("0.03"), payer=FeePayer.CUSTOMER)))
     booking = await paid(kit)
 
@@ -221,7 +221,7 @@ async def test_a_fee_on_top_that_is_kept_is_no_part_of_a_full_refund() -> None:
     assert await status(kit, booking) is BookingStatus.CANCELED
 
 
-async def test_a_part_that_waits_for_an_inquiry_counts_since_it_is_promised() -> None:
+async def test_a_deferred_part_counts_toward_a_full_refund_because_it_is_promised() -> None:
     kit = PaymentsTestKit()
     booking = await paid(kit)
     intent = (await kit.payments.payment_status(booking.id)).payment.intent_id or ""
@@ -250,7 +250,7 @@ async def test_a_deferred_refund_of_everything_cancels_the_booking_when_it_is_pr
     assert await owed(kit, booking) == "100.00"
 
 
-async def test_a_refund_that_a_dispute_overtook_is_promised_and_cancels_the_booking() -> None:
+async def test_a_full_refund_deferred_by_an_unreported_dispute_cancels_the_booking() -> None:
     kit = PaymentsTestKit()
     booking = await paid(kit)
     intent = (await kit.payments.payment_status(booking.id)).payment.intent_id or ""
@@ -264,7 +264,7 @@ async def test_a_refund_that_a_dispute_overtook_is_promised_and_cancels_the_book
     assert await owed(kit, booking) == "100.00"
 
 
-async def test_a_refund_that_its_caller_hears_failed_cancels_nothing() -> None:
+async def test_a_refund_that_fails_at_once_does_not_cancel_the_booking() -> None:
     kit = PaymentsTestKit()
     booking = await paid(kit)
     kit.stripe.faults.script("POST /v1/refunds", "429_limit", times=9)
@@ -277,7 +277,7 @@ async def test_a_refund_that_its_caller_hears_failed_cancels_nothing() -> None:
     assert await owed(kit, booking) == "0.00"
 
 
-async def test_an_unknown_outcome_cancels_at_once_since_the_promise_stands() -> None:
+async def test_a_full_refund_with_an_unknown_outcome_cancels_the_booking_because_it_is_promised() -> None:
     kit = PaymentsTestKit()
     booking = await paid(kit)
     kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=9)
@@ -292,7 +292,7 @@ async def test_an_unknown_outcome_cancels_at_once_since_the_promise_stands() -> 
     assert len(await releases(kit, booking)) == 1
 
 
-async def test_a_later_cancellation_of_the_canceled_booking_adds_nothing() -> None:
+async def test_canceling_the_booking_after_its_full_refund_changes_nothing() -> None:
     kit = PaymentsTestKit()
     booking = await paid(kit)
     await kit.payments.refund_payment(booking.id, ANN)
@@ -331,7 +331,7 @@ async def organizer_only(kit: PaymentsTestKit, choice: CustomerRefunds | None) -
         (CustomerRefunds.POLICY, None, True),
     ],
 )
-async def test_the_booking_says_and_else_the_setting_whether_its_owner_may_refund(
+async def test_the_booking_or_else_the_setting_decides_whether_its_owner_may_refund(
     default: CustomerRefunds, choice: CustomerRefunds | None, allowed: bool
 ) -> None:
     kit = PaymentsTestKit(config=PaymentConfig(customer_refunds=default), storage=MemoryStorage())

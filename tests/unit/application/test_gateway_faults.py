@@ -1,4 +1,4 @@
-"""Errors of the gateway that are rare, and the worse for it."""
+"""Rare gateway errors with serious consequences."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,14 +14,14 @@ from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import DisputeReport
 from booking_payments.domain.retry import RetryPolicy
-from booking_payments.ports.gateway import KeyMisused, Misconfigured, Refused, Silent, Unreachable
+from booking_payments.ports.gateway import GatewayRefused, KeyMisused, Misconfigured, NotSent, OutcomeAmbiguous
 from booking_payments.ports.inbox import InboxStatus
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import book_and_pay, payment_of
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
-SILENT = Silent("nothing came back", code="timeout")
-AWAY = Unreachable("no connection", code="connect")
+SILENT = OutcomeAmbiguous("nothing came back", code="timeout")
+AWAY = NotSent("no connection", code="connect")
 LOCKED_OUT = Misconfigured("wrong key", code="http_401")
 MISUSED = KeyMisused("used for something else", code="idempotency_error")
 
@@ -31,7 +31,9 @@ async def _only_payment(kit: PaymentsTestKit) -> Payment:
     return page.items[0]
 
 
-async def test_wrong_keys_are_our_fault_and_leave_no_operation(kit: PaymentsTestKit) -> None:
+async def test_invalid_api_keys_are_reported_as_a_configuration_error_and_leave_no_operation(
+    kit: PaymentsTestKit,
+) -> None:
     use_gateway(kit, FailingGateway(kit, create_intent=[LOCKED_OUT]))
 
     with pytest.raises(GatewayRefusedUs):
@@ -41,8 +43,8 @@ async def test_wrong_keys_are_our_fault_and_leave_no_operation(kit: PaymentsTest
     assert (payment.operation, payment.attempts_made) == (None, 0)
 
 
-async def test_what_the_gateway_calls_hopeless_is_not_tried_again(kit: PaymentsTestKit) -> None:
-    hopeless = Silent("the same answer will come", code="http_500")
+async def test_a_call_that_the_gateway_marks_as_not_retryable_is_not_retried(kit: PaymentsTestKit) -> None:
+    hopeless = OutcomeAmbiguous("the same answer will come", code="http_500")
     hopeless.worth_another_try = False
     use_gateway(kit, FailingGateway(kit, create_intent=[hopeless]))
 
@@ -65,21 +67,21 @@ async def test_the_last_try_ends_within_the_lease(kit: PaymentsTestKit) -> None:
     assert kit.clock.now() - began <= kit.deps.config.lease - LONGEST_TRY
 
 
-async def test_wrong_keys_after_a_silence_leave_the_outcome_unknown(kit: PaymentsTestKit) -> None:
+async def test_an_authentication_error_after_a_timeout_leaves_the_outcome_unknown(kit: PaymentsTestKit) -> None:
     use_gateway(kit, FailingGateway(kit, create_intent=[SILENT, LOCKED_OUT]))
 
     with pytest.raises(OutcomeUnknown):
         await book_and_pay(kit)
 
 
-async def test_no_connection_after_a_silence_leaves_the_outcome_unknown(kit: PaymentsTestKit) -> None:
+async def test_a_connection_error_after_a_timeout_leaves_the_outcome_unknown(kit: PaymentsTestKit) -> None:
     use_gateway(kit, FailingGateway(kit, create_intent=[SILENT, AWAY, AWAY]))
 
     with pytest.raises(OutcomeUnknown):
         await book_and_pay(kit)
 
 
-async def test_no_connection_at_all_is_no_unknown_outcome(kit: PaymentsTestKit) -> None:
+async def test_a_connection_error_on_the_first_try_is_not_an_unknown_outcome(kit: PaymentsTestKit) -> None:
     use_gateway(kit, FailingGateway(kit, create_intent=[AWAY, AWAY, AWAY]))
 
     with pytest.raises(TryAgainLater) as refusal:
@@ -98,7 +100,7 @@ async def test_a_misused_key_is_an_unknown_outcome(kit: PaymentsTestKit) -> None
     assert (await _only_payment(kit)).status is PaymentStatus.SUCCEEDED
 
 
-async def test_a_replay_that_can_not_be_read_anew_is_an_unknown_outcome(kit: PaymentsTestKit) -> None:
+async def test_a_replayed_response_that_cannot_be_read_again_is_an_unknown_outcome(kit: PaymentsTestKit) -> None:
     kit.stripe.faults.script("POST /v1/payment_intents", "timeout_after")
     use_gateway(kit, FailingGateway(kit, retrieve_intent=[SILENT] * 3))
 
@@ -109,7 +111,7 @@ async def test_a_replay_that_can_not_be_read_anew_is_an_unknown_outcome(kit: Pay
     assert (await _only_payment(kit)).status is PaymentStatus.SUCCEEDED
 
 
-async def test_a_refund_that_was_replayed_is_read_anew(kit: PaymentsTestKit) -> None:
+async def test_a_replayed_refund_response_is_read_again(kit: PaymentsTestKit) -> None:
     payment = (await book_and_pay(kit)).payment
     kit.stripe.faults.script("POST /v1/refunds", "timeout_after")
 
@@ -119,9 +121,9 @@ async def test_a_refund_that_was_replayed_is_read_anew(kit: PaymentsTestKit) -> 
     assert (view.refund.status, paths) == (RefundStatus.SUCCEEDED, ["/v1", "/v1/refunds"])  # disputes, the refund
 
 
-async def test_a_refund_refused_for_a_dispute_is_deferred_even_when_nothing_can_be_read(kit: PaymentsTestKit) -> None:
+async def test_a_refund_refused_for_a_dispute_is_deferred_even_when_reads_fail(kit: PaymentsTestKit) -> None:
     payment = (await book_and_pay(kit)).payment
-    refused = Refused("disputed", code="charge_disputed")
+    refused = GatewayRefused("disputed", code="charge_disputed")
     use_gateway(kit, FailingGateway(kit, create_refund=[refused], retrieve_intent=[SILENT] * 3))
 
     await kit.payments.refund_payment(payment.booking_id, ANN)
@@ -130,7 +132,7 @@ async def test_a_refund_refused_for_a_dispute_is_deferred_even_when_nothing_can_
     assert (payment.owed.amount.minor, payment.refund_pending.minor) == (10000, 0)
 
 
-async def test_a_refusal_tells_no_old_news_of_a_dispute(kit: PaymentsTestKit) -> None:
+async def test_a_dispute_read_before_a_refused_refund_does_not_overwrite_a_newer_report(kit: PaymentsTestKit) -> None:
     payment = (await book_and_pay(kit)).payment
     await kit.deliver_webhooks()
     kit.stripe.open_dispute(payment.intent_id or "")
@@ -143,8 +145,9 @@ async def test_a_refusal_tells_no_old_news_of_a_dispute(kit: PaymentsTestKit) ->
 
 
 class _JustOpened(FailingGateway):
-    """Disputes are listed for the first time before the bank has withdrawn anything; that it has is told by webhooks
-    while the answer is on its way."""
+    """The first list of disputes is from before the withdrawal; webhooks report the withdrawal while that response
+    is on its way.
+    """
 
     def __init__(self, kit: PaymentsTestKit) -> None:
         super().__init__(kit)
@@ -159,7 +162,7 @@ class _JustOpened(FailingGateway):
         return [attrs.evolve(report, movements=()) for report in reports]
 
 
-async def test_a_mistake_in_our_own_work_keeps_the_webhook(kit: PaymentsTestKit) -> None:
+async def test_a_programming_error_keeps_the_webhook_for_a_retry(kit: PaymentsTestKit) -> None:
     payment = (await book_and_pay(kit)).payment
     kit.stripe.open_dispute(payment.intent_id or "")
     use_gateway(kit, FailingGateway(kit, list_disputes=[RuntimeError("a bug")]))
@@ -192,7 +195,7 @@ async def test_a_dispute_over_a_charge_that_is_not_ours_is_ignored(kit: Payments
     assert {result.outcome for result in results} == {"ignored"}
 
 
-async def test_what_is_told_of_others_is_ignored_even_if_their_intent_can_not_be_read(kit: PaymentsTestKit) -> None:
+async def test_an_event_of_a_foreign_intent_is_ignored_even_if_the_intent_is_unreadable(kit: PaymentsTestKit) -> None:
     order = {"amount": 500, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True}
     theirs = str(
         kit.stripe.call("POST", "/v1/payment_intents", {**order, "return_url": "https://x.example"}).body["id"]
@@ -208,7 +211,7 @@ async def test_what_is_told_of_others_is_ignored_even_if_their_intent_can_not_be
     assert {result.outcome for result in results} == {"ignored"}
 
 
-async def test_what_is_told_of_our_intent_comes_again_while_that_can_not_be_read(kit: PaymentsTestKit) -> None:
+async def test_an_event_of_an_own_intent_is_retried_while_the_intent_is_unreadable(kit: PaymentsTestKit) -> None:
     payment = (await book_and_pay(kit)).payment
     await kit.deliver_webhooks()
     intent_id = payment.intent_id or ""
@@ -219,7 +222,7 @@ async def test_what_is_told_of_our_intent_comes_again_while_that_can_not_be_read
         await kit.deliver_event("refund.created", refund)
 
 
-async def test_whose_refund_it_is_stays_open_while_the_gateway_is_silent(kit: PaymentsTestKit) -> None:
+async def test_a_refund_event_is_retried_while_its_owner_cannot_be_read_from_the_gateway(kit: PaymentsTestKit) -> None:
     use_gateway(kit, FailingGateway(kit, retrieve_intent=[SILENT]))
     refund = {"id": "re_9", "payment_intent": "pi_9", "amount": 1, "currency": "usd", "status": "succeeded"}
 
@@ -227,7 +230,7 @@ async def test_whose_refund_it_is_stays_open_while_the_gateway_is_silent(kit: Pa
         await kit.deliver_event("refund.created", refund)
 
 
-async def test_a_dispute_over_an_intent_that_nobody_knows_is_ignored(kit: PaymentsTestKit) -> None:
+async def test_a_dispute_of_an_unknown_intent_is_ignored(kit: PaymentsTestKit) -> None:
     dispute = {"id": "du_9", "payment_intent": "pi_9", "amount": 1, "currency": "usd", "status": "needs_response"}
 
     result = await kit.deliver_event("charge.dispute.created", dispute)

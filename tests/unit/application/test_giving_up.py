@@ -1,4 +1,4 @@
-"""Payments whose intent the gateway refuses to cancel: they come to an end all the same, and no money is lost by it."""
+"""Payments whose intent the gateway refuses to cancel: their bookings still end, and no money is lost."""
 
 from datetime import timedelta
 
@@ -11,22 +11,22 @@ from booking_payments.domain.errors import GatewayRefusedUs, OutcomeUnknown
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.gateway import Refused
+from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import authorize, pay_in_browser, payment_of, start
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 HOLD = timedelta(minutes=5)
-ODD = Refused("this can't be canceled", code="odd")
+ODD = GatewayRefused("this can't be canceled", code="odd")
 
 
 def _forget(kit: PaymentsTestKit, view: PaymentView) -> None:
-    """The gateway no longer knows the intent: its test data were deleted, or our keys are of another account."""
+    """The gateway no longer has the intent: its test data were deleted, or the API keys belong to another account."""
     kit.stripe._account.table("payment_intent").pop(view.payment.intent_id or "")
 
 
 def _change_amount(kit: PaymentsTestKit, view: PaymentView) -> None:
-    """The intent is no longer what we asked for, so that our books believe nothing of it."""
+    """The intent contradicts the stored payment, so that nothing is recorded from it."""
     kit.stripe._account.get("payment_intent", view.payment.intent_id or "").body["amount"] = 9999
 
 
@@ -58,7 +58,7 @@ def _drifts(payment: Payment) -> list[str]:
 # --- bookings that expire --------------------------------------------------------------------------------------
 
 
-async def test_a_booking_expires_though_the_gateway_no_longer_knows_its_intent(kit: PaymentsTestKit) -> None:
+async def test_a_booking_whose_intent_is_gone_expires(kit: PaymentsTestKit) -> None:
     view = await start(kit, expires_in=HOLD)
     _forget(kit, view)
     kit.clock.advance(HOLD)
@@ -69,8 +69,8 @@ async def test_a_booking_expires_though_the_gateway_no_longer_knows_its_intent(k
     assert (payment.status, booking) == (PaymentStatus.CANCELED, BookingStatus.EXPIRED)
 
 
-async def test_a_booking_that_was_paid_in_time_outlives_a_day_of_wrong_keys(kit: PaymentsTestKit) -> None:
-    """With keys of another account no intent is there."""
+async def test_a_booking_that_was_paid_in_time_does_not_expire_during_a_day_of_wrong_keys(kit: PaymentsTestKit) -> None:
+    """With API keys of another account the gateway finds no intent."""
     view = await start(kit, expires_in=HOLD)
     pay_in_browser(kit, view)
     intents = kit.stripe._account.table("payment_intent")
@@ -88,7 +88,7 @@ async def test_a_booking_that_was_paid_in_time_outlives_a_day_of_wrong_keys(kit:
     assert (payment.status, booking, payment.late) == (PaymentStatus.SUCCEEDED, BookingStatus.CONFIRMED, False)
 
 
-async def test_what_can_not_be_canceled_is_not_asked_for_again(kit: PaymentsTestKit) -> None:
+async def test_a_cancellation_that_the_gateway_refuses_for_good_is_not_repeated(kit: PaymentsTestKit) -> None:
     view = await start(kit, expires_in=HOLD)
     _forget(kit, view)
     kit.clock.advance(HOLD)
@@ -100,7 +100,9 @@ async def test_what_can_not_be_canceled_is_not_asked_for_again(kit: PaymentsTest
     assert not kit.stripe.calls
 
 
-async def test_it_expires_also_when_the_intent_was_gone_before_the_canceling_was_resumed(kit: PaymentsTestKit) -> None:
+async def test_a_booking_expires_when_its_intent_is_gone_before_the_cancellation_is_resumed(
+    kit: PaymentsTestKit,
+) -> None:
     view = await start(kit, expires_in=HOLD)
     kit.clock.advance(HOLD)
     kit.stripe.faults.script("POST /v1/payment_intents/*/cancel", "timeout_before", times=3)
@@ -113,7 +115,7 @@ async def test_it_expires_also_when_the_intent_was_gone_before_the_canceling_was
     assert (payment.status, booking) == (PaymentStatus.CANCELED, BookingStatus.EXPIRED)
 
 
-async def test_a_hundred_intents_that_are_gone_keep_no_other_booking_from_expiring(kit: PaymentsTestKit) -> None:
+async def test_a_hundred_missing_intents_do_not_stop_other_bookings_from_expiring(kit: PaymentsTestKit) -> None:
     for number in range(100):
         _forget(kit, await start(kit, expires_in=HOLD, reference=f"R-{number}"))
     kit.clock.advance(timedelta(seconds=1))
@@ -125,7 +127,7 @@ async def test_a_hundred_intents_that_are_gone_keep_no_other_booking_from_expiri
     assert (await kit.payments.get_booking(unpaid.id)).status is BookingStatus.EXPIRED
 
 
-async def test_a_booking_expires_though_our_books_do_not_believe_what_its_intent_says(kit: PaymentsTestKit) -> None:
+async def test_a_booking_whose_intent_contradicts_the_payment_expires(kit: PaymentsTestKit) -> None:
     view = await start(kit, expires_in=HOLD)
     _change_amount(kit, view)
     pay_in_browser(kit, view)
@@ -138,7 +140,7 @@ async def test_a_booking_expires_though_our_books_do_not_believe_what_its_intent
     assert _drifts(payment) == ["amount_differs", "cancel_refused"]
 
 
-async def test_a_booking_expires_though_its_canceled_intent_is_not_believed(kit: PaymentsTestKit) -> None:
+async def test_a_booking_whose_canceled_intent_contradicts_the_payment_expires(kit: PaymentsTestKit) -> None:
     view = await start(kit, expires_in=HOLD)
     _change_amount(kit, view)
     kit.clock.advance(HOLD)
@@ -148,7 +150,7 @@ async def test_a_booking_expires_though_its_canceled_intent_is_not_believed(kit:
     assert (await _payment_and_status(kit, view))[1] is BookingStatus.EXPIRED
 
 
-async def test_a_refusal_that_the_intent_does_not_explain_is_asked_about_once_more(kit: PaymentsTestKit) -> None:
+async def test_a_refused_cancellation_that_the_intent_does_not_explain_is_retried_once(kit: PaymentsTestKit) -> None:
     view = await start(kit, expires_in=HOLD)
     _refuse_to_cancel(kit, times=1)
     kit.clock.advance(HOLD)
@@ -162,7 +164,7 @@ async def test_a_refusal_that_the_intent_does_not_explain_is_asked_about_once_mo
     assert intent.status is PaymentStatus.CANCELED
 
 
-async def test_a_booking_expires_when_the_gateway_refuses_for_no_reason_again(kit: PaymentsTestKit) -> None:
+async def test_a_booking_expires_after_the_second_unexplained_refusal(kit: PaymentsTestKit) -> None:
     view = await start(kit, expires_in=HOLD)
     _refuse_to_cancel(kit, times=100)
     kit.clock.advance(HOLD)
@@ -173,7 +175,7 @@ async def test_a_booking_expires_when_the_gateway_refuses_for_no_reason_again(ki
     assert (booking, _drifts(payment)) == (BookingStatus.EXPIRED, ["cancel_refused"])
 
 
-async def test_a_booking_does_not_expire_while_nobody_can_tell_why_the_cancel_was_refused(kit: PaymentsTestKit) -> None:
+async def test_a_booking_does_not_expire_while_the_refused_intent_cannot_be_read(kit: PaymentsTestKit) -> None:
     view = await start(kit, expires_in=HOLD)
     pay_in_browser(kit, view)
     kit.stripe.faults.script("GET /v1/payment_intents/{id}", "503", times=3)
@@ -187,7 +189,7 @@ async def test_a_booking_does_not_expire_while_nobody_can_tell_why_the_cancel_wa
     assert (await _payment_and_status(kit, view))[1] is BookingStatus.CONFIRMED
 
 
-async def test_a_booking_whose_money_came_to_be_held_in_between_does_not_expire(kit: PaymentsTestKit) -> None:
+async def test_a_booking_that_was_authorized_meanwhile_does_not_expire(kit: PaymentsTestKit) -> None:
     booking = await kit.book(expires_in=HOLD)
     view = await kit.payments.start_payment(booking.id, ANN, capture_method=CaptureMethod.MANUAL)
     _refuse_to_cancel(kit, times=2)
@@ -201,7 +203,7 @@ async def test_a_booking_whose_money_came_to_be_held_in_between_does_not_expire(
     assert (payment.status, status) == (PaymentStatus.REQUIRES_CAPTURE, BookingStatus.PENDING)
 
 
-async def test_an_intent_that_is_paid_after_all_is_sent_back_once(kit: PaymentsTestKit) -> None:
+async def test_a_payment_of_an_abandoned_intent_is_refunded_once(kit: PaymentsTestKit) -> None:
     view = await start(kit, expires_in=HOLD)
     intents = kit.stripe._account.table("payment_intent")
     intent = intents[view.payment.intent_id or ""]
@@ -218,7 +220,7 @@ async def test_an_intent_that_is_paid_after_all_is_sent_back_once(kit: PaymentsT
     assert (payment.captured.minor, payment.refunded, len(payment.refunds)) == (10000, payment.captured, 1)
 
 
-async def test_the_journal_and_reconciling_tell_of_what_was_given_up(kit: PaymentsTestKit) -> None:
+async def test_the_journal_and_reconciliation_report_an_abandoned_intent(kit: PaymentsTestKit) -> None:
     view = await start(kit, expires_in=HOLD)
     _forget(kit, view)
     kit.clock.advance(HOLD)
@@ -242,7 +244,9 @@ async def _use_up_attempts(kit: PaymentsTestKit, view: PaymentView) -> None:
     await _work(kit)
 
 
-async def test_a_payment_without_attempts_fails_though_the_gateway_refuses_to_cancel_it(kit: PaymentsTestKit) -> None:
+async def test_a_payment_without_attempts_left_fails_even_if_the_gateway_refuses_to_cancel_it(
+    kit: PaymentsTestKit,
+) -> None:
     view = await start(kit, expires_in=HOLD)
     _refuse_to_cancel(kit, times=100)
     await _use_up_attempts(kit, view)
@@ -257,7 +261,7 @@ async def test_a_payment_without_attempts_fails_though_the_gateway_refuses_to_ca
     assert purposes.count(ev.Purpose.END_ATTEMPTS) == 2
 
 
-async def test_money_that_comes_after_the_attempts_were_used_up_goes_back(kit: PaymentsTestKit) -> None:
+async def test_a_charge_after_the_last_attempt_is_refunded(kit: PaymentsTestKit) -> None:
     view = await start(kit, expires_in=HOLD)
     _refuse_to_cancel(kit, times=100)
     await _use_up_attempts(kit, view)
@@ -273,7 +277,7 @@ async def test_money_that_comes_after_the_attempts_were_used_up_goes_back(kit: P
 # --- bookings that are canceled --------------------------------------------------------------------------------
 
 
-async def test_a_booking_is_canceled_though_the_gateway_no_longer_knows_its_intent(kit: PaymentsTestKit) -> None:
+async def test_a_booking_whose_intent_is_gone_can_be_canceled(kit: PaymentsTestKit) -> None:
     view = await start(kit, expires_in=HOLD)
     _forget(kit, view)
 
@@ -283,7 +287,7 @@ async def test_a_booking_is_canceled_though_the_gateway_no_longer_knows_its_inte
     assert (booking.status, payment.status) == (BookingStatus.CANCELED, PaymentStatus.CANCELED)
 
 
-async def test_a_booking_with_held_money_is_canceled_though_its_intent_is_gone(kit: PaymentsTestKit) -> None:
+async def test_an_authorized_booking_whose_intent_is_gone_can_be_canceled(kit: PaymentsTestKit) -> None:
     view = await authorize(kit, expires_in=HOLD)
     _forget(kit, view)
 
@@ -297,7 +301,7 @@ async def test_a_booking_with_held_money_is_canceled_though_its_intent_is_gone(k
     )
 
 
-async def test_a_booking_is_canceled_though_our_books_do_not_believe_what_its_intent_says(kit: PaymentsTestKit) -> None:
+async def test_a_booking_whose_intent_contradicts_the_payment_can_be_canceled(kit: PaymentsTestKit) -> None:
     view = await start(kit, expires_in=HOLD)
     _change_amount(kit, view)
 
@@ -306,7 +310,7 @@ async def test_a_booking_is_canceled_though_our_books_do_not_believe_what_its_in
     assert booking.status is BookingStatus.CANCELED
 
 
-async def test_a_booking_is_not_canceled_while_nobody_can_tell_why_the_gateway_refused(kit: PaymentsTestKit) -> None:
+async def test_a_booking_is_not_canceled_while_the_refused_intent_cannot_be_read(kit: PaymentsTestKit) -> None:
     view = await start(kit, expires_in=HOLD)
     pay_in_browser(kit, view)
     kit.stripe.faults.script("GET /v1/payment_intents/{id}", "503", times=3)
@@ -317,7 +321,7 @@ async def test_a_booking_is_not_canceled_while_nobody_can_tell_why_the_gateway_r
     assert (await _payment_and_status(kit, view))[1] is BookingStatus.PENDING
 
 
-async def test_a_payment_alone_is_not_given_up_since_its_booking_could_be_paid_twice_then(kit: PaymentsTestKit) -> None:
+async def test_canceling_only_the_payment_fails_because_its_booking_could_be_paid_twice(kit: PaymentsTestKit) -> None:
     view = await start(kit, expires_in=HOLD)
     _forget(kit, view)
 

@@ -1,4 +1,4 @@
-"""``idempotency_key=`` of the library: the same command with the same key is done once, and answered the same."""
+"""``idempotency_key=`` of the library: a command repeated with the same key runs once and returns the same result."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -64,7 +64,7 @@ async def _refunded(kit: PaymentsTestKit, booking_id: str) -> int:
 
 
 def _sent(kit: PaymentsTestKit) -> int:
-    """How many requests have come to the gateway that change anything there."""
+    """Return the number of requests to the gateway that change something there."""
     return sum(call.method == "POST" for call in kit.stripe.calls)
 
 
@@ -147,7 +147,7 @@ CASES: dict[
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_it_is_done_once_and_gives_the_same_again(kit: PaymentsTestKit, case: str) -> None:
+async def test_a_repeated_command_runs_once_and_returns_the_same_result(kit: PaymentsTestKit, case: str) -> None:
     prepare, method, given = CASES[case]
     booking_id = await prepare(kit)
     call = method(kit, booking_id)
@@ -171,7 +171,7 @@ async def test_the_audit_trail_names_the_key(kit: PaymentsTestKit, case: str) ->
 
 
 @pytest.mark.parametrize("case", sorted(set(CASES) - {"cancel_payment"}))
-async def test_other_arguments_are_refused(kit: PaymentsTestKit, case: str) -> None:
+async def test_a_key_with_other_arguments_is_refused(kit: PaymentsTestKit, case: str) -> None:
     prepare, method, given = CASES[case]
     booking_id = await prepare(kit)
     call = method(kit, booking_id)
@@ -191,7 +191,7 @@ async def test_other_arguments_are_refused(kit: PaymentsTestKit, case: str) -> N
 
 
 async def _code_of(call: Awaitable[Any], kind: type[PaymentError]) -> str:
-    """The code that a command raises, or puts into its result where it is one that gives results."""
+    """Return the code of the error that a command raises, or has in its result when it returns results."""
     try:
         result = await call
     except kind as error:
@@ -210,7 +210,7 @@ async def test_a_booking_is_registered_once(kit: PaymentsTestKit) -> None:
     assert reused.value.code == "idempotency_key_reused"
 
 
-async def test_the_same_key_for_another_booking_is_another_request(kit: PaymentsTestKit) -> None:
+async def test_the_same_key_for_another_booking_is_a_new_request(kit: PaymentsTestKit) -> None:
     booking_id = await _paid(kit)
     other = await kit.book(reference="R-2")
     await kit.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
@@ -221,7 +221,7 @@ async def test_the_same_key_for_another_booking_is_another_request(kit: Payments
     assert reused.value.code == "idempotency_key_reused"
 
 
-async def test_another_caller_and_another_command_may_have_the_same_key(kit: PaymentsTestKit) -> None:
+async def test_callers_and_commands_do_not_share_keys(kit: PaymentsTestKit) -> None:
     booking_id = await _paid(kit)
 
     await kit.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
@@ -240,7 +240,7 @@ async def test_another_key_is_a_new_request(kit: PaymentsTestKit) -> None:
     assert await _refunded(kit, booking_id) == 8000
 
 
-async def test_a_key_lives_for_72_hours(kit: PaymentsTestKit) -> None:
+async def test_a_key_expires_after_72_hours(kit: PaymentsTestKit) -> None:
     booking_id = await _paid(kit)
     for wait in (timedelta(0), ANSWER_LIFETIME - timedelta(microseconds=1), timedelta(microseconds=1)):
         kit.clock.advance(wait)
@@ -250,7 +250,7 @@ async def test_a_key_lives_for_72_hours(kit: PaymentsTestKit) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "short-of-sixteen", "x" * 255, " " * 16])
-async def test_a_key_of_16_to_255_printable_characters_is_taken(kit: PaymentsTestKit, key: str) -> None:
+async def test_a_key_of_16_to_255_printable_characters_is_accepted(kit: PaymentsTestKit, key: str) -> None:
     booking = await kit.book()
 
     if len(key) < 16:
@@ -264,7 +264,7 @@ async def test_a_key_of_16_to_255_printable_characters_is_taken(kit: PaymentsTes
 @pytest.mark.parametrize(
     "key", ["", "x" * 15, "x" * 256, "k\u00e4se-of-some-length", "two\nlines-of-length", 4711, b"x" * 20]
 )
-async def test_anything_else_is_no_key_and_nothing_is_done(kit: PaymentsTestKit, key: Any) -> None:
+async def test_an_invalid_key_is_refused_and_nothing_runs(kit: PaymentsTestKit, key: Any) -> None:
     booking = await kit.book()
 
     with pytest.raises(InvalidInput) as invalid:
@@ -275,10 +275,10 @@ async def test_anything_else_is_no_key_and_nothing_is_done(kit: PaymentsTestKit,
     assert _sent(kit) == 0
 
 
-# --- what is given again
+# --- repeated results
 
 
-async def test_a_result_is_read_from_the_books_as_they_are_now(kit: PaymentsTestKit) -> None:
+async def test_a_repeated_result_has_the_current_state(kit: PaymentsTestKit) -> None:
     booking_id = await _paid(kit)
     first = await kit.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
     await kit.payments.refund_payment(booking_id, amount="30.00")
@@ -288,7 +288,7 @@ async def test_a_result_is_read_from_the_books_as_they_are_now(kit: PaymentsTest
     assert (again.refund, again.payment.refunded.minor) == (first.refund, 5000)
 
 
-async def test_the_payment_of_that_time_is_given_again_and_not_the_latest(kit: PaymentsTestKit) -> None:
+async def test_a_repeated_result_has_the_payment_of_the_first_call_and_not_the_latest(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     first = await kit.payments.start_payment(booking.id, idempotency_key=KEY)
     await kit.payments.cancel_payment(booking.id)
@@ -335,7 +335,7 @@ async def test_not_found_is_raised_again(kit: PaymentsTestKit) -> None:
             await kit.payments.start_payment(booking.id, stranger, idempotency_key=KEY)
 
 
-async def test_where_nothing_was_done_the_key_is_free_again(kit: PaymentsTestKit) -> None:
+async def test_a_command_without_effect_frees_its_key(kit: PaymentsTestKit) -> None:
     booking_id = await _paid(kit)
     with pytest.raises(InvalidAmount):
         await kit.payments.refund_payment(booking_id, amount="twenty", idempotency_key=KEY)
@@ -373,7 +373,9 @@ def test_each_kind_of_error_keeps_frees_or_expires_the_mark(error: BaseException
 
 @pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "500_after", "reset_after"])
 @pytest.mark.parametrize("settled", [False, True])
-async def test_after_an_unknown_outcome_the_next_call_goes_on(kit: PaymentsTestKit, fault: str, settled: bool) -> None:
+async def test_after_an_unknown_outcome_the_next_call_continues(
+    kit: PaymentsTestKit, fault: str, settled: bool
+) -> None:
     booking_id = await _paid(kit)
     kit.stripe.faults.script("POST /v1/refunds", fault, times=3)
     first = await kit.payments.process_booking_refund(booking_id, "20.00", idempotency_key=KEY)
@@ -387,7 +389,7 @@ async def test_after_an_unknown_outcome_the_next_call_goes_on(kit: PaymentsTestK
     assert await _refunded(kit, booking_id) == 2000
 
 
-async def test_under_another_key_an_equal_refund_of_unknown_outcome_is_that_refund_again(kit: PaymentsTestKit) -> None:
+async def test_an_equal_refund_with_another_key_continues_the_refund_of_unknown_outcome(kit: PaymentsTestKit) -> None:
     booking_id = await _paid(kit)
     kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
     await kit.payments.process_booking_refund(booking_id, "20.00", idempotency_key=KEY)
@@ -398,7 +400,7 @@ async def test_under_another_key_an_equal_refund_of_unknown_outcome_is_that_refu
     assert await _refunded(kit, booking_id) == 2000
 
 
-async def test_after_a_crash_the_next_call_goes_on_when_the_lease_is_over(kit: PaymentsTestKit) -> None:
+async def test_after_a_crash_the_next_call_continues_once_the_lease_has_expired(kit: PaymentsTestKit) -> None:
     booking_id = await _paid(kit)
     transact = kit.storage.transact
 
@@ -441,7 +443,7 @@ async def test_while_one_call_runs_the_next_is_refused(kit: PaymentsTestKit) -> 
     assert (told, await _refunded(kit, booking_id)) == (["idempotency_key_in_use"], 2000)
 
 
-async def test_of_many_calls_at_once_one_refunds(kit: PaymentsTestKit) -> None:
+async def test_concurrent_calls_with_one_key_refund_once(kit: PaymentsTestKit) -> None:
     booking_id = await _paid(kit)
     ends: list[object] = []
 
@@ -462,13 +464,13 @@ async def test_of_many_calls_at_once_one_refunds(kit: PaymentsTestKit) -> None:
     assert len(set(ends) - {"idempotency_key_in_use"}) == 1
 
 
-# --- a mark that another process has ended
+# --- a mark that another process has changed
 
 
 async def _claimed(
     kit: PaymentsTestKit, *, until: datetime, stored_until: datetime | None, status: int | None
 ) -> Caller:
-    """A caller with a claim until ``until``, while the database has other values in its mark."""
+    """A caller with a claim until ``until``, while the mark in the database has other values."""
     request = library_request("refund_payment", BACKEND, KEY, {})
     mark = request.mark("cause", kit.clock.now())
     if stored_until is not None:
@@ -482,13 +484,13 @@ async def _claimed(
     ("stored_for", "status", "may"),
     [
         (LEASE, None, True),
-        (timedelta(0), None, False),  # ended by a process that thought this one was gone
+        (timedelta(0), None, False),  # ended by a process that considered this one dead
         (LEASE + timedelta(seconds=1), None, False),  # taken over
-        (LEASE, 200, False),  # answered
-        (None, None, False),  # cleared away
+        (LEASE, 200, False),  # completed
+        (None, None, False),  # deleted
     ],
 )
-async def test_a_run_begins_nothing_when_it_does_not_own_its_mark(
+async def test_a_run_that_lost_its_mark_starts_no_operation(
     kit: PaymentsTestKit, stored_for: timedelta | None, status: int | None, may: bool
 ) -> None:
     booking_id = await _paid(kit)
@@ -505,7 +507,9 @@ async def test_a_run_begins_nothing_when_it_does_not_own_its_mark(
     assert await _refunded(kit, booking_id) == (2000 if may else 0)
 
 
-async def test_money_goes_back_once_when_another_process_ends_the_lease_of_a_running_call(kit: PaymentsTestKit) -> None:
+async def test_a_refund_is_made_once_when_another_process_ends_the_lease_of_a_running_call(
+    kit: PaymentsTestKit,
+) -> None:
     booking_id = await _paid(kit)
     kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
     with pytest.raises(OutcomeUnknown):
@@ -543,7 +547,7 @@ async def test_money_goes_back_once_when_another_process_ends_the_lease_of_a_run
     assert await _refunded(kit, booking_id) == 3500
 
 
-async def test_the_turn_is_asked_for_where_the_mark_is_read(kit: PaymentsTestKit) -> None:
+async def test_the_mark_is_checked_in_the_transaction_that_reads_it(kit: PaymentsTestKit) -> None:
     booking_id = await _paid(kit)
     caller = await _claimed(kit, until=kit.clock.now() + LEASE, stored_until=None, status=None)
 
@@ -575,7 +579,7 @@ def _print_of(value: object) -> str:
         (RefundPolicy(), RefundPolicy()),
     ],
 )
-def test_the_same_in_other_words(one: object, other: object) -> None:
+def test_equal_arguments_in_another_form_have_the_same_fingerprint(one: object, other: object) -> None:
     assert _print_of(one) == _print_of(other)
 
 
@@ -593,7 +597,7 @@ def test_the_same_in_other_words(one: object, other: object) -> None:
         (RefundReason.DUPLICATE, RefundReason.FRAUDULENT),
     ],
 )
-def test_something_else(one: object, other: object) -> None:
+def test_different_arguments_have_different_fingerprints(one: object, other: object) -> None:
     assert _print_of(one) != _print_of(other)
 
 
@@ -602,7 +606,7 @@ def test_an_argument_of_an_unknown_type_is_refused() -> None:
         _print_of(object())
 
 
-async def test_a_canceled_booking_is_given_again(kit: PaymentsTestKit) -> None:
+async def test_a_repeated_cancellation_returns_the_canceled_booking(kit: PaymentsTestKit) -> None:
     booking_id = await _paid(kit)
     await kit.payments.cancel_booking(booking_id, reason="rain", idempotency_key=KEY)
 

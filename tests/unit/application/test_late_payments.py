@@ -1,4 +1,4 @@
-"""Money that comes for a booking which was closed meanwhile."""
+"""Late payments: money for a booking that was closed meanwhile."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,7 +14,7 @@ from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.reports import IntentReport
-from booking_payments.ports.gateway import Refused
+from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import pay, pay_in_browser, payment_of
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
@@ -30,7 +30,7 @@ async def _closed_while_processing(kit: PaymentsTestKit) -> PaymentView:
     return view
 
 
-async def test_late_money_is_booked(kit: PaymentsTestKit) -> None:
+async def test_a_late_payment_is_recorded(kit: PaymentsTestKit) -> None:
     view = await _closed_while_processing(kit)
 
     await kit.deliver_webhooks()
@@ -39,7 +39,7 @@ async def test_late_money_is_booked(kit: PaymentsTestKit) -> None:
     assert (payment.status, payment.late) == (PaymentStatus.SUCCEEDED, True)
 
 
-async def test_late_money_is_sent_back_by_itself(kit: PaymentsTestKit) -> None:
+async def test_a_late_payment_is_refunded_automatically(kit: PaymentsTestKit) -> None:
     view = await _closed_while_processing(kit)
 
     await kit.settle()
@@ -48,7 +48,7 @@ async def test_late_money_is_sent_back_by_itself(kit: PaymentsTestKit) -> None:
     assert (payment.refunded, len(payment.refunds)) == (payment.captured, 1)
 
 
-async def test_late_money_does_not_open_the_booking_again(kit: PaymentsTestKit) -> None:
+async def test_a_late_payment_does_not_reopen_the_booking(kit: PaymentsTestKit) -> None:
     view = await _closed_while_processing(kit)
 
     await kit.settle()
@@ -57,7 +57,7 @@ async def test_late_money_does_not_open_the_booking_again(kit: PaymentsTestKit) 
     assert booking.status is BookingStatus.CANCELED
 
 
-async def test_the_journal_tells_of_the_decision(kit: PaymentsTestKit) -> None:
+async def test_the_journal_contains_the_decision_about_a_late_payment(kit: PaymentsTestKit) -> None:
     view = await _closed_while_processing(kit)
     await kit.settle()
 
@@ -65,7 +65,9 @@ async def test_the_journal_tells_of_the_decision(kit: PaymentsTestKit) -> None:
     assert ev.LatePaymentDecided(booking_status="canceled") in facts
 
 
-async def test_a_success_after_the_payment_failed_still_confirms_a_booking_that_waits(kit: PaymentsTestKit) -> None:
+async def test_a_success_after_the_payment_failed_confirms_a_booking_that_is_still_pending(
+    kit: PaymentsTestKit,
+) -> None:
     booking = await kit.book()
     view = await kit.payments.start_payment(booking.id, ANN)
     kit.stripe.faults.script("POST /v1/payment_intents/{id}/cancel", "timeout_before", times=3)
@@ -81,7 +83,7 @@ async def test_a_success_after_the_payment_failed_still_confirms_a_booking_that_
     assert ((await payment_of(kit, view)).status, status) == (PaymentStatus.SUCCEEDED, BookingStatus.CONFIRMED)
 
 
-async def test_a_second_success_for_the_same_booking_is_sent_back(kit: PaymentsTestKit) -> None:
+async def test_a_second_success_for_the_same_booking_is_refunded(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     first = await kit.payments.start_payment(booking.id, ANN)
     pay_in_browser(kit, first)
@@ -98,11 +100,11 @@ async def test_a_second_success_for_the_same_booking_is_sent_back(kit: PaymentsT
     assert sorted(kept) == [0, 10000]
 
 
-# --- money that comes to be held late --------------------------------------------------------------------------
+# --- late authorizations --------------------------------------------------------------------------
 
 
 async def _hold_arrives_late(kit: PaymentsTestKit) -> PaymentView:
-    """A call that would hold money is lost on the way, its booking expires, and then the call arrives after all."""
+    """A call that authorizes an amount is delayed, its booking expires, and then the call reaches the gateway."""
     booking = await kit.book(expires_in=timedelta(minutes=1))
     sent: list[Any] = []
     call = kit.stripe.call
@@ -126,7 +128,7 @@ async def _intent(kit: PaymentsTestKit, view: PaymentView) -> IntentReport:
     return await kit.deps.gateway.retrieve_intent((await payment_of(kit, view)).intent_id or "")
 
 
-async def test_money_that_comes_to_be_held_after_the_booking_expired_is_released(kit: PaymentsTestKit) -> None:
+async def test_an_authorization_after_the_booking_expired_is_released(kit: PaymentsTestKit) -> None:
     view = await _hold_arrives_late(kit)
 
     await kit.settle()
@@ -137,7 +139,7 @@ async def test_money_that_comes_to_be_held_after_the_booking_expired_is_released
     assert (await kit.payments.reconcile()).left == ()
 
 
-async def test_what_is_held_in_vain_is_found_by_reconciling(kit: PaymentsTestKit) -> None:
+async def test_a_stale_authorization_is_released_by_reconciliation(kit: PaymentsTestKit) -> None:
     view = await _hold_arrives_late(kit)
 
     await kit.payments.reconcile()
@@ -146,9 +148,11 @@ async def test_what_is_held_in_vain_is_found_by_reconciling(kit: PaymentsTestKit
     assert (await _intent(kit, view)).status is PaymentStatus.CANCELED
 
 
-async def test_a_hold_that_the_gateway_refuses_to_release_is_asked_for_once_and_left(kit: PaymentsTestKit) -> None:
+async def test_a_stale_authorization_that_the_gateway_refuses_to_release_is_tried_once_and_reported(
+    kit: PaymentsTestKit,
+) -> None:
     view = await _hold_arrives_late(kit)
-    refusals: Sequence[Exception] = [Refused("this can't be canceled", code="odd")] * 100
+    refusals: Sequence[Exception] = [GatewayRefused("this can't be canceled", code="odd")] * 100
     use_gateway(kit, FailingGateway(kit, cancel_intent=refusals))
     await kit.settle()
 
@@ -160,7 +164,7 @@ async def test_a_hold_that_the_gateway_refuses_to_release_is_asked_for_once_and_
     assert ([each.code for each in left], len(asked), drifts) == (["status_differs"], 1, ["release_refused"])
 
 
-async def test_held_money_that_is_captured_in_between_is_sent_back(kit: PaymentsTestKit) -> None:
+async def test_a_stale_authorization_that_was_captured_meanwhile_is_refunded(kit: PaymentsTestKit) -> None:
     view = await _hold_arrives_late(kit)
     await kit.deliver_webhooks()
     intent_id = (await payment_of(kit, view)).intent_id

@@ -1,5 +1,8 @@
-"""The making of an intent whose answer got lost: sent again with the same key it is found out at once, and listing all
-intents is left to what may not be sent again, or to an answer that decides nothing."""
+"""Creating an intent when the response is lost.
+
+The call is sent again with the same key, which settles it at once. All intents are listed only when the call may not
+be sent again, or when its response does not show the outcome.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,18 +17,18 @@ from booking_payments.domain.instructions import CreateIntent
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import AttemptOutcome
 from booking_payments.domain.reports import Failure
-from booking_payments.ports.gateway import Declined, KeyMisused, Refused
+from booking_payments.ports.gateway import Declined, GatewayRefused, KeyMisused
 from booking_payments.testing.kit import PaymentsTestKit
 from tests.payments import CREATE, charges_of, lose_answer, pay, payment_of
 from tests.unit.application.failing_gateway import FailingGateway, UnansweredTransport, use_gateway
 
 LIST = "GET /v1/payment_intents"
 MANY = 110
-"""More than one page of the gateway's list."""
+"""More intents than one page of the gateway's list has."""
 
 
 def _answers(kit: PaymentsTestKit, *errors: Exception) -> None:
-    """From now on the gateway answers with these when an intent is to be made."""
+    """Make the gateway answer with these faults when an intent is created."""
     use_gateway(kit, FailingGateway(kit, create_intent=list(errors)))
 
 
@@ -41,7 +44,7 @@ async def _settled(kit: PaymentsTestKit, after: timedelta = timedelta(seconds=10
 
 
 @pytest.mark.parametrize("fault", ["timeout_before", "timeout_after"])
-async def test_a_lost_intent_is_found_out_by_its_key_alone(kit: PaymentsTestKit, fault: str) -> None:
+async def test_a_lost_response_is_settled_by_sending_the_same_key(kit: PaymentsTestKit, fault: str) -> None:
     booking_id = await lose_answer(kit, fault)
 
     await _settled(kit)
@@ -53,7 +56,7 @@ async def test_a_lost_intent_is_found_out_by_its_key_alone(kit: PaymentsTestKit,
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("expires_in", [None, timedelta(minutes=1)], ids=["payable", "overdue"])
-async def test_recovery_asks_no_more_about_each_payment_when_there_are_many(
+async def test_the_number_of_calls_per_recovered_payment_does_not_grow_with_their_number(
     kit: PaymentsTestKit, expires_in: timedelta | None
 ) -> None:
     for number in range(MANY):
@@ -66,7 +69,7 @@ async def test_recovery_asks_no_more_about_each_payment_when_there_are_many(
     assert len(_asked(kit)) <= 4 * MANY + 4
 
 
-async def test_what_was_refunded_meanwhile_is_in_our_books(kit: PaymentsTestKit) -> None:
+async def test_a_refund_made_meanwhile_is_recorded(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after")
     (intent,) = await kit.deps.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
     kit.stripe.refund_in_dashboard(intent.id, 2_500)
@@ -76,7 +79,7 @@ async def test_what_was_refunded_meanwhile_is_in_our_books(kit: PaymentsTestKit)
     assert (await payment_of(kit, booking_id)).refunded.minor == 2_500
 
 
-async def test_a_stored_decline_does_not_hide_what_has_become_of_the_intent_since(kit: PaymentsTestKit) -> None:
+async def test_after_a_replayed_decline_the_current_state_of_the_intent_is_read(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after", card="pm_card_chargeDeclined")
     (intent,) = await kit.deps.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
     kit.stripe.call("POST", f"/v1/payment_intents/{intent.id}/cancel", {})
@@ -86,7 +89,7 @@ async def test_a_stored_decline_does_not_hide_what_has_become_of_the_intent_sinc
     assert (await payment_of(kit, booking_id)).status is PaymentStatus.CANCELED
 
 
-async def test_a_stored_decline_uses_up_one_attempt(kit: PaymentsTestKit) -> None:
+async def test_a_replayed_decline_uses_up_one_attempt(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after", card="pm_card_chargeDeclined")
 
     await _settled(kit)
@@ -96,7 +99,7 @@ async def test_a_stored_decline_uses_up_one_attempt(kit: PaymentsTestKit) -> Non
     assert (declined, payment.attempts_left, payment.operation) == ([AttemptOutcome.REFUSED], 2, None)
 
 
-async def test_a_decline_that_never_came_to_a_charge_is_believed_too(kit: PaymentsTestKit) -> None:
+async def test_a_replayed_decline_without_a_charge_is_recorded_too(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_before")
     operation = (await payment_of(kit, booking_id)).operation
     assert operation is not None
@@ -112,7 +115,7 @@ async def test_a_decline_that_never_came_to_a_charge_is_believed_too(kit: Paymen
     assert (payment.operation, payment.intent_id) == (None, left.id)
 
 
-async def test_a_stored_500_is_looked_behind_at_once(kit: PaymentsTestKit) -> None:
+async def test_a_replayed_500_is_settled_at_once(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "500_after", times=1)
 
     await _settled(kit)
@@ -121,7 +124,7 @@ async def test_a_stored_500_is_looked_behind_at_once(kit: PaymentsTestKit) -> No
     assert (payment.status, charges_of(kit, payment)) == (PaymentStatus.SUCCEEDED, 1)
 
 
-async def test_behind_a_misused_key_is_looked_for_what_the_first_one_made(kit: PaymentsTestKit) -> None:
+async def test_after_a_misused_key_the_intent_of_the_first_call_is_looked_up(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after")
     _answers(kit, KeyMisused("other parameters", code="idempotency_error"))
 
@@ -130,7 +133,7 @@ async def test_behind_a_misused_key_is_looked_for_what_the_first_one_made(kit: P
     assert (await payment_of(kit, booking_id)).status is PaymentStatus.SUCCEEDED
 
 
-async def test_a_misused_key_alone_settles_nothing(kit: PaymentsTestKit) -> None:
+async def test_a_misused_key_alone_does_not_settle_the_operation(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_before")
     _answers(kit, KeyMisused("other parameters", code="idempotency_error"))
 
@@ -142,9 +145,9 @@ async def test_a_misused_key_alone_settles_nothing(kit: PaymentsTestKit) -> None
     assert operation.unknown
 
 
-async def test_a_refusal_does_not_hide_that_the_first_one_has_charged(kit: PaymentsTestKit) -> None:
+async def test_a_refused_repetition_does_not_hide_the_charge_of_the_first_call(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after")
-    _answers(kit, Refused("no such payment method", code="payment_method_unknown"))
+    _answers(kit, GatewayRefused("no such payment method", code="payment_method_unknown"))
 
     await _settled(kit)
 
@@ -155,9 +158,9 @@ async def test_a_refusal_does_not_hide_that_the_first_one_has_charged(kit: Payme
     )
 
 
-async def test_what_is_refused_and_was_never_made_is_given_up(kit: PaymentsTestKit) -> None:
+async def test_a_refused_call_whose_intent_does_not_exist_fails(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_before")
-    _answers(kit, Refused("no such payment method", code="payment_method_unknown"))
+    _answers(kit, GatewayRefused("no such payment method", code="payment_method_unknown"))
 
     await _settled(kit)
 
@@ -169,7 +172,7 @@ async def test_what_is_refused_and_was_never_made_is_given_up(kit: PaymentsTestK
     )
 
 
-async def test_a_gateway_that_does_not_answer_is_not_asked_for_a_list_as_well(kit: PaymentsTestKit) -> None:
+async def test_an_unresponsive_gateway_is_not_asked_for_a_list(kit: PaymentsTestKit) -> None:
     line = UnansweredTransport(kit)
     await lose_answer(kit, "timeout_after")
     line.dead = True
@@ -181,7 +184,7 @@ async def test_a_gateway_that_does_not_answer_is_not_asked_for_a_list_as_well(ki
     assert set(line.asked) == {CREATE}
 
 
-async def test_what_a_webhook_has_told_meanwhile_is_read_and_not_sent_again(kit: PaymentsTestKit) -> None:
+async def test_an_intent_reported_by_a_webhook_is_read_and_not_created_again(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after")
     await kit.deliver_webhooks()
 
@@ -191,7 +194,7 @@ async def test_what_a_webhook_has_told_meanwhile_is_read_and_not_sent_again(kit:
     assert (await kit.payments.get_booking(booking_id)).status is BookingStatus.CONFIRMED
 
 
-async def test_an_overdue_charge_is_looked_for_and_never_sent_again(kit: PaymentsTestKit) -> None:
+async def test_an_overdue_charge_is_looked_up_and_never_sent_again(kit: PaymentsTestKit) -> None:
     made = await lose_answer(kit, "timeout_after", reference="R-1", expires_in=timedelta(minutes=1))
     lost = await lose_answer(kit, "timeout_before", reference="R-2", expires_in=timedelta(minutes=1))
 
@@ -202,8 +205,8 @@ async def test_an_overdue_charge_is_looked_for_and_never_sent_again(kit: Payment
     assert (CREATE in _asked(kit), _asked(kit).count(LIST)) == (False, 1)
 
 
-async def test_a_list_from_before_the_last_sending_proves_nothing(kit: PaymentsTestKit) -> None:
-    """Somebody goes on with the second payment after the round has listed all intents for the first."""
+async def test_a_list_read_before_the_last_try_settles_nothing(kit: PaymentsTestKit) -> None:
+    """A client continues the second payment after the pass has listed all intents for the first."""
     first = await lose_answer(kit, "timeout_before", reference="R-1", expires_in=timedelta(minutes=1))
     second = await lose_answer(kit, "timeout_before", reference="R-2", expires_in=timedelta(minutes=3))
     kit.clock.advance(timedelta(minutes=2))
@@ -223,7 +226,7 @@ async def test_a_list_from_before_the_last_sending_proves_nothing(kit: PaymentsT
     assert (await payment_of(kit, second)).status is PaymentStatus.SUCCEEDED
 
 
-async def test_what_others_made_and_nobody_can_read_does_not_keep_a_lost_intent_unknown(kit: PaymentsTestKit) -> None:
+async def test_an_unreadable_foreign_intent_does_not_keep_a_lost_intent_unknown(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_before", expires_in=timedelta(minutes=1))
     theirs = kit.stripe.call("POST", "/v1/payment_intents", {"amount": 2000, "currency": "usd"}).body["id"]
     kit.stripe._account.get("payment_intent", theirs).body["currency"] = "xxx"
@@ -235,7 +238,7 @@ async def test_what_others_made_and_nobody_can_read_does_not_keep_a_lost_intent_
     assert (await kit.payments.get_booking(booking_id)).status is BookingStatus.EXPIRED
 
 
-async def test_a_lost_intent_that_can_not_be_read_stays_unknown(kit: PaymentsTestKit) -> None:
+async def test_a_lost_intent_that_cannot_be_read_stays_unknown(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after", expires_in=timedelta(minutes=1))
     (intent,) = await kit.deps.gateway.list_intents(kit.clock.now() - timedelta(hours=1))
     kit.stripe._account.get("payment_intent", intent.id).body["currency"] = "xxx"

@@ -1,5 +1,6 @@
-"""What our books learn while a call or a read is under way: news that are older than the books change nothing, a call
-that is overdue is not sent, and a refund is recognized by its id."""
+"""State changes during a gateway call or read: reports older than the stored state change nothing, an overdue call
+is not sent, and a refund is identified by its id.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -23,7 +24,9 @@ Act = Callable[[], Awaitable[None]]
 
 
 class Overtaken(FakeGateway):
-    """Does something after a refund was made, or after disputes were listed, before anybody learns the answer; once."""
+    """A gateway that runs ``meanwhile`` once, after a refund was made or disputes were listed and before the
+    response arrives.
+    """
 
     def __init__(self, kit: PaymentsTestKit, *, after: str, act: Act) -> None:
         super().__init__(kit.stripe, kit.clock)
@@ -46,7 +49,7 @@ class Overtaken(FakeGateway):
 
 
 def _failing(kit: PaymentsTestKit) -> Act:
-    """The bank sends the newest refund back, and our books learn of it."""
+    """The bank returns the newest refund, and the failure is recorded."""
 
     async def act() -> None:
         refunds: Any = kit.stripe.call("GET", "/v1/refunds", {}).body["data"]
@@ -61,7 +64,7 @@ def _is_failed_without_doubt(payment: Payment) -> None:
     assert payment.drifts == ()
 
 
-async def test_an_answer_that_a_webhook_has_overtaken_is_read_anew(kit: PaymentsTestKit) -> None:
+async def test_a_response_older_than_a_webhook_is_read_again(kit: PaymentsTestKit) -> None:
     booking = await paid_booking(kit)
     gateway = Overtaken(kit, after="refund", act=_failing(kit))
     payments = BookingPayments(attrs.evolve(kit.deps, gateway=gateway))
@@ -71,7 +74,7 @@ async def test_an_answer_that_a_webhook_has_overtaken_is_read_anew(kit: Payments
     _is_failed_without_doubt(await payment_of(kit, booking))
 
 
-async def test_what_a_webhook_has_read_is_read_anew_when_another_one_was_faster(kit: PaymentsTestKit) -> None:
+async def test_a_read_for_a_webhook_is_repeated_when_the_state_has_changed_meanwhile(kit: PaymentsTestKit) -> None:
     booking = await paid_booking(kit)
     await kit.deliver_webhooks()
     payment = await payment_of(kit, booking)
@@ -86,7 +89,7 @@ async def test_what_a_webhook_has_read_is_read_anew_when_another_one_was_faster(
     _is_failed_without_doubt(await payment_of(kit, booking))
 
 
-async def test_what_a_look_has_read_counts_for_nothing_when_a_webhook_was_faster(kit: PaymentsTestKit) -> None:
+async def test_a_poll_that_is_older_than_a_webhook_changes_nothing(kit: PaymentsTestKit) -> None:
     booking = await paid_booking(kit)
     payment = (await kit.payments.refund_payment(booking.id, ANN, amount="20.00")).payment
     await kit.deliver_webhooks()
@@ -97,7 +100,7 @@ async def test_what_a_look_has_read_counts_for_nothing_when_a_webhook_was_faster
     _is_failed_without_doubt(await payment_of(kit, booking))
 
 
-async def test_a_refund_whose_process_stood_still_for_a_day_is_not_sent(
+async def test_a_refund_whose_process_was_suspended_for_a_day_is_not_sent(
     kit: PaymentsTestKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     booking = await paid_booking(kit)
@@ -117,7 +120,7 @@ async def test_a_refund_whose_process_stood_still_for_a_day_is_not_sent(
     assert [call for call in kit.stripe.calls if call.path == "/v1/refunds" and call.method == "POST"] == []
 
 
-async def test_an_unknown_refund_is_not_taken_for_another_one_of_the_same_amount(kit: PaymentsTestKit) -> None:
+async def test_an_unknown_refund_is_not_confused_with_another_of_the_same_amount(kit: PaymentsTestKit) -> None:
     booking = await paid_booking(kit)
     await kit.deliver_webhooks()
     payment = await payment_of(kit, booking)

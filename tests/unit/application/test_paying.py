@@ -28,7 +28,7 @@ from booking_payments.domain.instructions import CaptureMethod, Client, MethodCh
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import AttemptOutcome, fold
-from booking_payments.ports.gateway import Unreachable
+from booking_payments.ports.gateway import NotSent
 from booking_payments.ports.storage import Storage
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import VISA, authorize, book_and_pay, pay, pay_in_browser, payment_of, return_url_of, start
@@ -50,14 +50,14 @@ async def test_a_payment_that_is_started_waits_for_a_payment_method(kit: Payment
     assert view.payment.status is PaymentStatus.REQUIRES_PAYMENT_METHOD
 
 
-async def test_a_started_payment_hands_the_front_end_its_client_secret(kit: PaymentsTestKit) -> None:
+async def test_starting_a_payment_returns_the_client_secret(kit: PaymentsTestKit) -> None:
     view = await start(kit)
 
     assert view.client_action is not None
     assert (view.client_action.client_secret or "").startswith(f"{view.payment.intent_id}_secret_")
 
 
-async def test_starting_again_gives_the_same_payment(kit: PaymentsTestKit) -> None:
+async def test_starting_again_returns_the_same_payment(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     first = await kit.payments.start_payment(booking.id, ANN)
     second = await kit.payments.start_payment(booking.id, ANN)
@@ -80,7 +80,7 @@ async def test_paying_at_once_is_one_call_to_the_gateway(kit: PaymentsTestKit) -
     assert [(call.method, call.path) for call in kit.stripe.calls] == [("POST", "/v1/payment_intents")]
 
 
-async def test_every_intent_carries_our_ids(kit: PaymentsTestKit) -> None:
+async def test_every_intent_has_the_booking_and_payment_ids_in_its_metadata(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     view = await pay(kit, booking)
 
@@ -109,21 +109,21 @@ async def test_a_paid_booking_is_not_paid_again(kit: PaymentsTestKit) -> None:
     assert (await _refusal(kit, booking.id)).code == "already_paid"
 
 
-async def test_a_started_event_is_not_paid_for(kit: PaymentsTestKit) -> None:
+async def test_a_booking_cannot_be_paid_after_its_event_started(kit: PaymentsTestKit) -> None:
     booking = await kit.book(starts_in=timedelta(hours=1))
     kit.clock.advance(timedelta(hours=1))
 
     assert (await _refusal(kit, booking.id)).code == "event_started"
 
 
-async def test_a_hold_that_ran_out_is_not_paid_for(kit: PaymentsTestKit) -> None:
+async def test_a_booking_cannot_be_paid_after_its_hold_ended(kit: PaymentsTestKit) -> None:
     booking = await kit.book(expires_in=timedelta(minutes=10))
     kit.clock.advance(timedelta(minutes=10))
 
     assert (await _refusal(kit, booking.id)).code == "booking_expired"
 
 
-async def test_a_canceled_booking_is_not_paid_for(kit: PaymentsTestKit) -> None:
+async def test_a_canceled_booking_cannot_be_paid(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await kit.payments.cancel_booking(booking.id)
 
@@ -137,7 +137,7 @@ async def test_a_free_booking_has_nothing_to_pay(kit: PaymentsTestKit) -> None:
 @pytest.mark.parametrize(
     ("amount", "code"), [("0.49", "amount_too_small"), ("1000000.00", "amount_too_large")], ids=["small", "large"]
 )
-async def test_an_amount_that_the_gateway_takes_no_more_is_refused_before_anything_is_written(
+async def test_an_amount_outside_the_gateways_limits_is_refused_and_nothing_is_stored(
     kit: PaymentsTestKit, amount: str, code: str
 ) -> None:
     booking = attrs.evolve(await kit.book(), id="bk_odd", reference="R-odd", amount=Money.parse(amount, Currency.USD))
@@ -169,14 +169,14 @@ async def test_an_unknown_payment_method_is_refused_and_uses_up_no_attempt(kit: 
     assert (refusal.code, payment.attempts_left, payment.operation) == ("payment_method_unknown", 3, None)
 
 
-async def test_a_payment_goes_on_after_an_unknown_payment_method(kit: PaymentsTestKit) -> None:
+async def test_after_an_unknown_payment_method_the_payment_can_continue(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await _refusal(kit, booking.id, "pm_nobody")
 
     assert (await pay(kit, booking)).payment.status is PaymentStatus.SUCCEEDED
 
 
-async def test_a_decline_tells_the_customer_why(kit: PaymentsTestKit) -> None:
+async def test_a_decline_has_a_message_for_the_customer(kit: PaymentsTestKit) -> None:
     refusal = await _refusal(kit, (await kit.book()).id, "pm_card_chargeDeclinedInsufficientFunds")
 
     assert isinstance(refusal, CardDeclined)
@@ -194,7 +194,7 @@ async def test_a_decline_keeps_the_intent_for_the_next_attempt(kit: PaymentsTest
     assert view.payment.status is PaymentStatus.SUCCEEDED
 
 
-async def test_each_attempt_has_a_key_of_its_own(kit: PaymentsTestKit) -> None:
+async def test_each_attempt_has_a_new_idempotency_key(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await _refusal(kit, booking.id, DECLINED)
     view = await kit.payments.retry_payment(booking.id, ANN, payment_method_id=VISA)
@@ -221,7 +221,7 @@ async def test_the_last_decline_fails_the_payment_and_cancels_the_intent(kit: Pa
     assert (payment.status, intent.status) == (PaymentStatus.FAILED, PaymentStatus.CANCELED)
 
 
-async def test_a_failed_payment_is_not_tried_again(kit: PaymentsTestKit) -> None:
+async def test_a_failed_payment_cannot_be_retried(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     for _ in range(3):
         await _refusal(kit, booking.id, DECLINED)
@@ -230,7 +230,7 @@ async def test_a_failed_payment_is_not_tried_again(kit: PaymentsTestKit) -> None
     assert (type(refusal), refusal.code) == (RefusedByRule, "attempts_exhausted")
 
 
-async def test_a_card_that_the_bank_forbids_is_not_charged_again(kit: PaymentsTestKit) -> None:
+async def test_a_burnt_card_is_not_charged_again(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     first = await _refusal(kit, booking.id, "pm_card_visa_chargeDeclinedStolenCard")
     calls = len(kit.stripe.calls)
@@ -240,7 +240,7 @@ async def test_a_card_that_the_bank_forbids_is_not_charged_again(kit: PaymentsTe
     assert (second.message, second.code, len(kit.stripe.calls)) == (first.message, first.code, calls)
 
 
-async def test_a_forbidden_card_still_allows_another_one(kit: PaymentsTestKit) -> None:
+async def test_after_a_burnt_card_another_card_can_be_charged(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await _refusal(kit, booking.id, "pm_card_visa_chargeDeclinedStolenCard")
 
@@ -249,7 +249,7 @@ async def test_a_forbidden_card_still_allows_another_one(kit: PaymentsTestKit) -
     assert view.payment.status is PaymentStatus.SUCCEEDED
 
 
-async def test_three_d_secure_is_no_error(kit: PaymentsTestKit) -> None:
+async def test_a_payment_that_needs_3d_secure_is_not_an_error(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, THREE_D_SECURE)
 
     assert view.payment.status is PaymentStatus.REQUIRES_ACTION
@@ -277,7 +277,7 @@ async def test_a_failed_authentication_uses_up_an_attempt(kit: PaymentsTestKit) 
     assert (payment.status, payment.attempts_made) == (PaymentStatus.REQUIRES_PAYMENT_METHOD, 1)
 
 
-async def test_confirming_without_a_method_while_the_customer_acts_only_looks(kit: PaymentsTestKit) -> None:
+async def test_confirming_without_a_method_during_authentication_only_reads(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     view = await pay(kit, booking, THREE_D_SECURE)
     kit.authenticate(view, "succeeded")
@@ -287,7 +287,7 @@ async def test_confirming_without_a_method_while_the_customer_acts_only_looks(ki
     assert (confirmed.payment.status, confirmed.payment.attempts_made) == (PaymentStatus.SUCCEEDED, 1)
 
 
-async def test_looking_at_a_last_attempt_that_failed_ends_the_payment(kit: PaymentsTestKit) -> None:
+async def test_reading_a_failed_last_attempt_ends_the_payment(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     for _ in range(2):
         await _refusal(kit, booking.id, DECLINED)
@@ -299,7 +299,7 @@ async def test_looking_at_a_last_attempt_that_failed_ends_the_payment(kit: Payme
     assert seen.payment.status is PaymentStatus.FAILED
 
 
-async def test_confirming_while_the_gateway_is_out_of_reach_shows_what_we_know(kit: PaymentsTestKit) -> None:
+async def test_confirming_while_the_gateway_is_unreachable_returns_the_stored_state(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await pay(kit, booking, THREE_D_SECURE)
     kit.stripe.faults.script("GET /v1/*", "503", times=3)
@@ -347,13 +347,13 @@ async def test_starting_an_open_payment_with_confirmation_confirms_it(kit: Payme
     assert (confirmed.payment.id, confirmed.payment.status) == (started.payment.id, PaymentStatus.SUCCEEDED)
 
 
-# --- where methods that redirect come back to
+# --- the return URL
 
 
 BACK = "https://shop.example/back"
 
 
-async def test_a_payment_comes_back_to_where_it_was_to_when_it_was_started(kit: PaymentsTestKit) -> None:
+async def test_the_return_url_of_the_start_is_used_for_the_confirmation(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await kit.payments.start_payment(booking.id, ANN, return_url=BACK)
 
@@ -362,11 +362,11 @@ async def test_a_payment_comes_back_to_where_it_was_to_when_it_was_started(kit: 
     assert return_url_of(view) == BACK
 
 
-async def test_the_return_url_of_the_start_holds_also_when_the_intent_has_to_be_made_again(
+async def test_the_return_url_of_the_start_is_used_when_the_intent_is_created_again(
     kit: PaymentsTestKit,
 ) -> None:
     booking = await kit.book()
-    use_gateway(kit, FailingGateway(kit, create_intent=[Unreachable("away", code="connect")] * 3))
+    use_gateway(kit, FailingGateway(kit, create_intent=[NotSent("away", code="connect")] * 3))
     with pytest.raises(TryAgainLater):
         await kit.payments.start_payment(booking.id, ANN, return_url=BACK)
 
@@ -375,7 +375,7 @@ async def test_the_return_url_of_the_start_holds_also_when_the_intent_has_to_be_
     assert view.payment.return_url == BACK
 
 
-async def test_after_a_decline_nobody_has_to_say_again_where_to_come_back_to(kit: PaymentsTestKit) -> None:
+async def test_the_return_url_of_the_start_is_used_for_a_retry(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     with pytest.raises(CardDeclined):
         await pay(kit, booking, DECLINED, return_url=BACK)
@@ -385,14 +385,14 @@ async def test_after_a_decline_nobody_has_to_say_again_where_to_come_back_to(kit
     assert return_url_of(view) == BACK
 
 
-async def test_starting_again_with_confirmation_comes_back_to_the_same_place(kit: PaymentsTestKit) -> None:
+async def test_the_return_url_of_the_start_is_used_when_starting_again(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await kit.payments.start_payment(booking.id, ANN, return_url=BACK)
 
     assert return_url_of(await pay(kit, booking, THREE_D_SECURE)) == BACK
 
 
-async def test_a_confirmation_may_name_another_place_to_come_back_to(kit: PaymentsTestKit) -> None:
+async def test_a_confirmation_may_have_another_return_url(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await kit.payments.start_payment(booking.id, ANN, return_url=BACK)
     other = "https://shop.example/other"
@@ -402,7 +402,7 @@ async def test_a_confirmation_may_name_another_place_to_come_back_to(kit: Paymen
     assert return_url_of(view) == other
 
 
-async def test_the_place_of_the_payment_goes_before_that_of_the_settings(storage: Storage) -> None:
+async def test_the_return_url_of_the_payment_has_precedence_over_the_setting(storage: Storage) -> None:
     kit = PaymentsTestKit(storage=storage, config=PaymentConfig(return_url="https://shop.example/always"))
     booking = await kit.book()
     await kit.payments.start_payment(booking.id, ANN, return_url=BACK)
@@ -410,7 +410,7 @@ async def test_the_place_of_the_payment_goes_before_that_of_the_settings(storage
     assert return_url_of(await pay(kit, booking, THREE_D_SECURE)) == BACK
 
 
-async def test_a_payment_that_was_started_without_a_place_comes_back_to_that_of_the_settings(
+async def test_a_payment_without_a_return_url_uses_the_setting(
     kit: PaymentsTestKit,
 ) -> None:
     booking = await kit.book()
@@ -422,7 +422,7 @@ async def test_a_payment_that_was_started_without_a_place_comes_back_to_that_of_
     assert return_url_of(view) == BACK
 
 
-# --- what carries out the customer's action
+# --- the client that handles the customer's action
 
 
 def kind_of_action(view: PaymentView) -> object:
@@ -431,7 +431,7 @@ def kind_of_action(view: PaymentView) -> object:
     return action["type"]
 
 
-async def test_with_stripe_js_the_customer_stays_on_the_page_and_otherwise_goes_to_the_bank(
+async def test_with_stripe_js_the_action_runs_on_the_page_and_otherwise_redirects(
     kit: PaymentsTestKit,
 ) -> None:
     with_client = await pay(kit, await kit.book(), THREE_D_SECURE, return_url=BACK, client=Client.STRIPE_JS)
@@ -440,7 +440,7 @@ async def test_with_stripe_js_the_customer_stays_on_the_page_and_otherwise_goes_
     assert (kind_of_action(with_client), kind_of_action(without)) == ("use_stripe_sdk", "redirect_to_url")
 
 
-async def test_the_client_holds_for_a_later_confirmation(kit: PaymentsTestKit) -> None:
+async def test_the_client_is_kept_for_a_later_confirmation(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await kit.payments.start_payment(booking.id, ANN, return_url=BACK, client=Client.STRIPE_JS)
 
@@ -449,7 +449,7 @@ async def test_the_client_holds_for_a_later_confirmation(kit: PaymentsTestKit) -
     assert kind_of_action(view) == "use_stripe_sdk"
 
 
-async def test_the_client_holds_for_a_retry_after_a_decline(kit: PaymentsTestKit) -> None:
+async def test_the_client_is_kept_for_a_retry_after_a_decline(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     with pytest.raises(CardDeclined):
         await pay(kit, booking, DECLINED, return_url=BACK, client=Client.STRIPE_JS)
@@ -459,7 +459,7 @@ async def test_the_client_holds_for_a_retry_after_a_decline(kit: PaymentsTestKit
     assert kind_of_action(view) == "use_stripe_sdk"
 
 
-async def test_a_client_that_is_named_when_the_payment_is_open_already_holds_from_then_on(kit: PaymentsTestKit) -> None:
+async def test_a_client_named_for_an_open_payment_is_used_from_then_on(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await kit.payments.start_payment(booking.id, ANN, return_url=BACK)
     named = await kit.payments.start_payment(booking.id, ANN, client=Client.STRIPE_JS)
@@ -470,7 +470,7 @@ async def test_a_client_that_is_named_when_the_payment_is_open_already_holds_fro
     assert kind_of_action(view) == "use_stripe_sdk"
 
 
-async def test_the_same_client_again_is_no_news(kit: PaymentsTestKit) -> None:
+async def test_naming_the_same_client_again_changes_nothing(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     first = await kit.payments.start_payment(booking.id, ANN, client=Client.STRIPE_JS)
     second = await kit.payments.start_payment(booking.id, ANN, client=Client.STRIPE_JS)
@@ -478,7 +478,7 @@ async def test_the_same_client_again_is_no_news(kit: PaymentsTestKit) -> None:
     assert second.payment.version == first.payment.version
 
 
-async def test_there_is_nothing_to_confirm_before_a_payment_was_started(kit: PaymentsTestKit) -> None:
+async def test_confirming_before_a_payment_was_started_is_refused(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
 
     with pytest.raises(NotFound):
@@ -496,7 +496,7 @@ async def test_an_asynchronous_method_processes_and_then_succeeds(kit: PaymentsT
     assert (await kit.payments.get_booking(booking.id)).status is BookingStatus.CONFIRMED
 
 
-async def test_a_processing_payment_can_not_be_canceled_or_confirmed(kit: PaymentsTestKit) -> None:
+async def test_a_processing_payment_cannot_be_canceled_or_confirmed(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await pay(kit, booking, "pm_usBankAccount_success")
 
@@ -506,7 +506,7 @@ async def test_a_processing_payment_can_not_be_canceled_or_confirmed(kit: Paymen
     assert (refusal.value.code, (await _refusal(kit, booking.id)).code) == ("payment_processing",) * 2
 
 
-async def test_manual_capture_holds_the_money_first(kit: PaymentsTestKit) -> None:
+async def test_manual_capture_authorizes_first(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
 
     view = await pay(kit, booking, capture_method=CaptureMethod.MANUAL)
@@ -514,7 +514,7 @@ async def test_manual_capture_holds_the_money_first(kit: PaymentsTestKit) -> Non
     assert (view.payment.status, view.payment.captured) == (PaymentStatus.REQUIRES_CAPTURE, Money(0, Currency.USD))
 
 
-async def test_capturing_collects_what_is_held(kit: PaymentsTestKit) -> None:
+async def test_capturing_collects_the_authorized_amount(kit: PaymentsTestKit) -> None:
     booking_id = (await authorize(kit)).payment.booking_id
 
     view = await kit.payments.capture_payment(booking_id, OPERATOR)
@@ -532,7 +532,7 @@ async def test_fee_and_net_follow_a_partial_capture(kit: PaymentsTestKit) -> Non
 
 
 @pytest.mark.parametrize("amount", ["100.01", "100000.00"])
-async def test_no_more_than_what_is_held_is_captured(kit: PaymentsTestKit, amount: str) -> None:
+async def test_a_capture_above_the_authorized_amount_is_refused(kit: PaymentsTestKit, amount: str) -> None:
     booking_id = (await authorize(kit)).payment.booking_id
 
     with pytest.raises(RefusedByRule) as refusal:
@@ -542,7 +542,7 @@ async def test_no_more_than_what_is_held_is_captured(kit: PaymentsTestKit, amoun
 
 
 @pytest.mark.parametrize("amount", ["0.00", "-1.00", "1e2", "1.001"])
-async def test_what_is_no_amount_is_not_captured(kit: PaymentsTestKit, amount: str) -> None:
+async def test_a_capture_of_an_invalid_amount_is_refused(kit: PaymentsTestKit, amount: str) -> None:
     booking_id = (await authorize(kit)).payment.booking_id
 
     with pytest.raises(InvalidAmount):
@@ -568,7 +568,7 @@ async def test_canceling_a_payment_leaves_the_booking_pending(kit: PaymentsTestK
     assert (view.payment.status, booked.status) == (PaymentStatus.CANCELED, BookingStatus.PENDING)
 
 
-async def test_a_canceled_payment_makes_room_for_a_new_one(kit: PaymentsTestKit) -> None:
+async def test_after_a_canceled_payment_a_new_one_can_start(kit: PaymentsTestKit) -> None:
     booking_id = (await authorize(kit)).payment.booking_id
     canceled = await kit.payments.cancel_payment(booking_id, ANN)
 
@@ -588,7 +588,7 @@ async def test_a_payment_that_never_reached_the_gateway_is_canceled_without_a_ca
     assert (view.payment.status, len(kit.stripe.calls)) == (PaymentStatus.CANCELED, calls)
 
 
-async def test_canceling_finds_out_that_the_customer_has_paid(kit: PaymentsTestKit) -> None:
+async def test_a_cancellation_records_that_the_customer_has_paid(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     view = await kit.payments.start_payment(booking.id, ANN)
     pay_in_browser(kit, view)
@@ -600,7 +600,7 @@ async def test_canceling_finds_out_that_the_customer_has_paid(kit: PaymentsTestK
     assert (refusal.value.code, payment.status) == ("payment_state_changed", PaymentStatus.SUCCEEDED)
 
 
-async def test_while_an_operation_runs_nothing_else_is_begun(kit: PaymentsTestKit) -> None:
+async def test_while_an_operation_runs_no_other_starts(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     kit.stripe.faults.script("POST /v1/payment_intents", "slow", times=1)
     seen: list[str] = []
@@ -616,7 +616,7 @@ async def test_while_an_operation_runs_nothing_else_is_begun(kit: PaymentsTestKi
     assert seen == ["refused"]
 
 
-async def test_a_gateway_out_of_reach_leaves_nothing_behind_but_the_payment(kit: PaymentsTestKit) -> None:
+async def test_an_unreachable_gateway_leaves_the_payment_without_an_operation(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     kit.stripe.faults.script("POST /v1/payment_intents", "429_limit", times=3)
 
@@ -627,7 +627,7 @@ async def test_a_gateway_out_of_reach_leaves_nothing_behind_but_the_payment(kit:
     assert (refusal.value.outcome_unknown, payment.operation, payment.attempts_made) == (False, None, 0)
 
 
-async def test_a_passing_fault_is_tried_again_with_the_same_key(kit: PaymentsTestKit) -> None:
+async def test_a_transient_fault_is_retried_with_the_same_key(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     kit.stripe.faults.script("POST /v1/payment_intents", "timeout_after", times=1)
 
@@ -638,7 +638,7 @@ async def test_a_passing_fault_is_tried_again_with_the_same_key(kit: PaymentsTes
 
 
 async def test_a_malformed_request_to_the_gateway_is_reported_as_a_fault_of_the_service(kit: PaymentsTestKit) -> None:
-    booking = await kit.book(reference="R" * 501)  # one letter more than the gateway's metadata takes
+    booking = await kit.book(reference="R" * 501)  # one character more than the gateway's metadata accepts
 
     with pytest.raises(GatewayRefusedUs):
         await pay(kit, booking)
@@ -646,7 +646,7 @@ async def test_a_malformed_request_to_the_gateway_is_reported_as_a_fault_of_the_
     assert (await payment_of(kit, booking)).attempts[-1].outcome is AttemptOutcome.DROPPED
 
 
-async def test_the_journal_tells_the_whole_payment(kit: PaymentsTestKit) -> None:
+async def test_the_journal_contains_every_step_of_the_payment(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await _refusal(kit, booking.id, DECLINED)
     view = await kit.payments.retry_payment(booking.id, ANN, payment_method_id=VISA)
@@ -657,7 +657,7 @@ async def test_the_journal_tells_the_whole_payment(kit: PaymentsTestKit) -> None
     assert isinstance(journal[0].event, ev.PaymentStarted)
 
 
-async def test_the_journal_says_who_did_it_and_why(kit: PaymentsTestKit) -> None:
+async def test_the_journal_has_the_actor_and_the_cause(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await pay(kit, booking)
 
@@ -679,7 +679,7 @@ async def test_payments_are_listed_newest_first_page_by_page(kit: PaymentsTestKi
 
 
 async def _charged(kit: PaymentsTestKit, currency: Currency = Currency.USD) -> dict[str, Any]:
-    """What the gateway has of a payment by card."""
+    """The payment method types of an intent paid by card, as the gateway stores them."""
     booking = await kit.book(currency=currency)
     view = await kit.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
     return kit.stripe.call("GET", f"/v1/payment_intents/{view.payment.intent_id}").body
@@ -691,14 +691,14 @@ async def test_the_configuration_may_restrict_the_types_of_payment_methods() -> 
     assert (intent["payment_method_types"], intent["automatic_payment_methods"]) == (["card"], None)
 
 
-async def test_or_those_that_it_does_not_take() -> None:
+async def test_the_configuration_may_exclude_types_of_payment_methods() -> None:
     intent = await _charged(PaymentsTestKit(config=PaymentConfig(methods=MethodChoice(excluded=("us_bank_account",)))))
 
     assert intent["payment_method_types"] == ["card"]
 
 
 async def test_an_intent_that_no_method_can_pay_is_canceled() -> None:
-    """Stripe drops what does not fit without a word: this account takes no American debits in euros."""
+    """Stripe silently drops types that do not fit: this account accepts no US bank debits in euros."""
     kit = PaymentsTestKit(config=PaymentConfig(methods=MethodChoice(allowed=("us_bank_account",))))
     booking = await kit.book(currency=Currency.EUR)
 
@@ -721,7 +721,7 @@ async def test_a_method_that_is_not_allowed_is_refused_at_once() -> None:
     assert refused.value.code == "payment_method_incompatible"
 
 
-async def test_a_method_that_is_dropped_is_a_line_of_the_log() -> None:
+async def test_a_dropped_payment_method_type_is_logged() -> None:
     kit = PaymentsTestKit(config=PaymentConfig(methods=MethodChoice(allowed=("card", "us_bank_account"))))
 
     with capture_logs() as lines:
@@ -731,6 +731,6 @@ async def test_a_method_that_is_dropped_is_a_line_of_the_log() -> None:
     assert (line["dropped"], line["left"]) == (["us_bank_account"], ("card",))
 
 
-def test_allowed_methods_go_with_no_others() -> None:
+def test_allowed_and_excluded_types_cannot_be_combined() -> None:
     with pytest.raises(InvalidInput):
         MethodChoice(allowed=("card",), configuration="pmc_1")

@@ -1,4 +1,4 @@
-"""Which payments were read a moment ago: short, and never more than so many."""
+"""Recent reads of payments: remembered for a short time, and in a bounded number."""
 
 from datetime import timedelta
 
@@ -18,20 +18,20 @@ def test_a_read_is_fresh_for_two_seconds() -> None:
     assert timedelta(seconds=2) == FRESH
 
 
-def test_payments_do_not_wait_for_one_another() -> None:
+def test_reads_of_different_payments_are_independent() -> None:
     reads = RecentReads()
 
     assert [reads.begin(f"pay_{number}", NOW) for number in range(3)] == [True] * 3
 
 
-def test_a_clock_that_is_put_back_blocks_nothing() -> None:
+def test_a_clock_set_back_does_not_block_reads() -> None:
     reads = RecentReads()
     reads.begin("pay_1", NOW)
 
     assert reads.begin("pay_1", NOW - timedelta(hours=1))
 
 
-def test_so_many_are_kept_and_the_oldest_are_forgotten() -> None:
+def test_the_number_of_reads_is_bounded_and_the_oldest_are_dropped() -> None:
     reads = RecentReads()
     for number in range(3 * MOST_KEPT):
         reads.begin(f"pay_{number}", NOW)

@@ -56,7 +56,7 @@ def _healed(found: Reconciliation) -> list[str]:
 
 
 def _forget_events(kit: PaymentsTestKit) -> None:
-    """The gateway tells and lists no events any more: nothing but comparing can find out."""
+    """The gateway sends and lists no events any more: only comparing can find the difference."""
     for delivery in kit.stripe.deliveries():
         kit.stripe.delivered(delivery.event_id, True, delivery.endpoint_id)
     for event in kit.stripe.events:
@@ -64,7 +64,7 @@ def _forget_events(kit: PaymentsTestKit) -> None:
 
 
 def _charge(kit: PaymentsTestKit, capture_method: str = "automatic", **metadata: str) -> str:
-    """A charge that our use cases know nothing of."""
+    """Make a charge that the use cases did not make."""
     methods = {"enabled": True, "allow_redirects": "never"}
     order: dict[str, Any] = {"amount": CAPTURED, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True}
     order |= {"automatic_payment_methods": methods, "metadata": metadata, "capture_method": capture_method}
@@ -76,7 +76,7 @@ def _charge(kit: PaymentsTestKit, capture_method: str = "automatic", **metadata:
 # --- nothing to do
 
 
-async def test_books_that_agree_leave_nothing(kit: PaymentsTestKit) -> None:
+async def test_equal_states_have_no_finding(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     await kit.payments.refund_payment(view.payment.booking_id, amount="30.00")
     await kit.deliver_webhooks()
@@ -87,11 +87,11 @@ async def test_books_that_agree_leave_nothing(kit: PaymentsTestKit) -> None:
     assert (found.payments, found.intents, found.refunds) == (1, 1, 1)
 
 
-async def test_empty_books_leave_nothing(kit: PaymentsTestKit) -> None:
+async def test_an_empty_database_has_no_finding(kit: PaymentsTestKit) -> None:
     assert (await kit.payments.reconcile()).left == ()
 
 
-async def test_reconciling_books_that_agree_reads_lists_only(kit: PaymentsTestKit) -> None:
+async def test_equal_states_are_compared_by_lists_only(kit: PaymentsTestKit) -> None:
     await book_and_pay(kit, deliver=True)
     before = len(kit.stripe.calls)
 
@@ -104,7 +104,7 @@ async def test_reconciling_books_that_agree_reads_lists_only(kit: PaymentsTestKi
 @pytest.mark.parametrize(
     "card", ["pm_card_chargeDeclined", "pm_card_authenticationRequired", "pm_usBankAccount_success"]
 )
-async def test_a_payment_that_waits_is_no_difference(kit: PaymentsTestKit, card: str) -> None:
+async def test_a_waiting_payment_is_not_a_difference(kit: PaymentsTestKit, card: str) -> None:
     booking = await kit.book()
     await kit.payments.process_booking_payment(booking, card)
     await kit.deliver_webhooks()
@@ -143,7 +143,7 @@ async def test_an_unknown_outcome_is_settled_at_once(kit: PaymentsTestKit, fault
     assert (_healed(found), found.left) == (["settled"], ())
 
 
-async def test_the_lease_of_a_process_that_died_is_waited_for(kit: PaymentsTestKit) -> None:
+async def test_reconciliation_waits_for_the_lease_of_a_dead_process(kit: PaymentsTestKit) -> None:
     booking = await die_while_paying(kit)
     before = kit.clock.now()
 
@@ -154,7 +154,7 @@ async def test_the_lease_of_a_process_that_died_is_waited_for(kit: PaymentsTestK
     assert found.left == ()
 
 
-async def test_an_operation_of_somebody_who_still_works_on_it_is_left(kit: PaymentsTestKit) -> None:
+async def test_an_operation_of_a_running_process_is_reported(kit: PaymentsTestKit) -> None:
     booking = await die_while_paying(kit)
     payment = await payment_of(kit, booking)
 
@@ -173,7 +173,7 @@ async def test_an_operation_of_somebody_who_still_works_on_it_is_left(kit: Payme
     assert _left(await kit.payments.reconcile()) == ["under_way"]
 
 
-async def test_an_outcome_that_stays_unknown_is_left(kit: PaymentsTestKit) -> None:
+async def test_an_outcome_that_stays_unknown_is_reported(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after")
     kit.stripe.faults.script("GET /v1/*", "503", times=1000)
     kit.stripe.faults.script(CREATE, "503", times=1000)
@@ -184,7 +184,7 @@ async def test_an_outcome_that_stays_unknown_is_left(kit: PaymentsTestKit) -> No
     assert (operation is not None and operation.unknown, _left(found)) == (True, ["outcome_unknown", "not_compared"])
 
 
-async def test_what_reconciling_finds_out_is_recorded_as_its_doing(kit: PaymentsTestKit) -> None:
+async def test_events_recorded_by_reconciliation_have_it_as_cause(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after")
 
     await kit.payments.reconcile()
@@ -196,7 +196,7 @@ async def test_what_reconciling_finds_out_is_recorded_as_its_doing(kit: Payments
 # --- 2. events
 
 
-async def test_events_that_never_came_are_taken_in(kit: PaymentsTestKit) -> None:
+async def test_events_that_never_arrived_are_processed(kit: PaymentsTestKit) -> None:
     view = await start(kit)
     pay_in_browser(kit, view)
 
@@ -208,7 +208,7 @@ async def test_events_that_never_came_are_taken_in(kit: PaymentsTestKit) -> None
     assert (found.events, found.left) == (len(rows), ())
 
 
-async def test_what_was_taken_in_is_not_taken_in_again(kit: PaymentsTestKit) -> None:
+async def test_a_processed_event_is_not_processed_again(kit: PaymentsTestKit) -> None:
     pay_in_browser(kit, await start(kit))
     await kit.payments.reconcile()
 
@@ -223,7 +223,7 @@ async def test_a_redelivery_after_the_catch_up_is_a_duplicate(kit: PaymentsTestK
     assert {each.outcome for each in acted_on} == {"duplicate"}
 
 
-async def test_catching_up_begins_where_the_last_event_came(kit: PaymentsTestKit) -> None:
+async def test_catching_up_begins_at_the_last_received_event(kit: PaymentsTestKit) -> None:
     view = await start(kit)
     await kit.deliver_webhooks()
     kit.clock.advance(timedelta(days=20))
@@ -238,7 +238,7 @@ async def test_catching_up_begins_where_the_last_event_came(kit: PaymentsTestKit
     assert (events, [call.path for call in kit.stripe.calls].count("/v1/events") - events) == (8, 1)
 
 
-async def test_an_outage_of_six_days_is_caught_up_on(kit: PaymentsTestKit) -> None:
+async def test_events_of_a_six_day_outage_are_processed(kit: PaymentsTestKit) -> None:
     view = await start(kit)
     await kit.deliver_webhooks()
     pay_in_browser(kit, view)
@@ -250,7 +250,7 @@ async def test_an_outage_of_six_days_is_caught_up_on(kit: PaymentsTestKit) -> No
     assert (await _booking(kit, view)).status is BookingStatus.CONFIRMED
 
 
-async def test_events_that_failed_are_tried_again(kit: PaymentsTestKit) -> None:
+async def test_failed_events_are_retried(kit: PaymentsTestKit) -> None:
     view = await start(kit)
     pay_in_browser(kit, view, "pm_card_chargeDeclined")
     kit.stripe.faults.script("GET /v1/*", "503", times=3)
@@ -263,7 +263,7 @@ async def test_events_that_failed_are_tried_again(kit: PaymentsTestKit) -> None:
     assert (InboxStatus.FAILED in statuses, found.left) == (False, ())
 
 
-async def test_an_event_that_can_not_be_processed_is_left(kit: PaymentsTestKit) -> None:
+async def test_an_event_that_cannot_be_processed_is_reported(kit: PaymentsTestKit) -> None:
     row = InboxEntry(
         gateway="fake",
         event_id="evt_bad",
@@ -280,10 +280,10 @@ async def test_an_event_that_can_not_be_processed_is_left(kit: PaymentsTestKit) 
     assert [(each.code, each.gateway_id) for each in found.left] == [("event_failed", "evt_bad")]
 
 
-# --- 3. comparing: what is healed
+# --- 3. comparing: repaired differences
 
 
-async def test_a_payment_whose_events_are_gone_is_healed(kit: PaymentsTestKit) -> None:
+async def test_a_payment_whose_events_are_lost_is_healed(kit: PaymentsTestKit) -> None:
     view = await start(kit)
     pay_in_browser(kit, view)
     _forget_events(kit)
@@ -295,7 +295,7 @@ async def test_a_payment_whose_events_are_gone_is_healed(kit: PaymentsTestKit) -
     assert "payment succeeded, booking confirmed" in found.healed[0].text
 
 
-async def test_a_refund_from_the_dashboard_is_booked(kit: PaymentsTestKit) -> None:
+async def test_a_refund_from_the_dashboard_is_recorded(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     kit.stripe.refund_in_dashboard(view.payment.intent_id or "", 3000)
     _forget_events(kit)
@@ -305,7 +305,7 @@ async def test_a_refund_from_the_dashboard_is_booked(kit: PaymentsTestKit) -> No
     assert ((await payment_of(kit, view)).refunded.minor, found.left) == (3000, ())
 
 
-async def test_a_refund_that_failed_late_is_booked(kit: PaymentsTestKit) -> None:
+async def test_a_late_failure_of_a_refund_is_recorded(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     refund = (await kit.payments.refund_payment(view.payment.booking_id)).refund
     kit.stripe.move_refund(refund.gateway_refund_id or "", "failed")
@@ -317,7 +317,7 @@ async def test_a_refund_that_failed_late_is_booked(kit: PaymentsTestKit) -> None
     assert [each.code for each in found.left] == ["refund_owed"]
 
 
-async def test_a_dispute_nobody_told_of_is_booked(kit: PaymentsTestKit) -> None:
+async def test_an_unreported_dispute_is_recorded(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     kit.stripe.open_dispute(view.payment.intent_id or "")
     _forget_events(kit)
@@ -330,8 +330,8 @@ async def test_a_dispute_nobody_told_of_is_booked(kit: PaymentsTestKit) -> None:
     assert found.left == ()
 
 
-async def test_an_intent_that_was_given_up_but_exists_is_linked(storage: Storage) -> None:
-    too_far = timedelta(hours=2)  # for the resolver, which then finds nothing
+async def test_an_abandoned_intent_that_exists_is_linked(storage: Storage) -> None:
+    too_far = timedelta(hours=2)  # for the resolver, which finds no intent
     kit = PaymentsTestKit(storage=storage, gateway_behind=too_far)
     booking = await kit.book()
     kit.stripe.faults.script(CREATE, "timeout_after", times=3)
@@ -349,7 +349,7 @@ async def test_an_intent_that_was_given_up_but_exists_is_linked(storage: Storage
     assert payment.intent_id is not None
 
 
-async def test_a_capture_from_the_dashboard_is_booked(kit: PaymentsTestKit) -> None:
+async def test_a_capture_from_the_dashboard_is_recorded(kit: PaymentsTestKit) -> None:
     view = await authorize(kit)
     kit.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/capture", {"amount_to_capture": 6000})
     _forget_events(kit)
@@ -359,7 +359,7 @@ async def test_a_capture_from_the_dashboard_is_booked(kit: PaymentsTestKit) -> N
     assert ((await payment_of(kit, view)).captured.minor, found.left) == (6000, ())
 
 
-async def test_late_money_that_nobody_heard_of_is_booked_and_sent_back(kit: PaymentsTestKit) -> None:
+async def test_an_unreported_late_payment_is_recorded_and_refunded(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     view = await pay(kit, booking, "pm_usBankAccount_success")
     await kit.payments.cancel_booking(booking.id)
@@ -374,7 +374,7 @@ async def test_late_money_that_nobody_heard_of_is_booked_and_sent_back(kit: Paym
     assert (payment.late, back.minor, found.left) == (True, CAPTURED, ())
 
 
-async def test_what_was_healed_is_not_healed_again(kit: PaymentsTestKit) -> None:
+async def test_a_healed_difference_is_not_healed_again(kit: PaymentsTestKit) -> None:
     view = await start(kit)
     pay_in_browser(kit, view)
     _forget_events(kit)
@@ -383,7 +383,7 @@ async def test_what_was_healed_is_not_healed_again(kit: PaymentsTestKit) -> None
     assert (await kit.payments.reconcile()).healed == ()
 
 
-async def test_healing_keeps_journal_snapshot_and_postings_together(kit: PaymentsTestKit) -> None:
+async def test_healing_keeps_journal_snapshot_and_postings_consistent(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     kit.stripe.refund_in_dashboard(view.payment.intent_id or "", 3000)
     kit.stripe.open_dispute(view.payment.intent_id or "")
@@ -397,10 +397,10 @@ async def test_healing_keeps_journal_snapshot_and_postings_together(kit: Payment
     assert (fold(journal), tuple(postings)) == (payment, postings_of(journal))
 
 
-# --- 3. comparing: what is left
+# --- 3. comparing: reported differences
 
 
-async def test_another_amount_at_the_gateway_is_left(kit: PaymentsTestKit) -> None:
+async def test_a_different_amount_at_the_gateway_is_reported(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     record = kit.stripe._account.get("payment_intent", view.payment.intent_id or "")
     record.body["amount_received"] = CAPTURED - 1
@@ -411,7 +411,7 @@ async def test_another_amount_at_the_gateway_is_left(kit: PaymentsTestKit) -> No
     assert (await payment_of(kit, view)).captured.minor == CAPTURED
 
 
-async def test_a_payment_that_the_gateway_does_not_know_is_left(kit: PaymentsTestKit) -> None:
+async def test_a_payment_missing_at_the_gateway_is_reported(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     kit.stripe._account.table("payment_intent").pop(view.payment.intent_id or "")
 
@@ -421,7 +421,7 @@ async def test_a_payment_that_the_gateway_does_not_know_is_left(kit: PaymentsTes
     assert (await payment_of(kit, view)).status is PaymentStatus.SUCCEEDED
 
 
-async def test_a_refund_that_the_gateway_does_not_know_is_left(kit: PaymentsTestKit) -> None:
+async def test_a_refund_missing_at_the_gateway_is_reported(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     refund = (await kit.payments.refund_payment(view.payment.booking_id, amount="30.00")).refund
     kit.stripe._account.table("refund").pop(refund.gateway_refund_id or "")
@@ -429,7 +429,7 @@ async def test_a_refund_that_the_gateway_does_not_know_is_left(kit: PaymentsTest
     assert _left(await kit.payments.reconcile()) == ["refund_not_at_gateway"]
 
 
-async def test_a_dispute_that_the_gateway_does_not_know_is_left(kit: PaymentsTestKit) -> None:
+async def test_a_dispute_missing_at_the_gateway_is_reported(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     dispute = kit.stripe.open_dispute(view.payment.intent_id or "").body
     await kit.deliver_webhooks()
@@ -439,7 +439,7 @@ async def test_a_dispute_that_the_gateway_does_not_know_is_left(kit: PaymentsTes
     assert "dispute_not_at_gateway" in _left(await kit.payments.reconcile(kit.clock.now() - timedelta(hours=1)))
 
 
-async def test_a_charge_that_our_books_have_lost_is_left(kit: PaymentsTestKit) -> None:
+async def test_a_charge_missing_in_the_database_is_reported(kit: PaymentsTestKit) -> None:
     intent_id = _charge(kit, payment_id="pay_lost", booking_id="bk_lost", booking_reference="R-9")
 
     found = await kit.payments.reconcile()
@@ -449,7 +449,7 @@ async def test_a_charge_that_our_books_have_lost_is_left(kit: PaymentsTestKit) -
     ]
 
 
-async def test_a_second_charge_for_a_booking_is_left(kit: PaymentsTestKit) -> None:
+async def test_a_second_charge_for_a_booking_is_reported(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     intent_id = _charge(kit, payment_id=view.payment.id, booking_id=view.payment.booking_id)
 
@@ -458,7 +458,7 @@ async def test_a_second_charge_for_a_booking_is_left(kit: PaymentsTestKit) -> No
     assert [(each.code, each.gateway_id) for each in found.left] == [("second_charge", intent_id)]
 
 
-async def test_a_second_charge_that_was_given_back_is_settled(kit: PaymentsTestKit) -> None:
+async def test_a_refunded_second_charge_is_not_reported(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     intent_id = _charge(kit, payment_id=view.payment.id, booking_id=view.payment.booking_id)
     kit.stripe.refund_in_dashboard(intent_id)
@@ -466,7 +466,7 @@ async def test_a_second_charge_that_was_given_back_is_settled(kit: PaymentsTestK
     assert (await kit.payments.reconcile()).left == ()
 
 
-async def test_a_second_intent_that_may_still_be_charged_is_left(kit: PaymentsTestKit) -> None:
+async def test_a_second_unpaid_intent_is_reported(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     order = {"amount": CAPTURED, "currency": "usd", "metadata": {"payment_id": view.payment.id}}
     intent = kit.stripe.call("POST", "/v1/payment_intents", order).body
@@ -476,7 +476,7 @@ async def test_a_second_intent_that_may_still_be_charged_is_left(kit: PaymentsTe
     assert (before, _left(await kit.payments.reconcile())) == (["second_intent"], [])
 
 
-async def test_intents_that_others_made_on_the_account_are_none_of_our_business(kit: PaymentsTestKit) -> None:
+async def test_foreign_intents_on_the_account_are_ignored(kit: PaymentsTestKit) -> None:
     intent_id = _charge(kit)
     kit.stripe.refund_in_dashboard(intent_id, 100)
     kit.stripe.open_dispute(intent_id)
@@ -487,11 +487,11 @@ async def test_intents_that_others_made_on_the_account_are_none_of_our_business(
 
 
 def _unreadable(kit: PaymentsTestKit, kind: str, gateway_id: str) -> None:
-    """The object is in a currency that nobody here has heard of."""
+    """The object is in an unknown currency."""
     kit.stripe._account.get(kind, gateway_id).body["currency"] = "xxx"
 
 
-async def test_what_others_made_and_nobody_can_read_keeps_no_payment_from_being_healed(kit: PaymentsTestKit) -> None:
+async def test_an_unreadable_foreign_intent_does_not_stop_the_healing_of_payments(kit: PaymentsTestKit) -> None:
     view = await start(kit)
     intent_id = _charge(kit)
     refund_id = kit.stripe.refund_in_dashboard(intent_id, 100).body["id"]
@@ -507,7 +507,7 @@ async def test_what_others_made_and_nobody_can_read_keeps_no_payment_from_being_
     assert (await payment_of(kit, view)).status is PaymentStatus.SUCCEEDED
 
 
-async def test_an_intent_of_ours_that_can_not_be_read_is_left_and_holds_up_no_other(kit: PaymentsTestKit) -> None:
+async def test_an_unreadable_own_intent_is_reported_and_does_not_stop_others(kit: PaymentsTestKit) -> None:
     unread, healed = (
         await book_and_pay(kit, deliver=True),
         await start(kit, reference="R-2"),
@@ -524,7 +524,7 @@ async def test_an_intent_of_ours_that_can_not_be_read_is_left_and_holds_up_no_ot
 
 
 @pytest.mark.parametrize("payment_id", [None, "pay_of_a_lost_database"])
-async def test_an_intent_that_can_not_be_read_is_told_ours_by_its_metadata(
+async def test_an_unreadable_intent_is_recognized_as_own_by_its_metadata(
     kit: PaymentsTestKit, payment_id: str | None
 ) -> None:
     booking_id = (await kit.book()).id
@@ -538,7 +538,7 @@ async def test_an_intent_that_can_not_be_read_is_told_ours_by_its_metadata(
 
 
 @pytest.mark.parametrize("kind", ["refund", "dispute"])
-async def test_a_part_of_our_payment_that_can_not_be_read_is_left(kit: PaymentsTestKit, kind: str) -> None:
+async def test_an_unreadable_part_of_a_payment_is_reported(kit: PaymentsTestKit, kind: str) -> None:
     view = await book_and_pay(kit, deliver=True)
     intent_id = view.payment.intent_id or ""
     makes = kit.stripe.refund_in_dashboard if kind == "refund" else kit.stripe.open_dispute
@@ -552,7 +552,7 @@ async def test_a_part_of_our_payment_that_can_not_be_read_is_left(kit: PaymentsT
     assert left == [("unreadable", view.payment.id, made)]
 
 
-async def test_a_second_charge_whose_refunds_can_not_be_read_is_left_and_holds_up_no_other(
+async def test_a_second_charge_with_unreadable_refunds_is_reported_and_does_not_stop_others(
     kit: PaymentsTestKit,
 ) -> None:
     view = await book_and_pay(kit, deliver=True)
@@ -568,7 +568,7 @@ async def test_a_second_charge_whose_refunds_can_not_be_read_is_left_and_holds_u
     assert (await payment_of(kit, later)).status is PaymentStatus.SUCCEEDED
 
 
-async def test_late_money_whose_refund_failed_is_left(kit: PaymentsTestKit) -> None:
+async def test_a_late_payment_whose_refund_failed_is_reported(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     view = await pay(kit, booking, "pm_usBankAccount_success")
     await kit.payments.cancel_booking(booking.id)
@@ -580,14 +580,14 @@ async def test_late_money_whose_refund_failed_is_left(kit: PaymentsTestKit) -> N
     assert _left(await kit.payments.reconcile()) == ["refund_owed"]
 
 
-async def test_a_gateway_that_can_not_be_read_is_left_to_a_later_run(kit: PaymentsTestKit) -> None:
+async def test_an_unreadable_gateway_is_compared_by_a_later_run(kit: PaymentsTestKit) -> None:
     await book_and_pay(kit, deliver=True)
     kit.stripe.faults.script("GET /v1/*", "503", times=1000)
 
     assert _left(await kit.payments.reconcile()) == ["not_compared"]
 
 
-async def test_one_payment_that_can_not_be_read_keeps_no_other_from_being_healed(kit: PaymentsTestKit) -> None:
+async def test_an_unreadable_payment_does_not_stop_the_healing_of_others(kit: PaymentsTestKit) -> None:
     unread, healed = (
         await start(kit),
         await start(kit, reference="R-2"),
@@ -605,7 +605,7 @@ async def test_one_payment_that_can_not_be_read_keeps_no_other_from_being_healed
 # --- how far back
 
 
-async def test_final_payments_of_long_ago_are_not_compared(kit: PaymentsTestKit) -> None:
+async def test_old_final_payments_are_not_compared(kit: PaymentsTestKit) -> None:
     await book_and_pay(kit, deliver=True)
     kit.clock.advance(timedelta(days=40))
 
@@ -614,7 +614,7 @@ async def test_final_payments_of_long_ago_are_not_compared(kit: PaymentsTestKit)
     assert (found.payments, found.intents) == (0, 0)
 
 
-async def test_since_goes_further_back(kit: PaymentsTestKit) -> None:
+async def test_since_extends_the_compared_period(kit: PaymentsTestKit) -> None:
     await book_and_pay(kit, deliver=True)
     kit.clock.advance(timedelta(days=40))
 
@@ -623,7 +623,7 @@ async def test_since_goes_further_back(kit: PaymentsTestKit) -> None:
     assert (found.payments, found.intents) == (1, 1)
 
 
-async def test_what_is_not_final_is_compared_however_old_it_is(kit: PaymentsTestKit) -> None:
+async def test_payments_that_are_not_final_are_compared_at_any_age(kit: PaymentsTestKit) -> None:
     view = await start(kit, starts_in=timedelta(days=90))
     kit.clock.advance(timedelta(days=60))
     pay_in_browser(kit, view)
@@ -634,7 +634,7 @@ async def test_what_is_not_final_is_compared_however_old_it_is(kit: PaymentsTest
     assert (await _booking(kit, view)).status is BookingStatus.CONFIRMED
 
 
-async def test_an_open_dispute_is_compared_however_old_it_is(kit: PaymentsTestKit) -> None:
+async def test_open_disputes_are_compared_at_any_age(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     dispute = kit.stripe.open_dispute(view.payment.intent_id or "").body
     await kit.deliver_webhooks()
@@ -658,7 +658,7 @@ async def test_a_refund_of_an_old_payment_is_compared(kit: PaymentsTestKit) -> N
     assert (await payment_of(kit, view)).refunded.minor == 3000
 
 
-async def test_a_gateway_whose_clock_is_behind_hides_nothing(storage: Storage) -> None:
+async def test_a_gateway_with_a_slow_clock_is_compared_completely(storage: Storage) -> None:
     kit = PaymentsTestKit(storage=storage, gateway_behind=timedelta(minutes=10))
     await book_and_pay(kit, deliver=True)
     kit.clock.advance(timedelta(minutes=5))
@@ -668,7 +668,7 @@ async def test_a_gateway_whose_clock_is_behind_hides_nothing(storage: Storage) -
     assert (found.intents, found.left) == (1, ())
 
 
-async def test_an_old_payment_that_is_final_again_is_not_read_by_itself(kit: PaymentsTestKit) -> None:
+async def test_an_old_payment_that_is_final_again_is_not_read_separately(kit: PaymentsTestKit) -> None:
     booking = await paid_booking(kit, starts_in=timedelta(days=90))
     kit.clock.advance(timedelta(days=40))
     await kit.payments.refund_payment(booking.id, amount="30.00")
@@ -677,7 +677,7 @@ async def test_an_old_payment_that_is_final_again_is_not_read_by_itself(kit: Pay
     assert (await _paths(kit))["/v1/payment_intents/{id}"] == 0
 
 
-async def test_a_refund_that_never_arrived_is_sent_again_and_then_not_looked_for(kit: PaymentsTestKit) -> None:
+async def test_a_refund_that_never_arrived_is_sent_again_and_not_looked_up(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     kit.stripe.faults.script("POST /v1/refunds", "timeout_before", times=3)
     with pytest.raises(OutcomeUnknown):
@@ -693,14 +693,14 @@ async def test_a_refund_that_never_arrived_is_sent_again_and_then_not_looked_for
 
 
 async def _paths(kit: PaymentsTestKit) -> Counter[str]:
-    """How often reconciling calls what."""
+    """Return how often reconciliation calls each path."""
     before = len(kit.stripe.calls)
     await kit.payments.reconcile()
     paths = [call.path for call in list(kit.stripe.calls)[before:]]
     return Counter("/v1/payment_intents/{id}" if "/v1/payment_intents/" in path else path for path in paths)
 
 
-async def test_a_dispute_of_late_that_is_lost_is_looked_for(kit: PaymentsTestKit) -> None:
+async def test_a_recent_dispute_missing_in_the_list_is_looked_up(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     kit.clock.advance(timedelta(hours=2))
     dispute = kit.stripe.open_dispute(view.payment.intent_id or "").body
@@ -711,7 +711,7 @@ async def test_a_dispute_of_late_that_is_lost_is_looked_for(kit: PaymentsTestKit
     assert _left(await kit.payments.reconcile()) == ["dispute_not_at_gateway"]
 
 
-async def test_a_refund_under_way_is_looked_for_whenever_it_began(kit: PaymentsTestKit) -> None:
+async def test_a_pending_refund_missing_in_the_list_is_looked_up_at_any_age(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, "pm_card_pendingRefund")
     await kit.deliver_webhooks()
     refund = (await kit.payments.refund_payment(view.payment.booking_id)).refund
@@ -724,7 +724,7 @@ async def test_a_refund_under_way_is_looked_for_whenever_it_began(kit: PaymentsT
     assert (refund.status, _left(found)) == (RefundStatus.PENDING, ["refund_not_at_gateway"])
 
 
-async def test_what_lies_between_two_pieces_of_time_is_counted_once(kit: PaymentsTestKit) -> None:
+async def test_an_intent_at_the_boundary_of_two_intervals_is_counted_once(kit: PaymentsTestKit) -> None:
     since = kit.clock.now() - timedelta(days=3) + timedelta(hours=1)
     await book_and_pay(kit, deliver=True)
     kit.clock.advance(timedelta(days=5))
@@ -734,15 +734,13 @@ async def test_what_lies_between_two_pieces_of_time_is_counted_once(kit: Payment
     assert found.intents == 1
 
 
-async def test_events_are_asked_for_no_longer_than_the_gateway_keeps_them(kit: PaymentsTestKit) -> None:
+async def test_events_are_requested_only_for_the_gateways_retention_period(kit: PaymentsTestKit) -> None:
     await kit.payments.catch_up(kit.clock.now() - timedelta(days=300))
 
     assert [call.path for call in kit.stripe.calls].count("/v1/events") == 10
 
 
-async def test_more_payments_than_fit_at_once_are_gone_through(
-    kit: PaymentsTestKit, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_more_payments_than_one_batch_are_compared(kit: PaymentsTestKit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settling, "AT_ONCE", 2)
     monkeypatch.setattr(reconciling, "AT_ONCE", 2)
     for number in range(5):
@@ -755,10 +753,10 @@ async def test_more_payments_than_fit_at_once_are_gone_through(
     assert (found.payments, found.intents, found.left) == (5, 5, ())
 
 
-# --- beside traffic
+# --- concurrent requests
 
 
-async def test_what_its_owner_ends_while_we_wait_was_not_healed(kit: PaymentsTestKit) -> None:
+async def test_an_operation_completed_by_another_process_does_not_count_as_healed(kit: PaymentsTestKit) -> None:
     booking = await die_while_paying(kit)
 
     async def somebody_else_takes_over() -> None:
@@ -771,7 +769,7 @@ async def test_what_its_owner_ends_while_we_wait_was_not_healed(kit: PaymentsTes
     assert (found.healed, found.left) == ((), ())
 
 
-async def test_an_operation_that_began_meanwhile_is_left_to_whoever_began_it(kit: PaymentsTestKit) -> None:
+async def test_an_operation_that_began_meanwhile_is_left_to_its_process(kit: PaymentsTestKit) -> None:
     gateway = _DiesMeanwhile(kit)
 
     found = await BookingPayments(attrs.evolve(kit.deps, gateway=gateway)).reconcile()
@@ -782,7 +780,7 @@ async def test_an_operation_that_began_meanwhile_is_left_to_whoever_began_it(kit
 
 
 class _DiesMeanwhile(FailingGateway):
-    """Somebody begins to pay, and gets stuck, just before the first events are listed."""
+    """A customer's payment starts and stops with an unknown outcome just before the first events are listed."""
 
     def __init__(self, kit: PaymentsTestKit) -> None:
         super().__init__(kit)
@@ -795,7 +793,7 @@ class _DiesMeanwhile(FailingGateway):
         return await super().list_intents(since, until)
 
 
-async def test_what_is_read_while_a_customer_confirms_is_left_to_the_answer(storage: Storage) -> None:
+async def test_a_payment_being_confirmed_is_left_to_the_response(storage: Storage) -> None:
     kit = PaymentsTestKit(storage=storage, config=PaymentConfig(max_attempts=2))
     view = await book_and_pay(kit, "pm_card_threeDSecure2Required")
     kit.authenticate(view, "failed")
@@ -809,8 +807,9 @@ async def test_what_is_read_while_a_customer_confirms_is_left_to_the_answer(stor
 
 
 class _ConfirmsMeanwhile(FailingGateway):
-    """The list shows an intent in processing, which no longer holds when it is read; and a customer confirms, and dies
-    before the call is made, while that answer is on its way."""
+    """The list shows an intent in processing that has changed by the time it is read. A customer confirms, and the
+    process dies before the call, while that response is on its way.
+    """
 
     def __init__(self, kit: PaymentsTestKit, booking_id: str) -> None:
         super().__init__(kit, confirm_intent=[PowerCut()])
@@ -834,7 +833,7 @@ class _ConfirmsMeanwhile(FailingGateway):
         return report
 
 
-async def test_old_news_of_a_dispute_does_not_overwrite_what_came_meanwhile(kit: PaymentsTestKit) -> None:
+async def test_an_outdated_dispute_does_not_overwrite_a_newer_report(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     kit.stripe.open_dispute(view.payment.intent_id or "")
     _forget_events(kit)
@@ -848,7 +847,7 @@ async def test_old_news_of_a_dispute_does_not_overwrite_what_came_meanwhile(kit:
 
 
 class _WonMeanwhile(FailingGateway):
-    """A dispute is won, and a webhook tells of it, while the answer that it is open is on its way."""
+    """A dispute is won, and a webhook reports it, while the response that shows it open is on its way."""
 
     def __init__(self, kit: PaymentsTestKit) -> None:
         super().__init__(kit)
@@ -880,7 +879,7 @@ async def test_another_deadline_of_a_dispute_is_healed(kit: PaymentsTestKit) -> 
     assert ([each.text.rpartition(": ")[2] for each in found.healed], found.left) == (["dispute changed"], ())
 
 
-async def test_a_deadline_that_was_read_before_a_newer_one_came_is_not_booked(kit: PaymentsTestKit) -> None:
+async def test_an_outdated_deadline_of_a_dispute_is_not_recorded(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     dispute_id = kit.stripe.open_dispute(view.payment.intent_id or "").body["id"]
     await kit.deliver_webhooks()
@@ -896,7 +895,7 @@ async def test_a_deadline_that_was_read_before_a_newer_one_came_is_not_booked(ki
 
 
 class _PostponedMeanwhile(FailingGateway):
-    """The deadline moves once more, and a webhook tells of it, while the answer with the first one is on its way."""
+    """The deadline changes again, and a webhook reports it, while the response with the first one is on its way."""
 
     def __init__(self, kit: PaymentsTestKit, dispute_id: str) -> None:
         super().__init__(kit)
@@ -913,7 +912,7 @@ class _PostponedMeanwhile(FailingGateway):
         return reports
 
 
-async def test_what_is_left_is_left_once(kit: PaymentsTestKit) -> None:
+async def test_a_finding_is_reported_once(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     refund = (await kit.payments.refund_payment(view.payment.booking_id, amount="30.00")).refund
     kit.stripe._account.table("refund").pop(refund.gateway_refund_id or "")
@@ -922,7 +921,7 @@ async def test_what_is_left_is_left_once(kit: PaymentsTestKit) -> None:
     assert _left(await kit.payments.reconcile()) == ["amount_differs", "refund_not_at_gateway"]
 
 
-async def test_a_second_charge_that_is_only_held_is_left(kit: PaymentsTestKit) -> None:
+async def test_a_second_authorization_is_reported(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     intent_id = _charge(kit, capture_method="manual", payment_id=view.payment.id)
 
@@ -932,7 +931,7 @@ async def test_a_second_charge_that_is_only_held_is_left(kit: PaymentsTestKit) -
 
 
 @pytest.mark.parametrize("verb", ["retrieve_intent", "list_disputes"])
-async def test_a_payment_that_breaks_is_left_and_holds_up_no_other(kit: PaymentsTestKit, verb: str) -> None:
+async def test_an_error_in_one_payment_is_reported_and_does_not_stop_others(kit: PaymentsTestKit, verb: str) -> None:
     broken = await start(kit)
     healed = await start(kit, reference="R-2")
     for view in (broken, healed):
@@ -945,7 +944,7 @@ async def test_a_payment_that_breaks_is_left_and_holds_up_no_other(kit: Payments
     assert ([each.payment_id for each in found.healed], _left(found)) == ([healed.payment.id], ["broke"])
 
 
-async def test_an_operation_that_breaks_is_left_and_holds_up_no_other(kit: PaymentsTestKit) -> None:
+async def test_an_error_in_one_operation_is_reported_and_does_not_stop_others(kit: PaymentsTestKit) -> None:
     bookings = [await kit.book(reference=f"R-{number}") for number in range(2)]
     for booking in bookings:
         kit.stripe.faults.script(CREATE, "timeout_before", times=3)
@@ -957,7 +956,7 @@ async def test_an_operation_that_breaks_is_left_and_holds_up_no_other(kit: Payme
     assert (_healed(found), _left(found)) == (["settled"], ["broke"])
 
 
-async def test_a_payment_that_moves_while_it_is_read_is_read_again(kit: PaymentsTestKit) -> None:
+async def test_a_payment_that_changes_while_it_is_read_is_read_again(kit: PaymentsTestKit) -> None:
     view = await start(kit)
     pay_in_browser(kit, view)
     _forget_events(kit)
@@ -972,7 +971,7 @@ async def test_a_payment_that_moves_while_it_is_read_is_read_again(kit: Payments
 
 
 class _Meddler(FailingGateway):
-    """The first time an intent is read, its success is booked by a webhook before the answer arrives."""
+    """During the first read of an intent, a webhook records its success before the response arrives."""
 
     def __init__(self, kit: PaymentsTestKit, intent_id: str) -> None:
         super().__init__(kit)
@@ -988,7 +987,7 @@ class _Meddler(FailingGateway):
         return report
 
 
-async def test_progress_is_told(kit: PaymentsTestKit) -> None:
+async def test_progress_is_reported(kit: PaymentsTestKit) -> None:
     await book_and_pay(kit, deliver=True)
     told: list[tuple[str, int, int]] = []
 
@@ -1028,7 +1027,7 @@ async def test_payments_of_another_installation_are_foreign() -> None:
     assert (await payment_of(ours, view)).status is PaymentStatus.SUCCEEDED
 
 
-async def test_a_charge_of_ours_that_our_books_lost_is_left_for_a_person() -> None:
+async def test_a_lost_charge_of_this_installation_is_reported_for_a_person() -> None:
     ours = _installed("inst_a")
     await book_and_pay(ours)
     empty = _installed("inst_a", beside=ours)
@@ -1040,8 +1039,8 @@ async def test_a_charge_of_ours_that_our_books_lost_is_left_for_a_person() -> No
     assert "give it back" not in finding.text
 
 
-async def test_an_intent_without_a_mark_is_ours() -> None:
-    """It was made before installations were told apart, and its answer was lost."""
+async def test_an_intent_without_an_installation_name_belongs_to_this_installation() -> None:
+    """It was created before installations had names, and its response was lost."""
     before = _installed(None)
     view = await start(before)
     pay_in_browser(before, view)
@@ -1053,7 +1052,7 @@ async def test_an_intent_without_a_mark_is_ours() -> None:
     assert (found.left, found.foreign, (await payment_of(before, view)).status) == ((), 0, PaymentStatus.SUCCEEDED)
 
 
-async def test_what_we_make_names_the_installation_and_not_the_customer() -> None:
+async def test_intents_name_the_installation_and_not_the_customer() -> None:
     kit = _installed("inst_a")
     view = await book_and_pay(kit)
     await kit.payments.refund_payment(view.payment.booking_id, amount="40.00")

@@ -29,7 +29,7 @@ TIERS = RefundPolicy(
 )
 
 
-async def test_a_whole_refund_gives_everything_back(kit: PaymentsTestKit) -> None:
+async def test_a_full_refund_returns_the_full_amount(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit, deliver=True)).id
 
     view = await kit.payments.refund_payment(booking_id, ANN)
@@ -45,7 +45,7 @@ async def test_a_payment_stays_succeeded_when_it_is_refunded(kit: PaymentsTestKi
     assert view.payment.status is PaymentStatus.SUCCEEDED
 
 
-async def test_partial_refunds_add_up_to_the_whole_and_no_further(kit: PaymentsTestKit) -> None:
+async def test_partial_refunds_cannot_exceed_the_full_amount(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit, deliver=True)).id
     await kit.payments.refund_payment(booking_id, ANN, amount="60.00")
 
@@ -57,7 +57,7 @@ async def test_partial_refunds_add_up_to_the_whole_and_no_further(kit: PaymentsT
     assert (refusal.value.code, payment.refunded) == ("exceeds_refundable", payment.captured)
 
 
-async def test_nothing_is_left_after_a_whole_refund(kit: PaymentsTestKit) -> None:
+async def test_after_a_full_refund_no_further_refund_is_possible(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit, deliver=True)).id
     await kit.payments.refund_payment(booking_id, ANN)
 
@@ -67,7 +67,7 @@ async def test_nothing_is_left_after_a_whole_refund(kit: PaymentsTestKit) -> Non
     assert refusal.value.code == "nothing_left"
 
 
-async def test_a_refund_carries_our_ids_and_keeps_the_note_to_itself(kit: PaymentsTestKit) -> None:
+async def test_a_refund_sends_the_ids_and_not_the_note_to_the_gateway(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit, deliver=True)).id
     view = await kit.payments.refund_payment(booking_id, ANN, amount="10.00", note="rain")
 
@@ -77,7 +77,7 @@ async def test_a_refund_carries_our_ids_and_keeps_the_note_to_itself(kit: Paymen
     assert refund.metadata["booking_id"] == booking_id
 
 
-async def test_a_reason_of_the_gateway_is_passed_on(kit: PaymentsTestKit) -> None:
+async def test_a_refund_reason_of_the_gateway_is_sent_to_it(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit, deliver=True)).id
 
     view = await kit.payments.refund_payment(booking_id, OPERATOR, reason=RefundReason.DUPLICATE)
@@ -86,7 +86,7 @@ async def test_a_reason_of_the_gateway_is_passed_on(kit: PaymentsTestKit) -> Non
     assert refund.reason == "duplicate"
 
 
-async def test_an_unpaid_booking_is_not_refunded(kit: PaymentsTestKit) -> None:
+async def test_an_unpaid_booking_cannot_be_refunded(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await kit.payments.start_payment(booking.id, ANN)
 
@@ -103,7 +103,7 @@ async def test_a_booking_without_a_payment_has_nothing_to_refund(kit: PaymentsTe
         await kit.payments.refund_payment(booking.id, ANN)
 
 
-async def test_after_the_event_has_started_nothing_is_refunded(kit: PaymentsTestKit) -> None:
+async def test_after_the_event_has_started_a_refund_is_refused(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit, deliver=True)).id
     kit.clock.advance(timedelta(days=30))
 
@@ -113,7 +113,7 @@ async def test_after_the_event_has_started_nothing_is_refunded(kit: PaymentsTest
     assert refusal.value.code == "event_started"
 
 
-async def test_a_disputed_payment_is_not_refunded(kit: PaymentsTestKit) -> None:
+async def test_a_disputed_payment_cannot_be_refunded(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit, "pm_card_createDispute", deliver=True)).id
 
     with pytest.raises(NotPossibleNow) as refusal:
@@ -123,7 +123,7 @@ async def test_a_disputed_payment_is_not_refunded(kit: PaymentsTestKit) -> None:
 
 
 @pytest.mark.parametrize("amount", ["0.00", "-5.00", "1.005", "ten", "NaN", "1e1", ""])
-async def test_what_is_no_amount_is_not_refunded(kit: PaymentsTestKit, amount: str) -> None:
+async def test_a_refund_of_an_invalid_amount_is_refused(kit: PaymentsTestKit, amount: str) -> None:
     booking_id = (await paid_booking(kit, deliver=True)).id
 
     with pytest.raises(InvalidAmount):
@@ -153,7 +153,7 @@ async def test_a_pending_refund_succeeds_later(kit: PaymentsTestKit) -> None:
     assert (payment.refund_pending.minor, payment.refunded.minor) == (0, 10000)
 
 
-async def test_a_refund_that_the_bank_sends_back_may_be_made_again(kit: PaymentsTestKit) -> None:
+async def test_a_refund_that_the_bank_returns_can_be_made_again(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit, "pm_card_refundFail", deliver=True)).id
     await kit.payments.refund_payment(booking_id, ANN)
     kit.clock.advance(timedelta(seconds=3))
@@ -165,7 +165,7 @@ async def test_a_refund_that_the_bank_sends_back_may_be_made_again(kit: Payments
     assert (quote.allowed, quote.amount) == (True, payment.captured)
 
 
-async def test_a_refund_made_in_the_dashboard_arrives_in_our_books(kit: PaymentsTestKit) -> None:
+async def test_a_refund_made_in_the_dashboard_is_recorded(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit, deliver=True)).id
     payment = await payment_of(kit, booking_id)
     kit.stripe.refund_in_dashboard(payment.intent_id or "", 3000)
@@ -175,7 +175,7 @@ async def test_a_refund_made_in_the_dashboard_arrives_in_our_books(kit: Payments
     assert (await payment_of(kit, booking_id)).refunded.minor == 3000
 
 
-async def test_an_unknown_refund_stays_reserved_until_it_is_found_out(kit: PaymentsTestKit) -> None:
+async def test_an_unknown_refund_stays_reserved_until_it_is_settled(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit, deliver=True)).id
     kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
 
@@ -210,7 +210,7 @@ async def test_a_refund_that_never_arrived_is_sent_again_with_its_key(kit: Payme
     assert (len(keys), (await payment_of(kit, booking_id)).refunded.minor) == (1, 6000)
 
 
-async def test_a_refund_that_could_not_be_sent_is_given_up(kit: PaymentsTestKit) -> None:
+async def test_a_refund_that_could_not_be_sent_fails(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit, deliver=True)).id
     kit.stripe.faults.script("POST /v1/refunds", "429_limit", times=3)
 
@@ -222,7 +222,7 @@ async def test_a_refund_that_could_not_be_sent_is_given_up(kit: PaymentsTestKit)
     assert (payment.refunded.minor, payment.refund_pending.minor, payment.owed.amount.minor) == (0, 0, 0)
 
 
-async def test_a_second_refund_first_settles_the_one_that_is_unknown(kit: PaymentsTestKit) -> None:
+async def test_a_second_refund_first_settles_the_unknown_one(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit, deliver=True)).id
     kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
     with pytest.raises(OutcomeUnknown):
@@ -233,7 +233,7 @@ async def test_a_second_refund_first_settles_the_one_that_is_unknown(kit: Paymen
     assert view.payment.refunded == view.payment.captured
 
 
-async def test_a_refund_that_the_gateway_refuses_gives_its_amount_free(kit: PaymentsTestKit) -> None:
+async def test_a_refused_refund_releases_its_reserved_amount(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit, deliver=True)).id
     payment = await payment_of(kit, booking_id)
     kit.stripe.refund_in_dashboard(payment.intent_id or "", 8000)
@@ -249,7 +249,7 @@ async def test_a_refund_that_the_gateway_refuses_gives_its_amount_free(kit: Paym
     )
 
 
-async def test_a_quote_says_what_the_refund_then_does(kit: PaymentsTestKit) -> None:
+async def test_the_refund_equals_its_quote(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit, refund_policy=TIERS, deliver=True)).id
     kit.clock.advance(timedelta(days=29, hours=-6))
 
@@ -259,7 +259,7 @@ async def test_a_quote_says_what_the_refund_then_does(kit: PaymentsTestKit) -> N
     assert (quote.amount.minor, view.refund.amount) == (5000, quote.amount)
 
 
-async def test_a_quote_names_its_deadline(kit: PaymentsTestKit) -> None:
+async def test_a_quote_has_a_deadline(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit, refund_policy=TIERS, deliver=True)).id
     booking = await kit.payments.get_booking(booking_id)
 
@@ -277,14 +277,14 @@ async def test_a_quote_moves_nothing(kit: PaymentsTestKit) -> None:
     assert await payment_of(kit, booking_id) == before
 
 
-async def test_too_close_to_the_event_the_tiers_give_nothing(kit: PaymentsTestKit) -> None:
+async def test_close_to_the_event_the_tiers_allow_no_refund(kit: PaymentsTestKit) -> None:
     booking_id = (await paid_booking(kit, refund_policy=TIERS, deliver=True)).id
     kit.clock.advance(timedelta(days=29, hours=1))
 
     assert (await kit.payments.quote_refund(booking_id, ANN)).reason is QuoteReason.TOO_LATE
 
 
-async def test_the_customers_fee_comes_back_where_it_is_returned(storage: Storage) -> None:
+async def test_the_customers_fee_is_refunded_if_the_policy_returns_it(storage: Storage) -> None:
     fees = FeePolicy(payer=FeePayer.CUSTOMER, on_refund=FeeOnRefund.RETURNED)
     kit = PaymentsTestKit(
         storage=storage, config=PaymentConfig(fees=fees, refunds=RefundPolicy(fee=FeeOnRefund.RETURNED))
@@ -296,7 +296,7 @@ async def test_the_customers_fee_comes_back_where_it_is_returned(storage: Storag
     assert (quote.amount.major(), quote.fee_refunded.major()) == ("103.00", "3.00")
 
 
-async def test_the_customers_fee_stays_where_it_is_kept(storage: Storage) -> None:
+async def test_the_customers_fee_is_kept_if_the_policy_keeps_it(storage: Storage) -> None:
     kit = PaymentsTestKit(storage=storage, config=PaymentConfig(fees=FeePolicy(payer=FeePayer.CUSTOMER)))
     booking_id = (await paid_booking(kit, deliver=True)).id
 

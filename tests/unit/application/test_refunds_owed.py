@@ -1,4 +1,4 @@
-"""Refunds of canceled bookings that came to nothing: they are told of, listed, and can be asked for again, once."""
+"""Failed refunds of canceled bookings: they are reported and listed, and can be requested again, once."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -13,23 +13,23 @@ from booking_payments.domain.fees import FeeOnRefund
 from booking_payments.domain.lifecycle import RefundStatus
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTier
-from booking_payments.ports.gateway import Refused
+from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import paid_booking, pay, payment_of
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
-EMPTY = Refused("the balance does not cover it", code="balance_insufficient")
+EMPTY = GatewayRefused("the balance does not cover it", code="balance_insufficient")
 HALF_BEFORE_TWO_DAYS = RefundPolicy(tiers=(RefundTier(hours_before=48, percent=Decimal(50)),), fee=FeeOnRefund.RETURNED)
 A_MONTH = timedelta(days=31)
 
 
 async def _paid_half_refundable(kit: PaymentsTestKit, method: str = "pm_card_visa") -> Booking:
-    """A booking that is paid, of which half comes back until two days before its event."""
+    """A paid booking of which half is refundable until two days before its event."""
     return await paid_booking(kit, method, refund_policy=HALF_BEFORE_TWO_DAYS)
 
 
 def _empty_balance(kit: PaymentsTestKit, times: int = 1) -> None:
-    """The gateway refuses the next refunds."""
+    """Make the gateway refuse the next refunds."""
     use_gateway(kit, FailingGateway(kit, create_refund=[EMPTY] * times))
 
 
@@ -40,7 +40,7 @@ async def _cancel(
 
 
 async def _canceled_in_vain(kit: PaymentsTestKit, refund: RefundOnCancel = RefundOnCancel.POLICY) -> Booking:
-    """A canceled booking whose refund was refused, and whose event has begun since."""
+    """A canceled booking whose refund was refused, and whose event has started since."""
     booking = await _paid_half_refundable(kit)
     _empty_balance(kit)
     with pytest.raises(RefundRefused):
@@ -57,10 +57,10 @@ def _amounts(payment: Payment) -> list[tuple[int, int, RefundStatus]]:
     return [(each.amount.minor, each.fee_refunded.minor, each.status) for each in payment.refunds]
 
 
-# --- what the caller is told -----------------------------------------------------------------------------------
+# --- the result of the cancellation -----------------------------------------------------------------------------------
 
 
-async def test_a_canceled_booking_whose_refund_is_refused_is_canceled_and_the_caller_is_told(
+async def test_a_cancellation_whose_refund_is_refused_cancels_the_booking_and_raises(
     kit: PaymentsTestKit,
 ) -> None:
     booking = await _paid_half_refundable(kit)
@@ -73,7 +73,7 @@ async def test_a_canceled_booking_whose_refund_is_refused_is_canceled_and_the_ca
     assert (await kit.payments.get_booking(booking.id)).status is BookingStatus.CANCELED
 
 
-async def test_nobody_is_told_of_a_refusal_when_the_money_was_given_back_in_the_dashboard(kit: PaymentsTestKit) -> None:
+async def test_a_refused_refund_raises_nothing_when_the_dashboard_has_refunded(kit: PaymentsTestKit) -> None:
     booking = await _paid_half_refundable(kit)
     kit.stripe.refund_in_dashboard((await payment_of(kit, booking)).intent_id or "", 10000)
 
@@ -91,7 +91,7 @@ async def test_canceling_a_disputed_booking_succeeds_without_an_error(kit: Payme
 # --- canceling again -------------------------------------------------------------------------------------------
 
 
-async def test_canceling_again_asks_for_the_refund_again_as_it_was_at_first(kit: PaymentsTestKit) -> None:
+async def test_canceling_again_requests_the_original_refund_again(kit: PaymentsTestKit) -> None:
     booking = await _canceled_in_vain(kit)
 
     assert await _cancel(kit, booking) is BookingStatus.CANCELED
@@ -100,7 +100,7 @@ async def test_canceling_again_asks_for_the_refund_again_as_it_was_at_first(kit:
     assert _amounts(payment) == [(5000, 150, RefundStatus.FAILED), (5000, 150, RefundStatus.SUCCEEDED)]
 
 
-async def test_canceling_again_in_full_gives_everything_back(kit: PaymentsTestKit) -> None:
+async def test_canceling_again_in_full_refunds_the_full_amount(kit: PaymentsTestKit) -> None:
     booking = await _canceled_in_vain(kit)
 
     await _cancel(kit, booking, RefundOnCancel.FULL)
@@ -109,7 +109,7 @@ async def test_canceling_again_in_full_gives_everything_back(kit: PaymentsTestKi
     assert (payment.refunded, payment.fee_returned) == (payment.captured, payment.breakdown.fee)
 
 
-async def test_canceling_again_by_policy_gives_back_all_that_a_cancel_in_full_had_promised(
+async def test_canceling_again_by_policy_refunds_the_amount_promised_by_a_full_cancellation(
     kit: PaymentsTestKit,
 ) -> None:
     booking = await _canceled_in_vain(kit, RefundOnCancel.FULL)
@@ -120,7 +120,7 @@ async def test_canceling_again_by_policy_gives_back_all_that_a_cancel_in_full_ha
     assert (payment.refunded, payment.fee_returned) == (payment.captured, payment.breakdown.fee)
 
 
-async def test_canceling_again_by_policy_gives_back_no_more_than_is_owed(kit: PaymentsTestKit) -> None:
+async def test_canceling_again_by_policy_refunds_at_most_the_owed_amount(kit: PaymentsTestKit) -> None:
     booking = await _paid_half_refundable(kit)
     view = await kit.payments.refund_payment(booking.id, OPERATOR, amount="10.00")
     await _cancel(kit, booking, RefundOnCancel.NONE)
@@ -137,7 +137,9 @@ async def _comes_back(kit: PaymentsTestKit, refund: Refund | DeferredRefund) -> 
 
 
 @pytest.mark.parametrize(("back", "missing"), [([0], 4000), ([1], 6000), ([0, 1], 10000)])
-async def test_whatever_comes_back_late_can_be_given_again(kit: PaymentsTestKit, back: list[int], missing: int) -> None:
+async def test_refunds_that_fail_late_can_be_refunded_again(
+    kit: PaymentsTestKit, back: list[int], missing: int
+) -> None:
     booking = await _paid_half_refundable(kit)
     await kit.payments.refund_payment(booking.id, OPERATOR, amount="40.00")
     await _cancel(kit, booking, RefundOnCancel.FULL)
@@ -152,10 +154,10 @@ async def test_whatever_comes_back_late_can_be_given_again(kit: PaymentsTestKit,
     assert (await payment_of(kit, booking)).refunded.minor == 10000
 
 
-async def test_the_first_cancel_gives_nothing_for_a_refund_that_came_to_nothing_while_the_booking_was_kept(
+async def test_a_cancellation_does_not_repeat_a_refund_that_failed_before_it(
     kit: PaymentsTestKit,
 ) -> None:
-    """Whoever was told of it then may have paid the customer by other means."""
+    """The caller got the failure then, and may have paid the customer by other means."""
     booking = await _paid_half_refundable(kit)
     _empty_balance(kit)
     with pytest.raises(GatewayRefusedUs):
@@ -168,7 +170,7 @@ async def test_the_first_cancel_gives_nothing_for_a_refund_that_came_to_nothing_
     assert (await payment_of(kit, booking)).refunded.minor == 0
 
 
-async def test_canceling_again_without_refund_gives_nothing_back(kit: PaymentsTestKit) -> None:
+async def test_canceling_again_without_refund_refunds_nothing(kit: PaymentsTestKit) -> None:
     booking = await _canceled_in_vain(kit)
 
     await _cancel(kit, booking, RefundOnCancel.NONE)
@@ -176,7 +178,7 @@ async def test_canceling_again_without_refund_gives_nothing_back(kit: PaymentsTe
     assert len((await payment_of(kit, booking)).refunds) == 1
 
 
-async def test_however_often_a_booking_is_canceled_its_money_goes_back_once(kit: PaymentsTestKit) -> None:
+async def test_repeated_cancellations_refund_once(kit: PaymentsTestKit) -> None:
     booking = await _canceled_in_vain(kit)
 
     for refund in (RefundOnCancel.POLICY, RefundOnCancel.POLICY, RefundOnCancel.FULL):
@@ -186,7 +188,7 @@ async def test_however_often_a_booking_is_canceled_its_money_goes_back_once(kit:
     assert (payment.refunded.minor, len(payment.refunds)) == (10000, 3)
 
 
-async def test_a_refund_that_is_on_its_way_is_not_asked_for_again(kit: PaymentsTestKit) -> None:
+async def test_a_pending_refund_is_not_requested_again(kit: PaymentsTestKit) -> None:
     booking = await _canceled_in_vain(kit)
     kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
     await _cancel(kit, booking)
@@ -198,7 +200,7 @@ async def test_a_refund_that_is_on_its_way_is_not_asked_for_again(kit: PaymentsT
     assert len(kit.stripe._account.table("refund")) == 1
 
 
-async def test_a_refund_that_is_refused_again_is_told_of_again_and_goes_through_in_the_end(
+async def test_a_refund_that_is_refused_again_raises_again_and_can_succeed_later(
     kit: PaymentsTestKit,
 ) -> None:
     booking = await _paid_half_refundable(kit)
@@ -213,7 +215,7 @@ async def test_a_refund_that_is_refused_again_is_told_of_again_and_goes_through_
     assert (await payment_of(kit, booking)).refunded.minor == 5000
 
 
-async def test_what_was_given_back_since_counts(kit: PaymentsTestKit) -> None:
+async def test_refunds_made_meanwhile_reduce_the_owed_amount(kit: PaymentsTestKit) -> None:
     booking = await _canceled_in_vain(kit)
     await kit.payments.refund_payment(booking.id, OPERATOR, amount="20.00")
 
@@ -223,7 +225,7 @@ async def test_what_was_given_back_since_counts(kit: PaymentsTestKit) -> None:
     assert _amounts(payment)[1:] == [(2000, 60, RefundStatus.SUCCEEDED), (3000, 90, RefundStatus.SUCCEEDED)]
 
 
-async def test_a_refund_that_the_bank_sends_back_can_be_asked_for_again(kit: PaymentsTestKit) -> None:
+async def test_a_refund_that_the_bank_returned_can_be_requested_again(kit: PaymentsTestKit) -> None:
     booking = await _paid_half_refundable(kit, "pm_card_refundFail")
     await _cancel(kit, booking)
     kit.clock.advance(A_MONTH)
@@ -235,7 +237,7 @@ async def test_a_refund_that_the_bank_sends_back_can_be_asked_for_again(kit: Pay
     assert (before, len((await payment_of(kit, booking)).refunds)) == (RefundStatus.FAILED, 2)
 
 
-async def test_a_refund_made_before_the_cancel_and_sent_back_after_it_can_be_asked_for_again(
+async def test_a_refund_made_before_and_returned_after_the_cancellation_can_be_requested_again(
     kit: PaymentsTestKit,
 ) -> None:
     booking = await _paid_half_refundable(kit)
@@ -255,9 +257,7 @@ async def test_a_refund_made_before_the_cancel_and_sent_back_after_it_can_be_ask
 
 
 @pytest.mark.parametrize("caller", [OPERATOR, ANN], ids=["operator", "customer"])
-async def test_what_a_canceled_booking_owes_can_be_refunded_after_its_event_began(
-    kit: PaymentsTestKit, caller: Caller
-) -> None:
+async def test_the_owed_amount_can_be_refunded_after_the_event_started(kit: PaymentsTestKit, caller: Caller) -> None:
     booking = await _canceled_in_vain(kit)
     quote = await kit.payments.quote_refund(booking.id, caller)
 
@@ -267,7 +267,7 @@ async def test_what_a_canceled_booking_owes_can_be_refunded_after_its_event_bega
     assert (await payment_of(kit, booking)).refunded.minor == 5000
 
 
-async def test_no_more_than_what_is_owed_can_be_refunded_after_the_event_began(kit: PaymentsTestKit) -> None:
+async def test_a_refund_above_the_owed_amount_is_refused_after_the_event_started(kit: PaymentsTestKit) -> None:
     booking = await _canceled_in_vain(kit)
 
     with pytest.raises(RefusedByRule) as refusal:
@@ -276,7 +276,7 @@ async def test_no_more_than_what_is_owed_can_be_refunded_after_the_event_began(k
     assert refusal.value.code == "exceeds_refundable"
 
 
-async def test_a_refund_of_a_booking_that_was_kept_is_not_owed(kit: PaymentsTestKit) -> None:
+async def test_a_failed_refund_of_a_kept_booking_is_not_owed(kit: PaymentsTestKit) -> None:
     booking = await _paid_half_refundable(kit)
     _empty_balance(kit)
     with pytest.raises(PaymentError):
@@ -288,7 +288,7 @@ async def test_a_refund_of_a_booking_that_was_kept_is_not_owed(kit: PaymentsTest
 
 
 async def _late_money_came_back(kit: PaymentsTestKit) -> Booking:
-    """Money that came after its booking was canceled, went back, and was sent back by the bank."""
+    """A late payment whose refund the bank returned."""
     booking = await kit.book()
     await pay(kit, booking, "pm_usBankAccount_success")
     await kit.payments.cancel_booking(booking.id)
@@ -298,7 +298,7 @@ async def _late_money_came_back(kit: PaymentsTestKit) -> Booking:
     return booking
 
 
-async def test_late_money_that_came_back_can_be_refunded_after_the_event_began(kit: PaymentsTestKit) -> None:
+async def test_a_late_payment_whose_refund_failed_can_be_refunded_after_the_event_started(kit: PaymentsTestKit) -> None:
     booking = await _late_money_came_back(kit)
     kit.clock.advance(A_MONTH)
 
@@ -312,7 +312,7 @@ async def test_late_money_that_came_back_can_be_refunded_after_the_event_began(k
 # --- reconciling -----------------------------------------------------------------------------------------------
 
 
-async def test_what_a_canceled_booking_owes_is_left_for_a_person(kit: PaymentsTestKit) -> None:
+async def test_the_owed_amount_of_a_canceled_booking_is_reported_for_a_person(kit: PaymentsTestKit) -> None:
     booking = await _paid_half_refundable(kit)
     _empty_balance(kit)
     with pytest.raises(RefundRefused):
@@ -324,7 +324,7 @@ async def test_what_a_canceled_booking_owes_is_left_for_a_person(kit: PaymentsTe
     assert "50.00" in left[0].text
 
 
-async def test_what_was_given_back_in_the_end_is_left_no_more(kit: PaymentsTestKit) -> None:
+async def test_an_owed_amount_that_was_refunded_is_not_reported_any_more(kit: PaymentsTestKit) -> None:
     booking = await _paid_half_refundable(kit)
     _empty_balance(kit)
     with pytest.raises(RefundRefused):
@@ -334,7 +334,7 @@ async def test_what_was_given_back_in_the_end_is_left_no_more(kit: PaymentsTestK
     assert await _left(kit) == []
 
 
-async def test_late_money_that_came_back_is_left_once(kit: PaymentsTestKit) -> None:
+async def test_a_late_payment_whose_refund_failed_is_reported_once(kit: PaymentsTestKit) -> None:
     await _late_money_came_back(kit)
 
     assert await _left(kit) == ["refund_owed"]

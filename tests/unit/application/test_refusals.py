@@ -1,4 +1,4 @@
-"""What a client is told for each code of Stripe's that is worth telling apart (docs.stripe.com/error-codes)."""
+"""The error for each of Stripe's error codes with a distinct meaning (docs.stripe.com/error-codes)."""
 
 import attrs
 import pytest
@@ -46,11 +46,11 @@ PAYING = [
     ("processing_error", 402, CARD, 402, "processing_error"),
     ("authentication_required", 402, CARD, 402, "authentication_required"),
     ("card_decline_rate_limit_exceeded", 402, CARD, 402, "card_decline_rate_limit_exceeded"),
-    # Nobody knows, or nothing happened.
+    # The outcome is unknown, or the call had no effect.
     ("idempotency_key_in_use", 409, INVALID, 503, "outcome_unknown"),
     ("lock_timeout", 429, INVALID, 503, "outcome_unknown"),
     ("rate_limit", 429, INVALID, 503, "gateway_unavailable"),
-    # Mistakes of ours: in the request, in the keys, with the account.
+    # Errors of this service: in the request, the API keys or the account.
     ("resource_missing", 404, INVALID, 502, "gateway_refused"),
     ("parameter_missing", 400, INVALID, 502, "gateway_refused"),
     ("parameter_invalid_integer", 400, INVALID, 502, "gateway_refused"),
@@ -63,7 +63,7 @@ PAYING = [
 
 
 def _answering(kit: PaymentsTestKit, verb: str, status: int, type_: str, code: str) -> BookingPayments:
-    """The use cases, over a gateway to which Stripe answers so, however often it is asked."""
+    """The use cases with a gateway that gets this response from Stripe to every request."""
     headers = {RATE_LIMIT_REASON: "global-rate"} if code == "rate_limit" else {}
     body = {"error": {"type": type_, "code": code, "message": "No."}}
     answers = [error_from(status, body, headers) for _ in range(kit.deps.retry.max_tries)]
@@ -73,7 +73,9 @@ def _answering(kit: PaymentsTestKit, verb: str, status: int, type_: str, code: s
 @pytest.mark.parametrize(
     ("code", "status", "type_", "told", "own"), PAYING, ids=[f"{row[0]} is {row[3]}" for row in PAYING]
 )
-async def test_who_pays_is_told(kit: PaymentsTestKit, code: str, status: int, type_: str, told: int, own: str) -> None:
+async def test_each_error_code_of_a_payment_raises_its_error(
+    kit: PaymentsTestKit, code: str, status: int, type_: str, told: int, own: str
+) -> None:
     booking = await kit.book()
     payments = _answering(kit, "create_intent", status, type_, code)
 
@@ -84,7 +86,9 @@ async def test_who_pays_is_told(kit: PaymentsTestKit, code: str, status: int, ty
 
 
 @pytest.mark.parametrize(("code", "told", "own"), REFUNDING, ids=[f"{row[0]} is {row[1]}" for row in REFUNDING])
-async def test_who_refunds_is_told(kit: PaymentsTestKit, code: str, told: int, own: str) -> None:
+async def test_each_error_code_of_a_refund_raises_its_error(
+    kit: PaymentsTestKit, code: str, told: int, own: str
+) -> None:
     booking = await kit.book()
     await pay(kit, booking)
     payments = _answering(kit, "create_refund", 400, INVALID, code)
@@ -96,7 +100,7 @@ async def test_who_refunds_is_told(kit: PaymentsTestKit, code: str, told: int, o
 
 
 @pytest.mark.parametrize("code", ["charge_disputed", "refund_disputed_payment"])
-async def test_a_refund_that_a_dispute_stands_against_is_deferred(kit: PaymentsTestKit, code: str) -> None:
+async def test_a_refund_blocked_by_a_dispute_is_deferred(kit: PaymentsTestKit, code: str) -> None:
     booking = await kit.book()
     await kit.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True)
     payments = _answering(kit, "create_refund", 400, INVALID, code)

@@ -1,4 +1,4 @@
-"""A request whose answer got lost comes again: it gets the answer of its first run, and nothing is done twice."""
+"""A request is repeated after its response was lost: it gets the result of its first run, and nothing runs twice."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
@@ -22,7 +22,7 @@ from booking_payments.domain.errors import (
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.reports import IntentReport
-from booking_payments.ports.gateway import Misconfigured, Refused, Unreachable
+from booking_payments.ports.gateway import GatewayRefused, Misconfigured, NotSent
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import OPERATOR, PaymentsTestKit
 from tests.payments import CREATE, lose_answer, paid_booking, pay, payment_of
@@ -35,7 +35,7 @@ OPERATOR_AGAIN = attrs.evolve(OPERATOR_FIRST, resumed=True)
 
 
 @pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "500_after"])
-async def test_the_customer_gets_the_payment_that_the_first_run_made(kit: PaymentsTestKit, fault: str) -> None:
+async def test_a_repeated_request_returns_the_payment_of_the_first_run(kit: PaymentsTestKit, fault: str) -> None:
     booking_id = await lose_answer(kit, fault, caller=FIRST)
 
     view = await pay(kit, booking_id, caller=AGAIN)
@@ -44,7 +44,7 @@ async def test_the_customer_gets_the_payment_that_the_first_run_made(kit: Paymen
     assert kit.stripe.successful_charges(view.payment.intent_id or "") == 1
 
 
-async def test_even_when_the_resolver_was_faster(kit: PaymentsTestKit) -> None:
+async def test_a_repeated_request_returns_the_payment_that_the_resolver_settled(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after", caller=FIRST)
     await kit.settle()
 
@@ -53,7 +53,7 @@ async def test_even_when_the_resolver_was_faster(kit: PaymentsTestKit) -> None:
     assert view.payment.status is PaymentStatus.SUCCEEDED
 
 
-async def test_the_customer_hears_the_decline_of_the_first_run(kit: PaymentsTestKit) -> None:
+async def test_a_repeated_request_raises_the_decline_of_the_first_run(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after", "pm_card_chargeDeclined", caller=FIRST)
     await kit.settle()
 
@@ -64,7 +64,7 @@ async def test_the_customer_hears_the_decline_of_the_first_run(kit: PaymentsTest
     assert payment.attempts_made == 1
 
 
-async def test_a_run_that_never_got_anywhere_is_begun_anew(kit: PaymentsTestKit) -> None:
+async def test_a_run_without_effect_is_started_again(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
 
     view = await pay(kit, booking, caller=AGAIN)
@@ -72,7 +72,7 @@ async def test_a_run_that_never_got_anywhere_is_begun_anew(kit: PaymentsTestKit)
     assert view.payment.status is PaymentStatus.SUCCEEDED
 
 
-async def test_a_run_that_the_gateway_never_heard_of_is_begun_anew(kit: PaymentsTestKit) -> None:
+async def test_a_run_that_never_reached_the_gateway_is_started_again(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_before", caller=FIRST)
     kit.clock.advance(timedelta(hours=24))
     await kit.settle()
@@ -86,7 +86,7 @@ async def _intents(kit: PaymentsTestKit) -> list[object]:
     return list(await kit.deps.gateway.list_intents(kit.clock.now() - timedelta(days=9)))
 
 
-async def test_a_capture_whose_answer_got_lost_is_answered(kit: PaymentsTestKit) -> None:
+async def test_a_repeated_capture_returns_the_result_of_the_first_run(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await pay(kit, booking, capture_method=CaptureMethod.MANUAL)
     kit.stripe.faults.script("POST /v1/payment_intents/*/capture", "timeout_after", times=3)
@@ -99,7 +99,7 @@ async def test_a_capture_whose_answer_got_lost_is_answered(kit: PaymentsTestKit)
     assert (view.payment.status, view.payment.captured.minor) == (PaymentStatus.SUCCEEDED, 6000)
 
 
-async def test_a_refund_whose_answer_got_lost_is_not_made_twice(kit: PaymentsTestKit) -> None:
+async def test_a_refund_whose_response_was_lost_is_not_made_twice(kit: PaymentsTestKit) -> None:
     booking = await paid_booking(kit)
     kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
     with pytest.raises(OutcomeUnknown):
@@ -112,9 +112,9 @@ async def test_a_refund_whose_answer_got_lost_is_not_made_twice(kit: PaymentsTes
 
 
 @pytest.mark.parametrize(
-    "error", [Unreachable("no connection", code="unreachable"), Misconfigured("a wrong key", code="http_401")]
+    "error", [NotSent("no connection", code="unreachable"), Misconfigured("a wrong key", code="http_401")]
 )
-async def test_no_connection_later_does_not_settle_what_was_silent_before(
+async def test_a_connection_error_on_a_later_try_does_not_settle_an_unknown_outcome(
     kit: PaymentsTestKit, error: Exception
 ) -> None:
     booking_id = await lose_answer(kit, "timeout_before", caller=FIRST)
@@ -129,7 +129,7 @@ async def test_no_connection_later_does_not_settle_what_was_silent_before(
 
 
 async def _refund_fails(kit: PaymentsTestKit, error: Exception) -> str:
-    """A paid booking, and a first run whose refund the gateway has refused."""
+    """A paid booking whose first refund the gateway has refused."""
     booking = await paid_booking(kit)
     refusing = BookingPayments(attrs.evolve(kit.deps, gateway=FailingGateway(kit, create_refund=[error])))
     with pytest.raises(GatewayRefusedUs):
@@ -137,8 +137,8 @@ async def _refund_fails(kit: PaymentsTestKit, error: Exception) -> str:
     return booking.id
 
 
-async def test_a_run_after_a_refused_one_is_not_forgotten_either(kit: PaymentsTestKit) -> None:
-    booking_id = await _refund_fails(kit, Refused("no balance", code="balance_insufficient"))
+async def test_the_lost_refund_of_a_second_run_is_returned_to_a_third(kit: PaymentsTestKit) -> None:
+    booking_id = await _refund_fails(kit, GatewayRefused("no balance", code="balance_insufficient"))
     kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
     with pytest.raises(OutcomeUnknown):
         await kit.payments.refund_payment(booking_id, AGAIN, amount="25.00")
@@ -152,7 +152,7 @@ async def test_a_run_after_a_refused_one_is_not_forgotten_either(kit: PaymentsTe
 @pytest.mark.parametrize(
     ("card", "told"), [("pm_card_visa", None), ("pm_card_chargeDeclinedInsufficientFunds", CardDeclined)]
 )
-async def test_nor_is_a_charge_after_a_refused_one(
+async def test_the_lost_charge_of_a_second_run_is_returned_to_a_third(
     kit: PaymentsTestKit, card: str, told: type[Exception] | None
 ) -> None:
     booking = await kit.book()
@@ -169,10 +169,10 @@ async def test_nor_is_a_charge_after_a_refused_one(
     assert payment.attempts_made == 1
 
 
-# --- whose turn it is
+# --- runs whose time is over
 
 
-async def test_a_run_whose_time_is_over_begins_nothing(kit: PaymentsTestKit) -> None:
+async def test_a_run_whose_lease_has_expired_starts_no_operation(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     late = attrs.evolve(FIRST, until=kit.clock.now())
 
@@ -183,7 +183,7 @@ async def test_a_run_whose_time_is_over_begins_nothing(kit: PaymentsTestKit) -> 
         await kit.payments.payment_status(booking.id)
 
 
-async def test_until_then_it_may(kit: PaymentsTestKit) -> None:
+async def test_a_run_whose_lease_has_not_expired_may_start_an_operation(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
 
     await pay(kit, booking, caller=attrs.evolve(FIRST, until=kit.clock.now() + timedelta(microseconds=1)))
@@ -191,7 +191,7 @@ async def test_until_then_it_may(kit: PaymentsTestKit) -> None:
     assert (await payment_of(kit, booking)).status is PaymentStatus.SUCCEEDED
 
 
-async def test_money_goes_back_once_when_a_run_is_taken_over_while_it_settles_something_else(
+async def test_a_refund_is_made_once_when_a_run_is_taken_over_while_it_settles_another_operation(
     kit: PaymentsTestKit,
 ) -> None:
     booking = await paid_booking(kit)
@@ -210,7 +210,7 @@ async def test_money_goes_back_once_when_a_run_is_taken_over_while_it_settles_so
 
 
 class Standstill(FakeGateway):
-    """Whoever reads an intent for the first time stands still for so long, and meanwhile something else is done."""
+    """The first read of an intent is suspended for a time, and meanwhile ``meanwhile`` runs."""
 
     def __init__(self, kit: PaymentsTestKit, time: timedelta, meanwhile: Callable[[], Awaitable[object]]) -> None:
         super().__init__(kit.stripe, kit.clock)
@@ -223,7 +223,7 @@ class Standstill(FakeGateway):
         return await super().retrieve_intent(intent_id)
 
 
-async def test_what_the_first_run_began_at_the_last_moment_is_not_begun_again(kit: PaymentsTestKit) -> None:
+async def test_an_operation_started_just_before_the_lease_expired_is_not_started_again(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     await pay(kit, booking, caller=FIRST)
 

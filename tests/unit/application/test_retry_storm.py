@@ -1,4 +1,4 @@
-"""When the gateway fails for everybody at once, we do not press it any harder."""
+"""When the gateway fails for all requests at once, retries do not add load."""
 
 import asyncio
 from bisect import bisect_left
@@ -11,12 +11,12 @@ import attrs
 import pytest
 
 from booking_payments.adapters.gateways.stripe.gateway import Reply, StripeGateway
-from booking_payments.adapters.gateways.stripe.pace import Paced
+from booking_payments.adapters.gateways.stripe.rate_limit import RateLimitedTransport
 from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.errors import TryAgainLater
-from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
+from booking_payments.ports.gateway import GatewayError, NotSent, OutcomeAmbiguous
 from booking_payments.testing.kit import ANN, NOW, PaymentsTestKit
 
 PAYMENTS = 1_000
@@ -24,7 +24,9 @@ MAX_PER_S, MAX_CONCURRENT = 20, 10
 
 
 class JumpingClock:
-    """Time that all share: it stands still while anybody works, and then jumps to the tick at which somebody wakes."""
+    """A clock shared by all tasks: it stands still while a task is running, and then jumps to the time at which the
+    next one wakes.
+    """
 
     TICK = timedelta(milliseconds=100)
 
@@ -49,19 +51,19 @@ class JumpingClock:
 
 
 async def _all_tasks_blocked() -> None:
-    """Return when every other task waits for something, all of it in this process.
+    """Return when every other task waits, for something inside this process.
 
-    ``anyio.wait_all_tasks_blocked`` would pause for a tenth of a second between two looks; with a jump of the clock
-    after each of them that was ten seconds of real time.
+    ``anyio.wait_all_tasks_blocked`` pauses for a tenth of a second between two checks; with a jump of the clock
+    after each of them that took ten seconds of real time.
     """
     loop = asyncio.get_running_loop()
-    # What the loop calls next: nobody else, when it is empty.
+    # The loop's ready queue: when it is empty, no other task can run.
     while loop._ready:  # type: ignore[attr-defined]  # noqa: ASYNC110 - there is no event for that
         await asyncio.sleep(0)
 
 
 class Failing:
-    """Stripe on its worst day: every request takes a second and ends in the same error. Counts them."""
+    """A failing Stripe: every request takes a second and ends in the same error. Counts the requests."""
 
     def __init__(self, clock: JumpingClock, error: Callable[[], GatewayError]) -> None:
         self._clock, self._error = clock, error
@@ -89,20 +91,20 @@ def stricken(
     async def sleep(seconds: float) -> None:
         await clock.sleep(timedelta(seconds=seconds))
 
-    paced = Paced(
+    limited = RateLimitedTransport(
         line,
         max_per_s=max_per_s,
         max_concurrent=max_concurrent,
         now=lambda: clock.now().timestamp(),
         sleep=sleep,
     )
-    kit.deps = attrs.evolve(kit.deps, gateway=StripeGateway(paced, livemode=False), clock=clock)
+    kit.deps = attrs.evolve(kit.deps, gateway=StripeGateway(limited, livemode=False), clock=clock)
     kit.payments = BookingPayments(kit.deps)
     return kit, clock, line
 
 
 async def storm(kit: PaymentsTestKit, clock: JumpingClock, size: int) -> int:
-    """All customers try to pay at the same time; how many are told to come again later."""
+    """Let all customers pay at the same time; return how many are refused with a request to try later."""
     bookings = [await kit.book(reference=f"R-{number}") for number in range(size)]
     told = 0
 
@@ -123,7 +125,10 @@ async def storm(kit: PaymentsTestKit, clock: JumpingClock, size: int) -> int:
     return told
 
 
-FAILURES = {"silence": lambda: Silent("no answer", code="timeout"), "no way": lambda: Unreachable("down", code="down")}
+FAILURES = {
+    "silence": lambda: OutcomeAmbiguous("no answer", code="timeout"),
+    "no way": lambda: NotSent("down", code="down"),
+}
 
 
 @pytest.mark.parametrize("failure", FAILURES)
@@ -135,15 +140,15 @@ async def test_a_thousand_failing_payments_make_at_most_three_calls_each(failure
     assert max(line.by_key.values()) == 3
 
 
-async def test_a_storm_goes_out_at_the_bounded_rate() -> None:
+async def test_retries_are_sent_at_the_limited_rate() -> None:
     kit, clock, line = stricken(FAILURES["silence"], max_concurrent=0)
     await storm(kit, clock, 200)
 
-    # What was saved up may go out at once, and then so many a second.
+    # The saved-up burst may be sent at once, then the rate per second applies.
     assert most_in_a_second(line.at) <= 2 * MAX_PER_S
 
 
-async def test_a_storm_goes_out_so_many_at_once() -> None:
+async def test_concurrent_requests_are_limited() -> None:
     kit, clock, line = stricken(FAILURES["silence"], max_per_s=0)
     await storm(kit, clock, 200)
 

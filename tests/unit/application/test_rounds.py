@@ -1,4 +1,4 @@
-"""Background work goes on whatever breaks in it."""
+"""Background work continues when parts of it fail."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from booking_payments.application.passes import while_answered
 from booking_payments.application.resolve import claim_operation, resolve_if_due
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.ports.gateway import Silent
+from booking_payments.ports.gateway import OutcomeAmbiguous
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.payments import PollState
 from booking_payments.ports.publisher import Message
@@ -18,10 +18,10 @@ from booking_payments.testing.kit import ANN, CHANNEL, NOW, PaymentsTestKit
 from tests.payments import lose_answer, pay_in_browser, payment_of, start
 from tests.unit.application.failing_gateway import FailingGateway, Overtaken, UnansweredTransport, use_gateway
 
-BROKEN = RuntimeError("a bug of ours")
+BROKEN = RuntimeError("a programming error")
 
 
-async def test_a_payment_that_breaks_holds_up_no_other(kit: PaymentsTestKit) -> None:
+async def test_an_error_in_one_payment_does_not_stop_others(kit: PaymentsTestKit) -> None:
     first = await lose_answer(kit, "timeout_after", reference="R-1")
     second = await lose_answer(kit, "timeout_after", reference="R-2")
     overdue = await kit.book(reference="R-3", expires_in=timedelta(minutes=1))
@@ -37,7 +37,7 @@ async def test_a_payment_that_breaks_holds_up_no_other(kit: PaymentsTestKit) -> 
     assert (await kit.payments.get_booking(overdue.id)).status is BookingStatus.EXPIRED
 
 
-async def test_a_payment_that_broke_is_looked_at_again_later(kit: PaymentsTestKit) -> None:
+async def test_a_payment_with_an_error_is_checked_again_later(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     view = await kit.payments.start_payment(booking.id, ANN)
     pay_in_browser(kit, view)
@@ -58,7 +58,7 @@ async def test_a_payment_that_broke_is_looked_at_again_later(kit: PaymentsTestKi
 
 
 class JournalEntry:
-    """Takes messages, and notes which came at what time."""
+    """A publisher that accepts messages and records their time."""
 
     def __init__(self, kit: PaymentsTestKit) -> None:
         self.clock = kit.clock
@@ -69,7 +69,7 @@ class JournalEntry:
         self.at[message.type] = self.clock.now()
 
 
-async def test_messages_that_wait_do_not_wait_for_a_gateway_that_does_not_answer(kit: PaymentsTestKit) -> None:
+async def test_message_delivery_does_not_wait_for_an_unresponsive_gateway(kit: PaymentsTestKit) -> None:
     for number in range(5):
         await lose_answer(kit, "timeout_after", reference=f"R-{number}")
     paid = await kit.book(reference="paid")
@@ -84,7 +84,7 @@ async def test_messages_that_wait_do_not_wait_for_a_gateway_that_does_not_answer
     assert told.at["booking.confirmed"] == begun
 
 
-async def test_a_round_ends_when_the_gateway_is_silent_again_and_again(kit: PaymentsTestKit) -> None:
+async def test_a_pass_ends_after_repeated_gateway_timeouts(kit: PaymentsTestKit) -> None:
     for number in range(10):
         await lose_answer(kit, "timeout_after", reference=f"R-{number}")
     line = UnansweredTransport(kit)
@@ -97,7 +97,7 @@ async def test_a_round_ends_when_the_gateway_is_silent_again_and_again(kit: Paym
     assert len(line.asked) == 4 * 3 * 3
 
 
-async def test_what_a_round_left_is_settled_when_the_gateway_answers_again(kit: PaymentsTestKit) -> None:
+async def test_payments_left_by_a_pass_are_settled_when_the_gateway_responds_again(kit: PaymentsTestKit) -> None:
     for number in range(10):
         await lose_answer(kit, "timeout_after", reference=f"R-{number}")
     line = UnansweredTransport(kit)
@@ -113,7 +113,7 @@ async def test_what_a_round_left_is_settled_when_the_gateway_answers_again(kit: 
     assert {each.status for each in (await kit.payments.list_payments()).items} == {PaymentStatus.SUCCEEDED}
 
 
-async def test_payments_that_merely_wait_end_a_round_too(kit: PaymentsTestKit) -> None:
+async def test_timeouts_of_payments_without_an_operation_end_a_pass_too(kit: PaymentsTestKit) -> None:
     for number in range(5):
         await start(kit, reference=f"R-{number}")
     UnansweredTransport(kit).dead = True
@@ -122,7 +122,7 @@ async def test_payments_that_merely_wait_end_a_round_too(kit: PaymentsTestKit) -
     assert await kit.payments.settle_due() == 3
 
 
-async def test_one_answer_in_between_keeps_a_round_going() -> None:
+async def test_a_response_between_timeouts_continues_the_pass() -> None:
     answers = [False, False, True, False, None, False, None, False, True]
 
     async def ask(place: int) -> bool | None:
@@ -131,7 +131,7 @@ async def test_one_answer_in_between_keeps_a_round_going() -> None:
     assert await while_answered(range(len(answers)), ask) == 8
 
 
-async def test_expiry_ends_a_round_when_the_gateway_is_silent_and_closes_first_what_needs_none(
+async def test_expiry_closes_bookings_without_an_intent_first_and_ends_after_gateway_timeouts(
     kit: PaymentsTestKit,
 ) -> None:
     paying = [await kit.book(reference=f"R-{number}", expires_in=timedelta(minutes=1)) for number in range(5)]
@@ -148,7 +148,7 @@ async def test_expiry_ends_a_round_when_the_gateway_is_silent_and_closes_first_w
     assert {(await kit.payments.get_booking(each.id)).status for each in paying} == {BookingStatus.PENDING}
 
 
-async def test_what_expiry_left_is_closed_when_the_gateway_answers_again(kit: PaymentsTestKit) -> None:
+async def test_bookings_left_by_expiry_are_closed_when_the_gateway_responds_again(kit: PaymentsTestKit) -> None:
     paying = [await kit.book(reference=f"R-{number}", expires_in=timedelta(minutes=1)) for number in range(5)]
     for booking in paying:
         await kit.payments.start_payment(booking.id, ANN)
@@ -163,22 +163,22 @@ async def test_what_expiry_left_is_closed_when_the_gateway_answers_again(kit: Pa
     assert {(await kit.payments.get_booking(each.id)).status for each in paying} == {BookingStatus.EXPIRED}
 
 
-# --- who was faster
+# --- races with another process
 
 
-async def _watched(kit: PaymentsTestKit, payment_id: str) -> PollState:
+async def _poll_state_of(kit: PaymentsTestKit, payment_id: str) -> PollState:
     return await kit.storage.read(lambda uow: uow.payments.poll_state(payment_id))
 
 
 async def _overtaken(kit: PaymentsTestKit, payment_id: str, meanwhile: Callable[[], Awaitable[object]]) -> None:
-    """Look at a payment, which breaks, and ``meanwhile`` another process is at it."""
+    """Check a payment, which raises, while ``meanwhile`` another process works on it."""
     here = attrs.evolve(kit.deps, gateway=Overtaken(kit, meanwhile))
     kit.clock.advance(timedelta(minutes=11))
     with pytest.raises(RuntimeError):
         await resolve_if_due(here, payment_id)
 
 
-async def test_putting_a_payment_off_leaves_the_lease_of_somebody_else_alone(kit: PaymentsTestKit) -> None:
+async def test_rescheduling_a_payment_keeps_the_lease_of_another_process(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     payment_id = (await kit.payments.start_payment(booking.id, ANN)).payment.id
     seen: list[PollState] = []
@@ -191,15 +191,15 @@ async def test_putting_a_payment_off_leaves_the_lease_of_somebody_else_alone(kit
         kit.clock.meanwhile(power_cut)
         with pytest.raises(KeyboardInterrupt):
             await kit.payments.confirm_payment(booking.id, ANN, payment_method_id="pm_card_visa")
-        seen.append(await _watched(kit, payment_id))
+        seen.append(await _poll_state_of(kit, payment_id))
 
     await _overtaken(kit, payment_id, customer)
 
     assert seen[0].holder is not None
-    assert [await _watched(kit, payment_id)] == seen
+    assert [await _poll_state_of(kit, payment_id)] == seen
 
 
-async def test_a_payment_that_somebody_else_has_finished_is_not_put_off(kit: PaymentsTestKit) -> None:
+async def test_a_payment_completed_by_another_process_is_not_rescheduled(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     payment_id = (await kit.payments.start_payment(booking.id, ANN)).payment.id
 
@@ -208,10 +208,10 @@ async def test_a_payment_that_somebody_else_has_finished_is_not_put_off(kit: Pay
 
     await _overtaken(kit, payment_id, customer)
 
-    assert await _watched(kit, payment_id) == PollState()
+    assert await _poll_state_of(kit, payment_id) == PollState()
 
 
-async def test_who_comes_back_after_the_own_lease_leaves_the_lease_of_somebody_else_alone(kit: PaymentsTestKit) -> None:
+async def test_a_process_that_outlived_its_lease_keeps_the_lease_of_another(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after", reference="R-1")
     payment_id = (await payment_of(kit, booking_id)).id
     seen: list[PollState] = []
@@ -219,18 +219,18 @@ async def test_who_comes_back_after_the_own_lease_leaves_the_lease_of_somebody_e
     async def another_process() -> None:
         kit.clock.advance(timedelta(minutes=2))
         await claim_operation(kit.deps, payment_id, ANN)
-        seen.append(await _watched(kit, payment_id))
+        seen.append(await _poll_state_of(kit, payment_id))
 
-    silent = Overtaken(kit, another_process, Silent("no answer", code="timeout"))
+    silent = Overtaken(kit, another_process, OutcomeAmbiguous("no answer", code="timeout"))
     kit.clock.advance(timedelta(minutes=1))
 
     await resolve_if_due(attrs.evolve(kit.deps, gateway=silent), payment_id)
 
     assert seen[0].holder is not None
-    assert [await _watched(kit, payment_id)] == seen
+    assert [await _poll_state_of(kit, payment_id)] == seen
 
 
-async def test_an_operation_that_breaks_is_tried_less_and_less_often(kit: PaymentsTestKit) -> None:
+async def test_an_operation_with_errors_is_retried_with_growing_delays(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after", reference="R-1")
     payment_id = (await payment_of(kit, booking_id)).id
     use_gateway(kit, FailingGateway(kit, retrieve_intent=[BROKEN] * 3))
@@ -239,15 +239,15 @@ async def test_an_operation_that_breaks_is_tried_less_and_less_often(kit: Paymen
         kit.clock.advance(timedelta(hours=1))
         with pytest.raises(ExceptionGroup):
             await kit.payments.settle_due()
-        pauses.append(((await _watched(kit, payment_id)).next_check_at or NOW) - kit.clock.now())
+        pauses.append(((await _poll_state_of(kit, payment_id)).next_check_at or NOW) - kit.clock.now())
 
     assert pauses == [timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2)]
 
 
-# --- what is kept for a while
+# --- retention
 
 
-async def test_old_answers_are_forgotten(kit: PaymentsTestKit) -> None:
+async def test_expired_stored_responses_are_deleted(kit: PaymentsTestKit) -> None:
     answer = StoredAnswer(
         caller="ann", route="POST /x", key="k" * 16, fingerprint="f", created_at=NOW, locked_until=NOW
     )

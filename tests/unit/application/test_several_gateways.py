@@ -1,54 +1,25 @@
-"""Several gateways in one installation: each payment belongs to one, and a customer may leave one for another."""
+"""Several gateways in one installation: each payment belongs to one, and a customer may switch to another."""
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from random import Random
+from datetime import datetime, timedelta
 
 import pytest
 
-from booking_payments.adapters.gateways.fake.gateway import ModelTransport
-from booking_payments.adapters.gateways.stripe.gateway import StripeGateway
-from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
-from booking_payments.application.gateways import ConnectedGateway
-from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.errors import NotPossibleNow, OurFault, OutcomeUnknown, PaymentError, RefusedByRule
+from booking_payments.domain.ledger import Account
 from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Currency
 from booking_payments.domain.reports import IntentReport
 from booking_payments.domain.reports import Unreadable as Listed
-from booking_payments.ports.gateway import Refused, Silent
+from booking_payments.ports.gateway import GatewayRefused, OutcomeAmbiguous
 from booking_payments.ports.inbox import InboxFilter
 from booking_payments.ports.storage import Storage
 from booking_payments.ports.webhooks import GatewayEvent, WebhooksNotTaken
-from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import ANN, PaymentsTestKit
+from tests.two_gateways import SECRET, VISA, Two
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
-
-VISA = "pm_card_visa"
-SECRET = "whsec_other"
-
-
-class Two:
-    """An installation with the gateway ``fake``, which is the default, and ``other``, each with objects of its own."""
-
-    def __init__(self, storage: Storage) -> None:
-        self.kit = PaymentsTestKit(storage=storage)
-        self.stripe = FakeStripe(self.kit.clock.now, Random(99))
-        other = StripeGateway(ModelTransport(self.stripe, self.kit.clock), livemode=False, name="other")
-        connected = ConnectedGateway(gateway=other, webhooks=StripeWebhooks([SECRET]), webhook_names=("other",))
-        self.kit = PaymentsTestKit(storage=storage, others={"other": connected})
-        self.stripe = FakeStripe(self.kit.clock.now, Random(99))
-        other._transport = ModelTransport(self.stripe, self.kit.clock)
-
-    @property
-    def payments(self) -> BookingPayments:
-        return self.kit.payments
-
-    def intents(self, stripe: FakeStripe) -> list[str]:
-        """The statuses of all intents of one side."""
-        answer = stripe.call("GET", "/v1/payment_intents", {"limit": "100"}, None)
-        return [each["status"] for each in answer.body["data"]]
 
 
 @pytest.fixture
@@ -56,7 +27,7 @@ def two(storage: Storage) -> Two:
     return Two(storage)
 
 
-async def test_a_payment_is_made_at_the_default_gateway(two: Two) -> None:
+async def test_a_payment_uses_the_default_gateway(two: Two) -> None:
     booking = await two.kit.book()
 
     view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA, confirm_immediately=True)
@@ -65,7 +36,7 @@ async def test_a_payment_is_made_at_the_default_gateway(two: Two) -> None:
     assert (two.intents(two.kit.stripe), two.intents(two.stripe)) == (["succeeded"], [])
 
 
-async def test_a_payment_is_made_and_refunded_at_the_gateway_that_was_named(two: Two) -> None:
+async def test_a_payment_and_its_refund_use_the_named_gateway(two: Two) -> None:
     booking = await two.kit.book()
     await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA, confirm_immediately=True, gateway="other")
 
@@ -76,7 +47,7 @@ async def test_a_payment_is_made_and_refunded_at_the_gateway_that_was_named(two:
     assert refund.payment.refunded == refund.payment.amount
 
 
-async def test_an_unknown_gateway_is_refused_with_the_names_of_those_there_are(two: Two) -> None:
+async def test_an_unknown_gateway_is_refused_with_the_configured_names(two: Two) -> None:
     booking = await two.kit.book()
 
     with pytest.raises(RefusedByRule, match="choose one of: fake, other") as refused:
@@ -85,7 +56,7 @@ async def test_an_unknown_gateway_is_refused_with_the_names_of_those_there_are(t
     assert refused.value.code == "gateway_unknown"
 
 
-async def test_an_open_payment_goes_on_at_its_own_gateway(two: Two) -> None:
+async def test_an_open_payment_continues_at_its_gateway(two: Two) -> None:
     booking = await two.kit.book()
     await two.payments.start_payment(booking.id, ANN, gateway="other")
 
@@ -96,7 +67,7 @@ async def test_an_open_payment_goes_on_at_its_own_gateway(two: Two) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [("fake", "other"), ("other", "fake")])
-async def test_leaving_a_gateway_cancels_its_payment_first(two: Two, first: str, second: str) -> None:
+async def test_switching_the_gateway_cancels_the_open_payment_first(two: Two, first: str, second: str) -> None:
     booking = await two.kit.book()
     left = await two.payments.start_payment(booking.id, ANN, gateway=first)
 
@@ -112,7 +83,7 @@ async def test_leaving_a_gateway_cancels_its_payment_first(two: Two, first: str,
     assert before.status is PaymentStatus.CANCELED
 
 
-async def test_leaving_a_gateway_that_waits_for_the_customer_cancels_there_too(two: Two) -> None:
+async def test_switching_the_gateway_during_authentication_cancels_the_payment(two: Two) -> None:
     booking = await two.kit.book()
     await two.payments.start_payment(
         booking.id, ANN, payment_method_id="pm_card_authenticationRequired", confirm_immediately=True
@@ -123,10 +94,10 @@ async def test_leaving_a_gateway_that_waits_for_the_customer_cancels_there_too(t
     assert (two.intents(two.kit.stripe), two.intents(two.stripe)) == (["canceled"], ["requires_payment_method"])
 
 
-async def test_no_second_payment_is_made_while_nobody_knows_whether_the_first_was_canceled(two: Two) -> None:
+async def test_no_second_payment_starts_while_the_cancellation_of_the_first_is_unknown(two: Two) -> None:
     booking = await two.kit.book()
     await two.payments.start_payment(booking.id, ANN)
-    silent = [Silent("no answer", code="timeout")] * 3
+    silent = [OutcomeAmbiguous("no answer", code="timeout")] * 3
     use_gateway(two.kit, FailingGateway(two.kit, cancel_intent=silent))
 
     with pytest.raises(OutcomeUnknown):
@@ -139,7 +110,7 @@ async def test_no_second_payment_is_made_while_nobody_knows_whether_the_first_wa
     assert (view.payment.gateway, view.payment.operation is not None) == ("fake", True)
 
 
-async def test_a_payment_that_was_paid_meanwhile_is_not_left(two: Two) -> None:
+async def test_the_gateway_cannot_be_switched_after_the_payment_succeeded(two: Two) -> None:
     booking = await two.kit.book()
     view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA)
     two.kit.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/confirm", {}, None)
@@ -154,9 +125,9 @@ async def test_a_payment_that_was_paid_meanwhile_is_not_left(two: Two) -> None:
     assert two.intents(two.stripe) == []
 
 
-async def test_a_payment_without_an_intent_is_left_without_a_call(two: Two) -> None:
+async def test_switching_without_an_intent_makes_no_gateway_call(two: Two) -> None:
     booking = await two.kit.book()
-    gateway = FailingGateway(two.kit, create_intent=[Refused("not now", code="no")])
+    gateway = FailingGateway(two.kit, create_intent=[GatewayRefused("not now", code="no")])
     use_gateway(two.kit, gateway)
     with pytest.raises(PaymentError):
         await two.payments.start_payment(booking.id, ANN)
@@ -175,7 +146,7 @@ async def deliver(two: Two, name: str, secret: str, event: Mapping[str, object])
     return (await two.payments.receive_webhook(body, headers, gateway=name)).outcome
 
 
-async def test_webhooks_are_read_by_the_gateway_that_they_were_sent_to(two: Two) -> None:
+async def test_webhooks_are_parsed_by_the_gateway_of_their_endpoint(two: Two) -> None:
     booking = await two.kit.book()
     view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA, gateway="other")
     answer = two.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/confirm", {}, None)
@@ -189,7 +160,7 @@ async def test_webhooks_are_read_by_the_gateway_that_they_were_sent_to(two: Two)
     assert [(row.event_id, row.gateway) for row in rows] == [("evt_9", "other")]
 
 
-async def test_what_one_gateway_says_of_another_ones_payment_is_not_believed(two: Two) -> None:
+async def test_an_event_of_one_gateway_about_a_payment_of_another_is_ignored(two: Two) -> None:
     booking = await two.kit.book()
     view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA)
     intent = {"id": view.payment.intent_id, "object": "payment_intent", "status": "canceled"}
@@ -202,22 +173,59 @@ async def test_what_one_gateway_says_of_another_ones_payment_is_not_believed(two
     assert (await two.payments.payment_status(booking.id, ANN)).payment.status is not PaymentStatus.CANCELED
 
 
-async def test_an_event_id_of_another_gateway_changes_nothing(two: Two) -> None:
-    event = {"id": "evt_7", "object": "event", "type": "customer.created", "data": {"object": {"id": "cus_1"}}}
-    await deliver(two, "other", SECRET, event)
+async def _paid_with(two: Two, gateway: str) -> tuple[str, dict[str, object]]:
+    """Return a booking whose payment has succeeded at ``gateway``, unknown to our books, and the event ``evt_7``."""
+    booking = await two.kit.book(reference=f"at {gateway}")
+    view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA, gateway=gateway)
+    stripe = two.kit.stripe if gateway == "fake" else two.stripe
+    answer = stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/confirm", {}, None)
+    data: dict[str, object] = {"object": answer.body}
+    event: dict[str, object] = {"id": "evt_7", "type": "payment_intent.succeeded", "data": data}
+    return booking.id, event
 
-    assert await deliver(two, "fake", "whsec_tests", event) == "ignored"
 
+async def test_the_same_event_id_of_two_gateways_is_processed_for_each(two: Two) -> None:
+    at_other, of_other = await _paid_with(two, "other")
+    at_fake, of_fake = await _paid_with(two, "fake")
+    events = [("other", SECRET, of_other), ("fake", "whsec_tests", of_fake)]
+
+    outcomes = [await deliver(two, *each) for each in (*events, *events)]
+
+    assert outcomes == ["processed", "processed", "duplicate", "duplicate"]
+    paid = [(await two.payments.payment_status(each)).payment.status for each in (at_other, at_fake)]
+    assert paid == [PaymentStatus.SUCCEEDED] * 2
     rows = await two.kit.storage.read(lambda uow: uow.inbox.latest(InboxFilter(), 5))
-    assert [(row.event_id, row.gateway) for row in rows] == [("evt_7", "other")]
+    assert [row.key for row in rows] == [(name, "evt_7", "payment_intent.succeeded") for name in ("fake", "other")]
 
 
-async def test_webhooks_of_a_gateway_that_is_not_there_are_not_taken(two: Two) -> None:
+async def test_an_event_id_that_two_gateways_use_is_replayed_for_each(two: Two) -> None:
+    for name, secret in (("other", SECRET), ("fake", "whsec_tests")):
+        _, event = await _paid_with(two, name)
+        await deliver(two, name, secret, event)
+
+    replayed = await two.payments.replay_webhooks(["evt_7"])
+
+    assert [(each.gateway, each.outcome) for each in replayed] == [("other", "duplicate"), ("fake", "duplicate")]
+
+
+async def test_catching_up_begins_at_the_newest_event_of_each_gateway(two: Two) -> None:
+    """Events of a busy gateway do not shorten the time over which another one's lost events are read."""
+    booking_id, _ = await _paid_with(two, "other")
+    two.kit.clock.advance(timedelta(days=10))
+    _, event = await _paid_with(two, "fake")
+    assert await deliver(two, "fake", "whsec_tests", {**event, "created": int(two.kit.clock.now().timestamp())})
+
+    await two.payments.catch_up()
+
+    assert (await two.payments.payment_status(booking_id)).payment.status is PaymentStatus.SUCCEEDED
+
+
+async def test_webhooks_of_an_unconfigured_gateway_are_refused(two: Two) -> None:
     with pytest.raises(WebhooksNotTaken):
         await two.payments.receive_webhook(b"{}", {}, gateway="paypal")
 
 
-async def test_what_the_other_gateway_says_in_vain_is_caught_up_on(two: Two) -> None:
+async def test_lost_events_of_the_second_gateway_are_caught_up(two: Two) -> None:
     booking = await two.kit.book()
     view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA, gateway="other")
     two.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/confirm", {}, None)
@@ -227,7 +235,7 @@ async def test_what_the_other_gateway_says_in_vain_is_caught_up_on(two: Two) -> 
     assert (await two.payments.payment_status(booking.id, ANN)).payment.status is PaymentStatus.SUCCEEDED
 
 
-async def test_books_and_gateways_agree_side_by_side(two: Two) -> None:
+async def test_payments_of_both_gateways_agree_with_the_database(two: Two) -> None:
     for number, gateway in enumerate(two.payments.gateway_names):
         booking = await two.kit.book(reference=f"R-{number}")
         view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA, gateway=gateway)
@@ -245,16 +253,16 @@ async def test_books_and_gateways_agree_side_by_side(two: Two) -> None:
 
 
 class Unreadable(FailingGateway):
-    """The default gateway, whose lists can't be read."""
+    """The default gateway, whose lists cannot be read."""
 
     async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport | Listed]:
-        raise Silent("no answer", code="timeout")
+        raise OutcomeAmbiguous("no answer", code="timeout")
 
     async def list_events(self, since: datetime, until: datetime | None = None) -> Sequence[GatewayEvent]:
-        raise Silent("no answer", code="timeout")
+        raise OutcomeAmbiguous("no answer", code="timeout")
 
 
-async def test_a_gateway_that_cannot_be_read_keeps_no_other_from_being_compared(two: Two) -> None:
+async def test_an_unreadable_gateway_does_not_stop_the_comparison_of_others(two: Two) -> None:
     booking = await two.kit.book()
     view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA, gateway="other")
     two.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/confirm", {}, None)
@@ -265,10 +273,54 @@ async def test_a_gateway_that_cannot_be_read_keeps_no_other_from_being_compared(
     assert [(each.code, each.text) for each in found.left] == [
         ("not_compared", "the gateway fake can't be read (timeout); reconcile again later")
     ]
+    assert [(each.name, each.intents, each.error) for each in found.gateways] == [
+        ("fake", 0, "timeout"),
+        ("other", 1, None),
+    ]
     assert (await two.payments.payment_status(booking.id, ANN)).payment.status is PaymentStatus.SUCCEEDED
 
 
-async def test_nothing_is_decided_about_payments_of_a_gateway_that_is_gone(two: Two, storage: Storage) -> None:
+async def test_what_is_left_names_its_gateway(two: Two) -> None:
+    """A charge at the second gateway for a payment that our books do not have."""
+    charge = {"amount": "1000", "currency": "usd", "payment_method": VISA, "confirm": "true"}
+    methods = {"automatic_payment_methods": {"enabled": "true", "allow_redirects": "never"}}
+    metadata = {"metadata": {"payment_id": "pay_lost", "booking_id": "bk_lost"}}
+    made = two.stripe.call("POST", "/v1/payment_intents", {**charge, **methods, **metadata}, "key_1")
+    assert made.body["status"] == "succeeded"
+
+    found = await two.payments.reconcile()
+
+    assert [(each.code, each.gateway) for each in found.left] == [("unknown_charge", "other")]
+
+
+async def test_catching_up_names_the_gateway_that_cannot_be_read(two: Two) -> None:
+    use_gateway(two.kit, Unreadable(two.kit))
+
+    with pytest.raises(OutcomeAmbiguous) as unread:
+        await two.payments.catch_up()
+
+    assert unread.value.__notes__ == ["while reading the events of the gateway fake"]
+
+
+async def test_the_ledger_has_balances_for_each_gateway(two: Two) -> None:
+    for gateway in two.payments.gateway_names:
+        booking = await two.kit.book(reference=f"at {gateway}")
+        await two.payments.start_payment(
+            booking.id, ANN, payment_method_id=VISA, confirm_immediately=True, gateway=gateway
+        )
+    await two.payments.refund_payment(booking.id, ANN)
+
+    balances = (await two.payments.check_ledger()).balances
+
+    assert {name: balances[name, Account.GATEWAY, Currency.USD].minor for name in ("fake", "other")} == {
+        "fake": 10000,
+        "other": 0,
+    }
+    for name in ("fake", "other"):
+        assert sum(amount.minor for (its, _, _), amount in balances.items() if its == name) == 0
+
+
+async def test_payments_of_a_removed_gateway_are_not_changed(two: Two, storage: Storage) -> None:
     booking = await two.kit.book()
     view = await two.payments.start_payment(
         booking.id, ANN, payment_method_id=VISA, confirm_immediately=True, gateway="other"

@@ -1,5 +1,8 @@
-"""A 500 that the gateway has stored under a key: what the call was to make is looked for, the call given up when it is
-nowhere, and watched for as long as it may still turn up. The rule stands in ``domain/decisions/lost.py``."""
+"""Lost calls: the gateway has stored a 500 under a key.
+
+The object that the call would have made is searched for. If it cannot be found, the call is abandoned, and watched
+for as long as the object may still appear. The rule is in ``domain/decisions/lost.py``.
+"""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,7 +21,7 @@ from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown, Refu
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.gateway import Silent
+from booking_payments.ports.gateway import OutcomeAmbiguous
 from booking_payments.ports.storage import Storage
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import CREATE, VISA, authorize, die_while_paying, lose_answer, paid_booking, pay, payment_of, start
@@ -28,11 +31,11 @@ LIST = "GET /v1/payment_intents"
 REFUND = "POST /v1/refunds"
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 UNTIL_THIRD_WALK = timedelta(minutes=11, seconds=50)
-"""Walks are counted ten, eleven and twelve minutes after the first sending."""
+"""Advance the clock so that searches count: ten, eleven and twelve minutes after the first try."""
 
 
 async def _pass(kit: PaymentsTestKit, span: timedelta, *, step: timedelta = MINUTE, webhooks: bool = False) -> None:
-    """Let time pass, with the background work of every minute done."""
+    """Advance the clock, and run the background work every minute."""
     until = kit.clock.now() + span
     while kit.clock.now() < until:
         kit.clock.advance(min(step, until - kit.clock.now()))
@@ -43,13 +46,13 @@ async def _pass(kit: PaymentsTestKit, span: timedelta, *, step: timedelta = MINU
 
 
 async def _until_lost(kit: PaymentsTestKit) -> None:
-    """Until the third walk has been counted, with the background work done every ten seconds as it comes near."""
+    """Advance until the third search has counted, and run the background work every ten seconds close to that time."""
     await _pass(kit, 9 * MINUTE, step=9 * MINUTE)
     await _pass(kit, 4 * MINUTE, step=timedelta(seconds=10))
 
 
 async def _lost(kit: PaymentsTestKit, *, appears: timedelta | None = None, **booking: Any) -> str:
-    """A booking whose payment was answered with a stored 500; ``appears`` after it Stripe completes the request."""
+    """A booking whose payment got a stored 500; ``appears`` is the time after which Stripe completes the request."""
     registered = await kit.book(**booking)
     fault, delay = ("500_before", timedelta()) if appears is None else ("500_later", appears)
     kit.stripe.faults.script(CREATE, fault, delay=delay)
@@ -72,7 +75,7 @@ def _all(kit: PaymentsTestKit, kind: str) -> list[dict[str, Any]]:
 
 
 def _kept(kit: PaymentsTestKit) -> int:
-    """What is left at the gateway of all that was charged, in minor units."""
+    """Return the balance at the gateway of all charges, in minor units."""
     return sum(each["amount_captured"] - each["amount_refunded"] for each in _all(kit, "charges") if each["paid"])
 
 
@@ -83,7 +86,7 @@ def _walks(payment: Payment) -> int:
 # --- when a call is lost ---------------------------------------------------------------------------------------
 
 
-async def test_an_intent_that_is_nowhere_blocks_its_booking_for_ten_minutes_and_three_walks(
+async def test_a_missing_intent_blocks_its_booking_for_ten_minutes_and_three_searches(
     kit: PaymentsTestKit,
 ) -> None:
     booking_id = await _lost(kit)
@@ -105,7 +108,7 @@ async def test_an_intent_that_is_nowhere_blocks_its_booking_for_ten_minutes_and_
     [(timedelta(minutes=10) - timedelta(microseconds=1), 0), (timedelta(minutes=10), 1)],
     ids=["just before ten minutes", "at ten minutes"],
 )
-async def test_a_walk_counts_from_ten_minutes_after_the_first_sending(
+async def test_a_search_counts_from_ten_minutes_after_the_first_try(
     kit: PaymentsTestKit, begun: timedelta, counted: int
 ) -> None:
     booking_id = await _lost(kit)
@@ -121,7 +124,7 @@ async def test_a_walk_counts_from_ten_minutes_after_the_first_sending(
 
 
 @pytest.mark.parametrize(("apart", "counted"), [(MINUTE - timedelta(microseconds=1), 1), (MINUTE, 2)])
-async def test_two_walks_within_a_minute_count_as_one(kit: PaymentsTestKit, apart: timedelta, counted: int) -> None:
+async def test_two_searches_within_a_minute_count_as_one(kit: PaymentsTestKit, apart: timedelta, counted: int) -> None:
     booking_id = await _lost(kit)
     kit.clock.advance(timedelta(minutes=11))
 
@@ -143,14 +146,14 @@ async def test_the_customer_may_pay_again_with_a_new_payment_as_soon_as_the_old_
             await pay(kit, booking_id)
         kit.clock.advance(MINUTE)
 
-    view = await pay(kit, booking_id)  # its third walk settles the old one, and then it pays
+    view = await pay(kit, booking_id)  # its third search settles the old payment, then the new one is paid
 
     old, new = await _payments(kit, booking_id)
     assert (view.payment.id, new.status, old.status) == (new.id, PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED)
     assert (await _status(kit, booking_id), _kept(kit)) == (BookingStatus.CONFIRMED, 10_000)
 
 
-async def test_a_payment_that_was_only_to_be_started_is_lost_likewise(kit: PaymentsTestKit) -> None:
+async def test_a_payment_started_without_confirmation_is_lost_by_the_same_rule(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     kit.stripe.faults.script(CREATE, "500_before")
     with pytest.raises(OutcomeUnknown):
@@ -173,19 +176,19 @@ async def test_an_overdue_booking_expires_when_its_payment_is_lost_and_not_befor
 
 
 class HalfAList(ModelTransport):
-    """Lists whose second page never comes, for as long as ``broken`` is set."""
+    """A gateway whose second list page fails while ``broken`` is set."""
 
     broken = True
 
     async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
         if self.broken and "starting_after" in params:
-            raise Silent("no answer", code="timeout")
+            raise OutcomeAmbiguous("no answer", code="timeout")
         return await super().call(method, path, params, idempotency_key)
 
 
-async def test_a_walk_that_breaks_off_midway_does_not_count(kit: PaymentsTestKit) -> None:
+async def test_an_interrupted_search_does_not_count(kit: PaymentsTestKit) -> None:
     booking_id = await _lost(kit, appears=timedelta(seconds=30))
-    for _ in range(101):  # what others make on the same account comes before it in the list
+    for _ in range(101):  # foreign intents on the same account come before it in the list
         kit.stripe.call("POST", "/v1/payment_intents", {"amount": 2000, "currency": "usd"})
         kit.clock.advance(timedelta(seconds=1))
     gateway = FakeGateway(kit.stripe, kit.clock)
@@ -201,7 +204,7 @@ async def test_a_walk_that_breaks_off_midway_does_not_count(kit: PaymentsTestKit
     assert (await payment_of(kit, booking_id)).status is PaymentStatus.SUCCEEDED
 
 
-async def test_a_page_that_promises_more_and_brings_nothing_is_no_end_of_the_list(kit: PaymentsTestKit) -> None:
+async def test_an_empty_page_with_has_more_is_not_the_end_of_the_list(kit: PaymentsTestKit) -> None:
     class NoMore(ModelTransport):
         async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
             if f"{method} {path}" == LIST:
@@ -219,7 +222,7 @@ async def test_a_page_that_promises_more_and_brings_nothing_is_no_end_of_the_lis
 
 
 @pytest.mark.parametrize("behind", [timedelta(minutes=59), timedelta(minutes=7), -HOUR], ids=["59m", "7m", "ahead"])
-async def test_an_intent_is_found_whatever_the_gateways_clock_says(storage: Storage, behind: timedelta) -> None:
+async def test_an_intent_is_found_despite_a_deviating_gateway_clock(storage: Storage, behind: timedelta) -> None:
     kit = PaymentsTestKit(storage=storage, gateway_behind=behind)
     booking_id = await _lost(kit, appears=timedelta(minutes=1))
 
@@ -228,7 +231,7 @@ async def test_an_intent_is_found_whatever_the_gateways_clock_says(storage: Stor
     assert (await payment_of(kit, booking_id)).status is PaymentStatus.SUCCEEDED
 
 
-async def test_an_intent_of_another_installation_with_the_same_payment_is_not_ours(storage: Storage) -> None:
+async def test_an_intent_of_another_installation_with_the_same_payment_id_is_foreign(storage: Storage) -> None:
     kit = PaymentsTestKit(storage=storage, config=PaymentConfig(installation_id="ours"))
     booking_id = await _lost(kit)
     payment = await payment_of(kit, booking_id)
@@ -243,7 +246,7 @@ async def test_an_intent_of_another_installation_with_the_same_payment_is_not_ou
     )
 
 
-async def test_silence_that_is_no_stored_error_is_not_lost(kit: PaymentsTestKit) -> None:
+async def test_a_timeout_is_not_a_lost_call(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "503")
     kit.stripe.faults.script(CREATE, "503", times=999)
 
@@ -254,7 +257,7 @@ async def test_silence_that_is_no_stored_error_is_not_lost(kit: PaymentsTestKit)
     assert operation.walks == 0
 
 
-async def test_many_lost_intents_share_one_walk(kit: PaymentsTestKit) -> None:
+async def test_one_search_serves_many_lost_intents(kit: PaymentsTestKit) -> None:
     for number in range(20):
         await _lost(kit, reference=f"R-{number}")
     kit.clock.advance(timedelta(minutes=11))
@@ -267,8 +270,8 @@ async def test_many_lost_intents_share_one_walk(kit: PaymentsTestKit) -> None:
     assert (len(walked), {_walks(each) for each in page.items}) == (1, {1})
 
 
-async def test_what_was_counted_outlives_the_process(kit: PaymentsTestKit) -> None:
-    """Another process, which remembers nothing, goes on counting."""
+async def test_counted_searches_survive_a_restart(kit: PaymentsTestKit) -> None:
+    """Another process continues counting from the database."""
     booking_id = await _lost(kit)
     await _pass(kit, UNTIL_THIRD_WALK, step=timedelta(seconds=10))
     other = PaymentsTestKit(storage=kit.storage, seed=2)
@@ -282,11 +285,11 @@ async def test_what_was_counted_outlives_the_process(kit: PaymentsTestKit) -> No
     assert (await payment_of(other, booking_id)).status is PaymentStatus.CANCELED
 
 
-# --- what turns up later ---------------------------------------------------------------------------------------
+# --- objects that appear later ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("webhooks", [True, False], ids=["webhook", "resolver alone"])
-async def test_a_charge_that_appears_an_hour_later_goes_back_when_the_booking_was_canceled(
+async def test_a_charge_that_appears_after_the_booking_was_canceled_is_refunded(
     kit: PaymentsTestKit, webhooks: bool
 ) -> None:
     booking_id = await _lost(kit, appears=HOUR)
@@ -301,9 +304,7 @@ async def test_a_charge_that_appears_an_hour_later_goes_back_when_the_booking_wa
 
 
 @pytest.mark.parametrize("webhooks", [True, False], ids=["webhook", "resolver alone"])
-async def test_a_charge_that_appears_after_the_customer_has_paid_again_goes_back(
-    kit: PaymentsTestKit, webhooks: bool
-) -> None:
+async def test_a_charge_that_appears_after_a_second_payment_is_refunded(kit: PaymentsTestKit, webhooks: bool) -> None:
     booking_id = await _lost(kit, appears=HOUR)
     await _until_lost(kit)
     await pay(kit, booking_id)
@@ -315,7 +316,7 @@ async def test_a_charge_that_appears_after_the_customer_has_paid_again_goes_back
     assert (_kept(kit), await _status(kit, booking_id)) == (10_000, BookingStatus.CONFIRMED)
 
 
-async def test_a_charge_that_appears_for_a_booking_that_still_waits_pays_it(kit: PaymentsTestKit) -> None:
+async def test_a_charge_that_appears_for_a_pending_booking_pays_it(kit: PaymentsTestKit) -> None:
     booking_id = await _lost(kit, appears=HOUR)
 
     await _pass(kit, 3 * HOUR)
@@ -323,7 +324,7 @@ async def test_a_charge_that_appears_for_a_booking_that_still_waits_pays_it(kit:
     assert (await _status(kit, booking_id), _kept(kit)) == (BookingStatus.CONFIRMED, 10_000)
 
 
-async def test_the_old_charge_appears_at_the_very_moment_at_which_the_customer_pays_again(kit: PaymentsTestKit) -> None:
+async def test_a_charge_that_appears_during_a_second_payment_is_refunded(kit: PaymentsTestKit) -> None:
     booking_id = await _lost(kit, appears=HOUR)
     await _until_lost(kit)
     kit.clock.advance(HOUR - 13 * MINUTE)
@@ -359,7 +360,7 @@ async def test_a_lost_call_is_watched_until_its_key_is_a_day_old(
     assert _kept(kit) == (0 if found else 10_000)
 
 
-async def test_a_walk_that_fails_does_not_end_the_watch(kit: PaymentsTestKit) -> None:
+async def test_a_failed_search_does_not_end_the_watch(kit: PaymentsTestKit) -> None:
     booking_id = await _lost(kit)
     await _until_lost(kit)
     kit.stripe.faults.script(LIST, "503", times=9_999)
@@ -373,7 +374,7 @@ async def test_a_walk_that_fails_does_not_end_the_watch(kit: PaymentsTestKit) ->
 
 
 @pytest.mark.parametrize("card", ["pm_card_authenticationRequired", "pm_card_chargeDeclined"])
-async def test_an_intent_that_appears_and_may_still_be_paid_is_canceled(kit: PaymentsTestKit, card: str) -> None:
+async def test_an_unpaid_intent_that_appears_is_canceled(kit: PaymentsTestKit, card: str) -> None:
     booking = await kit.book()
     kit.stripe.faults.script(CREATE, "500_later", delay=HOUR)
     with pytest.raises(OutcomeUnknown):
@@ -389,7 +390,7 @@ async def test_an_intent_that_appears_and_may_still_be_paid_is_canceled(kit: Pay
     assert (old.status, old.lost) == (PaymentStatus.CANCELED, ())
 
 
-async def test_money_that_appears_held_is_released(kit: PaymentsTestKit) -> None:
+async def test_an_authorization_that_appears_is_released(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     kit.stripe.faults.script(CREATE, "500_later", delay=HOUR)
     with pytest.raises(OutcomeUnknown):
@@ -403,7 +404,7 @@ async def test_money_that_appears_held_is_released(kit: PaymentsTestKit) -> None
     assert (intent["status"], (await payment_of(kit, booking)).lost) == ("canceled", ())
 
 
-async def test_a_debit_that_appears_is_waited_for_and_goes_back(kit: PaymentsTestKit) -> None:
+async def test_a_processing_debit_that_appears_is_refunded_once_it_succeeds(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     kit.stripe.faults.script(CREATE, "500_later", delay=HOUR)
     with pytest.raises(OutcomeUnknown):
@@ -416,7 +417,7 @@ async def test_a_debit_that_appears_is_waited_for_and_goes_back(kit: PaymentsTes
     assert ((await payment_of(kit, booking)).refunded.minor, _kept(kit)) == (10_000, 0)
 
 
-async def test_reconcile_finds_it_too(kit: PaymentsTestKit) -> None:
+async def test_reconciliation_finds_a_lost_charge_too(kit: PaymentsTestKit) -> None:
     booking_id = await _lost(kit, appears=HOUR)
     await _until_lost(kit)
     await kit.payments.cancel_booking(booking_id, OPERATOR)
@@ -429,7 +430,7 @@ async def test_reconcile_finds_it_too(kit: PaymentsTestKit) -> None:
     assert ([each.code for each in result.left], _kept(kit)) == ([], 0)
 
 
-async def test_the_journal_says_how_it_went(kit: PaymentsTestKit) -> None:
+async def test_the_journal_contains_the_steps_of_a_lost_call(kit: PaymentsTestKit) -> None:
     booking_id = await _lost(kit, appears=HOUR)
     await _until_lost(kit)
     await kit.payments.cancel_booking(booking_id, OPERATOR)
@@ -440,10 +441,10 @@ async def test_the_journal_says_how_it_went(kit: PaymentsTestKit) -> None:
     assert [each for each in facts if each in story] == story
 
 
-# --- a known intent that was to be changed ---------------------------------------------------------------------
+# --- changes of a known intent ---------------------------------------------------------------------
 
 
-async def test_a_stored_500_on_a_confirmation_blocks_no_longer_either(kit: PaymentsTestKit) -> None:
+async def test_a_confirmation_with_a_stored_500_is_lost_after_the_same_time(kit: PaymentsTestKit) -> None:
     view = await start(kit)
     booking_id = view.payment.booking_id
     kit.stripe.faults.script("POST /v1/payment_intents/{id}/confirm", "500_later", delay=HOUR)
@@ -459,7 +460,7 @@ async def test_a_stored_500_on_a_confirmation_blocks_no_longer_either(kit: Payme
     assert (_kept(kit), [each["status"] for each in _all(kit, "payment_intents")]) == (0, ["canceled"])
 
 
-async def test_a_stored_500_on_a_capture_may_be_asked_for_again(kit: PaymentsTestKit) -> None:
+async def test_a_capture_with_a_stored_500_can_be_requested_again(kit: PaymentsTestKit) -> None:
     view = await authorize(kit)
     kit.stripe.faults.script("POST /v1/payment_intents/{id}/capture", "500_before")
     with pytest.raises(OutcomeUnknown):
@@ -471,7 +472,7 @@ async def test_a_stored_500_on_a_capture_may_be_asked_for_again(kit: PaymentsTes
     assert (again.payment.status, _kept(kit)) == (PaymentStatus.SUCCEEDED, 10_000)
 
 
-async def test_a_stored_500_on_a_cancelation_is_asked_for_again_under_a_new_key(kit: PaymentsTestKit) -> None:
+async def test_a_cancellation_with_a_stored_500_is_sent_again_with_a_new_key(kit: PaymentsTestKit) -> None:
     view = await start(kit)
     kit.stripe.faults.script("POST /v1/payment_intents/{id}/cancel", "500_before")
     with pytest.raises(OutcomeUnknown):
@@ -499,7 +500,7 @@ def _keys(kit: PaymentsTestKit) -> set[str | None]:
     return {call.key for call in kit.stripe.calls if f"{call.method} {call.path}" == REFUND}
 
 
-async def test_a_whole_refund_that_is_nowhere_is_sent_again_under_a_new_key(kit: PaymentsTestKit) -> None:
+async def test_a_missing_full_refund_is_sent_again_with_a_new_key(kit: PaymentsTestKit) -> None:
     booking_id = await _lost_refund(kit, None)
     await _pass(kit, UNTIL_THIRD_WALK, step=timedelta(seconds=10))
     before = (await payment_of(kit, booking_id)).operation
@@ -512,7 +513,7 @@ async def test_a_whole_refund_that_is_nowhere_is_sent_again_under_a_new_key(kit:
     assert (len(_keys(kit)), _kept(kit), len(payment.lost)) == (2, 0, 1)
 
 
-async def test_the_old_sending_of_a_whole_refund_can_not_pay_out_a_second_time(kit: PaymentsTestKit) -> None:
+async def test_the_first_call_of_a_full_refund_cannot_pay_out_a_second_time(kit: PaymentsTestKit) -> None:
     booking_id = await _lost_refund(kit, None, appears=HOUR)
 
     await _pass(kit, timedelta(hours=26), step=timedelta(minutes=10))
@@ -522,7 +523,7 @@ async def test_the_old_sending_of_a_whole_refund_can_not_pay_out_a_second_time(k
     assert (payment.lost, payment.owed.amount.minor) == ((), 0)
 
 
-async def test_a_refund_of_a_part_is_not_sent_again_while_the_old_sending_could_pay_it_too(
+async def test_a_partial_refund_is_not_sent_again_while_the_first_call_could_still_pay_it(
     kit: PaymentsTestKit,
 ) -> None:
     booking_id = await _lost_refund(kit, "50.00")
@@ -537,7 +538,7 @@ async def test_a_refund_of_a_part_is_not_sent_again_while_the_old_sending_could_
 
 
 @pytest.mark.parametrize(("amount", "sent"), [("50.00", 0), ("50.01", 5_001)])
-async def test_a_refund_is_sent_again_at_once_only_if_both_would_be_more_than_was_captured(
+async def test_a_refund_is_sent_again_at_once_only_if_both_together_exceed_the_captured_amount(
     kit: PaymentsTestKit, amount: str, sent: int
 ) -> None:
     booking_id = await _lost_refund(kit, amount)
@@ -548,7 +549,7 @@ async def test_a_refund_is_sent_again_at_once_only_if_both_would_be_more_than_wa
 
 
 @pytest.mark.parametrize("webhooks", [True, False], ids=["webhook", "resolver alone"])
-async def test_a_part_that_appears_an_hour_later_is_booked_as_the_refund_that_it_is(
+async def test_a_partial_refund_that_appears_later_is_recorded_as_that_refund(
     kit: PaymentsTestKit, webhooks: bool
 ) -> None:
     booking_id = await _lost_refund(kit, "40.00", appears=HOUR)
@@ -562,7 +563,7 @@ async def test_a_part_that_appears_an_hour_later_is_booked_as_the_refund_that_it
     assert (_kept(kit), payment.lost, payment.deferred, payment.owed.amount.minor) == (6_000, (), (), 0)
 
 
-async def test_a_lost_refund_blocks_no_other_within_what_is_left(kit: PaymentsTestKit) -> None:
+async def test_a_lost_refund_does_not_block_another_within_the_refundable_amount(kit: PaymentsTestKit) -> None:
     booking_id = await _lost_refund(kit, "40.00", appears=HOUR)
     await _until_lost(kit)
 
@@ -581,7 +582,7 @@ async def test_a_lost_refund_keeps_its_amount_reserved(kit: PaymentsTestKit) -> 
     assert quote.amount.minor == 6_000
 
 
-async def test_both_sendings_are_booked_when_the_new_one_fails_and_the_old_one_appears(kit: PaymentsTestKit) -> None:
+async def test_both_refunds_are_recorded_when_the_second_fails_and_the_first_appears(kit: PaymentsTestKit) -> None:
     booking_id = await _lost_refund(kit, None, appears=3 * HOUR)
     await _pass(kit, HOUR)
     (refund,) = _all(kit, "refunds")
@@ -595,7 +596,7 @@ async def test_both_sendings_are_booked_when_the_new_one_fails_and_the_old_one_a
     assert (_kept(kit), payment.refunded.minor, payment.owed.amount.minor) == (0, 10_000, 0)
 
 
-async def test_the_refund_of_a_canceled_booking_goes_the_same_way(kit: PaymentsTestKit) -> None:
+async def test_a_lost_refund_of_a_canceled_booking_follows_the_same_rule(kit: PaymentsTestKit) -> None:
     booking = await paid_booking(kit, deliver=True)
     kit.stripe.faults.script(REFUND, "500_before")
     with suppress(OutcomeUnknown, RefundRefused):
@@ -607,13 +608,13 @@ async def test_the_refund_of_a_canceled_booking_goes_the_same_way(kit: PaymentsT
     assert (await _status(kit, booking.id), _kept(kit)) == (BookingStatus.CANCELED, 0)
 
 
-async def test_the_ten_minutes_begin_with_the_answer_when_the_process_had_died_before_it_sent_anything(
+async def test_the_ten_minutes_begin_with_the_first_response_when_the_first_process_died_before_its_call(
     kit: PaymentsTestKit,
 ) -> None:
     booking = await die_while_paying(kit)
     kit.stripe.faults.clear()
     kit.clock.advance(HOUR)
-    for each in _all(kit, "payment_intents"):  # what the dead process has sent never arrived
+    for each in _all(kit, "payment_intents"):  # the call of the dead process never arrived
         kit.stripe._account.remove(kit.stripe._account.get("payment_intent", each["id"]))
     kit.stripe._account.table("idempotency_key").clear()
     kit.stripe.faults.script(CREATE, "500_before")

@@ -1,6 +1,7 @@
-"""However many things are stuck at the head of a queue, what comes behind them has its turn in the same round."""
+"""Entries stuck at the head of a queue, in any number, do not keep later entries out of the same pass."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -8,8 +9,8 @@ import attrs
 import pytest
 
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway
-from booking_payments.application import expiring, reading, resolve
-from booking_payments.application.bookings import EXPIRE_AT_ONCE, expire_bookings
+from booking_payments.application import event_jobs, expiring, reading, resolve
+from booking_payments.application.bookings import EXPIRE_AT_ONCE, cancel_booking, expire_bookings
 from booking_payments.application.callers import Caller
 from booking_payments.application.delivering import DELIVER_AT_ONCE, deliver_messages
 from booking_payments.application.dependencies import Dependencies
@@ -19,32 +20,35 @@ from booking_payments.application.recording import Recorder
 from booking_payments.application.replaying import UNFINISHED
 from booking_payments.application.resolve import RESOLVE_AT_ONCE, resolve_due
 from booking_payments.domain.booking import Booking, BookingStatus
-from booking_payments.domain.errors import OutcomeUnknown
+from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import IntentReport
-from booking_payments.ports.gateway import Silent
+from booking_payments.ports.event_jobs import EventJob
+from booking_payments.ports.gateway import OutcomeAmbiguous
 from booking_payments.ports.inbox import InboxFilter
 from booking_payments.ports.publisher import DeliveryFailed, Message
 from booking_payments.ports.unit_of_work import UnitOfWork
-from booking_payments.testing.kit import ANN, CHANNEL, PaymentsTestKit
+from booking_payments.testing.kit import ANN, CHANNEL, OPERATOR, PaymentsTestKit
 
 PROCESSING = "payment_intent.processing"
-BROKEN = RuntimeError("a row that nobody can read")
+BROKEN = RuntimeError("an unreadable row")
 
 
-def test_the_numbers_lie_around_the_size_of_a_round() -> None:
+def test_the_numbers_include_the_size_of_a_pass_and_its_neighbours() -> None:
     assert {EXPIRE_AT_ONCE, RESOLVE_AT_ONCE} == {100}
     assert DELIVER_AT_ONCE <= 300
 
 
 async def started(kit: PaymentsTestKit, reference: str, expires_in: timedelta) -> tuple[str, str]:
-    """A booking whose payment waits for the customer: the ids of booking and payment."""
+    """A booking whose payment waits for the customer; returns the ids of booking and payment."""
     booking = await kit.book(reference=reference, expires_in=expires_in)
     view = await kit.payments.start_payment(booking.id, ANN)
     return booking.id, view.payment.id
 
 
-async def test_bookings_whose_cancel_is_unknown_keep_no_other_from_expiring(kit: PaymentsTestKit, stuck: int) -> None:
+async def test_bookings_with_an_unknown_cancellation_do_not_stop_others_from_expiring(
+    kit: PaymentsTestKit, stuck: int
+) -> None:
     for number in range(stuck):
         booking_id, _ = await started(kit, f"R-{number}", timedelta(days=1))
         kit.stripe.faults.script("POST /v1/payment_intents/*/cancel", "timeout_before", times=3)
@@ -58,7 +62,7 @@ async def test_bookings_whose_cancel_is_unknown_keep_no_other_from_expiring(kit:
     assert (await kit.payments.get_booking(behind)).status is BookingStatus.EXPIRED
 
 
-async def test_holds_that_can_not_be_announced_keep_no_other_from_being_announced(
+async def test_holds_that_cannot_be_announced_do_not_stop_others(
     kit: PaymentsTestKit, stuck: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(stuck):
@@ -80,7 +84,7 @@ async def test_holds_that_can_not_be_announced_keep_no_other_from_being_announce
     assert [(each.message.booking_id, each.message.type) for each in waiting] == [(behind.id, "booking.expiring")]
 
 
-async def test_bookings_that_wait_for_the_gateway_are_left_alone_for_a_while(kit: PaymentsTestKit) -> None:
+async def test_bookings_waiting_for_the_gateway_are_skipped_for_a_while(kit: PaymentsTestKit) -> None:
     booking_id, _ = await started(kit, "R-1", timedelta(days=1))
     kit.stripe.faults.script("POST /v1/payment_intents/*/cancel", "timeout_before", times=3)
     with pytest.raises(OutcomeUnknown):
@@ -98,7 +102,7 @@ async def test_bookings_that_wait_for_the_gateway_are_left_alone_for_a_while(kit
     assert (await kit.payments.get_booking(booking_id)).status is not BookingStatus.PENDING
 
 
-async def test_payments_that_can_not_be_read_keep_no_other_from_being_settled(
+async def test_unreadable_payments_do_not_stop_others_from_being_settled(
     kit: PaymentsTestKit, stuck: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unreadable = {(await started(kit, f"R-{number}", timedelta(days=9)))[1] for number in range(stuck)}
@@ -120,8 +124,72 @@ async def test_payments_that_can_not_be_read_keep_no_other_from_being_settled(
     assert not poll_state.is_due(kit.clock.now())
 
 
+async def test_bookings_that_cannot_be_canceled_do_not_stop_others_of_the_event(
+    kit: PaymentsTestKit, stuck: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the entries at the head raise, the others wait without an end."""
+    breaking, waiting = set[str](), set[str]()
+    for number in range(stuck):
+        its = (await kit.book(reference=f"R-{number}", event_id="evening")).id
+        (breaking if number % 2 else waiting).add(its)
+    behind = await kit.book(reference="R-behind", event_id="evening")
+
+    async def cancel(deps: Dependencies, booking_id: str, *given: Any, **named: Any) -> Booking:
+        if booking_id in breaking:
+            raise BROKEN
+        if booking_id in waiting:
+            raise AlreadyUnderWay
+        return await cancel_booking(deps, booking_id, *given, **named)
+
+    monkeypatch.setattr(event_jobs, "cancel_booking", cancel)
+    await kit.payments.cancel_event("evening", OPERATOR)
+    for _ in range(1 + stuck // event_jobs.AT_ONCE):
+        with suppress(ExceptionGroup):
+            await kit.payments.continue_event_jobs()
+        kit.clock.advance(timedelta(seconds=2))
+
+    assert (await kit.payments.get_booking(behind.id)).status is BookingStatus.CANCELED
+
+
+async def test_event_jobs_that_do_not_end_do_not_stop_others(
+    kit: PaymentsTestKit, stuck: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third of the jobs at the head break as a whole, a third have a booking that waits, a third one that breaks."""
+    broken_jobs, breaking, waiting = set[str](), set[str](), set[str]()
+    for number in range(stuck):
+        its = await kit.book(reference=f"R-{number}", event_id=f"evening-{number}")
+        job = await kit.payments.cancel_event(f"evening-{number}", OPERATOR)
+        (broken_jobs, breaking, waiting)[number % 3].add((job.id, its.id, its.id)[number % 3])
+    kit.clock.advance(timedelta(seconds=1))
+    behind = await kit.book(reference="R-behind", event_id="behind")
+    await kit.payments.cancel_event("behind", OPERATOR)
+    real_hold = event_jobs._hold
+
+    async def cancel(deps: Dependencies, booking_id: str, *given: Any, **named: Any) -> Booking:
+        if booking_id in breaking:
+            raise BROKEN
+        if booking_id in waiting:
+            raise AlreadyUnderWay
+        return await cancel_booking(deps, booking_id, *given, **named)
+
+    async def hold(deps: Dependencies, job: EventJob, holder: str) -> bool:
+        held = await real_hold(deps, job, holder)
+        if job.id in broken_jobs:
+            raise BROKEN
+        return held
+
+    monkeypatch.setattr(event_jobs, "cancel_booking", cancel)
+    monkeypatch.setattr(event_jobs, "_hold", hold)
+    for _ in range(1 + stuck // event_jobs.PAGE):
+        with suppress(ExceptionGroup):
+            await kit.payments.continue_event_jobs()
+        kit.clock.advance(timedelta(seconds=2))
+
+    assert (await kit.payments.get_booking(behind.id)).status is BookingStatus.CANCELED
+
+
 class Choosy:
-    """Takes messages of some bookings only."""
+    """A publisher that accepts messages of some bookings only."""
 
     def __init__(self, refused: set[str]) -> None:
         self.refused = refused
@@ -133,7 +201,7 @@ class Choosy:
         self.taken.append(message.booking_id)
 
 
-async def test_messages_that_nobody_takes_keep_no_other_from_being_delivered(kit: PaymentsTestKit, stuck: int) -> None:
+async def test_rejected_messages_do_not_stop_others_from_being_delivered(kit: PaymentsTestKit, stuck: int) -> None:
     refused = set()
     for number in range(stuck):
         booking = await kit.book(reference=f"R-{number}")
@@ -153,7 +221,7 @@ async def test_messages_that_nobody_takes_keep_no_other_from_being_delivered(kit
 
 
 class SilentAbout(FakeGateway):
-    """The fake gateway, which does not answer when some intents are read."""
+    """The fake gateway, which times out when some intents are read."""
 
     def __init__(self, kit: PaymentsTestKit) -> None:
         super().__init__(kit.stripe, kit.clock)
@@ -161,11 +229,11 @@ class SilentAbout(FakeGateway):
 
     async def retrieve_intent(self, intent_id: str) -> IntentReport:
         if intent_id in self.silent:
-            raise Silent("no answer", code="timeout")
+            raise OutcomeAmbiguous("no answer", code="timeout")
         return await super().retrieve_intent(intent_id)
 
 
-async def test_webhooks_that_fail_again_and_again_keep_no_other_from_being_retried(
+async def test_webhooks_that_keep_failing_do_not_stop_others_from_being_retried(
     kit: PaymentsTestKit, stuck: int
 ) -> None:
     gateway = SilentAbout(kit)
@@ -199,7 +267,7 @@ async def fails(deliver: Callable[[], Awaitable[Any]]) -> None:
         await deliver()
 
 
-async def test_a_round_takes_so_many_and_reads_past_those_that_stay() -> None:
+async def test_a_pass_is_limited_and_reads_past_stuck_entries() -> None:
     queue = [f"stuck-{number}" for number in range(250)] + [f"fine-{number}" for number in range(150)]
     asked: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What the gateway did not answer stays unknown until it is found out, and is never done twice."""
+"""A call without a response has an unknown outcome until it is settled, and never runs twice."""
 
 from datetime import timedelta
 
@@ -52,7 +52,7 @@ async def test_an_unknown_outcome_is_settled_with_one_charge(kit: PaymentsTestKi
     assert (payment.status, payment.operation, charges_of(kit, payment)) == (PaymentStatus.SUCCEEDED, None, 1)
 
 
-async def test_a_500_that_the_gateway_saved_without_doing_anything_is_settled_when_nothing_is_found(
+async def test_a_stored_500_without_effect_is_settled_when_no_intent_is_found(
     kit: PaymentsTestKit,
 ) -> None:
     booking_id = await lose_answer(kit, "500_before")
@@ -77,7 +77,7 @@ async def test_an_unknown_outcome_uses_up_no_attempt(kit: PaymentsTestKit) -> No
     assert (payment.attempts_left, payment.attempts[-1].outcome) == (3, AttemptOutcome.UNKNOWN)
 
 
-async def test_the_same_request_again_goes_on_with_the_same_key(kit: PaymentsTestKit) -> None:
+async def test_a_repeated_request_continues_with_the_same_key(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after")
 
     with pytest.raises(PaymentError) as refusal:
@@ -88,7 +88,7 @@ async def test_the_same_request_again_goes_on_with_the_same_key(kit: PaymentsTes
     assert (refusal.value.code, len(keys), charges_of(kit, payment)) == ("already_paid", 1, 1)
 
 
-async def test_the_webhook_alone_settles_what_was_unknown(kit: PaymentsTestKit) -> None:
+async def test_a_webhook_settles_an_unknown_outcome(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after")
 
     await kit.deliver_webhooks()
@@ -97,7 +97,7 @@ async def test_the_webhook_alone_settles_what_was_unknown(kit: PaymentsTestKit) 
     assert booking.status is BookingStatus.CONFIRMED
 
 
-async def test_a_charge_is_not_sent_again_once_the_booking_can_not_be_paid(kit: PaymentsTestKit) -> None:
+async def test_a_charge_is_not_sent_again_once_the_booking_cannot_be_paid(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_before", expires_in=timedelta(minutes=1))
     kit.clock.advance(timedelta(minutes=2))
 
@@ -108,7 +108,7 @@ async def test_a_charge_is_not_sent_again_once_the_booking_can_not_be_paid(kit: 
     assert (len(posts), status) == (3, BookingStatus.EXPIRED)
 
 
-async def test_a_key_is_never_sent_after_23_hours(kit: PaymentsTestKit) -> None:
+async def test_a_key_is_not_sent_again_after_23_hours(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_before")
     kit.clock.advance(timedelta(hours=23))
 
@@ -119,7 +119,7 @@ async def test_a_key_is_never_sent_after_23_hours(kit: PaymentsTestKit) -> None:
     assert (len(posts), payment.operation, payment.attempts_left) == (3, None, 3)
 
 
-async def test_while_reading_fails_too_the_outcome_stays_unknown(kit: PaymentsTestKit) -> None:
+async def test_the_outcome_stays_unknown_while_reads_fail(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after")
     kit.stripe.faults.script("GET /v1/*", "503", times=50)
     kit.clock.advance(timedelta(hours=2))
@@ -131,7 +131,7 @@ async def test_while_reading_fails_too_the_outcome_stays_unknown(kit: PaymentsTe
     assert operation.unknown
 
 
-async def test_an_operation_belongs_to_whoever_began_it_while_the_lease_runs(kit: PaymentsTestKit) -> None:
+async def test_an_operation_belongs_to_its_process_until_the_lease_expires(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     kit.stripe.faults.script(CREATE, "slow", times=1)
     calls: list[int] = []
@@ -146,7 +146,7 @@ async def test_an_operation_belongs_to_whoever_began_it_while_the_lease_runs(kit
     assert calls == [1]
 
 
-async def test_an_operation_whose_owner_died_is_taken_over(kit: PaymentsTestKit) -> None:
+async def test_an_operation_of_a_dead_process_is_taken_over(kit: PaymentsTestKit) -> None:
     booking = await die_while_paying(kit)
 
     await kit.settle()
@@ -155,14 +155,14 @@ async def test_an_operation_whose_owner_died_is_taken_over(kit: PaymentsTestKit)
     assert (payment.status, charges_of(kit, payment)) == (PaymentStatus.SUCCEEDED, 1)
 
 
-async def test_before_the_lease_has_lapsed_the_same_request_has_to_wait(kit: PaymentsTestKit) -> None:
+async def test_a_repeated_request_is_refused_until_the_lease_has_expired(kit: PaymentsTestKit) -> None:
     booking = await die_while_paying(kit)
 
     with pytest.raises(AlreadyUnderWay):
         await kit.payments.start_payment(booking.id, ANN)
 
 
-async def test_a_payment_in_the_browser_whose_webhook_was_lost_is_found_by_looking(kit: PaymentsTestKit) -> None:
+async def test_a_browser_payment_with_a_lost_webhook_is_found_by_polling(kit: PaymentsTestKit) -> None:
     booking = await kit.book()
     view = await kit.payments.start_payment(booking.id, ANN)
     pay_in_browser(kit, view)
@@ -173,7 +173,7 @@ async def test_a_payment_in_the_browser_whose_webhook_was_lost_is_found_by_looki
     assert (await kit.payments.get_booking(booking.id)).status is BookingStatus.CONFIRMED
 
 
-async def test_a_misused_key_is_never_swapped_but_looked_up(kit: PaymentsTestKit) -> None:
+async def test_a_misused_key_is_looked_up_and_not_replaced(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "timeout_after")
     key = next(call.key for call in kit.stripe.calls)
     answer = kit.stripe.call("POST", "/v1/payment_intents", {"amount": 1, "currency": "usd"}, key)
@@ -185,10 +185,10 @@ async def test_a_misused_key_is_never_swapped_but_looked_up(kit: PaymentsTestKit
     assert (payment.status, charges_of(kit, payment)) == (PaymentStatus.SUCCEEDED, 1)
 
 
-async def test_an_intent_is_found_though_the_gateways_clock_is_behind_ours(storage: Storage) -> None:
+async def test_an_intent_is_found_when_the_gateways_clock_is_slow(storage: Storage) -> None:
     kit = PaymentsTestKit(storage=storage, gateway_behind=timedelta(minutes=10))
     booking_id = await lose_answer(kit, "timeout_after")
-    kit.clock.advance(timedelta(hours=23, minutes=30))  # too late to send the key again: only reading is left
+    kit.clock.advance(timedelta(hours=23, minutes=30))  # too late to send the key again: the intent can only be read
 
     await kit.payments.work()
 
@@ -196,7 +196,7 @@ async def test_an_intent_is_found_though_the_gateways_clock_is_behind_ours(stora
     assert (payment.status, charges_of(kit, payment)) == (PaymentStatus.SUCCEEDED, 1)
 
 
-async def test_authentication_behind_a_saved_500_can_be_gone_on_with(kit: PaymentsTestKit) -> None:
+async def test_an_authentication_after_a_stored_500_can_continue(kit: PaymentsTestKit) -> None:
     booking_id = await lose_answer(kit, "500_after", "pm_card_authenticationRequired", times=1)
     kit.clock.advance(timedelta(seconds=10))
 
@@ -206,7 +206,7 @@ async def test_authentication_behind_a_saved_500_can_be_gone_on_with(kit: Paymen
     assert (payment.status, payment.operation) == (PaymentStatus.REQUIRES_ACTION, None)
 
 
-async def test_what_only_the_age_of_the_key_can_settle_is_settled_within_a_day(kit: PaymentsTestKit) -> None:
+async def test_an_outcome_that_only_the_keys_expiry_can_settle_is_settled_within_a_day(kit: PaymentsTestKit) -> None:
     await lose_answer(kit, "timeout_before")
     kit.stripe.faults.script("POST /v1/payment_intents", "500_before", times=99)
     for _ in range(24):
@@ -217,7 +217,9 @@ async def test_what_only_the_age_of_the_key_can_settle_is_settled_within_a_day(k
     assert [payment.operation for payment in page.items] == [None]
 
 
-async def test_an_overdue_booking_does_not_hurry_what_is_unknown(kit: PaymentsTestKit) -> None:
+async def test_an_overdue_booking_does_not_shorten_the_polling_interval_of_an_unknown_outcome(
+    kit: PaymentsTestKit,
+) -> None:
     await lose_answer(kit, "timeout_before", expires_in=timedelta(minutes=1))
     kit.clock.advance(timedelta(minutes=2))
     kit.stripe.faults.script("GET /v1/payment_intents", "timeout_before", times=999)
@@ -234,7 +236,7 @@ async def test_an_overdue_booking_does_not_hurry_what_is_unknown(kit: PaymentsTe
 
 
 class Unwritable(FakeGateway):
-    """Creates or cancels the intent; then the next transaction ends with ``error``."""
+    """A gateway that creates or cancels the intent, and then makes the next transaction raise ``error``."""
 
     def __init__(self, kit: PaymentsTestKit, error: Exception, *, after: type[Instruction] = CreateIntent) -> None:
         super().__init__(kit.stripe, kit.clock)
@@ -263,7 +265,7 @@ class Unwritable(FakeGateway):
 
 
 @pytest.mark.parametrize("error", [StorageConflict("busy"), StorageDown("gone"), CommitLost("gone meanwhile")])
-async def test_a_charge_that_could_not_be_written_down_is_no_failure(kit: PaymentsTestKit, error: Exception) -> None:
+async def test_a_charge_that_could_not_be_stored_is_an_unknown_outcome(kit: PaymentsTestKit, error: Exception) -> None:
     booking = await kit.book()
     payments = BookingPayments(attrs.evolve(kit.deps, gateway=Unwritable(kit, error)))
 
@@ -290,7 +292,7 @@ async def test_a_recorded_outcome_is_returned_although_a_later_write_fails(error
 
 
 class Unreadable(FakeGateway):
-    """Makes the refund; from then on the database cannot be read."""
+    """A gateway that makes the refund and then makes all reads of the database fail."""
 
     def __init__(self, kit: PaymentsTestKit) -> None:
         super().__init__(kit.stripe, kit.clock)
@@ -306,7 +308,7 @@ class Unreadable(FakeGateway):
         return report
 
 
-async def test_a_refund_that_was_made_is_answered_though_the_database_cannot_be_read_any_more(
+async def test_a_recorded_refund_is_returned_when_the_database_fails_afterwards(
     kit: PaymentsTestKit,
 ) -> None:
     booking = await paid_booking(kit)
@@ -318,7 +320,7 @@ async def test_a_refund_that_was_made_is_answered_though_the_database_cannot_be_
 
 
 @pytest.mark.parametrize("fault", ["500_before", "timeout_before"])
-async def test_a_cancellation_whose_outcome_was_unknown_closes_the_booking_in_the_end(
+async def test_a_cancellation_with_an_unknown_outcome_closes_the_booking_once_settled(
     kit: PaymentsTestKit, fault: str
 ) -> None:
     view = await start(kit)
@@ -334,7 +336,7 @@ async def test_a_cancellation_whose_outcome_was_unknown_closes_the_booking_in_th
     assert (await payment_of(kit, view)).status is PaymentStatus.CANCELED
 
 
-async def test_a_cancellation_of_unknown_outcome_gives_back_what_was_paid_meanwhile(kit: PaymentsTestKit) -> None:
+async def test_a_cancellation_with_an_unknown_outcome_refunds_a_payment_made_meanwhile(kit: PaymentsTestKit) -> None:
     view = await start(kit)
     kit.stripe.faults.script("POST /v1/payment_intents/*/cancel", "timeout_before", times=3)
     with pytest.raises(OutcomeUnknown):

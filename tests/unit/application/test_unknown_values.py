@@ -1,7 +1,7 @@
-"""Words that the gateway may use one day: stored, told apart, and never believed.
+"""New values that the gateway may introduce are stored and never interpreted.
 
-Genuine events of a whole life come again under new ids, each with one word that nobody has heard of: another type,
-status, reason or code. What the books say must stay what the gateway says.
+Genuine events of a payment are delivered again with new ids, each with one unknown value: a type, status, reason or
+code. The stored state must stay equal to the gateway's.
 """
 
 import json
@@ -37,7 +37,7 @@ async def decline_success_refund_and_dispute(kit: PaymentsTestKit) -> None:
 
 
 def unheard_of(chance: Random) -> str:
-    """A word of no vocabulary: like Stripe's, strange, or hostile."""
+    """A value outside the known vocabulary: similar to Stripe's, strange, or hostile."""
     plain = "".join(chance.choices("abcdefghijklmnopqrstuvwxyz_.", k=chance.randint(1, 40)))
     return chance.choice(
         [f"{plain}_of_tomorrow", plain.upper() + "!", "\u2603" * 3, "' OR 1=1 --", " ", "0", "x" * 300]
@@ -45,7 +45,7 @@ def unheard_of(chance: Random) -> str:
 
 
 def places(subject: object) -> Iterator[Json]:
-    """Every object inside ``subject`` that has one of the words."""
+    """Return every object inside ``subject`` that has one of the fields."""
     if isinstance(subject, dict):
         if any(isinstance(subject.get(word), str) for word in WORDS):
             yield subject
@@ -57,7 +57,7 @@ def places(subject: object) -> Iterator[Json]:
 
 
 def spoilt(genuine: Json, number: int, chance: Random) -> Json:
-    """``genuine`` again, with one word that is new."""
+    """Return a copy of ``genuine`` with one new value."""
     event = {**deepcopy(genuine), "id": f"evt_unheard_{number}"}
     if chance.random() < 0.2:
         return {**event, "type": unheard_of(chance)[:255].strip() or "x"}
@@ -67,7 +67,7 @@ def spoilt(genuine: Json, number: int, chance: Random) -> Json:
     return event
 
 
-async def test_words_that_nobody_has_heard_of_change_nothing_and_break_nothing() -> None:
+async def test_unknown_values_change_nothing_and_raise_no_error() -> None:
     kit, chance = PaymentsTestKit(), Random(17)
     await decline_success_refund_and_dispute(kit)
     genuine = [event for event in kit.stripe.events if list(places(event["data"]["object"]))]

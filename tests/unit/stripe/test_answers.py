@@ -8,12 +8,12 @@ from booking_payments.adapters.gateways.stripe.answers import error_from, is_rep
 from booking_payments.ports.gateway import (
     Declined,
     GatewayError,
+    GatewayRefused,
     KeyMisused,
     Misconfigured,
-    NotThere,
-    Refused,
-    Silent,
-    Unreachable,
+    NotSent,
+    ObjectNotFound,
+    OutcomeAmbiguous,
 )
 
 LIMITED = {"stripe-rate-limited-reason": "endpoint-rate"}
@@ -26,36 +26,36 @@ def _body(**error: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("status", "body", "headers", "kind", "code"),
     [
-        (400, _body(code="parameter_unknown", param="x"), {}, Refused, "parameter_unknown"),
-        (400, _body(), {}, Refused, "invalid_request"),
+        (400, _body(code="parameter_unknown", param="x"), {}, GatewayRefused, "parameter_unknown"),
+        (400, _body(), {}, GatewayRefused, "invalid_request"),
         (400, _body(type="idempotency_error"), {}, KeyMisused, "idempotency_error"),
-        (400, _body(code="rate_limit"), {}, Unreachable, "rate_limit"),
-        (400, _body(code="resource_missing", param="payment_method"), {}, Refused, "payment_method_unknown"),
-        (400, _body(code="amount_too_small"), {}, Refused, "amount_too_small"),
-        (400, _body(param="amount"), {}, Refused, "refund_exceeds_charge"),
-        (400, _body(code="charge_already_refunded"), {}, Refused, "charge_already_refunded"),
+        (400, _body(code="rate_limit"), {}, NotSent, "rate_limit"),
+        (400, _body(code="resource_missing", param="payment_method"), {}, GatewayRefused, "payment_method_unknown"),
+        (400, _body(code="amount_too_small"), {}, GatewayRefused, "amount_too_small"),
+        (400, _body(param="amount"), {}, GatewayRefused, "refund_exceeds_charge"),
+        (400, _body(code="charge_already_refunded"), {}, GatewayRefused, "charge_already_refunded"),
         (401, _body(), {}, Misconfigured, "http_401"),
         (401, _body(code="api_key_expired"), {}, Misconfigured, "api_key_expired"),
         (402, _body(type="card_error", code="card_declined"), {}, Declined, "card_declined"),
         (402, _body(code="card_declined"), {}, Declined, "card_declined"),
-        (402, _body(message="a raw card number"), {}, Refused, "invalid_request"),
+        (402, _body(message="a raw card number"), {}, GatewayRefused, "invalid_request"),
         (403, _body(code="secret_key_required"), {}, Misconfigured, "secret_key_required"),
-        (404, _body(code="resource_missing", param="id"), {}, NotThere, "resource_missing"),
-        (409, _body(code="idempotency_key_in_use"), {}, Silent, "idempotency_key_in_use"),
-        (429, _body(code="lock_timeout"), {}, Silent, "lock_timeout"),
-        (429, _body(code="rate_limit"), {}, Unreachable, "rate_limit"),
-        (429, _body(), LIMITED, Unreachable, "rate_limit"),
-        (500, _body(type="api_error"), {}, Silent, "http_500"),
-        (502, "<html>", {}, Silent, "http_502"),
-        (503, None, {}, Silent, "http_503"),
+        (404, _body(code="resource_missing", param="id"), {}, ObjectNotFound, "resource_missing"),
+        (409, _body(code="idempotency_key_in_use"), {}, OutcomeAmbiguous, "idempotency_key_in_use"),
+        (429, _body(code="lock_timeout"), {}, OutcomeAmbiguous, "lock_timeout"),
+        (429, _body(code="rate_limit"), {}, NotSent, "rate_limit"),
+        (429, _body(), LIMITED, NotSent, "rate_limit"),
+        (500, _body(type="api_error"), {}, OutcomeAmbiguous, "http_500"),
+        (502, "<html>", {}, OutcomeAmbiguous, "http_502"),
+        (503, None, {}, OutcomeAmbiguous, "http_503"),
         (401, None, {}, Misconfigured, "http_401"),
         # Not a verdict of Stripe: a proxy's page.
-        (400, {"error": "text"}, {}, Silent, "http_400"),
-        (404, "<html>", {}, Silent, "http_404"),
-        (402, None, {}, Silent, "http_402"),
-        (429, None, {}, Silent, "http_429"),
-        (302, None, {}, Silent, "http_302"),
-        (200, "<html>", {}, Silent, "http_200"),
+        (400, {"error": "text"}, {}, OutcomeAmbiguous, "http_400"),
+        (404, "<html>", {}, OutcomeAmbiguous, "http_404"),
+        (402, None, {}, OutcomeAmbiguous, "http_402"),
+        (429, None, {}, OutcomeAmbiguous, "http_429"),
+        (302, None, {}, OutcomeAmbiguous, "http_302"),
+        (200, "<html>", {}, OutcomeAmbiguous, "http_200"),
     ],
 )
 def test_each_response_is_an_error_of_the_port(
@@ -89,7 +89,7 @@ def test_a_refusal_has_the_intent_in_the_error() -> None:
 
     error = error_from(400, _body(code="payment_intent_unexpected_state", payment_intent=intent), {})
 
-    assert isinstance(error, Refused)
+    assert isinstance(error, GatewayRefused)
     assert error.intent is not None
     assert error.intent.id == "pi_1"
 
@@ -97,7 +97,7 @@ def test_a_refusal_has_the_intent_in_the_error() -> None:
 def test_an_unreadable_intent_in_an_error_is_left_out() -> None:
     error = error_from(400, _body(code="payment_intent_unexpected_state", payment_intent={"id": "pi_1"}), {})
 
-    assert isinstance(error, Refused)
+    assert isinstance(error, GatewayRefused)
     assert error.intent is None
 
 

@@ -68,6 +68,13 @@ AUTOMATIC = {"automatic_payment_methods": {"enabled": True, "allow_redirects": "
     [
         (MethodChoice(allowed=("card", "sepa_debit")), {"allowed_payment_method_types": ["card", "sepa_debit"]}),
         (MethodChoice(excluded=("klarna",)), {"excluded_payment_method_types": ["klarna"], **AUTOMATIC}),
+        (
+            MethodChoice(allowed=("card", "konbini", "multibanco")),
+            {
+                "allowed_payment_method_types": ["card", "konbini", "multibanco"],
+                "payment_method_options": {"konbini": {"expires_after_days": 3}},
+            },
+        ),
         (MethodChoice(configuration="pmc_1"), {"payment_method_configuration": "pmc_1", **AUTOMATIC}),
         (MethodChoice(), AUTOMATIC),
     ],

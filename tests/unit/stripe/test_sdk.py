@@ -36,12 +36,12 @@ from booking_payments.domain.reports import Unreadable
 from booking_payments.ports.gateway import (
     Declined,
     GatewayError,
+    GatewayRefused,
     KeyMisused,
     Misconfigured,
-    NotThere,
-    Refused,
-    Silent,
-    Unreachable,
+    NotSent,
+    ObjectNotFound,
+    OutcomeAmbiguous,
 )
 from booking_payments.testing.gateway_contract import creation, refund_of
 
@@ -99,31 +99,31 @@ async def failure(http: stripe.HTTPClient) -> GatewayError:
 @pytest.mark.parametrize(
     ("status", "body", "headers", "kind", "code"),
     [
-        (400, error(code="parameter_unknown", param="x"), {}, Refused, "parameter_unknown"),
+        (400, error(code="parameter_unknown", param="x"), {}, GatewayRefused, "parameter_unknown"),
         (400, error(type="idempotency_error"), {}, KeyMisused, "idempotency_error"),
-        (400, error(code="rate_limit"), {}, Unreachable, "rate_limit"),
+        (400, error(code="rate_limit"), {}, NotSent, "rate_limit"),
         (401, error(), {}, Misconfigured, "http_401"),
         (401, error(code="api_key_expired"), {}, Misconfigured, "api_key_expired"),
         (402, error(type="card_error", code="card_declined"), {}, Declined, "card_declined"),
-        (402, error(message="a raw card number"), {}, Refused, "invalid_request"),
+        (402, error(message="a raw card number"), {}, GatewayRefused, "invalid_request"),
         (403, error(code="secret_key_required"), {}, Misconfigured, "secret_key_required"),
-        (404, error(code="resource_missing"), {}, NotThere, "resource_missing"),
-        (409, error(code="idempotency_key_in_use"), {}, Silent, "idempotency_key_in_use"),
-        (429, error(code="lock_timeout"), {}, Silent, "lock_timeout"),
-        (429, error(code="rate_limit"), LIMITED, Unreachable, "rate_limit"),
-        (429, error(), LIMITED, Unreachable, "rate_limit"),
-        (500, error(type="api_error"), {}, Silent, "http_500"),
-        (502, b"<html>", {}, Silent, "http_502"),
-        (503, b"", {}, Silent, "http_503"),
-        (504, error(type="api_error"), {}, Silent, "http_504"),
-        (404, b"<html>not found</html>", {}, Silent, "http_404"),
-        (302, b"", {"Location": "http://127.0.0.1:9/"}, Silent, "http_302"),
-        (200, b"<html>", {}, Silent, "http_200"),
-        (200, b'{"id": "pi_1", "amou', {}, Silent, "http_200"),
-        (200, b"\xff\xfe", {}, Silent, "sdk_UnicodeDecodeError"),
-        (200, [], {}, Silent, "unreadable_answer"),
-        (200, {}, {}, Silent, "unreadable_answer"),
-        (200, {**INTENT, "amount": "100"}, {}, Silent, "unreadable_answer"),
+        (404, error(code="resource_missing"), {}, ObjectNotFound, "resource_missing"),
+        (409, error(code="idempotency_key_in_use"), {}, OutcomeAmbiguous, "idempotency_key_in_use"),
+        (429, error(code="lock_timeout"), {}, OutcomeAmbiguous, "lock_timeout"),
+        (429, error(code="rate_limit"), LIMITED, NotSent, "rate_limit"),
+        (429, error(), LIMITED, NotSent, "rate_limit"),
+        (500, error(type="api_error"), {}, OutcomeAmbiguous, "http_500"),
+        (502, b"<html>", {}, OutcomeAmbiguous, "http_502"),
+        (503, b"", {}, OutcomeAmbiguous, "http_503"),
+        (504, error(type="api_error"), {}, OutcomeAmbiguous, "http_504"),
+        (404, b"<html>not found</html>", {}, OutcomeAmbiguous, "http_404"),
+        (302, b"", {"Location": "http://127.0.0.1:9/"}, OutcomeAmbiguous, "http_302"),
+        (200, b"<html>", {}, OutcomeAmbiguous, "http_200"),
+        (200, b'{"id": "pi_1", "amou', {}, OutcomeAmbiguous, "http_200"),
+        (200, b"\xff\xfe", {}, OutcomeAmbiguous, "sdk_UnicodeDecodeError"),
+        (200, [], {}, OutcomeAmbiguous, "unreadable_answer"),
+        (200, {}, {}, OutcomeAmbiguous, "unreadable_answer"),
+        (200, {**INTENT, "amount": "100"}, {}, OutcomeAmbiguous, "unreadable_answer"),
     ],
 )
 async def test_each_response_has_its_error(
@@ -161,7 +161,7 @@ async def test_every_decline_arrives_with_its_codes(decline_code: str) -> None:
 async def test_a_declined_creation_has_the_created_intent() -> None:
     failed = await failure(canned(400, error(payment_intent={**INTENT, "status": "requires_payment_method"})))
 
-    assert isinstance(failed, Refused)
+    assert isinstance(failed, GatewayRefused)
     assert failed.intent is not None
 
 
@@ -207,7 +207,7 @@ def test_an_exception_without_an_answer_is_never_a_verdict(kind: type[stripe.Str
     needed = [name for name, one in inspect.signature(kind).parameters.items() if one.default is one.empty]
     named: dict[str, Any] = {name: "anything" for name in needed if name not in ("args", "kwargs")}
 
-    assert isinstance(gateway_error(kind(**named)), Silent)
+    assert isinstance(gateway_error(kind(**named)), OutcomeAmbiguous)
 
 
 # --- what is sent
@@ -255,7 +255,7 @@ async def test_a_replayed_answer_is_marked() -> None:
 async def test_an_id_never_leads_to_another_path(id_: str) -> None:
     http = canned(404, error(code="resource_missing"))
 
-    with pytest.raises(NotThere):
+    with pytest.raises(ObjectNotFound):
         await over(http).retrieve_intent(id_)
 
     path = http.asked[0][1].removeprefix("http://127.0.0.1:9/v1/payment_intents/")
@@ -317,20 +317,20 @@ async def test_a_list_with_unreadable_objects_logs_one_line() -> None:
 
 @pytest.mark.parametrize("item", ["pi_1", {}, {"amount": 100}, None])
 async def test_a_list_of_values_without_ids_leaves_the_outcome_unknown(item: object) -> None:
-    with pytest.raises(Silent):
+    with pytest.raises(OutcomeAmbiguous):
         await listing(INTENT, item).list_intents(LONG_AGO)
 
 
 @pytest.mark.parametrize("verb", ["list_refunds", "list_disputes"])
 async def test_a_list_of_one_intent_is_read_completely_or_not_at_all(verb: str) -> None:
-    with pytest.raises(Silent) as silent:
+    with pytest.raises(OutcomeAmbiguous) as silent:
         await getattr(listing({"id": "x_1", "amount": 1, "currency": "xxx"}), verb)("pi_1")
 
     assert silent.value.unreadable == Unreadable(id="x_1", intent_id=None, problem="currency xxx")
 
 
 async def test_an_unreadable_response_names_its_object() -> None:
-    with pytest.raises(Silent) as silent:
+    with pytest.raises(OutcomeAmbiguous) as silent:
         await over(canned(200, STRANGE)).retrieve_intent("pi_strange")
 
     assert silent.value.unreadable is not None
@@ -338,7 +338,7 @@ async def test_an_unreadable_response_names_its_object() -> None:
 
 
 async def test_a_response_that_is_not_a_list_leaves_the_outcome_unknown() -> None:
-    with pytest.raises(Silent):
+    with pytest.raises(OutcomeAmbiguous):
         await over(canned(200, {"data": None})).list_refunds("pi_1")
 
 
@@ -390,7 +390,7 @@ async def test_a_refused_connection_means_that_nothing_happened() -> None:
 
     failed = await broken(address)
 
-    assert (type(failed), failed.code) == (Unreachable, "unreachable")
+    assert (type(failed), failed.code) == (NotSent, "unreachable")
 
 
 async def test_a_redirect_is_not_followed_and_leaves_the_outcome_unknown() -> None:
@@ -404,21 +404,21 @@ async def test_a_redirect_is_not_followed_and_leaves_the_outcome_unknown() -> No
         async with listening(lambda stream: stream.send(answer.encode())) as address:
             failed = await broken(address)
 
-    assert (type(failed), failed.code, followed) == (Silent, "http_307", [])
+    assert (type(failed), failed.code, followed) == (OutcomeAmbiguous, "http_307", [])
 
 
 async def test_a_broken_connection_leaves_the_outcome_unknown() -> None:
     async with listening(lambda stream: stream.aclose()) as address:
         failed = await broken(address)
 
-    assert (type(failed), failed.code) == (Silent, "connection_lost")
+    assert (type(failed), failed.code) == (OutcomeAmbiguous, "connection_lost")
 
 
 async def test_a_truncated_body_leaves_the_outcome_unknown() -> None:
     async with listening(lambda stream: stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{")) as address:
         failed = await broken(address)
 
-    assert (type(failed), failed.code) == (Silent, "connection_lost")
+    assert (type(failed), failed.code) == (OutcomeAmbiguous, "connection_lost")
 
 
 async def test_a_slow_response_times_out() -> None:
@@ -432,7 +432,7 @@ async def test_a_slow_response_times_out() -> None:
     async with listening(trickle) as address:
         failed = await broken(address, call_timeout=timedelta(milliseconds=100))
 
-    assert (type(failed), failed.code) == (Silent, "timeout")
+    assert (type(failed), failed.code) == (OutcomeAmbiguous, "timeout")
 
 
 async def test_connections_are_reused() -> None:
@@ -508,7 +508,7 @@ async def test_a_proxy_without_a_connection_means_that_nothing_happened(surround
         failed = await broken("https://stripe.example")
 
     assert lines == ["CONNECT stripe.example:443 HTTP/1.1"]
-    assert (type(failed), failed.code) == (Unreachable, "unreachable")
+    assert (type(failed), failed.code) == (NotSent, "unreachable")
 
 
 async def test_the_certificates_of_the_environment_are_trusted(
@@ -533,7 +533,7 @@ async def test_the_certificates_of_the_environment_are_trusted(
         intent = await StripeGateway(transport, livemode=False).retrieve_intent("pi_1")
         await transport.close()
 
-    assert (type(stranger), intent.id) == (Unreachable, "pi_1")
+    assert (type(stranger), intent.id) == (NotSent, "pi_1")
 
 
 @contextmanager

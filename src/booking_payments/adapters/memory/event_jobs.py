@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -15,8 +15,13 @@ from booking_payments.ports.event_jobs import (
     EventJobKind,
     EventJobState,
     EventTotals,
+    UpcomingEvent,
 )
 from booking_payments.ports.storage import AlreadyExists
+
+
+def _turn(job: EventJob) -> tuple[datetime, datetime, str]:
+    return job.taken_up_at or datetime.min.replace(tzinfo=UTC), job.created_at, job.id
 
 
 class MemoryEventJobs:
@@ -55,7 +60,7 @@ class MemoryEventJobs:
 
     async def running(self, limit: int) -> Sequence[EventJob]:
         found = [each for each in self._jobs.values() if each.state is EventJobState.RUNNING or self._is_behind(each)]
-        return sorted(found, key=lambda each: (each.created_at, each.id))[:limit]
+        return sorted(found, key=_turn)[:limit]
 
     def _is_behind(self, job: EventJob) -> bool:
         live = [each for each in self._of_event(job.event_id) if each.status.is_live]
@@ -65,11 +70,11 @@ class MemoryEventJobs:
         ids = sorted(each.id for each in self._of_event(job.event_id))
         new = [its for its in ids if (job.id, its) not in self._results]
         waiting = [
-            each.booking_id
+            (each.at, each.booking_id)
             for each in self._results.values()
             if each.job_id == job.id and each.outcome is BookingOutcome.WAITING and each.at < before
         ]
-        return [*new, *sorted(waiting)][:limit]
+        return [*new, *(its for _, its in sorted(waiting))][:limit]
 
     async def put(self, result: BookingResult) -> None:
         self._results[result.job_id, result.booking_id] = result
@@ -84,6 +89,11 @@ class MemoryEventJobs:
         ]
         return sorted(found, key=lambda each: each.booking_id)[:limit]
 
+    async def reopened(self, job_id: str, after: str, limit: int) -> Sequence[BookingResult]:
+        owed = {each.booking_id for each in self._payments.values() if each.owed.amount or each.refund_pending}
+        done = await self.results(job_id, (BookingOutcome.DONE,), after, len(self._results))
+        return [each for each in done if each.booking_id in owed][:limit]
+
     async def counts(self, job_id: str) -> Mapping[BookingOutcome, int]:
         return Counter(each.outcome for each in self._results.values() if each.job_id == job_id)
 
@@ -94,6 +104,18 @@ class MemoryEventJobs:
         bookings = self._of_event(event_id)
         currencies = sorted({each.amount.currency for each in bookings}, key=lambda each: each.code)
         return [self._totals(currency, bookings) for currency in currencies]
+
+    async def upcoming(self, now: datetime, after: UpcomingEvent | None, limit: int) -> Sequence[UpcomingEvent]:
+        dates: dict[str, list[datetime]] = {}
+        for each in self._bookings.values():
+            if each.event_id is not None and each.event_starts_at > now:
+                dates.setdefault(each.event_id, []).append(each.event_starts_at)
+        found = [
+            UpcomingEvent(event_id=event_id, starts_at=min(its), bookings=len(its)) for event_id, its in dates.items()
+        ]
+        last = (after.starts_at, after.event_id) if after is not None else None
+        left = [each for each in found if last is None or (each.starts_at, each.event_id) > last]
+        return sorted(left, key=lambda each: (each.starts_at, each.event_id))[:limit]
 
     def _totals(self, currency: Currency, bookings: Sequence[Booking]) -> EventTotals:
         its = [each for each in bookings if each.amount.currency is currency]

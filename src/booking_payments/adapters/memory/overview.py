@@ -10,7 +10,7 @@ from booking_payments.domain.ledger import CHARGED, MONEY_KINDS, REFUNDED, WITHD
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money, total
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.inbox import InboxEntry
+from booking_payments.ports.inbox import EventKey, InboxEntry
 from booking_payments.ports.overview import (
     RARE_EVENTS,
     DriftReport,
@@ -32,14 +32,14 @@ class MemoryOverview:
         payments: Mapping[str, Payment],
         journals: Mapping[str, Sequence[ev.Recorded]],
         postings: Mapping[str, Sequence[Posting]],
-        watches: Mapping[str, PollState],
-        inbox: Mapping[tuple[str, str], InboxEntry],
+        poll_states: Mapping[str, PollState],
+        inbox: Mapping[EventKey, InboxEntry],
         reports: dict[int, DriftReport],
     ) -> None:
         self._payments = payments
         self._journals = journals
         self._postings = postings
-        self._watches = watches
+        self._poll_states = poll_states
         self._inbox = inbox
         self._reports = reports
 
@@ -78,6 +78,7 @@ class MemoryOverview:
         return [
             ReceivedWebhook(
                 type=each.type,
+                gateway=each.gateway,
                 status=each.status,
                 received_at=each.received_at,
                 created_at=each.created_at,
@@ -99,7 +100,7 @@ class MemoryOverview:
         return InboxPage(items=tuple(row for _, row in meant[:limit]), next_cursor=following)
 
     async def watched(self, limit: int) -> Sequence[Payment]:
-        due = sorted((w.next_check_at, payment_id) for payment_id, w in self._watches.items() if w.next_check_at)
+        due = sorted((w.next_check_at, payment_id) for payment_id, w in self._poll_states.items() if w.next_check_at)
         return [self._payments[payment_id] for _, payment_id in due[:limit]]
 
     async def held(self, limit: int) -> Sequence[Payment]:

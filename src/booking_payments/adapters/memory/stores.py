@@ -39,7 +39,7 @@ from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
 from booking_payments.ports.event_jobs import BookingResult, EventJob
 from booking_payments.ports.idempotency import StoredAnswer
-from booking_payments.ports.inbox import REFUSALS_KEPT, InboxEntry, InboxFilter
+from booking_payments.ports.inbox import REFUSALS_KEPT, EventKey, InboxEntry, InboxFilter
 from booking_payments.ports.jobs import Job
 from booking_payments.ports.overview import DriftReport
 from booking_payments.ports.payments import ClientAction, PaymentFilter, PaymentHistory, PaymentPage, PollState
@@ -77,15 +77,15 @@ class Tables:
     keys: dict[str, str] = field(factory=dict)
     gateway_ids: dict[str, str] = field(factory=dict)
     client_actions: dict[str, ClientAction] = field(factory=dict)
-    watches: dict[str, PollState] = field(factory=dict)
-    inbox: dict[tuple[str, str], InboxEntry] = field(factory=dict)
+    poll_states: dict[str, PollState] = field(factory=dict)
+    inbox: dict[EventKey, InboxEntry] = field(factory=dict)
     answers: dict[AnswerKey, StoredAnswer] = field(factory=dict)
     messages: dict[str, Message] = field(factory=dict)
     deliveries: dict[tuple[str, str], MemoryDelivery] = field(factory=dict)
     unassigned: dict[str, None] = field(factory=dict)
     channels: dict[str, Channel] = field(factory=dict)
     sequences: dict[str, int] = field(factory=dict)
-    refused: dict[datetime, int] = field(factory=dict)
+    refused: dict[tuple[str, datetime], int] = field(factory=dict)
     audit: dict[int, AuditRecord] = field(factory=dict)
     event_jobs: dict[str, EventJob] = field(factory=dict)
     event_results: dict[tuple[str, str], BookingResult] = field(factory=dict)
@@ -148,7 +148,7 @@ class MemoryUnitOfWork:
         self.events = MemoryEventJobs(tables.event_jobs, tables.event_results, tables.bookings, tables.payments)
         self.audit = MemoryAudit(session, tables.audit)
         self.overview = MemoryOverview(
-            tables.payments, tables.journals, tables.postings, tables.watches, tables.inbox, tables.reports
+            tables.payments, tables.journals, tables.postings, tables.poll_states, tables.inbox, tables.reports
         )
         self.jobs = RecordedJobs()
 
@@ -177,7 +177,7 @@ class MemoryDatabase:
 
     def _stored(self, payment: Payment) -> StoredPayment:
         poll_state, client_action = (
-            self._tables.watches.get(payment.id, PollState()),
+            self._tables.poll_states.get(payment.id, PollState()),
             self._tables.client_actions.get(payment.id),
         )
         return StoredPayment(payment=payment, poll_state=poll_state, client_action=client_action)
@@ -209,7 +209,7 @@ class MemoryDatabase:
         if change.payment is not None:
             self._append(change.payment, change)
         if change.poll_state is not None:
-            tables.watches[its] = change.poll_state
+            tables.poll_states[its] = change.poll_state
         if change.client_action is not None:
             tables.client_actions[its] = change.client_action
 
@@ -271,6 +271,9 @@ class MemoryBookings(RecordingBookings):
         following = encode_cursor(*rest[limit - 1]) if len(rest) > limit else None
         return BookingPage(items=tuple(self._rows[id_] for _, id_ in rest[:limit]), next_cursor=following)
 
+    async def many(self, ids: Collection[str]) -> Mapping[str, Booking]:
+        return {each: self._rows[each] for each in ids if each in self._rows}
+
     async def lock_customer(self, customer_id: str) -> None:
         """Nothing to do: one transaction runs at a time."""
 
@@ -297,7 +300,11 @@ class MemoryPayments(RecordingPayments):
     async def page(self, which: PaymentFilter, cursor: str | None, limit: int) -> PaymentPage:
         after = decode_cursor(cursor) if cursor is not None else None
         found = sorted(
-            (payment for payment in self._tables.payments.values() if _matches(payment, which)),
+            (
+                each
+                for each in self._tables.payments.values()
+                if which.matches(each, self._tables.bookings[each.booking_id])
+            ),
             key=lambda payment: (payment.created_at, payment.id),
             reverse=True,
         )
@@ -310,7 +317,7 @@ class MemoryPayments(RecordingPayments):
     async def due(self, now: datetime, limit: int, gateway: str | None = None) -> Sequence[str]:
         due = [
             (poll_state.next_check_at, payment_id)
-            for payment_id, poll_state in self._tables.watches.items()
+            for payment_id, poll_state in self._tables.poll_states.items()
             if poll_state.is_due(now) and poll_state.next_check_at is not None
             if gateway in (None, self._tables.payments[payment_id].gateway)
         ]
@@ -330,14 +337,14 @@ class MemoryPaymentReader:
         return [payment_id for payment_id in self._ids(since) if payment_id > after][:limit]
 
     def _ids(self, since: datetime | None) -> list[str]:
-        watches = self._tables.watches
+        poll_states = self._tables.poll_states
         return sorted(
             payment.id
             for payment in self._tables.payments.values()
             if since is None
             or payment.updated_at >= since
             or not payment.is_final
-            or watches.get(payment.id, PollState()).next_check_at is not None
+            or poll_states.get(payment.id, PollState()).next_check_at is not None
         )
 
     async def payments(self, ids: Collection[str]) -> Mapping[str, Payment]:
@@ -360,16 +367,6 @@ class MemoryPaymentReader:
         return PaymentHistory(payment=payment, journal=journal, postings=postings)
 
 
-def _matches(payment: Payment, which: PaymentFilter) -> bool:
-    return (
-        which.status in (None, payment.status)
-        and which.customer_id in (None, payment.customer_id)
-        and which.reference in (None, payment.booking_reference)
-        and (which.created_from is None or payment.created_at >= which.created_from)
-        and (which.created_to is None or payment.created_at < which.created_to)
-    )
-
-
 class MemoryInbox(RecordingInbox):
     """The inbox of the port, in memory."""
 
@@ -385,28 +382,31 @@ class MemoryInbox(RecordingInbox):
     async def latest(self, which: InboxFilter, limit: int) -> Sequence[InboxEntry]:
         return self._found(which)[::-1][:limit]
 
-    async def names(self, which: InboxFilter) -> Sequence[tuple[str, str]]:
-        return [(row.event_id, row.type) for row in self._found(which)]
+    async def keys(self, which: InboxFilter) -> Sequence[EventKey]:
+        return [row.key for row in self._found(which)]
 
     def _found(self, which: InboxFilter) -> Sequence[InboxEntry]:
         return [row for row in self._rows.values() if which.takes(row)]
 
-    async def done(self, event_ids: Collection[str]) -> Collection[str]:
-        return {row.event_id for row in self._rows.values() if row.status.is_done and row.event_id in event_ids}
+    async def done(self, gateway: str, event_ids: Collection[str]) -> Collection[str]:
+        return {row.event_id for row in self._of(gateway) if row.status.is_done and row.event_id in event_ids}
 
-    async def newest(self) -> datetime | None:
-        return max((row.created_at for row in self._rows.values() if row.created_at), default=None)
+    async def newest(self, gateway: str) -> datetime | None:
+        return max((row.created_at for row in self._of(gateway) if row.created_at), default=None)
 
-    async def latest_delivery(self) -> datetime | None:
-        return max((row.delivered_at for row in self._rows.values() if row.delivered_at), default=None)
+    async def latest_delivery(self, gateway: str) -> datetime | None:
+        return max((row.delivered_at for row in self._of(gateway) if row.delivered_at), default=None)
 
-    async def count_refused(self, hour: datetime, deliveries: int) -> None:
-        for old in [known for known in self._refused if known < hour - REFUSALS_KEPT]:
+    def _of(self, gateway: str) -> Sequence[InboxEntry]:
+        return [row for row in self._rows.values() if row.gateway == gateway]
+
+    async def count_refused(self, gateway: str, hour: datetime, deliveries: int) -> None:
+        for old in [known for known in self._refused if known[1] < hour - REFUSALS_KEPT]:
             del self._refused[old]
-        self._refused[hour] = self._refused.get(hour, 0) + deliveries
+        self._refused[gateway, hour] = self._refused.get((gateway, hour), 0) + deliveries
 
-    async def refused_since(self, at: datetime) -> int:
-        return sum(deliveries for hour, deliveries in self._refused.items() if hour >= at)
+    async def refused_since(self, gateway: str, at: datetime) -> int:
+        return sum(deliveries for (its, hour), deliveries in self._refused.items() if its == gateway and hour >= at)
 
 
 class MemoryAnswers:

@@ -17,7 +17,7 @@ kombu: Final[Any] = importlib.import_module("kombu")
 TIMEOUT: Final = timedelta(seconds=10)
 """Time limit for each response of the broker."""
 
-GOODBYE_S: Final = 1
+CLOSE_TIMEOUT_S: Final = 1
 """Time limit for closing a connection, in seconds."""
 
 PERSISTENT: Final = 2
@@ -41,7 +41,7 @@ class BrokerPublisher:
         self, url: str, queue: str, options: Mapping[str, Any] | None = None, timeout: timedelta = TIMEOUT
     ) -> None:
         self._url, self._timeout_s = url, timeout.total_seconds()
-        self._options = {**_patience(url, self._timeout_s), **(options or {})}
+        self._options = {**_timeouts(url, self._timeout_s), **(options or {})}
         # The default exchange routes to the queue without a binding; Kombu caches bindings even when they failed.
         self._queue = kombu.Queue(queue, kombu.Exchange(""), routing_key=queue, durable=True)
         self._line: _Line | None = None
@@ -59,22 +59,22 @@ class BrokerPublisher:
         try:
             await anyio.to_thread.run_sync(line.publish, message, self._queue, abandon_on_cancel=True)
         except BaseException:  # a cancellation as well: the connection is in an unknown state
-            await self._hang_up()
+            await self._abort()
             raise
 
-    async def _hang_up(self) -> None:
+    async def _abort(self) -> None:
         """Abort the connection and abandon its thread; the next message opens a new one."""
         line, self._line = self._line, None
         if line is not None:
-            with anyio.move_on_after(GOODBYE_S, shield=True):
-                await anyio.to_thread.run_sync(line.cut, abandon_on_cancel=True)
+            with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
+                await anyio.to_thread.run_sync(line.abort, abandon_on_cancel=True)
 
     async def close(self) -> None:
         """Close the connection, orderly if the broker responds."""
         if self._line is not None:
-            with anyio.move_on_after(GOODBYE_S):
-                await anyio.to_thread.run_sync(self._line.say_goodbye, abandon_on_cancel=True)
-        await self._hang_up()
+            with anyio.move_on_after(CLOSE_TIMEOUT_S):
+                await anyio.to_thread.run_sync(self._line.close, abandon_on_cancel=True)
+        await self._abort()
 
 
 class _Line:
@@ -104,18 +104,18 @@ class _Line:
             timeout=self._timeout_s,
         )
 
-    def say_goodbye(self) -> None:
+    def close(self) -> None:
         """Close the connection with the protocol's handshake, which waits for a response."""
         with suppress(Exception):
             self._connection.release()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """Close the socket. A thread that waits for a response gets an error."""
         with suppress(Exception):  # the connection is discarded in any case
             self._connection.collect()
 
 
-def _patience(url: str, timeout_s: float) -> Mapping[str, Any]:
+def _timeouts(url: str, timeout_s: float) -> Mapping[str, Any]:
     """Return the transport options for time limits that Kombu's own ones omit: declaring a queue, opening a channel."""
     if url.startswith(("amqp", "pyamqp")):
         return {"confirm_publish": True, "read_timeout": timeout_s, "write_timeout": timeout_s}

@@ -1,8 +1,9 @@
 """Deferring jobs in the transaction that requires them, so that they commit together.
 
-Jobs that settle a payment are deferred one by one. Jobs that deliver messages are deferred once in ``QUIET_S``: such a
-job delivers everything that it finds, and continues to look for longer than that. So a burst of webhooks creates only a
-few jobs. A lost job only delays its work, since workers also look for due work themselves.
+Jobs that settle a payment are deferred one by one. Jobs that deliver messages are deferred once in
+``DEFER_INTERVAL_S``: such a job delivers everything that it finds, and continues to look for longer than that. So a
+burst of webhooks creates only a few jobs. A lost job only delays its work, since workers also look for due work
+themselves.
 """
 
 import time
@@ -28,10 +29,10 @@ SOON: Final = 1
 Jobs that rarely need the gateway are not delayed by jobs that wait for its response.
 """
 
-QUIET_S: Final = 0.25
+DEFER_INTERVAL_S: Final = 0.25
 """A process defers at most one delivery job in this time, in seconds."""
 
-LINGER_S: Final = 2 * QUIET_S
+POLL_DURATION_S: Final = 2 * DEFER_INTERVAL_S
 """How long a delivery job looks for messages, in seconds.
 
 By then the transactions that deferred no job because of this one are committed.
@@ -69,7 +70,7 @@ class ProcrastinateJobQueue:
 
     def _may_ask(self) -> bool:
         now = self._elapsed()
-        if self._asked_at is not None and now - self._asked_at < QUIET_S:
+        if self._asked_at is not None and now - self._asked_at < DEFER_INTERVAL_S:
             return False
         self._asked_at = now
         return True

@@ -83,7 +83,9 @@ _INSERT: Final[Mapping[Table, Executable]] = {
 _ADD_BOOKING: Final = insert(tables.bookings)
 _ADD_ENTRY: Final = insert(tables.inbox)
 _SAVE_ENTRY: Final = update(tables.inbox).where(
-    tables.inbox.c.event_id == bindparam("its_event_id"), tables.inbox.c.type == bindparam("its_type")
+    tables.inbox.c.event_id == bindparam("its_event_id"),
+    tables.inbox.c.gateway == bindparam("its_gateway"),
+    tables.inbox.c.type == bindparam("its_type"),
 )
 
 
@@ -172,7 +174,7 @@ class SqlDatabase:
     async def _put(self, change: EntryChange) -> None:
         entry, values = change.entry, rows.inbox_values(change.entry)
         if not change.is_new:
-            its = {"its_event_id": entry.event_id, "its_type": entry.type}
+            its = {"its_event_id": entry.event_id, "its_gateway": entry.gateway, "its_type": entry.type}
             if (await self._connection.execute(_SAVE_ENTRY, {**values, **its})).rowcount:
                 return
         await store_first(self._connection, _ADD_ENTRY, values)

@@ -26,10 +26,10 @@ service take less than a second; the time spent waiting for SQLite's only writer
 
 POOL_SIZE: Final = 10
 
-RESTED_S: Final = 1.0
+IDLE_S: Final = 1.0
 """How long a connection was unused before it is tried with a ping."""
 
-PATIENCE: Final[Mapping[str, int]] = {
+CONNECTION_TIMEOUTS: Final[Mapping[str, int]] = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -136,8 +136,8 @@ def _open_postgresql(url: URL) -> AsyncEngine:
 
 
 def patience_with(url: URL) -> dict[str, int]:
-    """Return the entries of ``PATIENCE`` that the address does not set itself."""
-    return {name: value for name, value in PATIENCE.items() if name not in url.query}
+    """Return the entries of ``CONNECTION_TIMEOUTS`` that the address does not set itself."""
+    return {name: value for name, value in CONNECTION_TIMEOUTS.items() if name not in url.query}
 
 
 def _ping_the_rested(engine: Engine) -> None:
@@ -154,7 +154,7 @@ def _ping_the_rested(engine: Engine) -> None:
 
     def on_checkout(connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
         used = record.info.get(_USED, math.inf)
-        if used > max(broken_at, time.monotonic() - RESTED_S):
+        if used > max(broken_at, time.monotonic() - IDLE_S):
             return
         try:
             engine.dialect.do_ping(connection)

@@ -151,7 +151,7 @@ _FACTS: Final = (
     .limit(bindparam("most"))
 )
 _DELIVERIES: Final = (
-    select(inbox.c.type, inbox.c.status, inbox.c.received_at, inbox.c.created_at, inbox.c.tries)
+    select(inbox.c.type, inbox.c.gateway, inbox.c.status, inbox.c.received_at, inbox.c.created_at, inbox.c.tries)
     .order_by(inbox.c.id.desc())
     .limit(bindparam("most"))
 )
@@ -214,6 +214,7 @@ class SqlOverview:
         return [
             ReceivedWebhook(
                 type=row.type,
+                gateway=row.gateway,
                 status=InboxStatus(row.status),
                 received_at=row.received_at,
                 created_at=row.created_at,

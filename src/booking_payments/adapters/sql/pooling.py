@@ -65,8 +65,8 @@ async def examine(url: str) -> Pooling:
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
-async def _connect(dsn: str, patience: dict[str, int]) -> Connection:
-    return await psycopg.AsyncConnection.connect(make_conninfo(dsn, **patience), autocommit=True)
+async def _connect(dsn: str, timeouts: dict[str, int]) -> Connection:
+    return await psycopg.AsyncConnection.connect(make_conninfo(dsn, **timeouts), autocommit=True)
 
 
 async def _one(connection: Connection, statement: str, *, prepare: bool = False) -> tuple[Any, ...]:

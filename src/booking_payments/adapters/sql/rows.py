@@ -23,7 +23,7 @@ from booking_payments.domain.refunds import GivenBack, RefundPolicy
 from booking_payments.domain.reports import MethodDetails
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import InboxEntry, InboxStatus
-from booking_payments.ports.payments import ClientAction, PollState
+from booking_payments.ports.payments import ClientAction, PollState, search_email, search_text
 from booking_payments.ports.publisher import Message, MessageDelivery
 
 Row = Mapping[str, Any] | RowMapping
@@ -83,6 +83,8 @@ def booking_changes(booking: Booking) -> Values:
         "version": booking.version,
         "details": to_json(booking.details, BookingDetails) if booking.details != NO_DETAILS else None,
         "content": to_json(content, _Content) if content != _NO_CONTENT else None,
+        "search_text": search_text(booking),
+        "search_email": search_email(booking) or None,
     }
 
 
@@ -144,6 +146,7 @@ class _State:
     releases: tuple[AuthorizationReleased, ...] = ()
     return_url: str | None = None
     takes_redirects: bool = False
+    voucher_lasts_s: int = 0
     client: Client | None = None
     method: MethodDetails | None = None
     capture_before: datetime | None = None
@@ -187,6 +190,7 @@ def payment_values(payment: Payment) -> Values:
         releases=payment.releases,
         return_url=payment.return_url,
         takes_redirects=payment.takes_redirects,
+        voucher_lasts_s=payment.voucher_lasts_s,
         client=payment.client,
         method=payment.method,
         capture_before=payment.capture_before,
@@ -210,6 +214,8 @@ def payment_values(payment: Payment) -> Values:
         "version": payment.version,
         "updated_at": payment.updated_at,
         "state": to_json(state, _State),
+        "last4": payment.method.last4 if payment.method else None,
+        "disputed": int(bool(payment.disputes)),
     }
 
 
@@ -272,6 +278,7 @@ def payment_from(row: Row) -> Payment:
         releases=state.releases,
         return_url=state.return_url,
         takes_redirects=state.takes_redirects,
+        voucher_lasts_s=state.voucher_lasts_s,
         client=state.client,
         method=state.method,
         capture_before=state.capture_before,

@@ -89,7 +89,8 @@ metadata = MetaData(
 )
 
 
-def _one_of(column: str, values: Iterable[Enum]) -> str:
+def one_of(column: str, values: Iterable[Enum]) -> str:
+    """Return the condition, as SQL, that ``column`` has one of ``values``."""
     return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
 
 
@@ -124,15 +125,19 @@ bookings = Table(
     Column("event_id", Text, info=_FIXED),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("content", Text),
+    Column("search_text", Text, nullable=False),
+    Column("search_email", Text),
     CheckConstraint(f"amount_minor >= 0 AND amount_minor < {_LIMIT}", name="amount_in_range"),
     CheckConstraint(_CURRENCY, name="currency"),
-    CheckConstraint(_one_of("status", BookingStatus), name="status"),
+    CheckConstraint(one_of("status", BookingStatus), name="status"),
     CheckConstraint("expires_at <= event_starts_at", name="expires_by_start"),
-    CheckConstraint(f"end_reason IS NULL OR {_one_of('end_reason', EndReason)}", name="end_reason"),
-    Index("bp_bookings_live_reference", "reference", unique=True, **_only(text(_one_of("status", LIVE)))),
+    CheckConstraint(f"end_reason IS NULL OR {one_of('end_reason', EndReason)}", name="end_reason"),
+    Index("bp_bookings_live_reference", "reference", unique=True, **_only(text(one_of("status", LIVE)))),
     Index("bp_bookings_reference", "reference", "created_at", "id"),
     Index("bp_bookings_page", "created_at", "id"),
     Index("bp_bookings_event", "event_id", "created_at", "id", **_only(text("event_id IS NOT NULL"))),
+    Index("bp_bookings_upcoming", "event_starts_at", "event_id", **_only(text("event_id IS NOT NULL"))),
+    Index("bp_bookings_live_event", "event_id", **_only(text(f"event_id IS NOT NULL AND {one_of('status', LIVE)}"))),
     Index("bp_bookings_customer", "customer_id", "created_at", "id"),
     Index(
         "bp_bookings_pending_expires_at",
@@ -176,6 +181,8 @@ payments = Table(
     Column("lease_holder", Text),
     Column("client_secret", Text),
     Column("next_action", Text),
+    Column("last4", Text),
+    Column("disputed", Integer, nullable=False),
     CheckConstraint(f"amount_minor >= 0 AND amount_minor < {_LIMIT}", name="amount_in_range"),
     CheckConstraint("captured_minor >= 0 AND captured_minor <= amount_minor", name="captured_in_range"),
     CheckConstraint(
@@ -183,8 +190,9 @@ payments = Table(
     ),
     # The sum may exceed the captured amount: a refund in the gateway's dashboard may be larger than allowed here.
     CheckConstraint("holds_booking IN (0, 1)", name="holds_booking"),
+    CheckConstraint("disputed IN (0, 1)", name="disputed"),
     CheckConstraint(_CURRENCY, name="currency"),
-    CheckConstraint(_one_of("status", PaymentStatus), name="status"),
+    CheckConstraint(one_of("status", PaymentStatus), name="status"),
     Index("bp_payments_booking_id", "booking_id", "created_at"),
     Index(
         "bp_payments_one_holds_booking",
@@ -196,6 +204,8 @@ payments = Table(
     Index("bp_payments_customer", "customer_id", "created_at", "id"),
     Index("bp_payments_reference", "reference"),
     Index("bp_payments_status", "status", "created_at", "id"),
+    Index("bp_payments_last4", "last4", "created_at", "id", **_only(text("last4 IS NOT NULL"))),
+    Index("bp_payments_disputed", "created_at", "id", **_only(text("disputed = 1"))),
     Index(
         "bp_payments_due",
         "next_check_at",
@@ -221,6 +231,7 @@ event_jobs = Table(
     Column("finished_at", UtcTime),
     Column("lease_until", UtcTime),
     Column("holder", Text),
+    Column("taken_up_at", UtcTime),
     CheckConstraint("(kind = 'reschedule') = (event_starts_at IS NOT NULL)", name="date"),
     Index("bp_event_jobs_event", "event_id", "created_at", "id"),
     Index("bp_event_jobs_one_runs", "event_id", unique=True, **_only(text("state = 'running'"))),
@@ -278,7 +289,7 @@ journal = Table(
     sqlite_strict=True,
 )
 
-MONEY: Final = text(_one_of("kind", sorted(MONEY_KINDS, key=lambda kind: kind.value)))
+MONEY: Final = text(one_of("kind", sorted(MONEY_KINDS, key=lambda kind: kind.value)))
 """The postings that change what the gateway holds: those that reports add up."""
 
 postings = Table(
@@ -316,26 +327,28 @@ inbox = Table(
     Column("body", Text, nullable=False),
     Column("created_at", UtcTime),
     Column("delivered_at", UtcTime),
-    UniqueConstraint("event_id", "type"),
-    CheckConstraint(_one_of("status", InboxStatus), name="status"),
+    # The event id comes first: entries are read by it alone.
+    UniqueConstraint("event_id", "gateway", "type"),
+    CheckConstraint(one_of("status", InboxStatus), name="status"),
     Index(
         "bp_inbox_unfinished",
         "received_at",
         **_only(UNFINISHED),
     ),
-    Index("bp_inbox_created_at", "created_at"),
-    Index("bp_inbox_delivered_at", "delivered_at"),
+    Index("bp_inbox_created_at", "gateway", "created_at"),
+    Index("bp_inbox_delivered_at", "gateway", "delivered_at"),
     sqlite_strict=True,
 )
 
 refused_deliveries = Table(
     "bp_refused_deliveries",
     metadata,
+    Column("gateway", Text, primary_key=True),
     Column("hour", UtcTime, primary_key=True),
     Column("deliveries", BigInt, nullable=False),
     sqlite_strict=True,
 )
-"""How many webhooks were refused for their signature, by the hour: one row for each, however many are sent."""
+"""How many webhooks were refused for their signature, by gateway and hour: one row for each, however many are sent."""
 
 installation = Table(
     "bp_installation",
@@ -441,7 +454,7 @@ audit = Table(
     Column("booking_id", Text),
     Column("payment_id", Text),
     Column("asked", Text, nullable=False),
-    CheckConstraint(_one_of("outcome", AuditOutcome), name="outcome"),
+    CheckConstraint(one_of("outcome", AuditOutcome), name="outcome"),
     Index("bp_audit_booking_id", "booking_id", "id"),
     sqlite_strict=True,
 )

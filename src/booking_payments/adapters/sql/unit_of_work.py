@@ -6,6 +6,7 @@ Statements are built once, as module constants, so that SQLAlchemy compiles each
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
@@ -19,6 +20,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    false,
     func,
     insert,
     literal_column,
@@ -49,11 +51,12 @@ from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus
+from booking_payments.domain.money import MAX_DIGITS, Currency
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.bookings import BookingFilter, BookingPage
 from booking_payments.ports.idempotency import StoredAnswer
-from booking_payments.ports.inbox import REFUSALS_KEPT, InboxEntry, InboxFilter, InboxStatus
-from booking_payments.ports.payments import PaymentFilter, PaymentHistory, PaymentPage
+from booking_payments.ports.inbox import REFUSALS_KEPT, EventKey, InboxEntry, InboxFilter, InboxStatus
+from booking_payments.ports.payments import PaymentFilter, PaymentHistory, PaymentPage, Refunded
 
 Item = TypeVar("Item", Booking, Payment)
 
@@ -167,6 +170,9 @@ _COUNT_UNPAID: Final = (
 )
 
 
+_MANY_BOOKINGS: Final = select(tables.bookings).where(in_array(tables.bookings.c.id))
+
+
 def _wanted_bookings(which: BookingFilter) -> Sequence[ColumnElement[bool] | None]:
     columns = tables.bookings.c
     return (
@@ -207,6 +213,10 @@ class SqlBookings(RecordingBookings):
         statement = _page_behind(tables.bookings, _wanted_bookings(which), cursor, limit)
         items, following = await _read_page(self._connection, statement, rows.booking_from, limit)
         return BookingPage(items=items, next_cursor=following)
+
+    async def many(self, ids: Collection[str]) -> Mapping[str, Booking]:
+        result = await self._connection.execute(_MANY_BOOKINGS, {"ids": list(ids)})
+        return {row["id"]: rows.booking_from(row) for row in result.mappings()}
 
     async def lock_customer(self, customer_id: str) -> None:
         (await self._connection.execute(_LOCK_CUSTOMER, {"name": f"customer {customer_id}"})).scalar_one()
@@ -261,14 +271,62 @@ class SqlPayments(RecordingPayments):
 
 
 def _wanted_payments(which: PaymentFilter) -> Sequence[ColumnElement[bool] | None]:
-    columns = tables.payments.c
+    columns, of_booking = tables.payments.c, tables.bookings.c
     return (
         columns.status == which.status.value if which.status else None,
         columns.customer_id == which.customer_id if which.customer_id is not None else None,
         columns.reference == which.reference if which.reference is not None else None,
         columns.created_at >= which.created_from if which.created_from else None,
         columns.created_at < which.created_to if which.created_to else None,
+        columns.updated_at >= which.updated_from if which.updated_from else None,
+        _of_bookings(of_booking.event_id == which.event_id) if which.event_id is not None else None,
+        _of_bookings(_has_part(of_booking.search_text, which.text)) if which.text is not None else None,
+        _of_bookings(_has_part(of_booking.search_email, which.email)) if which.email is not None else None,
+        _charges(which.amount) if which.amount is not None else None,
+        columns.last4 == which.last4 if which.last4 is not None else None,
+        _is_refunded(which.refunded) if which.refunded is not None else None,
+        columns.disputed == int(which.disputed) if which.disputed is not None else None,
     )
+
+
+def _of_bookings(wanted: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Payments of the bookings that fulfil ``wanted``."""
+    return tables.payments.c.booking_id.in_(select(tables.bookings.c.id).where(wanted))
+
+
+def _has_part(column: ColumnElement[str], part: str) -> ColumnElement[bool]:
+    return func.coalesce(column, "").contains(part.casefold(), autoescape=True)
+
+
+def _charges(amount: Decimal) -> ColumnElement[bool]:
+    """Payments of ``amount`` in major units, whatever their currency and its number of decimals."""
+    columns = tables.payments.c
+    scaled = {exponent: amount.scaleb(exponent) for exponent in _EXPONENTS}
+    return or_(
+        false(),
+        *(
+            and_(columns.amount_minor == int(minor), columns.currency.in_(_EXPONENTS[exponent]))
+            for exponent, minor in scaled.items()
+            if minor == minor.to_integral_value() and abs(minor) < 10**MAX_DIGITS
+        ),
+    )
+
+
+_EXPONENTS: Final = {
+    exponent: [each.code for each in Currency if each.exponent == exponent]
+    for exponent in sorted({each.exponent for each in Currency})
+}
+"""The currencies with each number of decimals."""
+
+
+def _is_refunded(how_much: Refunded) -> ColumnElement[bool]:
+    refunded, captured = tables.payments.c.refunded_minor, tables.payments.c.captured_minor
+    return {
+        Refunded.NONE: refunded == 0,
+        Refunded.PARTLY: and_(refunded > 0, refunded < captured),
+        Refunded.FULLY: and_(refunded > 0, refunded >= captured),
+        Refunded.ANY: refunded > 0,
+    }[how_much]
 
 
 # --- books ----------------------------------------------------------------------------------------------------
@@ -357,21 +415,24 @@ _UNFINISHED: Final = (
     .order_by(tables.inbox.c.received_at, tables.inbox.c.id)
     .limit(bindparam("most"))
 )
+_OF_GATEWAY: Final = tables.inbox.c.gateway == bindparam("its_gateway")
 _DONE_EVENTS: Final = select(tables.inbox.c.event_id).where(
-    in_array(tables.inbox.c.event_id), tables.inbox.c.status.in_([each.value for each in InboxStatus if each.is_done])
+    in_array(tables.inbox.c.event_id),
+    _OF_GATEWAY,
+    tables.inbox.c.status.in_([each.value for each in InboxStatus if each.is_done]),
 )
-_LATEST_DELIVERY: Final = select(func.max(tables.inbox.c.delivered_at))
-_NEWEST_EVENT: Final = select(func.max(tables.inbox.c.created_at))
+_LATEST_DELIVERY: Final = select(func.max(tables.inbox.c.delivered_at)).where(_OF_GATEWAY)
+_NEWEST_EVENT: Final = select(func.max(tables.inbox.c.created_at)).where(_OF_GATEWAY)
 _REFUSED: Final = tables.refused_deliveries.c
 _ADD_REFUSED: Final = insert(tables.refused_deliveries)
 _COUNT_REFUSED: Final = (
     update(tables.refused_deliveries)
-    .where(_REFUSED.hour == bindparam("its_hour"))
+    .where(_REFUSED.gateway == bindparam("its_gateway"), _REFUSED.hour == bindparam("its_hour"))
     .values(deliveries=_REFUSED.deliveries + bindparam("more", type_=_REFUSED.deliveries.type))
 )
 _FORGET_REFUSED: Final = delete(tables.refused_deliveries).where(_REFUSED.hour < bindparam("than"))
 _REFUSED_SINCE: Final = select(func.coalesce(func.sum(_REFUSED.deliveries), 0)).where(
-    _REFUSED.hour >= bindparam("since")
+    _REFUSED.gateway == bindparam("its_gateway"), _REFUSED.hour >= bindparam("since")
 )
 
 
@@ -390,32 +451,35 @@ class SqlInbox(RecordingInbox):
         statement = select(tables.inbox).where(_is_meant(which)).order_by(tables.inbox.c.id.desc()).limit(limit)
         return [rows.inbox_from(row) for row in (await self._connection.execute(statement)).mappings()]
 
-    async def names(self, which: InboxFilter) -> Sequence[tuple[str, str]]:
+    async def keys(self, which: InboxFilter) -> Sequence[EventKey]:
         columns = tables.inbox.c
-        statement = select(columns.event_id, columns.type).where(_is_meant(which)).order_by(columns.id)
-        return [(row.event_id, row.type) for row in await self._connection.execute(statement)]
+        statement = select(columns.gateway, columns.event_id, columns.type).where(_is_meant(which)).order_by(columns.id)
+        result = await self._connection.execute(statement)
+        return [EventKey(row.gateway, row.event_id, row.type) for row in result]
 
-    async def done(self, event_ids: Collection[str]) -> Collection[str]:
-        result = await self._connection.execute(_DONE_EVENTS, {"ids": list(event_ids)})
+    async def done(self, gateway: str, event_ids: Collection[str]) -> Collection[str]:
+        result = await self._connection.execute(_DONE_EVENTS, {"its_gateway": gateway, "ids": list(event_ids)})
         return {row.event_id for row in result}
 
-    async def newest(self) -> datetime | None:
-        newest: datetime | None = (await self._connection.execute(_NEWEST_EVENT)).scalar_one()
+    async def newest(self, gateway: str) -> datetime | None:
+        newest: datetime | None = (await self._connection.execute(_NEWEST_EVENT, {"its_gateway": gateway})).scalar_one()
         return newest
 
-    async def latest_delivery(self) -> datetime | None:
-        at: datetime | None = (await self._connection.execute(_LATEST_DELIVERY)).scalar_one()
+    async def latest_delivery(self, gateway: str) -> datetime | None:
+        at: datetime | None = (await self._connection.execute(_LATEST_DELIVERY, {"its_gateway": gateway})).scalar_one()
         return at
 
-    async def count_refused(self, hour: datetime, deliveries: int) -> None:
-        changed = await self._connection.execute(_COUNT_REFUSED, {"its_hour": hour, "more": deliveries})
-        if changed.rowcount:
+    async def count_refused(self, gateway: str, hour: datetime, deliveries: int) -> None:
+        its = {"its_gateway": gateway, "its_hour": hour, "more": deliveries}
+        if (await self._connection.execute(_COUNT_REFUSED, its)).rowcount:
             return
         await self._connection.execute(_FORGET_REFUSED, {"than": hour - REFUSALS_KEPT})
-        await store_first(self._connection, _ADD_REFUSED, {"hour": hour, "deliveries": deliveries})
+        first = {"gateway": gateway, "hour": hour, "deliveries": deliveries}
+        await store_first(self._connection, _ADD_REFUSED, first)
 
-    async def refused_since(self, at: datetime) -> int:
-        return int((await self._connection.execute(_REFUSED_SINCE, {"since": at})).scalar_one())
+    async def refused_since(self, gateway: str, at: datetime) -> int:
+        found = await self._connection.execute(_REFUSED_SINCE, {"its_gateway": gateway, "since": at})
+        return int(found.scalar_one())
 
 
 def _is_meant(which: InboxFilter) -> ColumnElement[bool]:

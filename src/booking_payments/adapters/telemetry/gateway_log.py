@@ -1,5 +1,6 @@
 """A log line for each call to the gateway: the method, its idempotency key, its outcome and duration."""
 
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -8,7 +9,7 @@ import structlog
 
 from booking_payments.adapters.telemetry.wrappers import PortCall, WrappedGateway
 from booking_payments.domain.reports import IntentReport, RefundReport
-from booking_payments.ports.gateway import Declined, Gateway, GatewayError, Refused
+from booking_payments.ports.gateway import Declined, Gateway, GatewayError, GatewayRefused
 
 log = structlog.get_logger("booking_payments.gateway")
 
@@ -63,11 +64,12 @@ def _origin(call: PortCall) -> dict[str, str]:
 
 
 def _outcome(error: GatewayError) -> str:
-    return type(error).__name__.lower()
+    """Return the class name of the error in snake case, such as ``not_sent``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
 
 
 def _left_behind(error: GatewayError) -> str | None:
-    intent = error.intent if isinstance(error, Declined | Refused) else None
+    intent = error.intent if isinstance(error, Declined | GatewayRefused) else None
     return intent.id if intent else None
 
 

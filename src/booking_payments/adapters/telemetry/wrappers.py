@@ -152,6 +152,9 @@ class WrappedGateway:
         call = PortCall("list_disputes", (intent_id,))
         return await self.around(call, lambda: self.next.list_disputes(intent_id))
 
+    async def available_balance(self) -> Mapping[Currency, Money] | None:
+        return await self.around(PortCall("available_balance", ()), self.next.available_balance)
+
     async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport | Unreadable]:
         call = PortCall("list_intents", (since, until))
         return await self.around(call, lambda: self.next.list_intents(since, until))

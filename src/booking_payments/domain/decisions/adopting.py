@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from booking_payments.domain import events as ev
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.decisions.commands import customer_key
 from booking_payments.domain.decisions.drift import Events
@@ -48,17 +49,21 @@ def reason_against(
             customer pays it.
     """
     said = intent.metadata.get
-    if installation_id is None or said("installation_id") != installation_id:
+    if installation_id is None or said(metadata_keys.INSTALLATION_ID) != installation_id:
         return "its metadata do not name this installation"
-    if not (_ID.fullmatch(said("payment_id", "")) and said("booking_id") and said("booking_reference")):
+    if not (
+        _ID.fullmatch(said(metadata_keys.PAYMENT_ID, ""))
+        and said(metadata_keys.BOOKING_ID)
+        and said(metadata_keys.BOOKING_REFERENCE)
+    ):
         return "its metadata do not name a payment, a booking and a reference"
     if payment_known:
-        return f"the database has its payment {said('payment_id')}"
+        return f"the database has its payment {said(metadata_keys.PAYMENT_ID)}"
     if booking_known:
-        return f"the database has its booking {said('booking_id')}, without this payment"
+        return f"the database has its booking {said(metadata_keys.BOOKING_ID)}, without this payment"
     if len(bookings) != 1:
         how_many = "no booking has" if not bookings else "several bookings have"
-        return f"{how_many} its reference {said('booking_reference')}"
+        return f"{how_many} its reference {said(metadata_keys.BOOKING_REFERENCE)}"
     return _against_booking(intent, installation_id, bookings[0], has_payment, asked)
 
 
@@ -70,7 +75,7 @@ def _against_booking(
         return f"{named} is {booking.status.value}"
     if has_payment:
         return f"{named} has a payment already"
-    if intent.metadata.get("customer_key") != customer_key(installation_id, booking.customer_id):
+    if intent.metadata.get(metadata_keys.CUSTOMER_KEY) != customer_key(installation_id, booking.customer_id):
         return f"{named} belongs to another customer"
     if asked is None or asked.currency is not intent.amount.currency or asked != intent.amount:
         return f"for {named} the customer would be charged {asked}"
@@ -79,7 +84,7 @@ def _against_booking(
 
 def adopted(intent: IntentReport) -> Events:
     """Return the event that records the origin of an adopted payment; it follows ``PaymentStarted``."""
-    return (ev.PaymentAdopted(intent_id=intent.id, made_for=intent.metadata["booking_id"]),)
+    return (ev.PaymentAdopted(intent_id=intent.id, made_for=intent.metadata[metadata_keys.BOOKING_ID]),)
 
 
 def capture_method_of(intent: IntentReport) -> CaptureMethod:

@@ -94,8 +94,8 @@ AMENDMENTS: Final[Mapping[PaymentStatus | None, Mapping[PriceChange, Step | Amen
     PaymentStatus.FAILED:                  {P.SAME: Step.APPLY, P.CHEAPER: Step.APPLY,        P.FREE: Step.APPLY,          P.DEARER: Step.APPLY},  # noqa: E501
 }
 # fmt: on
-"""What is done, or why it is refused, by the status of the payment that the booking relies on (None: it has none) and
-the change of the price. A payment that succeeded late does not count: its booking is closed."""
+"""The next step, or the reason for refusing, by the status of the booking's payment (None: it has none) and the change
+of the price. A payment that succeeded late does not count, since its booking is closed."""
 
 
 def price_change(booking: Booking, amendment: Amendment) -> PriceChange:

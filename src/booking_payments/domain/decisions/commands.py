@@ -2,10 +2,11 @@
 
 import hmac  # standard library: the gateway gets a keyed digest of the customer's id (RFC 2104), never the id
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from booking_payments.domain import events as ev
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.booking import Booking, Payability
 from booking_payments.domain.decisions.drift import Events
 from booking_payments.domain.errors import AlreadyUnderWay, CardDeclined, InvalidAmount, NotPossibleNow, RefusedByRule
@@ -244,13 +245,17 @@ def choose_return_url(payment: Payment, return_url: str | None) -> Events:
     return () if return_url in (None, payment.return_url) else (ev.ReturnUrlChosen(return_url=return_url),)
 
 
-def needs_other_intent(payment: Payment, return_url: str | None) -> bool:
-    """True when the intent excludes methods that redirect and a start with a return URL asks for them.
+def needs_other_intent(payment: Payment, return_url: str | None, hold: timedelta) -> bool:
+    """True when the intent offers too little or too much.
+
+    Too little: it excludes methods that redirect, and a start with a return URL asks for them. Too much: its vouchers
+    could be paid after the end of the booking's hold, of which ``hold`` is left.
 
     Only an intent that is not being paid at this moment is replaced.
     """
     idle = payment.status in (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.REQUIRES_CONFIRMATION)
-    return return_url is not None and not payment.takes_redirects and idle and payment.intent_id is not None
+    redirects = return_url is not None and not payment.takes_redirects
+    return (redirects or payment.voucher_lasts_s > hold.total_seconds()) and idle and payment.intent_id is not None
 
 
 def attached_method(payment: Payment) -> str | None:
@@ -431,13 +436,13 @@ def metadata_of(payment: Payment, correlation_id: str | None, installation_id: s
     own = {}
     if installation_id is not None:
         key = customer_key(installation_id, payment.customer_id)
-        own = {"installation_id": installation_id, "customer_key": key}
+        own = {metadata_keys.INSTALLATION_ID: installation_id, metadata_keys.CUSTOMER_KEY: key}
     return {
         **own,
-        "booking_id": payment.booking_id,
-        "payment_id": payment.id,
-        "booking_reference": payment.booking_reference,
-        **({"correlation_id": correlation_id} if correlation_id else {}),
+        metadata_keys.BOOKING_ID: payment.booking_id,
+        metadata_keys.PAYMENT_ID: payment.id,
+        metadata_keys.BOOKING_REFERENCE: payment.booking_reference,
+        **({metadata_keys.CORRELATION_ID: correlation_id} if correlation_id else {}),
     }
 
 

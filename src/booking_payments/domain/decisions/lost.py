@@ -29,6 +29,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from booking_payments.domain import events as ev
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.decisions.drift import Events
 from booking_payments.domain.instructions import CreateIntent, CreateRefund
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -160,7 +161,7 @@ def names_of_sending(metadata: Mapping[str, str]) -> Names:
 
     The key is None for the first call for a refund, which does not write it to the metadata.
     """
-    return metadata.get("refund_id"), metadata.get("idempotency_key")
+    return metadata.get(metadata_keys.REFUND_ID), metadata.get(metadata_keys.IDEMPOTENCY_KEY)
 
 
 def _names(lost: LostCall) -> Names:

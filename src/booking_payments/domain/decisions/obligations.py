@@ -13,6 +13,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from booking_payments.domain import events as ev
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.decisions.commands import intent_of, metadata_of, require_idle
 from booking_payments.domain.decisions.drift import Events, has_drift
 from booking_payments.domain.decisions.lost import NEVER_SENT, may_send_again
@@ -138,8 +139,8 @@ def _marked(payment: Payment, request: Request, events: Events) -> Events:
 def promise_on_cancel(payment: Payment, request: Request, ids: NewIds, *, in_full: bool, again: bool) -> Events:
     """Promise the refund of a cancellation, and send the part that can be sent now.
 
-    Returns no events unless the payment succeeded. A cancellation promises its amount whatever disputes hold or have
-    withdrawn; money won back in a dispute goes to the customer.
+    Returns no events unless the payment succeeded. Disputes do not reduce the promise of a cancellation; money won back
+    in a dispute goes to the customer.
 
     Args:
         in_full: the organizer refunds everything, including the fee; otherwise the refund policy applies.
@@ -162,7 +163,7 @@ def promise_reduction(
     *,
     in_full: bool,
 ) -> Events:
-    """Promise the refund of a price reduction in addition to what was promised or refunded; send or defer it.
+    """Promise the refund of a price reduction in addition to earlier promises and refunds; send or defer it.
 
     Args:
         event: the event of the reduction, which is not part of ``payment`` yet.
@@ -189,8 +190,8 @@ def promise_late_money(payment: Payment, request: Request, ids: NewIds) -> Event
 def _promise_in_all(payment: Payment, request: Request, ids: NewIds, ceiling: Money, *, in_full: bool) -> Events:
     """Raise the promise to a total of ``ceiling``; send or defer the part that is neither sent nor deferred.
 
-    That part is the increase, and refunds that failed. Where nothing is left to send, because refunds in the gateway's
-    dashboard have returned it, the promise is raised all the same: if one of the refunds fails, its amount is owed.
+    That part is the increase, and refunds that failed. The promise is also raised when refunds in the gateway's
+    dashboard have returned the amount already: if one of these fails, its amount is owed.
     """
     promised, counted = payment.promised, payment.given_back + payment.deferred_in_all
     beside = min(payment.beside, not_negative(promised.amount - ceiling))
@@ -270,7 +271,7 @@ def owes_overcaptured(payment: Payment) -> Money:
 
 
 def promise_overcaptured(payment: Payment, request: Request, ids: NewIds) -> Events:
-    """Promise what was captured beyond the booking's price, with its part of the fee; send or defer it."""
+    """Promise the amount captured beyond the booking's price, with its part of the fee; send or defer it."""
     amount = owes_overcaptured(payment)
     event = ev.Overcaptured(reduced=amount, given_back=amount)
     return (event, *promise_reduction(payment, event, amount, request, ids, in_full=True))
@@ -530,14 +531,14 @@ class _NewRefund:
             override=request.override,
             again=request.again,
         )
-        named = {"idempotency_key": key} if request.again else {}
+        named = {metadata_keys.IDEMPOTENCY_KEY: key} if request.again else {}
         own = metadata_of(payment, request.correlation_id, request.installation_id)
         instruction = CreateRefund(
             intent_id=intent_of(payment),
             refund_id=self.refund_id,
             amount=self.given.amount,
             reason=request.reason,
-            metadata={**own, "refund_id": self.refund_id, **named},
+            metadata={**own, metadata_keys.REFUND_ID: self.refund_id, **named},
         )
         intended = ev.OperationIntended(idempotency_key=key, purpose=ev.Purpose.REFUND, instruction=instruction)
         return requested, intended

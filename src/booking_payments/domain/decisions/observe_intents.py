@@ -86,7 +86,7 @@ def is_stale_intent(payment: Payment, report: IntentReport) -> bool:
 def observe_verdict(payment: Payment, failure: Failure) -> Events:
     """Return the events of a decline that is the response to a call; nothing when a webhook has recorded it already."""
     known = _with_answer(payment, failure.payment_method_id)
-    return _refused(known, failure) if _is_news(known, failure) else ()
+    return _refused(known, failure) if _is_unrecorded(known, failure) else ()
 
 
 def _with_answer(payment: Payment, answered_with: str | None) -> Payment:
@@ -132,7 +132,7 @@ def _received_drift(payment: Payment, report: IntentReport) -> ev.DriftFound | N
 
 def _intent_news(payment: Payment, report: IntentReport, booking: Booking, alone: bool) -> Events:
     event = _EVENTS[report.status] if report.status else PaymentEvent.METHOD_REQUIRED
-    if event is PaymentEvent.METHOD_REQUIRED and report.failure and _is_news(payment, report.failure):
+    if event is PaymentEvent.METHOD_REQUIRED and report.failure and _is_unrecorded(payment, report.failure):
         return _refused(payment, report.failure)
     if event in _UNDER_WAY and payment.status is report.status:
         return _goes_on(payment, report, event)
@@ -152,7 +152,7 @@ def _intent_news(payment: Payment, report: IntentReport, booking: Booking, alone
 
 def _canceled(payment: Payment, failure: Failure | None) -> Events:
     """Return the end of the payment, preceded by a verdict that was not recorded before it."""
-    news = failure is not None and payment.status.awaits_customer and _is_news(payment, failure)
+    news = failure is not None and payment.status.awaits_customer and _is_unrecorded(payment, failure)
     verdict = _refused(payment, failure) if failure is not None and news else ()
     after = payment
     for event in verdict:
@@ -205,7 +205,7 @@ def ended(payment: Payment) -> ev.Event:
     return ev.PaymentFailed() if exhausted else ev.PaymentCanceled()
 
 
-def _is_news(payment: Payment, failure: Failure) -> bool:
+def _is_unrecorded(payment: Payment, failure: Failure) -> bool:
     """True when the failure is not recorded yet: it names an unknown charge, or fits an attempt that is running."""
     if failure.charge_id is not None:
         return all(attempt.charge_id != failure.charge_id for attempt in payment.attempts)
@@ -333,7 +333,7 @@ def _asks_for_action_now(payment: Payment, operation: Operation, report: IntentR
 
 
 def _tells_of_new_charge(payment: Payment, operation: Operation, failure: Failure | None) -> bool:
-    charged = failure is not None and failure.charge_id is not None and _is_news(payment, failure)
+    charged = failure is not None and failure.charge_id is not None and _is_unrecorded(payment, failure)
     return charged and failure is not None and _is_ours(payment, operation, failure.payment_method_id)
 
 

@@ -3,6 +3,7 @@
 from attrs import evolve
 
 from booking_payments.domain import events as ev
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.decisions.drift import Events, contradicted, unless_known
 from booking_payments.domain.decisions.lost import observe_lost_refund
 from booking_payments.domain.errors import IllegalTransition
@@ -51,11 +52,11 @@ def refund_of(payment: Payment, report: RefundReport) -> Refund | None:
     after all, its report lacks the new key, and is a separate refund.
     """
     known = payment.refund(report.id)
-    named = payment.refund(report.metadata.get("refund_id", ""))
+    named = payment.refund(report.metadata.get(metadata_keys.REFUND_ID, ""))
     if known is not None or named is None:
         return known
     sending = named.idempotency_key if named.again else None
-    return named if report.metadata.get("idempotency_key") == sending else None
+    return named if report.metadata.get(metadata_keys.IDEMPOTENCY_KEY) == sending else None
 
 
 def _known_refund(payment: Payment, refund: Refund, report: RefundReport, status: RefundStatus) -> Events:
@@ -88,7 +89,7 @@ def _found_refund(payment: Payment, report: RefundReport, status: RefundStatus) 
         status=move(REFUND, None, _REFUND_EVENTS[status]) or status,
         reason=report.reason,
     )
-    waiting = payment.deferred_refund(report.metadata.get("refund_id", ""))
+    waiting = payment.deferred_refund(report.metadata.get(metadata_keys.REFUND_ID, ""))
     if waiting is None or waiting.amount != report.amount:
         return (found,)
     # The refund was abandoned as lost and has appeared: it replaces the deferred one, which is not sent again.
@@ -102,7 +103,7 @@ def is_release(payment: Payment, report: RefundReport) -> bool:
     API versions before 2025-03-31.basil list the rest of a partly captured authorization as a refund. Up to the
     difference between the authorized and the captured amount, such refunds return nothing that was collected.
     """
-    if "refund_id" in report.metadata or payment.refund(report.id) is not None:
+    if metadata_keys.REFUND_ID in report.metadata or payment.refund(report.id) is not None:
         return False
     if any(release.gateway_refund_id == report.id for release in payment.releases):
         return True

@@ -198,7 +198,7 @@ def _booking_lines(view: BookingView) -> Iterator[str]:
     "items",
     multiple=True,
     metavar="ID[:QUANTITY]",
-    help="Give up only these units of an item; the booking goes on with the rest. May be repeated.",
+    help="Cancel only these units of an item; the booking is kept with the rest. May be repeated.",
 )
 @_json
 def cancel(name: str, reason: str | None, refund: str, items: tuple[str, ...], as_json: bool) -> None:
@@ -209,7 +209,7 @@ def cancel(name: str, reason: str | None, refund: str, items: tuple[str, ...], a
     \b
     Examples:
       booking-payments bookings cancel order-1006
-          booking-payments bookings cancel order-1007 --reason "the hall is flooded" --refund full --json
+      booking-payments bookings cancel order-1007 --reason "the hall is flooded" --refund full --json
     """
     from booking_payments.application.callers import Caller
     from booking_payments.domain.refunds import RefundOnCancel
@@ -255,9 +255,8 @@ def _count(text: str) -> ItemCount:
 @click.option(
     "--refund",
     type=EnumChoice("domain.refunds:RefundOnCancel"),
-    default="policy",
-    show_default=True,
-    help="What a paid booking that becomes cheaper gives back: nothing, what its refund policy says, or all.",
+    help="What a paid booking that becomes cheaper gives back: nothing, what its refund policy says, or all. "
+    "[default: policy; full when the new price is zero]",
 )
 @_json
 def amend(
@@ -268,7 +267,7 @@ def amend(
     refund_grace_until: datetime | None,
     title: str | None,
     expected_version: int | None,
-    refund: str,
+    refund: str | None,
     as_json: bool,
 ) -> None:
     """Amend a booking: nothing is changed unless all of it is.
@@ -297,7 +296,11 @@ def amend(
         )
         caller = Caller.operator_of("cli", "bookings amend")
         await services.payments.amend_booking(
-            booking.id, change, caller, expected_version=expected_version, refund=RefundOnCancel(refund)
+            booking.id,
+            change,
+            caller,
+            expected_version=expected_version,
+            refund=RefundOnCancel(refund) if refund is not None else None,
         )
         return await services.payments.describe_booking(booking.id)
 

@@ -1,5 +1,6 @@
-"""An option whose values are those of an enum."""
+"""Types of options: the values of an enum, and amounts of no particular currency."""
 
+from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 from importlib import import_module
@@ -28,3 +29,21 @@ class EnumChoice(click.Choice[str]):
         module, _, name = self._enum.partition(":")
         members: type[StrEnum] = getattr(import_module(f"{ROOT}.{module}"), name)
         return tuple(member.value for member in members)
+
+
+class MajorUnits(click.ParamType[Decimal]):
+    """An amount in major units, such as 12.50, of any currency."""
+
+    name = "amount"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        """The amount; anything else is wrong usage."""
+        from booking_payments.domain.errors import InvalidAmount
+        from booking_payments.domain.money import Money
+
+        if isinstance(value, Decimal):
+            return value
+        try:
+            return Money.major_units(str(value))
+        except InvalidAmount as error:
+            self.fail(error.message, param, ctx)

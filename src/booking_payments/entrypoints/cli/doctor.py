@@ -8,15 +8,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import click
-from attrs import asdict, frozen
+from attrs import asdict
 
 from booking_payments.adapters.network import Network, NetworkMisconfigured
 from booking_payments.application.channels import ChannelState
 from booking_payments.entrypoints.cli.messages import channel_line
-from booking_payments.ports.gateway import Gateway, GatewayError, Misconfigured, NotThere
+from booking_payments.ports.gateway import Gateway
+from booking_payments.ports.gateway_plugin import Check, GatewayPlugin
 from booking_payments.runtime.logging import set_up_logging
 from booking_payments.runtime.services import Readiness, Services
-from booking_payments.runtime.settings import BANK_TRANSFER, FAKE, MANUAL, STRIPE, Settings, load_settings
+from booking_payments.runtime.settings import Settings, load_settings
 from booking_payments.runtime.settings_error import SettingsError
 
 if TYPE_CHECKING:
@@ -24,17 +25,6 @@ if TYPE_CHECKING:
 
 _DAY: Final = timedelta(hours=24)
 POOLER: Final = "pooler"
-STRIPE_API: Final = "https://api.stripe.com"
-
-
-@frozen
-class Check:
-    """The result of one check. ``remedy`` says what to do: a failure without ``ok``, a warning with it."""
-
-    name: str
-    ok: bool
-    detail: str
-    remedy: str | None = None
 
 
 def report(as_json: bool) -> bool:
@@ -78,14 +68,19 @@ def _names_read(settings: Settings) -> str:
 
 
 def _ways_out(settings: Settings) -> list[Check]:
-    """Check how Stripe and the receiver of messages are reached: directly, or through a proxy."""
-    stripe = (settings.stripe_api_base or STRIPE_API) if STRIPE in settings.gateways else None
-    ways = {"to Stripe": stripe, "to the booking app": settings.messages_webhook_url}
+    """Check how gateways and the receiver of messages are reached: directly, or through a proxy."""
+    ways = {
+        f"to {there}": address
+        for name, plugin in settings.plugins.items()
+        for there, address in plugin.doctor.addresses(settings.of_gateway(name)).items()
+    }
+    if settings.messages_webhook_url:
+        ways["to the booking app"] = settings.messages_webhook_url
     try:
         network = Network.of_environment()
     except NetworkMisconfigured as wrong:
-        return [Check("network", False, wrong.variable, wrong.remedy)] if any(ways.values()) else []
-    return [Check("network", True, f"{to}: {network.described(url)}") for to, url in ways.items() if url]
+        return [Check("network", False, wrong.variable, wrong.remedy)] if ways else []
+    return [Check("network", True, f"{to}: {network.described(url)}") for to, url in ways.items()]
 
 
 def _rates(settings: Settings) -> list[Check]:
@@ -139,7 +134,7 @@ async def _looked_at(settings: Settings) -> list[Check]:
                 return checks  # the next checks read the database, and any statement may fail
             return [*checks, *await _deliveries(settings, services), *await _channels(settings, services)]
     except DatabaseUnavailableError:
-        return [*_readiness_checks(Readiness(database=False, migrations=False)), _known(FAKE)]
+        return [*_readiness_checks(Readiness(database=False, migrations=False)), *_known_gateways(settings)]
 
 
 async def _pooling(settings: Settings) -> list[Check]:
@@ -179,18 +174,22 @@ def pooling_checks(found: "Pooling") -> list[Check]:
 
 
 async def _deliveries(settings: Settings, services: Services) -> list[Check]:
-    """Whether webhooks come in: how many were refused for their signature of late, and when a good one came."""
-    if STRIPE not in settings.gateways:
-        return []
+    """Check the webhooks of each gateway that sends some."""
+    remedies = {name: plugin.doctor.webhooks_remedy for name, plugin in settings.plugins.items()}
+    return [await _deliveries_of(services, name, remedy) for name, remedy in remedies.items() if remedy]
+
+
+async def _deliveries_of(services: Services, gateway: str, remedy: str) -> Check:
+    """Check how many of a gateway's webhooks had a wrong signature lately, and when the last good one came."""
     now = services.clock.now()
     since = now.replace(minute=0, second=0, microsecond=0) - _DAY  # counted by the hour: rather a part of one more
-    refused = await services.storage.read(lambda uow: uow.inbox.refused_since(since))
-    good = await services.storage.read(lambda uow: uow.inbox.latest_delivery())
+    refused = await services.storage.read(lambda uow: uow.inbox.refused_since(gateway, since))
+    good = await services.storage.read(lambda uow: uow.inbox.latest_delivery(gateway))
     last = f"the last good one came at {good:%Y-%m-%d %H:%M:%S} UTC" if good else "no good one has come yet"
-    detail = f"{refused} refused for their signature in the last 24 hours; {last}"
+    detail = f"{gateway}: {refused} refused for their signature in the last 24 hours; {last}"
     if refused and (good is None or good < since):
-        return [Check("webhooks", False, detail, "compare STRIPE_WEBHOOK_SECRET with the endpoint's signing secret")]
-    return [Check("webhooks", True, detail)]
+        return Check("webhooks", False, detail, remedy)
+    return Check("webhooks", True, detail)
 
 
 async def _channels(settings: Settings, services: Services) -> list[Check]:
@@ -219,8 +218,8 @@ def _channel(state: ChannelState) -> Check:
 
 async def _gateway_alone(settings: Settings) -> list[Check]:
     """The gateways, without opening the database: looking must not make its file."""
-    if FAKE in settings.gateways:
-        return [_known(name) for name in settings.gateways]
+    if settings.in_one_process:
+        return _known_gateways(settings)
     from booking_payments.runtime.composition import gateways_alone
 
     async with gateways_alone(settings) as gateways:
@@ -247,47 +246,18 @@ def _readiness_checks(readiness: Readiness) -> list[Check]:
 async def _gateways(settings: Settings, gateways: Mapping[str, Gateway]) -> list[Check]:
     """Each gateway of the settings, the default one first."""
     found: list[Check] = []
-    for name, gateway in gateways.items():
-        if name != STRIPE:
-            found.append(_known(name))
-            continue
-        known = await _stripe(settings, gateway)
-        found += [known, *(await _examined(settings) if known.ok else [])]
+    for name, plugin in settings.plugins.items():
+        if plugin.doctor.examine is None:
+            found.append(_known(name, plugin))
+        else:
+            found += await plugin.doctor.examine(settings.of_gateway(name), gateways[name])
     return found
 
 
-def _known(name: str) -> Check:
-    """Return the check of a gateway that has nothing to check beyond its settings."""
-    return Check("gateway", True, f"{name}{_MEANING.get(name, '')}")
+def _known_gateways(settings: Settings) -> list[Check]:
+    return [_known(name, plugin) for name, plugin in settings.plugins.items()]
 
 
-async def _examined(settings: Settings) -> list[Check]:
-    from booking_payments.runtime.gateways import examine_stripe
-
-    try:
-        return [Check(each.name, each.ok, each.detail, each.remedy) for each in await examine_stripe(settings)]
-    except GatewayError as error:
-        return [Check("rights", False, f"stripe cannot be asked ({error.code})", "run doctor again in a moment")]
-
-
-async def _stripe(settings: Settings, gateway: Gateway) -> Check:
-    """Check the key by reading an intent that cannot exist: 404 or a missing permission shows a valid key."""
-    mode = "live mode: real money moves" if settings.stripe_livemode else "test mode: no money moves"
-    try:
-        await gateway.retrieve_intent("pi_doctor")
-    except NotThere:
-        return Check("gateway", True, f"stripe, {mode}")
-    except Misconfigured as error:
-        if error.forbidden:
-            return Check("gateway", True, f"stripe, {mode}")
-        return Check("gateway", False, f"stripe refuses the key ({error.code})", "check STRIPE_SECRET_KEY")
-    except GatewayError as error:
-        return Check("gateway", False, f"stripe cannot be reached ({error.code})", "check the network, STRIPE_API_BASE")
-    return Check("gateway", False, "stripe knows an intent that can't exist", "check STRIPE_API_BASE")
-
-
-_MEANING: Final = {
-    FAKE: ": no money moves",
-    BANK_TRANSFER: ": real money moves, and an operator says when it came",
-    MANUAL: ": real money moves by hand, and an operator records it",
-}
+def _known(name: str, plugin: GatewayPlugin) -> Check:
+    """Return the check of a gateway that is not examined."""
+    return Check("gateway", True, f"{name}: {plugin.doctor.note}")

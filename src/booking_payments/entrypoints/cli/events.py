@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,7 @@ from booking_payments.entrypoints.cli.refunds import encoded, operator
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 
 if TYPE_CHECKING:
-    from booking_payments.application.event_jobs import EventLine, EventPreview, EventReport
+    from booking_payments.application.event_jobs import EventBalance, EventPreview, EventReport
     from booking_payments.ports.event_jobs import EventTotals
     from booking_payments.runtime.services import Services
 
@@ -71,9 +69,23 @@ def _preview_lines(found: EventPreview) -> Iterator[str]:
     yield "bookings: " + ", ".join(f"{number} {status}" for status, number in found.bookings.items())
     for amount in found.to_refund:
         yield f"to refund: {money(amount)}"
+    for balance in found.balances:
+        yield _balance_line(balance)
     yield f"holds to release: {found.held}; unpaid: {found.unpaid}; processing: {found.processing}"
     for booking_id in found.disputed:
         yield f"disputed: {booking_id}"
+
+
+def _balance_line(balance: EventBalance) -> str:
+    from booking_payments.application.event_jobs import BalanceUnknown
+    from booking_payments.presentation.formatting import money
+
+    if balance.available is None or balance.missing is None:
+        settles = balance.unknown is BalanceUnknown.OTHER_CURRENCY
+        why = "the account settles in another currency" if settles else "it cannot be read"
+        return f"balance at {balance.gateway} in {balance.needed.currency.code}: not known, {why}"
+    enough = f"{money(balance.missing)} missing" if balance.missing.minor else "enough"
+    return f"balance at {balance.gateway}: {money(balance.available)} available, {enough}"
 
 
 @events.command()
@@ -150,41 +162,19 @@ def status(context: click.Context, event_id: str, as_csv: bool, as_json: bool) -
       booking-payments events status evening-1 --csv
     """
 
-    async def work(services: Services) -> tuple[EventReport, Sequence[EventLine]]:
-        report = await services.payments.event_report(event_id)
-        return report, await services.payments.event_lines(event_id) if as_csv else ()
+    from booking_payments.presentation.event_csv import rows
 
-    report, lines = run_with_services(settings_or_fail(), work)
+    async def work(services: Services) -> EventReport:
+        report = await services.payments.event_report(event_id)
+        if as_csv:
+            async for row in rows(services.payments.each_event_line(event_id)):
+                click.echo(row, nl=False)
+        return report
+
+    report = run_with_services(settings_or_fail(), work)
     if as_csv:
-        click.echo(_as_csv(lines), nl=False)
         context.exit(1 if report.needs_person else 0)
     _end(context, report, as_json)
-
-
-def _as_csv(lines: Sequence[EventLine]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["booking_id", "reference", "status", "outcome", "reason", "currency", "refunded", "owed"])
-    for line in lines:
-        booking = line.booking
-        writer.writerow(
-            [
-                booking.id,
-                _cell(booking.reference),
-                booking.status.value,
-                line.outcome.value,
-                line.reason or "",
-                booking.amount.currency.code,
-                line.refunded.major(),
-                line.owed.major(),
-            ]
-        )
-    return text.getvalue()
-
-
-def _cell(text: str) -> str:
-    """Return text of others as a spreadsheet takes it: one that begins like a formula gets an apostrophe before it."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text
 
 
 def _end(context: click.Context, report: EventReport, as_json: bool) -> None:

@@ -59,8 +59,8 @@ def _as_json(found: LedgerCheck) -> dict[str, Any]:
         "facts": found.facts,
         "postings": found.postings,
         "balances": [
-            {"account": account.value, "currency": currency.code, "balance": amount.major()}
-            for (account, currency), amount in sorted(found.balances.items(), key=_order)
+            {"gateway": gateway, "account": account.value, "currency": currency.code, "balance": amount.major()}
+            for (gateway, account, currency), amount in sorted(found.balances.items(), key=_order)
         ],
         "faults_found": found.faults_found,
         "faults": [asdict(each) for each in found.faults],
@@ -74,14 +74,15 @@ def _as_text(found: LedgerCheck) -> str:
     more = found.faults_found - len(found.faults)
     lines += [f"and {more} more"] if more else []
     balances = [
-        (words(account.value), money(amount)) for (account, _), amount in sorted(found.balances.items(), key=_order)
+        (gateway, words(account.value), money(amount))
+        for (gateway, account, _), amount in sorted(found.balances.items(), key=_order)
     ]
-    lines += table(("account", "balance"), balances) if balances else []
+    lines += table(("gateway", "account", "balance"), balances) if balances else []
     verdict = "the books agree" if found.agrees else f"{found.faults_found} faults"
     read = f"{found.payments} payments, {found.facts} facts and {found.postings} postings checked"
     return "\n".join([*lines, f"{read}: {verdict}"])
 
 
-def _order(item: tuple[tuple[Any, Any], Any]) -> tuple[str, str]:
-    (account, currency), _ = item
-    return currency.code, account.value
+def _order(item: tuple[tuple[str, Any, Any], Any]) -> tuple[str, str, str]:
+    (gateway, account, currency), _ = item
+    return gateway, currency.code, account.value

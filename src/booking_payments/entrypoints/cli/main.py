@@ -20,6 +20,7 @@ COMMANDS = LazyCommands(
         "disputes": ("disputes:disputes", "List disputes of customers' banks."),
         "reconcile": ("reconcile:reconcile", "Compare stored payments with the gateway and repair differences."),
         "ledger": ("ledger:ledger", "Check the ledger."),
+        "export": ("export:export", "Write payments, refunds, disputes or postings as CSV."),
         "webhooks": ("webhooks:webhooks", "List received webhook events and process them again."),
         "messages": ("messages:messages", "List, retry and discard messages to the booking app; manage channels."),
         "transfers": ("transfers:transfers", "List bank transfers and record their receipt and refunds."),

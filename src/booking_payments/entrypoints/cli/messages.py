@@ -86,7 +86,7 @@ def _listed(found: Sequence[MessageDelivery], dead: bool, states: ChannelStates)
 
 
 def _nothing_listed(dead: bool, states: ChannelStates) -> str:
-    """Says that everything was delivered only where it was."""
+    """Print that every message was delivered only if that is so."""
     if dead:
         return "no dead letters"
     if states.waiting:

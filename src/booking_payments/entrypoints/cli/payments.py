@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from booking_payments.entrypoints.cli.choices import EnumChoice
+from booking_payments.entrypoints.cli.conditions import payment_conditions
 from booking_payments.entrypoints.cli.holds import cancel, capture, record
 from booking_payments.entrypoints.cli.refunds import owed_lines, payment_named, quote, reader, refund, settle
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
-from booking_payments.entrypoints.cli.since import HINT, Since
 from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
 
 if TYPE_CHECKING:
     from booking_payments.application.payment_details import PaymentDetails
     from booking_payments.domain.payment import Dispute, Payment
-    from booking_payments.ports.payments import PaymentPage
+    from booking_payments.ports.payments import PaymentFilter, PaymentPage
     from booking_payments.presentation.models import EventAnswer
     from booking_payments.runtime.services import Services
 
@@ -51,43 +50,20 @@ for command in (quote, refund, settle, capture, cancel, record):
 
 
 @payments.command("list")
-@click.option("--status", type=EnumChoice("domain.lifecycle:PaymentStatus"), help="Only payments there.")
-@click.option("--customer", metavar="ID", help="Only payments of this customer.")
-@click.option("--reference", metavar="REFERENCE", help="Only payments of the booking with this reference.")
-@click.option(
-    "--since", type=Since(ahead=True), metavar="WHEN", help=f"Only payments begun since then. WHEN is {HINT}."
-)
-@click.option("--until", type=Since(ahead=True), metavar="WHEN", help="Only payments begun before then.")
+@payment_conditions
 @limit_option(20, 1000)
 @click.option("--cursor", metavar="CURSOR", help="Go on after the page that gave this cursor.")
 @_json
-def list_(
-    status: str | None,
-    customer: str | None,
-    reference: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    limit: int,
-    cursor: str | None,
-    as_json: bool,
-) -> None:
+def list_(which: PaymentFilter, limit: int, cursor: str | None, as_json: bool) -> None:
     """List payments, newest first.
 
     \b
     Examples:
       booking-payments payments list --customer ann --limit 5
       booking-payments payments list --status failed --since 7d --json
+      booking-payments payments list --last4 4242 --amount 25.00
+      booking-payments payments list --event hamlet-0301 --refunded partly
     """
-    from booking_payments.domain.lifecycle import PaymentStatus
-    from booking_payments.ports.payments import PaymentFilter
-
-    which = PaymentFilter(
-        status=PaymentStatus(status) if status else None,
-        customer_id=customer,
-        reference=reference,
-        created_from=since,
-        created_to=until,
-    )
 
     async def work(services: Services) -> tuple[PaymentPage, datetime]:
         return await services.payments.list_payments(which, cursor=cursor, limit=limit), services.clock.now()

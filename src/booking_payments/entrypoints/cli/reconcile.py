@@ -15,7 +15,7 @@ from booking_payments.entrypoints.cli.since import since_option
 
 if TYPE_CHECKING:
     from booking_payments.application.findings import Finding
-    from booking_payments.application.reconcile import Reconciliation
+    from booking_payments.application.reconcile import ComparedGateway, Reconciliation
     from booking_payments.runtime.services import Services
 
 
@@ -28,7 +28,8 @@ def reconcile(context: click.Context, since: datetime | None, as_json: bool) -> 
 
     First, operations with an unknown outcome are settled (this may wait for the lease of a process that died), and
     missed events are processed. Differences that can be repaired are repaired and printed. Those that wait for the end
-    of a dispute or for the gateway are printed as waiting. Exit status 1 when a difference needs an operator, else 0.
+    of a dispute or for the gateway are printed as waiting. A gateway that can't be read is printed; the others are
+    compared. Exit status 1 when a difference needs an operator or a gateway can't be read, else 0.
 
     \b
     Examples:
@@ -58,6 +59,7 @@ def _as_json(found: Reconciliation) -> dict[str, Any]:
         "since": found.since.isoformat(),
         "until": found.until.isoformat(),
         "compared": {name: getattr(found, name) for name in counted},
+        "gateways": [asdict(each) for each in found.gateways],
         "healed": [asdict(each) for each in found.healed],
         "left": [asdict(each) for each in found.left],
         "waiting": [asdict(each) for each in found.waiting],
@@ -70,9 +72,17 @@ def _as_text(found: Reconciliation) -> str:
             *_section("healed", found.healed),
             *_section("left", found.left),
             *_section("waiting", found.waiting),
+            *(_compared_with(each) for each in found.gateways if len(found.gateways) > 1),
             _summary(found),
         ]
     )
+
+
+def _compared_with(gateway: ComparedGateway) -> str:
+    counts = f"{gateway.intents} intents, {gateway.refunds} refunds and {gateway.disputes} disputes"
+    ours = f" ({gateway.foreign} intents are not ours)" if gateway.foreign else ""
+    unread = f"; it can't be read ({gateway.error})" if gateway.error else ""
+    return f"gateway  {gateway.name}: compared {counts}{ours}{unread}"
 
 
 def _section(name: str, findings: Sequence[Finding]) -> list[str]:

@@ -13,8 +13,8 @@ from booking_payments.entrypoints.cli.runner import fail, run_with_services, set
 from booking_payments.entrypoints.cli.tables import coloured, table
 
 if TYPE_CHECKING:
-    from booking_payments.adapters.gateways.bank_transfer import TransferDesk
-    from booking_payments.adapters.gateways.bank_transfer.records import Payback, Transfer
+    from booking_payments.adapters.gateways.bank_transfer import BankTransferOperations
+    from booking_payments.adapters.gateways.bank_transfer.records import BankRefund, Transfer
     from booking_payments.application.callers import Caller
     from booking_payments.runtime.services import Services
 
@@ -48,8 +48,8 @@ def list_(as_json: bool) -> None:
     """
     import msgspec
 
-    async def work(desk: TransferDesk) -> tuple[Sequence[Transfer], Sequence[Payback]]:
-        return await desk.awaited(), await desk.to_send()
+    async def work(operations: BankTransferOperations) -> tuple[Sequence[Transfer], Sequence[BankRefund]]:
+        return await operations.awaited(), await operations.to_send()
 
     found = run_with_services(settings_or_fail(), lambda services: _from_each(services, work))
     awaited = [each for some, _ in found for each in some]
@@ -81,13 +81,12 @@ def received(reference: str, amount: str, currency: str, as_json: bool) -> None:
     """
     from booking_payments.domain.errors import PaymentError
     from booking_payments.domain.money import Currency, Money
-    from booking_payments.runtime.settings import BANK_TRANSFER
 
     try:
         money = Money.parse(amount, Currency.of(currency.lower()))
     except PaymentError as error:
         raise click.BadParameter(error.message, param_hint="AMOUNT, CURRENCY") from None
-    found = _at_the_desk(lambda desk: desk.received(reference, money, _operator("received")), BANK_TRANSFER)
+    found = _run_operation(lambda operations: operations.received(reference, money, _operator("received")), reference)
     _report(found, f"{found.amount} received", as_json)
 
 
@@ -101,7 +100,7 @@ def sent(refund_id: str, as_json: bool) -> None:
     Examples:
       booking-payments transfers sent btr_7k3m9qxd2f4h6n
     """
-    found = _at_the_desk(lambda desk: desk.sent(refund_id, _operator("sent")), _gateway_of(refund_id))
+    found = _run_operation(lambda operations: operations.sent(refund_id, _operator("sent")), refund_id)
     _report(found, f"{found.amount} sent", as_json)
 
 
@@ -116,30 +115,31 @@ def failed(refund_id: str, reason: str, as_json: bool) -> None:
     Examples:
       booking-payments transfers failed btr_7k3m9qxd2f4h6n --reason "account closed"
     """
-    found = _at_the_desk(lambda desk: desk.failed(refund_id, reason, _operator("failed")), _gateway_of(refund_id))
+    found = _run_operation(lambda operations: operations.failed(refund_id, reason, _operator("failed")), refund_id)
     _report(found, f"the refund of {found.amount} failed", as_json)
 
 
-def _at_the_desk(work: Callable[[TransferDesk], Awaitable[T]], gateway: str) -> T:
+def _run_operation(work: Callable[[BankTransferOperations], Awaitable[T]], given: str) -> T:
+    """Do ``work`` at the gateway that knows the reference or refund id ``given``; at the first one where none does, so
+    that the error is the operation's own."""
+
     async def run(services: Services) -> T:
-        if gateway not in services.desks:
-            fail(f"this installation has no such gateway; add {gateway} to PAYMENT_GATEWAYS")
-        return await work(services.desks[gateway])
+        bank_transfer_operations = _bank_transfer_operations(services)
+        known = [operations for operations in bank_transfer_operations if await operations.knows(given)]
+        return await work([*known, *bank_transfer_operations][0])
 
     return run_with_services(settings_or_fail(), run)
 
 
-async def _from_each(services: Services, work: Callable[[TransferDesk], Awaitable[T]]) -> Sequence[T]:
-    if not services.desks:
+def _bank_transfer_operations(services: Services) -> Sequence[BankTransferOperations]:
+    """Return the operator commands of each gateway that is settled by hand. Fails without such a gateway."""
+    if not services.bank_transfer_operations:
         fail("there are no bank transfers here: they need PAYMENT_GATEWAY=bank_transfer")
-    return [await work(desk) for desk in services.desks.values()]
+    return list(services.bank_transfer_operations.values())
 
 
-def _gateway_of(refund_id: str) -> str:
-    """Return the gateway of a refund, by the prefix of its id."""
-    from booking_payments.runtime.settings import BANK_TRANSFER, MANUAL
-
-    return MANUAL if refund_id.startswith("mrr_") else BANK_TRANSFER
+async def _from_each(services: Services, work: Callable[[BankTransferOperations], Awaitable[T]]) -> Sequence[T]:
+    return [await work(operations) for operations in _bank_transfer_operations(services)]
 
 
 def _operator(command: str) -> Caller:
@@ -149,13 +149,13 @@ def _operator(command: str) -> Caller:
     return Caller.operator_of(os.environ.get("USER") or "cli", f"transfers {command}")
 
 
-def _report(record: Transfer | Payback, what: str, as_json: bool) -> None:
+def _report(record: Transfer | BankRefund, what: str, as_json: bool) -> None:
     import msgspec
 
     click.echo(msgspec.json.encode(_content(record)).decode() if as_json else f"{record.id}: {what}")
 
 
-def _content(record: Transfer | Payback) -> dict[str, Any]:
+def _content(record: Transfer | BankRefund) -> dict[str, Any]:
     return {
         "id": record.id,
         "transfer_id": getattr(record, "transfer_id", record.id),
@@ -168,7 +168,7 @@ def _content(record: Transfer | Payback) -> dict[str, Any]:
     }
 
 
-def _row(record: Transfer | Payback, status: str) -> tuple[str, ...]:
+def _row(record: Transfer | BankRefund, status: str) -> tuple[str, ...]:
     from booking_payments.presentation import formatting
     from booking_payments.presentation.formatting import exact
 

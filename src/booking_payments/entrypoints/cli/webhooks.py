@@ -79,6 +79,7 @@ def _content(entry: InboxEntry) -> dict[str, Any]:
     return {
         "event_id": entry.event_id,
         "type": entry.type,
+        "gateway": entry.gateway,
         "status": entry.status.value,
         "object_id": entry.object_id,
         "reason": entry.reason,
@@ -105,7 +106,7 @@ def _version(entry: InboxEntry) -> str | None:
 def _listed(entries: Sequence[InboxEntry]) -> str:
     if not entries:
         return "no such events were received; what never came is taken in by: booking-payments reconcile"
-    head = ("received", "status", "event", "type", "reason")
+    head = ("received", "status", "gateway", "event", "type", "reason")
     return "\n".join(table(head, [_row(each) for each in entries]))
 
 
@@ -114,7 +115,14 @@ def _row(entry: InboxEntry) -> tuple[str, ...]:
     from booking_payments.presentation.status_style import STATUS_STYLE
 
     status = coloured(words(entry.status.value), STATUS_STYLE[entry.status.value])
-    return f"{entry.received_at:%Y-%m-%d %H:%M:%S}", status, entry.event_id, entry.type, entry.reason or ""
+    return (
+        f"{entry.received_at:%Y-%m-%d %H:%M:%S}",
+        status,
+        entry.gateway,
+        entry.event_id,
+        entry.type,
+        entry.reason or "",
+    )
 
 
 # --- replay ----------------------------------------------------------------------------------------------------
@@ -172,7 +180,7 @@ def replay(
 def _replayed(results: Sequence[Replayed]) -> str:
     if not results:
         return "no such events were received: nothing to replay; see: booking-payments webhooks list"
-    return "\n".join(table(("outcome", "event", "type", "reason"), [_result(each) for each in results]))
+    return "\n".join(table(("outcome", "gateway", "event", "type", "reason"), [_result(each) for each in results]))
 
 
 def _result(each: Replayed) -> tuple[str, ...]:
@@ -180,9 +188,10 @@ def _result(each: Replayed) -> tuple[str, ...]:
     from booking_payments.presentation.status_style import STATUS_STYLE
 
     if each.outcome == "unknown":
-        return "Unknown", each.event_id, "-", "it was not received, or is not among those meant"
+        return "Unknown", "-", each.event_id, "-", "it was not received, or is not among those meant"
     return (
         coloured(words(each.outcome), STATUS_STYLE.get(each.outcome, "")),
+        each.gateway,
         each.event_id,
         each.type or "-",
         each.reason or "",

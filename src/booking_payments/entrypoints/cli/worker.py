@@ -8,7 +8,7 @@ import click
 
 from booking_payments.entrypoints.cli.runner import extra_or_fail, fail, require_ready, settings_or_fail
 from booking_payments.runtime.process import collecting_traces, new_event_loop
-from booking_payments.runtime.settings import FAKE, Settings
+from booking_payments.runtime.settings import Settings
 from booking_payments.runtime.settings_error import SettingsError
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -19,7 +19,7 @@ def run(concurrency: int | None) -> None:
     settings = settings_or_fail({"WORKER_CONCURRENCY": concurrency})
     if not settings.on_postgresql:
         fail("workers share a PostgreSQL, and DATABASE_URL names SQLite: there `serve` does all background work itself")
-    if FAKE in settings.gateways:
+    if settings.in_one_process:
         fail("the fake gateway lives inside `serve`: a worker needs Stripe's keys, or the sandbox at STRIPE_API_BASE")
     with extra_or_fail("worker", "worker"):
         import procrastinate  # noqa: F401 - what work is shared by

@@ -22,6 +22,7 @@ from booking_payments.entrypoints.http import (
     bookings,
     config,
     events,
+    exports,
     health,
     openapi,
     parsing,
@@ -67,6 +68,7 @@ OF_CUSTOMERS: Final = (
     events.Events,
     payments.BookingPayment,
     payments.listing,
+    exports.export,
     refunds.RefundsOfBooking,
     refunds.RefundsOfPayment,
     config.config,
@@ -212,7 +214,7 @@ def _framework_problem(request: AnyRequest, error: HTTPException) -> Response[by
 
 def _unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
     log.error(
-        "unexpected error",
+        "request.failed",
         request_id=request_id_of(request.scope),
         method=request.method,
         route=str(request.scope.get("path_template", "")),

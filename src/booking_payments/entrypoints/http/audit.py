@@ -33,7 +33,7 @@ async def operation(services: Services, entry: AuditEntry, response: EncodedResp
     reference, intent_id = await _subject(services, entry, response)
     write = payments_log.error if response.status >= 500 else payments_log.info
     write(
-        "payment operation",
+        "payment.operation",
         operation=entry.operation,
         outcome=outcome_of(response.status),
         error=response.error,
@@ -69,14 +69,14 @@ def explain(error: Exception, response: EncodedResponse) -> None:
     """Log the reason of an internal error, which the response does not contain."""
     if response.status >= 500:
         kept = error.__cause__ if isinstance(error, OutcomeUnknown) and error.__cause__ else error
-        payments_log.warning("payment operation failed", error=type(kept).__name__, reason=str(kept))
+        payments_log.warning("payment.operation_failed", error=type(kept).__name__, reason=str(kept))
 
 
 def webhook(request_id: str, outcome: str, *, error: str | None = None, result: WebhookResult | None = None) -> None:
     """Log the outcome of one delivery of a webhook."""
     write = webhooks_log.info if error is None else webhooks_log.warning
     write(
-        "webhook",
+        "webhook.received",
         type=result.type if result else None,
         event_id=result.event_id if result else None,
         outcome=outcome,
@@ -90,5 +90,5 @@ def webhook(request_id: str, outcome: str, *, error: str | None = None, result: 
 def alert(result: WebhookResult) -> None:
     """Log a report of the gateway that needs an operator, because no rule covers it."""
     webhooks_log.warning(
-        "look at this", type=result.type, event_id=result.event_id, reason=result.reason, **result.about
+        "gateway.alert", type=result.type, event_id=result.event_id, reason=result.reason, **result.about
     )

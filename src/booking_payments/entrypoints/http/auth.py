@@ -1,6 +1,7 @@
 """Authentication: bearer tokens, and the scope that each route requires.
 
-One algorithm, fixed by the settings and never taken from the token. A route that declares no ``Access`` is refused.
+The settings fix one algorithm; the token's own ``alg`` is never used to choose it. Requests to a route that declares no
+``Access`` are refused.
 """
 
 import base64
@@ -26,9 +27,9 @@ from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import Settings
 
 MAX_TOKEN: Final = 4096
-"""Characters; ours have about 200."""
+"""The longest accepted ``Authorization`` header, in characters; tokens of this service have about 200."""
 LEEWAY_S: Final = 5
-"""How far the issuer's clock and ours may differ."""
+"""Seconds by which the issuer's clock and ours may differ."""
 
 _HEADERS: Final = frozenset({"alg", "typ", "kid"})
 _TYPES: Final = frozenset({"jwt", "at+jwt"})
@@ -40,9 +41,9 @@ _BEARER: Final = re.compile(r"bearer +(?P<token>[A-Za-z0-9_\-.=]+) *", re.ASCII 
 
 
 class Access(Enum):
-    """The callers that a route accepts, as the documentation names them. Ownership is checked separately."""
+    """The callers that a route accepts; the reference prints the values. Ownership is checked separately."""
 
-    PUBLIC = "anybody"
+    PUBLIC = "all callers, without a token"
     SIGNED = "the gateway, by its signature"
     TOKEN = "any valid token"  # noqa: S105 - no password
     OWNER = "the booking's customer"
@@ -51,7 +52,7 @@ class Access(Enum):
     APP_OR_OPERATOR = "scope bookings:write or payments:operate"
     OPERATOR = "scope payments:operate"
     BOOKING_APP = "scope bookings:write"
-    BROWSER = "a browser, by the token of its link or login; each page looks for itself"
+    BROWSER = "a browser, by the token of its link or login, which each page checks"
 
     @property
     def needs_token(self) -> bool:
@@ -75,14 +76,14 @@ PUBLIC_PATHS: Final = frozenset(
         "/console/login",
     }
 )
-"""Every route that answers without a token. A test compares this list with the app."""
+"""All routes that need no token. A test compares this list with the app."""
 
 _SCOPES_OF: Final = {
     Access.OPERATOR: (OPERATE,),
     Access.BOOKING_APP: (WRITE_BOOKINGS,),
     Access.APP_OR_OPERATOR: (WRITE_BOOKINGS, OPERATE),
 }
-"""Of which scopes a token needs one."""
+"""The scopes of which a token needs one, by the access of the route."""
 
 
 @frozen(kw_only=True)
@@ -108,7 +109,7 @@ class Principal:
 
 
 def caller_for(access: Access, principal: Principal, cause: str) -> Caller:
-    """As whom ``principal`` acts on a route: the widest role that the route grants."""
+    """Return the caller as which ``principal`` uses a route: in the widest role that the route allows its scopes."""
     operates = access in (Access.OPERATOR, Access.OWNER_OR_OPERATOR, Access.READER, Access.APP_OR_OPERATOR)
     if operates and principal.is_operator:
         return Caller.operator_of(principal.subject, cause)
@@ -118,16 +119,22 @@ def caller_for(access: Access, principal: Principal, cause: str) -> Caller:
 
 
 def _speaks_for_all(access: Access, principal: Principal) -> bool:
-    """Whether ``principal`` may act on the route as a booking app does, for all customers at once."""
+    """Return whether ``principal`` calls the route as a booking app, which acts for all customers."""
     return access in (Access.BOOKING_APP, Access.READER, Access.APP_OR_OPERATOR) and principal.writes_bookings
 
 
 async def require_declared_access(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """The guard of the whole app: no declared access, no entry; a token where the route asks for one, and not too many
-    of either: guesses of an address, money moved by a principal."""
+    """Guard all routes of the app: check the declared access, the token and its scopes, and apply the rate limits.
+
+    Failed tokens are counted per address, and operations that move money per principal.
+
+    Raises:
+        RequestRefused: 403 for a route without a declared access or a token without the scope, 401 for a missing or
+            invalid token, 429 above a limit.
+    """
     access = handler.opt.get("access")
     if connection.scope.get("method") == "OPTIONS":
-        return  # the framework's own list of methods
+        return  # the framework answers with the methods of the route
     if not isinstance(access, Access):
         raise RequestRefused(403, "forbidden", "this route accepts no caller")
     if access.needs_token:
@@ -157,18 +164,24 @@ async def _count_money(
 
 
 def moves_money(opt: Mapping[str, Any]) -> bool:
-    """Whether ``RATE_LIMIT_MONEY`` counts the route with these options for others than booking apps. A booking app
-    speaks for all customers at once, so its calls are bounded by its address and by the gateway's pace alone."""
+    """Return whether ``RATE_LIMIT_MONEY`` counts requests to the route with these options.
+
+    Requests of booking apps are not counted, since one app acts for all customers: their limits are the address's and
+    the gateway's.
+    """
     return "operation" in opt and opt["access"] is not Access.BOOKING_APP
 
 
 async def require_own(connection: ASGIConnection[Any, Any, Any, Any], access: Access, principal: Principal) -> None:
-    """Refuse a caller who may read all bookings and calls a customer's route for a booking of another customer.
+    """Refuse a caller who may read all bookings and calls a customer's route for the booking of another customer.
 
-    Such a caller gets 403 instead of 404, since the existence of the booking is no secret to them; a booking that does
-    not exist is answered in the same way. For all other callers the use case checks the ownership under the booking's
-    lock and answers 404. This is not a guard of the framework: guards run before the body is read, and a body that is
-    too large is answered with 413 for every caller.
+    Such a caller gets 403 and not 404, since it may know that the booking exists; for a booking that does not exist the
+    response is the same. For all other callers the use case checks the ownership under the booking's lock, and raises
+    ``NotFound``. This is not a guard of the framework, because guards run before the body is read, and a body that is
+    too large must be a 413 for every caller.
+
+    Raises:
+        RequestRefused: 403 (``missing_scope``).
     """
     booking_id = connection.path_params.get("booking_id")
     if booking_id is None or not principal.sees_all or caller_for(access, principal, "").customer_id is None:
@@ -184,14 +197,14 @@ async def require_own(connection: ASGIConnection[Any, Any, Any, Any], access: Ac
 
 
 def require_scope(access: Access, principal: Principal) -> None:
-    """403 unless the token has the scope that ``access`` cannot do without."""
+    """Raise 403 (``missing_scope``) unless the token has one of the scopes that ``access`` requires."""
     needed = _SCOPES_OF.get(access, ())
     if needed and not principal.scopes.intersection(needed):
         raise missing_scope(f"this needs a token with scope {' or '.join(needed)}", needed[0])
 
 
 def missing_scope(detail: str, scope: str | None = None) -> RequestRefused:
-    """403 for a token that is valid and not enough. ``scope`` is one that would be, if any."""
+    """Return the error for a valid token without the required scope. ``scope``: one that would suffice; None: none."""
     wanted = f', scope="{scope}"' if scope else ""
     headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope"{wanted}'}
     return RequestRefused(403, "missing_scope", detail, headers=headers)
@@ -199,7 +212,7 @@ def missing_scope(detail: str, scope: str | None = None) -> RequestRefused:
 
 @frozen(kw_only=True)
 class TokenRules:
-    """What a token must be: signed with ``key`` by ``algorithm``, from ``issuer`` and for ``audience`` where set."""
+    """The requirements for a token: ``key`` and ``algorithm`` of its signature; ``issuer`` and ``audience`` if set."""
 
     key: str = field(repr=False)
     algorithm: str
@@ -208,7 +221,7 @@ class TokenRules:
 
 
 def rules_of(settings: Settings) -> TokenRules:
-    """The rules that the settings ask for."""
+    """Return the requirements for tokens from the settings."""
     return TokenRules(
         key=settings.jwt_verification_key,
         algorithm=settings.jwt_algorithm.value,
@@ -218,7 +231,11 @@ def rules_of(settings: Settings) -> TokenRules:
 
 
 def authenticate(header: str | None, rules: TokenRules) -> Principal:
-    """The bearer of the token in an ``Authorization`` header; 401 for every other header."""
+    """Return the bearer of the token in an ``Authorization`` header.
+
+    Raises:
+        RequestRefused: 401, ``token_missing`` without a header, ``token_invalid`` for every other failure.
+    """
     if not header:
         raise _unauthorized("token_missing", "send a token: Authorization: Bearer ...", challenge="Bearer")
     match = _BEARER.fullmatch(header) if len(header) <= MAX_TOKEN else None
@@ -235,7 +252,7 @@ def _unauthorized(code: str, detail: str, *, challenge: str) -> RequestRefused:
 
 
 def _claims(token: str, rules: TokenRules) -> dict[str, Any] | None:
-    """The verified claims, or None. What exactly is wrong stays ours: it would only help to forge."""
+    """Return the verified claims; None for an invalid token. The reason is kept back, since it would help forgers."""
     try:
         _require_plain(token)
         return jwt.decode(
@@ -252,13 +269,16 @@ def _claims(token: str, rules: TokenRules) -> dict[str, Any] | None:
 
 
 def _require_plain(token: str) -> None:
-    """Refuse tokens whose parts can be read in two ways, or whose header asks for more than a name of the key."""
+    """Raise ``ValueError`` for a token with repeated claims, unknown header fields, or a lifetime that is too long.
+
+    Repeated claims are refused because two parsers may read different values.
+    """
     header, payload = (_part(part) for part in token.split(".")[:2])
     if not header.keys() <= _HEADERS or str(header.get("typ", "JWT")).lower() not in _TYPES:
         raise ValueError("not a plain token")
     expires = payload.get("exp")
     if not isinstance(expires, int | float) or isinstance(expires, bool) or expires > time.time() + MAX_LIFETIME_S:
-        raise ValueError("a token without a sensible end")
+        raise ValueError("a token without an expiry, or with one that is too late")
 
 
 def _part(part: str) -> dict[str, Any]:
@@ -275,7 +295,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _scopes(text: str) -> frozenset[str]:
-    """RFC 8693, 4.2: scopes are separated by spaces, U+0020. What else may look like one is a part of a name."""
+    """Split a list of scopes at spaces (U+0020) only, as RFC 8693 section 4.2 says."""
     return frozenset(text.split(" ")) - {""}
 
 

@@ -1,7 +1,7 @@
-"""Requests with a token, as their handlers see them, and operations that happen once.
+"""The context of authenticated requests, and operations that run once for each idempotency key.
 
-Litestar has nothing for idempotency keys: ``run_once`` stores the bytes of an operation's response, refusals included.
-So errors of an operation become a response here and not in the exception handlers of the app.
+Litestar does not support idempotency keys. ``run_once`` stores the encoded response of an operation, also that of a
+refusal, so errors of an operation are turned into responses here and not in the exception handlers of the app.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,7 +29,7 @@ from booking_payments.runtime.services import Services
 A = TypeVar("A", bound=msgspec.Struct)
 
 
-# --- operations, once each ---------------------------------------------------------------------------------------
+# --- operations --------------------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
@@ -49,15 +49,16 @@ Work = Callable[[Caller], Awaitable[OperationResult]]
 
 @frozen(kw_only=True)
 class RequestedOperation:
-    """An operation that was asked for, over the API or by a form.
+    """A requested operation, over the API or by a form.
 
     Attributes:
-        name: in audit log and metrics.
-        caller: as whom it is done; its cause is the id of the request.
+        name: its name in audit log and metrics.
+        principal: the bearer of the request's token.
+        caller: the caller for the use case; its cause is the id of the request.
         key: the client's idempotency key; None without one.
-        method, path: what the key belongs to, with ``given``, the validated request.
-        booking_id: of the path; None when the path names none.
-        raw_declines: whether reasons of a decline that the gateway hides are shown.
+        method, path, given: the request to which the key belongs; ``given`` is the validated body.
+        booking_id: the booking's id in the path; None when the path has none.
+        raw_declines: whether the response shows decline reasons that customers may not see.
     """
 
     name: str
@@ -72,13 +73,13 @@ class RequestedOperation:
 
 
 async def run_once(services: Services, metrics: Metrics, operation: RequestedOperation, work: Work) -> EncodedResponse:
-    """Do ``work``, or return the stored response when it was done for this key before.
+    """Await ``work`` and return its response, or return the stored response if this key was used before.
 
-    Each execution writes one line to the audit log and is counted once in the metrics.
+    Each execution logs one event and is counted once in the metrics. Errors of the use case are returned as responses.
 
     Raises:
-        RequestRefused: 422 when the key was used for another request, 409 while the first request
-            with the key is in progress.
+        RequestRefused: 422 when the key was used for another request, 409 while the first request with the key is in
+            progress.
     """
 
     async def run(caller: Caller) -> EncodedResponse:
@@ -127,7 +128,7 @@ def as_response(response: EncodedResponse) -> Response[Any]:
     )
 
 
-# --- what handlers depend on -------------------------------------------------------------------------------------
+# --- dependencies of handlers ------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
@@ -154,13 +155,16 @@ class RequestContext:
 
 @frozen(kw_only=True)
 class Command(RequestContext):
-    """The same for an operation: ``key`` is the client's idempotency key, if any."""
+    """A ``RequestContext`` for an operation; ``key`` is the client's idempotency key, None without one."""
 
     key: str | None
     request: JsonRequest
 
     async def once(self, given: msgspec.Struct, answer: type[A], work: Work) -> Response[A]:
-        """Return the response of ``work`` (an ``answer`` or a problem), or the response stored for the key."""
+        """Return the response of ``work`` (an ``answer`` or a problem), or the one stored for the key.
+
+        ``given`` is the validated body. Raises as ``run_once``.
+        """
         request = self.request
         operation = RequestedOperation(
             name=request.route_handler.opt["operation"],
@@ -178,12 +182,12 @@ class Command(RequestContext):
 
 
 async def provide_context(request: JsonRequest) -> RequestContext:
-    """The context.
+    """Return the context of a request.
 
     Raises:
-        NotFound: for text in the path that cannot be an id.
-        RequestRefused: 400 for a query parameter that the route does not accept, 403 where only the customer may
-            call.
+        NotFound: When text in the path cannot be an id.
+        RequestRefused: 400 for a query parameter that the route does not accept, 403 when only the booking's customer
+            may call.
     """
     await _require_possible(request)
     return RequestContext(services=request.app.state["services"], principal=request.user, caller=_caller(request))
@@ -200,8 +204,11 @@ KeyHeader = Annotated[
 
 
 async def provide_command(request: JsonRequest, key: KeyHeader = None) -> Command:
-    """As ``provide_context``; 400 also for a bad key. ``key`` stands here for the OpenAPI document: the framework gives
-    one value of a header that came twice, which is refused."""
+    """Return the context of an operation. Raises as ``provide_context``, and 400 for a malformed or repeated key.
+
+    The parameter ``key`` is only for the OpenAPI document: the framework passes one value of a repeated header, so all
+    values are read from the request.
+    """
     await _require_possible(request)
     return Command(
         services=request.app.state["services"],
@@ -213,8 +220,10 @@ async def provide_command(request: JsonRequest, key: KeyHeader = None) -> Comman
 
 
 async def _require_possible(request: JsonRequest) -> None:
-    """Check query, ownership and ids. A path segment that cannot be an id, for example a card number, is answered with
-    404 and stored nowhere."""
+    """Check query, ownership and ids. Raises as ``provide_context``.
+
+    Text in the path that cannot be an id, such as a card number, is refused before anything stores it.
+    """
     request.refuse_stray_query()
     await require_own(request, request.route_handler.opt["access"], request.user)
     if not all(is_id(str(part)) for part in request.path_params.values()):
@@ -226,7 +235,7 @@ def _caller(request: JsonRequest) -> Caller:
 
 
 async def provide_parameters(request: JsonRequest) -> Any:
-    """The query as the struct that the handler asks for. Raises 400 for unknown, repeated and ill-formed parameters."""
+    """Return the query as the struct of the handler. Raises 400 for unknown, repeated and malformed parameters."""
     return request.read_query()
 
 

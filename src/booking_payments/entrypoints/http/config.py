@@ -6,6 +6,7 @@ from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.commands import GivenContext
 from booking_payments.entrypoints.http.routing import for_token
 from booking_payments.presentation.models import ConfigAnswer
+from booking_payments.runtime.payment_config import gateway_terms
 
 
 @get(
@@ -17,7 +18,7 @@ from booking_payments.presentation.models import ConfigAnswer
 async def config(context: GivenContext) -> ConfigAnswer:
     settings = context.services.settings
     return ConfigAnswer(
-        publishable_key=settings.stripe_publishable_key or None,
+        publishable_key=next(filter(None, (each.publishable_key for each in gateway_terms(settings))), None),
         gateway=context.services.gateway.name,
         gateways=list(context.services.payments.gateway_names),
         processing_fee_rate=f"{settings.processing_fee_rate:f}",

@@ -1,28 +1,34 @@
 """Events: their sums, canceling them, moving them."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, cast
 
-from litestar import Controller, get, post
+from litestar import Controller, MediaType, Request, get, post
+from litestar.datastructures.headers import Accept
+from litestar.di import NamedDependency
 from litestar.openapi.spec import Example
 from litestar.params import Body, PathParameter
-from litestar.response import Response
+from litestar.response import Response, Stream
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import RefundOnCancel
+from booking_payments.domain.errors import NotFound
 from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.commands import GivenCommand, GivenContext, OperationResult
-from booking_payments.entrypoints.http.routing import for_token, operation
+from booking_payments.entrypoints.http.routing import also_as, for_token, operation
 from booking_payments.ports.event_jobs import EventJob
 from booking_payments.presentation import render
+from booking_payments.presentation.event_csv import rows
 from booking_payments.presentation.models import (
     CancelEvent,
     EventJobAnswer,
     EventPreviewAnswer,
+    EventQuery,
     EventReportAnswer,
     RescheduleEvent,
 )
 
+CSV: Final = "text/csv"
 _CANCEL: Final = {"reason": "the hall is flooded", "preview": True}
 _MOVE: Final = {"event_starts_at": "2030-02-01T20:00:00Z", "refund_grace_until": "2030-01-15T00:00:00Z"}
 
@@ -37,10 +43,27 @@ class Events(Controller):
 
     @get(
         summary="An event: sums over its bookings by currency, and the job that cancels or moves it",
-        **for_token(Access.APP_OR_OPERATOR, errors={404}),
+        **also_as(
+            CSV,
+            "With `format=csv`, or `Accept: text/csv`, a row for each booking of the newest job; 404 without a job.",
+            for_token(Access.APP_OR_OPERATOR, errors={404}),
+        ),
     )
-    async def read(self, event_id: EventId, context: GivenContext) -> EventReportAnswer:
-        return render.event_report(await context.payments.event_report(event_id))
+    async def read(
+        self,
+        event_id: EventId,
+        parameters: NamedDependency[EventQuery],
+        context: GivenContext,
+        request: Request[Any, Any, Any],
+    ) -> Response[EventReportAnswer]:
+        report = await context.payments.event_report(event_id)
+        if not _wants_csv(parameters, request):
+            return Response(render.event_report(report), headers={"Vary": "Accept"})
+        if report.job is None:
+            raise NotFound("no job of this event")
+        headers = {"Content-Disposition": f'attachment; filename="{event_id}.csv"', "Vary": "Accept"}
+        text = rows(context.payments.each_event_line(event_id))
+        return cast("Response[EventReportAnswer]", Stream(text, media_type=CSV, headers=headers))
 
     @post(
         "/cancel",
@@ -89,6 +112,13 @@ class Events(Controller):
             return await _begun(command, job)
 
         return await command.once(data, EventJobAnswer, work)
+
+
+def _wants_csv(parameters: EventQuery, request: Request[Any, Any, Any]) -> bool:
+    if parameters.format is not None:
+        return parameters.format == "csv"
+    accepted = Accept(request.headers.get("accept", "*/*"))
+    return accepted.best_match([MediaType.JSON, CSV]) == CSV
 
 
 async def _begun(command: GivenContext, job: EventJob) -> OperationResult:

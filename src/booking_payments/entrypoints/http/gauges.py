@@ -54,15 +54,19 @@ async def _collect(services: Services) -> bytes:
     try:
         figures = await services.payments.figures(services.clock.now() - WINDOW)
     except Exception as error:  # with any error the process still serves its other metrics
-        log.warning("the figures of the books could not be read", reason=type(error).__name__)
+        log.warning("metrics.books_unreadable", reason=type(error).__name__)
         return generate_latest(registry)
     readable.set(1)
-    fill(registry, figures)
+    fill(registry, figures, services.payments.gateway_names)
     return generate_latest(registry)
 
 
-def fill(registry: CollectorRegistry, figures: Figures) -> None:
-    """Make the gauges in ``registry``, with these figures."""
+def fill(registry: CollectorRegistry, figures: Figures, gateways: Iterable[str]) -> None:
+    """Make the gauges in ``registry``, with these figures.
+
+    ``gateways`` are the configured ones: each has its values, 0 included. A gateway that is no longer configured has
+    some only while something of it is open.
+    """
 
     def gauge(name: str, told: str, labels: Iterable[str] = ()) -> Gauge:
         return Gauge(f"booking_payments_{name}", told, tuple(labels), registry=registry)
@@ -81,16 +85,8 @@ def fill(registry: CollectorRegistry, figures: Figures) -> None:
     _delays(gauge("webhook_delay_seconds", "From event to arrival, of the last hour.", ["percentile"]), figures)
     _holds(gauge, figures)
     _channels(gauge, figures)
+    _gateways(gauge, figures, gateways)
     for name, told, count in (
-        ("webhooks_received_last_hour", "Webhooks that came.", sum(day.received for day in figures.webhooks)),
-        (
-            "webhooks_failed_last_hour",
-            "Of these, how many failed at first.",
-            sum(day.failed for day in figures.webhooks),
-        ),
-        ("webhooks_unfinished", "Webhooks of the last hour that were not processed yet.", figures.unfinished_webhooks),
-        ("unknown_outcomes", "Payments whose gateway call has an unknown outcome.", len(figures.unknown)),
-        ("open_disputes", "Disputes that are not settled.", len(figures.disputes)),
         ("customers_declined_often", "Customers with five declines or more in an hour.", figures.declined_often),
         ("dead_letters", "Messages to the booking app that were given up.", figures.dead_letters),
     ):
@@ -112,6 +108,24 @@ def _channels(gauge: Callable[..., Gauge], figures: Figures) -> None:
     for state in figures.channels.channels:
         last = state.channel.last_alive_at or state.channel.added_at
         silent.labels(state.channel.name).set(max(0.0, (figures.until - last).total_seconds()))
+
+
+def _gateways(gauge: Callable[..., Gauge], figures: Figures, configured: Iterable[str]) -> None:
+    """Gauges of what is open or was received at each gateway."""
+    received = gauge("webhooks_received_last_hour", "Webhooks that came.", ["gateway"])
+    failed = gauge("webhooks_failed_last_hour", "Of these, how many failed at first.", ["gateway"])
+    unfinished = gauge("webhooks_unfinished", "Webhooks of the last hour that were not processed yet.", ["gateway"])
+    unknown = gauge("unknown_outcomes", "Payments whose gateway call has an unknown outcome.", ["gateway"])
+    disputes = gauge("open_disputes", "Disputes that are not settled.", ["gateway"])
+    # Payments and webhooks name only gateways that were configured at some time, so their number is bounded.
+    used = {each.gateway for each in figures.unknown} | {each.payment.gateway for each in figures.disputes}
+    for name in dict.fromkeys([*configured, *sorted(used | {each.gateway for each in figures.received})]):
+        found = figures.at_gateway(name)
+        received.labels(name).set(found.webhooks)
+        failed.labels(name).set(found.failed_webhooks)
+        unfinished.labels(name).set(found.unfinished_webhooks)
+        unknown.labels(name).set(found.unknown)
+        disputes.labels(name).set(found.disputes)
 
 
 def _holds(gauge: Callable[..., Gauge], figures: Figures) -> None:

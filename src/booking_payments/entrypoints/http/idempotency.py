@@ -121,4 +121,4 @@ async def _end(marks: Marks, claim: Claim, response: EncodedResponse | None) -> 
     try:
         await marks.end(claim, kept, nothing_done=nothing_done)
     except (StorageConflict, CommitLost):
-        log.warning("idempotency answer not stored", route=claim.mark.route)
+        log.warning("idempotency.response_not_stored", route=claim.mark.route)

@@ -24,8 +24,8 @@ async def count_request(limits: RateLimits, scope: Scope, metrics: Metrics) -> N
     """Count a request of its address. Raises ``RequestRefused`` (429) when there were too many."""
     path = scope["path"].removesuffix("/")
     if path not in UNCOUNTED and path not in limits.webhooks:
-        verdict = await limits.address.take(address_of(scope))
-        _judge(verdict.wait_s, "address", verdict.alone, metrics)
+        decision = await limits.address.take(address_of(scope))
+        _judge(decision.wait_s, "address", decision.alone, metrics)
 
 
 async def count_failure(limits: RateLimits, scope: Scope, metrics: Metrics) -> None:
@@ -33,15 +33,15 @@ async def count_failure(limits: RateLimits, scope: Scope, metrics: Metrics) -> N
 
     Requests with a valid token are not affected by failures from the same address, which many clients may share.
     """
-    verdict = await limits.failures.take(address_of(scope))
-    _judge(verdict.wait_s, "failures", verdict.alone, metrics)
+    decision = await limits.failures.take(address_of(scope))
+    _judge(decision.wait_s, "failures", decision.alone, metrics)
 
 
 async def count_money(limits: RateLimits, subject: str, issuer: str | None, metrics: Metrics) -> None:
     """Count a request that moves money. Raises ``RequestRefused`` (429) when its principal sent too many."""
     name = hashlib.sha256(f"{issuer or ''}\n{subject}".encode()).hexdigest()
-    verdict = await limits.money.take(name)
-    _judge(verdict.wait_s, "money", verdict.alone, metrics)
+    decision = await limits.money.take(name)
+    _judge(decision.wait_s, "money", decision.alone, metrics)
 
 
 def _judge(wait_s: float, limit: str, alone: bool, metrics: Metrics) -> None:

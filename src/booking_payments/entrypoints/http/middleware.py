@@ -38,7 +38,7 @@ _ENCODED: Final = tuple((name.lower().encode(), value.encode()) for name, value 
 
 
 def request_id_of(scope: Scope) -> str:
-    """The id of this request: the client's ``X-Request-Id`` if it is short and plain, or else a generated one."""
+    """Return the id of this request: the client's ``X-Request-Id`` if it is short and plain, or a generated one."""
     state = scope.setdefault("state", {})
     if "request_id" not in state:
         given = next((value for name, value in scope["headers"] if name == REQUEST_ID.lower().encode()), b"")
@@ -50,7 +50,7 @@ def request_id_of(scope: Scope) -> str:
 class RequestMiddleware:
     """Wraps the whole app, so that the framework's own responses have the headers too.
 
-    A middleware of Litestar runs behind its router and does not see requests that the router refuses.
+    Litestar's own middleware runs after the router, and does not see requests that the router refuses.
 
     Args:
         app: the app to wrap.
@@ -85,13 +85,13 @@ class RequestMiddleware:
             metrics.request(str(scope.get("method")), template, statuses[0], time.perf_counter() - began)
 
     def _ours(self, scope: Scope) -> list[tuple[bytes, bytes]]:
-        """The headers that are added unless the response sets them."""
+        """Return the headers that are added unless the response has them."""
         ours = [*_ENCODED, (b"x-request-id", request_id_of(scope).encode())]
         if self._hsts and scope["scheme"] == "https":
             ours.append((b"strict-transport-security", self._hsts.encode()))
         origin = next((value for name, value in scope["headers"] if name == b"origin"), b"")
         if origin in self._origins:
-            # On refusals too: without it a front end can't read ``Retry-After``.
+            # Refusals need these headers, too: without them a page's script can't read ``Retry-After``.
             ours += [
                 (b"access-control-allow-origin", origin),
                 (b"access-control-expose-headers", ", ".join(EXPOSED).encode()),
@@ -134,13 +134,13 @@ def _with_headers(headers: object, ours: Sequence[tuple[bytes, bytes]]) -> list[
 
 
 def headers_too_large() -> RequestRefused:
-    """413 for headers beyond the limit; the connection is closed, since the rest is not read."""
+    """Return the error 413 for headers beyond the limit; it closes the connection, since the rest is not read."""
     detail = f"the request's headers are too large; {HEADERS_LIMIT // 1024} KiB are allowed"
     return RequestRefused(413, "too_large", detail, headers={"Connection": "close"})
 
 
 def target_too_long() -> RequestRefused:
-    """414 for an address beyond the limit; the connection is closed, since the rest of the address is not read."""
+    """Return the error 414 for an address beyond the limit; it closes the connection, since the rest is not read."""
     detail = f"the address is too long; {TARGET_LIMIT // 1024} KiB are allowed for path and query together"
     return RequestRefused(414, "uri_too_long", detail, headers={"Connection": "close"})
 

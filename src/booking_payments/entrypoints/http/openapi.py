@@ -16,6 +16,8 @@ from litestar.plugins import OpenAPISchemaPlugin
 from litestar.routes import HTTPRoute
 from litestar.typing import FieldDefinition
 
+from booking_payments.entrypoints.http.routing import ALSO_AS
+
 Json = dict[str, Any]
 
 TAGS: Final = (
@@ -153,6 +155,8 @@ def _finish(operation: Json, handler: HTTPRouteHandler) -> None:
         _never_null(each)
     if "data" in signature:
         _finish_body(operation["requestBody"], signature["data"].annotation)
+    if ALSO_AS in handler.opt:
+        operation["responses"]["200"]["content"][handler.opt[ALSO_AS]] = {"schema": {"type": "string"}}
     for status, answer in operation["responses"].items():
         _finish_headers(int(status), answer)
 

@@ -12,6 +12,7 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.views import PaymentView
 from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Money
 from booking_payments.domain.receipts import ReceiptKind
 from booking_payments.domain.texts import require_line
 from booking_payments.entrypoints.http import parsing
@@ -24,7 +25,7 @@ from booking_payments.entrypoints.http.commands import (
     RequestContext,
 )
 from booking_payments.entrypoints.http.routing import for_token, operation
-from booking_payments.ports.payments import PaymentFilter
+from booking_payments.ports.payments import PaymentFilter, Refunded
 from booking_payments.presentation import render
 from booking_payments.presentation.models import (
     CapturePayment,
@@ -33,6 +34,7 @@ from booking_payments.presentation.models import (
     Nothing,
     PageAnswer,
     PaymentAnswer,
+    PaymentConditions,
     PaymentsQuery,
     RecordPayment,
     RetryPayment,
@@ -41,6 +43,14 @@ from booking_payments.presentation.models import (
 
 _CHARGING: Final = frozenset({402, 404, 502})
 _HOLDING: Final = frozenset({404, 502})
+
+_REFUNDED: Final = {
+    "true": Refunded.ANY,
+    "false": Refunded.NONE,
+    "none": Refunded.NONE,
+    "partly": Refunded.PARTLY,
+    "fully": Refunded.FULLY,
+}
 
 _RECORD: Final = {"amount": "100.00", "kind": "cash", "reference": "17-204"}
 _START: Final = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}
@@ -183,7 +193,7 @@ class BookingPayment(Controller):
 
 @get("/api/payments", summary="Payments, newest first", tags=["payment"], **for_token(Access.OPERATOR))
 async def listing(parameters: NamedDependency[PaymentsQuery], context: GivenContext) -> PageAnswer:
-    page = await context.payments.list_payments(_filter(parameters), cursor=parameters.cursor, limit=parameters.limit)
+    page = await context.payments.list_payments(filter_of(parameters), cursor=parameters.cursor, limit=parameters.limit)
     items = [render.payment(PaymentView(payment=each), context.reader, context.now) for each in page.items]
     return PageAnswer(items=items, next_cursor=page.next_cursor)
 
@@ -199,11 +209,19 @@ def _return_url(context: RequestContext, url: str | None) -> str | None:
     return parsing.require_return_url(url, frozenset(origin for origin in origins if origin))
 
 
-def _filter(given: PaymentsQuery) -> PaymentFilter:
+def filter_of(given: PaymentConditions) -> PaymentFilter:
+    """Return the conditions of a query. Raises ``InvalidInput`` for text that is no line, time or amount."""
     return PaymentFilter(
         status=PaymentStatus(given.status) if given.status else None,
         customer_id=require_line(given.customer_id, "customer_id") if given.customer_id else None,
         reference=require_line(given.reference, "reference") if given.reference else None,
         created_from=parsing.utc(given.created_from, "created_from") if given.created_from else None,
         created_to=parsing.utc(given.created_to, "created_to") if given.created_to else None,
+        event_id=require_line(given.event_id, "event_id") if given.event_id else None,
+        text=require_line(given.q, "q") if given.q else None,
+        email=require_line(given.email, "email") if given.email else None,
+        amount=Money.major_units(given.amount) if given.amount else None,
+        last4=given.last4,
+        refunded=_REFUNDED[given.refunded] if given.refunded else None,
+        disputed=given.disputed == "true" if given.disputed else None,
     )

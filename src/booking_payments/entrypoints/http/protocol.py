@@ -17,7 +17,7 @@ FRAMING_LIMIT: Final = 1_048_576
 """Bytes of a request that are neither: sizes and extensions of chunks, and trailers."""
 
 
-LINGER_S: Final = 1.0
+CLOSE_DELAY_S: Final = 1.0
 """How long after a refusal the rest of a request is thrown away, so that the refusal is not lost with it."""
 
 
@@ -38,7 +38,7 @@ class _Lingering:
         self._protocol.turned_away = True
         self._transport.write_eof()
         self._transport.resume_reading()
-        self._protocol.loop.call_later(LINGER_S, self._transport.close)
+        self._protocol.loop.call_later(CLOSE_DELAY_S, self._transport.close)
 
     def is_closing(self) -> bool:
         return self._protocol.turned_away or self._transport.is_closing()

@@ -1,5 +1,5 @@
-"""What the routes of the API have in common, as arguments of Litestar's ``@get`` and ``@post``: who may context, which
-problems may come back, and whether it is an operation on money."""
+"""What the routes of the API have in common, as arguments of Litestar's ``@get`` and ``@post``: who may call them,
+which problems may come back, and whether it is an operation on money."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -12,7 +12,7 @@ from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.problems import PROBLEM_MEDIA, ProblemDetails
 
 MEANINGS: Final[Mapping[int, str]] = {
-    200: "OperationResult",
+    200: "Done",
     201: "Created",
     202: "Begun: background work carries it out",
     400: "The request cannot be understood; `detail` names the field",
@@ -29,6 +29,9 @@ MEANINGS: Final[Mapping[int, str]] = {
     502: "The payment provider refused us for our own fault",
     503: "Cannot be reached, or the outcome is unknown (`outcome_unknown`)",
 }
+
+ALSO_AS: Final = "also_as"
+"""In a handler's ``opt``: another media type of its answer, for the OpenAPI document."""
 
 EVERYWHERE: Final = frozenset({413, 414, 429, 500})
 WITH_TOKEN: Final = frozenset({400, 401, 403, 503})
@@ -61,6 +64,12 @@ def for_token(access: Access, *, errors: Iterable[int] = ()) -> dict[str, Any]:
         **public(access, errors={*WITH_TOKEN, *errors}),
         "security": BEARER,
     }
+
+
+def also_as(media_type: str, when: str, route: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of ``route``, whose good answer may also be text of ``media_type``; ``when`` says when."""
+    described = {"description": f"{route['description']} {when}"}
+    return {**route, **described, "opt": {**route["opt"], ALSO_AS: media_type}}
 
 
 def operation(

@@ -1,4 +1,5 @@
-"""The customer's side of the fake gateway: the bank's 3-D Secure window. Exists with the fake gateway only."""
+"""The route by which a test answers the bank's 3-D Secure question in place of the customer. It exists only with the
+fake gateway."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -19,7 +20,7 @@ _ANSWER: Final = {"client_secret": "pi_..._secret_...", "outcome": "succeeded"}
 
 @dataclass
 class AnswersOfStripe(Operation):
-    """Refusals are Stripe's own here, beside our problems; a ``ResponseSpec`` knows one media type only."""
+    """Adds Stripe's error objects to the documented responses: a ``ResponseSpec`` can have one media type only."""
 
     def __post_init__(self) -> None:
         for status in ("400", "402", "404"):

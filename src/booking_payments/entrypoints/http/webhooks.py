@@ -98,7 +98,7 @@ async def of_gateway(
         code = type(error).__name__
         raise _refused(request, "failed", code, bad_request(NOT_PROCESSED, "webhook_failed")) from None
     except Exception as error:
-        log.exception("webhook processing broke")
+        log.exception("webhook.processing_failed")
         broke = bad_request(NOT_PROCESSED, "webhook_failed")
         raise _refused(request, "failed", type(error).__name__, broke) from None
     _note(request, result.outcome, result=result)

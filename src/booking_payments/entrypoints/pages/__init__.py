@@ -1,2 +1,3 @@
-"""Pages for people: the checkout for customers, the console for operators. Rendered on the server, usable without
-scripts; what scripts there are is small and our own."""
+"""HTML pages: the checkout for customers and the console for operators. Rendered on the server and usable without
+JavaScript.
+"""

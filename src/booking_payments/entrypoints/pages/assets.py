@@ -1,5 +1,6 @@
-"""Styles, scripts and the icon, from the package. Their addresses change with their content, so browsers may keep
-them for ever."""
+"""Style sheet, scripts and icon, served from the package. Their URLs contain a hash of the content, so browsers may
+cache them without a limit.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -24,13 +25,15 @@ _VERSIONS: Final = {name: hashlib.sha256(content).hexdigest()[:12] for name, con
 
 
 def address_of(name: str) -> str:
-    """Where the file of this name is served."""
+    """Return the URL path of the file with this name."""
     return f"/pages/{_VERSIONS[name]}/{name}"
 
 
 @get("/pages/{version:str}/{name:str}", opt={"access": Access.PUBLIC}, include_in_schema=False)
 async def asset(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """One file; another version than ours is answered with ours, for as long as it takes to load a page again."""
+    """Serve one file. A request for another version gets the current one, so that a page loaded before a deployment
+    still works.
+    """
     name, version = request.path_params["name"], request.path_params["version"]
     if name not in KINDS:
         raise RequestRefused(404, "not_found", "there is no such file")

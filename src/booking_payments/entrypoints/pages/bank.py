@@ -1,6 +1,7 @@
-"""The page of a bank that does not exist: where the fake gateway sends a customer who pays by a redirect.
+"""The page of a simulated bank, to which the fake gateway sends a customer who pays by a redirect.
 
-Its address holds a key of its own. Whoever knows it plays the customer, and nothing else.
+Its URL contains a secret key. A request with this key may answer for the customer at this bank, and may do nothing
+else.
 """
 
 from typing import Final
@@ -23,7 +24,7 @@ _OUTCOMES: Final = ("succeeded", "failed", "processing")
 
 @get(f"{PATH}/{{intent_id:str}}", **PUBLIC)
 async def show(request: AnyRequest, services: GivenServices, search: GivenForm) -> PageResponse:
-    """Ask the customer for consent."""
+    """Show the form that asks the customer for consent."""
     key, intent_id = search.get("key"), _intent_id(request)
     asked = _stripe(services).at_bank(intent_id, key)
     if not asked.ok:
@@ -36,9 +37,10 @@ async def show(request: AnyRequest, services: GivenServices, search: GivenForm) 
 
 @post(f"{PATH}/{{intent_id:str}}", **PUBLIC)
 async def leave(request: AnyRequest, services: GivenServices) -> PageResponse:
-    """Take the answer, and send the browser back to the shop.
+    """Record the customer's answer, and return a page that sends the browser back to the shop.
 
-    By the page and not by a redirect: after a form no browser follows one to another origin under our policy.
+    It is a page and not a redirect, because under our content security policy a browser does not follow a redirect to
+    another origin after a form.
     """
     form = await read_form(request)
     outcome = form.get("outcome")

@@ -1,4 +1,4 @@
-"""The test cards of the panel that stands in for the gateway's card form: each by what it does."""
+"""The test cards that the checkout offers with the fake gateway, grouped by outcome."""
 
 from typing import Final
 
@@ -9,9 +9,9 @@ from booking_payments.domain.money import Currency
 
 @frozen(kw_only=True)
 class TestCard:
-    """A test payment method: its id at the gateway, a name, and what will happen."""
+    """A test payment method: its id at the gateway, its title, and a sentence on what happens."""
 
-    __test__ = False  # no test, whatever pytest thinks of the name
+    __test__ = False  # keeps pytest from collecting this class as a test
 
     method_id: str
     name: str
@@ -21,7 +21,7 @@ class TestCard:
 
 @frozen(kw_only=True)
 class Group:
-    """Cards that do much the same."""
+    """Cards with similar outcomes, under one heading."""
 
     title: str
     cards: tuple[TestCard, ...]
@@ -90,6 +90,6 @@ METHOD_IDS: Final = frozenset(card.method_id for group in GROUPS for card in gro
 
 
 def groups_for(currency: Currency) -> list[Group]:
-    """The cards that work in a currency."""
+    """Return the groups with the cards that accept this currency."""
     fitting = ((group.title, [c for c in group.cards if c.currency in (None, currency)]) for group in GROUPS)
     return [Group(title=title, cards=tuple(cards)) for title, cards in fitting if cards]

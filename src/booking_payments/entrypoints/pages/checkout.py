@@ -1,8 +1,8 @@
 """The checkout: one page that shows a booking and takes its payment.
 
-With Stripe the card goes from the browser to Stripe, through the Payment Element, and never comes near us. With the
-fake gateway a panel of test cards stands in its place, and a form plays the bank's 3-D Secure window. What the page
-shows is decided by ``application.checking_out``; here it is only put into words.
+With Stripe, the Payment Element sends the card from the browser to Stripe, so card data never reaches this service.
+With the fake gateway, a panel of test cards replaces it, and a form simulates the bank's 3-D Secure window.
+``application.checking_out`` decides what the page shows; this module renders it.
 """
 
 from fractions import Fraction
@@ -18,8 +18,9 @@ from booking_payments.adapters.gateways.bank_transfer import METHOD as BANK_TRAN
 from booking_payments.application.callers import Caller
 from booking_payments.application.checking_out import Checkout, CheckoutStage
 from booking_payments.domain.booking import BookingStatus
-from booking_payments.domain.errors import InvalidInput, NotFound, NotPossibleNow
+from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
+from booking_payments.domain.money import Money
 from booking_payments.domain.refunds import QuoteReason
 from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.commands import OperationResult
@@ -54,41 +55,44 @@ from booking_payments.entrypoints.pages.sessions import (
 from booking_payments.presentation import render
 from booking_payments.presentation.formatting import moment, words
 from booking_payments.presentation.models import PaymentAnswer
+from booking_payments.runtime.payment_config import gateway_terms
 from booking_payments.runtime.services import Services
-from booking_payments.runtime.settings import FAKE, STRIPE
 
+FAKE: Final = "fake"
+STRIPE: Final = "stripe"
 PATH: Final = "/checkout/{booking_id:str}"
 
 
 class Payment(msgspec.Struct):
-    """What the test-card panel says."""
+    """The form fields of the test-card panel."""
 
     payment_method: str
 
 
 class Nothing(msgspec.Struct):
-    """A form without fields of its own."""
+    """A form without fields except the form token and the key."""
 
 
 @frozen(kw_only=True)
 class CheckoutRequest:
-    """A customer at the checkout of a booking."""
+    """A customer's request for the checkout of a booking."""
 
     services: Services
     session: Session
     caller: Caller
     booking_id: str
     asked: str | None = None
-    """The gateway that the address names, which the customer would rather pay by."""
+    """The ``gateway`` query parameter: the gateway that the customer prefers, or None."""
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The gateways that a customer may pay by."""
+        """The gateways that a customer may choose from."""
         return self.services.payments.gateway_choices
 
     def chosen(self, checkout: Checkout) -> str | None:
-        """The gateway whose form is shown: the one that was asked for, the open payment's, or the default one. None
-        where customers can't pay by any."""
+        """Return the gateway whose form is shown: the requested one, else the open payment's, else the default. Returns
+        None when no gateway takes payments from customers.
+        """
         if len(self.services.payments.gateway_names) == 1:
             return self.services.settings.gateway
         payment = checkout.payment
@@ -99,23 +103,28 @@ class CheckoutRequest:
         return next(iter(self.choices), None)
 
     def named(self, gateway: str) -> str | None:
-        """What ``start_payment`` is told of the gateway: nothing where there is no choice."""
+        """Return the ``gateway`` argument for ``start_payment``: None when there is only one choice."""
         return gateway if len(self.choices) > 1 else None
 
     async def checkout(self, *, ask: bool = False, anew: bool = False) -> Checkout:
-        """What there is to show. Raises ``NotFound`` for bookings of others, too."""
+        """Return the state of the checkout. ``ask`` reads the payment from the gateway first, ``anew`` does so even if
+        it was just read.
+
+        Raises:
+            NotFound: there is no such booking, or it belongs to another customer.
+        """
         return await self.services.payments.checkout(self.booking_id, self.caller, ask=ask, anew=anew)
 
 
 async def provide_checkout_request(request: AnyRequest, services: GivenServices) -> CheckoutRequest:
-    """The customer of the token, at the booking of the path.
+    """Return the request of the token's customer for the booking in the path.
 
     Raises:
         RequestRefused: 401 without a valid token, 429 after too many of those.
-        NotFound: for text that can be no id.
+        NotFound: the text in the path cannot be an id.
     """
     booking_id = str(request.path_params["booking_id"])
-    # An id that can be none gets no cookie path of its own; without a token all ids look the same.
+    # Text that cannot be an id is not used as a cookie path. Without a token the response is the same for every id.
     try:
         session = checkout_session(request, booking_id if parsing.is_id(booking_id) else "none")
     except RequestRefused:
@@ -129,7 +138,7 @@ async def provide_checkout_request(request: AnyRequest, services: GivenServices)
 
 
 async def provide_form(request: AnyRequest, checkout_request: NamedDependency[SkipValidation[CheckoutRequest]]) -> Form:
-    """The form that was sent. Raises 403 for one that is none of ours."""
+    """Return the form in the body. Raises ``RequestRefused`` (403) when it was not made for this session."""
     form = await read_form(request)
     checkout_request.session.require_own(request, form)
     return form
@@ -140,26 +149,29 @@ GivenCheckout = NamedDependency[SkipValidation[CheckoutRequest]]
 
 @get(PATH, **BROWSER)
 async def show(request: AnyRequest, checkout_request: GivenCheckout) -> PageResponse:
-    """The page itself. Where the customer may have acted at the gateway, it is asked first: before its webhook has come
-    nobody is to see a form for what is paid already."""
+    """Show the checkout.
+
+    When the customer may have acted at the gateway, the payment is read from it first: its webhook may arrive later,
+    and until then the page would offer a form for a payment that is already made.
+    """
     answer = _render_page(checkout_request, await _up_to_date(request, checkout_request))
     answer.set_cookie(cookie_of(request, checkout_request.session, CHECKOUT_COOKIE))
     return answer
 
 
 async def _up_to_date(request: AnyRequest, checkout_request: CheckoutRequest) -> Checkout:
-    """What there is to show, by the gateway where it may know more. Who has asked too often, and whoever asks while it
-    is silent, sees what the books say.
+    """Return the state of the checkout, read from the gateway when the payment may have changed there.
 
-    The address of a return is never believed. Where the gateway can't be asked after one, the page says that it is
-    being found out, and shows itself again: then with the form, if there is still something to pay.
+    When the customer has asked too often, or the gateway does not respond, returns the stored state. The query of the
+    return URL is not trusted. When the gateway cannot be read after a return, the stage is ``CHECKING``: the page
+    reloads itself until the outcome is known, and then shows the form if there is still something to pay.
     """
     if not comes_back(request):
         return await checkout_request.checkout(ask=True)
     seen = await checkout_request.checkout()
     if not seen.may_have_moved:
         return seen
-    try:  # everybody can write such an address, again and again
+    try:  # anyone can open such a URL repeatedly, so each read of the gateway is counted
         await count_gateway_call(request, checkout_request.services, checkout_request.session)
         news = await checkout_request.checkout(ask=True, anew=True)
     except RequestRefused:
@@ -171,14 +183,16 @@ async def _up_to_date(request: AnyRequest, checkout_request: CheckoutRequest) ->
 def _render_page(
     checkout_request: CheckoutRequest, checkout: Checkout, problem: ProblemDetails | None = None
 ) -> PageResponse:
-    """The page, with what went wrong; the status stays 200 where the page itself says all of it."""
+    """Render the page, with ``problem`` as a message. The status is 200 when the page itself already explains the
+    problem.
+    """
     settings = checkout_request.services.settings
     chosen = checkout_request.chosen(checkout)
     by_stripe = chosen == STRIPE
     stage = checkout.stage
     left = checkout_request.asked == chosen and checkout.payment is not None and checkout.payment.gateway != chosen
     if stage is CheckoutStage.AUTHENTICATE and left:
-        stage = CheckoutStage.PAY  # the form of the gateway that the customer would rather pay by
+        stage = CheckoutStage.PAY  # the customer asked for another gateway: show its form
     context: dict[str, Any] = {
         "checkout": checkout,
         "stage": stage.value,
@@ -192,14 +206,15 @@ def _render_page(
         "closed": sentence(checkout.payability.message),
         "by_customer": checkout.price.payer is FeePayer.CUSTOMER,
         "refunds": _refunds(checkout),
-        "publishable_key": settings.stripe_publishable_key if by_stripe else None,
+        "publishable_key": next((each.publishable_key for each in gateway_terms(settings) if by_stripe), None),
         "groups": groups_for(checkout.booking.amount.currency)
         if chosen == FAKE and checkout_request.services.sandbox
         else [],
         "transfer": _transfer(checkout) if chosen == BANK_TRANSFER else None,
         "test_mode": not settings.livemode,
     }
-    return html("checkout.html", context, status=problem.status if problem else 200, stripe=by_stripe)
+    script = settings.of_gateway(STRIPE).js_url if by_stripe else None
+    return html("checkout.html", context, status=problem.status if problem else 200, stripe_js=script)
 
 
 _TITLES: Final = {
@@ -220,7 +235,7 @@ _TITLES: Final = {
 
 
 def _title(checkout: Checkout, stage: CheckoutStage, *, transfer: bool) -> str:
-    """The title of the page: what is true of the booking and its payment now."""
+    """Return the page's title: the state of the booking and its payment."""
     if stage is CheckoutStage.AUTHENTICATE and transfer:
         return "Send the money"
     if stage is CheckoutStage.PAID and not is_undisturbed(checkout.payment):
@@ -231,7 +246,7 @@ def _title(checkout: Checkout, stage: CheckoutStage, *, transfer: bool) -> str:
 
 
 def _returned(checkout: Checkout) -> list[str]:
-    """Sentences about money that the merchant does not keep; empty while the payment is not settled."""
+    """Return sentences about money that the merchant does not keep; none while the payment is not settled."""
     if checkout.payment is None or checkout.stage not in (
         CheckoutStage.PAID,
         CheckoutStage.LATE,
@@ -242,8 +257,9 @@ def _returned(checkout: Checkout) -> list[str]:
 
 
 def _refunds(checkout: Checkout) -> str | None:
-    """What comes back when the customer asks for a refund, or why they can't, in words; None once there is nothing to
-    ask for."""
+    """Return how much a refund would give, or why no refund is possible, as a sentence. Returns None once a refund
+    cannot be requested any more.
+    """
     booking = checkout.booking
     if (
         booking.free
@@ -270,14 +286,16 @@ def _share(share: Fraction) -> str:
 
 
 def _transfer(checkout: Checkout) -> dict[str, Any]:
-    """What a customer who pays by bank transfer has to know: the method, and then where to send the money."""
+    """Return what a customer who pays by bank transfer needs to know: the method, and then the account to send the
+    money to.
+    """
     client_action = checkout.view.client_action if checkout.view else None
     action: Any = client_action.next_action if client_action and client_action.next_action else {}
     return {"method": BANK_TRANSFER, **action.get("display_bank_transfer_instructions", {})}
 
 
 def _choices(checkout_request: CheckoutRequest, stage: CheckoutStage, chosen: str | None) -> list[tuple[str, str]]:
-    """The other gateways that the customer may pay by, with their titles; none where there is nothing to choose."""
+    """Return the other gateways that the customer may choose, with their titles; empty when there is no choice."""
     if stage not in (CheckoutStage.PAY, CheckoutStage.AUTHENTICATE) or len(checkout_request.choices) < 2:
         return []
     titles = checkout_request.services.gateway_titles
@@ -293,7 +311,7 @@ def _alert(checkout: Checkout, problem: ProblemDetails | None) -> str | None:
 
 @get(f"{PATH}/status", **BROWSER, **JSON_PROBLEMS)
 async def status(checkout_request: GivenCheckout) -> PageResponse:
-    """Whether there is something else to show: asked again and again by the page's script."""
+    """Return whether the page would show something else by now. The page's script polls this route."""
     checkout = await checkout_request.checkout()
     return as_json({"stage": checkout.stage.value, "version": checkout.version})
 
@@ -305,21 +323,21 @@ async def status(checkout_request: GivenCheckout) -> PageResponse:
 async def pay(
     request: AnyRequest, services: GivenServices, checkout_request: GivenCheckout, form: GivenForm
 ) -> PageResponse:
-    """Pay with one of the test cards, or by bank transfer."""
+    """Start a payment with one of the test cards, or by bank transfer."""
     method = form.safe("payment_method")
     gateway = _gateway_of(services, method)
     if gateway is None:
         raise InvalidInput("choose one of the cards first")
-    await checkout_request.checkout()
+    shown = _shown_price(await checkout_request.checkout(), form)
 
     async def work(caller: Caller) -> OperationResult:
-        await _require_shown_price(checkout_request, form)
         view = await services.payments.start_payment(
             checkout_request.booking_id,
             caller,
             payment_method_id=method,
             confirm_immediately=True,
             gateway=checkout_request.named(gateway),
+            expected_price=shown,
         )
         return _done(
             checkout_request,
@@ -337,20 +355,18 @@ async def pay(
     return await _afterwards(checkout_request, problem)
 
 
-async def _require_shown_price(checkout_request: CheckoutRequest, form: Form) -> None:
-    """Raise ``NotPossibleNow`` (``price_changed``) when the page showed another price than the booking has by now.
-
-    An operator may have amended the booking since the page was loaded.
-    """
+def _shown_price(checkout: Checkout, form: Form) -> Money | None:
+    """Return the price that the page showed, which may have been amended since; None if the form has none."""
     shown = form.get("price")
-    if shown and shown != (await checkout_request.checkout()).price.gross.major():
-        raise NotPossibleNow("the price of this booking has changed; look at it again, then pay", code="price_changed")
+    return Money.parse(shown, checkout.price.gross.currency) if shown else None
 
 
 def _gateway_of(services: Services, method: str) -> str | None:
-    """The gateway that takes ``method`` from this page; None for a method of none.
+    """Return the gateway that takes ``method`` from this form, or None when the method is none of the test cards and
+    not a bank transfer.
 
-    Raises ``NotFound`` where no gateway's methods are taken here, but by its own script.
+    Raises:
+        NotFound: no gateway takes a method from this form; Stripe's methods are sent by Stripe's script.
     """
     choices = services.payments.gateway_choices
     if services.sandbox is None and BANK_TRANSFER not in choices:
@@ -364,7 +380,7 @@ def _gateway_of(services: Services, method: str) -> str | None:
 async def bank(
     request: AnyRequest, services: GivenServices, checkout_request: GivenCheckout, form: GivenForm
 ) -> PageResponse:
-    """Leave the simulated bank window."""
+    """Record how the customer leaves the simulated 3-D Secure window."""
     checkout = await checkout_request.checkout()
     view = checkout.view
     if services.sandbox is None or view is None:
@@ -373,12 +389,12 @@ async def bank(
         await count_gateway_call(request, services, checkout_request.session)
         outcome = "succeeded" if form.get("outcome") == "succeeded" else "failed"
         services.sandbox.authenticate(view.payment.intent_id or "", view.client_action.client_secret or "", outcome)
-        await services.payments.look_at_payment(checkout_request.booking_id, checkout_request.caller, anew=True)
+        await services.payments.poll_payment(checkout_request.booking_id, checkout_request.caller, anew=True)
     raise SeeOther(checkout_request.session.path)
 
 
 async def _afterwards(checkout_request: CheckoutRequest, problem: ProblemDetails | None) -> PageResponse:
-    """Back to the page, which shows what became of it; a problem that it can't show by itself comes with it."""
+    """Redirect to the page, which shows the outcome. A problem that it cannot show by itself is rendered with it."""
     if problem is None or problem.outcome_unknown:
         raise SeeOther(checkout_request.session.path)
     checkout = await checkout_request.checkout()
@@ -402,18 +418,22 @@ def _done(checkout_request: CheckoutRequest, content: PaymentAnswer, reference: 
 async def intent(
     request: AnyRequest, services: GivenServices, checkout_request: GivenCheckout, form: GivenForm
 ) -> PageResponse:
-    """The secret that the Payment Element needs; begins the payment where there is none yet.
+    """Return the client secret that the Payment Element needs. Starts the payment when none is open.
 
-    Methods that redirect come back to this page: its own address, which holds no token. The cookie knows the customer.
+    Payment methods that redirect return to this page's URL. It contains no token, since the cookie identifies the
+    customer.
     """
     origin = public_origin(request)
     return_url = f"{origin}{checkout_request.session.path}" if origin else None
-    await checkout_request.checkout()
+    shown = _shown_price(await checkout_request.checkout(), form)
 
     async def work(caller: Caller) -> OperationResult:
-        await _require_shown_price(checkout_request, form)
         view = await services.payments.start_payment(
-            checkout_request.booking_id, caller, return_url=return_url, gateway=checkout_request.named(STRIPE)
+            checkout_request.booking_id,
+            caller,
+            return_url=return_url,
+            gateway=checkout_request.named(STRIPE),
+            expected_price=shown,
         )
         return _done(
             checkout_request,
@@ -439,9 +459,9 @@ async def intent(
 async def look(
     request: AnyRequest, services: GivenServices, checkout_request: GivenCheckout, form: GivenForm
 ) -> PageResponse:
-    """Ask Stripe at once how the payment stands: the customer has just acted there."""
+    """Read the payment from Stripe at once: the customer has just acted there."""
     await count_gateway_call(request, services, checkout_request.session)
-    await services.payments.look_at_payment(checkout_request.booking_id, checkout_request.caller)
+    await services.payments.poll_payment(checkout_request.booking_id, checkout_request.caller)
     checkout = await checkout_request.checkout()
     return as_json({"stage": checkout.stage.value, "version": checkout.version})
 

@@ -1,4 +1,4 @@
-"""Doing something from a form: once, however often it is sent, with a line in the audit log."""
+"""Run a command from a form once, however often the form is sent, and write it to the audit log."""
 
 from typing import Any, Final
 
@@ -19,23 +19,24 @@ from booking_payments.runtime.services import Services
 AnyRequest = Request[Any, Any, Any]
 
 KEY_FIELD: Final = "key"
-"""The field of a form that makes it one: each time a page is shown it carries a new one."""
+"""The form field with the idempotency key. Each rendering of a page has a new one."""
 
 
 @frozen(kw_only=True)
 class FormAction:
-    """What a form asks for: ``operation`` is its name in logs, ``given`` all that the form says."""
+    """The command that a form requests: ``operation`` is its name in logs, ``given`` the form's fields."""
 
     operation: str
-    booking_id: str
+    booking_id: str | None
     caller: Caller
     given: msgspec.Struct
 
 
 async def count_gateway_call(request: AnyRequest, services: Services, session: Session) -> None:
-    """Count what is about to cost a call to the gateway, of its principal: one takes it away from no other.
+    """Count a call to the gateway against the principal's rate limit. Principals do not share a limit.
 
-    Raises ``RequestRefused`` (429) when this principal has caused too many, here or over the API.
+    Raises:
+        RequestRefused: (429) this principal has caused too many, here or through the API.
     """
     if services.limits is not None:
         principal = session.principal
@@ -45,9 +46,10 @@ async def count_gateway_call(request: AnyRequest, services: Services, session: S
 async def run_form_action(
     request: AnyRequest, services: Services, session: Session, form: Form, action: FormAction, work: Work
 ) -> EncodedResponse:
-    """Do ``work`` unless the same form was sent before; then the answer of that time.
+    """Run ``work``, unless the same form was sent before; then return the response of that time.
 
-    Raises ``RequestRefused`` (429) when this principal has moved money too often, here or over the API.
+    Raises:
+        RequestRefused: (429) this principal has moved money too often, here or through the API.
     """
     key = idempotency.key_of([form.get(KEY_FIELD)])
     await count_gateway_call(request, services, session)
@@ -67,5 +69,5 @@ async def run_form_action(
 
 
 def problem_in(response: EncodedResponse) -> ProblemDetails | None:
-    """What went wrong, as far as anything did."""
+    """Return the problem in a response, or None when it succeeded."""
     return msgspec.json.decode(response.body, type=ProblemDetails) if response.status >= 400 else None

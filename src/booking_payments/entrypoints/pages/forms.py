@@ -1,6 +1,6 @@
-"""Forms, read as strictly as JSON: each field once, plain text, nothing that looks like a card number or a secret."""
+"""Parse forms as strictly as JSON: each field once, plain text, nothing that looks like a card number or a secret."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -11,7 +11,9 @@ from booking_payments.entrypoints.http.problems import bad_request
 
 AnyRequest = Request[Any, Any, Any]
 
-MAX_FIELDS: Final = 20
+MAX_FIELDS: Final = 250
+"""A booking has up to 100 items, and the form that changes it two fields for each."""
+
 _ENCODED: Final = "application/x-www-form-urlencoded"
 
 
@@ -21,12 +23,16 @@ class Form:
     def __init__(self, fields: Mapping[str, str]) -> None:
         self._fields = fields
 
+    def names(self) -> Iterable[str]:
+        """The names of the fields that were sent."""
+        return self._fields.keys()
+
     def get(self, name: str) -> str:
-        """The field's text without blanks around it."""
+        """Return the field's text, stripped."""
         return self._fields.get(name, "").strip()
 
     def safe(self, name: str) -> str:
-        """The same, for what will be kept: no card number and no secret."""
+        """Return the field's text for storage. Raises when it looks like a card number or a secret."""
         text = self.get(name)
         parsing.refuse_card_number(text)
         parsing.refuse_secret(text)
@@ -34,14 +40,18 @@ class Form:
 
 
 async def read_form(request: AnyRequest) -> Form:
-    """The body of a form. Raises 400 for anything else, 413 when it is too large."""
+    """Return the form in the body.
+
+    Raises:
+        RequestRefused: 400 for a body of another type, 413 when it is too large.
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _ENCODED:
         raise bad_request("Send this form from its page.", "not_a_form")
     return _form(await request.body())
 
 
 def read_search(request: AnyRequest) -> Form:
-    """The fields in the address."""
+    """Return the fields of the query string."""
     return _form(request.scope["query_string"])
 
 

@@ -1,4 +1,4 @@
-"""What the pages have in common: their router, what their handlers depend on, and pages of what went wrong."""
+"""Shared by all pages: their router, the dependencies of handlers, and the pages for errors."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -45,7 +45,7 @@ TITLES: Final = {
     "operation_in_flight": "This payment is being worked on",
     "internal_error": "Something went wrong on our side",
 }
-"""What a page says first, by the code of the problem: one status stands for several stories."""
+"""Title of an error page by the problem's code, for statuses that stand for several problems."""
 OTHERS: Final = {
     400: "That did not work",
     401: "Please open your payment link again",
@@ -56,18 +56,18 @@ OTHERS: Final = {
     422: "Not possible",
     429: "Too many requests",
 }
-"""The same for codes without a title of their own, all of them refusals that changed nothing."""
+"""Titles by status, for codes without an own title. All of these requests were refused and changed nothing."""
 
 
 BROWSER: Final[Mapping[str, Any]] = {"opt": {"access": Access.BROWSER}, "status_code": 200}
-"""Arguments of ``@get`` and ``@post`` for a page that looks at the browser's token itself."""
+"""Arguments of ``@get`` and ``@post`` for a page that checks the browser's token itself."""
 
 PUBLIC: Final[Mapping[str, Any]] = {"opt": {"access": Access.PUBLIC}, "status_code": 200}
-"""The same for a page that anybody may see."""
+"""The same for a public page."""
 
 
-class SeeOther(Exception):  # noqa: N818 - it leads elsewhere, it is no failure
-    """The browser is sent to another address of ours (303)."""
+class SeeOther(Exception):  # noqa: N818 - a redirect is not an error
+    """Raised by a handler to redirect (303) to another page of this service."""
 
     def __init__(self, location: str) -> None:
         super().__init__(location)
@@ -75,7 +75,7 @@ class SeeOther(Exception):  # noqa: N818 - it leads elsewhere, it is no failure
 
 
 def pages(handlers: Sequence[HTTPRouteHandler], dependencies: Mapping[str, Provide]) -> Router:
-    """A router of pages. What goes wrong is a page, too; ``dependencies`` stand beside ``services`` and ``search``."""
+    """Return a router whose errors are rendered as pages. ``dependencies`` are added to ``services`` and ``search``."""
     shared = {"services": Provide(provide_services), "search": Provide(provide_search)}
     return Router(
         "/",
@@ -93,13 +93,13 @@ def pages(handlers: Sequence[HTTPRouteHandler], dependencies: Mapping[str, Provi
 
 
 async def provide_services(request: AnyRequest) -> Services:
-    """What the app works with."""
+    """Return the application's services."""
     services: Services = request.app.state["services"]
     return services
 
 
 async def provide_search(request: AnyRequest) -> Form:
-    """The fields in the address. Raises 400 for what can't be read."""
+    """Return the fields of the query string. Raises ``RequestRefused`` (400) when it cannot be parsed."""
     return read_search(request)
 
 
@@ -108,9 +108,10 @@ GivenForm = NamedDependency[SkipValidation[Form]]
 
 
 async def count_guess(request: AnyRequest) -> None:
-    """Count a request without a valid token, together with those over the API.
+    """Count a request without a valid token, together with those to the API.
 
-    Raises ``RequestRefused`` (429) when too many came from this address.
+    Raises:
+        RequestRefused: (429) too many came from this client address.
     """
     limits = request.app.state["services"].limits
     if limits is not None:
@@ -122,27 +123,25 @@ def _elsewhere(_: AnyRequest, error: SeeOther) -> PageResponse:
 
 
 def json_problem(_: AnyRequest, error: Exception) -> PageResponse:
-    """What went wrong, for a script of ours."""
+    """Return an error as JSON, for a route that a page's script calls."""
     return as_response(response_to(error))
 
 
 JSON_PROBLEMS: Final[Mapping[str, Any]] = {"exception_handlers": dict.fromkeys(EXPLAINED_ERRORS, json_problem)}
-"""Arguments for a route that a script reads: its problems are JSON."""
+"""Arguments for a route that a page's script calls: its errors are JSON."""
 
 
 def _unexpected(request: AnyRequest, error: Exception) -> PageResponse:
     page = str(request.scope.get("path_template", ""))
-    log.error("unexpected error", request_id=request_id_of(request.scope), page=page, exc_info=error)
+    log.error("page.failed", request_id=request_id_of(request.scope), page=page, exc_info=error)
     return problem_page(request, error)
 
 
 def problem_page(request: AnyRequest, error: Exception) -> PageResponse:
-    """What went wrong, as a page. An internal error shows no detail, only the request id."""
+    """Render an error as a page. An internal error shows no detail except the request id."""
     problem = problem_of(error)
     title = title_of(problem)
-    text = (
-        "There is nothing here, or it belongs to somebody else." if problem.status == 404 else sentence(problem.detail)
-    )
+    text = "This page does not exist, or you may not see it." if problem.status == 404 else sentence(problem.detail)
     number = request_id_of(request.scope) if problem.status >= 500 else None
     headers = error.headers if isinstance(error, RequestRefused) else {}
     return plain(
@@ -151,27 +150,27 @@ def problem_page(request: AnyRequest, error: Exception) -> PageResponse:
 
 
 def title_of(problem: ProblemDetails) -> str:
-    """The title of a problem on a page."""
+    """Return the page title of a problem."""
     return TITLES.get(problem.code) or OTHERS.get(problem.status) or HTTPStatus(problem.status).phrase
 
 
 def sentence(text: str) -> str:
-    """A message as a sentence."""
+    """Return the message with a capital letter and a full stop."""
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
 
 
 def see_other(location: str) -> PageResponse:
-    """Send the browser to another address of ours, to be read with GET."""
+    """Redirect to another page of this service, which the browser loads with GET."""
     return Response(content=b"", status_code=303, headers={"Location": location}, media_type="text/plain")
 
 
 def as_json(content: object, status: int = 200) -> PageResponse:
-    """An answer for a script of ours."""
+    """Return a JSON response for a page's script."""
     return Response(content=msgspec.json.encode(content), status_code=status, media_type="application/json")
 
 
 def path_id(request: AnyRequest, name: str) -> str:
-    """The id in the path. Raises ``NotFound`` for text that can be none."""
+    """Return the id in the path. Raises ``NotFound`` when the text cannot be an id."""
     text = str(request.path_params[name])
     if not parsing.is_id(text):
         raise NotFound()

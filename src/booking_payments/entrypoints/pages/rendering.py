@@ -1,13 +1,14 @@
-"""From templates to answers: what every page has around it, above all its content security policy.
+"""Render templates, with the headers that every page has, mainly its content security policy.
 
-Scripts and styles run only with the nonce of their answer; nothing is loaded from elsewhere, except Stripe.js where
-Stripe is the gateway (docs.stripe.com/security/guide says from where).
+Scripts and styles run only with the nonce of their response. Nothing is loaded from other origins, except Stripe.js
+when Stripe is the gateway (origins by docs.stripe.com/security/guide).
 """
 
 import secrets
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar.response import Response
@@ -15,7 +16,7 @@ from litestar.response import Response
 from booking_payments.entrypoints.pages.assets import address_of
 from booking_payments.presentation.formatting import duration, exact, method, moment, money, percent, words
 
-STRIPE_JS: Final = "https://js.stripe.com/v3/"
+_STRIPE_JS: Final = "https://js.stripe.com"
 _STRIPE: Final = {
     "script-src": "https://*.js.stripe.com https://js.stripe.com",
     "frame-src": "https://*.js.stripe.com https://js.stripe.com https://hooks.stripe.com",
@@ -37,8 +38,8 @@ PLAIN_POLICY: Final = (
 """For pages without scripts and forms."""
 
 
-def policy(nonce: str, *, stripe: bool = False) -> str:
-    """The content security policy of one answer."""
+def policy(nonce: str, *, stripe_js: str | None = None) -> str:
+    """Return the content security policy of one response."""
     sources = {
         "default-src": "'none'",
         "script-src": f"'nonce-{nonce}'",
@@ -49,9 +50,18 @@ def policy(nonce: str, *, stripe: bool = False) -> str:
         "base-uri": "'none'",
         "frame-ancestors": "'none'",
     }
-    if stripe:
-        sources |= {name: f"{sources.get(name, '')} {more}".strip() for name, more in _STRIPE.items()}
+    if stripe_js is not None:
+        sources |= {
+            name: f"{sources.get(name, '')} {more}".strip() for name, more in _stripe_sources(stripe_js).items()
+        }
     return "; ".join(f"{name} {value}" for name, value in sources.items())
+
+
+def _stripe_sources(script: str) -> Mapping[str, str]:
+    """Return what Stripe's script needs; one that stands in for it, such as the sandbox's, has its own origin alone."""
+    parts = urlsplit(script)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    return _STRIPE if origin == _STRIPE_JS else {"script-src": origin, "connect-src": origin}
 
 
 def html(
@@ -60,16 +70,16 @@ def html(
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
-    stripe: bool = False,
+    stripe_js: str | None = None,
 ) -> Response[bytes]:
-    """A page of ``template``, with a nonce and a policy of its own."""
+    """Render ``template`` with a new nonce and the policy for it."""
     nonce = secrets.token_urlsafe(16)
-    text = _ENVIRONMENT.get_template(template).render(**context, nonce=nonce)
-    return _sent(text, status, {"Content-Security-Policy": policy(nonce, stripe=stripe), **(headers or {})})
+    text = _ENVIRONMENT.get_template(template).render(**context, nonce=nonce, stripe_js=stripe_js)
+    return _sent(text, status, {"Content-Security-Policy": policy(nonce, stripe_js=stripe_js), **(headers or {})})
 
 
 def plain(template: str, context: Mapping[str, Any], *, status: int, headers: Mapping[str, str]) -> Response[bytes]:
-    """A page without scripts and forms: the same to the byte for the same content."""
+    """Render a page without scripts and forms: equal content gives equal bytes."""
     text = _ENVIRONMENT.get_template(template).render(**context, nonce="")
     return _sent(text, status, {"Content-Security-Policy": PLAIN_POLICY, **headers})
 
@@ -82,4 +92,4 @@ def _sent(text: str, status: int, headers: Mapping[str, str]) -> Response[bytes]
 _ENVIRONMENT.filters.update(money=money, moment=moment, exact=exact, words=words, percent=percent, duration=duration)
 _ENVIRONMENT.filters["method"] = method
 _ENVIRONMENT.filters["iso"] = lambda at: at.astimezone(UTC).isoformat()
-_ENVIRONMENT.globals.update(asset=address_of, stripe_js=STRIPE_JS)
+_ENVIRONMENT.globals.update(asset=address_of)

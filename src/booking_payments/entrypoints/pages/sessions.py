@@ -1,7 +1,7 @@
-"""Who sits in front of the browser: the token of a link or a login, kept in a cookie that no script can read.
+"""Browser sessions: the token of a payment link or a login, kept in a cookie that scripts cannot read.
 
-There is no session on the server: the cookie is the token itself, so it ends when the token does. Forms carry a value
-that is made of the token; who does not hold the token can't make it, so no other site can send a form of ours.
+Nothing is stored on the server: the cookie contains the token itself, so the session ends when the token expires. Each
+form carries a value derived from the token. Another site does not have the token, so it cannot forge a form.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _OWN_SITE: Final = frozenset({"same-origin", "none"})
 
 @frozen(kw_only=True)
 class Session:
-    """A principal, the token that proves it, and where its cookie lives."""
+    """A principal, the token that proves it, and the path of its cookie."""
 
     principal: Principal
     token: str = field(repr=False)
@@ -36,18 +36,20 @@ class Session:
 
     @property
     def form_token(self) -> str:
-        """What every form of this session carries."""
+        """The value that every form of this session carries."""
         return hmac.new(self.token.encode(), f"form {self.path}".encode(), hashlib.sha256).hexdigest()
 
     def require_own(self, request: AnyRequest, form: Form) -> None:
-        """403 unless the form was made by us for this session, and sent from a page of ours."""
+        """Raise ``RequestRefused`` (403) unless the form was made for this session and sent from a page of this
+        service.
+        """
         if not hmac.compare_digest(form.get(FORM_TOKEN).encode(), self.form_token.encode()):
             raise _forged()
         require_own_site(request)
 
 
 def require_own_site(request: AnyRequest) -> None:
-    """403 when the browser says that another site has sent the request."""
+    """Raise ``RequestRefused`` (403) when the browser states that another site sent the request."""
     site = request.headers.get("sec-fetch-site")
     if site is not None and site not in _OWN_SITE:
         raise _forged()
@@ -58,7 +60,7 @@ def _forged() -> RequestRefused:
 
 
 def principal_of(request: AnyRequest, token: str | None) -> Principal | None:
-    """Whose token this is; None for one that is missing, wrong or over."""
+    """Return the token's principal, or None when the token is missing, invalid or expired."""
     if not token:
         return None
     try:
@@ -71,8 +73,12 @@ def principal_of(request: AnyRequest, token: str | None) -> Principal | None:
 
 
 def checkout_session(request: AnyRequest, booking_id: str) -> Session:
-    """The customer of a checkout, by the token of the address or of the cookie. Raises 401 without one: before it is
-    known whether there is such a booking."""
+    """Return the session of a customer, by the token in the URL or in the cookie.
+
+    Raises:
+        RequestRefused: (401) without a valid token. This comes before the lookup of the booking, so it does not reveal
+            whether the booking exists.
+    """
     path = f"/checkout/{booking_id}"
     given = dict(parsing.query_pairs(request.scope)).get("token") if request.method == "GET" else None
     for token in (given, parsing.cookie(request.scope, CHECKOUT_COOKIE)):
@@ -80,20 +86,23 @@ def checkout_session(request: AnyRequest, booking_id: str) -> Session:
         if principal is not None and token:
             return Session(principal=principal, token=token, path=path)
     if comes_back(request):
-        # A bank's app may come back to another browser than the customer has left from, without the cookie.
+        # A bank's app may return to another browser than the one the customer started in, which has no cookie.
         text = "You come back from your bank. Open your payment link once more to see how your payment stands."
         raise RequestRefused(401, "token_missing", f"{text} You will not be charged twice.")
     raise RequestRefused(401, "token_missing", "The link is incomplete or too old. Ask where you booked for a new one.")
 
 
 def comes_back(request: AnyRequest) -> bool:
-    """Whether the address looks like that of a customer whom the gateway sends back. Anybody can write such an address:
-    it tells that asking is worth it, and nothing about the payment."""
+    """Return whether the gateway may have redirected the customer here. Anyone can open such a URL, so it only
+    justifies a read from the gateway and proves nothing about the payment.
+    """
     return request.method == "GET" and "redirect_status" in dict(parsing.query_pairs(request.scope))
 
 
 def cookie_of(request: AnyRequest, session: Session, name: str) -> Cookie:
-    """The cookie that keeps the session: only for its own pages, out of reach of scripts and of other sites' forms."""
+    """Return the session's cookie: limited to its pages, not readable by scripts, and not sent with forms of other
+    sites.
+    """
     return Cookie(
         key=name,
         value=session.token,
@@ -105,7 +114,9 @@ def cookie_of(request: AnyRequest, session: Session, name: str) -> Cookie:
 
 
 def _by_tls(request: AnyRequest) -> bool:
-    """Whether the browser has come by TLS, as far as anybody says so: this can only make a cookie stricter."""
+    """Return whether the browser uses TLS, by the scheme or a header. The header is not trusted for more than this: it
+    can only make the cookie stricter.
+    """
     said = request.headers.get("x-forwarded-proto", "").split(",")[0].strip()
     settings = request.app.state["services"].settings
     return request.scope["scheme"] == "https" or said == "https" or bool(settings.livemode)
@@ -115,13 +126,12 @@ def _by_tls(request: AnyRequest) -> bool:
 
 
 def public_origin(request: AnyRequest) -> str | None:
-    """Where the customer's browser reaches this service: ``PUBLIC_URL``, or what the browser says; None when neither
-    does.
+    """Return the origin under which the customer's browser reaches this service, or None when it cannot be determined.
 
-    The ``Host`` header counts for nothing by itself: proxies rewrite it, and who sends it may write anything there.
-    ``Origin`` is written by the browser, and no page can forge it; ``Sec-Fetch-Site: same-origin`` says that it is the
-    origin that the request was sent to, whatever a proxy makes of the host. A browser that does not send the latter
-    (only under TLS and on this machine do all of them) has to name the host in both headers.
+    It is ``PUBLIC_URL``, or the request's ``Origin`` header. The ``Host`` header alone is not used: proxies rewrite it,
+    and a client may send any value. A page cannot forge ``Origin``, which the browser writes; ``Sec-Fetch-Site:
+    same-origin`` confirms that the request was sent to this origin, even if a proxy rewrites the host. Browsers send
+    ``Sec-Fetch-Site`` only under TLS and to localhost; without it, both headers have to name the same host.
     """
     settings = request.app.state["services"].settings
     if settings.public_url:
@@ -140,7 +150,9 @@ CONSOLE: Final = "/console"
 
 
 def operator_session(request: AnyRequest, token: str | None = None) -> Session | None:
-    """The operator by ``token``, or by the cookie; None without one, or without scope ``payments:operate``."""
+    """Return the operator's session by ``token`` or by the cookie. Returns None without a valid token, or without scope
+    ``payments:operate``.
+    """
     given = token if token is not None else parsing.cookie(request.scope, CONSOLE_COOKIE)
     principal = principal_of(request, given)
     if principal is None or not given or OPERATE not in principal.scopes:

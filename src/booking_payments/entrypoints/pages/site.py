@@ -1,14 +1,18 @@
-"""All pages of the service that its settings switch on."""
+"""All pages that the settings switch on."""
 
 from litestar.types import ControllerRouterHandler
 
 from booking_payments.entrypoints.pages import bank, checkout
 from booking_payments.entrypoints.pages.assets import asset
 from booking_payments.entrypoints.pages.console import (
+    amendments,
+    bookings,
+    cancellations,
     dashboard,
     debts,
     disputes,
     drift,
+    events,
     operator_context,
     payments,
     receipts,
@@ -21,11 +25,25 @@ from booking_payments.runtime.services import Services
 
 __all__ = ["pages_of", "running_reconciliations"]
 
-_CONSOLE = (operator_context, dashboard, payments, refunds, debts, receipts, disputes, webhooks, drift)
+_CONSOLE = (
+    operator_context,
+    dashboard,
+    bookings,
+    amendments,
+    cancellations,
+    events,
+    payments,
+    refunds,
+    debts,
+    receipts,
+    disputes,
+    webhooks,
+    drift,
+)
 
 
 def pages_of(services: Services) -> list[ControllerRouterHandler]:
-    """The routers of the pages, and of the files that they load."""
+    """Return the routers of the pages and of their static files."""
     settings = services.settings
     console = [each for part in _CONSOLE for each in part.PAGES]
     found = [

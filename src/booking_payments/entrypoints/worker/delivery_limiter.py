@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from attrs import define, field
 
-Pass = Callable[[], Awaitable[object]]
+RunPass = Callable[[], Awaitable[object]]
 
 
 @define
@@ -19,7 +19,7 @@ class DeliveryLimiter:
     _running: int = field(default=0, init=False)
     _again: bool = field(default=False, init=False)
 
-    async def run(self, pass_: Pass) -> None:
+    async def run(self, pass_: RunPass) -> None:
         """Run ``pass_``, or have one that is running run again."""
         if self._running >= self.most:
             self._again = True
@@ -30,7 +30,7 @@ class DeliveryLimiter:
         finally:
             self._running -= 1
 
-    async def _repeat(self, pass_: Pass) -> None:
+    async def _repeat(self, pass_: RunPass) -> None:
         await pass_()
         while self._again:
             self._again = False

@@ -6,16 +6,16 @@ from typing import Final
 
 from procrastinate import App
 
-from booking_payments.adapters.procrastinate.queue import FIRST, LINGER_S, SOON
+from booking_payments.adapters.procrastinate.queue import FIRST, POLL_DURATION_S, SOON
 from booking_payments.adapters.procrastinate.worker import Periodic, WorkerTasks, make_app
 from booking_payments.adapters.sql.engine import libpq_with_schema
 from booking_payments.entrypoints.worker.delivery_limiter import DeliveryLimiter
 from booking_payments.runtime.maintenance import MaintenanceTasks
 from booking_payments.runtime.settings import Settings
 
-LINGER: Final = timedelta(seconds=LINGER_S)
+POLL_DURATION: Final = timedelta(seconds=POLL_DURATION_S)
 OWN_CONNECTIONS: Final = 4
-"""Connections of the job queue, in addition to the pool of the storage; a running job holds none of them."""
+"""Connections of the job queue, in addition to the pool of the storage; a running job does not hold one."""
 MAX_DELIVERIES: Final = 2
 """How many of a worker's jobs deliver at a time, and never all: a receiver that hangs must not delay payments."""
 
@@ -32,7 +32,7 @@ def worker_tasks(maintenance: MaintenanceTasks, slots: int) -> WorkerTasks:
     often = "* * * * * */5"
     return WorkerTasks(
         settle=payments.settle_payment,
-        deliver=partial(limiter.run, partial(maintenance.deliver, LINGER)),
+        deliver=partial(limiter.run, partial(maintenance.deliver, POLL_DURATION)),
         periodic=(
             Periodic("settle_due", often, payments.settle_due),
             Periodic("expire_bookings", often, payments.expire_bookings, SOON),

@@ -8,6 +8,7 @@ from attrs import evolve
 
 from booking_payments.sandbox.emulator import customer_actions, intents, payment_methods, setup_intents
 from booking_payments.sandbox.emulator.answers import Json
+from booking_payments.sandbox.emulator.common_intents import retrieving
 from booking_payments.sandbox.emulator.errors import unauthorized
 from booking_payments.sandbox.emulator.expansion import expanded, expansions
 from booking_payments.sandbox.emulator.intent_params import CONFIRM_FIELDS, RETRIEVE_FIELDS
@@ -59,9 +60,9 @@ def _create_method(account: Account, params: Json, _: str) -> Json:
 
 
 _ROUTES: Final[Mapping[str, tuple[str, Fields, Callable[[Account, Json, str], Json]]]] = {
-    "GET /v1/payment_intents/([^/]+)": ("payment_intent", _RETRIEVE, intents.retrieve),
+    "GET /v1/payment_intents/([^/]+)": ("payment_intent", _RETRIEVE, retrieving(intents.KIND)),
     "POST /v1/payment_intents/([^/]+)/confirm": ("payment_intent", _CONFIRM, customer_actions.confirm),
-    "GET /v1/setup_intents/([^/]+)": ("setup_intent", _RETRIEVE, setup_intents.retrieve),
+    "GET /v1/setup_intents/([^/]+)": ("setup_intent", _RETRIEVE, retrieving(setup_intents.KIND)),
     "POST /v1/setup_intents/([^/]+)/confirm": ("setup_intent", _CONFIRM_SETUP, setup_intents.confirm_in_browser),
     "POST /v1/payment_methods": ("payment_method", DATA_FIELDS, _create_method),
 }

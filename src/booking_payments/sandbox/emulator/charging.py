@@ -132,7 +132,7 @@ def _redirect_action(account: Account, intent: Record, return_url: str) -> Json:
     url = f"https://hooks.stripe.com/3d_secure_2/hosted?payment_intent={intent.id}"
     if account.bank_pages is not None:
         key = account.token(24)
-        account.note(intent, bank_key=key)
+        account.note(intent, bank_key=key, bank_returns_to=return_url)
         url = f"{account.bank_pages}/pages/bank/{intent.id}?key={key}"
     return {"type": "redirect_to_url", "redirect_to_url": {"return_url": return_url, "url": url}}
 

@@ -2,7 +2,7 @@
 
 from hmac import compare_digest
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from booking_payments.sandbox.emulator import intents, payment_methods
 from booking_payments.sandbox.emulator.answers import Json
@@ -13,6 +13,7 @@ from booking_payments.sandbox.emulator.charging import (
     pay_voucher,
     wait_for_bank,
 )
+from booking_payments.sandbox.emulator.common_intents import check_secret, require
 from booking_payments.sandbox.emulator.errors import invalid, no_such, parameter_missing, unexpected_state
 from booking_payments.sandbox.emulator.method_types import REDIRECTS, VOUCHERS
 from booking_payments.sandbox.emulator.records import Account, Record
@@ -39,8 +40,8 @@ def confirm(account: Account, params: Json, id_: str) -> Json:
 
     Stripe.js handles the next action, and shows the mandate of a bank debit.
     """
-    intent = intents.require(account, id_)
-    intents.check_secret(intent, params.get("client_secret"))
+    intent = require(account, intents.KIND, id_)
+    check_secret(intent, params.get("client_secret"))
     intents.require_status(intent, "confirmed")
     if params.get("payment_method"):
         payment_methods.check_exists(account, params["payment_method"])
@@ -54,8 +55,8 @@ def confirm(account: Account, params: Json, id_: str) -> Json:
 def authenticate(account: Account, id_: str, client_secret: str, outcome: str) -> Json:
     """The customer leaves the bank's window or page with ``succeeded`` or ``failed``; ``processing``: the bank of a
     method that redirects has the customer's consent and takes its time."""
-    intent = intents.require(account, id_)
-    intents.check_secret(intent, client_secret)
+    intent = require(account, intents.KIND, id_)
+    check_secret(intent, client_secret)
     _leave_bank(account, intent, outcome)
     return intent.body
 
@@ -86,7 +87,7 @@ def _waiting_method(account: Account, intent: Record) -> Record:
 
 def end_voucher(account: Account, id_: str, outcome: str) -> Json:
     """The customer pays the voucher that an intent shows (``paid``), or lets it expire (``expired``)."""
-    intent = intents.require(account, id_)
+    intent = require(account, intents.KIND, id_)
     if outcome not in _VOUCHER_OUTCOMES:
         raise invalid(f"Invalid outcome: must be one of {', '.join(_VOUCHER_OUTCOMES)}", param="outcome")
     method = _waiting_method(account, intent)
@@ -119,8 +120,8 @@ def leave_bank_page(account: Account, id_: str, key: str, outcome: str) -> Json:
     outcome changes nothing."""
     intent = _at_bank(account, id_, key)
     action = intent.body["next_action"]
-    if action is not None:
-        account.note(intent, bank_returns_to=action["redirect_to_url"]["return_url"])
+    # An old page may be left after the customer has begun to pay otherwise: that changes nothing.
+    if action is not None and action["type"] == "redirect_to_url":
         _leave_bank(account, intent, outcome)
     status = {"succeeded": "succeeded", "requires_capture": "succeeded", "processing": "pending"}
     fields = {
@@ -128,8 +129,9 @@ def leave_bank_page(account: Account, id_: str, key: str, outcome: str) -> Json:
         "payment_intent_client_secret": intent.body["client_secret"],
         "redirect_status": status.get(intent.body["status"], "failed"),
     }
-    address = str(intent.private["bank_returns_to"])
-    return {"url": f"{address}{'&' if '?' in address else '?'}{urlencode(fields)}"}
+    address = urlsplit(str(intent.private["bank_returns_to"]))
+    query = "&".join(filter(None, (address.query, urlencode(fields))))
+    return {"url": urlunsplit(address._replace(query=query))}
 
 
 def _at_bank(account: Account, id_: str, key: str) -> Record:

@@ -23,6 +23,7 @@ from booking_payments.sandbox.emulator import (
 from booking_payments.sandbox.emulator import search as searching
 from booking_payments.sandbox.emulator.answers import Json
 from booking_payments.sandbox.emulator.cards import behaviour, name_of
+from booking_payments.sandbox.emulator.common_intents import retrieving
 from booking_payments.sandbox.emulator.errors import not_modelled_url, unknown_url
 from booking_payments.sandbox.emulator.listing import list_fields, page
 from booking_payments.sandbox.emulator.params import Fields, expand
@@ -179,7 +180,7 @@ _ROUTES: Final[Mapping[str, tuple[str | None, Fields, Handler]]] = {
         _list("payment_intent", "/v1/payment_intents"),
     ),
     "GET /v1/payment_intents/search": ("payment_intent", searching.FIELDS, _search("payment_intent")),
-    "GET /v1/payment_intents/{id}": ("payment_intent", intent_params.RETRIEVE_FIELDS, intents.retrieve),
+    "GET /v1/payment_intents/{id}": ("payment_intent", intent_params.RETRIEVE_FIELDS, retrieving(intents.KIND)),
     "POST /v1/payment_intents/{id}": ("payment_intent", intent_params.UPDATE_FIELDS, intents.update),
     "POST /v1/payment_intents/{id}/confirm": ("payment_intent", intent_params.CONFIRM_FIELDS, intents.confirm),
     "POST /v1/payment_intents/{id}/capture": ("payment_intent", intent_params.CAPTURE_FIELDS, intents.capture),
@@ -214,7 +215,7 @@ _ROUTES: Final[Mapping[str, tuple[str | None, Fields, Handler]]] = {
         list_fields("attach_to_self", "created", "customer", "customer_account", "payment_method"),
         _list("setup_intent", "/v1/setup_intents"),
     ),
-    "GET /v1/setup_intents/{id}": ("setup_intent", setup_intents.RETRIEVE_FIELDS, setup_intents.retrieve),
+    "GET /v1/setup_intents/{id}": ("setup_intent", setup_intents.RETRIEVE_FIELDS, retrieving(setup_intents.KIND)),
     "POST /v1/setup_intents/{id}": ("setup_intent", setup_intents.UPDATE_FIELDS, setup_intents.update),
     "POST /v1/setup_intents/{id}/confirm": ("setup_intent", setup_intents.CONFIRM_FIELDS, setup_intents.confirm),
     "POST /v1/setup_intents/{id}/cancel": ("setup_intent", setup_intents.CANCEL_FIELDS, setup_intents.cancel),

@@ -12,6 +12,7 @@ from booking_payments.sandbox.emulator.charging import (
     finish,
     take,
 )
+from booking_payments.sandbox.emulator.common_intents import automatic_methods, named_method, require, require_for
 from booking_payments.sandbox.emulator.currencies import CURRENCIES
 from booking_payments.sandbox.emulator.errors import (
     Refusal,
@@ -130,7 +131,7 @@ def _check_descriptor(intent: Json, types: Collection[str]) -> None:
 
 def _new_fields(params: Json, currency: str) -> Json:
     """The fields of a new intent, and ``redirects_asked``, which ``_add`` takes out."""
-    automatic = _automatic(params)
+    automatic = automatic_methods(params)
     kept: Json = {name: params[name] for name in _KEPT if name in params}
     fields = kept | {
         "amount": params["amount"],
@@ -160,17 +161,6 @@ _KEPT: Final = (
 # fmt: on
 
 
-def _automatic(params: Json) -> Json | None:
-    """On by default, unless the types are listed (docs.stripe.com/upgrades, 2023-08-16)."""
-    given = params.get("automatic_payment_methods")
-    if given is None:
-        listed = params.get("payment_method_types") or params.get("allowed_payment_method_types")
-        return None if listed else {"allow_redirects": "always", "enabled": True}
-    return (
-        {"allow_redirects": given.get("allow_redirects", "always"), "enabled": True} if given.get("enabled") else None
-    )
-
-
 def check_redirects(automatic: Json | None, return_url: str | None) -> None:
     """Raises 400 for a server's confirmation that may redirect and does not say where to."""
     if automatic is not None and automatic["allow_redirects"] == "always" and not return_url:
@@ -181,7 +171,7 @@ def _add(account: Account, params: Json, fields: Json) -> Record:
     asked = fields.pop("redirects_asked")
     id_ = account.new_id(KIND, "pi")
     body = objects.payment_intent(account, id_, **fields)
-    method = _named_method(account, params)
+    method = named_method(account, params)
     if method is not None:
         _check_usable(body, method)
     listed = params.get("payment_method_types")
@@ -192,14 +182,6 @@ def _add(account: Account, params: Json, fields: Json) -> Record:
     if method is not None:
         attach(account, intent, method)
     return intent
-
-
-def _named_method(account: Account, params: Json) -> Record | None:
-    if params.get("payment_method_data"):
-        return payment_methods.from_data(account, params["payment_method_data"], typed=params.get("typed", False))
-    if params.get("payment_method"):
-        return payment_methods.resolve(account, params["payment_method"])
-    return None
 
 
 def _check_usable(intent: Json, method: Record) -> None:
@@ -254,32 +236,12 @@ def attach(account: Account, intent: Record, method: Record) -> None:
     account.note(intent, authenticated=False)
 
 
-# --- read and change
-
-
-def retrieve(account: Account, params: Json, id_: str) -> Json:
-    """``GET /v1/payment_intents/{id}``."""
-    intent = require(account, id_)
-    if "client_secret" in params:
-        check_secret(intent, params["client_secret"])
-    return intent.body
-
-
-def require(account: Account, id_: str) -> Record:
-    """The intent of a path; raises 404."""
-    return account.require(KIND, id_, param="intent")
-
-
-def check_secret(intent: Record, client_secret: str | None) -> None:
-    """Only who holds the client secret may act for the customer; raises 400."""
-    if client_secret != intent.body["client_secret"]:
-        message = "The client_secret provided does not match any associated PaymentIntent on this account."
-        raise invalid(message, code="payment_intent_invalid_parameter", param="client_secret", executed=True)
+# --- change
 
 
 def update(account: Account, params: Json, id_: str) -> Json:
     """``POST /v1/payment_intents/{id}``: money and method only before confirmation succeeded."""
-    intent = require(account, id_)
+    intent = require(account, KIND, id_)
     check_types(account, params)
     check_references(account, params)
     if set(params) - {"metadata", "description", "receipt_email", "expand"}:
@@ -296,7 +258,7 @@ def update(account: Account, params: Json, id_: str) -> Json:
     _check_descriptor(intent.body | fields, intent.body["payment_method_types"])
     account.update(intent, **fields)
     apply_choice(account, intent, params)
-    method = _named_method(account, params)
+    method = named_method(account, params)
     if method is not None:
         attach(account, intent, method)
     return intent.body
@@ -359,9 +321,7 @@ def require_status(intent: Record, change: str, refused_in_action: Collection[st
 
 def confirm(account: Account, params: Json, id_: str) -> Json:
     """``POST /v1/payment_intents/{id}/confirm`` with the secret key."""
-    intent = require(account, id_)
-    if "client_secret" in params:
-        check_secret(intent, params["client_secret"])
+    intent = require_for(account, KIND, id_, params)
     check_types(account, params)
     require_status(intent, "confirmed", account.refused_in_action)
     if params.get("payment_method"):
@@ -374,7 +334,7 @@ def confirm(account: Account, params: Json, id_: str) -> Json:
 def confirm_now(account: Account, intent: Record, params: Json) -> None:
     """Confirm an intent; raises 402 for a declined attempt, 400 for an impossible one."""
     _keep_confirmation(account, intent, params)
-    method = _named_method(account, params) if intent.body["payment_method"] is None or _renames(params) else None
+    method = named_method(account, params) if intent.body["payment_method"] is None or _renames(params) else None
     if method is not None:
         attach(account, intent, method)
     if intent.body["payment_method"] is None:
@@ -424,7 +384,7 @@ def _circumstances(params: Json) -> Circumstances:
 
 def capture(account: Account, params: Json, id_: str) -> Json:
     """``POST /v1/payment_intents/{id}/capture``: all by default; a part releases the rest."""
-    intent = require(account, id_)
+    intent = require(account, KIND, id_)
     require_status(intent, "captured")
     _check_descriptor(params, ["card"])
     held: int = intent.body["amount_capturable"]
@@ -456,7 +416,7 @@ def _capture(account: Account, intent: Record, amount: int, params: Json) -> Non
 
 def cancel(account: Account, params: Json, id_: str) -> Json:
     """``POST /v1/payment_intents/{id}/cancel``."""
-    intent = require(account, id_)
+    intent = require(account, KIND, id_)
     require_status(intent, "canceled")
     close_as_canceled(account, intent, params.get("cancellation_reason"))
     return intent.body

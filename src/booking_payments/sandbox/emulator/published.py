@@ -4,6 +4,7 @@ A test compares both with the installed SDK.
 """
 
 import re
+from datetime import date
 from typing import Final
 
 
@@ -127,7 +128,13 @@ def is_version(text: str) -> bool:
 
     A well-formed version that is newer than all of ``API_VERSIONS`` counts as one, because a newer SDK may name it.
     """
-    return text in API_VERSIONS or (_VERSION.fullmatch(text) is not None and text > _NEWEST)
+    if text in API_VERSIONS or _VERSION.fullmatch(text) is None:
+        return text in API_VERSIONS
+    try:
+        date.fromisoformat(text.partition(".")[0])
+    except ValueError:
+        return False
+    return text > _NEWEST
 
 
 def is_event_pattern(text: str) -> bool:

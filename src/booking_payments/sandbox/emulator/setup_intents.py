@@ -6,6 +6,13 @@ from booking_payments.sandbox.emulator import method_types, objects, payment_met
 from booking_payments.sandbox.emulator.answers import Json, copy_json
 from booking_payments.sandbox.emulator.cards import Authentication
 from booking_payments.sandbox.emulator.charging import script_action
+from booking_payments.sandbox.emulator.common_intents import (
+    automatic_methods,
+    check_secret,
+    named_method,
+    require,
+    require_for,
+)
 from booking_payments.sandbox.emulator.errors import card_error, error_body, invalid
 from booking_payments.sandbox.emulator.events import emit
 from booking_payments.sandbox.emulator.intent_params import MANDATE_DATA, OLD_TYPE_FIELD, TYPE_FIELDS
@@ -111,7 +118,7 @@ def create(account: Account, params: Json, _: str) -> Json:
     """``POST /v1/setup_intents``."""
     check_types(account, params)
     check_references(account, params)
-    automatic = _automatic(params)
+    automatic = automatic_methods(params)
     if params.get("confirm"):
         check_redirects(automatic, params.get("return_url"))
     id_ = account.new_id(KIND, "seti")
@@ -126,7 +133,7 @@ def create(account: Account, params: Json, _: str) -> Json:
         metadata=new_metadata(params),
         **{name: params[name] for name in _KEPT if name in params},
     )
-    method = _named_method(account, params)
+    method = named_method(account, params)
     if method is not None:
         _check_usable(body, method)
     intent = account.add(KIND, id_, body)
@@ -139,16 +146,6 @@ def create(account: Account, params: Json, _: str) -> Json:
 
 
 _KEPT: Final = ("allowed_payment_method_types", "customer", "description", "excluded_payment_method_types", "usage")
-
-
-def _automatic(params: Json) -> Json | None:
-    given = params.get("automatic_payment_methods")
-    if given is None:
-        listed = params.get("payment_method_types") or params.get("allowed_payment_method_types")
-        return None if listed else {"allow_redirects": "always", "enabled": True}
-    if not given.get("enabled"):
-        return None
-    return {"allow_redirects": given.get("allow_redirects", "always"), "enabled": True}
 
 
 def _types(params: Json) -> list[str]:
@@ -164,12 +161,6 @@ def _answered_options(types: list[str], given: Json) -> Json:
     return options
 
 
-def _named_method(account: Account, params: Json) -> Record | None:
-    if params.get("payment_method_data"):
-        return payment_methods.from_data(account, params["payment_method_data"], typed=params.get("typed", False))
-    return payment_methods.resolve(account, params["payment_method"]) if params.get("payment_method") else None
-
-
 def _check_usable(intent: Json, method: Record) -> None:
     if method.body["type"] not in intent["payment_method_types"]:
         message = (
@@ -180,29 +171,9 @@ def _check_usable(intent: Json, method: Record) -> None:
     check_free(intent["customer"], method, "SetupIntent")
 
 
-def retrieve(account: Account, params: Json, id_: str) -> Json:
-    """``GET /v1/setup_intents/{id}``."""
-    intent = require(account, id_)
-    if "client_secret" in params:
-        check_secret(intent, params["client_secret"])
-    return intent.body
-
-
-def require(account: Account, id_: str) -> Record:
-    """The SetupIntent of a path; raises 404."""
-    return account.require(KIND, id_, param="intent")
-
-
-def check_secret(intent: Record, client_secret: str | None) -> None:
-    """Raises 400 for another client secret than the intent's."""
-    if client_secret != intent.body["client_secret"]:
-        message = "The client_secret provided does not match any associated SetupIntent on this account."
-        raise invalid(message, code="setup_intent_invalid_parameter", param="client_secret", executed=True)
-
-
 def update(account: Account, params: Json, id_: str) -> Json:
     """``POST /v1/setup_intents/{id}``."""
-    intent = require(account, id_)
+    intent = require(account, KIND, id_)
     check_types(account, params)
     check_references(account, params)
     _require_open(intent, "update")
@@ -212,7 +183,7 @@ def update(account: Account, params: Json, id_: str) -> Json:
     if params.get("payment_method_configuration"):
         fields["payment_method_configuration_details"] = configuration(params)
     account.update(intent, **fields)
-    method = _named_method(account, params)
+    method = named_method(account, params)
     if method is not None:
         _check_usable(intent.body, method)
         account.update(intent, payment_method=method.id, status="requires_confirmation", next_action=None)
@@ -228,9 +199,7 @@ def _require_open(intent: Record, verb: str) -> None:
 
 def confirm(account: Account, params: Json, id_: str) -> Json:
     """``POST /v1/setup_intents/{id}/confirm`` with the secret key."""
-    intent = require(account, id_)
-    if "client_secret" in params:
-        check_secret(intent, params["client_secret"])
+    intent = require_for(account, KIND, id_, params)
     check_types(account, params)
     check_references(account, params)
     _require_open(intent, "confirm")
@@ -241,7 +210,7 @@ def confirm(account: Account, params: Json, id_: str) -> Json:
 
 def confirm_in_browser(account: Account, params: Json, id_: str) -> Json:
     """The same with the publishable key and the client secret; Stripe.js handles the next action."""
-    intent = require(account, id_)
+    intent = require(account, KIND, id_)
     check_secret(intent, params.get("client_secret"))
     check_references(account, params)
     _require_open(intent, "confirm")
@@ -250,7 +219,7 @@ def confirm_in_browser(account: Account, params: Json, id_: str) -> Json:
 
 
 def _confirm(account: Account, intent: Record, params: Json) -> None:
-    method = _named_method(account, params) if "confirm" not in params else None
+    method = named_method(account, params) if "confirm" not in params else None
     if method is not None:
         _check_usable(intent.body, method)
         account.update(intent, payment_method=method.id)
@@ -319,7 +288,7 @@ def _succeed(account: Account, intent: Record, method: Record) -> None:
 
 def authenticate(account: Account, id_: str, client_secret: str, outcome: str) -> Json:
     """The customer leaves the bank's 3-D Secure window with ``succeeded`` or ``failed``."""
-    intent = require(account, id_)
+    intent = require(account, KIND, id_)
     check_secret(intent, client_secret)
     if outcome not in ("succeeded", "failed"):
         raise invalid("Invalid outcome: must be one of succeeded, failed", param="outcome")
@@ -338,7 +307,7 @@ def authenticate(account: Account, id_: str, client_secret: str, outcome: str) -
 
 def cancel(account: Account, params: Json, id_: str) -> Json:
     """``POST /v1/setup_intents/{id}/cancel``."""
-    intent = require(account, id_)
+    intent = require(account, KIND, id_)
     _require_open(intent, "cancel")
     reason = params.get("cancellation_reason")
     account.update(intent, status="canceled", cancellation_reason=reason, next_action=None)

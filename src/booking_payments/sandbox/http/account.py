@@ -35,6 +35,7 @@ class SandboxStripe(FakeStripe):
         self.clock = SandboxClock()
         self.follow_up_delay = follow_up_delay
         self.amount_digits = amount_digits
+        self._bank_pages: str | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -46,8 +47,14 @@ class SandboxStripe(FakeStripe):
                 follow_up_delay=self.follow_up_delay,
                 deliver_in_process=False,
                 amount_digits=self.amount_digits,
+                bank_pages=self._bank_pages,
                 refunds_need_balance=True,
             )
+
+    def serve_bank_at(self, origin: str) -> None:
+        """From now on customers are redirected to a page of the sandbox's own, at ``origin``."""
+        with self.lock:
+            self._bank_pages = self._account.bank_pages = origin
 
     def advance(self, by: timedelta) -> int:
         """Let time pass and do everything that becomes due; returns how many things were done.

@@ -11,7 +11,7 @@ from booking_payments.sandbox.emulator.objects import ACCOUNT_ID
 from booking_payments.sandbox.emulator.published import is_version
 from booking_payments.sandbox.http.account import SandboxStripe
 from booking_payments.sandbox.http.forms import BadForm, decode
-from booking_payments.sandbox.http.messages import HttpResponse, Request, reply_refusing, reply_with
+from booking_payments.sandbox.http.messages import CORS, HttpResponse, Request, reply_refusing, reply_with
 
 SECRET_KEYS: Final = ("sk_test_", "rk_test_")
 """How the keys begin that may do everything: secret keys, and restricted ones, whose permissions are not modelled."""
@@ -131,12 +131,5 @@ def _dressed(reply: HttpResponse, request: Request) -> HttpResponse:
     if is_version(version):
         headers["Stripe-Version"] = version
     if browser.is_open_to_pages(request.path.rstrip("/")):
-        headers |= _CORS
+        headers |= CORS
     return HttpResponse(reply.status, reply.content, headers, reply.delay)
-
-
-_CORS: Final = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Stripe-Version",
-    "Access-Control-Allow-Methods": "GET, HEAD, POST, OPTIONS",
-}

@@ -9,7 +9,7 @@ import structlog
 
 from booking_payments.sandbox.emulator import NetworkFault
 from booking_payments.sandbox.emulator.errors import Refusal, error_body, server_error, unknown_url
-from booking_payments.sandbox.http import api, playing
+from booking_payments.sandbox.http import api, pages, playing
 from booking_payments.sandbox.http.account import SandboxStripe
 from booking_payments.sandbox.http.messages import MAX_BODY, HttpResponse, Request, reply_refusing, without_body
 
@@ -32,11 +32,11 @@ class ClientDisconnected(Exception):  # noqa: N818 - nothing is wrong, nobody li
 
 
 class SandboxApp:
-    """``hang_up`` ends the connection of a request without an answer; ``stopping`` is set when the server ends."""
+    """``abort`` ends the connection of a request without an answer; ``stopping`` is set when the server ends."""
 
-    def __init__(self, stripe: SandboxStripe, hang_up: Callable[[Scope], None]) -> None:
+    def __init__(self, stripe: SandboxStripe, abort: Callable[[Scope], None]) -> None:
         self._stripe = stripe
-        self._hang_up = hang_up
+        self._abort = abort
         self.stopping = anyio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,13 +65,13 @@ class SandboxApp:
         except NetworkFault:
             raise
         except Exception:
-            log.exception("sandbox_failed", method=request.method, path=request.path)
+            log.exception("sandbox.request_failed", method=request.method, path=request.path)
             return reply_refusing(server_error(500))
 
     async def _fail(self, fault: NetworkFault, scope: Scope, receive: Receive) -> None:
         if fault.kind == "timeout":
             await self._wait(LONGEST_SILENCE, receive)
-        self._hang_up(scope)
+        self._abort(scope)
         while (await receive())["type"] != "http.disconnect":
             pass
 
@@ -93,7 +93,9 @@ class SandboxApp:
 def _department(path: str) -> Callable[[SandboxStripe, Request], HttpResponse]:
     if path == playing.PREFIX or path.startswith(f"{playing.PREFIX}/"):
         return playing.answer
-    return api.answer if path.startswith("/v1/") else _nobody
+    if path.startswith("/v1/"):
+        return api.answer
+    return pages.answer if pages.is_page(path) else _nobody
 
 
 def _nobody(_: SandboxStripe, request: Request) -> HttpResponse:

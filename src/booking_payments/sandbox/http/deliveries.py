@@ -54,7 +54,7 @@ class WebhookSender:
             self._stripe.tick()
             due = self._stripe.pending_deliveries()
         except Exception:
-            log.exception("sandbox_round_failed")
+            log.exception("sandbox.deliveries_failed")
             return
         for delivery in due:
             self._start(tasks, delivery)
@@ -87,7 +87,7 @@ class WebhookSender:
             with anyio.fail_after(TIMEOUT.total_seconds()):
                 answer = await self._http_client().post(url, content=body, headers=_headers(body, secret))
         except Exception as error:
-            log.debug("webhook_failed", event_type=delivery.event["type"], error=type(error).__name__)
+            log.debug("sandbox.webhook_failed", event_type=delivery.event["type"], error=type(error).__name__)
             return False
         return answer.is_success
 

@@ -14,6 +14,13 @@ from booking_payments.sandbox.emulator.errors import Refusal
 MAX_BODY: Final = 512 * 1024
 """Bytes (our own choice; the longest evidence of a dispute fits)."""
 
+CORS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Stripe-Version",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, OPTIONS",
+}
+"""Lets pages of other origins read an answer."""
+
 
 @frozen
 class Request:
@@ -28,7 +35,7 @@ class Request:
 
 @frozen
 class HttpResponse:
-    """``delay``: how long it is held back."""
+    """``content``: JSON to be, or the bytes of a page; ``delay``: how long it is held back."""
 
     status: int
     content: Any
@@ -37,6 +44,8 @@ class HttpResponse:
 
     @property
     def body(self) -> bytes:
+        if isinstance(self.content, bytes):
+            return self.content
         return b"" if self.content is None else msgspec.json.encode(self.content)
 
 

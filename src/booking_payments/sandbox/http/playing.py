@@ -9,11 +9,11 @@ from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, frozen
 
 from booking_payments.sandbox.emulator.errors import Refusal, error_body, invalid, unknown_url
 from booking_payments.sandbox.http.account import SandboxStripe
-from booking_payments.sandbox.http.messages import HttpResponse, Request, reply_refusing, reply_with
+from booking_payments.sandbox.http.messages import CORS, HttpResponse, Request, reply_refusing, reply_with
 
 PREFIX: Final = "/_sandbox"
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
@@ -121,10 +121,22 @@ class FaultScript(msgspec.Struct, forbid_unknown_fields=True):
 def answer(stripe: SandboxStripe, request: Request) -> HttpResponse:
     """Answer a request below ``/_sandbox``."""
     try:
-        role, id_ = _find(request)
-        return role.play(stripe, id_, _read_body(request, role.body))
+        reply = _answer(stripe, request)
     except Refusal as refusal:
-        return reply_refusing(refusal)
+        reply = reply_refusing(refusal)
+    open_to_pages = _BY_STRIPE_JS.fullmatch(request.path.rstrip("/"))
+    return evolve(reply, headers={**reply.headers, **CORS}) if open_to_pages else reply
+
+
+def _answer(stripe: SandboxStripe, request: Request) -> HttpResponse:
+    if request.method == "OPTIONS" and _BY_STRIPE_JS.fullmatch(request.path.rstrip("/")):
+        return HttpResponse(204, None, {"Allow": "POST, OPTIONS"})
+    role, id_ = _find(request)
+    return role.play(stripe, id_, _read_body(request, role.body))
+
+
+_BY_STRIPE_JS: Final = re.compile(PREFIX + "/payment_intents/[^/]+/authenticate")
+"""What the sandbox's Stripe.js calls from pages of other origins; the client secret is asked for there."""
 
 
 # --- who plays what --------------------------------------------------------------------------------------------

@@ -30,7 +30,8 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 async def serving(stripe: SandboxStripe, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """The sandbox's address while the block lasts; port 0 takes a free one. Raises ``OSError``."""
     with _listen(host, port) as listening:
-        app = SandboxApp(stripe, _hang_up)
+        app = SandboxApp(stripe, _abort)
+        stripe.serve_bank_at(_address(listening, for_browsers=True))
         async with _answering(app, listening), anyio.create_task_group() as tasks:
             tasks.start_soon(WebhookSender(stripe).run)
             yield _address(listening)
@@ -42,9 +43,15 @@ def _listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
 
-def _address(listening: socket.socket) -> str:
+def _address(listening: socket.socket, *, for_browsers: bool = False) -> str:
+    """The address as it was given; ``for_browsers``: loopback in place of "every address", where no browser gets."""
     host, port = listening.getsockname()[:2]
+    if for_browsers:
+        host = _LOOPBACK.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+_LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
 
 
 @asynccontextmanager
@@ -96,7 +103,7 @@ def _send_at_once(transport: asyncio.Transport) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _hang_up(scope: MutableMapping[str, Any]) -> None:
+def _abort(scope: MutableMapping[str, Any]) -> None:
     """End the connection with a reset, as a broken line would."""
     transport: asyncio.Transport = scope["state"][_TRANSPORT]
     connection = transport.get_extra_info("socket")

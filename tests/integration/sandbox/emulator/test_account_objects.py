@@ -353,7 +353,7 @@ def test_search_results_are_paged(account: StripeAccountClient) -> None:
         " ".join(["amount>1"] * 11),
     ],
 )
-def test_a_bad_query_is_refused(account: StripeAccountClient, query: str) -> None:
+def test_an_invalid_query_is_refused(account: StripeAccountClient, query: str) -> None:
     answer = account.get("payment_intents/search", query=query)
 
     assert (answer.status, error(answer)["param"]) == (400, "query")

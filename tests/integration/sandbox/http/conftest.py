@@ -6,7 +6,7 @@ import pytest
 import stripe
 
 from booking_payments.testing.sandbox import Sandbox
-from tests.integration.sandbox.http.receiver import PATIENCE_S, Receiver
+from tests.integration.sandbox.http.receiver import TIMEOUT_S, Receiver
 from tests.integration.sandbox.http.sdk import connected
 from tests.stripe_openapi_checker import every_answer_conforms  # noqa: F401 - a fixture for all tests here
 
@@ -42,7 +42,7 @@ def until() -> Callable[[Callable[[], bool]], None]:
     """Waits for something to become true."""
 
     def wait(done: Callable[[], bool]) -> None:
-        limit = time.monotonic() + PATIENCE_S
+        limit = time.monotonic() + TIMEOUT_S
         while not done() and time.monotonic() < limit:
             time.sleep(0.01)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import stripe
 
-PATIENCE_S = 10
+TIMEOUT_S = 10
 
 
 class Receiver:
@@ -46,7 +46,7 @@ class Receiver:
 
     def wait_for(self, count: int) -> list[str]:
         """The types of the received events, as soon as there are ``count``."""
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + TIMEOUT_S
         while len(self.got) < count and time.monotonic() < until:
             time.sleep(0.01)
         return self.types()
@@ -59,7 +59,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.got.append((body, self.headers["Stripe-Signature"]))
                 if receiver._silent:
-                    receiver._ended.wait(PATIENCE_S * 3)
+                    receiver._ended.wait(TIMEOUT_S * 3)
                     return
                 self.send_response(receiver.status)
                 self.send_header("Content-Length", "0")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import httpx2
 import pytest
 
-PATIENCE_S = 20
+TIMEOUT_S = 20
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def test_it_says_where_it_listens_and_ends_by_a_signal_though_connections_hang(e
                 while client.get("/_sandbox/calls").json()["calls"] == []:
                     pass
                 process.send_signal(ends)
-                status = process.wait(PATIENCE_S)
+                status = process.wait(TIMEOUT_S)
 
     assert status == 0
 
@@ -58,7 +58,7 @@ def test_a_port_that_is_taken_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         command = [sys.executable, "-m", "booking_payments", "sandbox", "--port", port]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
 
     assert done.returncode == 1
     assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr

@@ -112,7 +112,7 @@ def test_a_publishable_key_is_for_browsers_only(bare: httpx2.Client, path: str) 
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "secret_key_required")
 
 
-@pytest.mark.parametrize("version", ["2020-99-99", "latest", "2024-06-20.acacia", "2026-10-29"])
+@pytest.mark.parametrize("version", ["2020-99-99", "latest", "2024-06-20.acacia", "2026-10-29", "2031-99-01.fir"])
 def test_a_version_that_stripe_does_not_have_is_refused(http: httpx2.Client, version: str) -> None:
     answer = http.get("/v1/charges", headers={"Stripe-Version": version})
 

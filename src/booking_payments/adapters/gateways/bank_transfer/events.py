@@ -6,7 +6,8 @@ from typing import Final
 
 import msgspec
 
-from booking_payments.adapters.gateways.bank_transfer.records import Payback, Transfer
+from booking_payments.adapters.gateways.bank_transfer.records import BankRefund, Transfer
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused, WebhookRequest, WebhooksNotTaken
 
@@ -55,12 +56,12 @@ def of_transfer(transfer: Transfer) -> GatewayEvent:
     return _ended(_OF_TRANSFER[transfer.status], transfer, transfer.id)
 
 
-def of_payback(payback: Payback) -> GatewayEvent:
+def of_bank_refund(bank_refund: BankRefund) -> GatewayEvent:
     """Return the event of a refund in a final state."""
-    return _ended(_OF_REFUND[payback.status], payback, payback.transfer_id)
+    return _ended(_OF_REFUND[bank_refund.status], bank_refund, bank_refund.transfer_id)
 
 
-def _ended(type_: str, record: Transfer | Payback, transfer_id: str) -> GatewayEvent:
+def _ended(type_: str, record: Transfer | BankRefund, transfer_id: str) -> GatewayEvent:
     return _event(
         Body(
             id=f"evt_{record.id}_{record.status.value}",
@@ -68,7 +69,7 @@ def _ended(type_: str, record: Transfer | Payback, transfer_id: str) -> GatewayE
             created=record.ended_at or record.created_at,
             object_id=record.id,
             transfer_id=transfer_id,
-            payment_id=record.metadata.get("payment_id"),
+            payment_id=record.metadata.get(metadata_keys.PAYMENT_ID),
         )
     )
 

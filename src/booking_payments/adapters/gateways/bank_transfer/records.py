@@ -27,25 +27,25 @@ class Transfer:
     """A transfer that a customer is to make. The id is the reference that the customer states.
 
     Attributes:
-        terms: fingerprint of the request; another request under the same key is rejected.
+        fingerprint: hash of the request; another request under the same key is rejected.
         ended_at: when the money arrived, or the transfer was canceled; None before.
     """
 
     id: str
     amount: Money
     status: PaymentStatus
-    terms: str
+    fingerprint: str
     metadata: Mapping[str, str] = field(factory=dict)
     created_at: datetime
     ended_at: datetime | None = None
 
 
 @frozen(kw_only=True)
-class Payback:
+class BankRefund:
     """A refund that the merchant is to transfer.
 
     Attributes:
-        terms: fingerprint of the request.
+        fingerprint: hash of the request.
         ended_at: when it was sent, could not be sent, or was returned; None before.
         failure: the operator's reason for a failed refund.
     """
@@ -54,7 +54,7 @@ class Payback:
     transfer_id: str
     amount: Money
     status: RefundStatus
-    terms: str
+    fingerprint: str
     metadata: Mapping[str, str] = field(factory=dict)
     created_at: datetime
     ended_at: datetime | None = None
@@ -90,9 +90,9 @@ def reference(given: str) -> str:
     return _TRANSFER + letters.removeprefix("bt").translate(_MISREAD)
 
 
-def short(*terms: object) -> str:
+def fingerprint_of(*content: object) -> str:
     """Return the fingerprint of a request."""
-    return hashlib.sha256(repr(terms).encode()).hexdigest()
+    return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def _letters(text: str) -> str:

@@ -14,12 +14,12 @@ from sqlalchemy import ColumnElement, RowMapping, Select, Table, insert, select,
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from booking_payments.adapters.gateways.bank_transfer.records import Payback, Transfer
+from booking_payments.adapters.gateways.bank_transfer.records import BankRefund, Transfer
 from booking_payments.adapters.gateways.bank_transfer.tables import RecordTables
 from booking_payments.adapters.sql.engine import READS, open_engine
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
-from booking_payments.ports.gateway import Silent
+from booking_payments.ports.gateway import OutcomeAmbiguous
 
 T = TypeVar("T")
 
@@ -39,26 +39,26 @@ class Records:
         row = (await self._connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
         return _transfer(row) if row else None
 
-    async def payback(self, refund_id: str, *, lock: bool = False) -> Payback | None:
+    async def bank_refund(self, refund_id: str, *, lock: bool = False) -> BankRefund | None:
         """Return the refund with this id; None if it is unknown. ``lock`` as in ``transfer``."""
-        query = select(self._tables.paybacks).where(self._tables.paybacks.c.id == refund_id)
+        query = select(self._tables.bank_refunds).where(self._tables.bank_refunds.c.id == refund_id)
         row = (await self._connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
-        return _payback(row) if row else None
+        return _bank_refund(row) if row else None
 
     async def transfers(self, *which: ColumnElement[bool]) -> Sequence[Transfer]:
         """Return the transfers that match, oldest first."""
         return [_transfer(row) for row in await self._oldest_first(self._tables.transfers, which)]
 
-    async def paybacks(self, *which: ColumnElement[bool]) -> Sequence[Payback]:
+    async def bank_refunds(self, *which: ColumnElement[bool]) -> Sequence[BankRefund]:
         """Return the refunds that match, oldest first."""
-        return [_payback(row) for row in await self._oldest_first(self._tables.paybacks, which)]
+        return [_bank_refund(row) for row in await self._oldest_first(self._tables.bank_refunds, which)]
 
     async def add_transfer(self, transfer: Transfer) -> None:
         await self._connection.execute(insert(self._tables.transfers), _common(transfer))
 
-    async def add_payback(self, payback: Payback) -> None:
-        own = {"transfer_id": payback.transfer_id, "failure": payback.failure}
-        await self._connection.execute(insert(self._tables.paybacks), {**_common(payback), **own})
+    async def add_bank_refund(self, bank_refund: BankRefund) -> None:
+        own = {"transfer_id": bank_refund.transfer_id, "failure": bank_refund.failure}
+        await self._connection.execute(insert(self._tables.bank_refunds), {**_common(bank_refund), **own})
 
     async def change_transfer(self, transfer: Transfer) -> None:
         changed = {"status": transfer.status.value, "ended_at": transfer.ended_at}
@@ -66,10 +66,10 @@ class Records:
             update(self._tables.transfers).where(self._tables.transfers.c.id == transfer.id).values(**changed)
         )
 
-    async def change_payback(self, payback: Payback) -> None:
-        changed = {"status": payback.status.value, "ended_at": payback.ended_at, "failure": payback.failure}
+    async def change_bank_refund(self, bank_refund: BankRefund) -> None:
+        changed = {"status": bank_refund.status.value, "ended_at": bank_refund.ended_at, "failure": bank_refund.failure}
         await self._connection.execute(
-            update(self._tables.paybacks).where(self._tables.paybacks.c.id == payback.id).values(**changed)
+            update(self._tables.bank_refunds).where(self._tables.bank_refunds.c.id == bank_refund.id).values(**changed)
         )
 
     async def _oldest_first(self, table: Table, which: Sequence[ColumnElement[bool]]) -> Sequence[RowMapping]:
@@ -94,18 +94,18 @@ class TransferStore:
         await self._engine.dispose()
 
     async def transact(self, work: Callable[[Records], Awaitable[T]]) -> T:
-        """Run ``work`` in one transaction. Raises ``Silent`` when its outcome is unknown."""
+        """Run ``work`` in one transaction. Raises ``OutcomeAmbiguous`` when its outcome is unknown."""
         for begun in range(1, MAX_BEGINS + 1):
             try:
                 async with self._begun(self._engine) as records:
                     return await work(records)
             except IntegrityError as error:
                 if begun == MAX_BEGINS:
-                    raise Silent("the database did not accept the record", code="database_busy") from error
+                    raise OutcomeAmbiguous("the database did not accept the record", code="database_busy") from error
         raise AssertionError("unreachable")
 
     async def read(self, work: Callable[[Records], Awaitable[T]]) -> T:
-        """Run ``work``, which only reads, without locks. Raises ``Silent`` when the database does not respond."""
+        """Run ``work``, which only reads, without locks. Raises ``OutcomeAmbiguous`` without a response in time."""
         async with self._begun(self._engine.execution_options(**{READS: True})) as records:
             return await work(records)
 
@@ -117,7 +117,7 @@ class TransferStore:
         except IntegrityError:
             raise
         except DBAPIError as error:
-            raise Silent("the database did not respond", code="database_unavailable") from error
+            raise OutcomeAmbiguous("the database did not respond", code="database_unavailable") from error
 
 
 def made_between(table: Table, since: datetime, until: datetime | None) -> Sequence[ColumnElement[bool]]:
@@ -137,13 +137,13 @@ def _between(column: ColumnElement[datetime], since: datetime, until: datetime |
 # --- rows ------------------------------------------------------------------------------------------------------
 
 
-def _common(record: Transfer | Payback) -> dict[str, Any]:
+def _common(record: Transfer | BankRefund) -> dict[str, Any]:
     return {
         "id": record.id,
         "amount": record.amount.minor,
         "currency": record.amount.currency.code,
         "status": record.status.value,
-        "terms": record.terms,
+        "fingerprint": record.fingerprint,
         "metadata": msgspec.json.encode(dict(record.metadata)).decode(),
         "created_at": record.created_at,
         "ended_at": record.ended_at,
@@ -154,7 +154,7 @@ def _read(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {
         "id": row["id"],
         "amount": Money(row["amount"], Currency.of(row["currency"])),
-        "terms": row["terms"],
+        "fingerprint": row["fingerprint"],
         "metadata": msgspec.json.decode(row["metadata"], type=dict[str, str]),
         "created_at": row["created_at"],
         "ended_at": row["ended_at"],
@@ -165,7 +165,7 @@ def _transfer(row: Mapping[Any, Any]) -> Transfer:
     return Transfer(**_read(row), status=PaymentStatus(row["status"]))
 
 
-def _payback(row: Mapping[Any, Any]) -> Payback:
-    return Payback(
+def _bank_refund(row: Mapping[Any, Any]) -> BankRefund:
+    return BankRefund(
         **_read(row), status=RefundStatus(row["status"]), transfer_id=row["transfer_id"], failure=row["failure"]
     )

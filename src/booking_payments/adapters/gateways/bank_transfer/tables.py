@@ -15,7 +15,7 @@ def _common() -> list[Column[Any]]:
         Column("amount", BigInt, CheckConstraint("amount > 0", name="amount"), nullable=False),
         Column("currency", Text, nullable=False),
         Column("status", Text, nullable=False),
-        Column("terms", Text, nullable=False),
+        Column("fingerprint", Text, nullable=False),
         Column("metadata", Text, nullable=False),
         Column("created_at", UtcTime, nullable=False),
         Column("ended_at", UtcTime),
@@ -27,10 +27,10 @@ class RecordTables:
     """The tables of one gateway: money to come or received, and money to give back."""
 
     transfers: Table
-    paybacks: Table
+    bank_refunds: Table
 
 
-def _tables(transfers: str, paybacks: str) -> RecordTables:
+def _tables(transfers: str, bank_refunds: str) -> RecordTables:
     return RecordTables(
         Table(
             transfers,
@@ -41,18 +41,18 @@ def _tables(transfers: str, paybacks: str) -> RecordTables:
             sqlite_strict=True,
         ),
         Table(
-            paybacks,
+            bank_refunds,
             metadata,
             *_common(),
             Column("transfer_id", Text, ForeignKey(f"{transfers}.id"), nullable=False),
             Column("failure", Text),
-            Index(f"{paybacks}_transfer_id", "transfer_id"),
-            Index(f"{paybacks}_created_at", "created_at"),
-            Index(f"{paybacks}_ended_at", "ended_at"),
+            Index(f"{bank_refunds}_transfer_id", "transfer_id"),
+            Index(f"{bank_refunds}_created_at", "created_at"),
+            Index(f"{bank_refunds}_ended_at", "ended_at"),
             sqlite_strict=True,
         ),
     )
 
 
-BANK_TABLES: Final = _tables("bp_bank_transfers", "bp_bank_paybacks")
-MANUAL_TABLES: Final = _tables("bp_manual_receipts", "bp_manual_paybacks")
+BANK_TABLES: Final = _tables("bp_bank_transfers", "bp_bank_refunds")
+MANUAL_TABLES: Final = _tables("bp_manual_receipts", "bp_manual_refunds")

@@ -12,7 +12,7 @@ from booking_payments.adapters.gateways.stripe.answers import error_from, is_rep
 from booking_payments.adapters.gateways.stripe.gateway import Reply, StripeGateway
 from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.ports.clock import Clock
-from booking_payments.ports.gateway import Silent
+from booking_payments.ports.gateway import OutcomeAmbiguous
 from booking_payments.sandbox.emulator import FakeStripe, NetworkFault
 
 
@@ -36,7 +36,7 @@ class ModelTransport:
         try:
             answer = self._stripe.call(method, path, params, idempotency_key)
         except NetworkFault as fault:
-            raise Silent(str(fault), code=fault.kind) from fault
+            raise OutcomeAmbiguous(str(fault), code=fault.kind) from fault
         if answer.delay:
             await self._clock.sleep(answer.delay)
         headers = _lower(answer.headers)

@@ -1,16 +1,34 @@
 """The fake gateway: the emulator of Stripe inside this process. No money moves."""
 
+from collections.abc import Iterable
+from datetime import timedelta
+from secrets import token_urlsafe
 from typing import Final
 
-from booking_payments.adapters.gateways.fake.gateway import FakeGateway
-from booking_payments.adapters.gateways.fake.store import SqlFakeStore
-from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS, StripeWebhooks
-from booking_payments.ports.gateway_plugin import BuiltGateway, GatewayDependencies, GatewayPlugin
-from booking_payments.sandbox.emulator import FakeStripe
+from booking_payments.adapters.gateways.fake.settings import DEVELOPMENT_WEBHOOK_SECRET, FakeSettings
+from booking_payments.adapters.gateways.stripe.plugin import event_types, terms
+from booking_payments.ports.gateway_plugin import (
+    BuiltGateway,
+    Doctor,
+    GatewayDependencies,
+    GatewayPlugin,
+    PeriodicTask,
+    TaskDependencies,
+)
+
+DELIVERED_EVERY: Final = timedelta(milliseconds=100)
 
 
 def build(given: GatewayDependencies) -> BuiltGateway:
     """The emulator, whose state is kept beside the database. Raises ``SQLAlchemyError`` without that."""
+    from booking_payments.adapters.gateways.fake.gateway import FakeGateway
+    from booking_payments.adapters.gateways.fake.store import SqlFakeStore
+    from booking_payments.adapters.gateways.fake.webhooks import Deliveries, HandedOver, Posted
+    from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
+    from booking_payments.sandbox.emulator import FakeStripe
+
+    settings: FakeSettings = given.settings
+    secrets = webhook_secrets(settings, in_development=given.service.in_development)
     store = SqlFakeStore.beside(given.database_url)
     stripe = FakeStripe(
         clock=given.clock.now,
@@ -19,23 +37,49 @@ def build(given: GatewayDependencies) -> BuiltGateway:
         bank_pages=given.own_address,
     )
 
+    def tasks(of: TaskDependencies) -> Iterable[PeriodicTask]:
+        address = settings.webhook_url or of.webhook_address
+        receiver = Posted(address) if address else HandedOver(of.receive_webhook)
+        yield PeriodicTask(every=DELIVERED_EVERY, work=Deliveries(stripe, given.clock, receiver, secrets[0]).round)
+
     async def close() -> None:
         store.close()
 
     return BuiltGateway(
         gateway=FakeGateway(stripe=stripe, clock=given.clock),
-        webhooks=StripeWebhooks(secrets=given.webhook_secrets),
+        webhooks=StripeWebhooks(secrets=secrets),
         # It speaks Stripe's language, so it takes what is sent to Stripe's address, too.
         webhook_names=("fake", "stripe"),
         close=close,
+        tasks=tasks,
         parts=(stripe,),
     )
+
+
+def webhook_secrets(settings: FakeSettings, *, in_development: bool) -> tuple[str, ...]:
+    """The secrets that webhooks may be signed with.
+
+    Without a setting, and outside of development, it is a secret that only this process knows: the events are handed
+    over within the process, and nobody else can sign any.
+    """
+    if settings.webhook_secrets:
+        return settings.webhook_secrets
+    return (DEVELOPMENT_WEBHOOK_SECRET if in_development else f"whsec_{token_urlsafe(32)}",)
+
+
+def _moves_money(settings: FakeSettings) -> bool:
+    return False
 
 
 PLUGIN: Final = GatewayPlugin(
     name="fake",
     title="Test card",
     build=build,
-    event_types=frozenset({*KINDS, *ALERTS}),
-    moves_money=False,
+    settings=FakeSettings,
+    terms=terms,
+    event_types=event_types,
+    moves_money=_moves_money,
+    for_development=True,
+    in_one_process=True,
+    doctor=Doctor(note="no money moves"),
 )

@@ -1,6 +1,6 @@
 """The fake gateway's webhooks, signed as Stripe does it: posted to the service itself, or handed over in process."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final, Protocol
 
@@ -9,15 +9,13 @@ import structlog
 
 from booking_payments.adapters.gateways.fake.gateway import due_deliveries
 from booking_payments.ports.clock import Clock
+from booking_payments.ports.gateway_plugin import Receive
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
 
 TIMEOUT: Final = timedelta(seconds=10)
 
 log = structlog.get_logger("booking_payments.sandbox")
-
-Receive = Callable[[bytes, Mapping[str, str]], Awaitable[object]]
-"""Takes in a webhook: its body and its headers. Raises what keeps it from being taken in."""
 
 
 class Receiver(Protocol):
@@ -53,7 +51,7 @@ class HandedOver:
         try:
             await self._receive(body, headers)
         except Exception as error:
-            log.warning("webhook_not_taken_in", error=type(error).__name__)
+            log.warning("sandbox.webhook_not_processed", error=type(error).__name__)
             return False
         return True
 

@@ -6,14 +6,14 @@ reference of the receipt, ``cash:17-204``. A refund is pending until an operator
 
 from attrs import evolve
 
-from booking_payments.adapters.gateways.bank_transfer.events import of_payback
+from booking_payments.adapters.gateways.bank_transfer.events import of_bank_refund
 from booking_payments.adapters.gateways.bank_transfer.gateway import BankTransferGateway
 from booking_payments.adapters.gateways.bank_transfer.records import (
-    Payback,
+    BankRefund,
     Transfer,
+    fingerprint_of,
     receipt_id,
     receipt_refund_id,
-    short,
 )
 from booking_payments.adapters.gateways.bank_transfer.store import Records, TransferStore
 from booking_payments.domain.instructions import CaptureMethod, ConfirmIntent, CreateIntent, UpdateIntent
@@ -21,7 +21,7 @@ from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.receipts import kind_of
 from booking_payments.domain.reports import IntentReport, MethodDetails
 from booking_payments.ports.clock import Clock
-from booking_payments.ports.gateway import KeyMisused, NotThere, Refused
+from booking_payments.ports.gateway import GatewayRefused, KeyMisused, ObjectNotFound
 from booking_payments.ports.webhooks import GatewayEvent
 
 METHOD_KEY = "recorded_method"
@@ -38,18 +38,18 @@ class ManualGateway(BankTransferGateway):
         super().__init__(store, clock, pay_to="")
 
     async def create_intent(self, instruction: CreateIntent, idempotency_key: str) -> IntentReport:
-        """Store a receipt as paid. Raises ``Refused`` for a payment that no operator has recorded."""
+        """Store a receipt as paid. Raises ``GatewayRefused`` for a payment that no operator has recorded."""
         method = instruction.payment_method_id
         if not instruction.confirm or method is None or kind_of(method) is None:
-            raise Refused("an operator records these payments: payments record", code="payment_not_recorded")
+            raise GatewayRefused("an operator records these payments: payments record", code="payment_not_recorded")
         if instruction.capture_method is CaptureMethod.MANUAL:
-            raise Refused("a received payment cannot be authorized only", code="capture_method_unsupported")
+            raise GatewayRefused("a received payment cannot be authorized only", code="capture_method_unsupported")
         now = self.clock.now()
         receipt = Transfer(
             id=receipt_id(idempotency_key),
             amount=instruction.amount,
             status=PaymentStatus.SUCCEEDED,
-            terms=short(instruction.amount, method, *instruction.metadata.items()),
+            fingerprint=fingerprint_of(instruction.amount, method, *instruction.metadata.items()),
             metadata={**instruction.metadata, METHOD_KEY: method},
             created_at=now,
             ended_at=now,
@@ -60,39 +60,39 @@ class ManualGateway(BankTransferGateway):
             if there is None:
                 await records.add_transfer(receipt)
                 return self._intent(receipt)
-            if there.terms != receipt.terms:
+            if there.fingerprint != receipt.fingerprint:
                 raise KeyMisused("the key was used for another request", code="idempotency_error")
             return evolve(self._intent(there), replayed=True)
 
         return await self.store.transact(work)
 
     async def update_intent(self, instruction: UpdateIntent, idempotency_key: str) -> IntentReport:
-        """Raise ``Refused``: a receipt is paid and does not change."""
-        raise Refused("a receipt does not change", code="payment_intent_unexpected_state")
+        """Raise ``GatewayRefused``: a receipt is paid and does not change."""
+        raise GatewayRefused("a receipt does not change", code="payment_intent_unexpected_state")
 
     async def confirm_intent(self, instruction: ConfirmIntent, idempotency_key: str) -> IntentReport:
-        """Raise ``Refused``, as ``update_intent`` does."""
-        raise Refused("a receipt does not change", code="payment_intent_unexpected_state")
+        """Raise ``GatewayRefused``, as ``update_intent`` does."""
+        raise GatewayRefused("a receipt does not change", code="payment_intent_unexpected_state")
 
     async def settle_refund(self, refund_id: str) -> GatewayEvent:
         """Record that a refund was paid back, and return its event.
 
-        Raises ``NotThere``, and ``Refused`` for a refund that has failed.
+        Raises ``ObjectNotFound``, and ``GatewayRefused`` for a refund that has failed.
         """
 
-        async def work(records: Records) -> Payback:
-            payback = await records.payback(refund_id, lock=True)
-            if payback is None:
-                raise NotThere("no such refund", code="resource_missing")
-            if payback.status is RefundStatus.SUCCEEDED:
-                return payback
-            if payback.status is not RefundStatus.PENDING:
-                raise Refused(f"the refund has {payback.status.value} already", code="refund_ended")
-            given = evolve(payback, status=RefundStatus.SUCCEEDED, ended_at=self.clock.now())
-            await records.change_payback(given)
+        async def work(records: Records) -> BankRefund:
+            bank_refund = await records.bank_refund(refund_id, lock=True)
+            if bank_refund is None:
+                raise ObjectNotFound("no such refund", code="resource_missing")
+            if bank_refund.status is RefundStatus.SUCCEEDED:
+                return bank_refund
+            if bank_refund.status is not RefundStatus.PENDING:
+                raise GatewayRefused(f"the refund has {bank_refund.status.value} already", code="refund_ended")
+            given = evolve(bank_refund, status=RefundStatus.SUCCEEDED, ended_at=self.clock.now())
+            await records.change_bank_refund(given)
             return given
 
-        return of_payback(await self.store.transact(work))
+        return of_bank_refund(await self.store.transact(work))
 
     def _intent(self, transfer: Transfer) -> IntentReport:
         method = transfer.metadata[METHOD_KEY]

@@ -12,12 +12,12 @@ from booking_payments.domain.reports import IntentReport
 from booking_payments.ports.gateway import (
     Declined,
     GatewayError,
+    GatewayRefused,
     KeyMisused,
     Misconfigured,
-    NotThere,
-    Refused,
-    Silent,
-    Unreachable,
+    NotSent,
+    ObjectNotFound,
+    OutcomeAmbiguous,
 )
 
 RATE_LIMIT_REASON: Final = "stripe-rate-limited-reason"
@@ -53,7 +53,7 @@ def _error(status: int, body: object, headers: Headers) -> GatewayError:
         code = _text(error, "code") or f"http_{status}"
         return Misconfigured(_message(error, status), code=code, forbidden=status == 403)
     if not error or status < 400:
-        return Silent(_message(error, status), code=f"http_{status}")
+        return OutcomeAmbiguous(_message(error, status), code=f"http_{status}")
     return _from_object(status, error, headers)
 
 
@@ -61,7 +61,7 @@ def _from_object(status: int, error: Body, headers: Headers) -> GatewayError:
     code = _text(error, "code")
     message = _message(error, status)
     if status >= 500 or status == 409:
-        return Silent(message, code=code or f"http_{status}", stored=status == 500)
+        return OutcomeAmbiguous(message, code=code or f"http_{status}", stored=status == 500)
     if status == 429 or code == "rate_limit":
         return _too_many(code, message, headers)
     if _text(error, "type") == "idempotency_error":
@@ -73,8 +73,8 @@ def _from_object(status: int, error: Body, headers: Headers) -> GatewayError:
 
 def _too_many(code: str | None, message: str, headers: Headers) -> GatewayError:
     if RATE_LIMIT_REASON in headers or code == "rate_limit":
-        return Unreachable(message, code="rate_limit")
-    return Silent(message, code=code or "lock_timeout")
+        return NotSent(message, code="rate_limit")
+    return OutcomeAmbiguous(message, code=code or "lock_timeout")
 
 
 def _refused(status: int, error: Body, code: str | None, message: str) -> GatewayError:
@@ -85,14 +85,14 @@ def _refused(status: int, error: Body, code: str | None, message: str) -> Gatewa
         case Whose.VERDICT:
             return Declined(failure_report({**error, "message": row.text}), _intent(error))
         case Whose.LATER:
-            return Unreachable(message, code=code or "try_later")
+            return NotSent(message, code=code or "try_later")
         case Whose.UNKNOWN:
-            return Silent(message, code=code or f"http_{status}")
+            return OutcomeAmbiguous(message, code=code or f"http_{status}")
         case Whose.RULE:
-            return Refused(message, code=row.word or "refused", param=param, intent=_intent(error))
+            return GatewayRefused(message, code=row.word or "refused", param=param, intent=_intent(error))
     if status == 404:
-        return NotThere(message, code=code or "resource_missing", param=param)
-    return Refused(message, code=code or "invalid_request", param=param, intent=_intent(error))
+        return ObjectNotFound(message, code=code or "resource_missing", param=param)
+    return GatewayRefused(message, code=code or "invalid_request", param=param, intent=_intent(error))
 
 
 def _message(error: Body, status: int) -> str:

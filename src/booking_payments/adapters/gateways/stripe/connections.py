@@ -27,7 +27,7 @@ NOTHING_WAS_SENT: Final = (
 class Connections(stripe.HTTPClient):
     """Sends each request once, follows no redirects, and keeps connections open.
 
-    The number of concurrent requests is limited by ``pace``, not here.
+    The number of concurrent requests is limited by ``rate_limit``, not here.
 
     Args:
         connect_timeout_s: time limit for opening a connection; the caller limits the whole request.

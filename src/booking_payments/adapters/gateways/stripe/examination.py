@@ -13,7 +13,7 @@ from attrs import frozen
 from booking_payments.adapters.gateways.stripe.gateway import API_VERSION, Transport
 from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS
-from booking_payments.ports.gateway import Misconfigured, Refused, Silent
+from booking_payments.ports.gateway import GatewayRefused, Misconfigured, OutcomeAmbiguous
 
 PATH: Final = "/api/webhooks/stripe"
 """Path of the service's webhook route, independent of proxies in front of it."""
@@ -60,7 +60,7 @@ async def _may(transport: Transport, method: str, path: str, params: Params) -> 
         await transport.call(method, path, params, None)
     except Misconfigured:
         return False
-    except Refused:
+    except GatewayRefused:
         return True  # Stripe checks the permission before the parameters
     return True
 
@@ -76,7 +76,7 @@ async def _endpoints(transport: Transport, livemode: bool) -> Sequence[Finding]:
     """
     try:
         body = (await transport.call("GET", "/v1/webhook_endpoints", {"limit": 100}, None)).body
-    except (Misconfigured, Refused) as error:
+    except (Misconfigured, GatewayRefused) as error:
         detail = f"cannot be listed with this key ({error.code})"
         return [Finding(name="endpoint", ok=True, detail=detail)]
     found = [each for each in _objects(body) if _is_ours(each)]
@@ -130,7 +130,7 @@ async def _thin(transport: Transport) -> Sequence[Finding]:
     params = {"include": ["webhook_endpoint.url"]}
     try:
         body = (await transport.call("GET", "/v2/core/event_destinations", params, None)).body
-    except (Misconfigured, Refused, Silent):
+    except (Misconfigured, GatewayRefused, OutcomeAmbiguous):
         return []
     remedy = "choose the payload style snapshot in Stripe's dashboard"
     return [

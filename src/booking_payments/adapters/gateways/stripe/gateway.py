@@ -17,6 +17,7 @@ from attrs import frozen
 from booking_payments.adapters.gateways.stripe import amounts, limits
 from booking_payments.adapters.gateways.stripe.objects import (
     UnreadableObject,
+    balances,
     dispute_report,
     intent_report,
     refund_report,
@@ -37,7 +38,7 @@ from booking_payments.domain.instructions import (
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport, Unreadable
-from booking_payments.ports.gateway import Declined, Misconfigured, Refused, Silent, Unreachable
+from booking_payments.ports.gateway import Declined, GatewayRefused, Misconfigured, NotSent, OutcomeAmbiguous
 from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused
 
 API_VERSION: Final = "2026-10-28.endive"
@@ -143,6 +144,14 @@ class StripeGateway:
     async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
         return await self._list("/v1/disputes", {"payment_intent": intent_id}, dispute_report)
 
+    async def available_balance(self) -> Mapping[Currency, Money] | None:
+        """Return the available balance; refunds are not taken from pending amounts (docs.stripe.com/refunds).
+
+        A restricted key needs the permission to read balances.
+        """
+        reply = await self._transport.call("GET", "/v1/balance", {}, None)
+        return _read(reply.body, balances)
+
     async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport | Unreadable]:
         return await self._list_everybodys("/v1/payment_intents", _created(since, until), intent_report)
 
@@ -167,10 +176,10 @@ class StripeGateway:
         return _read(reply.body, partial(intent_report, replayed=reply.replayed))
 
     async def _require_method_left(self, instruction: CreateIntent, made: IntentReport, key: str) -> None:
-        """Cancel an intent that accepts none of the allowed payment methods, and raise ``Refused``.
+        """Cancel an intent that accepts none of the allowed payment methods, and raise ``GatewayRefused``.
 
-        Stripe silently drops allowed types that do not fit the amount or the currency. Raises ``Silent`` if the outcome
-        of the cancellation is unknown.
+        Stripe silently drops allowed types that do not fit the amount or the currency. Raises ``OutcomeAmbiguous`` if
+        the outcome of the cancellation is unknown.
         """
         allowed = instruction.methods.allowed
         dropped = [] if made.method_types is None else [each for each in allowed if each not in made.method_types]
@@ -182,12 +191,12 @@ class StripeGateway:
         canceling = CancelIntent(intent_id=made.id, reason=CancellationReason.ABANDONED)
         try:
             canceled = await self.cancel_intent(canceling, f"{key}-cancel")
-        except Refused:  # it is canceled already
+        except GatewayRefused:  # it is canceled already
             canceled = await self.retrieve_intent(made.id)
-        except (Unreachable, Misconfigured) as error:
-            raise Silent(error.message, code=error.code) from error
+        except (NotSent, Misconfigured) as error:
+            raise OutcomeAmbiguous(error.message, code=error.code) from error
         message = f"none of {', '.join(allowed)} accepts a payment of {instruction.amount}"
-        raise Refused(message, code="no_method_left", param="allowed_payment_method_types", intent=canceled)
+        raise GatewayRefused(message, code="no_method_left", param="allowed_payment_method_types", intent=canceled)
 
     async def _get(self, path: str, id_: str, read: Read[Report], params: Mapping[str, Any] | None = None) -> Report:
         reply = await self._transport.call("GET", f"{path}/{escaped(id_)}", dict(params or {}), None)
@@ -210,38 +219,38 @@ class StripeGateway:
             if not has_more:
                 return found[::-1]
             if not items:
-                raise Silent("the payment provider's list is incomplete", code="unreadable_answer")
+                raise OutcomeAmbiguous("the payment provider's list is incomplete", code="unreadable_answer")
             after = {"starting_after": items[-1]["id"]}
 
 
 @contextmanager
 def _without_verdict() -> Iterator[None]:
-    """Raise ``Refused`` instead of ``Declined`` for a call without a charge, which has no attempt to decline."""
+    """Raise ``GatewayRefused`` instead of ``Declined`` for a call without a charge, which has no attempt to decline."""
     try:
         yield
     except Declined as declined:
-        raise Refused(declined.message, code="method_refuses", intent=declined.intent) from declined
+        raise GatewayRefused(declined.message, code="method_refuses", intent=declined.intent) from declined
 
 
 def _read(body: Any, read: Read[Report]) -> Report:
-    """Return the report in a response. Raises ``Silent`` for an undecodable one, which leaves the outcome unknown."""
+    """Return the report in a response. Raises ``OutcomeAmbiguous`` for one that cannot be decoded."""
     try:
         return read(body)
     except (UnreadableObject, WebhookRefused, AttributeError, KeyError, TypeError) as error:
         what = unreadable(body, error)
-        raise Silent(
+        raise OutcomeAmbiguous(
             "the payment provider's answer can't be read", code="unreadable_answer", unreadable=what
         ) from error
 
 
 def _read_or_keep(body: Any, read: Read[Report]) -> Report | Unreadable:
-    """Return the report of one object in a list, or ``Unreadable``. Raises ``Silent`` for a value without an id."""
+    """Return the report of one of a list, or ``Unreadable``. Raises ``OutcomeAmbiguous`` for one without an id."""
     try:
         return _read(body, read)
-    except Silent as silent:
-        if silent.unreadable is None:
+    except OutcomeAmbiguous as ambiguous:
+        if ambiguous.unreadable is None:
             raise
-        return silent.unreadable
+        return ambiguous.unreadable
 
 
 def _tell_of_unreadable(path: str, found: Sequence[object]) -> None:

@@ -10,10 +10,11 @@ from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import Any, Final, TypeVar
 
-from booking_payments.adapters.gateways.stripe.amounts import AmountNotRepresentable, from_stripe
+from booking_payments.adapters.gateways.stripe.amounts import AmountNotRepresentable, exponent, from_stripe
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.declines import GENERIC_TEXT, Decline
 from booking_payments.domain.disputes import DisputeMovement
-from booking_payments.domain.errors import InvalidInput
+from booking_payments.domain.errors import InvalidInput, UnknownCurrency
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import (
@@ -201,12 +202,7 @@ _ID_FIELDS: Final = ("latest_charge", "payment_method", "payment_intent", "charg
 _PARTS: Final[Mapping[str, frozenset[str]]] = {
     "last_payment_error": frozenset({"code", "message", "decline_code", "advice_code"}),
     "evidence_details": frozenset({"due_by"}),
-    "metadata": frozenset(
-        {
-            *("payment_id", "booking_id", "booking_reference", "refund_id", "correlation_id"),
-            *("installation_id", "customer_key"),
-        }
-    ),
+    "metadata": metadata_keys.OWN - {metadata_keys.IDEMPOTENCY_KEY},
 }
 _LARGEST: Final = 2**63
 _LAST_SECOND: Final = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
@@ -277,6 +273,23 @@ def _rate(value: object) -> Decimal | None:
     except InvalidOperation:
         return None
     return rate if rate.is_finite() and rate > 0 else None
+
+
+def balances(body: Object) -> Mapping[Currency, Money]:
+    """Return the available amounts of a balance by currency; those in unknown currencies are left out.
+
+    Stripe keeps decimals that some currencies do not have; such amounts are rounded down.
+    """
+    found = {}
+    for each in body["available"]:
+        try:
+            currency = Currency.of(each["currency"])
+        except UnknownCurrency:
+            continue
+        amount, decimals = each["amount"], exponent(currency.code) - currency.exponent
+        amount -= amount % 10**decimals if decimals > 0 else 0
+        found[currency] = Money.sum_of(from_stripe(amount, currency.exponent, currency.code), currency)
+    return found
 
 
 def from_minor(amount: int, currency: Currency) -> Money:

@@ -1,40 +1,92 @@
-"""Stripe."""
+"""Stripe.
 
+What the gateway itself imports is imported when it is built: plugins are loaded to read their settings, which every
+command does.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from booking_payments.adapters.gateways.stripe.gateway import StripeGateway
-from booking_payments.adapters.gateways.stripe.pace import Paced
-from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS, StripeWebhooks
-from booking_payments.adapters.network import Network
-from booking_payments.ports.gateway_plugin import BuiltGateway, GatewayDependencies, GatewayPlugin, PluginSetting
+from booking_payments.adapters.gateways.stripe.settings import StripeSettings, StripeShapedSettings
+from booking_payments.domain.instructions import MethodChoice
+from booking_payments.ports.gateway import Gateway
+from booking_payments.ports.gateway_plugin import (
+    BuiltGateway,
+    Check,
+    Doctor,
+    GatewayDependencies,
+    GatewayPlugin,
+    GatewayTerms,
+)
+
+API: Final = "https://api.stripe.com"
 
 
 def build(given: GatewayDependencies) -> BuiltGateway:
     """Stripe over its SDK."""
+    from booking_payments.adapters.gateways.stripe.gateway import StripeGateway
+    from booking_payments.adapters.gateways.stripe.rate_limit import RateLimitedTransport
     from booking_payments.adapters.gateways.stripe.sdk import SdkTransport  # what the extra ``stripe`` brings
+    from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
+    from booking_payments.adapters.network import Network
 
-    key = given.settings["STRIPE_SECRET_KEY"]
-    transport = SdkTransport(key, given.settings.get("STRIPE_API_BASE"), network=Network.of_environment())
-    paced = Paced(transport, max_per_s=given.max_per_s, max_concurrent=given.max_concurrent)
-    # The second part of a key says whether it moves real money (docs.stripe.com/keys).
-    livemode = key.split("_")[1:2] == ["live"]
+    settings: StripeSettings = given.settings
+    transport = SdkTransport(settings.secret_key, settings.api_base, network=Network.of_environment())
+    limited = RateLimitedTransport(transport, max_per_s=given.max_per_s, max_concurrent=given.max_concurrent)
     return BuiltGateway(
-        gateway=StripeGateway(paced, livemode=livemode, amount_digits=given.max_amount_digits),
-        webhooks=StripeWebhooks(secrets=given.webhook_secrets),
+        gateway=StripeGateway(limited, livemode=settings.livemode, amount_digits=given.max_amount_digits),
+        webhooks=StripeWebhooks(secrets=settings.webhook_secrets),
         webhook_names=("stripe",),
         close=transport.close,
     )
+
+
+def event_types() -> frozenset[str]:
+    """The types of events that are processed, or that raise an alert."""
+    from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS
+
+    return frozenset({*KINDS, *ALERTS})
+
+
+def terms(settings: StripeShapedSettings) -> GatewayTerms:
+    """What the settings say of payments."""
+    return GatewayTerms(
+        methods=MethodChoice(
+            allowed=settings.allowed_methods,
+            excluded=settings.excluded_methods,
+            configuration=settings.method_configuration,
+        ),
+        booking_metadata=settings.booking_metadata,
+        publishable_key=settings.publishable_key,
+    )
+
+
+async def _examine(settings: StripeSettings, gateway: Gateway) -> Sequence[Check]:
+    from booking_payments.adapters.gateways.stripe.doctor import examine
+
+    return await examine(settings, gateway)
+
+
+def _addresses(settings: StripeSettings) -> Mapping[str, str]:
+    return {"Stripe": settings.api_base or API}
+
+
+def _moves_money(settings: StripeSettings) -> bool:
+    return settings.livemode
 
 
 PLUGIN: Final = GatewayPlugin(
     name="stripe",
     title="Card and more",
     build=build,
-    settings=(
-        PluginSetting(name="STRIPE_SECRET_KEY", description="must be set for the Stripe gateway"),
-        PluginSetting(name="STRIPE_API_BASE", description="another base URL, for the sandbox", required=False),
-    ),
-    event_types=frozenset({*KINDS, *ALERTS}),
+    settings=StripeSettings,
+    terms=terms,
+    event_types=event_types,
     extra="stripe",
-    script_sources=("https://js.stripe.com",),
+    moves_money=_moves_money,
+    doctor=Doctor(
+        examine=_examine,
+        addresses=_addresses,
+        webhooks_remedy="compare STRIPE_WEBHOOK_SECRET with the endpoint's signing secret",
+    ),
 )

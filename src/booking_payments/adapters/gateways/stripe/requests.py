@@ -21,7 +21,8 @@ from booking_payments.domain.instructions import (
     UpdateIntent,
 )
 from booking_payments.domain.money import Money
-from booking_payments.ports.gateway import Refused
+from booking_payments.domain.vouchers import EXPIRES_AFTER_DAYS
+from booking_payments.ports.gateway import GatewayRefused
 
 Params = dict[str, Any]
 
@@ -32,12 +33,13 @@ WITH_CHARGE: Final[Mapping[str, Any]] = {"expand": ["latest_charge"]}
 def path_and_params(instruction: Instruction) -> tuple[str, Params]:
     """Return the path and the parameters of an instruction's request.
 
-    Raises ``Refused`` for an amount that Stripe cannot express: Stripe would refuse it as well, and the operation ends.
+    Raises ``GatewayRefused`` for an amount that Stripe cannot express: Stripe would refuse it as well, and the
+    operation ends.
     """
     try:
         return _path_and_params(instruction)
     except AmountNotRepresentable as error:
-        raise Refused(str(error), code="amount_not_chargeable", param="amount") from error
+        raise GatewayRefused(str(error), code="amount_not_chargeable", param="amount") from error
 
 
 def _path_and_params(instruction: Instruction) -> tuple[str, Params]:
@@ -112,13 +114,24 @@ def _methods(instruction: CreateIntent) -> Params:
     """
     chosen = instruction.methods
     if chosen.allowed:
-        return {"allowed_payment_method_types": list(chosen.allowed)}
+        return {"allowed_payment_method_types": list(chosen.allowed), **_voucher_options(chosen.allowed)}
     redirects = "always" if instruction.return_url else "never"
     return {
         "automatic_payment_methods": {"enabled": True, "allow_redirects": redirects},
         **({"excluded_payment_method_types": list(chosen.excluded)} if chosen.excluded else {}),
         **({"payment_method_configuration": chosen.configuration} if chosen.configuration else {}),
     }
+
+
+def _voucher_options(allowed: tuple[str, ...]) -> Params:
+    """Return how long vouchers last, so that a longer time in the Dashboard does not outlive the booking's hold."""
+    days = {"expires_after_days": EXPIRES_AFTER_DAYS}
+    options = {name: days for name in _WITH_EXPIRY if name in allowed}
+    return {"payment_method_options": options} if options else {}
+
+
+_WITH_EXPIRY: Final = ("boleto", "konbini", "oxxo")
+"""Vouchers of Multibanco take no expiry."""
 
 
 def _confirm(instruction: ConfirmIntent) -> Params:

@@ -15,7 +15,7 @@ from booking_payments.adapters.gateways.stripe.connections import NOTHING_WAS_SE
 from booking_payments.adapters.gateways.stripe.gateway import API_VERSION, Reply
 from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.adapters.network import Network
-from booking_payments.ports.gateway import GatewayError, Silent, Unreachable
+from booking_payments.ports.gateway import GatewayError, NotSent, OutcomeAmbiguous
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=5)
 """Time limit for opening a connection."""
@@ -61,7 +61,7 @@ class SdkTransport:
         except stripe.StripeError as error:
             raise gateway_error(error) from error
         except TimeoutError as error:
-            raise Silent("the payment provider did not answer in time", code="timeout") from error
+            raise OutcomeAmbiguous("the payment provider did not answer in time", code="timeout") from error
         except Exception as error:
             # For a body that is not text the SDK raises errors other than its own; the request was sent.
             raise _unheard_of(error) from error
@@ -73,7 +73,7 @@ class SdkTransport:
 
 
 def gateway_error(error: stripe.StripeError) -> GatewayError:
-    """Return the port's error for an exception of the SDK; ``Silent`` for an unknown one."""
+    """Return the port's error for an exception of the SDK; ``OutcomeAmbiguous`` for an unknown one."""
     for kind in type(error).__mro__:
         if kind in MEANINGS:
             return MEANINGS[kind](error)
@@ -90,13 +90,13 @@ def _answered(error: stripe.StripeError) -> GatewayError:
 def _network(error: stripe.StripeError) -> GatewayError:
     cause = error.__cause__
     if isinstance(cause, NOTHING_WAS_SENT):
-        return Unreachable("the payment provider can't be reached", code="unreachable")
+        return NotSent("the payment provider can't be reached", code="unreachable")
     code = "timeout" if isinstance(cause, TimeoutError) else "connection_lost"
-    return Silent("the payment provider did not answer", code=code)
+    return OutcomeAmbiguous("the payment provider did not answer", code=code)
 
 
 def _unheard_of(error: Exception) -> GatewayError:
-    return Silent("the payment provider's answer can't be read", code=f"sdk_{type(error).__name__}")
+    return OutcomeAmbiguous("the payment provider's answer can't be read", code=f"sdk_{type(error).__name__}")
 
 
 MEANINGS: Final[Mapping[type, Callable[[stripe.StripeError], GatewayError]]] = {

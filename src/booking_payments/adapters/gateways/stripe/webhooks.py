@@ -18,6 +18,7 @@ from booking_payments.adapters.gateways.stripe.objects import (
     time_of,
 )
 from booking_payments.adapters.gateways.stripe.signature import verify
+from booking_payments.domain import metadata_keys
 from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused, WebhookRequest
 
 KINDS: Final[Mapping[str, str]] = {
@@ -164,7 +165,7 @@ def _about(event: Mapping[str, Any], event_id: str, type_: str, subject: Mapping
     if kind is not None and object_id is None:
         raise WebhookRefused("the event has no data.object.id", code="event_malformed")
     metadata = subject.get("metadata")
-    payment_id = metadata.get("payment_id") if isinstance(metadata, dict) else None
+    payment_id = metadata.get(metadata_keys.PAYMENT_ID) if isinstance(metadata, dict) else None
     livemode, created, version = event.get("livemode"), event.get("created"), event.get("api_version")
     return GatewayEvent(
         id=event_id,

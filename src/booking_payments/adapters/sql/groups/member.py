@@ -39,7 +39,7 @@ from booking_payments.adapters.unit_of_work import (
     UnitOfWorkSession,
 )
 from booking_payments.domain.booking import Booking
-from booking_payments.ports.inbox import InboxEntry
+from booking_payments.ports.inbox import EventKey, InboxEntry
 from booking_payments.ports.unit_of_work import LockScope
 
 Rows = dict[str, list[Values]]
@@ -78,7 +78,7 @@ class Snapshot:
     """The rows read for one member: the booking of its scope with its payments, and the inbox entries of its event."""
 
     booking: ReadBooking | None = None
-    entries: dict[str, InboxEntry] = field(factory=dict)
+    entries: dict[EventKey, InboxEntry] = field(factory=dict)
 
 
 _BOOKING_AT: Final = 1
@@ -109,9 +109,11 @@ def _add(snapshot: Snapshot, row: TupleRow) -> None:
         payments[payment["id"]] = ReadPayment(
             rows.stored_payment_from(payment), payment, last_posting=row[_ENTRY_AT - 2], written_by=row[_ENTRY_AT - 1]
         )
-    if row[_ENTRY_AT] is not None and row[_ENTRY_AT + 1] not in snapshot.entries:
-        entry = rows.inbox_from(dict(zip(ENTRY, row[_ENTRY_AT:], strict=True)))
-        snapshot.entries[entry.type] = entry
+    if row[_ENTRY_AT] is not None:
+        entry = dict(zip(ENTRY, row[_ENTRY_AT:], strict=True))
+        key = EventKey(entry["gateway"], entry["event_id"], entry["type"])
+        if key not in snapshot.entries:
+            snapshot.entries[key] = rows.inbox_from(entry)
 
 
 # --- what is to be written -------------------------------------------------------------------------------------

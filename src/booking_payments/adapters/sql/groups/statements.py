@@ -160,8 +160,8 @@ def _read() -> Select[Any]:
 
 
 READ: Final = Statement.of(_read())
-"""For each member one row, and more of them where its booking has several payments, or its event was seen under
-another type, too."""
+"""For each member one row, and more of them where its booking has several payments, or its event id was seen
+from another gateway or under another type, too."""
 
 READ_TIME: Final = Statement.of(select(func.clock_timestamp()))
 

@@ -1,1 +1,1 @@
-"""The operator's console: what is going on, and what an operator may do about it."""
+"""The operator console: pages with the state of payments, and forms for the commands of operators."""

@@ -1,5 +1,6 @@
-"""Charts as SVG, by pygal, without its own style and script: colours come from our sheet, so they follow dark mode, and
-the policy of the page holds."""
+"""Charts as SVG, drawn by pygal without its style sheet and script. Colours come from this package's style sheet, which
+has a dark mode; the page's content security policy refuses inline styles.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -11,8 +12,8 @@ import pygal
 from markupsafe import Markup
 from pygal.style import Style
 
-# Pygal looks for plugins of its own at every import of anything, in a way that Python 3.11 warns of and 3.12 has given
-# up. We have none.
+# Pygal installs an import hook that searches for its plugins, with an API that is deprecated in Python 3.11 and removed
+# in 3.12. No plugins are used here, so the hook is removed.
 sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "PluginImportFixer"]
 
 _SVG: Final = "{http://www.w3.org/2000/svg}"
@@ -34,14 +35,14 @@ _COMMON: Final[dict[str, Any]] = {
     "max_scale": 6,
 }
 _LABELS: Final = 5
-"""How many days are named below a chart at most."""
+"""The largest number of days that are labelled below a chart."""
 
 _STEPS: Final = 5
-"""How many steps an axis of counts has at most."""
+"""The largest number of steps on an axis of counts."""
 
 
 def stacked(title: str, days: Sequence[date], series: Sequence[tuple[str, Sequence[float]]]) -> Markup:
-    """Bars of days, the series on top of one another."""
+    """Bars by day, with the series stacked."""
     heights = [sum(values) for values in zip(*(values for _, values in series), strict=True)]
     return _drawn(pygal.StackedBar(**_COMMON, **_whole(heights)), title, _named(days), series)
 
@@ -52,19 +53,19 @@ def bars(title: str, labels: Sequence[str], name: str, values: Sequence[float]) 
 
 
 def ranking(title: str, labels: Sequence[str], values: Sequence[float]) -> Markup:
-    """Bars that lie, the longest on top."""
+    """Horizontal bars, the longest on top."""
     height = 50 + 30 * len(labels)
     chart = pygal.HorizontalBar(**{**_COMMON, **_whole(values), "show_legend": False, "height": height})
     return _drawn(chart, title, labels[::-1], [("", values[::-1])])
 
 
 def lines(title: str, days: Sequence[date], series: Sequence[tuple[str, Sequence[float | None]]]) -> Markup:
-    """A line for each series; days without a value are left open."""
+    """One line for each series, with a gap on days without a value."""
     return _drawn(pygal.Line(**_COMMON, dots_size=3, margin_right=26), title, _named(days), series)
 
 
 def _whole(values: Sequence[float]) -> dict[str, Any]:
-    """The steps of an axis of counts: there is no half of a payment."""
+    """Return the steps of an axis of counts: whole numbers."""
     if not all(isinstance(value, int) for value in values):
         return {}
     top = int(max(values, default=0))
@@ -90,8 +91,9 @@ def _drawn(chart: Any, title: str, labels: Sequence[str], series: Sequence[tuple
 
 
 def _strip(svg: ET.Element) -> None:
-    """Take out styles and scripts, which the page's policy would refuse anyway, and the hidden copies of values that
-    pygal's script would show."""
+    """Remove styles and scripts, which the content security policy would refuse, and the hidden copies of values that
+    pygal's script would show.
+    """
     for parent in list(svg.iter()):
         parent.attrib.pop("style", None)
         for child in list(parent):

@@ -19,11 +19,11 @@ PERIODS: Final = {"1": 1, "7": 7, "30": 30, "90": 90}
 USUAL: Final = "7"
 MOST_REASONS: Final = 10
 SHOWN: Final = 5
-"""How many open unknowns and disputes are listed; the rest is counted."""
+"""How many operations with an unknown outcome and open disputes are listed; the others are only counted."""
 
 
 def _charts() -> ModuleType:
-    """Loaded with the first look at the dashboard: few processes are ever asked for one."""
+    """Import the charts, and pygal with them, at the first use: most processes never render a dashboard."""
     from booking_payments.entrypoints.pages.console import charts
 
     return charts
@@ -34,7 +34,7 @@ _TIMES: Final = ((60, "1 min"), (3600, "1 h"), (86_400, "1 day"), (432_000, "5 d
 
 @frozen(kw_only=True)
 class Panel:
-    """A chart with the same figures as a table. ``chart`` is None when there is nothing to draw."""
+    """A chart with the same figures as a table. ``chart`` is None when there is no data."""
 
     title: str
     chart: Markup | None
@@ -100,7 +100,9 @@ def _declines(figures: Figures) -> Panel:
 
 
 def _money(moved: MoneyOfCurrency) -> Panel:
-    """One for each currency: amounts of two currencies have no common axis. What went away is drawn downwards."""
+    """Return one chart for each currency, since amounts in two currencies have no common axis. Refunds and withdrawals
+    are drawn downwards.
+    """
     title = f"Money in {moved.currency.code.upper()} by the day it moved"
     days = moved.days
     series = [
@@ -120,7 +122,7 @@ def _money(moved: MoneyOfCurrency) -> Panel:
 
 
 def _number(amount: Money) -> float:
-    """In major units, for a chart."""
+    """Convert to major units, for a chart."""
     return float(amount.major())
 
 
@@ -132,12 +134,12 @@ def _refunds(figures: Figures) -> Panel:
         chart=_charts().bars(title, labels, "Refunds", counts) if times else None,
         columns=("Within", "Refunds"),
         rows=tuple(zip(labels, (str(count) for count in counts), strict=True)),
-        empty="No refund has come to its end in these days.",
+        empty="No refund was completed in these days.",
     )
 
 
 def _counted(times: Sequence[float]) -> list[int]:
-    """How many fall between each limit and the one before."""
+    """Return how many values lie between each limit and the one before."""
     counts, counted = [], 0
     for limit, _ in _TIMES:
         within = sum(limit is None or time <= limit for time in times)
@@ -154,7 +156,7 @@ def _webhooks(figures: Figures) -> Iterator[Panel]:
         ("Failed at first", [day.failed for day in days]),
     ]
     some = any(day.received for day in days)
-    empty = "No webhook has come in these days."
+    empty = "No webhook was received in these days."
     yield Panel(
         title=title,
         chart=_charts().stacked(title, names, series) if some else None,

@@ -1,4 +1,6 @@
-"""Settling what is owed to a customer without a refund: it was paid elsewhere, or waived. No money moves here."""
+"""Record that an amount owed to a customer was settled without a refund: paid elsewhere, or waived. No money moves
+here.
+"""
 
 from typing import Any, Final
 
@@ -9,9 +11,9 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.payment_details import PaymentDetails, payment_details
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.events import Settlement
-from booking_payments.domain.money import Money
 from booking_payments.entrypoints.http.commands import OperationResult
 from booking_payments.entrypoints.http.problems import ProblemDetails, RequestRefused
+from booking_payments.entrypoints.pages.amounts import amount_typed
 from booking_payments.entrypoints.pages.console.operator_context import GivenOperator, OperatorContext
 from booking_payments.entrypoints.pages.console.payments import PATH
 from booking_payments.entrypoints.pages.form_actions import FormAction, problem_in, run_form_action
@@ -30,7 +32,7 @@ from booking_payments.presentation import render
 
 
 class Settle(msgspec.Struct):
-    """What the form says."""
+    """The fields of the form."""
 
     amount: str
     how: str
@@ -41,7 +43,7 @@ class Settle(msgspec.Struct):
 async def preview(
     request: AnyRequest, services: GivenServices, operator: GivenOperator, search: GivenForm
 ) -> PageResponse:
-    """What would still be owed after a settlement, before anything is booked."""
+    """Show what would still be owed after a settlement, without recording it."""
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     return _previewed(operator, file, search)
 
@@ -52,7 +54,7 @@ def _previewed(
     message: str | None = sentence(problem.detail) if problem else None
     owed, amount = file.payment.owed.amount, None
     try:
-        amount = Money.parse(form.get("amount"), owed.currency) if form.get("amount") else owed
+        amount = amount_typed(form.get("amount"), owed.currency) if form.get("amount") else owed
         if not 0 < amount.minor <= owed.minor:
             message, amount = message or f"Between nothing and {owed} can be settled.", None
     except PaymentError as error:
@@ -74,10 +76,10 @@ def _previewed(
 async def settle(
     request: AnyRequest, services: GivenServices, operator: GivenOperator, form: GivenForm
 ) -> PageResponse:
-    """Take it off what is owed, once."""
+    """Record the settlement, once per form."""
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     try:
-        given = _given(form)
+        given = _given(form, file)
     except RequestRefused as refused:
         return _previewed(operator, file, form, refused.problem)
 
@@ -99,13 +101,17 @@ async def settle(
     )
 
 
-def _given(form: Form) -> Settle:
+def _given(form: Form, file: PaymentDetails) -> Settle:
     how, note = form.get("how"), form.safe("note")
     if how not in [each.value for each in Settlement]:
         raise RequestRefused(400, "invalid_input", "choose how it was settled")
     if not form.get("amount"):
         raise RequestRefused(400, "invalid_input", "name the amount")
-    return Settle(amount=form.get("amount"), how=how, note=note)
+    try:
+        amount = amount_typed(form.get("amount"), file.payment.amount.currency)
+    except PaymentError as error:
+        raise RequestRefused(400, error.code, error.message) from None
+    return Settle(amount=amount.major(), how=how, note=note)
 
 
 PAGES: Final = (preview, settle)

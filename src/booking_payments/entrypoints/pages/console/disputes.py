@@ -1,4 +1,4 @@
-"""Disputes, the most urgent first."""
+"""The page of disputes, the most urgent first."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ SETTLED_SHOWN: Final = 50
 
 @get("/console/disputes", **BROWSER)
 async def listing(services: GivenServices, operator: GivenOperator) -> PageResponse:
-    """Open disputes by their deadline, then the newest that are settled."""
+    """List open disputes by deadline, then settled ones, the newest first."""
     found = await services.payments.disputes()
     still_open = [each for each in found if each.dispute.status.is_open]
     settled = [each for each in found if not each.dispute.status.is_open][:SETTLED_SHOWN]

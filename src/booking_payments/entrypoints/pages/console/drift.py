@@ -1,4 +1,6 @@
-"""Drift: where our books and the gateway's differ, as the last reconciliations have found, and a new one on demand."""
+"""Drift: the differences between the database and the gateway that the last reconciliations found. An operator can
+start another one.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,27 +33,29 @@ log = structlog.get_logger("booking_payments.pages")
 
 @define
 class Runs:
-    """The reconciliation that this process runs for an operator: one at a time."""
+    """The reconciliation that an operator started in this process; at most one runs."""
 
     tasks: anyio.abc.TaskGroup
     since: datetime | None = None
     failed: bool = False
 
     async def run(self, services: Services, caller: Caller, span: timedelta) -> None:
-        """Reconcile; what is found is kept by the use case itself."""
+        """Run the reconciliation. The use case stores its findings."""
         try:
             await services.payments.reconcile(services.clock.now() - span, caller=caller)
             self.failed = False
         except Exception as error:
             self.failed = True
-            log.error("reconciliation failed", cause=caller.cause, exc_info=error)
+            log.error("reconciliation.failed", cause=caller.cause, exc_info=error)
         finally:
             self.since = None
 
 
 @asynccontextmanager
 async def running_reconciliations(app: Litestar) -> AsyncIterator[None]:
-    """Where reconciliations run that operators have asked for. A shutdown cuts them off; they may be, at any point."""
+    """Yield the runner of reconciliations that operators start. A shutdown cancels a running one, which is safe at any
+    point.
+    """
     async with anyio.create_task_group() as tasks:
         app.state["reconciliations"] = Runs(tasks=tasks)
         yield
@@ -60,7 +64,7 @@ async def running_reconciliations(app: Litestar) -> AsyncIterator[None]:
 
 @get(PATH, **BROWSER)
 async def report(request: AnyRequest, services: GivenServices, operator: GivenOperator) -> PageResponse:
-    """What the last reconciliations have found."""
+    """Show the findings of the last reconciliations."""
     runs: Runs = request.app.state["reconciliations"]
     reports = await services.payments.drift_reports(limit=10)
     context: dict[str, Any] = {
@@ -74,7 +78,7 @@ async def report(request: AnyRequest, services: GivenServices, operator: GivenOp
 
 @post(f"{PATH}/run", **BROWSER)
 async def run(request: AnyRequest, services: GivenServices, operator: GivenOperator, form: GivenForm) -> PageResponse:
-    """Begin a reconciliation, unless one is running."""
+    """Start a reconciliation, unless one is running."""
     await count_gateway_call(request, services, operator.session)
     runs: Runs = request.app.state["reconciliations"]
     if runs.since is None:

@@ -1,5 +1,6 @@
-"""The lifecycle of a payment as a picture, drawn from the lifecycle table: where the payment is, the way that it has
-come, and where it may go from here."""
+"""Diagram of a payment's lifecycle, drawn from the lifecycle table: its status, the statuses before, and those it can
+reach.
+"""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -26,18 +27,21 @@ PLACES: Final = {
     S.FAILED: (3, 2),
     S.CANCELED: (3, 0),
 }
-"""Column and row of each status. A test holds that none is missing."""
+"""Column and row of each status. A test checks that none is missing."""
 
 LINE: Final = 15
-"""From one line of a name to the next."""
+"""Distance between two lines of a label."""
 
 Move = tuple[PaymentStatus, PaymentStatus]
 
 
 @frozen(kw_only=True)
 class Plan:
-    """How the places are laid out, as if time ran to the right: the size of a box along and across its way, and how
-    far it is from one column and row to the next. ``turned``: the whole is mirrored, so that time runs down."""
+    """How the boxes are laid out, with time running to the right.
+
+    The size of a box along and across the direction of time, and the distance from one column and row to the next.
+    ``turned`` exchanges both axes, so that time runs down.
+    """
 
     name: str
     along: int
@@ -47,24 +51,24 @@ class Plan:
     turned: bool = False
 
     def corner(self, status: PaymentStatus) -> tuple[int, int]:
-        """Where the box of a status begins."""
+        """Return the top left corner of a status's box."""
         column, row = PLACES[status]
         return 8 + column * self.column, 10 + row * self.row
 
     @property
     def size(self) -> tuple[int, int]:
-        """How much room the whole takes."""
+        """Return the size of the diagram."""
         columns, rows = (max(place[axis] for place in PLACES.values()) for axis in (0, 1))
         return 16 + columns * self.column + self.along, 20 + rows * self.row + self.aside
 
 
 WIDE: Final = Plan(name="wide", along=176, aside=40, column=216, row=82)
 TALL: Final = Plan(name="tall", along=58, aside=100, column=92, row=117, turned=True)
-"""For screens too narrow for the other."""
+"""For screens that are too narrow for the horizontal layout."""
 
 
 def moves() -> set[Move]:
-    """Every move from one status to another that the table allows."""
+    """Every transition between two statuses that the table allows."""
     return {
         (state, target)
         for state, row in PAYMENT.items()
@@ -74,7 +78,7 @@ def moves() -> set[Move]:
 
 
 def walked(journal: Iterable[Recorded]) -> list[PaymentStatus]:
-    """The statuses that a payment was in, in order."""
+    """Return the statuses that a payment has had, in order."""
     payment: Payment | None = None
     way: list[PaymentStatus] = []
     for recorded in journal:
@@ -85,9 +89,10 @@ def walked(journal: Iterable[Recorded]) -> list[PaymentStatus]:
 
 
 def diagram(here: PaymentStatus, way: Sequence[PaymentStatus]) -> Markup:
-    """The picture as SVG, once lying and once standing; the style sheet shows the one that fits. What it shows is said
-    in its title, too."""
-    # The names come from our own table, and ElementTree escapes them.
+    """Return the diagram as SVG, once horizontal and once vertical; the style sheet shows the one that fits. Its title
+    describes it for screen readers.
+    """
+    # Labels come from the lifecycle table, not from a request, and ElementTree escapes them.
     return Markup("".join(ET.tostring(_drawn(plan, here, way), encoding="unicode") for plan in (WIDE, TALL)))  # noqa: S704
 
 
@@ -141,7 +146,7 @@ def _arrow(svg: ET.Element, plan: Plan, move: Move, kind: str) -> None:
 
 
 def _mirrored(path: str) -> str:
-    """The path with its two directions exchanged."""
+    """Return the path with x and y exchanged."""
     steps = ((step[0], [float(each) for each in step[1:].split()]) for step in re.findall(r"[MHVC][^MHVC]*", path))
     turned = {"H": "V", "V": "H"}
     return "".join(
@@ -156,8 +161,11 @@ def _pairs(numbers: Sequence[float]) -> list[tuple[float, float | None]]:
 
 
 def _curve(plan: Plan, start: PaymentStatus, end: PaymentStatus) -> str:
-    """From box to box: straight up or down within a column, sideways to the next one; farther ways go through the
-    gaps between the rows, so that no arrow seems to touch a box that it passes."""
+    """Return the path of an arrow between two boxes.
+
+    It is straight up or down within a column, and sideways to the next one. Longer arrows run in the gaps between the
+    rows, so that none touches a box that it passes.
+    """
     (x0, y0), (x1, y1) = plan.corner(start), plan.corner(end)
     if x0 == x1:
         return _within_column(plan, x0, y0, y1)
@@ -173,7 +181,7 @@ def _curve(plan: Plan, start: PaymentStatus, end: PaymentStatus) -> str:
 
 def _within_column(plan: Plan, x: int, y0: int, y1: int) -> str:
     down, middle = y1 > y0, plan.aside // 2
-    if abs(y1 - y0) > plan.row:  # past the box between them
+    if abs(y1 - y0) > plan.row:  # around the box between them
         side = x - 18
         return f"M{x} {y0 + middle}H{side}V{y1 + middle}H{x}"
     across = x + plan.along // 2 + (12 if down else -12)

@@ -1,4 +1,4 @@
-"""The operator: who works at it, the frame of every page, and coming and going."""
+"""The logged-in operator, the layout of the console's pages, and log-in and log-out."""
 
 import re
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ _NEXT: Final = re.compile(r"(?!.*\.\.)/console(/[A-Za-z0-9_\-./]*)?(\?[A-Za-z0-9
 
 @frozen(kw_only=True)
 class OperatorContext:
-    """An operator at work."""
+    """A request of a logged-in operator."""
 
     services: Services
     session: Session
@@ -52,7 +52,7 @@ class OperatorContext:
         return render.Reader(subject=self.session.principal.subject, operator=True)
 
     def page(self, template: str, here: str, context: Mapping[str, Any], *, status: int = 200) -> PageResponse:
-        """A page of the console; ``here`` is the part of it that is open."""
+        """A page of the console; ``here`` is the navigation entry to highlight."""
         frame = {
             "here": here,
             "operator": self.session.principal.subject,
@@ -65,7 +65,7 @@ class OperatorContext:
 
 
 def require_operator(request: AnyRequest, services: Services) -> OperatorContext:
-    """The operator who is logged in; everybody else is sent to the door."""
+    """Return the logged-in operator. Raises ``SeeOther`` to the login page when no operator is logged in."""
     session = operator_session(request)
     if session is None:
         wanted = f"{request.scope['path']}?{request.scope['query_string'].decode('latin-1')}".rstrip("?")
@@ -84,7 +84,7 @@ GivenOperator = NamedDependency[SkipValidation[OperatorContext]]
 
 
 async def provide_form(request: AnyRequest, operator: GivenOperator) -> Form:
-    """The form that an operator has sent. Raises 403 for one that is none of ours."""
+    """Return the form in the body. Raises ``RequestRefused`` (403) when it was not made for this session."""
     form = await read_form(request)
     operator.session.require_own(request, form)
     return form
@@ -102,7 +102,7 @@ async def login_page(services: GivenServices, search: GivenForm) -> PageResponse
 
 @post(LOGIN, **PUBLIC)
 async def log_in(request: AnyRequest, services: GivenServices) -> PageResponse:
-    """Let an operator in by a token with scope ``payments:operate``."""
+    """Log an operator in by a token with scope ``payments:operate``."""
     form = await read_form(request)
     require_own_site(request)
     wanted = form.get("next")
@@ -125,7 +125,7 @@ def _login_page(services: Services, wanted: str, problem: str | None = None, sta
 
 @post(f"{CONSOLE}/logout", **BROWSER)
 async def log_out(form: GivenForm) -> PageResponse:
-    """Forget the token in this browser."""
+    """Delete the token's cookie in this browser."""
     answer = see_other(LOGIN)
     answer.delete_cookie(CONSOLE_COOKIE, path=CONSOLE)
     return answer

@@ -1,13 +1,20 @@
-"""Payments: the list with its filters and search, and one payment with everything that happened to it."""
+"""Payments: the list with filters and search, and the page of one payment with its history."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from litestar import get
+from litestar.response import Stream
 
+from booking_payments.application.exporting import ExportKind
 from booking_payments.application.payment_details import PaymentDetails, find_by_any_id, payment_details
-from booking_payments.domain.errors import InvalidInput
+from booking_payments.domain.errors import InvalidAmount, InvalidInput, NotFound
 from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Money
+from booking_payments.entrypoints.http.exports import csv_response
 from booking_payments.entrypoints.pages.console.lifecycle import diagram, walked
 from booking_payments.entrypoints.pages.console.operator_context import GivenOperator, OperatorContext
 from booking_payments.entrypoints.pages.forms import Form
@@ -20,27 +27,30 @@ from booking_payments.entrypoints.pages.page import (
     SeeOther,
     path_id,
 )
-from booking_payments.ports.payments import PaymentFilter
+from booking_payments.ports.payments import PaymentFilter, Refunded
 from booking_payments.presentation import render
 from booking_payments.presentation.status_style import STATUS_STYLE, style_of_event
 
 PAGE_SIZE: Final = 25
 PATH: Final = "/console/payments"
+FILTERS: Final = ("q", "status", "from", "to", "event", "email", "amount", "last4")
+THOUSANDS: Final = 3
+"""Digits after a comma that separates thousands."""
 DONE: Final = {
-    "refund": (True, "The refund is made. What becomes of it is told below."),
-    "deferred": (True, "The refund is promised. It is sent by itself when nothing stands against it any more."),
+    "refund": (True, "The refund is made. Its progress is shown below."),
+    "deferred": (True, "The refund is promised. It is sent automatically once nothing blocks it any more."),
     "repeated": (True, "This refund was asked for before, when its outcome was not known. No other one was made."),
     "failed": (False, "The refund was refused at once. Nothing went back, and the amount can be refunded again."),
     "unknown": (
         False,
-        "It is not known yet whether the refund was made; this is being found out. The same refund, sent again by you "
+        "It is not known yet whether the refund was made; this is being checked. The same refund, sent again by you "
         "within 24 hours, is this one and moves no money twice.",
     ),
     "recorded": (True, "The money is recorded."),
-    "settled": (True, "The debt is settled. Who said so and why is told below."),
-    "unsure": (False, "It is not known whether this was booked. Look at what is owed before you send it again."),
+    "settled": (True, "The debt is settled. The operator and the reason are shown below."),
+    "unsure": (False, "It is not known whether this was booked. Check the amount owed before you send it again."),
 }
-"""What the page of a payment says of what has just been done, and whether it went well."""
+"""Message on the page of a payment about the last action, by its code, and whether the action succeeded."""
 
 
 # --- the list --------------------------------------------------------------------------------------------------
@@ -56,9 +66,6 @@ async def listing(services: GivenServices, operator: GivenOperator, search: Give
     try:
         which, cursor = _filter(search), search.get("cursor") or None
         shown = await services.payments.list_payments(which, cursor=cursor, limit=PAGE_SIZE)
-        if wanted and not shown.items and cursor is None:
-            which = _filter(search, by_customer=True)
-            shown = await services.payments.list_payments(which, limit=PAGE_SIZE)
         problem = None
     except InvalidInput as error:
         shown, problem = None, error.message
@@ -67,26 +74,69 @@ async def listing(services: GivenServices, operator: GivenOperator, search: Give
         "next_cursor": shown.next_cursor if shown else None,
         "problem": problem,
         "search": search,
-        "filtered": any(search.get(name) for name in ("q", "status", "from", "to")),
+        "filtered": any(search.get(name) for name in FILTERS),
+        "more": any(search.get(name) for name in ("event", "email", "amount", "last4")),
+        "query": urlencode({name: search.get(name) for name in FILTERS if search.get(name)}),
         "statuses": list(PaymentStatus),
+        "exports": list(ExportKind),
         "status_style": STATUS_STYLE,
         "records": services.payments.gateway_names != services.payments.gateway_choices,
     }
     return operator.page("console/payments.html", "payments", context, status=400 if problem else 200)
 
 
-def _filter(search: Form, *, by_customer: bool = False) -> PaymentFilter:
-    status, wanted = search.get("status"), search.get("q") or None
-    if status and status not in [each.value for each in PaymentStatus]:
+@get("/console/exports/{kind:str}", **BROWSER)
+async def export(request: AnyRequest, services: GivenServices, operator: GivenOperator, search: GivenForm) -> Stream:
+    """The list that is shown as CSV, whole; or the refunds, disputes or postings of its payments."""
+    kind = str(request.path_params["kind"])
+    if kind not in [*ExportKind]:
+        raise NotFound()
+    return await csv_response(services.payments, ExportKind(kind), _filter(search))
+
+
+def _filter(search: Form) -> PaymentFilter:
+    """Return what the form asks for. Raises ``InvalidInput`` for a field that can't be understood."""
+    status = search.get("status")
+    if status and status not in (*(each.value for each in PaymentStatus), *_OTHER_STATUSES):
         raise InvalidInput("there is no such status")
     first, last = _day(search.get("from")), _day(search.get("to"))
+    last4 = search.get("last4").strip()
+    if last4 and not _LAST4.fullmatch(last4):
+        raise InvalidInput("write the last four digits of the card, such as 4242")
     return PaymentFilter(
-        status=PaymentStatus(status) if status else None,
-        reference=None if by_customer else wanted,
-        customer_id=wanted if by_customer else None,
+        status=PaymentStatus(status) if status and status not in _OTHER_STATUSES else None,
+        refunded=_OTHER_STATUSES.get(status),
+        disputed=True if status == _DISPUTED else None,
+        text=search.get("q").strip() or None,
         created_from=first,
         created_to=last + timedelta(days=1) if last else None,
+        event_id=search.get("event").strip() or None,
+        email=search.get("email").strip() or None,
+        amount=_amount(search.get("amount").strip()),
+        last4=last4 or None,
     )
+
+
+_DISPUTED: Final = "disputed"
+_OTHER_STATUSES: Final = {"partly_refunded": Refunded.PARTLY, "refunded": Refunded.FULLY, _DISPUTED: None}
+"""What a payment that has succeeded may be filtered by, too."""
+_LAST4: Final = re.compile(r"[0-9A-Za-z]{4}", re.ASCII)
+_DECIMAL_COMMA: Final = re.compile(r"[0-9]+,[0-9]{1,3}", re.ASCII)
+
+
+def _amount(text: str) -> Decimal | None:
+    """Return the amount that was typed, with a point or a comma before its decimals; None for nothing.
+
+    ``1,000`` may be a thousand or one and three decimals of a Kuwaiti dinar: it is refused.
+    """
+    if not text:
+        return None
+    if _DECIMAL_COMMA.fullmatch(text) and len(text.partition(",")[2]) != THOUSANDS:
+        text = text.replace(",", ".")
+    try:
+        return Money.major_units(text)
+    except InvalidAmount:
+        raise InvalidInput("write the amount as 1000.50") from None
 
 
 def _day(text: str) -> datetime | None:
@@ -112,7 +162,7 @@ async def one(request: AnyRequest, services: GivenServices, operator: GivenOpera
 
 
 def shown(operator: OperatorContext, file: PaymentDetails, done: str = "") -> PageResponse:
-    """The page of a payment; ``done`` says what has just been done."""
+    """Render the page of a payment; ``done`` is the code of the action that led here."""
     journal = render.journal(list(file.journal), operator.reader).events
     steps = [(each, style_of_event(recorded.event)) for each, recorded in zip(journal, file.journal, strict=True)]
     context: dict[str, Any] = {
@@ -126,4 +176,4 @@ def shown(operator: OperatorContext, file: PaymentDetails, done: str = "") -> Pa
     return operator.page("console/payment.html", "payments", context)
 
 
-PAGES: Final = (listing, one)
+PAGES: Final = (listing, export, one)

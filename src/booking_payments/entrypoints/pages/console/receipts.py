@@ -7,10 +7,11 @@ from litestar import get, post
 
 from booking_payments.application.callers import Caller
 from booking_payments.domain.booking import Booking
-from booking_payments.domain.errors import NotFound
+from booking_payments.domain.errors import InvalidAmount, NotFound
 from booking_payments.domain.receipts import ReceiptKind
 from booking_payments.entrypoints.http.commands import OperationResult
 from booking_payments.entrypoints.http.problems import ProblemDetails, RequestRefused
+from booking_payments.entrypoints.pages.amounts import amount_typed
 from booking_payments.entrypoints.pages.console.operator_context import GivenOperator, OperatorContext
 from booking_payments.entrypoints.pages.console.payments import PATH
 from booking_payments.entrypoints.pages.form_actions import FormAction, problem_in, run_form_action
@@ -32,7 +33,7 @@ RECORD: Final = "/console/record"
 
 
 class Record(msgspec.Struct):
-    """What the form says."""
+    """The fields of the form."""
 
     booking: str
     amount: str
@@ -42,7 +43,7 @@ class Record(msgspec.Struct):
 
 @get(RECORD, **BROWSER)
 async def form_page(operator: GivenOperator, search: GivenForm) -> PageResponse:
-    """The form. Raises ``NotFound`` where no gateway of this installation records payments."""
+    """Show the form. Raises ``NotFound`` when no gateway of this installation records payments."""
     _require_recording(operator.services)
     return _render_form(operator, search)
 
@@ -56,6 +57,7 @@ async def record(
     try:
         given = _given(form)
         booking = await _booking(services, given.booking)
+        given = _with_amount(given, booking)
     except RequestRefused as refused:
         return _render_form(operator, form, refused.problem)
     payment_id = ""
@@ -94,13 +96,22 @@ def _render_form(operator: OperatorContext, form: Form, problem: ProblemDetails 
 
 
 async def _booking(services: Services, name: str) -> Booking:
-    """The booking with this id, or the newest with this reference."""
+    """Return the booking with this id, or the newest with this reference."""
     by_id = await services.storage.read(lambda uow: uow.bookings.get(name))
     page = await services.payments.list_bookings(BookingFilter(reference=name), limit=1)
     found = by_id or next(iter(page.items), None)
     if found is None:
         raise RequestRefused(404, "not_found", "no booking goes by this id or reference")
     return found
+
+
+def _with_amount(given: Record, booking: Booking) -> Record:
+    """Return the form with the amount as plain decimal text in the booking's currency."""
+    try:
+        amount = amount_typed(given.amount, booking.amount.currency)
+    except InvalidAmount as error:
+        raise RequestRefused(400, error.code, error.message) from None
+    return msgspec.structs.replace(given, amount=amount.major())
 
 
 def _given(form: Form) -> Record:

@@ -1,6 +1,9 @@
-"""Refunds: first the quote, then the money. The form that moves it carries a key, so it moves once.
+"""Refunds: first a quote, then the refund.
 
-A payment is refunded by its own id, so that late money can go back whose booking has another payment by now.
+The form that moves money has an idempotency key, so it moves money once. The URL names the payment and not the booking,
+so that late money can be refunded when the booking already has another payment.
+
+Goodwill is a refund that overrides the rules: the operator chooses the amount and gives the reason in a note.
 """
 
 from typing import Any, Final
@@ -15,6 +18,7 @@ from booking_payments.domain.refunds import RefundQuote, RefundReason
 from booking_payments.entrypoints.http.commands import OperationResult
 from booking_payments.entrypoints.http.idempotency import REPLAYED
 from booking_payments.entrypoints.http.problems import EncodedResponse, ProblemDetails, RequestRefused
+from booking_payments.entrypoints.pages.amounts import amount_typed
 from booking_payments.entrypoints.pages.console.operator_context import GivenOperator, OperatorContext
 from booking_payments.entrypoints.pages.console.payments import PATH
 from booking_payments.entrypoints.pages.form_actions import FormAction, problem_in, run_form_action
@@ -34,7 +38,7 @@ from booking_payments.presentation.models import RefundAnswer
 
 
 class Refund(msgspec.Struct):
-    """What the form says. ``amount`` is always named: what was quoted is what is refunded."""
+    """The fields of the form. ``amount`` is required: the quoted amount is the one that is refunded."""
 
     amount: str
     reason: str
@@ -46,7 +50,7 @@ class Refund(msgspec.Struct):
 async def quote(
     request: AnyRequest, services: GivenServices, operator: GivenOperator, search: GivenForm
 ) -> PageResponse:
-    """What a refund would give, before any money moves."""
+    """Show what a refund would give, before any money moves."""
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     return await _quoted(operator, file, search)
 
@@ -54,21 +58,29 @@ async def quote(
 async def _quoted(
     operator: OperatorContext, file: PaymentDetails, form: Form, problem: ProblemDetails | None = None
 ) -> PageResponse:
-    """The page of the quote. When a refund is not allowed, it shows the message of the quote."""
+    """Render the quote. When no refund is allowed, it shows the quote's message."""
     message: str | None = sentence(problem.detail) if problem else None
     found: RefundQuote | None = None
+    goodwill = _is_goodwill(form)
     try:
-        found = await operator.services.payments.quote_refund_of_payment(
-            file.payment.id, operator.caller, amount=form.get("amount") or None, override=_overrides(form)
-        )
-        message = message or (None if found.allowed else sentence(found.reason.message))
+        typed = form.get("amount")
+        amount = amount_typed(typed, file.payment.amount.currency) if typed else None
+        if amount is not None or not goodwill:
+            found = await operator.services.payments.quote_refund_of_payment(
+                file.payment.id, operator.caller, amount=amount, override=_overrides(form)
+            )
+            message = message or (None if found.allowed else sentence(found.reason.message))
+        elif form.get("look"):
+            message = message or "Name the amount."
     except PaymentError as error:
         message = message or sentence(error.message)
     context: dict[str, Any] = {
         "file": file,
         "payment": file.payment,
         "quote": found,
+        "remains": file.payment.captured - file.payment.refundable.back - found.amount if found else None,
         "override": _overrides(form),
+        "goodwill": goodwill,
         "problem": message,
         "form": form,
         "reasons": [reason.value for reason in RefundReason],
@@ -78,18 +90,22 @@ async def _quoted(
     return operator.page("console/refund.html", "payments", context, status=status)
 
 
+def _is_goodwill(form: Form) -> bool:
+    return form.get("goodwill") == "true"
+
+
 def _overrides(form: Form) -> bool:
-    return form.get("override") == "true"
+    return form.get("override") == "true" or _is_goodwill(form)
 
 
 @post(f"{PATH}/{{payment_id:str}}/refund", **BROWSER)
 async def refund(
     request: AnyRequest, services: GivenServices, operator: GivenOperator, form: GivenForm
 ) -> PageResponse:
-    """Give the money back, once."""
+    """Refund, once per form."""
     file = await payment_details(services.storage, path_id(request, "payment_id"), services.clock.now())
     try:
-        given = _given(form)
+        given = _given(form, file)
     except RequestRefused as refused:
         return await _quoted(operator, file, form, refused.problem)
 
@@ -124,7 +140,7 @@ async def refund(
 
 
 def _outcome(response: EncodedResponse) -> str:
-    """What the page of the payment says: one of ``payments.DONE``."""
+    """Return the code of the message for the payment's page: a key of ``payments.DONE``."""
     made = msgspec.json.decode(response.body, type=RefundAnswer)
     if not made.success:
         return "failed"
@@ -133,13 +149,17 @@ def _outcome(response: EncodedResponse) -> str:
     return "deferred" if made.deferred else "refund"
 
 
-def _given(form: Form) -> Refund:
+def _given(form: Form, file: PaymentDetails) -> Refund:
     reason, note, override = form.get("reason"), form.safe("note"), _overrides(form)
     if reason not in [each.value for each in RefundReason]:
         raise RequestRefused(400, "invalid_input", "choose one of the reasons")
     if not form.get("amount"):
         raise RequestRefused(400, "invalid_input", "name the amount")
-    return Refund(amount=form.get("amount"), reason=reason, note=note, override=override)
+    try:
+        amount = amount_typed(form.get("amount"), file.payment.amount.currency)
+    except PaymentError as error:
+        raise RequestRefused(400, error.code, error.message) from None
+    return Refund(amount=amount.major(), reason=reason, note=note, override=override)
 
 
 PAGES: Final = (quote, refund)

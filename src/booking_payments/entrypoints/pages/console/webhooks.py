@@ -1,4 +1,4 @@
-"""Webhooks received: what came, what became of it, and processing it again."""
+"""Received webhooks with the result of their processing; a webhook can be processed again."""
 
 import json
 from typing import Any, Final
@@ -28,7 +28,7 @@ PAGE_SIZE: Final = 25
 
 @get(PATH, **BROWSER)
 async def listing(services: GivenServices, operator: GivenOperator, search: GivenForm) -> PageResponse:
-    """Webhooks, newest first; with ``only=unfinished`` those that somebody has to look at."""
+    """List webhooks, the newest first; with ``only=unfinished`` those that failed or were not processed yet."""
     unfinished, cursor, wanted = search.get("only") == "unfinished", search.get("cursor") or None, search.get("q")
     problem = None
     try:
@@ -54,7 +54,7 @@ async def listing(services: GivenServices, operator: GivenOperator, search: Give
 
 @get(f"{PATH}/{{event_id:str}}", **BROWSER)
 async def one(request: AnyRequest, services: GivenServices, operator: GivenOperator, search: GivenForm) -> PageResponse:
-    """One webhook with its content, without the secrets in it."""
+    """Show one webhook with its content, without the secrets in it."""
     event_id = path_id(request, "event_id")
     entries = await services.storage.read(lambda uow: uow.inbox.find(event_id))
     if not entries:
@@ -79,7 +79,7 @@ def _body(entry: InboxEntry) -> str:
 async def replay(
     request: AnyRequest, services: GivenServices, operator: GivenOperator, form: GivenForm
 ) -> PageResponse:
-    """Process a webhook again; one that was processed has no second effect."""
+    """Process a webhook again. If it was processed already, this has no effect."""
     event_id = path_id(request, "event_id")
     await count_gateway_call(request, services, operator.session)
     replayed = await services.payments.replay_webhooks([event_id], caller=operator.caller)

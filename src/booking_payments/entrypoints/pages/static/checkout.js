@@ -1,4 +1,4 @@
-// The checkout without Stripe: everything here makes the page nicer, none of it is needed.
+// The checkout without Stripe. The page also works without this script.
 "use strict";
 
 // The token has done its work (a cookie has it now): it must not stay in the address, in the history, or where another
@@ -7,35 +7,41 @@ if (location.search) {
   history.replaceState(null, "", location.pathname);
 }
 
+// Return whether the server's state differs from the page's. While the bank's window is open only a new stage counts:
+// other changes must not close the window.
+function differs(state, shown) {
+  return shown.stage ? state.stage !== shown.stage : state.version !== shown.version;
+}
+
 window.checkout = {
-  // What changes is said once, for screen readers, too.
+  // Announce each change once, for screen readers.
   say(text) {
     const paragraph = document.createElement("p");
     paragraph.textContent = text;
     document.getElementById("news").replaceChildren(paragraph);
   },
 
-  // Show the page anew when there is something else to show; whether that is so.
-  async compare(path, version) {
+  // Load the page again when the server has something else to show than `shown`; returns whether that was so.
+  async compare(path, shown) {
     const answer = await fetch(`${path}/status`, { headers: { Accept: "application/json" } });
-    const other = answer.ok ? (await answer.json()).version !== version : answer.status < 500 && answer.status !== 429;
+    const other = answer.ok ? differs(await answer.json(), shown) : answer.status < 500 && answer.status !== 429;
     if (other) {
       location.replace(path);
     }
     return other;
   },
 
-  // Look until there is something else to show, less and less often; then show it.
-  async poll(path, version, wait = 1000) {
+  // Poll until there is something else to show, at growing intervals; then load the page again.
+  async poll(path, shown, wait = 1000) {
     await new Promise((resolve) => setTimeout(resolve, document.hidden ? 5 * wait : wait));
     try {
-      if (await window.checkout.compare(path, version)) {
+      if (await window.checkout.compare(path, shown)) {
         return;
       }
     } catch {
-      // No connection: it will come back.
+      // No connection: try again later.
     }
-    await window.checkout.poll(path, version, Math.min(wait * 1.4, 15000));
+    await window.checkout.poll(path, shown, Math.min(wait * 1.4, 15000));
   },
 };
 
@@ -47,7 +53,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   for (const form of document.querySelectorAll("form[data-busy]")) {
     form.addEventListener("submit", (event) => {
-      // A second click while the first is on its way does nothing; the form's key would see to it anyway.
+      // Ignore a second click while the first request runs; the form's idempotency key would catch it, too.
       if (form.dataset.sent) {
         event.preventDefault();
         return;
@@ -58,18 +64,19 @@ document.addEventListener("DOMContentLoaded", () => {
     });
   }
   if ("poll" in main.dataset) {
-    window.checkout.poll(main.dataset.path, main.dataset.version);
+    const { poll, stage, version } = main.dataset;
+    window.checkout.poll(main.dataset.path, poll === "stage" ? { stage } : { version });
   }
-  // Whoever comes back to this tab may have paid in another one.
+  // The customer may have paid in another tab meanwhile.
   document.addEventListener("visibilitychange", () => {
     const busy = document.querySelector("form[aria-busy]");
     if (!document.hidden && !busy && main.querySelector("form")) {
-      window.checkout.compare(main.dataset.path, main.dataset.version).catch(() => {});
+      window.checkout.compare(main.dataset.path, { version: main.dataset.version }).catch(() => {});
     }
   });
 });
 
-// A page that comes back from the browser's cache is older than what has happened since.
+// A page restored from the browser's cache may be out of date.
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) {
     location.reload();

@@ -1,4 +1,4 @@
-// The console needs no script. This one keeps a second click from looking as if it did something.
+// The console works without this script, which only makes a second click visibly do nothing.
 "use strict";
 
 document.addEventListener("submit", (event) => {
@@ -12,7 +12,7 @@ document.addEventListener("submit", (event) => {
   form.setAttribute("aria-busy", "true");
 });
 
-// A page from the browser's cache shows what was; buttons have to work again.
+// A page restored from the browser's cache: enable its buttons again.
 window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[aria-busy]")) {
     form.removeAttribute("aria-busy");

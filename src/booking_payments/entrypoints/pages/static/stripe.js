@@ -1,4 +1,4 @@
-// The checkout with Stripe: the Payment Element takes the card, and the card never comes near us.
+// The checkout with Stripe: the Payment Element sends the card to Stripe, so card data never reaches this service.
 "use strict";
 
 document.addEventListener("DOMContentLoaded", async () => {
@@ -33,22 +33,22 @@ document.addEventListener("DOMContentLoaded", async () => {
     return content;
   }
 
-  // An intent that is not for this form any more: it was paid in another tab, or before our books know of it. Nothing
-  // is mounted for it, and nothing can be clicked. The page asks again after a while, should no webhook come.
+  // The intent cannot be paid with this form any more: it was paid in another tab, or its webhook has not arrived.
+  // Nothing is mounted for it and no button is enabled. The page polls, in case no webhook arrives.
   async function leave() {
     document.querySelector("h1").textContent = "We are checking with the bank";
     form.closest("section").hidden = true;
     setTimeout(() => location.replace(path), 15000);
-    await goOn(undefined, "You will not be charged twice. Please don't pay again; this page goes on by itself.");
+    await goOn(undefined, "You will not be charged twice. Please don't pay again; this page updates automatically.");
   }
 
-  // The customer has acted at Stripe: our books are brought up to date, and the page shows what they say.
+  // The customer has acted at Stripe: the server reads the payment from Stripe, and the page shows its state.
   async function goOn(error, text = "Your payment is being made …") {
     window.checkout.say(text);
     const look = () => ask("look").catch(() => ({ version: main.dataset.version }));
     let seen = await look();
     if (seen.version === main.dataset.version && !error) {
-      // Within two seconds of the last look the answer is what was known then.
+      // Within two seconds of the last read the server returns the stored state.
       await new Promise((done) => setTimeout(done, 2100));
       seen = await look();
     }
@@ -57,7 +57,7 @@ document.addEventListener("DOMContentLoaded", async () => {
     } else if (error) {
       complain(error.message);
     } else {
-      await window.checkout.poll(path, main.dataset.version);
+      await window.checkout.poll(path, { version: main.dataset.version });
     }
   }
 
@@ -71,7 +71,7 @@ document.addEventListener("DOMContentLoaded", async () => {
     stripe = window.Stripe(form.dataset.key);
     secret = (await ask("intent")).client_secret;
     if (!secret) {
-      location.replace(path); // something has happened meanwhile: the page knows what
+      location.replace(path); // the state has changed: the page shows the new one
       return;
     }
     const { paymentIntent } = await stripe.retrievePaymentIntent(secret);
@@ -111,12 +111,12 @@ document.addEventListener("DOMContentLoaded", async () => {
         ? await stripe.confirmPayment({ elements, confirmParams: { return_url: returnUrl }, redirect: "if_required" })
         : await stripe.handleNextAction({ clientSecret: secret });
       if (error && error.type === "validation_error") {
-        complain(error.message); // nothing was sent
+        complain(error.message); // no request was sent
       } else {
         await goOn(error);
       }
     } catch {
-      // Nobody knows what became of it, so nobody says that it failed.
+      // The outcome is unknown, so the page must not say that it failed.
       await goOn();
     }
   });

@@ -54,9 +54,9 @@ TABLES: Final = (
     "bp_drift_reports",
     "bp_installation",
     "bp_bank_transfers",
-    "bp_bank_paybacks",
+    "bp_bank_refunds",
     "bp_manual_receipts",
-    "bp_manual_paybacks",
+    "bp_manual_refunds",
 )
 """All tables, each after those that its foreign keys name."""
 
@@ -69,8 +69,8 @@ def upgrade() -> None:
     _create_inbox()
     _create_outbox()
     _create_records()
-    _create_operator_gateway("bp_bank_transfers", "bp_bank_paybacks")
-    _create_operator_gateway("bp_manual_receipts", "bp_manual_paybacks")
+    _create_operator_gateway("bp_bank_transfers", "bp_bank_refunds")
+    _create_operator_gateway("bp_manual_receipts", "bp_manual_refunds")
     if op.get_bind().dialect.name == "postgresql":
         _create_postgresql_triggers()
         _run_script(JOB_QUEUE.read_text())
@@ -116,6 +116,8 @@ def _create_bookings() -> None:
         sa.Column("event_id", sa.Text(), nullable=True),
         sa.Column("version", sa.Integer(), server_default="1", nullable=False),
         sa.Column("content", sa.Text(), nullable=True),
+        sa.Column("search_text", sa.Text(), nullable=False),
+        sa.Column("search_email", sa.Text(), nullable=True),
         sa.CheckConstraint(
             "end_reason IS NULL OR end_reason IN ('attempts_exhausted', 'refunded')",
             name=op.f("bp_bookings_end_reason"),
@@ -140,6 +142,13 @@ def _create_bookings() -> None:
         where="status IN ('pending', 'confirmed')",
     )
     _index("bp_bookings_event", "bp_bookings", "event_id", "created_at", "id", where="event_id IS NOT NULL")
+    _index("bp_bookings_upcoming", "bp_bookings", "event_starts_at", "event_id", where="event_id IS NOT NULL")
+    _index(
+        "bp_bookings_live_event",
+        "bp_bookings",
+        "event_id",
+        where="event_id IS NOT NULL AND status IN ('pending', 'confirmed')",
+    )
     _index("bp_bookings_page", "bp_bookings", "created_at", "id")
     _index("bp_bookings_pending_customer", "bp_bookings", "customer_id", "expires_at", where="status = 'pending'")
     _index("bp_bookings_pending_expires_at", "bp_bookings", "expires_at", where="status = 'pending'")
@@ -175,6 +184,8 @@ def _create_payments() -> None:
         sa.Column("lease_holder", sa.Text(), nullable=True),
         sa.Column("client_secret", sa.Text(), nullable=True),
         sa.Column("next_action", sa.Text(), nullable=True),
+        sa.Column("last4", sa.Text(), nullable=True),
+        sa.Column("disputed", sa.Integer(), nullable=False),
         sa.CheckConstraint(
             "status IN ('requires_payment_method', 'requires_confirmation', 'requires_action', 'processing', "
             "'requires_capture', 'succeeded', 'canceled', 'failed')",
@@ -187,6 +198,7 @@ def _create_payments() -> None:
             "captured_minor >= 0 AND captured_minor <= amount_minor", name=op.f("bp_payments_captured_in_range")
         ),
         sa.CheckConstraint("holds_booking IN (0, 1)", name=op.f("bp_payments_holds_booking")),
+        sa.CheckConstraint("disputed IN (0, 1)", name=op.f("bp_payments_disputed")),
         sa.CheckConstraint("length(currency) = 3 AND currency = lower(currency)", name=op.f("bp_payments_currency")),
         sa.CheckConstraint(
             "refunded_minor >= 0 AND refund_pending_minor >= 0 AND owed_minor >= 0",
@@ -199,7 +211,9 @@ def _create_payments() -> None:
     )
     _index("bp_payments_booking_id", "bp_payments", "booking_id", "created_at")
     _index("bp_payments_customer", "bp_payments", "customer_id", "created_at", "id")
+    _index("bp_payments_disputed", "bp_payments", "created_at", "id", where="disputed = 1")
     _index("bp_payments_due", "bp_payments", "next_check_at", where="next_check_at IS NOT NULL")
+    _index("bp_payments_last4", "bp_payments", "last4", "created_at", "id", where="last4 IS NOT NULL")
     _index("bp_payments_one_holds_booking", "bp_payments", "booking_id", unique=True, where="holds_booking = 1")
     _index("bp_payments_page", "bp_payments", "created_at", "id")
     _index("bp_payments_reference", "bp_payments", "reference")
@@ -285,6 +299,7 @@ def _create_event_jobs() -> None:
         sa.Column("finished_at", UTC_TIME, nullable=True),
         sa.Column("lease_until", UTC_TIME, nullable=True),
         sa.Column("holder", sa.Text(), nullable=True),
+        sa.Column("taken_up_at", UTC_TIME, nullable=True),
         sa.CheckConstraint("(kind = 'reschedule') = (event_starts_at IS NOT NULL)", name=op.f("bp_event_jobs_date")),
         sa.PrimaryKeyConstraint("id", name=op.f("bp_event_jobs_pkey")),
         sqlite_strict=True,
@@ -325,17 +340,18 @@ def _create_inbox() -> None:
         sa.Column("delivered_at", UTC_TIME, nullable=True),
         sa.CheckConstraint("status IN ('received', 'processed', 'ignored', 'failed')", name=op.f("bp_inbox_status")),
         sa.PrimaryKeyConstraint("id", name=op.f("bp_inbox_pkey")),
-        sa.UniqueConstraint("event_id", "type", name=op.f("bp_inbox_event_id_type_key")),
+        sa.UniqueConstraint("event_id", "gateway", "type", name=op.f("bp_inbox_event_id_gateway_type_key")),
         sqlite_strict=True,
     )
-    _index("bp_inbox_created_at", "bp_inbox", "created_at")
-    _index("bp_inbox_delivered_at", "bp_inbox", "delivered_at")
+    _index("bp_inbox_created_at", "bp_inbox", "gateway", "created_at")
+    _index("bp_inbox_delivered_at", "bp_inbox", "gateway", "delivered_at")
     _index("bp_inbox_unfinished", "bp_inbox", "received_at", where="status IN ('received', 'failed')")
     op.create_table(
         "bp_refused_deliveries",
+        sa.Column("gateway", sa.Text(), nullable=False),
         sa.Column("hour", UTC_TIME, nullable=False),
         sa.Column("deliveries", BIG_INT, nullable=False),
-        sa.PrimaryKeyConstraint("hour", name=op.f("bp_refused_deliveries_pkey")),
+        sa.PrimaryKeyConstraint("gateway", "hour", name=op.f("bp_refused_deliveries_pkey")),
         sqlite_strict=True,
     )
 
@@ -488,16 +504,16 @@ def _create_records() -> None:
     op.bulk_insert(installation, [{"id": f"inst_{secrets.token_hex(10)}"}])
 
 
-def _create_operator_gateway(transfers: str, paybacks: str) -> None:
+def _create_operator_gateway(transfers: str, bank_refunds: str) -> None:
     """The two tables of a gateway that operators settle by hand: money to come, and money to give back."""
     _create_operator_table(transfers)
     _create_operator_table(
-        paybacks,
+        bank_refunds,
         sa.Column("transfer_id", sa.Text(), nullable=False),
         sa.Column("failure", sa.Text(), nullable=True),
-        sa.ForeignKeyConstraint(["transfer_id"], [f"{transfers}.id"], name=op.f(f"{paybacks}_transfer_id_fkey")),
+        sa.ForeignKeyConstraint(["transfer_id"], [f"{transfers}.id"], name=op.f(f"{bank_refunds}_transfer_id_fkey")),
     )
-    _index(f"{paybacks}_transfer_id", paybacks, "transfer_id")
+    _index(f"{bank_refunds}_transfer_id", bank_refunds, "transfer_id")
 
 
 def _create_operator_table(table: str, *own: SchemaItem) -> None:
@@ -508,7 +524,7 @@ def _create_operator_table(table: str, *own: SchemaItem) -> None:
         sa.Column("amount", BIG_INT, nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("terms", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
         sa.Column("metadata", sa.Text(), nullable=False),
         sa.Column("created_at", UTC_TIME, nullable=False),
         sa.Column("ended_at", UTC_TIME, nullable=True),

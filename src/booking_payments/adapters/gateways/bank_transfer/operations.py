@@ -10,14 +10,15 @@ from typing import Final, TypeVar
 
 from attrs import evolve
 
-from booking_payments.adapters.gateways.bank_transfer.events import of_payback, of_transfer
+from booking_payments.adapters.gateways.bank_transfer.events import of_bank_refund, of_transfer
 from booking_payments.adapters.gateways.bank_transfer.gateway import WAITS, BankTransferGateway
-from booking_payments.adapters.gateways.bank_transfer.records import Payback, Transfer, reference
+from booking_payments.adapters.gateways.bank_transfer.records import BankRefund, Transfer, reference
 from booking_payments.adapters.gateways.bank_transfer.store import Records
 from booking_payments.application.auditing import audited
 from booking_payments.application.callers import Caller
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.webhooks import take_in
+from booking_payments.domain import metadata_keys
 from booking_payments.domain.errors import NotFound, NotPossibleNow, RefusedByRule
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Money
@@ -34,7 +35,7 @@ _BEFORE: Final = {
 """The states from which a refund may enter each final state: sent money may come back, a failed refund is final."""
 
 
-class TransferDesk:
+class BankTransferOperations:
     """The operator's actions on the account. ``gateway`` is the one that ``deps`` uses."""
 
     def __init__(self, gateway: BankTransferGateway, deps: Dependencies) -> None:
@@ -46,10 +47,19 @@ class TransferDesk:
         which = self.gateway.store.tables.transfers.c.status == WAITS.value
         return await self.gateway.store.read(lambda records: records.transfers(which))
 
-    async def to_send(self) -> Sequence[Payback]:
+    async def to_send(self) -> Sequence[BankRefund]:
         """Return the refunds that have not been sent yet, oldest first."""
-        which = self.gateway.store.tables.paybacks.c.status == RefundStatus.PENDING.value
-        return await self.gateway.store.read(lambda records: records.paybacks(which))
+        which = self.gateway.store.tables.bank_refunds.c.status == RefundStatus.PENDING.value
+        return await self.gateway.store.read(lambda records: records.bank_refunds(which))
+
+    async def knows(self, given: str) -> bool:
+        """Whether ``given`` is the reference of a transfer, or the id of a refund, of this gateway."""
+
+        async def found(records: Records) -> bool:
+            transfer = await records.transfer(reference(given))
+            return transfer is not None or await records.bank_refund(given) is not None
+
+        return await self.gateway.store.read(found)
 
     async def received(self, given: str, amount: Money, caller: Caller) -> Transfer:
         """Record that the money of the transfer with this reference has arrived.
@@ -65,8 +75,8 @@ class TransferDesk:
         """
 
         async def work() -> Transfer:
-            transfer, is_news = await self.gateway.store.transact(lambda records: self._arrive(records, given, amount))
-            if not is_news:
+            transfer, changed = await self.gateway.store.transact(lambda records: self._arrive(records, given, amount))
+            if not changed:
                 await self._require_unbooked(transfer)
             await take_in(self._deps, of_transfer(transfer))
             return transfer
@@ -74,11 +84,11 @@ class TransferDesk:
         asked = {"reference": reference(given), "amount": amount}
         return await self._audited("receive_transfer", caller, work, asked, lambda transfer: _booking(transfer))
 
-    async def sent(self, refund_id: str, caller: Caller) -> Payback:
+    async def sent(self, refund_id: str, caller: Caller) -> BankRefund:
         """Record that a refund was sent. Raises ``NotFound``, and ``NotPossibleNow`` if it has failed."""
         return await self._end_refund("send_refund", refund_id, RefundStatus.SUCCEEDED, None, caller)
 
-    async def failed(self, refund_id: str, reason: str, caller: Caller) -> Payback:
+    async def failed(self, refund_id: str, reason: str, caller: Caller) -> BankRefund:
         """Record that a refund cannot be sent, or was returned. Raises ``NotFound``."""
         return await self._end_refund("fail_refund", refund_id, RefundStatus.FAILED, reason[:LONGEST], caller)
 
@@ -106,7 +116,7 @@ class TransferDesk:
 
         If it is not, the money may be that of a second transfer.
         """
-        payment_id = transfer.metadata.get("payment_id", "")
+        payment_id = transfer.metadata.get(metadata_keys.PAYMENT_ID, "")
         payment = await self._deps.storage.read(lambda uow: uow.payments.get(payment_id))
         if payment is None or not payment.status.is_open:
             received = f"this transfer was received on {transfer.ended_at:%Y-%m-%d}"
@@ -115,25 +125,27 @@ class TransferDesk:
 
     async def _end_refund(
         self, operation: str, refund_id: str, status: RefundStatus, failure: str | None, caller: Caller
-    ) -> Payback:
-        async def end(records: Records) -> Payback:
-            payback = await records.payback(refund_id, lock=True)
-            if payback is None:
+    ) -> BankRefund:
+        async def end(records: Records) -> BankRefund:
+            bank_refund = await records.bank_refund(refund_id, lock=True)
+            if bank_refund is None:
                 raise NotFound("no refund has this id; see: booking-payments transfers list")
-            if payback.status is status:
-                return payback
-            if payback.status not in _BEFORE[status]:
-                raise NotPossibleNow(f"this refund has {payback.status.value} already", code="refund_ended")
-            ended = evolve(payback, status=status, failure=failure, ended_at=self.gateway.clock.now())
-            await records.change_payback(ended)
+            if bank_refund.status is status:
+                return bank_refund
+            if bank_refund.status not in _BEFORE[status]:
+                raise NotPossibleNow(f"this refund has {bank_refund.status.value} already", code="refund_ended")
+            ended = evolve(bank_refund, status=status, failure=failure, ended_at=self.gateway.clock.now())
+            await records.change_bank_refund(ended)
             return ended
 
-        async def work() -> Payback:
-            payback = await self.gateway.store.transact(end)
-            await take_in(self._deps, of_payback(payback))
-            return payback
+        async def work() -> BankRefund:
+            bank_refund = await self.gateway.store.transact(end)
+            await take_in(self._deps, of_bank_refund(bank_refund))
+            return bank_refund
 
-        return await self._audited(operation, caller, work, {"refund": refund_id}, lambda payback: _booking(payback))
+        return await self._audited(
+            operation, caller, work, {"refund": refund_id}, lambda bank_refund: _booking(bank_refund)
+        )
 
     async def _audited(
         self,
@@ -146,5 +158,5 @@ class TransferDesk:
         return await audited(self._deps, operation, caller, work(), asked=asked, subject=subject)
 
 
-def _booking(record: Transfer | Payback) -> str:
-    return record.metadata.get("booking_id", "")
+def _booking(record: Transfer | BankRefund) -> str:
+    return record.metadata.get(metadata_keys.BOOKING_ID, "")

@@ -1,6 +1,6 @@
 """Client-side limits on requests to Stripe: per second and concurrent, for this process.
 
-See docs.stripe.com/rate-limits. A request that would have to wait too long raises ``Unreachable``: it was not sent, and
+See docs.stripe.com/rate-limits. A request that would have to wait too long raises ``NotSent``: it was not sent, and
 may be tried again later.
 """
 
@@ -15,7 +15,7 @@ from attrs import define
 
 from booking_payments.adapters.gateways.stripe.gateway import Reply, Transport
 from booking_payments.adapters.gateways.stripe.requests import Params
-from booking_payments.ports.gateway import Unreachable
+from booking_payments.ports.gateway import NotSent
 
 LONGEST_WAIT_S: Final = 5.0
 """A request that would wait longer than this is refused, since its caller would time out first."""
@@ -23,12 +23,12 @@ LONGEST_WAIT_S: Final = 5.0
 
 @define(eq=False)
 class Turn:
-    """The time at which a call may be sent, on the clock of ``Paced``."""
+    """The time at which a call may be sent, on the clock of ``RateLimitedTransport``."""
 
     at: float
 
 
-class Paced:
+class RateLimitedTransport:
     """A transport with both limits; 0 disables one. The requests of one second may be sent in a burst.
 
     Reads come in bursts: each event of another system on the account may cost one. Calls that change a payment do not
@@ -107,5 +107,5 @@ async def _place(slots: anyio.Semaphore | None) -> AsyncIterator[None]:
         slots.release()
 
 
-def _busy() -> Unreachable:
-    return Unreachable("too many requests to the payment provider at this moment", code="gateway_busy")
+def _busy() -> NotSent:
+    return NotSent("too many requests to the payment provider at this moment", code="gateway_busy")

@@ -1,15 +1,15 @@
-"""The limits on requests to Stripe: a request that would wait too long raises ``Unreachable`` and is not sent."""
+"""The limits on requests to Stripe: a request that would wait too long raises ``NotSent`` and is not sent."""
 
 import contextlib
 
 import anyio
 import pytest
 
-from booking_payments.adapters.gateways.stripe import pace
+from booking_payments.adapters.gateways.stripe import rate_limit
 from booking_payments.adapters.gateways.stripe.gateway import Reply
-from booking_payments.adapters.gateways.stripe.pace import Paced
+from booking_payments.adapters.gateways.stripe.rate_limit import RateLimitedTransport
 from booking_payments.adapters.gateways.stripe.requests import Params
-from booking_payments.ports.gateway import Silent, Unreachable
+from booking_payments.ports.gateway import NotSent, OutcomeAmbiguous
 
 
 class RecordingTransport:
@@ -31,24 +31,26 @@ class RecordingTransport:
         await self.gate.wait()
         self.at_once -= 1
         if self._fails:
-            raise Silent("nothing came back", code="timeout")
+            raise OutcomeAmbiguous("nothing came back", code="timeout")
         return Reply({})
 
     async def sleep(self, seconds: float) -> None:
         self.time += seconds
 
 
-def paced(recorder: RecordingTransport, *, per_s: int = 0, at_once: int = 0) -> Paced:
-    return Paced(recorder, max_per_s=per_s, max_concurrent=at_once, now=lambda: recorder.time, sleep=recorder.sleep)
+def limited(recorder: RecordingTransport, *, per_s: int = 0, at_once: int = 0) -> RateLimitedTransport:
+    return RateLimitedTransport(
+        recorder, max_per_s=per_s, max_concurrent=at_once, now=lambda: recorder.time, sleep=recorder.sleep
+    )
 
 
-async def ask(transport: Paced) -> None:
+async def ask(transport: RateLimitedTransport) -> None:
     await transport.call("GET", "/v1/events", {}, None)
 
 
 async def test_the_requests_of_one_second_are_sent_in_a_burst_and_the_rest_at_the_rate() -> None:
     recorder = RecordingTransport()
-    transport = paced(recorder, per_s=20)
+    transport = limited(recorder, per_s=20)
 
     for _ in range(60):
         await ask(transport)
@@ -59,7 +61,7 @@ async def test_the_requests_of_one_second_are_sent_in_a_burst_and_the_rest_at_th
 
 async def test_after_a_pause_the_burst_is_limited_to_one_second() -> None:
     recorder = RecordingTransport()
-    transport = paced(recorder, per_s=5)
+    transport = limited(recorder, per_s=5)
     recorder.time = 3600.0
 
     for _ in range(10):
@@ -70,12 +72,12 @@ async def test_after_a_pause_the_burst_is_limited_to_one_second() -> None:
 
 async def test_a_request_that_would_wait_too_long_is_refused_and_not_sent() -> None:
     recorder = RecordingTransport()
-    transport = Paced(recorder, max_per_s=2, max_concurrent=0, now=lambda: 0.0, sleep=recorder.sleep)
-    for _ in range(2 + int(2 * pace.LONGEST_WAIT_S)):
+    transport = RateLimitedTransport(recorder, max_per_s=2, max_concurrent=0, now=lambda: 0.0, sleep=recorder.sleep)
+    for _ in range(2 + int(2 * rate_limit.LONGEST_WAIT_S)):
         await ask(transport)
     sent = len(recorder.sent_at)
 
-    with pytest.raises(Unreachable) as busy:
+    with pytest.raises(NotSent) as busy:
         await ask(transport)
 
     assert (busy.value.code, len(recorder.sent_at)) == ("gateway_busy", sent)
@@ -83,7 +85,7 @@ async def test_a_request_that_would_wait_too_long_is_refused_and_not_sent() -> N
 
 async def test_the_number_of_concurrent_requests_is_limited() -> None:
     recorder = RecordingTransport(held=True)
-    transport = paced(recorder, at_once=3)
+    transport = limited(recorder, at_once=3)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(10):
@@ -96,14 +98,14 @@ async def test_the_number_of_concurrent_requests_is_limited() -> None:
 
 
 async def test_a_request_that_waits_too_long_for_a_slot_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr(rate_limit, "LONGEST_WAIT_S", 0.01)
     recorder = RecordingTransport(held=True)
-    transport = paced(recorder, at_once=1)
+    transport = limited(recorder, at_once=1)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask, transport)
         await anyio.wait_all_tasks_blocked()
-        with pytest.raises(Unreachable):
+        with pytest.raises(NotSent):
             await ask(transport)
         recorder.gate.set()
 
@@ -124,10 +126,10 @@ async def test_a_changing_call_does_not_wait_behind_reads() -> None:
             await sleep(0.3)
             return Reply({})
 
-    transport = Paced(Slow(), max_per_s=20, max_concurrent=10, now=lambda: time, sleep=sleep)
+    transport = RateLimitedTransport(Slow(), max_per_s=20, max_concurrent=10, now=lambda: time, sleep=sleep)
 
     async def ask_or_give_up() -> None:
-        with contextlib.suppress(Unreachable):
+        with contextlib.suppress(NotSent):
             await ask(transport)
 
     async def pay() -> None:
@@ -163,7 +165,7 @@ async def test_the_postponed_read_gets_the_turn_of_the_changing_call() -> None:
             sent.append((method, round(time, 6)))
             return Reply({})
 
-    transport = Paced(Noted(), max_per_s=2, max_concurrent=0, now=lambda: time, sleep=sleep)
+    transport = RateLimitedTransport(Noted(), max_per_s=2, max_concurrent=0, now=lambda: time, sleep=sleep)
 
     async def pay() -> None:
         await transport.call("POST", "/v1/refunds", {}, "key")
@@ -185,10 +187,10 @@ async def test_the_postponed_read_gets_the_turn_of_the_changing_call() -> None:
 
 async def test_a_failed_call_releases_its_slot() -> None:
     recorder = RecordingTransport(fails=True)
-    transport = paced(recorder, at_once=1)
+    transport = limited(recorder, at_once=1)
 
     for _ in range(3):
-        with pytest.raises(Silent):
+        with pytest.raises(OutcomeAmbiguous):
             await ask(transport)
 
     assert len(recorder.sent_at) == 3
@@ -196,7 +198,7 @@ async def test_a_failed_call_releases_its_slot() -> None:
 
 async def test_zero_disables_a_limit() -> None:
     recorder = RecordingTransport()
-    transport = paced(recorder)
+    transport = limited(recorder)
 
     for _ in range(1000):
         await ask(transport)
