@@ -163,7 +163,7 @@ class Run:
         return await self.kit.payments.event_report(EVENT)
 
     def pay_out(self, share: float) -> dict[str, int]:
-        """Take a share of the merchant's balance away; returns what was taken by currency."""
+        """Withdraw a share of the merchant's balance; returns the withdrawn amounts by currency."""
         balances = self.kit.stripe._account.balances
         taken = {currency: int(amount * share) for currency, amount in balances.items()}
         self.add_funds({currency: -amount for currency, amount in taken.items()})
@@ -177,7 +177,7 @@ class Run:
     # --- comparing
 
     async def differences(self) -> list[str]:
-        """Return what is wrong: every booking is compared with the gateway, to the cent."""
+        """Compare every booking with the gateway, exactly; return the differences."""
         net, sent = self._refunds_by_booking()
         found = []
         for kind, bookings in self.bookings.items():
@@ -187,7 +187,7 @@ class Run:
         return [*found, *(str(each) for each in checked.faults)]
 
     def _refunds_by_booking(self) -> tuple[Counter[str], Counter[str]]:
-        """Return what went back, and how many refunds were not lost, by booking, as the gateway has them."""
+        """Return the refunded amount, and the number of refunds that did not fail, by booking, from the gateway."""
         account, net, sent = self.kit.stripe._account, Counter[str](), Counter[str]()
         for record in account.table("refund").values():
             intent = account.get("payment_intent", record.body["payment_intent"])
@@ -226,7 +226,7 @@ class Run:
 
 
 async def measured(run: Run, bookings: int) -> dict[str, Any]:
-    """Book, cancel with too little balance, add the balance, cancel again; return the figures and what is wrong."""
+    """Book, cancel with too little balance, add the balance, cancel again; return the figures and the differences."""
     begun = time.perf_counter()
     await run.book(bookings)
     booked_s = time.perf_counter() - begun
@@ -258,7 +258,7 @@ async def measured(run: Run, bookings: int) -> dict[str, Any]:
 
 
 async def main(bookings: int, database: str | None, seed: int, max_per_s: int) -> None:
-    """Run once, and print the figures as JSON. Exit status 1 when something is wrong."""
+    """Run once, and print the figures as JSON. Exit status 1 when there is a difference."""
     from booking_payments.adapters.sql.migrations import migrate
     from booking_payments.adapters.sql.storage import SqlStorage
 

@@ -90,9 +90,9 @@ class EventBalance:
 
     Attributes:
         gateway: name of the gateway, which keeps a balance.
-        needed: what would be refunded there.
-        available: what is there; None when that is not known.
-        unknown: why that is not known; None when it is.
+        needed: the amount that would be refunded there.
+        available: the balance; None when it is unknown.
+        unknown: why the balance is unknown; None when it is known.
     """
 
     gateway: str
@@ -102,13 +102,13 @@ class EventBalance:
 
     @property
     def missing(self) -> Money | None:
-        """What has to be added before the refunds; None when that is not known."""
+        """The amount that has to be added before the refunds; None when the balance is unknown."""
         return None if self.available is None else max(self.needed - self.available, Money.zero(self.needed.currency))
 
 
 @frozen(kw_only=True)
 class EventPreview:
-    """What a job would do now. Sums are by currency.
+    """The effect that a job would have now. Sums are by currency.
 
     Attributes:
         bookings: number of bookings by status.

@@ -61,8 +61,8 @@ async def export_rows(
     """Yield the rows of the payments that ``which`` asks for, in groups that may be empty.
 
     ``created_from`` and ``created_to`` are compared with the row's own time: a payment's creation, a refund's request,
-    a dispute's opening, a posting's time. Each group is read in a transaction of its own, so that a long export holds
-    nothing up; payments that begin meanwhile are left out.
+    a dispute's opening, a posting's time. Each group is read in a separate transaction, so that a long export does not
+    block others; payments that start meanwhile are left out.
     """
     table = _TABLES[kind]
     of_payments = kind is ExportKind.PAYMENTS

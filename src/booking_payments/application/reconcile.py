@@ -82,7 +82,7 @@ Part = TypeVar("Part", RefundReport, DisputeReport)
 
 @frozen(kw_only=True)
 class ComparedGateway:
-    """What was compared with one gateway.
+    """The comparison with one gateway.
 
     Attributes:
         name: the gateway's name.
@@ -183,7 +183,7 @@ class _Comparison:
         seen: ids of all objects in the gateways' lists.
         examined: ids of the payments that were read from the gateway one by one.
         unread: the error codes of the gateways whose events or lists could not be read, by the gateway's name.
-        compared: what was compared with each gateway, by its name.
+        compared: the counts of the comparison with each gateway, by its name.
     """
 
     deps: Dependencies

@@ -81,9 +81,9 @@ def created(
 
 
 def accepted_methods(deps: Dependencies, recorder: Recorder) -> MethodChoice:
-    """The methods that the intent offers: the configured ones, narrowed by the booking and by what is left of its hold.
+    """Return the methods that the intent offers: the configured ones, limited by the booking and its remaining hold.
 
-    Raises ``RefusedByRule`` when none is left.
+    Raises ``RefusedByRule`` when none remains.
     """
     booking = recorder.booking
     chosen = deps.config.methods.narrowed_by(booking.details.methods)
@@ -93,7 +93,7 @@ def accepted_methods(deps: Dependencies, recorder: Recorder) -> MethodChoice:
 
 
 def has_methods(deps: Dependencies, recorder: Recorder) -> bool:
-    """True while an intent made now could offer a method: nobody begins a payment that can't be paid."""
+    """Return whether an intent made now could offer a method; a payment without one must not be started."""
     try:
         accepted_methods(deps, recorder)
     except RefusedByRule:

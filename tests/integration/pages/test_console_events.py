@@ -1,4 +1,4 @@
-"""An operator cancels and moves events: first the preview, then one job, its progress and its report."""
+"""Canceling and moving events in the console: first the preview, then one job, its progress and its report."""
 
 import re
 from datetime import timedelta
@@ -44,7 +44,7 @@ def jobs(console: Site) -> Any:
 # --- what is shown
 
 
-def test_events_to_come_are_listed_with_bookings_and_sums(console: Site) -> None:
+def test_future_events_are_listed_with_bookings_and_sums(console: Site) -> None:
     evening(console)
     console.book(reference="R-4", event_id="evening-0", starts_in=timedelta(days=2))
 
@@ -57,7 +57,7 @@ def test_events_to_come_are_listed_with_bookings_and_sums(console: Site) -> None
     assert "5.120 KWD" in page
 
 
-def test_more_events_than_a_page_are_listed_on_the_next(console: Site) -> None:
+def test_more_events_than_one_page_are_listed_on_the_next(console: Site) -> None:
     for number in range(21):
         console.book(reference=f"R-{number}", event_id=f"evening-{number:02}", starts_in=timedelta(days=2 + number))
 
@@ -69,7 +69,7 @@ def test_more_events_than_a_page_are_listed_on_the_next(console: Site) -> None:
     assert [">evening-20<" in second, ">evening-19<" in second] == [True, False]
 
 
-def test_the_search_leads_to_an_event_that_is_over(console: Site) -> None:
+def test_the_search_finds_a_past_event(console: Site) -> None:
     evening(console)
     console.kit.clock.advance(timedelta(days=40))
     console.log_in()
@@ -88,7 +88,7 @@ def test_the_search_leads_to_an_event_that_is_over(console: Site) -> None:
         ("id=%3Cb%3E", 400),
     ],
 )
-def test_a_search_without_an_event_is_told(console: Site, query: str, status: int) -> None:
+def test_a_search_without_a_result_says_so(console: Site, query: str, status: int) -> None:
     answer = console.get(f"/console/events?{query}")
 
     assert answer.status_code == status
@@ -100,7 +100,7 @@ def test_an_unknown_event_is_not_found(console: Site, page: str) -> None:
     assert console.get(f"/console/events/nothing{page}").status_code == 404
 
 
-def test_every_way_out_of_an_events_page_leads_somewhere(console: Site) -> None:
+def test_every_link_on_the_page_of_an_event_has_a_target(console: Site) -> None:
     bookings = evening(console)
     pages = [PATH, f"{PATH}/cancel", f"{PATH}/move", f"/console/bookings/{bookings[0]}"]
     found = {link for page in pages for link in re.findall(r'href="(/console[^"]*)"', console.get(page).text)}
@@ -111,7 +111,7 @@ def test_every_way_out_of_an_events_page_leads_somewhere(console: Site) -> None:
 # --- canceling
 
 
-def test_the_preview_says_what_a_cancellation_would_do_and_changes_nothing(console: Site) -> None:
+def test_the_preview_shows_the_effect_of_a_cancellation_and_changes_nothing(console: Site) -> None:
     bookings = evening(console)
     assert console.kit.stripe.open_dispute(console.payment_of(bookings[0]).intent_id).ok
     console.run(console.kit.deliver_webhooks)
@@ -126,7 +126,7 @@ def test_the_preview_says_what_a_cancellation_would_do_and_changes_nothing(conso
     assert statuses(console, bookings) == {BookingStatus.CONFIRMED, BookingStatus.PENDING}
 
 
-def test_the_preview_follows_the_choice_of_what_goes_back(console: Site) -> None:
+def test_the_preview_follows_the_chosen_refund(console: Site) -> None:
     evening(console)
 
     page = text_of(console.get(f"{PATH}/cancel?refund=none").text)
@@ -135,7 +135,7 @@ def test_the_preview_follows_the_choice_of_what_goes_back(console: Site) -> None
     assert console.hidden(f"{PATH}/cancel")["refund"] == "none"
 
 
-def test_an_evening_is_canceled_once_and_its_job_reported(console: Site) -> None:
+def test_an_event_is_canceled_once_and_its_job_is_reported(console: Site) -> None:
     bookings = evening(console)
     console.get(f"{PATH}/cancel")
     fields = {**console.hidden(f"{PATH}/cancel"), "reason": "the hall is flooded"}
@@ -162,7 +162,7 @@ def test_an_evening_is_canceled_once_and_its_job_reported(console: Site) -> None
     assert [each.actor for each in trail if each.operation == "cancel_event"] == ["operator:olga"]
 
 
-def test_what_failed_is_listed_with_its_reason_and_tried_again(console: Site) -> None:
+def test_failed_bookings_are_listed_with_their_reason_and_retried(console: Site) -> None:
     booking_id = console.paid(event_id=EVENT)
     real, left = console.kit.deps.gateway.create_refund, [1]
 
@@ -204,7 +204,7 @@ def test_a_canceled_event_offers_no_second_cancellation_or_new_date(console: Sit
 
 
 @pytest.mark.parametrize("changes", [{"refund": "half"}, {"reason": "4242 4242 4242 4242"}, {"reason": "x" * 501}])
-def test_a_form_with_wrong_input_cancels_no_event(console: Site, changes: dict[str, str]) -> None:
+def test_a_form_with_invalid_input_cancels_no_event(console: Site, changes: dict[str, str]) -> None:
     bookings = evening(console)
 
     answer = act(console, f"{PATH}/cancel", **changes)
@@ -214,7 +214,7 @@ def test_a_form_with_wrong_input_cancels_no_event(console: Site, changes: dict[s
     assert statuses(console, bookings) == {BookingStatus.CONFIRMED, BookingStatus.PENDING}
 
 
-def test_an_id_without_bookings_is_not_canceled_by_a_slip(console: Site) -> None:
+def test_an_id_without_bookings_cannot_be_canceled_by_mistake(console: Site) -> None:
     evening(console)
     console.get(f"{PATH}/cancel")
     fields = console.hidden(f"{PATH}/cancel")
@@ -225,7 +225,7 @@ def test_an_id_without_bookings_is_not_canceled_by_a_slip(console: Site) -> None
 # --- moving
 
 
-def test_an_evening_is_moved_after_a_preview(console: Site) -> None:
+def test_an_event_is_moved_after_a_preview(console: Site) -> None:
     bookings = evening(console)
     query = "look=true&starts=2026-06-01T20:00&grace=2026-05-01T00:00"
     preview = text_of(console.get(f"{PATH}/move?{query}").text)
@@ -252,7 +252,7 @@ def test_an_evening_is_moved_after_a_preview(console: Site) -> None:
         ("2026-06-01T20:00&grace=soon", "date and time like 2030-01-31 20:00, in UTC"),
     ],
 )
-def test_a_date_that_cannot_be_is_told_before_anything_moves(console: Site, starts: str, told: str) -> None:
+def test_an_invalid_date_is_reported_in_the_preview(console: Site, starts: str, told: str) -> None:
     evening(console)
 
     page = console.get(f"{PATH}/move?look=true&starts={starts}").text
@@ -262,7 +262,7 @@ def test_a_date_that_cannot_be_is_told_before_anything_moves(console: Site, star
 
 
 @pytest.mark.parametrize("changes", [{"starts": "tomorrow"}, {"starts": "2020-01-01T20:00"}, {"grace": "soon"}])
-def test_a_form_with_wrong_dates_moves_no_event(console: Site, changes: dict[str, str]) -> None:
+def test_a_form_with_invalid_dates_moves_no_event(console: Site, changes: dict[str, str]) -> None:
     evening(console)
 
     answer = act(console, f"{PATH}/move", "look=true&starts=2026-06-01T20:00", **changes)

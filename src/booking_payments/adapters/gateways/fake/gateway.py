@@ -1,7 +1,7 @@
 """The fake gateway: the gateway port over a model of Stripe in memory.
 
-It speaks Stripe's own language inside (``sandbox.emulator``) and goes through the same translation as the Stripe
-adapter, so what tests and the demo see is what the real one does, down to the decline codes.
+It uses Stripe's objects (``sandbox.emulator``) and the same translation as the Stripe adapter, so tests and the demo
+behave like the real gateway, down to the decline codes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from booking_payments.sandbox.emulator import FakeStripe, NetworkFault
 
 
 class FakeGateway(StripeGateway):
-    """Moves no money. ``stripe`` is the model: script faults there, play the customer, open disputes."""
+    """Moves no money. ``stripe`` is the emulator: use it to script faults, act as the customer and open disputes."""
 
     def __init__(self, stripe: FakeStripe, clock: Clock, *, livemode: bool = False) -> None:
         line, digits = ModelTransport(stripe, clock), stripe.amount_digits
@@ -26,7 +26,7 @@ class FakeGateway(StripeGateway):
 
 
 class ModelTransport:
-    """Hands requests to the model, whose network faults and delays are felt as over a real line."""
+    """Passes requests to the emulator, with its scripted network faults and delays."""
 
     def __init__(self, stripe: FakeStripe, clock: Clock) -> None:
         self._stripe = stripe
@@ -50,7 +50,7 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def due_deliveries(stripe: FakeStripe) -> Iterator[tuple[str, str | None, bytes]]:
-    """Events that wait for their delivery: event id, endpoint id (None: this process), body."""
+    """Yield events that wait for their delivery: event id, endpoint id (None: this process), body."""
     stripe.tick()
     for delivery in stripe.pending_deliveries():
         yield delivery.event_id, delivery.endpoint_id, msgspec.json.encode(delivery.event)

@@ -1,15 +1,18 @@
 """The fake gateway: the emulator of Stripe inside this process. No money moves."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from secrets import token_urlsafe
 from typing import Final
 
+from booking_payments.adapters.gateways.fake.cards import METHOD_IDS, groups_for
 from booking_payments.adapters.gateways.fake.settings import DEVELOPMENT_WEBHOOK_SECRET, FakeSettings
 from booking_payments.adapters.gateways.stripe.plugin import event_types, terms
 from booking_payments.ports.gateway_plugin import (
     BuiltGateway,
+    CheckoutForm,
     Doctor,
+    FormFacts,
     GatewayDependencies,
     GatewayPlugin,
     PeriodicTask,
@@ -20,7 +23,7 @@ DELIVERED_EVERY: Final = timedelta(milliseconds=100)
 
 
 def build(given: GatewayDependencies) -> BuiltGateway:
-    """The emulator, whose state is kept beside the database. Raises ``SQLAlchemyError`` without that."""
+    """Return the emulator, whose state is stored beside the database. Raises ``SQLAlchemyError`` if that fails."""
     from booking_payments.adapters.gateways.fake.gateway import FakeGateway
     from booking_payments.adapters.gateways.fake.store import SqlFakeStore
     from booking_payments.adapters.gateways.fake.webhooks import Deliveries, HandedOver, Posted
@@ -57,10 +60,10 @@ def build(given: GatewayDependencies) -> BuiltGateway:
 
 
 def webhook_secrets(settings: FakeSettings, *, in_development: bool) -> tuple[str, ...]:
-    """The secrets that webhooks may be signed with.
+    """Return the secrets with which webhooks may be signed.
 
-    Without a setting, and outside of development, it is a secret that only this process knows: the events are handed
-    over within the process, and nobody else can sign any.
+    Without a setting, and outside of development, it is a random secret of this process: the events are delivered
+    within the process, and no other sender can sign any.
     """
     if settings.webhook_secrets:
         return settings.webhook_secrets
@@ -69,6 +72,10 @@ def webhook_secrets(settings: FakeSettings, *, in_development: bool) -> tuple[st
 
 def _moves_money(settings: FakeSettings) -> bool:
     return False
+
+
+def _shown(settings: FakeSettings, facts: FormFacts) -> Mapping[str, object]:
+    return {"groups": groups_for(facts.price.currency)}
 
 
 PLUGIN: Final = GatewayPlugin(
@@ -81,5 +88,6 @@ PLUGIN: Final = GatewayPlugin(
     moves_money=_moves_money,
     for_development=True,
     in_one_process=True,
+    checkout=CheckoutForm(package=__package__, methods=METHOD_IDS, context=_shown),
     doctor=Doctor(note="no money moves"),
 )

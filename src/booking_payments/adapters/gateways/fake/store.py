@@ -1,4 +1,4 @@
-"""Where the fake gateway keeps its state beside the database, so that a restart forgets nothing."""
+"""The storage of the fake gateway's state, beside the service's database, so that it survives a restart."""
 
 import json
 from collections.abc import Iterable
@@ -27,13 +27,13 @@ fake_gateway = Table(
     Column("id", Text, primary_key=True),
     Column("document", Text, nullable=False),
 )
-"""No table of the service: a model of somebody else's, so it is made on the spot and has no migrations."""
+"""This table belongs to the emulator and not to the service, so it is created when it is needed, without migrations."""
 
 _KEY = (fake_gateway.c.kind == bindparam("its_kind")) & (fake_gateway.c.id == bindparam("its_id"))
 
 
 class SqlFakeStore:
-    """Documents by kind and id. With SQLite they have a file of their own, so that no lock is shared."""
+    """Stores documents by kind and id. With SQLite it uses a separate file, so that the two do not share a lock."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -41,7 +41,7 @@ class SqlFakeStore:
 
     @classmethod
     def beside(cls, database_url: str) -> "SqlFakeStore":
-        """The store that belongs to the database at ``database_url``."""
+        """Return the store that belongs to the database at ``database_url``."""
         url = normalize_url(database_url)
         if not is_sqlite(url):
             engine = create_engine(without_schema(url))
@@ -54,7 +54,7 @@ class SqlFakeStore:
         return cls(engine)
 
     def load(self) -> Iterable[tuple[str, str, dict[str, Any]]]:
-        """All documents."""
+        """Return all documents as kind, id and content."""
         with self._engine.connect() as connection:
             found = connection.execute(select(fake_gateway)).all()
         return [(row.kind, row.id, json.loads(row.document)) for row in found]
@@ -73,7 +73,7 @@ class SqlFakeStore:
                 connection.execute(insert(fake_gateway), kept)
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self._engine.dispose()
 
 

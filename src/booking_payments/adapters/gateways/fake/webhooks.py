@@ -42,7 +42,7 @@ class Posted:
 
 
 class HandedOver:
-    """Hands webhooks to ``receive`` in this process: nobody listens for them where the library is embedded."""
+    """Passes webhooks to ``receive`` within this process, since an embedded library does not listen for them."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -57,7 +57,7 @@ class HandedOver:
 
 
 class Deliveries:
-    """Delivers what waits for it to ``receiver``, signed with ``secret``."""
+    """Delivers waiting events to ``receiver``, signed with ``secret``."""
 
     def __init__(self, stripe: FakeStripe, clock: Clock, receiver: Receiver, secret: str) -> None:
         self._stripe, self._clock, self._receiver, self._secret = stripe, clock, receiver, secret

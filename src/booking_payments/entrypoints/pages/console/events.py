@@ -1,6 +1,5 @@
-"""Events: those to come, one with its sums and its job, and canceling or moving it after a preview.
-
-The job runs in the background. Its event's page shows how far it is, and loads itself again until it has ended.
+"""Events: the list of future ones, the page of one with its sums and its job, and canceling or moving it after a
+preview. The job runs in the background. The event's page shows its progress, and reloads until it has ended.
 """
 
 from datetime import datetime
@@ -21,7 +20,7 @@ from booking_payments.entrypoints.http.problems import ProblemDetails, RequestRe
 from booking_payments.entrypoints.pages.console.operator_context import GivenOperator, OperatorContext
 from booking_payments.entrypoints.pages.form_actions import FormAction, problem_in, run_form_action
 from booking_payments.entrypoints.pages.forms import Form
-from booking_payments.entrypoints.pages.moments import field_of, moment_typed
+from booking_payments.entrypoints.pages.moments import field_of, moment_in_address, moment_typed
 from booking_payments.entrypoints.pages.page import (
     BROWSER,
     AnyRequest,
@@ -49,14 +48,14 @@ DONE: Final = {
 
 
 class Cancel(msgspec.Struct):
-    """What the form says."""
+    """The fields of the form."""
 
     refund: str
     reason: str
 
 
 class Move(msgspec.Struct):
-    """What the form says: moments as typed, in UTC."""
+    """The fields of the form: times as typed, in UTC."""
 
     starts: str
     grace: str
@@ -67,7 +66,7 @@ class Move(msgspec.Struct):
 
 @get(PATH, **BROWSER)
 async def listing(services: GivenServices, operator: GivenOperator, search: GivenForm) -> PageResponse:
-    """Events that have not begun, the earliest first; ``q`` leads to any event by its id."""
+    """List events that have not started, the earliest first; ``q`` finds any event by its id."""
     wanted, problem = search.get("q"), None
     if wanted:
         try:
@@ -92,17 +91,11 @@ async def listing(services: GivenServices, operator: GivenOperator, search: Give
 
 
 def _after(search: Form) -> UpcomingEvent | None:
-    """The event that the page begins after. Raises ``InvalidInput``."""
+    """Return the event after which the page begins. Raises ``InvalidInput``."""
     text, event_id = search.get("after"), search.get("id")
     if not text and not event_id:
         return None
-    try:
-        moment = datetime.fromisoformat(text) if len(text) < 40 else None
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise InvalidInput("this address of a page can't be read; begin at the first page")
-    return UpcomingEvent(event_id=require_event_id(event_id), starts_at=moment, bookings=0)
+    return UpcomingEvent(event_id=require_event_id(event_id), starts_at=moment_in_address(text), bookings=0)
 
 
 # --- one event -------------------------------------------------------------------------------------------------
@@ -110,7 +103,7 @@ def _after(search: Form) -> UpcomingEvent | None:
 
 @get(f"{PATH}/{{event_id:str}}", **BROWSER)
 async def one(request: AnyRequest, services: GivenServices, operator: GivenOperator, search: GivenForm) -> PageResponse:
-    """One event, its sums, its job and the buttons."""
+    """Show an event with its sums, its job and its actions."""
     event_id = path_id(request, "event_id")
     overview = await services.payments.event_overview(event_id, attention=LISTED)
     report = overview.report
@@ -135,7 +128,9 @@ async def one(request: AnyRequest, services: GivenServices, operator: GivenOpera
 
 @get(f"{PATH}/{{event_id:str}}/report.csv", **BROWSER)
 async def report_csv(request: AnyRequest, services: GivenServices, operator: GivenOperator) -> PageResponse:
-    """The report of the event's newest job: one row for each booking. Raises ``NotFound`` without a job."""
+    """Return the report of the event's newest job as CSV, one row for each booking. Raises ``NotFound`` without a
+    job.
+    """
     event_id = path_id(request, "event_id")
     report = await services.payments.event_report(event_id)
     if report.job is None:
@@ -150,7 +145,7 @@ async def report_csv(request: AnyRequest, services: GivenServices, operator: Giv
 
 @get(f"{PATH}/{{event_id:str}}/cancel", **BROWSER)
 async def cancel_page(request: AnyRequest, operator: GivenOperator, search: GivenForm) -> PageResponse:
-    """What canceling the event would do."""
+    """Show the effect of canceling the event."""
     return await _cancel_page(operator, path_id(request, "event_id"), search)
 
 
@@ -158,7 +153,7 @@ async def cancel_page(request: AnyRequest, operator: GivenOperator, search: Give
 async def cancel(
     request: AnyRequest, services: GivenServices, operator: GivenOperator, form: GivenForm
 ) -> PageResponse:
-    """Cancel the event, once; for a canceled one take up again what failed."""
+    """Cancel the event, once per form; for a canceled event, retry what failed."""
     event_id = path_id(request, "event_id")
     try:
         given = Cancel(refund=_mode(form).value, reason=_reason(form))
@@ -166,7 +161,7 @@ async def cancel(
         return await _cancel_page(operator, event_id, form, refused.problem)
 
     async def begin(caller: Caller) -> EventJob:
-        await services.payments.event_report(event_id)  # an id without bookings is a slip
+        await services.payments.event_report(event_id)  # an id without bookings is a mistake
         refund, reason = RefundOnCancel(given.refund), given.reason or None
         return await services.payments.cancel_event(event_id, caller, refund=refund, reason=reason)
 
@@ -218,13 +213,13 @@ def _reason(form: Form) -> str:
 
 @get(f"{PATH}/{{event_id:str}}/move", **BROWSER)
 async def move_page(request: AnyRequest, operator: GivenOperator, search: GivenForm) -> PageResponse:
-    """The new date, and what moving the event to it would do."""
+    """Show the effect of moving the event to the new date."""
     return await _move_page(operator, path_id(request, "event_id"), search)
 
 
 @post(f"{PATH}/{{event_id:str}}/move", **BROWSER)
 async def move(request: AnyRequest, services: GivenServices, operator: GivenOperator, form: GivenForm) -> PageResponse:
-    """Move the event, once."""
+    """Move the event, once per form."""
     event_id = path_id(request, "event_id")
     given = Move(starts=form.get("starts"), grace=form.get("grace"))
     try:
@@ -280,7 +275,7 @@ async def _move_page(
 
 
 def _dates(form: Form) -> tuple[datetime, datetime | None]:
-    """The new date, and until when everything goes back. Raises ``InvalidInput``."""
+    """Return the new date, and the end of the grace period with full refunds. Raises ``InvalidInput``."""
     grace = form.get("grace")
     return moment_typed(form.get("starts")), moment_typed(grace) if grace else None
 
@@ -291,7 +286,7 @@ def _dates(form: Form) -> tuple[datetime, datetime | None]:
 async def _do(
     request: AnyRequest, operator: OperatorContext, form: Form, name: str, given: msgspec.Struct, begin: Any
 ) -> ProblemDetails | None:
-    """Begin the job, once; returns what went wrong."""
+    """Start the job, once per form; returns the error, if any."""
     services = operator.services
 
     async def work(caller: Caller) -> OperationResult:
