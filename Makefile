@@ -49,9 +49,9 @@ test-unit: $(VENV)/.dev  ## run tests/unit on all cores, the use cases in memory
 	@$(BIN)/python -m pytest $(PARALLEL) -q -m "not sql" tests/unit
 
 nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database, seventy thousand requests, fuzzing (about an hour)
-	@SIMULATION=nightly KILLS=1000 TRANSFER_KILLS=100 PROCESS_KILLS=200 RACE_ROUNDS=500 $(BIN)/python -m pytest --timeout 0 -s \
-		tests/simulation tests/e2e/test_kills.py tests/e2e/test_bank_transfer_kills.py tests/e2e/test_many_processes.py \
-		tests/e2e/test_soak.py tests/integration/test_races.py $(PROOFS)
+	@SIMULATION=nightly KILLS=1000 TRANSFER_KILLS=100 PROCESS_KILLS=200 EVENT_KILLS=50 RACE_ROUNDS=500 $(BIN)/python -m pytest --timeout 0 -s \
+		tests/simulation tests/e2e/test_kills.py tests/e2e/test_event_kills.py tests/e2e/test_bank_transfer_kills.py tests/e2e/test_many_processes.py \
+		tests/e2e/test_soak.py tests/integration/test_races.py tests/integration/test_large_events.py $(PROOFS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes --no-deps \
 		-r requirements/fuzz.txt 2>/dev/null || true
 	@$(BIN)/python -m tests.fuzz

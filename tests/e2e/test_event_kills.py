@@ -1,0 +1,126 @@
+"""A serving process is killed repeatedly while its job cancels an event, over an unreliable network.
+
+Each booking is refunded once, and the report is right. ``EVENT_KILLS`` sets the number of kills for each database,
+``KILLS_SEED`` the seed.
+"""
+
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.e2e.serving import invoked, printed, sandboxed
+from tests.e2e.test_kills import FAULTS, SEED, WEBHOOK_SECRET, _all, database, restartable_service, settings_for
+from tests.ports import free_port
+
+__all__ = ["database"]
+
+KILLS = int(os.environ.get("EVENT_KILLS", "2"))
+BOOKINGS = 10 + 10 * KILLS
+EVENT = "evening"
+NEW = {"customer_id": "ann", "amount": "100.00", "currency": "usd", "event_starts_at": "2100-01-01T20:00:00Z"}
+
+
+def _book(client: httpx2.Client, app: dict[str, str], ann: dict[str, str]) -> None:
+    """Register the bookings and pay all but one of them."""
+    card = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}
+    for number in range(BOOKINGS):
+        new = {**NEW, "reference": f"R-{number}", "event_id": EVENT}
+        booking = client.post("/api/bookings/", json=new, headers=app)
+        assert booking.status_code == 201, booking.text
+        if number:
+            paid = client.post(f"/api/bookings/{booking.json()['id']}/payment/intent/", json=card, headers=ann)
+            assert paid.status_code == 200, paid.text
+
+
+def _insist_on_cancellation(client: httpx2.Client, operator: dict[str, str]) -> str:
+    """Ask until the service answers with the job; return its id."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            answer = client.post(f"/api/events/{EVENT}/cancel/", json={}, headers=operator)
+        except httpx2.TransportError:
+            time.sleep(0.05)
+            continue
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+    raise AssertionError("no answer after 60 s")
+
+
+@pytest.mark.timeout(240 + 10 * KILLS)
+def test_a_killed_event_job_refunds_every_booking_once(database: str, tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    with sandboxed(tmp_path, "--delay", "0.1") as sandbox, httpx2.Client(base_url=sandbox, trust_env=False) as stripe:
+        stripe.auth = httpx2.BasicAuth("sk_test_kills", "")
+        settings = settings_for(database, sandbox)
+        printed(tmp_path, "migrate", settings=settings)
+        tokens = {
+            who: {"Authorization": "Bearer " + printed(tmp_path, "token", "--sub", who, *scope, settings=settings)}
+            for who, scope in {
+                "ann": (),
+                "app": ("--scope", "bookings:write"),
+                "olga": ("--scope", "payments:operate"),
+            }.items()
+        }
+        port = free_port()
+        address = f"http://127.0.0.1:{port}"
+        hook = {"url": f"{address}/api/webhooks/stripe/", "secret": WEBHOOK_SECRET}
+        assert stripe.post("/_sandbox/webhook_endpoints", json=hook).is_success
+        with (
+            restartable_service(port, tmp_path, settings) as service,
+            httpx2.Client(base_url=address, trust_env=False, timeout=20) as client,
+        ):
+            service.start()
+            _wait_until_ready(client)
+            _book(client, tokens["app"], tokens["ann"])
+            jobs = set()
+            for _ in range(KILLS):
+                fault = {"match": "POST /v1/refunds", "times": 2, "fault": chance.choice(FAULTS)}
+                assert stripe.post("/_sandbox/faults", json=fault).is_success
+                jobs.add(_insist_on_cancellation(client, tokens["olga"]))
+                time.sleep(chance.random() * 0.6)
+                service.stop(signal.SIGKILL)
+                service.start()
+            jobs.add(_insist_on_cancellation(client, tokens["olga"]))
+            _wait_until_done(client, tokens["olga"])
+            service.stop(signal.SIGTERM)
+        reconciled = invoked(tmp_path, "reconcile", "--json", settings=settings)
+        status = invoked(tmp_path, "events", "status", EVENT, "--json", settings=settings)
+        checked = invoked(tmp_path, "ledger", "check", settings=settings)
+
+        job = json.loads(status.stdout)["job"]
+        assert (reconciled.exit_code, status.exit_code, checked.exit_code) == (0, 0, 0), reconciled.stdout
+        assert (job["state"], job["done"], job["total"]) == ("done", BOOKINGS, BOOKINGS)
+        assert len(jobs) == 1
+        refunds = _all(stripe, "/v1/refunds")
+        assert len(refunds) == BOOKINGS - 1
+        assert Counter(each["payment_intent"] for each in refunds).most_common(1)[0][1] == 1
+        assert {(each["amount"], each["status"]) for each in refunds} == {(10000, "succeeded")}
+
+
+def _wait_until_ready(client: httpx2.Client) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            if client.get("/health/ready").status_code == 200:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError("not ready after 60 s")
+
+
+def _wait_until_done(client: httpx2.Client, operator: dict[str, str]) -> None:
+    until, job = time.monotonic() + 120, None
+    while time.monotonic() < until:
+        job = client.get(f"/api/events/{EVENT}/", headers=operator).json()["job"]
+        if job["state"] == "done" and job["done"] == BOOKINGS:
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"not done after 120 s: {job}")
