@@ -3,7 +3,6 @@
 The customer approves an order at the provider's site, to which they are redirected; then the money is captured.
 Webhooks are signed in five headers. Your ``pyproject.toml`` names ``PLUGIN`` in the entry point group
 ``booking_payments.gateways``: ``paypal = "paypal_gateway:PLUGIN"``. Then set ``PAYMENT_GATEWAYS=stripe,paypal``.
-
 ``tests/examples/test_paypal_gateway.py`` runs the contract suite. Store data that your provider lacks in a table.
 """
 
@@ -20,7 +19,7 @@ from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, Refu
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import DisputeReport, IntentReport, MethodDetails, RefundReport
 from booking_payments.ports import gateway as port
-from booking_payments.ports.gateway_plugin import BuiltGateway, GatewayDependencies, GatewayPlugin
+from booking_payments.ports.gateway_plugin import BuiltGateway, CheckoutForm, GatewayDependencies, GatewayPlugin
 from booking_payments.ports.gateway_settings import GatewaySettings, setting, web_address
 from booking_payments.ports.webhooks import GatewayEvent, WebhookRefused, WebhookRequest
 from booking_payments.testing.certificate_webhooks import CertificateWebhooks
@@ -297,6 +296,7 @@ def build(given: GatewayDependencies) -> BuiltGateway:
     return BuiltGateway(gateway=gateway, webhooks=reader, webhook_names=("paypal",), close=api.close)
 
 
+FORM: Final = CheckoutForm(methods=(METHOD,), redirects=True)
 PLUGIN: Final = GatewayPlugin(
-    name="paypal", title="PayPal", build=build, settings=PayPalSettings, event_types=EVENTS.keys
+    name="paypal", title="PayPal", build=build, settings=PayPalSettings, event_types=EVENTS.keys, checkout=FORM
 )

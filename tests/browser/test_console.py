@@ -163,7 +163,7 @@ async def test_an_evening_is_canceled_after_a_look_at_the_preview(
     await operator.wait_for("An evening with Söhne & Töchter")
     await operator.look("console-event")
     await operator.page.get_by_role("link", name="Cancel the event").click()
-    await expect(operator.page.get_by_text("4,500 JPY")).to_be_visible()
+    await expect(operator.page.get_by_text("4,500 JPY", exact=True)).to_be_visible()
     await operator.look("console-event-cancel")
     await operator.page.get_by_label("Reason").fill("the hall is flooded")
     await operator.page.get_by_role("button", name="Cancel the event and its bookings").dblclick()

@@ -197,7 +197,6 @@ SAME_NAME = {
     "Bookings": "the repository, and the routes of bookings",
     "Command": "the commands of the lifecycle table, and those of HTTP with an idempotency key",
     "Finding": "a finding of a reconciliation, and one of an examination of Stripe's account",
-    "Nothing": "an empty request body, of HTTP and of the checkout",
     "Payment": "the aggregate, and the body of the checkout's payment form",
     "Refund": "the refund of a payment, and the body of the console's refund form",
 }

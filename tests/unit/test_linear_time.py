@@ -27,7 +27,7 @@ from booking_payments.entrypoints.http.refunds import items_of
 from booking_payments.entrypoints.pages.amounts import amount_typed
 from booking_payments.entrypoints.pages.console.payments import _day
 from booking_payments.entrypoints.pages.forms import _form
-from booking_payments.entrypoints.pages.moments import moment_typed
+from booking_payments.entrypoints.pages.moments import moment_in_address, moment_typed
 from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.presentation.card_numbers import holds_card_number
 from booking_payments.presentation.models import RegisterBooking
@@ -72,6 +72,7 @@ PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
     "a cursor": decode_cursor,
     "a day of the console": _day,
     "a moment of the console": moment_typed,
+    "a moment in an address of the console": moment_in_address,
     "an amount of the console": lambda text: amount_typed(text, Currency.of("usd")),
     "items in a query": items_of,
     "an amount": lambda text: Money.parse(text, Currency.of("usd")),

@@ -14,6 +14,7 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from booking_payments.domain.instructions import ANY_METHOD, MethodChoice
+from booking_payments.domain.money import Money
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.gateway_settings import GatewaySettings, ServiceFacts
@@ -157,6 +158,85 @@ class Doctor:
 
 
 @frozen(kw_only=True)
+class PluginCommand:
+    """A command of ``booking-payments`` that a gateway brings.
+
+    Attributes:
+        target: the module and the variable in it (``my_package.commands:paypal``) with a click command. It is imported
+            when the command is run.
+        help: one line for the list of commands.
+    """
+
+    target: str
+    help: str
+
+
+@frozen(kw_only=True)
+class FormFacts:
+    """What the checkout form of a gateway may show of the payment.
+
+    Attributes:
+        price: what the customer is charged.
+        next_action: what the customer has to do, as the gateway reported it; empty while they only choose how to pay.
+    """
+
+    price: Money
+    next_action: Mapping[str, Any]
+
+
+def _nothing_shown(settings: GatewaySettings, facts: FormFacts) -> Mapping[str, Any]:
+    return {}
+
+
+SOURCES: Final = frozenset({"connect-src", "font-src", "frame-src", "img-src", "script-src", "style-src"})
+"""The directives of the Content-Security-Policy to which a gateway may add sources."""
+
+
+def _no_scripts(settings: GatewaySettings) -> Sequence[str]:
+    return ()
+
+
+def _no_sources(settings: GatewaySettings) -> Mapping[str, str]:
+    return {}
+
+
+@frozen(kw_only=True)
+class CheckoutForm:
+    """How customers pay by a gateway at the checkout.
+
+    Templates (Jinja) and scripts are in the folder ``checkout`` of ``package``. Each form of a template contains
+    ``{{ fields }}``: hidden fields with the form's token and key, the shown price and the gateway, without which it is
+    refused. It is posted to ``{{ path }}/pay`` with a ``payment_method``; a script may post it to ``{{ path }}/intent``
+    instead, which answers with the client secret, and to ``{{ path }}/look`` after the customer has acted. A template
+    also reads ``path``, ``price``, ``title``, ``nonce`` and what ``context`` returns, and has the filters of the pages.
+
+    Attributes:
+        methods: the ids of payment methods that the form may send.
+        package: where templates and scripts are. None: the form is one button that sends the first of ``methods``,
+            and a customer who has to act gets a link to the address in ``redirect_to_url``.
+        pay: the template of the form.
+        act: the template for a customer who has to act.
+        act_title: the title of the page while the customer has to act; None for the usual one.
+        context: what the templates show beside that, from the settings and the payment.
+        scripts: the names of scripts of ``package``, which are loaded deferred, in this order.
+        remote_scripts: from the settings, the addresses of scripts elsewhere, which are loaded before those.
+        sources: from the settings, what the Content-Security-Policy allows in addition, by directive (``SOURCES``).
+        redirects: the customer comes back from the gateway's page, so the payment is given this page's address.
+    """
+
+    methods: Collection[str] = ()
+    package: str | None = None
+    pay: str = "pay.html"
+    act: str = "act.html"
+    act_title: str | None = None
+    context: Callable[[Any, FormFacts], Mapping[str, Any]] = _nothing_shown
+    scripts: Sequence[str] = ()
+    remote_scripts: Callable[[Any], Sequence[str]] = _no_scripts
+    sources: Callable[[Any], Mapping[str, str]] = _no_sources
+    redirects: bool = False
+
+
+@frozen(kw_only=True)
 class GatewayTerms:
     """The settings of a gateway that apply to payments.
 
@@ -195,8 +275,9 @@ class GatewayPlugin:
         recorded: operators record its payments; customers cannot pay with it.
         for_development: no real money moves, so secrets may have defaults if only this machine can call.
         in_one_process: its state is in the process that serves, so workers and further processes cannot use it.
-        doctor: its checks in ``booking-payments doctor``.
-        script_sources: addresses from which the checkout loads its scripts (Content-Security-Policy).
+        doctor: what ``booking-payments doctor`` says of it.
+        checkout: how customers pay by it at the checkout. None: they can't.
+        commands: its commands, by name. A name that ``booking-payments`` has already stays what it is.
     """
 
     name: str
@@ -211,4 +292,5 @@ class GatewayPlugin:
     for_development: bool = False
     in_one_process: bool = False
     doctor: Doctor = Doctor()
-    script_sources: Sequence[str] = ()
+    checkout: CheckoutForm | None = None
+    commands: Mapping[str, PluginCommand] = field(factory=dict)

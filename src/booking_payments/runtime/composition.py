@@ -111,6 +111,7 @@ async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[
             gateway=container.deps().gateway,
             gateways={name: each.gateway for name, each in container.connected_gateways().items()},
             gateway_titles={name: plugin.title for name, plugin in settings.plugins.items() if name in gateways},
+            own_gateway=own is not None,
             storage=storage,
             clock=container.clock(),
             ids=container.ids(),

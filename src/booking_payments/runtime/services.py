@@ -9,6 +9,7 @@ from attrs import field, frozen
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
+from booking_payments.ports.gateway_plugin import CheckoutForm
 from booking_payments.ports.ids import Ids
 from booking_payments.ports.storage import Storage
 from booking_payments.runtime.settings import Settings
@@ -51,6 +52,7 @@ class Services:
         background: a context that runs the background tasks; the app enters it at its start.
         sandbox: the emulator of Stripe behind the fake gateway; None without it.
         bank_transfer_operations: the operators' use cases of the gateways that they settle by hand, by gateway name.
+        own_gateway: the gateway is not that of the settings, but one that the embedding program made.
         limits: the rate limits; None if they are off, and in a process that serves no HTTP.
     """
 
@@ -58,6 +60,7 @@ class Services:
     gateway: Gateway
     gateways: Mapping[str, Gateway] = field(factory=dict)
     gateway_titles: Mapping[str, str] = field(factory=dict)
+    own_gateway: bool = False
     storage: Storage
     clock: Clock
     ids: Ids
@@ -67,3 +70,11 @@ class Services:
     sandbox: FakeStripe | None = None
     bank_transfer_operations: Mapping[str, Any] = field(factory=dict)
     limits: "RateLimits | None" = None
+
+    @property
+    def forms(self) -> Mapping[str, CheckoutForm]:
+        """The checkout forms by gateway, of those that have one."""
+        if self.own_gateway:
+            return {}
+        plugins = self.settings.plugins
+        return {name: plugin.checkout for name, plugin in plugins.items() if plugin.checkout is not None}

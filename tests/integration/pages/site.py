@@ -41,6 +41,11 @@ class Site:
         found = re.findall(r'<input type="hidden" name="([\w.-]+)" value="([^"]*)"', form[0])
         return {name: unescape(value) for name, value in found}
 
+    def fields(self) -> dict[str, str]:
+        """The hidden fields of the page seen last, whichever form they are in."""
+        found = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', self.seen)
+        return {name: unescape(value) for name, value in found}
+
     def send(self, path: str, action: str, **fields: str) -> httpx.Response:
         """Open a page and send its form."""
         self.get(path)
@@ -86,5 +91,7 @@ def open_site(kit: PaymentsTestKit | None = None, **changes: str) -> Iterator[Si
     given = settings(**changes)
     with_fake = given.gateway == "fake"
     services = evolve(services_of(kit, changes=changes), settings=given, sandbox=kit.stripe if with_fake else None)
-    with TestClient(create_app(services), raise_server_exceptions=False) as client:
+    # Where real money may move, the cookies are for TLS only.
+    address = f"{'https' if given.livemode else 'http'}://testserver.local"
+    with TestClient(create_app(services), base_url=address, raise_server_exceptions=False) as client:
         yield Site(client=client, kit=kit)

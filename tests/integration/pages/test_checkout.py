@@ -411,22 +411,19 @@ def test_with_stripe_there_is_no_panel_of_test_cards() -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book()
         page = site.get(address(booking_id)).text
-        token_of_form = re.search(r'data-form-token="(\w+)"', page)
-        assert token_of_form
-        fields = {"form_token": token_of_form[1], "key": "k" * 20, "payment_method": "pm_card_visa"}
+        fields = {**site.fields(), "payment_method": "pm_card_visa"}
 
         assert "pm_card_visa" not in page
-        assert site.post(f"/checkout/{booking_id}/pay", fields).status_code == 404
+        assert site.post(f"/checkout/{booking_id}/pay", fields).status_code == 400
+        assert site.post(f"/checkout/{booking_id}/pay", {**fields, "gateway": "fake"}).status_code == 404
 
 
 def test_the_customers_script_receives_the_client_secret() -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book()
-        page = site.get(address(booking_id)).text
-        fields = dict(re.findall(r'data-(form-token|once)="([^"]+)"', page))
-        given = {"form_token": fields["form-token"], "key": fields["once"]}
+        site.get(address(booking_id))
 
-        answer = site.post(f"/checkout/{booking_id}/intent", given)
+        answer = site.post(f"/checkout/{booking_id}/intent", site.fields())
         assert re.fullmatch(r"pi_\w+_secret_\w+", answer.json()["client_secret"])
         assert "_secret_" not in site.get(f"/checkout/{booking_id}").text
 
@@ -439,11 +436,9 @@ HINTS = "payment_intent=pi_1&payment_intent_client_secret=pi_1_secret_1&redirect
 
 
 def begin(site: Site, booking_id: str, **headers: str) -> Any:
-    """Open the page and start the payment as its script does; returns the payment."""
-    page = site.get(address(booking_id)).text
-    fields = dict(re.findall(r'data-(form-token|once)="([^"]+)"', page))
-    given = {"form_token": fields["form-token"], "key": fields["once"]}
-    assert site.post(f"/checkout/{booking_id}/intent", given, headers=headers).status_code == 200
+    """Open the page and begin the payment as its script does; returns the payment."""
+    site.get(address(booking_id))
+    assert site.post(f"/checkout/{booking_id}/intent", site.fields(), headers=headers).status_code == 200
     return site.payment_of(booking_id)
 
 

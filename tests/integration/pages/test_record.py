@@ -21,6 +21,12 @@ from booking_payments.testing.kit import NOW, PaymentsTestKit
 from tests.integration.http.api import token
 from tests.integration.pages.site import Site, open_site
 
+SETTINGS = {
+    "PAYMENT_GATEWAYS": "fake,bank_transfer,manual",
+    "BANK_TRANSFER_PAY_TO": "DE02",
+    "STRIPE_WEBHOOK_SECRET": "whsec_record",
+}
+
 
 @pytest.fixture
 def console(tmp_path: Path) -> Iterator[Site]:
@@ -36,7 +42,7 @@ def console(tmp_path: Path) -> Iterator[Site]:
             gateway=manual, webhooks=BankTransferEvents(), recorded=True, settle_refund=manual.settle_refund
         ),
     }
-    with open_site(PaymentsTestKit(others=others)) as site:
+    with open_site(PaymentsTestKit(others=others), **SETTINGS) as site:
         site.log_in()
         yield site
         for gateway in (manual, transfers):

@@ -4,6 +4,7 @@ import os
 
 import click
 
+from booking_payments.entrypoints.cli.gateway_commands import commands_of_installed_gateways
 from booking_payments.entrypoints.cli.lazy import LazyCommands, LazyGroup
 
 COMMANDS = LazyCommands(
@@ -26,7 +27,8 @@ COMMANDS = LazyCommands(
         "transfers": ("transfers:transfers", "List bank transfers and record their receipt and refunds."),
         "sandbox": ("sandbox:sandbox", "Run an offline emulator of Stripe's HTTP API."),
         "doctor": ("service:doctor", "Check settings, database, migrations and gateway."),
-    }
+    },
+    commands_of_installed_gateways,
 )
 
 

@@ -72,6 +72,7 @@ PUBLIC_PATHS: Final = frozenset(
         "/schema/ui/{name:str}",
         "/_sandbox/payment_intents/{intent_id:str}/authenticate",
         "/pages/{version:str}/{name:str}",
+        "/pages/{version:str}/{gateway:str}/{name:str}",
         "/pages/bank/{intent_id:str}",
         "/console/login",
     }

@@ -1,7 +1,7 @@
 """The checkout: one page that shows a booking and takes its payment.
 
-With Stripe, the Payment Element sends the card from the browser to Stripe, so card data never reaches this service.
-With the fake gateway, a panel of test cards replaces it, and a form simulates the bank's 3-D Secure window.
+How customers pay is a form of the gateway (``ports.gateway_plugin.CheckoutForm``), in a template of its own. Card data
+never reaches this service. With the fake gateway a form also simulates the bank's 3-D Secure window.
 ``application.checking_out`` decides what the page shows; this module renders it.
 """
 
@@ -14,7 +14,6 @@ from litestar import get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import SkipValidation
 
-from booking_payments.adapters.gateways.bank_transfer import METHOD as BANK_TRANSFER
 from booking_payments.application.callers import Caller
 from booking_payments.application.checking_out import Checkout, CheckoutStage
 from booking_payments.domain.booking import BookingStatus
@@ -26,9 +25,9 @@ from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.commands import OperationResult
 from booking_payments.entrypoints.http.middleware import request_id_of
 from booking_payments.entrypoints.http.problems import ProblemDetails, RequestRefused
-from booking_payments.entrypoints.pages.cards import METHOD_IDS, groups_for
 from booking_payments.entrypoints.pages.form_actions import FormAction, count_gateway_call, problem_in, run_form_action
 from booking_payments.entrypoints.pages.forms import Form, read_form
+from booking_payments.entrypoints.pages.gateway_forms import OfferedForm
 from booking_payments.entrypoints.pages.money_returned import has_nothing_left, is_undisturbed, sentences_about
 from booking_payments.entrypoints.pages.page import (
     BROWSER,
@@ -52,25 +51,20 @@ from booking_payments.entrypoints.pages.sessions import (
     cookie_of,
     public_origin,
 )
+from booking_payments.ports.gateway_plugin import CheckoutForm, FormFacts
 from booking_payments.presentation import render
 from booking_payments.presentation.formatting import moment, words
 from booking_payments.presentation.models import PaymentAnswer
-from booking_payments.runtime.payment_config import gateway_terms
 from booking_payments.runtime.services import Services
 
-FAKE: Final = "fake"
-STRIPE: Final = "stripe"
 PATH: Final = "/checkout/{booking_id:str}"
 
 
 class Payment(msgspec.Struct):
-    """The form fields of the test-card panel."""
+    """What a gateway's form says of the payment."""
 
-    payment_method: str
-
-
-class Nothing(msgspec.Struct):
-    """A form without fields except the form token and the key."""
+    gateway: str
+    payment_method: str | None = None
 
 
 @frozen(kw_only=True)
@@ -101,6 +95,19 @@ class CheckoutRequest:
         if payment is not None and payment.status.is_open:
             return payment.gateway
         return next(iter(self.choices), None)
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The gateways whose forms a customer may send."""
+        only = len(self.services.payments.gateway_names) == 1
+        return (self.services.settings.gateway,) if only else self.choices
+
+    def form_of(self, gateway: str) -> CheckoutForm:
+        """Return the form of ``gateway``. Raises ``NotFound`` for one that customers can't pay by on this page."""
+        form = self.services.forms.get(gateway) if gateway in self.offered else None
+        if form is None:
+            raise NotFound()
+        return form
 
     def named(self, gateway: str) -> str | None:
         """Return the ``gateway`` argument for ``start_payment``: None when there is only one choice."""
@@ -188,33 +195,53 @@ def _render_page(
     """
     settings = checkout_request.services.settings
     chosen = checkout_request.chosen(checkout)
-    by_stripe = chosen == STRIPE
     stage = checkout.stage
     left = checkout_request.asked == chosen and checkout.payment is not None and checkout.payment.gateway != chosen
     if stage is CheckoutStage.AUTHENTICATE and left:
         stage = CheckoutStage.PAY  # the customer asked for another gateway: show its form
+    form = _offered_form(checkout_request, checkout, stage, chosen)
     context: dict[str, Any] = {
         "checkout": checkout,
         "stage": stage.value,
-        "choices": _choices(checkout_request, stage, chosen),
         "path": checkout_request.session.path,
-        "form_token": checkout_request.session.form_token,
-        "key": checkout_request.services.ids.idempotency_key(),
+        "choices": _choices(checkout_request, stage, chosen),
         "alert": _alert(checkout, problem),
-        "title": _title(checkout, stage, transfer=chosen == BANK_TRANSFER),
+        "title": _title(checkout, stage, form),
         "returned": _returned(checkout),
         "closed": sentence(checkout.payability.message),
         "by_customer": checkout.price.payer is FeePayer.CUSTOMER,
         "refunds": _refunds(checkout),
-        "publishable_key": next((each.publishable_key for each in gateway_terms(settings) if by_stripe), None),
-        "groups": groups_for(checkout.booking.amount.currency)
-        if chosen == FAKE and checkout_request.services.sandbox
-        else [],
-        "transfer": _transfer(checkout) if chosen == BANK_TRANSFER else None,
         "test_mode": not settings.livemode,
     }
-    script = settings.of_gateway(STRIPE).js_url if by_stripe else None
-    return html("checkout.html", context, status=problem.status if problem else 200, stripe_js=script)
+    return html("checkout.html", context, status=problem.status if problem else 200, form=form)
+
+
+def _offered_form(
+    checkout_request: CheckoutRequest, checkout: Checkout, stage: CheckoutStage, gateway: str | None
+) -> OfferedForm | None:
+    """Return the form of ``gateway`` for this stage; None where there is nothing to do for the customer, or no form."""
+    services = checkout_request.services
+    form = services.forms.get(gateway or "")
+    if gateway is None or form is None or stage not in (CheckoutStage.PAY, CheckoutStage.AUTHENTICATE):
+        return None
+    acting = stage is CheckoutStage.AUTHENTICATE
+    client_action = checkout.view.client_action if acting and checkout.view else None
+    price = checkout.price.gross
+    return OfferedForm(
+        gateway=gateway,
+        title=services.settings.plugins[gateway].title,
+        form=form,
+        settings=services.settings.of_gateway(gateway),
+        acting=acting,
+        facts=FormFacts(price=price, next_action=(client_action and client_action.next_action) or {}),
+        hidden={
+            "form_token": checkout_request.session.form_token,
+            "key": services.ids.idempotency_key(),
+            "price": price.major(),
+            "gateway": gateway,
+        },
+        path=checkout_request.session.path,
+    )
 
 
 _TITLES: Final = {
@@ -234,10 +261,10 @@ _TITLES: Final = {
 }
 
 
-def _title(checkout: Checkout, stage: CheckoutStage, *, transfer: bool) -> str:
+def _title(checkout: Checkout, stage: CheckoutStage, form: OfferedForm | None) -> str:
     """Return the page's title: the state of the booking and its payment."""
-    if stage is CheckoutStage.AUTHENTICATE and transfer:
-        return "Send the money"
+    if stage is CheckoutStage.AUTHENTICATE and form is not None and form.form.act_title:
+        return form.form.act_title
     if stage is CheckoutStage.PAID and not is_undisturbed(checkout.payment):
         return "Your booking is confirmed"
     if stage is CheckoutStage.CANCELED and checkout.booking.status is BookingStatus.EXPIRED:
@@ -285,15 +312,6 @@ def _share(share: Fraction) -> str:
     return "everything" if share == 1 else f"{float(share * 100):g} %"
 
 
-def _transfer(checkout: Checkout) -> dict[str, Any]:
-    """Return what a customer who pays by bank transfer needs to know: the method, and then the account to send the
-    money to.
-    """
-    client_action = checkout.view.client_action if checkout.view else None
-    action: Any = client_action.next_action if client_action and client_action.next_action else {}
-    return {"method": BANK_TRANSFER, **action.get("display_bank_transfer_instructions", {})}
-
-
 def _choices(checkout_request: CheckoutRequest, stage: CheckoutStage, chosen: str | None) -> list[tuple[str, str]]:
     """Return the other gateways that the customer may choose, with their titles; empty when there is no choice."""
     if stage not in (CheckoutStage.PAY, CheckoutStage.AUTHENTICATE) or len(checkout_request.choices) < 2:
@@ -316,18 +334,16 @@ async def status(checkout_request: GivenCheckout) -> PageResponse:
     return as_json({"stage": checkout.stage.value, "version": checkout.version})
 
 
-# --- with the fake gateway, and bank transfers -----------------------------------------------------------------------
-
-
 @post(f"{PATH}/pay", **BROWSER)
 async def pay(
     request: AnyRequest, services: GivenServices, checkout_request: GivenCheckout, form: GivenForm
 ) -> PageResponse:
-    """Start a payment with one of the test cards, or by bank transfer."""
-    method = form.safe("payment_method")
-    gateway = _gateway_of(services, method)
-    if gateway is None:
-        raise InvalidInput("choose one of the cards first")
+    """Start a payment by the gateway whose form was sent, with the payment method in it."""
+    gateway, method = form.get("gateway"), form.safe("payment_method")
+    gateway_form = checkout_request.form_of(gateway)
+    if method not in gateway_form.methods:
+        raise InvalidInput("choose how you pay first")
+    return_url = _return_url(request, checkout_request) if gateway_form.redirects else None
     shown = _shown_price(await checkout_request.checkout(), form)
 
     async def work(caller: Caller) -> OperationResult:
@@ -336,6 +352,7 @@ async def pay(
             caller,
             payment_method_id=method,
             confirm_immediately=True,
+            return_url=return_url,
             gateway=checkout_request.named(gateway),
             expected_price=shown,
         )
@@ -349,31 +366,29 @@ async def pay(
         operation="start_payment",
         booking_id=checkout_request.booking_id,
         caller=checkout_request.caller,
-        given=Payment(payment_method=method),
+        given=Payment(gateway=gateway, payment_method=method),
     )
     problem = problem_in(await run_form_action(request, services, checkout_request.session, form, action, work))
     return await _afterwards(checkout_request, problem)
 
 
-def _shown_price(checkout: Checkout, form: Form) -> Money | None:
-    """Return the price that the page showed, which may have been amended since; None if the form has none."""
-    shown = form.get("price")
-    return Money.parse(shown, checkout.price.gross.currency) if shown else None
+def _shown_price(checkout: Checkout, form: Form) -> Money:
+    """Return the price that the page showed, which may have been amended since.
 
-
-def _gateway_of(services: Services, method: str) -> str | None:
-    """Return the gateway that takes ``method`` from this form, or None when the method is none of the test cards and
-    not a bank transfer.
-
-    Raises:
-        NotFound: no gateway takes a method from this form; Stripe's methods are sent by Stripe's script.
+    Raises ``InvalidInput`` when the form has none: nothing is charged that the customer has not seen.
     """
-    choices = services.payments.gateway_choices
-    if services.sandbox is None and BANK_TRANSFER not in choices:
-        raise NotFound()
-    if services.sandbox is not None and method in METHOD_IDS:
-        return FAKE
-    return BANK_TRANSFER if method == BANK_TRANSFER and BANK_TRANSFER in choices else None
+    if not form.get("price"):
+        raise InvalidInput("this form says no price; load the page again")
+    return Money.parse(form.get("price"), checkout.price.gross.currency)
+
+
+def _return_url(request: AnyRequest, checkout_request: CheckoutRequest) -> str | None:
+    """Return the address of this page, to which a gateway sends the customer back; None when it is not known.
+
+    It contains no token, since the cookie identifies the customer.
+    """
+    origin = public_origin(request)
+    return f"{origin}{checkout_request.session.path}" if origin else None
 
 
 @post(f"{PATH}/bank", **BROWSER)
@@ -411,20 +426,20 @@ def _done(checkout_request: CheckoutRequest, content: PaymentAnswer, reference: 
     return OperationResult(content=content, reference=reference, intent_id=content.payment_intent_id)
 
 
-# --- with Stripe -----------------------------------------------------------------------------------------------
+# --- for the scripts of gateways
 
 
 @post(f"{PATH}/intent", **BROWSER, **JSON_PROBLEMS)
 async def intent(
     request: AnyRequest, services: GivenServices, checkout_request: GivenCheckout, form: GivenForm
 ) -> PageResponse:
-    """Return the client secret that the Payment Element needs. Starts the payment when none is open.
+    """Return the client secret with which a gateway's script goes on. Starts the payment when there is none.
 
-    Payment methods that redirect return to this page's URL. It contains no token, since the cookie identifies the
-    customer.
+    Payment methods that redirect return to this page.
     """
-    origin = public_origin(request)
-    return_url = f"{origin}{checkout_request.session.path}" if origin else None
+    gateway = form.get("gateway")
+    checkout_request.form_of(gateway)
+    return_url = _return_url(request, checkout_request)
     shown = _shown_price(await checkout_request.checkout(), form)
 
     async def work(caller: Caller) -> OperationResult:
@@ -432,7 +447,7 @@ async def intent(
             checkout_request.booking_id,
             caller,
             return_url=return_url,
-            gateway=checkout_request.named(STRIPE),
+            gateway=checkout_request.named(gateway),
             expected_price=shown,
         )
         return _done(
@@ -445,7 +460,7 @@ async def intent(
         operation="start_payment",
         booking_id=checkout_request.booking_id,
         caller=checkout_request.caller,
-        given=Nothing(),
+        given=Payment(gateway=gateway),
     )
     response = await run_form_action(request, services, checkout_request.session, form, action, work)
     problem = problem_in(response)
@@ -459,7 +474,7 @@ async def intent(
 async def look(
     request: AnyRequest, services: GivenServices, checkout_request: GivenCheckout, form: GivenForm
 ) -> PageResponse:
-    """Read the payment from Stripe at once: the customer has just acted there."""
+    """Read the payment from its gateway at once: the customer has just acted there."""
     await count_gateway_call(request, services, checkout_request.session)
     await services.payments.poll_payment(checkout_request.booking_id, checkout_request.caller)
     checkout = await checkout_request.checkout()

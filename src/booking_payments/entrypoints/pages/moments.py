@@ -24,6 +24,20 @@ def moment_typed(text: str) -> datetime:
         raise InvalidInput("write date and time like 2030-01-31 20:00, in UTC") from None
 
 
+def moment_in_address(text: str) -> datetime:
+    """Return the moment that a page has written into the address of the next one, with its offset.
+
+    Raises ``InvalidInput`` for anything else.
+    """
+    try:
+        moment = datetime.fromisoformat(text) if len(text) < 40 and text.isascii() else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise InvalidInput("this address of a page can't be read; begin at the first page")
+    return moment
+
+
 def field_of(moment: datetime | None) -> str:
     """Return the text that a field for date and time has for ``moment``; empty for None."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M}" if moment else ""

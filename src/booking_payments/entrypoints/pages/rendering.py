@@ -1,27 +1,20 @@
 """Render templates, with the headers that every page has, mainly its content security policy.
 
-Scripts and styles run only with the nonce of their response. Nothing is loaded from other origins, except Stripe.js
-when Stripe is the gateway (origins by docs.stripe.com/security/guide).
+Scripts and styles run only with the nonce of their response. Nothing is loaded from other origins, except by
+the checkout form of a gateway that declares them.
 """
 
 import secrets
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar.response import Response
 
 from booking_payments.entrypoints.pages.assets import address_of
+from booking_payments.entrypoints.pages.gateway_forms import OfferedForm
 from booking_payments.presentation.formatting import duration, exact, method, moment, money, percent, words
-
-_STRIPE_JS: Final = "https://js.stripe.com"
-_STRIPE: Final = {
-    "script-src": "https://*.js.stripe.com https://js.stripe.com",
-    "frame-src": "https://*.js.stripe.com https://js.stripe.com https://hooks.stripe.com",
-    "connect-src": "https://api.stripe.com",
-}
 
 _ENVIRONMENT: Final = Environment(
     loader=PackageLoader("booking_payments.entrypoints.pages"),
@@ -38,7 +31,7 @@ PLAIN_POLICY: Final = (
 """For pages without scripts and forms."""
 
 
-def policy(nonce: str, *, stripe_js: str | None = None) -> str:
+def policy(nonce: str, more: Mapping[str, str] | None = None) -> str:
     """Return the content security policy of one response."""
     sources = {
         "default-src": "'none'",
@@ -50,18 +43,8 @@ def policy(nonce: str, *, stripe_js: str | None = None) -> str:
         "base-uri": "'none'",
         "frame-ancestors": "'none'",
     }
-    if stripe_js is not None:
-        sources |= {
-            name: f"{sources.get(name, '')} {more}".strip() for name, more in _stripe_sources(stripe_js).items()
-        }
+    sources |= {name: f"{sources.get(name, '')} {others}".strip() for name, others in (more or {}).items()}
     return "; ".join(f"{name} {value}" for name, value in sources.items())
-
-
-def _stripe_sources(script: str) -> Mapping[str, str]:
-    """Return what Stripe's script needs; one that stands in for it, such as the sandbox's, has its own origin alone."""
-    parts = urlsplit(script)
-    origin = f"{parts.scheme}://{parts.netloc}"
-    return _STRIPE if origin == _STRIPE_JS else {"script-src": origin, "connect-src": origin}
 
 
 def html(
@@ -70,12 +53,21 @@ def html(
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
-    stripe_js: str | None = None,
+    form: OfferedForm | None = None,
 ) -> Response[bytes]:
-    """Render ``template`` with a new nonce and the policy for it."""
+    """Render ``template`` with a new nonce and the policy for it.
+
+    ``form`` is the form of a gateway that the page contains. The template reads it as ``gateway_form``, and its scripts
+    as ``gateway_scripts``.
+    """
     nonce = secrets.token_urlsafe(16)
-    text = _ENVIRONMENT.get_template(template).render(**context, nonce=nonce, stripe_js=stripe_js)
-    return _sent(text, status, {"Content-Security-Policy": policy(nonce, stripe_js=stripe_js), **(headers or {})})
+    parts = {
+        "gateway_form": form.render(_ENVIRONMENT, nonce) if form else "",
+        "gateway_scripts": form.scripts(nonce) if form else "",
+    }
+    text = _ENVIRONMENT.get_template(template).render(**context, **parts, nonce=nonce)
+    allowed = policy(nonce, form.sources if form else None)
+    return _sent(text, status, {"Content-Security-Policy": allowed, **(headers or {})})
 
 
 def plain(template: str, context: Mapping[str, Any], *, status: int, headers: Mapping[str, str]) -> Response[bytes]:

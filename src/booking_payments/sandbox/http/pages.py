@@ -56,7 +56,7 @@ def _fields(text: str) -> dict[str, str]:
 
 
 def _bank(stripe: SandboxStripe, id_: str, given: dict[str, str]) -> HttpResponse:
-    """Ask the customer for consent. The address holds a key of its own; another key is a 404."""
+    """Ask the customer for consent. The address has a key; another key is a 404."""
     key = given.get("key", "")
     asked = stripe.at_bank(id_, key)
     if not asked.ok:

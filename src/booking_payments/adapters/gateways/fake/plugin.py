@@ -1,15 +1,18 @@
 """The fake gateway: the emulator of Stripe inside this process. No money moves."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from secrets import token_urlsafe
 from typing import Final
 
+from booking_payments.adapters.gateways.fake.cards import METHOD_IDS, groups_for
 from booking_payments.adapters.gateways.fake.settings import DEVELOPMENT_WEBHOOK_SECRET, FakeSettings
 from booking_payments.adapters.gateways.stripe.plugin import event_types, terms
 from booking_payments.ports.gateway_plugin import (
     BuiltGateway,
+    CheckoutForm,
     Doctor,
+    FormFacts,
     GatewayDependencies,
     GatewayPlugin,
     PeriodicTask,
@@ -71,6 +74,10 @@ def _moves_money(settings: FakeSettings) -> bool:
     return False
 
 
+def _shown(settings: FakeSettings, facts: FormFacts) -> Mapping[str, object]:
+    return {"groups": groups_for(facts.price.currency)}
+
+
 PLUGIN: Final = GatewayPlugin(
     name="fake",
     title="Test card",
@@ -81,5 +88,6 @@ PLUGIN: Final = GatewayPlugin(
     moves_money=_moves_money,
     for_development=True,
     in_one_process=True,
+    checkout=CheckoutForm(package=__package__, methods=METHOD_IDS, context=_shown),
     doctor=Doctor(note="no money moves"),
 )

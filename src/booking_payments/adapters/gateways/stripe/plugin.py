@@ -6,20 +6,28 @@ command does.
 
 from collections.abc import Mapping, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
-from booking_payments.adapters.gateways.stripe.settings import StripeSettings, StripeShapedSettings
+from booking_payments.adapters.gateways.stripe.settings import STRIPE_JS_ORIGIN, StripeSettings, StripeShapedSettings
 from booking_payments.domain.instructions import MethodChoice
 from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.gateway_plugin import (
     BuiltGateway,
     Check,
+    CheckoutForm,
     Doctor,
+    FormFacts,
     GatewayDependencies,
     GatewayPlugin,
     GatewayTerms,
 )
 
 API: Final = "https://api.stripe.com"
+_OF_STRIPE_JS: Final = {
+    "script-src": "https://*.js.stripe.com https://js.stripe.com",
+    "frame-src": "https://*.js.stripe.com https://js.stripe.com https://hooks.stripe.com",
+    "connect-src": "https://api.stripe.com",
+}
 
 
 def build(given: GatewayDependencies) -> BuiltGateway:
@@ -75,6 +83,21 @@ def _moves_money(settings: StripeSettings) -> bool:
     return settings.livemode
 
 
+def _shown(settings: StripeSettings, facts: FormFacts) -> Mapping[str, str | None]:
+    return {"publishable_key": settings.publishable_key}
+
+
+def _remote_scripts(settings: StripeSettings) -> Sequence[str]:
+    return (settings.js_url,)
+
+
+def _sources(settings: StripeSettings) -> Mapping[str, str]:
+    """What Stripe's script needs (docs.stripe.com/security/guide); one in its place has its own origin alone."""
+    parts = urlsplit(settings.js_url)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    return _OF_STRIPE_JS if origin == STRIPE_JS_ORIGIN else {"script-src": origin, "connect-src": origin}
+
+
 PLUGIN: Final = GatewayPlugin(
     name="stripe",
     title="Card and more",
@@ -84,6 +107,9 @@ PLUGIN: Final = GatewayPlugin(
     event_types=event_types,
     extra="stripe",
     moves_money=_moves_money,
+    checkout=CheckoutForm(
+        package=__package__, context=_shown, scripts=("stripe.js",), remote_scripts=_remote_scripts, sources=_sources
+    ),
     doctor=Doctor(
         examine=_examine,
         addresses=_addresses,

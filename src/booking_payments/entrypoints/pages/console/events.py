@@ -20,7 +20,7 @@ from booking_payments.entrypoints.http.problems import ProblemDetails, RequestRe
 from booking_payments.entrypoints.pages.console.operator_context import GivenOperator, OperatorContext
 from booking_payments.entrypoints.pages.form_actions import FormAction, problem_in, run_form_action
 from booking_payments.entrypoints.pages.forms import Form
-from booking_payments.entrypoints.pages.moments import field_of, moment_typed
+from booking_payments.entrypoints.pages.moments import field_of, moment_in_address, moment_typed
 from booking_payments.entrypoints.pages.page import (
     BROWSER,
     AnyRequest,
@@ -95,13 +95,7 @@ def _after(search: Form) -> UpcomingEvent | None:
     text, event_id = search.get("after"), search.get("id")
     if not text and not event_id:
         return None
-    try:
-        moment = datetime.fromisoformat(text) if len(text) < 40 else None
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise InvalidInput("this address of a page can't be read; begin at the first page")
-    return UpcomingEvent(event_id=require_event_id(event_id), starts_at=moment, bookings=0)
+    return UpcomingEvent(event_id=require_event_id(event_id), starts_at=moment_in_address(text), bookings=0)
 
 
 # --- one event -------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ document.addEventListener("DOMContentLoaded", async () => {
   const main = document.getElementById("main");
   const path = main.dataset.path;
   const button = form.querySelector("button");
+  const sent = ["form_token", "key", "price", "gateway"]; // the hidden fields that every gateway's form has
   const returnUrl = `${location.origin}${path}`;
 
   function complain(text) {
@@ -20,11 +21,7 @@ document.addEventListener("DOMContentLoaded", async () => {
   async function ask(what) {
     const answer = await fetch(`${path}/${what}`, {
       method: "POST",
-      body: new URLSearchParams({
-        form_token: form.dataset.formToken,
-        key: form.dataset.once,
-        price: form.dataset.price || "",
-      }),
+      body: new URLSearchParams(sent.map((name) => [name, form.elements[name].value])),
     });
     const content = await answer.json();
     if (!answer.ok) {

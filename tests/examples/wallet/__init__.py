@@ -1,0 +1,1 @@
+"""A gateway of another distribution, as a test installs it: settings, form, doctor check, task and command."""

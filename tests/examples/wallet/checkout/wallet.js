@@ -1,0 +1,1 @@
+"use strict"; // the script of the wallet
