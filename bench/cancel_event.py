@@ -20,7 +20,7 @@ from typing import Any, Final
 from attrs import define, evolve, field
 
 from booking_payments.adapters.gateways.fake.gateway import ModelTransport
-from booking_payments.adapters.gateways.stripe.gateway import Reply, StripeGateway, Transport
+from booking_payments.adapters.gateways.stripe.gateway import StripeGateway, Transport, TransportResponse
 from booking_payments.adapters.gateways.stripe.rate_limit import RateLimitedTransport
 from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.adapters.memory.steps import gather_limited
@@ -79,7 +79,7 @@ class Unreliable:
     share: float = 0.0
     calls: Counter[str] = field(factory=Counter)
 
-    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> TransportResponse:
         self.calls[f"{method} {path.split('/')[2]}"] += 1
         if self.random.random() < self.share:
             self.stripe.faults.script(f"{method} {path}", self.random.choice(FAULTS), delay=timedelta(seconds=3))

@@ -1,6 +1,7 @@
 """Measures webhooks and payments on a separate PostgreSQL, compared with a minimal handler and pgbench.
 
     python -m bench.run                  # half an hour; writes the table and picture of docs/performance.md
+    python -m bench.run --webhooks       # three minutes; webhooks only, nothing is written
     python -m bench.run --quick          # checks that it works
 
 Every configuration uses the same server, sixteen connections and new events; rounds are interleaved; medians are
@@ -240,9 +241,10 @@ def _say(what: str, measure: Callable[[], Any], tell: Callable[[Any], str]) -> A
 
 @click.command(help=__doc__.split("\n\n", maxsplit=1)[0])
 @click.option("--quick", is_flag=True, help="One short round; nothing is written.")
+@click.option("--webhooks", is_flag=True, help="Webhooks beside the bare handler and pgbench only; nothing is written.")
 @click.option("--payments", default=1_000_000, show_default=True, help="Payments in the largest tables.")
 @click.option("--memory", default=100_000, show_default=True, help="Payments after which memory is looked at.")
-def main(quick: bool, payments: int, memory: int) -> None:
+def main(quick: bool, webhooks: bool, payments: int, memory: int) -> None:
     """Measure, and write the page."""
     seconds, rounds, few = (1.5, 1, 3_000) if quick else (8.0, 3, AT_MOST)
     sizes = (1_000, few) if quick else (1_000, 100_000, payments)
@@ -252,12 +254,27 @@ def main(quick: bool, payments: int, memory: int) -> None:
             connection.execute("CREATE DATABASE bare")
         bench = Bench(server, seconds, rounds, few)
         migrate(bench.url("service"))
+        if webhooks:
+            _compare(_ingestion(bench))
+            return
         # Growth comes last: after it was filled, the server writes to disk for a while.
         measured = {**_ingestion(bench), **_paying(bench)}
         resident = _resident(bench, 1_000 if quick else memory)
         measured["growth"] = _growth(bench, sizes)
     if not quick:
         write(ROOT / "docs", **measured, small={**small.figures(), **resident})
+
+
+def _compare(measured: dict[str, Any]) -> None:
+    """Print the medians, and what the service is of the bare handler."""
+    bare, service = measured["bare"], measured["service"]
+    for slot in (bare, service):
+        each_ms = median(slot.processor_ms)
+        click.echo(
+            f"{slot.name:<18} {slot.rate:6.0f}/s, p50 {median(slot.p50_ms):.1f} ms, {each_ms:.2f} ms of a processor"
+        )
+    taken = median(service.processor_ms) / median(bare.processor_ms)
+    click.echo(f"of the bare handler: {service.rate / bare.rate:.2f} of the rate, {taken:.2f} of the processor time")
 
 
 def _ingestion(bench: Bench) -> dict[str, Any]:

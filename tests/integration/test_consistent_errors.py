@@ -179,7 +179,7 @@ def gone_back(payment: Payment) -> str:
     return (payment.refunded + payment.refund_pending).major()
 
 
-def told_by(answer: httpx.Response) -> JournalEntry:
+def error_in(answer: httpx.Response) -> JournalEntry:
     """What HTTP tells."""
     problem = answer.json()
     waits = answer.status_code == 503 or problem["code"] == "operation_in_flight"
@@ -236,7 +236,7 @@ def test_a_failing_refund_has_the_same_true_error_over_http_and_in_the_library(s
         # ``use_gateway`` makes new use cases, which the application has to serve.
         with open_api(kit=scene.kit) as api:
             path = f"/api/bookings/{scene.booking_id}/payment/refund/"
-            told = told_by(api.post(path, OLGA, json={"amount": scene.amount}))
+            told = error_in(api.post(path, OLGA, json={"amount": scene.amount}))
         over_the_wire = site.payment_of(scene.booking_id)
 
     assert type(error) is kind, error

@@ -166,6 +166,28 @@ def test_lines_for_people_hide_secrets_too() -> None:
     assert "canary" not in stream.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"a": "plain", "client_secret": "pi_1"}, HIDDEN),
+        ({"a": "plain", "api_key": 7}, HIDDEN),
+        ({"a": "plain", "api_key": 7.5}, HIDDEN),
+        ({"a": "plain", "note": "whsec_1234"}, f"whsec_{HIDDEN}"),
+        ({"a": "plain", "number": 4242424242424242}, HIDDEN),
+        ({"a": "424242424242", "number": "4242"}, "4242"),
+        ({"a": "plain", "deep": {"password": "x"}}, {"password": HIDDEN}),
+    ],
+)
+def test_one_suspicious_value_among_plain_ones_is_hidden(fields: dict[str, object], shown: object) -> None:
+    lines = written()
+
+    structlog.get_logger("booking_payments.payments").info("payment operation", **fields)
+
+    (line,) = lines()
+    assert line["a"] == fields["a"]
+    assert line[list(fields)[-1]] == shown
+
+
 def test_bound_and_positional_values_hide_secrets() -> None:
     lines = written()
 

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from attrs import field, frozen
 
 from booking_payments.adapters.gateways.fake.gateway import ModelTransport
-from booking_payments.adapters.gateways.stripe.gateway import Reply, StripeGateway
+from booking_payments.adapters.gateways.stripe.gateway import StripeGateway, TransportResponse
 from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.adapters.memory.ids import RandomIds
@@ -269,13 +269,15 @@ class TransportBoundary:
         self._world = process.world
         self._model = ModelTransport(process.world.stripe, clock)
 
-    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> TransportResponse:
         label = f"{method} {path}" + (f" {idempotency_key}" if idempotency_key else "")
         return await self._process.cross(
             Kind.GATEWAY, label, lambda fault: self._call(fault, method, path, params, idempotency_key)
         )
 
-    async def _call(self, fault: Fault | None, method: str, path: str, params: Params, key: str | None) -> Reply:
+    async def _call(
+        self, fault: Fault | None, method: str, path: str, params: Params, key: str | None
+    ) -> TransportResponse:
         self._script(fault, f"{method} {path}")
         self._enter(key)
         params = self._seen(fault, params, key)
@@ -352,7 +354,7 @@ class TransportBoundary:
             invariants.require(young, f"key {call.key} was sent again after {call.key_age}")
 
 
-def _said(reply: Reply) -> str:
+def _said(reply: TransportResponse) -> str:
     body: dict[str, Any] = reply.body
     again = ", again" if reply.replayed else ""
     if "data" in body:

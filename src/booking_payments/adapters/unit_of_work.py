@@ -9,10 +9,10 @@ no other transaction can, so its payments are loaded once.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum, auto
-from typing import Protocol
+from typing import Final, Protocol
 
 from attrs import define, field, frozen
 
@@ -161,9 +161,19 @@ class ChangeSet:
         found = (self.payments, self.messages, self.records, self.entries, self.bookings, self.new_bookings)
         return not any(found)
 
-    def payments_begun(self) -> Counter[str]:
+    @property
+    def things(self) -> int:
+        """How many bookings, payments, entries and messages are changed or added."""
+        changed = len(self.new_bookings) + len(self.bookings) + len(self.payments)
+        return changed + len(self.entries) + len(self.messages)
+
+    def payments_begun(self) -> Mapping[str, int]:
         """How many payments are new, by booking."""
-        return Counter(each.payment.booking_id for each in self.payments.values() if each.is_new and each.payment)
+        new = [each.payment.booking_id for each in self.payments.values() if each.is_new and each.payment]
+        return Counter(new) if new else _NONE_BEGUN
+
+
+_NONE_BEGUN: Final[Mapping[str, int]] = {}
 
 
 def gateway_ids(payment: Payment) -> list[str]:

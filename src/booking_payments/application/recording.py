@@ -4,7 +4,7 @@ One ``Recorder`` belongs to one transaction, one locked booking and one of its p
 added, so that the next decision sees them; ``save`` stores them all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import attrs
@@ -16,9 +16,10 @@ from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.amendments import Amendment
 from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.changing import changed
 from booking_payments.domain.ledger import Posting, postings
 from booking_payments.domain.payment import Operation, Payment, evolve
-from booking_payments.domain.refunds import RefundOnCancel, RefundReason
+from booking_payments.domain.refunds import Refundable, RefundOnCancel, RefundReason
 from booking_payments.domain.reports import IntentReport
 from booking_payments.domain.retry import KEY_LIFETIME, next_check
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
@@ -49,6 +50,7 @@ class Recorder:
         self._postings: list[Posting] = []
         self._messages: list[Message] = []
         self._seen: IntentReport | None = None
+        self._stands: tuple[Refundable, Mapping[str, object]] | None = None
         self._facts_without_payment: list[ev.Event] = []
         self.now: datetime = deps.clock.now()
 
@@ -110,10 +112,20 @@ class Recorder:
                 "schema_version": SCHEMA_VERSION,
                 "booking_id": self.booking.id,
                 "booking_reference": self.booking.reference,
-                **standing(self.booking, self._payment, self.now),
+                **self._standing(),
                 **data,
             },
         )
+
+    def _standing(self) -> Mapping[str, object]:
+        """``standing`` at present. Two payments that differ in version and time only stand alike; they share their
+        ``refundable``."""
+        payment = self._payment
+        if payment is None:
+            return standing(self.booking, None, self.now)
+        if self._stands is None or self._stands[0] is not payment.refundable:
+            self._stands = payment.refundable, standing(self.booking, payment, self.now)
+        return self._stands[1]
 
     async def tell(self, kind: str, data: dict[str, object]) -> None:
         """Store a message that no event causes; nothing else changes."""
@@ -123,7 +135,7 @@ class Recorder:
     def _complete(self, message: Message) -> Message:
         """Return the message with the booking's status at the end of this transaction, and the actor's role."""
         said = {"booking_status": self.booking.status.value, "actor": self._caller.role}
-        return attrs.evolve(message, data={**message.data, **said})
+        return changed(message, data={**message.data, **said})
 
     def release(self, status: str) -> None:
         """Close the booking with ``status``; the event goes into the journal of its payment, if it has one."""
@@ -291,7 +303,7 @@ class Recorder:
         amendment = self.amended_to
         after = before if amendment is None else amendment.apply_to(before)
         if status is not before.status:
-            after = attrs.evolve(after, status=status, end_reason=reason, version=before.version + 1)
+            after = changed(after, status=status, end_reason=reason, version=before.version + 1)
         return after
 
     def _facts(self) -> list[ev.Event]:

@@ -23,6 +23,7 @@ from booking_payments.application.recording import Recorder
 from booking_payments.application.views import WebhookResult
 from booking_payments.domain import decisions, metadata_keys
 from booking_payments.domain import events as ev
+from booking_payments.domain.changing import changed
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import AttemptOutcome, Payment
@@ -87,7 +88,7 @@ async def receive_webhook(
         raise
     except GatewayError as error:
         raise WebhookFailed("whether the webhook is genuine could not be checked; send it again") from error
-    return await take_in(deps, evolve(event, delivered_at=request.received_at))
+    return await take_in(deps, changed(event, delivered_at=request.received_at))
 
 
 def _taking(deps: Dependencies, name: str | None) -> Dependencies:
@@ -420,7 +421,7 @@ async def _close(
     ``payment`` is the payment that an ignored event is about, if there is one; the alert then names it.
     """
     status = InboxStatus.IGNORED if ignored else InboxStatus.PROCESSED
-    await uow.inbox.put(evolve(entry, status=status, reason=ignored, processed_at=deps.clock.now()))
+    await uow.inbox.put(changed(entry, status=status, reason=ignored, processed_at=deps.clock.now()))
     outcome: Literal["processed", "ignored"] = "ignored" if ignored else "processed"
     return WebhookResult(
         event_id=event.id,

@@ -5,10 +5,11 @@ I/O. The events are decided in ``decisions``.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
-from operator import attrgetter
+from types import MemberDescriptorType
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -17,6 +18,7 @@ from attrs import Factory, field, frozen
 from booking_payments.domain import events as ev
 from booking_payments.domain import metadata_keys
 from booking_payments.domain.amendments import Amendment
+from booking_payments.domain.changing import changed
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import (
@@ -767,7 +769,10 @@ def evolve(payment: Payment | None, recorded: ev.Recorded) -> Payment:
             raise ValueError("a journal begins with PaymentStarted")
         return _started(event, recorded)
     changes = _FOLDS[type(event)](payment, event, recorded.at)
-    return _with(payment, {**changes, "version": recorded.sequence, "updated_at": recorded.at})
+    after = changed(payment, **changes, version=recorded.sequence, updated_at=recorded.at)
+    if not changes:
+        _keep_refundable(payment, after)
+    return after
 
 
 def applied(payment: Payment, event: ev.Event, at: datetime) -> Payment:
@@ -775,16 +780,17 @@ def applied(payment: Payment, event: ev.Event, at: datetime) -> Payment:
 
     For decisions that build on each other.
     """
-    return _with(payment, _FOLDS[type(event)](payment, event, at))
+    return changed(payment, **_FOLDS[type(event)](payment, event, at))
 
 
-_FIELDS: Final = tuple(each.name for each in attrs.fields(Payment))
-_VALUES: Final = attrgetter(*_FIELDS)
+_REFUNDABLE: Final[MemberDescriptorType] = vars(Payment)["refundable"]
+"""Where a payment keeps ``Payment.refundable`` after it was first asked for: it takes longest to compute."""
 
 
-def _with(payment: Payment, changes: Changes) -> Payment:
-    """Return ``payment`` with ``changes``, as ``attrs.evolve`` does; that looks for the fields each time, in Python."""
-    return Payment(**{**dict(zip(_FIELDS, _VALUES(payment), strict=True)), **changes})
+def _keep_refundable(before: Payment, after: Payment) -> None:
+    """Keep it from ``before``, if it was asked for: ``after`` differs in version and time only."""
+    with suppress(AttributeError):
+        _REFUNDABLE.__set__(after, _REFUNDABLE.__get__(before))
 
 
 def fold(journal: Iterable[ev.Recorded]) -> Payment:
@@ -832,7 +838,7 @@ def _moved(payment: Payment, event: PaymentEvent) -> Changes:
 
 def _attempt(payment: Payment, number: int | None, **changes: Any) -> Changes:
     attempts = tuple(
-        attrs.evolve(attempt, **changes) if attempt.number == number else attempt for attempt in payment.attempts
+        changed(attempt, **changes) if attempt.number == number else attempt for attempt in payment.attempts
     )
     return {"attempts": attempts}
 

@@ -19,7 +19,7 @@ from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from attrs import field, frozen
 
@@ -31,7 +31,7 @@ from booking_payments.domain.errors import (
     RefusedByRule,
 )
 from booking_payments.domain.fees import FeeBreakdown, FeeOnRefund, FeePayer
-from booking_payments.domain.money import Money
+from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.texts import rfc3339_or_none
 
 MAX_TIERS = 20
@@ -246,8 +246,10 @@ class GivenBack:
     @classmethod
     def zero(cls, of: Money) -> "GivenBack":
         """Return zero amount and fee in the currency of ``of``."""
-        nothing = Money.zero(of.currency)
-        return cls(amount=nothing, fee=nothing)
+        return _NOTHING_GIVEN_BACK[of.currency]
+
+
+_NOTHING_GIVEN_BACK: Final = {each: GivenBack(amount=Money.zero(each), fee=Money.zero(each)) for each in Currency}
 
 
 def fee_within(fee: Money, amount: Money, payer: FeePayer) -> Money:

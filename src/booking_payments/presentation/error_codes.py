@@ -16,8 +16,8 @@ class ErrorCode:
     Attributes:
         code: the value of ``code``.
         status: the HTTP status that it comes with.
-        meaning: what is wrong.
-        remedy: what the caller can do about it.
+        meaning: the cause of the error.
+        remedy: how the caller can resolve it.
     """
 
     code: str
@@ -81,7 +81,7 @@ ERROR_CODES: Final = (
     # 401, 403, 404
     ErrorCode("token_missing", 401, "No token was sent.", "Send `Authorization: Bearer ...`."),
     ErrorCode("token_invalid", 401, "The token is not valid or has expired.", "Get a new one."),
-    ErrorCode("forbidden", 403, "Nobody may use this route.", "Use another one."),
+    ErrorCode("forbidden", 403, "The route accepts no caller.", "Use another one."),
     ErrorCode("form_not_ours", 403, "The form is not from this page, or too old.", "Load the page again."),
     ErrorCode("missing_scope", 403, "The token lacks the scope.", "`detail` names it."),
     ErrorCode("not_found", 404, "No such booking or payment, or another customer's.", "Check the id and the token."),
@@ -97,7 +97,7 @@ ERROR_CODES: Final = (
     ErrorCode("action_pending", 409, "The bank waits for the customer.", "Finish `next_action`, or name a method."),
     ErrorCode("already_paid", 409, "The booking is paid.", "Ask for a refund instead."),
     ErrorCode("already_received", 409, "The transfer was received before.", "Send a second receipt back."),
-    ErrorCode("balance_needed", 409, "The new price is above what was paid or held.", "Register another booking."),
+    ErrorCode("balance_needed", 409, "The new price exceeds the paid or held amount.", "Register another booking."),
     ErrorCode("booking_canceled", 409, "The booking was canceled.", "Register it again under its reference."),
     ErrorCode("booking_expired", 409, "The hold of the booking has ended.", "Register it again under its reference."),
     ErrorCode("capture_method_fixed", 409, "The open payment has another capture method.", "Cancel it, start anew."),
@@ -106,7 +106,7 @@ ERROR_CODES: Final = (
     ErrorCode("event_job_running", 409, "Another job of this event is running.", "Wait for its end."),
     ErrorCode("idempotency_key_in_use", 409, "The first request with this key still runs.", "Repeat it in a moment."),
     ErrorCode("no_intent", 409, "The payment has not reached the gateway.", "Repeat the request that started it."),
-    ErrorCode("not_captured", 409, "The money is only authorized.", "Cancel the payment; there is nothing to refund."),
+    ErrorCode("not_captured", 409, "The money is only authorized.", "Cancel the payment; no money was taken yet."),
     ErrorCode("not_paid", 409, "The payment has not succeeded.", "Cancel it; there is nothing to refund."),
     ErrorCode("not_possible", 409, "The present state does not allow this.", "Read the payment, and decide again."),
     ErrorCode("nothing_to_pay", 409, "The booking is free.", "It is confirmed; no payment is needed."),

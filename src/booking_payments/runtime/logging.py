@@ -135,8 +135,27 @@ def _passes_luhn(text: str) -> bool:
     return (sum(digits[::2]) + sum(doubled)) % 10 == 0
 
 
+def _is_harmless(event: EventDict) -> bool:
+    """Whether none of the values can be or contain a secret."""
+    texts = list[str]()
+    for name, value in event.items():
+        kind = type(value)
+        if value is None or kind is bool or name.startswith("_"):
+            continue
+        if kind not in (str, int, float) or _is_secret(name[-LONGEST_NAME:]):
+            return False
+        texts.append(value if kind is str else str(value))
+    return not _is_suspicious("\n".join(texts))
+
+
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Remove secrets from every value of a log line. As a processor it comes after tracebacks have become text."""
+    """Remove secrets from every value of a log line. As a processor it comes after tracebacks have become text.
+
+    Most lines are texts and numbers without anything suspicious. Their values are looked at together, joined to one
+    text: where that has nothing suspicious, no part of it has.
+    """
+    if _is_harmless(event):
+        return dict(event)  # a renderer may take it apart
     return {name: value if name.startswith("_") else redacted(value, name) for name, value in event.items()}
 
 

@@ -38,12 +38,12 @@ async def dead_letters(database_url: str) -> list[str]:
     await kit.payments.attach_channels()
     await kit.payments.process_booking_payment(await kit.book(), "pm_card_visa")
 
-    async def give_up(uow: UnitOfWork) -> list[str]:
+    async def make_dead(uow: UnitOfWork) -> list[str]:
         first, *others = await uow.outbox.undelivered(dead=False, limit=10)
         await uow.outbox.reschedule(evolve(first, tries=18, dead_at=NOW, error="the receiver answered 500"))
         return [first.message.id, *(each.message.id for each in others)]
 
-    ids = await storage.transact(give_up)
+    ids = await storage.transact(make_dead)
     await storage.close()
     return ids
 

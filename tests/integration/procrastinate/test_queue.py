@@ -126,20 +126,20 @@ async def test_webhooks_that_share_a_transaction_ask_in_it(queued_storage: SqlSt
 async def test_workers_are_seen_by_their_heartbeat(
     queued_storage: SqlStorage, queue: ProcrastinateJobQueue, jobs: Jobs
 ) -> None:
-    presence = WorkerLiveness(queued_storage.engine, queue)
-    seen = [await presence.look()]
+    liveness = WorkerLiveness(queued_storage.engine, queue)
+    seen = [await liveness.look()]
     await jobs.run("SELECT procrastinate_register_worker_v1()")
-    seen.append(await presence.look())
+    seen.append(await liveness.look())
     await jobs.run("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '31 seconds'")
-    seen.append(await presence.look())
+    seen.append(await liveness.look())
 
     assert seen == [0, 1, 0]
 
 
 async def test_processes_without_a_queue_see_live_workers(queued_storage: SqlStorage, jobs: Jobs) -> None:
-    presence = WorkerLiveness(queued_storage.engine)
+    liveness = WorkerLiveness(queued_storage.engine)
     await jobs.run("SELECT procrastinate_register_worker_v1()")
 
-    await presence.look()
+    await liveness.look()
 
-    assert presence.has_workers
+    assert liveness.has_workers

@@ -6,7 +6,7 @@ from datetime import timedelta
 import attrs
 
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway, ModelTransport
-from booking_payments.adapters.gateways.stripe.gateway import Reply, StripeGateway
+from booking_payments.adapters.gateways.stripe.gateway import StripeGateway, TransportResponse
 from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.instructions import CancelIntent, ConfirmIntent, CreateIntent, CreateRefund
@@ -94,7 +94,7 @@ class UnansweredTransport(ModelTransport):
         self.asked: list[str] = []
         use_gateway(kit, StripeGateway(self, livemode=False, name="fake"))
 
-    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> TransportResponse:
         self.asked.append(f"{method} {path}")
         if self.dead:
             self._manual_clock.advance(self.TIMEOUT)

@@ -1,5 +1,6 @@
 """Canceling and moving events: previews, resumable jobs, and reports."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -11,8 +12,9 @@ from booking_payments.application.amending import amend_booking
 from booking_payments.application.bookings import cancel_booking
 from booking_payments.application.event_jobs import EventReport
 from booking_payments.application.views import RefundOnCancel
+from booking_payments.domain.amendments import BookingChange
 from booking_payments.domain.booking import Booking, BookingStatus
-from booking_payments.domain.errors import NotFound, NotPossibleNow, RefusedByRule
+from booking_payments.domain.errors import NotFound, NotPossibleNow, OutcomeUnknown, RefusedByRule
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
@@ -431,3 +433,58 @@ async def test_a_command_returns_while_the_gateway_does_not_respond_and_reports_
         await kit.settle()
     assert counted(await kit.payments.event_report(EVENT)) == {"done": 61}
     assert {await refunded(kit, each) for each in paid} == {usd("100.00")}
+
+
+# --- beside other operations -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after"])
+async def test_a_refund_whose_outcome_is_unknown_is_not_sent_twice_by_the_event(
+    kit: PaymentsTestKit, fault: str
+) -> None:
+    paid = await booked(kit, 1)
+    kit.stripe.faults.script(REFUND, fault, times=3)
+    with pytest.raises(OutcomeUnknown):
+        await kit.payments.refund_payment(paid.id, OPERATOR, amount="30.00")
+
+    await kit.payments.cancel_event(EVENT, OPERATOR)
+    for _ in range(3):
+        await kit.settle()
+
+    assert counted(await kit.payments.event_report(EVENT)) == {"done": 1}
+    assert sorted(each["amount"] for each in _refunds(kit)) == [3000, 7000]
+    assert await refunded(kit, paid) == usd("100.00")
+
+
+@pytest.mark.parametrize("refund_first", [False, True])
+async def test_a_customers_own_refund_at_the_same_time_goes_back_once(kit: PaymentsTestKit, refund_first: bool) -> None:
+    bookings = [await booked(kit, number) for number in range(4)]
+    job = await kit.payments.cancel_event(EVENT, OPERATOR)
+    own = [kit.payments.refund_payment(each.id, ANN) for each in bookings]
+    run = kit.payments.run_event_job(job)
+
+    await asyncio.gather(*([*own, run] if refund_first else [run, *own]), return_exceptions=True)
+    for _ in range(2):
+        await kit.settle()
+
+    assert counted(await kit.payments.event_report(EVENT)) == {"done": 4}
+    assert sum(each["amount"] for each in _refunds(kit)) == 40000
+    assert [await refunded(kit, each) for each in bookings] == [usd("100.00")] * 4
+
+
+async def test_payments_and_amendments_at_the_same_time_leave_nothing_kept(kit: PaymentsTestKit) -> None:
+    bookings = [await booked(kit, number, None) for number in range(4)]
+    paid = await booked(kit, 9)
+    job = await kit.payments.cancel_event(EVENT, OPERATOR)
+    others = [pay(kit, each) for each in bookings]
+    cheaper = BookingChange(amount=usd("60.00"))
+    amend = kit.payments.amend_booking(paid.id, cheaper, OPERATOR, refund=RefundOnCancel.FULL)
+
+    await asyncio.gather(*others, kit.payments.run_event_job(job), amend, return_exceptions=True)
+    for _ in range(3):
+        await kit.settle()
+
+    assert counted(await kit.payments.event_report(EVENT)) == {"done": 5}
+    [totals] = (await kit.payments.event_report(EVENT)).totals
+    assert (totals.captured - totals.refunded, totals.owed) == (usd("0.00"), usd("0.00"))
+    assert totals.bookings == {"canceled": 5}

@@ -10,7 +10,7 @@ import anyio
 import attrs
 import pytest
 
-from booking_payments.adapters.gateways.stripe.gateway import Reply, StripeGateway
+from booking_payments.adapters.gateways.stripe.gateway import StripeGateway, TransportResponse
 from booking_payments.adapters.gateways.stripe.rate_limit import RateLimitedTransport
 from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.application.dependencies import PaymentConfig
@@ -71,7 +71,7 @@ class Failing:
         self.at: list[float] = []
         self.at_once = self.most_at_once = 0
 
-    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> TransportResponse:
         self.by_key[idempotency_key] += 1
         self.at.append(self._clock.now().timestamp())
         self.at_once += 1

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway, ModelTransport
-from booking_payments.adapters.gateways.stripe.gateway import Reply
+from booking_payments.adapters.gateways.stripe.gateway import TransportResponse
 from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.domain import events as ev
@@ -180,7 +180,7 @@ class HalfAList(ModelTransport):
 
     broken = True
 
-    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> TransportResponse:
         if self.broken and "starting_after" in params:
             raise OutcomeAmbiguous("no answer", code="timeout")
         return await super().call(method, path, params, idempotency_key)
@@ -206,9 +206,9 @@ async def test_an_interrupted_search_does_not_count(kit: PaymentsTestKit) -> Non
 
 async def test_an_empty_page_with_has_more_is_not_the_end_of_the_list(kit: PaymentsTestKit) -> None:
     class NoMore(ModelTransport):
-        async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+        async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> TransportResponse:
             if f"{method} {path}" == LIST:
-                return Reply({"object": "list", "data": [], "has_more": True})
+                return TransportResponse({"object": "list", "data": [], "has_more": True})
             return await super().call(method, path, params, idempotency_key)
 
     booking_id = await _lost(kit)

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from booking_payments.adapters.gateways.stripe import rate_limit
-from booking_payments.adapters.gateways.stripe.gateway import Reply
+from booking_payments.adapters.gateways.stripe.gateway import TransportResponse
 from booking_payments.adapters.gateways.stripe.rate_limit import RateLimitedTransport
 from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.ports.gateway import NotSent, OutcomeAmbiguous
@@ -24,7 +24,7 @@ class RecordingTransport:
         if not held:
             self.gate.set()
 
-    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> TransportResponse:
         self.sent_at.append(self.time)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -32,7 +32,7 @@ class RecordingTransport:
         self.at_once -= 1
         if self._fails:
             raise OutcomeAmbiguous("nothing came back", code="timeout")
-        return Reply({})
+        return TransportResponse({})
 
     async def sleep(self, seconds: float) -> None:
         self.time += seconds
@@ -122,9 +122,9 @@ async def test_a_changing_call_does_not_wait_behind_reads() -> None:
             await moved.wait()
 
     class Slow(RecordingTransport):
-        async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+        async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> TransportResponse:
             await sleep(0.3)
-            return Reply({})
+            return TransportResponse({})
 
     transport = RateLimitedTransport(Slow(), max_per_s=20, max_concurrent=10, now=lambda: time, sleep=sleep)
 
@@ -161,9 +161,9 @@ async def test_the_postponed_read_gets_the_turn_of_the_changing_call() -> None:
             await moved.wait()
 
     class Noted(RecordingTransport):
-        async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+        async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> TransportResponse:
             sent.append((method, round(time, 6)))
-            return Reply({})
+            return TransportResponse({})
 
     transport = RateLimitedTransport(Noted(), max_per_s=2, max_concurrent=0, now=lambda: time, sleep=sleep)
 

@@ -64,7 +64,7 @@ async def _take(descriptor: int, lock: Path, file: Path, wait: timedelta, on_wai
     waits = False
     while not _is_free(descriptor, lock):
         if anyio.current_time() >= until:
-            raise FileServedError(_told(file, _holder(descriptor)))
+            raise FileServedError(_message(file, _holder(descriptor)))
         if not waits:
             on_wait(_holder(descriptor))
             waits = True
@@ -93,7 +93,7 @@ def _holder(descriptor: int) -> int | None:
     return int(written) if written.isdigit() else None
 
 
-def _told(file: Path, holder: int | None) -> str:
+def _message(file: Path, holder: int | None) -> str:
     who = f"process {holder}" if holder else "another process"
     return (
         f"{who} serves {file} already, and only one serve may use a SQLite file; stop that one, give this one another "

@@ -29,10 +29,10 @@ def logged(gateway: Gateway) -> Gateway:
     The line contains the ``correlation_id`` of the request that caused the call, from the logging context or, in
     background work, from the instruction's metadata.
     """
-    return WrappedGateway(gateway, _told)
+    return WrappedGateway(gateway, _logged)
 
 
-async def _told(call: PortCall, make: Callable[[], Awaitable[T]]) -> T:
+async def _logged(call: PortCall, make: Callable[[], Awaitable[T]]) -> T:
     began = time.perf_counter()
     try:
         answer = await make()

@@ -224,7 +224,7 @@ def release_refunded(
         by_dashboard: a full refund in the gateway's dashboard cancels the booking.
     """
     in_time = status is BookingStatus.CONFIRMED and payment.status is PaymentStatus.SUCCEEDED and not payment.late
-    if not in_time or not payment.refundable.is_whole:
+    if not in_time or not (payment.refunds or payment.deferred) or not payment.refundable.is_whole:
         return ()
     found = _found_in(payment, events) if by_dashboard else ()
     wanted = [each for each in payment.refunds if each.cancels_booking and _stands(payment, each)]

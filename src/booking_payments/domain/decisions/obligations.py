@@ -428,6 +428,8 @@ def paid_out_beyond(payment: Payment) -> Events:
     Only actions at the gateway lead to it, since the requests of this service respect the limit. A refund in flight
     does not count, because the gateway may refuse it for exceeding the limit.
     """
+    if not payment.refunds and not payment.disputes:
+        return ()
     asked = (each.amount for each in payment.refunds if each.status.is_pending and each.gateway_refund_id is None)
     left = payment.given_back.amount - total(asked, payment.captured.currency) + payment.withdrawn
     if payment.status is not PaymentStatus.SUCCEEDED or left <= payment.captured:

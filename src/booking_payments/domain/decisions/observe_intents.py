@@ -6,6 +6,7 @@ from attrs import evolve
 
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.domain.changing import changed
 from booking_payments.domain.decisions.amending import amount_update_seen, shows_update
 from booking_payments.domain.decisions.commands import charges
 from booking_payments.domain.decisions.drift import Events, contradicted, unless_known
@@ -96,7 +97,7 @@ def _with_answer(payment: Payment, answered_with: str | None) -> Payment:
         evolve(each, method_seen=answered_with) if each.is_running and payment.is_in_flight(each) else each
         for each in payment.attempts
     )
-    return evolve(payment, attempts=attempts)
+    return changed(payment, attempts=attempts)
 
 
 def intent_drift(payment: Payment, report: IntentReport) -> ev.DriftFound | None:

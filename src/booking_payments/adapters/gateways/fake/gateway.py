@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from booking_payments.adapters.gateways.stripe.answers import error_from, is_replayed
-from booking_payments.adapters.gateways.stripe.gateway import Reply, StripeGateway
+from booking_payments.adapters.gateways.stripe.gateway import StripeGateway, TransportResponse
 from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import OutcomeAmbiguous
@@ -32,7 +32,7 @@ class ModelTransport:
         self._stripe = stripe
         self._clock = clock
 
-    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> TransportResponse:
         try:
             answer = self._stripe.call(method, path, params, idempotency_key)
         except NetworkFault as fault:
@@ -42,7 +42,7 @@ class ModelTransport:
         headers = _lower(answer.headers)
         if not answer.ok:
             raise error_from(answer.status, answer.body, headers)
-        return Reply(answer.body, is_replayed(headers))
+        return TransportResponse(answer.body, is_replayed(headers))
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

@@ -54,7 +54,7 @@ log = structlog.get_logger("booking_payments.gateway")
 
 
 @frozen
-class Reply:
+class TransportResponse:
     """A successful response.
 
     Attributes:
@@ -69,7 +69,7 @@ class Reply:
 class Transport(Protocol):
     """Sends requests to Stripe."""
 
-    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> TransportResponse:
         """Send one request, once, and return its successful response.
 
         Raises the errors of ``ports.gateway`` for any other result.

@@ -38,6 +38,7 @@ def intent_report(body: Object, *, replayed: bool = False) -> IntentReport:
     """Decode a PaymentIntent (docs.stripe.com/api/payment_intents/object)."""
     amount = _money(body, "amount")
     status = _known(PaymentStatus, body.get("status"))
+    charge = _mapping(body.get("latest_charge"))
     return IntentReport(
         id=_text(body, "id"),
         status=None if status is PaymentStatus.FAILED else status,
@@ -45,8 +46,8 @@ def intent_report(body: Object, *, replayed: bool = False) -> IntentReport:
         amount_received=_money(body, "amount_received"),
         amount_capturable=_money(body, "amount_capturable", default=0),
         charge_id=id_of(body.get("latest_charge")),
-        method=charge_method(_mapping(body.get("latest_charge"))),
-        capture_before=_capture_before(_mapping(body.get("latest_charge"))),
+        method=charge_method(charge),
+        capture_before=_capture_before(charge),
         payment_method_id=id_of(body.get("payment_method")),
         failure=_failure(body.get("last_payment_error")),
         client_secret=_optional_text(body.get("client_secret")),
@@ -60,9 +61,9 @@ def intent_report(body: Object, *, replayed: bool = False) -> IntentReport:
 
 def charge_method(charge: Object) -> MethodDetails | None:
     """Return the method of a charge (docs.stripe.com/api/charges/object); None for an id that was not expanded."""
-    details = _mapping(charge.get("payment_method_details"))
-    type_ = _optional_text(details.get("type"))
-    if type_ is None:
+    details = charge.get("payment_method_details")
+    type_ = _optional_text(details.get("type")) if isinstance(details, Mapping) else None
+    if type_ is None or not isinstance(details, Mapping):
         return None
     its = _mapping(details.get(type_))
     return MethodDetails(
@@ -74,7 +75,9 @@ def charge_method(charge: Object) -> MethodDetails | None:
 
 
 def _capture_before(charge: Object) -> datetime | None:
-    details = _mapping(charge.get("payment_method_details"))
+    details = charge.get("payment_method_details")
+    if not isinstance(details, Mapping):
+        return None
     return time_of(_mapping(details.get(str(details.get("type")))).get("capture_before"))
 
 
@@ -209,10 +212,15 @@ _LONGEST: Final = 500
 
 def plain_value(value: object) -> str | int | float | bool | None:
     """Return the value if it is a scalar, with a limited size; None for any other value."""
-    if isinstance(value, str):
-        return value[:_LONGEST]
-    fits = isinstance(value, float) or (isinstance(value, int) and abs(value) < _LARGEST)
-    return value if fits else None  # type: ignore[return-value] # ``fits`` has checked the type
+    match value:
+        case str():
+            return value[:_LONGEST]
+        case float():
+            return value
+        case int() if -_LARGEST < value < _LARGEST:
+            return value
+        case _:
+            return None
 
 
 def unreadable(body: object, problem: Exception) -> Unreadable | None:
@@ -230,8 +238,8 @@ def unreadable(body: object, problem: Exception) -> Unreadable | None:
 
 def id_of(value: object) -> str | None:
     """Return the id in a field that may be expanded to the whole object; None without one."""
-    if isinstance(value, Mapping):
-        value = value.get("id")
+    if value is not None and not isinstance(value, str):
+        value = value.get("id") if isinstance(value, Mapping) else None
     return value if isinstance(value, str) and value else None
 
 
@@ -319,7 +327,7 @@ def _texts(value: object) -> tuple[str, ...] | None:
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if value is not None and not isinstance(value, str) and isinstance(value, Mapping) else {}
 
 
 def _metadata(body: Object) -> dict[str, str]:

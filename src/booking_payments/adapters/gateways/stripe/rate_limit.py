@@ -13,7 +13,7 @@ from typing import Final
 import anyio
 from attrs import define
 
-from booking_payments.adapters.gateways.stripe.gateway import Reply, Transport
+from booking_payments.adapters.gateways.stripe.gateway import Transport, TransportResponse
 from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.ports.gateway import NotSent
 
@@ -53,7 +53,7 @@ class RateLimitedTransport:
         self._tokens, self._seen = float(max_per_s), now()
         self._reads = deque[Turn]()
 
-    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> TransportResponse:
         reads = method == "GET"
         await self._wait_for_turn(reads)
         async with _place(self._read_slots if reads else None), _place(self._slots):

@@ -12,7 +12,7 @@ import stripe
 
 from booking_payments.adapters.gateways.stripe.answers import error_from, is_replayed
 from booking_payments.adapters.gateways.stripe.connections import NOTHING_WAS_SENT, Connections
-from booking_payments.adapters.gateways.stripe.gateway import API_VERSION, Reply
+from booking_payments.adapters.gateways.stripe.gateway import API_VERSION, TransportResponse
 from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.adapters.network import Network
 from booking_payments.ports.gateway import GatewayError, NotSent, OutcomeAmbiguous
@@ -53,7 +53,7 @@ class SdkTransport:
             http_client=self._http,
         )
 
-    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> Reply:
+    async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> TransportResponse:
         options = {"idempotency_key": idempotency_key} if idempotency_key else {}
         try:
             with anyio.fail_after(self._call_timeout_s):
@@ -65,7 +65,7 @@ class SdkTransport:
         except Exception as error:
             # For a body that is not text the SDK raises errors other than its own; the request was sent.
             raise _unheard_of(error) from error
-        return Reply(answer.data, is_replayed(_lower(answer.headers)))
+        return TransportResponse(answer.data, is_replayed(_lower(answer.headers)))
 
     async def close(self) -> None:
         """Close all connections."""

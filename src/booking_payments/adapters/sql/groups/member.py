@@ -18,6 +18,7 @@ from booking_payments.adapters.sql.groups.statements import (
     CHANGING_OF_BOOKING,
     COUNTED,
     ENTRY,
+    LOCK_OF_BOOKING,
     LOCKED_BOOKINGS,
     PAYMENT,
     ROWS,
@@ -208,7 +209,7 @@ class MemberDatabase:
 
     def _lock(self, read: ReadBooking) -> None:
         self._is_locked = True
-        self._write(LOCKED_BOOKINGS, [{name: read.row[name] for name in CHANGING_OF_BOOKING}])
+        self._write(LOCKED_BOOKINGS, [{name: read.row[name] for name in LOCK_OF_BOOKING}])
 
     def require_served(self, changes: ChangeSet) -> None:
         """Raise ``NeedsOwnTransaction`` when ``changes`` concern rows that were not read or not locked. A row that is
@@ -216,14 +217,16 @@ class MemberDatabase:
         read, known = self._snapshot.booking, self._read_payments()
         its = read.booking.id if read else None
         locked = its if self._is_locked else None
-        is_served = (
-            not changes.new_bookings
-            and all(each == locked for each in changes.bookings)
-            and all(_is_served(each, locked, known) for each in changes.payments.values())
-            and all(each.is_new and each.entry.event_id == self._subject.event_id for each in changes.entries.values())
-            and all(each.booking_id == its for each in changes.messages)
-        )
-        if not is_served:
+        strange = bool(changes.new_bookings)
+        for booking_id in changes.bookings:
+            strange = strange or booking_id != locked
+        for change in changes.payments.values():
+            strange = strange or not _is_served(change, locked, known)
+        for put in changes.entries.values():
+            strange = strange or not put.is_new or put.entry.event_id != self._subject.event_id
+        for message in changes.messages:
+            strange = strange or message.booking_id != its
+        if strange:
             raise NeedsOwnTransaction
 
     async def flush(self, changes: ChangeSet) -> None:
@@ -251,7 +254,7 @@ class MemberDatabase:
         if booking is not None or begun:
             row = {name: read.row[name] for name in CHANGING_OF_BOOKING}
             row |= rows.booking_changes(booking or read.booking)
-            row["payments_begun"] += begun[read.booking.id]
+            row["payments_begun"] += begun.get(read.booking.id, 0)
             self._write(CHANGED_BOOKINGS, [row])
 
     def _change_payment(self, change: PaymentChange, known: ReadPayment) -> None:
@@ -274,14 +277,21 @@ def _is_served(change: PaymentChange, locked: str | None, known: Mapping[str, Re
 
 class MemberSession(UnitOfWorkSession):
     """Raises ``NeedsOwnTransaction`` as soon as the work needs more than the snapshot, so that it runs once more,
-    alone."""
+    alone.
+
+    It looks again when one more thing is changed. Whether later changes of the same things are served too is found when
+    they are written.
+    """
 
     def __init__(self, database: MemberDatabase) -> None:
         super().__init__(database)
-        self._member = database
+        self._member, self._looked_at = database, 0
 
     async def recorded(self) -> None:
-        self._member.require_served(self.changes)
+        changed = self.changes.things
+        if changed != self._looked_at:
+            self._looked_at = changed
+            self._member.require_served(self.changes)
 
 
 class MemberUnitOfWork(SqlUnitOfWork):

@@ -65,6 +65,8 @@ CHANGING: Final = _changing(tables.payments)
 """The columns of a payment that may change. They are all written, as they were read where nothing has changed."""
 CHANGING_OF_BOOKING: Final = _changing(tables.bookings)
 """The same of a booking."""
+LOCK_OF_BOOKING: Final = ("id", "status", "version", "payments_begun")
+"""The columns that tell whether a booking is as it was read: each transaction that changes one changes one of these."""
 
 INSERTED: Final[Mapping[Table, tuple[str, ...]]] = {
     tables.payments: PAYMENT,
@@ -169,13 +171,11 @@ READ_TIME: Final = Statement.of(select(func.clock_timestamp()))
 
 def _locked_bookings() -> CTE:
     """Select and lock the bookings that are unchanged since they were read and that no other transaction has locked."""
-    bookings, given = tables.bookings, _given(LOCKED_BOOKINGS, _types(tables.bookings, CHANGING_OF_BOOKING))
-    as_read = ("status", "version", "payments_begun")
-    is_as_read = and_(*(bookings.c[name] == given.c[name] for name in as_read))
+    bookings, given = tables.bookings, _given(LOCKED_BOOKINGS, _types(tables.bookings, LOCK_OF_BOOKING))
+    is_as_read = and_(*(bookings.c[name] == given.c[name] for name in LOCK_OF_BOOKING))
     return (
         select(bookings.c.id)
-        .join_from(bookings, given, bookings.c.id == given.c.id)
-        .where(is_as_read)
+        .join_from(bookings, given, is_as_read)
         .with_for_update(of=bookings, skip_locked=True)
         .cte("locked_bookings")
     )
