@@ -131,7 +131,7 @@ class AmendmentWatch:
     def _back(self, payment: Payment) -> int:
         """What the gateway has sent back or is sending, and what is still owed."""
         refunds = self.theirs.of_intent("refund", payment.intent_id or "")
-        return sum(each["amount"] for each in refunds if each["status"] not in _LOST) + payment.owed.amount.minor
+        return sum(int(each["amount"]) for each in refunds if each["status"] not in _LOST) + payment.owed.amount.minor
 
     def _payments(self, booking_id: str) -> list[Payment]:
         return [each for each in self.ours.payments.values() if each.booking_id == booking_id]

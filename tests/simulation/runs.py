@@ -192,6 +192,7 @@ class Result:
     crashes: int
     struck: Counter[Fault]
     pairs: Counter[Pair]
+    facts: Counter[str]
     log: str = field(repr=False, default="")
 
 
@@ -209,6 +210,7 @@ def simulate(seed: int, scenario: Scenario = Scenario(), *, log: bool = False) -
         crashes=world.crashes,
         struck=run.swarm.struck,
         pairs=world.invariants.pairs,
+        facts=world.ours.facts + Counter(EventJob=len(world.watch.jobs) if world.watch is not None else 0),
         log=world.log.text() if log or world.invariants.broken else "",
     )
 
@@ -325,7 +327,10 @@ class Run:
                 self.world, self.random, number, of_event=scenario.of_event, items=scenario.items
             )
             for place in range(1 if scenario.of_event else self.random.randint(1, 2)):
-                yield self._amending_actor(f"customer {number}.{place}", booking_id, self.profile)
+                profile = self.profile
+                if not place and "hesitate" in scenario.actions and self.random.random() < 0.5:
+                    profile = attrs.evolve(profile, first="hesitate")
+                yield self._amending_actor(f"customer {number}.{place}", booking_id, profile)
         if scenario.of_event:
             actions = {"cancel event": 1.0, "move event": 0.7, "register another": 0.7, "time": 0.5}
             first = self.random.choice(("time", "move event", "register another"))

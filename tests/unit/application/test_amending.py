@@ -298,6 +298,16 @@ async def test_the_price_of_a_paid_booking_cannot_be_raised(kit: PaymentsTestKit
     assert await code_of(kit, (await kit.book("0.00", reference="free")).id, "5.00") == "balance_needed"
 
 
+async def test_the_price_of_a_booking_that_became_free_before_it_was_paid_cannot_be_raised(
+    kit: PaymentsTestKit,
+) -> None:
+    view = await start(kit)
+    await amended_to(kit, view.payment.booking_id, "0.00")
+
+    assert await code_of(kit, view.payment.booking_id, "36.10") == "balance_needed"
+    assert (await kit.payments.get_booking(view.payment.booking_id)).free
+
+
 async def test_earlier_refunds_reduce_the_refund_of_an_amendment(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, refund_policy=HALF)
     await kit.payments.refund_payment(view.payment.booking_id, OPERATOR, amount="45.00")
