@@ -123,7 +123,9 @@ def _some(self: CustomerActor) -> ItemCount | None:
     if not items:
         return None
     item = self.random.choice(items)
-    return ItemCount(id=item.id, quantity=self.random.randint(1, min(2, item.quantity)))
+    quantity = self.random.randint(1, min(2, item.quantity))
+    _watch(self).asked[self.booking_id, item.id] += quantity
+    return ItemCount(id=item.id, quantity=quantity)
 
 
 async def _cancel_items(self: CustomerActor) -> None:

@@ -31,6 +31,7 @@ class AmendmentWatch:
         inexact: bookings for which somebody asked to give back less than the whole difference.
         whole: bookings that were registered far ahead of their event, so that their policy gives everything back.
         given: number of acknowledged units by booking, item and way (``refund`` or ``cancel``).
+        asked: number of units that requests named, each request counted once however often it was sent.
         quantities: number of registered units by booking and item.
         released_by: the cause that canceled each booking.
         jobs: the event jobs that callers have received.
@@ -42,6 +43,7 @@ class AmendmentWatch:
     inexact: set[str] = field(factory=set)
     whole: set[str] = field(factory=set)
     given: Counter[tuple[str, str, str]] = field(factory=Counter)
+    asked: Counter[tuple[str, str]] = field(factory=Counter)
     quantities: dict[tuple[str, str], int] = field(factory=dict)
     released_by: dict[str, str] = field(factory=dict)
     jobs: list[EventJob] = field(factory=list)
@@ -104,8 +106,22 @@ class AmendmentWatch:
         ``exact``: nothing but amendments, items and cancellations gave money back.
         """
         for booking in self.bookings.values():
+            yield from self._of_items(booking)
             for payment in self._payments(booking.id):
                 yield from self._of_payment(booking, payment, exact)
+
+    def _of_items(self, booking: Booking) -> Iterator[str]:
+        """Yield a line for each item of which more was given back than was asked for."""
+        items = {item.id: item for item in booking.items}
+        if any((booking.id, each) not in self.quantities for each in items):
+            return  # an amendment has replaced the items
+        for (booking_id, each), booked in self.quantities.items():
+            if booking_id != booking.id:
+                continue
+            item, asked = items.get(each), self.asked[booking_id, each]
+            gone = max(booked - item.quantity, item.refunded) if item is not None else booked
+            if gone > asked:
+                yield f"{gone} of {booked} units of {each} in {booking_id} are gone, and {asked} were to be given back"
 
     def _of_payment(self, booking: Booking, payment: Payment, exact: bool) -> Iterator[str]:
         if payment.status is not PaymentStatus.SUCCEEDED or payment.late or payment.operation or payment.disputes:

@@ -7,12 +7,13 @@ from typing import Any
 
 import attrs
 import pytest
+from attrs import evolve
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.views import NewBooking, RefundOnCancel
 from booking_payments.domain.amendments import BookingChange
-from booking_payments.domain.booking import Booking, BookingStatus, Item
+from booking_payments.domain.booking import Booking, BookingStatus, Item, ItemCount
 from booking_payments.domain.errors import NotFound, NotPossibleNow, OutcomeUnknown, PaymentError, RefusedByRule
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -535,3 +536,17 @@ async def test_after_a_canceled_payment_the_price_shown_is_that_of_the_next_one(
 
     assert (await kit.payments.checkout(view.payment.booking_id, ANN)).price.gross == usd("80.00")
     assert (await pay(kit, view.payment.booking_id, expected_price=usd("80.00"))).payment.captured == usd("80.00")
+
+
+async def test_a_repeated_request_gives_no_item_back_again_although_another_amendment_followed_it(
+    kit: PaymentsTestKit,
+) -> None:
+    booking = await kit.book(items={"adult": (2, "25.00"), "child": (4, "12.50")})
+    first, second = evolve(OPERATOR, cause="request 1"), evolve(OPERATOR, cause="request 2")
+    children, adults = [ItemCount(id="child", quantity=2)], [ItemCount(id="adult", quantity=1)]
+    await kit.payments.cancel_booking(booking.id, first, items=children)
+    await kit.payments.cancel_booking(booking.id, second, items=adults)
+
+    after = await kit.payments.cancel_booking(booking.id, evolve(first, resumed=True), items=children)
+
+    assert [(item.id, item.quantity) for item in after.items] == [("adult", 1), ("child", 2)]
