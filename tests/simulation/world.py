@@ -22,6 +22,7 @@ from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.application.dependencies import Dependencies, PaymentConfig
 from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.gateway import GatewayError, NotSent, OutcomeAmbiguous
 from booking_payments.ports.publisher import Message
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
@@ -288,7 +289,7 @@ class TransportBoundary:
         self._script(fault, f"{method} {path}")
         self._enter(key)
         params = self._seen(fault, params, key)
-        self._check_charge(method, path, params)
+        self._check_charge(method, path, params, key)
         try:
             if fault is Fault.ARRIVES_LATE:
                 self._world.send_later(InTransit(self._world.late(), method, path, params, key))
@@ -342,10 +343,11 @@ class TransportBoundary:
         self._world.tell("gateway", said)
         self._world.ours.answered(path, key, replayed=replayed)
 
-    def _check_charge(self, method: str, path: str, params: Params) -> None:
+    def _check_charge(self, method: str, path: str, params: Params, key: str | None) -> None:
         """A charge is sent only while the booking is not closed; again with the same key also when it is paid by it.
 
-        An intent that has succeeded is not charged by another confirmation, which the gateway refuses.
+        An intent that has succeeded is not charged by another confirmation, which the gateway refuses. Nor is a payment
+        that is known to have succeeded while its operation is in flight, whose key gives the stored response.
         """
         confirms = path.endswith("/confirm")
         if not self._world.setup.leases_hold or method != "POST" or not (confirms or params.get("confirm")):
@@ -354,6 +356,12 @@ class TransportBoundary:
         booking_id = intent["metadata"]["booking_id"]
         status = self._world.ours.bookings.get(booking_id, BookingStatus.PENDING)
         open_ = status not in (BookingStatus.CANCELED, BookingStatus.EXPIRED) or intent.get("status") == "succeeded"
+        open_ = open_ or any(
+            payment.operation is not None
+            and payment.operation.idempotency_key == key
+            and payment.status is PaymentStatus.SUCCEEDED
+            for payment in self._world.ours.payments.values()
+        )
         self._world.invariants.require(open_, f"{booking_id} is {status.value}, and a charge is sent for it")
 
     def _check_age(self) -> None:
