@@ -24,7 +24,7 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
-from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.storage import CommitLost, StorageConflict
 from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.sandbox.emulator.disputes import STATUSES
 from tests.simulation.faults import NoFaults
@@ -50,11 +50,19 @@ METHODS: Final = (
     "pm_usBankAccount_insufficientFunds",
 )
 
-UNSETTLED: Final = (OutcomeUnknown, TryAgainLater, AlreadyUnderWay, StorageConflict, StorageGone, ProcessDied)
+UNSETTLED: Final = (
+    OutcomeUnknown,
+    TryAgainLater,
+    AlreadyUnderWay,
+    StorageConflict,
+    CommitLost,
+    StorageGone,
+    ProcessDied,
+)
 """Errors after which a client repeats its request, because it does not know the outcome."""
 
 
-PASSING: Final = (PaymentError, StorageConflict, StorageGone)
+PASSING: Final = (PaymentError, StorageConflict, CommitLost, StorageGone)
 """What may break a round of background work: it passes."""
 
 MOST_IDLE: Final = 1800.0
@@ -130,7 +138,7 @@ class Actor:
         self.world.tell(self.name, f"asks {process.name}: {what}")
         try:
             result = await call(process.payments)
-        except (PaymentError, WebhookRefused, StorageConflict, StorageGone, ProcessDied) as error:
+        except (PaymentError, WebhookRefused, StorageConflict, CommitLost, StorageGone, ProcessDied) as error:
             code = getattr(error, "code", "")
             self.world.tell(self.name, f"is told {type(error).__name__} {code}")
             return error
@@ -177,6 +185,7 @@ class CustomerActor(Actor):
     turns: int = 3
     alone: bool = False
     made: list[str] = field(factory=list)
+    more_actions: Mapping[str, Callable[["CustomerActor"], Awaitable[None]]] = field(factory=dict)
 
     async def run(self) -> None:
         """Come, act, go."""
@@ -184,7 +193,7 @@ class CustomerActor(Actor):
         for turn in range(self.turns):
             await self.wait()
             action = self.random.choices(actions, weights)[0] if turn else self.profile.first
-            await {**ACTIONS, **OBLIGATIONS, **SECOND_METHODS}[action](self)
+            await {**ACTIONS, **OBLIGATIONS, **SECOND_METHODS, **self.more_actions}[action](self)
 
     def intent(self) -> Mapping[str, Any] | None:
         """One of the booking's intents, as the customer's browser and the dashboard show it."""

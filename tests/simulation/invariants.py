@@ -106,6 +106,7 @@ class GatewaySide:
     _charges: dict[str, dict[str, str]] = field(factory=lambda: defaultdict(dict))
     _refund_of: dict[str, str] = field(factory=dict)
     completed: set[str] = field(factory=set)
+    on_intent: Callable[[Json, str | None], None] | None = None
 
     def load(self) -> Iterable[tuple[str, str, Json]]:
         return ()
@@ -142,7 +143,10 @@ class GatewaySide:
     def _intent(self, intent: Json) -> None:
         booking_id = _named(intent, "booking_id")
         intents = self._of_booking[booking_id]
+        before = intents.get(intent["id"])
         intents[intent["id"]] = intent["status"]
+        if self.on_intent is not None:
+            self.on_intent(intent, before)
         taken = [intent_id for intent_id, status in intents.items() if status in TAKEN]
         asked = [intent_id for intent_id in taken if intent_id not in self.completed]
         self.invariants.require(len(asked) <= 1, f"booking {booking_id} is charged {len(asked)} times: {asked}")
@@ -236,6 +240,7 @@ class OurSide:
     ledgers: dict[str, Counter[Account]] = field(factory=lambda: defaultdict(Counter))
     facts: Counter[str] = field(factory=Counter)
     promised: Counter[str] = field(factory=Counter)
+    dearest: dict[str, int] = field(factory=dict)
     walks: Walks = field(factory=Walks)
     _unknown: dict[str, int] = field(factory=dict)
     _answers: dict[str, int] = field(factory=dict)
@@ -339,7 +344,9 @@ class OurSide:
             ledger[account] += amount.minor
         self.invariants.require(sum(ledger.values()) == 0, f"the ledger of {payment.id} does not sum to zero")
         asked = payment.fee_policy.of_booking(payment.booking_amount, payment.amount_step).gross.minor
-        kept = payment.captured.minor <= asked and payment.authorized.minor <= asked
+        # A held amount stays as it is when the booking becomes cheaper.
+        held_at_most = self.dearest[payment.id] = max(asked, self.dearest.get(payment.id, 0))
+        kept = payment.captured.minor <= asked and payment.authorized.minor <= held_at_most
         self.invariants.require(kept, f"{payment.id}: captured <= authorized does not hold")
         withdrawn = sum(dispute.withdrawn.minor for dispute in payment.disputes)
         held = payment.captured.minor - payment.refunded.minor - withdrawn

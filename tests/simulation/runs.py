@@ -22,6 +22,7 @@ from tests.simulation.actors import (
     WebhookSender,
     register,
 )
+from tests.simulation.amending_actors import AMENDMENTS, register_amendable
 from tests.simulation.faults import Fault, Swarm
 from tests.simulation.invariants import KEPT_AT_LEAST, LONGEST_KEY_AGE, Pair
 from tests.simulation.scheduler import Scheduler
@@ -51,6 +52,9 @@ class Scenario:
     banks_obey: bool = True
     first: str | None = None
     refused_in_action: tuple[str, ...] = ()
+    amends: bool = False
+    of_event: bool = False
+    items: bool = False
 
 
 _CARDS: Final = tuple(each for each in METHODS if not each.startswith("pm_us"))
@@ -108,6 +112,52 @@ SECOND: Final = _MINDS
 
 SECOND_REFUSED: Final = attrs.evolve(_MINDS, refused_in_action=("updated", "confirmed"))
 """The same, with a gateway that refuses another method while the customer is to act."""
+_AMENDED: Final = Scenario(
+    methods=(
+        "pm_card_visa",
+        "pm_card_mastercard",
+        "pm_card_chargeDeclined",
+        "pm_card_authenticationRequired",
+        "pm_card_createDispute",
+        "pm_card_createDisputeInquiry",
+        "pm_card_pendingRefund",
+        "pm_card_refundFail",
+        "pm_usBankAccount_success",
+    ),
+    amends=True,
+)
+_PAYS: Final = ("pay", "start", "confirm", "authenticate", "cancel", "capture", "time")
+AMENDED: Final = attrs.evolve(
+    _AMENDED, actions=("amend", "hesitate", "pay old page", *_PAYS, "cancel booking", "dispute")
+)
+"""Operators amend bookings while their customers pay."""
+
+AMENDED_REFUSED: Final = attrs.evolve(AMENDED, refused_in_action=("updated",))
+"""The same, with a gateway that does not change the amount of an intent while the customer is to act."""
+
+ITEMS: Final = attrs.evolve(
+    _AMENDED, actions=("cancel items", "refund items", *_PAYS, "cancel booking", "dispute", "bounce"), items=True
+)
+"""Customers and operators give single items back."""
+
+EVENTS: Final = attrs.evolve(
+    _AMENDED,
+    actions=(
+        "hesitate",
+        "pay old page",
+        *_PAYS,
+        "amend",
+        "cancel items",
+        "refund items",
+        "refund",
+        "cancel booking",
+        "dispute",
+        "evidence",
+    ),
+    of_event=True,
+)
+"""An organizer cancels and moves the event while its customers pay, have refunds and are disputed."""
+
 STORED: Final = Scenario(
     actions=("pay", "start", "confirm", "cancel", "refund", "capture", "cancel booking", "time"),
     methods=("pm_card_visa", "pm_card_mastercard", "pm_card_chargeDeclined", "pm_card_authenticationRequired"),
@@ -142,6 +192,7 @@ class Result:
     crashes: int
     struck: Counter[Fault]
     pairs: Counter[Pair]
+    facts: Counter[str]
     log: str = field(repr=False, default="")
 
 
@@ -159,6 +210,7 @@ def simulate(seed: int, scenario: Scenario = Scenario(), *, log: bool = False) -
         crashes=world.crashes,
         struck=run.swarm.struck,
         pairs=world.invariants.pairs,
+        facts=world.ours.facts + Counter(EventJob=len(world.watch.jobs) if world.watch is not None else 0),
         log=world.log.text() if log or world.invariants.broken else "",
     )
 
@@ -183,10 +235,13 @@ class Run:
             leases_hold=not own_clock,
             banks_obey=scenario.banks_obey,
             refused_in_action=scenario.refused_in_action,
+            amends=scenario.amends,
         )
         self.world = SimulatedWorld(setup)
         profile = RunProfile.of(self.random, scenario.repairs, scenario.actions, scenario.methods)
         self.profile = attrs.evolve(profile, first=scenario.first or profile.first)
+        if scenario.amends:
+            self.profile = self._amending(self.profile)
         self.crash_rate = self.random.choice((0.0, 0.002, 0.02)) if scenario.faults else 0.0
         self.may_jump_back = scenario.jumps_back
         self.scheduler = Scheduler(self.world.time, Random(f"{seed}:order"), self._before_step)
@@ -238,7 +293,19 @@ class Run:
         if self.random.random() < self.crash_rate:
             self.world.crash(self.random.choice(self.world.processes))
 
+    def _amending(self, profile: RunProfile) -> RunProfile:
+        """The profile with only the actions of the scenario, and its own ones more often."""
+        actions = {name: weight for name, weight in profile.actions.items() if name in self.scenario.actions}
+        own = [name for name in self.scenario.actions if name in AMENDMENTS]
+        first = self.random.choice(("pay", "start", *own[:1]))
+        return attrs.evolve(
+            profile, first=first, actions={**actions, **{name: 0.3 + self.random.random() for name in own}}
+        )
+
     def _customers(self) -> Iterator[CustomerActor]:
+        if self.scenario.amends:
+            yield from self._customers_of_amended()
+            return
         for number in range(self.random.randint(1, 2)):
             booking_id = register(self.world, self.random, number)
             places = self.random.randint(1, 2)
@@ -253,6 +320,34 @@ class Run:
                     alone=places == 1,
                 )
 
+    def _customers_of_amended(self) -> Iterator[CustomerActor]:
+        scenario = self.scenario
+        for number in range(self.random.randint(2, 4) if scenario.of_event else self.random.randint(1, 2)):
+            booking_id = register_amendable(
+                self.world, self.random, number, of_event=scenario.of_event, items=scenario.items
+            )
+            for place in range(1 if scenario.of_event else self.random.randint(1, 2)):
+                profile = self.profile
+                if not place and "hesitate" in scenario.actions and self.random.random() < 0.5:
+                    profile = attrs.evolve(profile, first="hesitate")
+                yield self._amending_actor(f"customer {number}.{place}", booking_id, profile)
+        if scenario.of_event:
+            actions = {"cancel event": 1.0, "move event": 0.7, "register another": 0.7, "time": 0.5}
+            first = self.random.choice(("time", "move event", "register another"))
+            profile = attrs.evolve(self.profile, actions=actions, first=first)
+            yield self._amending_actor("organizer", booking_id, profile)
+
+    def _amending_actor(self, name: str, booking_id: str, profile: RunProfile) -> CustomerActor:
+        return CustomerActor(
+            self.world,
+            profile,
+            Random(self.random.random()),
+            name,
+            booking_id=booking_id,
+            turns=self.random.randint(2, 6),
+            more_actions=AMENDMENTS,
+        )
+
     def _background_actors(self) -> Iterator[WebhookSender | Resolver]:
         repairs = self.scenario.repairs
         if repairs.webhooks:
@@ -264,7 +359,7 @@ class Run:
     def _settle(self) -> None:
         settling = Settling(self.world, self.profile, self.random)
         settling.go()
-        for each in settling.left():
+        for each in (*settling.left(), *settling.left_of_amended(exact="refund" not in self.scenario.actions)):
             self.world.invariants.require(False, each)
 
 
@@ -277,6 +372,10 @@ SCENARIOS: Final = {
     "obligations": OBLIGATED,
     "second methods": SECOND,
     "second methods refused": SECOND_REFUSED,
+    "amendments": AMENDED,
+    "amendments refused": AMENDED_REFUSED,
+    "items": ITEMS,
+    "events": EVENTS,
     "stored errors": STORED,
     "stored errors, resolver only": STORED_RESOLVER_ONLY,
     "skewed clocks": SKEWED,

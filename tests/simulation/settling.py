@@ -12,9 +12,12 @@ from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.events import Origin
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
+from booking_payments.ports.bookings import BookingFilter
+from booking_payments.ports.event_jobs import EventJobKind
 from booking_payments.ports.payments import PollState
 from booking_payments.ports.unit_of_work import TransactionBody
 from tests.simulation.actors import Actor, Repairs, Resolver, RunProfile, WebhookSender
+from tests.simulation.amendment_watch import EVENT
 from tests.simulation.invariants import differences
 from tests.simulation.scheduler import alone
 from tests.simulation.world import SimulatedWorld
@@ -28,6 +31,9 @@ MAX_CHECKS: Final = 3
 """How often the resolver may look at a payment before it is settled, once nothing goes wrong any more."""
 
 MOST_ROUNDS: Final = 400
+
+_TURN: Final = timedelta(seconds=61)
+"""Longer than the lease of an event job, and than the pause of a booking that waits in it."""
 
 FINAL: Final = ("succeeded", "canceled")
 
@@ -54,6 +60,8 @@ class Settling:
             self._work()
             self._ask_again()
             due = self._next_due()
+            if due is None or due - self.since > LONGEST:
+                due = self._next_turn_of_jobs()
             if due is None or due - self.since > LONGEST or self.world.invariants.broken:
                 return
             self.world.time.now = max(self.world.time.now, due)
@@ -148,6 +156,12 @@ class Settling:
         firsts = {each.message.booking_id: each for each in reversed(waiting)}
         return (each.next_try_at or self.world.time.now for each in firsts.values())
 
+    def _next_turn_of_jobs(self) -> datetime | None:
+        """Return when running event jobs are taken up again, at the latest; None when none is running."""
+        if self.world.watch is None or not self._read(lambda uow: uow.events.running(1)):
+            return None
+        return self.world.time.now + _TURN
+
     def _due_at(self, poll_state: PollState) -> datetime | None:
         """Return the time at which any process may claim the payment: not before the lease of another ends."""
         times = [each for each in (poll_state.next_check_at, poll_state.lease_until) if each is not None]
@@ -166,6 +180,22 @@ class Settling:
         yield from self._undelivered()
         if self.repairs.resolver:
             yield from self._still_watched()
+
+    def left_of_amended(self, *, exact: bool) -> Iterator[str]:
+        """Yield what is not right about amended bookings and the event; the organizer tries what failed once more."""
+        watch = self.world.watch
+        if watch is None:
+            return
+        found = self._read(lambda uow: uow.bookings.page(BookingFilter(), None, 100))
+        watch.bookings.update({booking.id: booking for booking in found.items})
+        if watch.jobs:
+            payments = self.world.processes[0].payments
+            if watch.jobs[-1].kind is EventJobKind.CANCEL:
+                alone(payments.cancel_event(EVENT, self.client.operator()), self.world.time)
+                self.go()
+            report = alone(payments.event_report(EVENT), self.world.time)
+            yield from watch.of_event(report, list(alone(payments.event_lines(EVENT), self.world.time)))
+        yield from watch.left(exact=exact)
 
     def _different(self) -> Iterator[str]:
         """Yield differences. Without the resolver, a refund whose 500 was stored is not found before its key lapses."""
@@ -204,7 +234,7 @@ class Settling:
             yield f"{booking_id} is gone"
             return
         paid = [each for each in payments if each.status is PaymentStatus.SUCCEEDED and not each.late]
-        if len(paid) != 1 and booking.status is BookingStatus.CONFIRMED:
+        if len(paid) != 1 and booking.status is BookingStatus.CONFIRMED and not (booking.free and not paid):
             yield f"{booking_id} is confirmed and was paid {len(paid)} times"
         if paid and booking.status not in (BookingStatus.CONFIRMED, BookingStatus.CANCELED):
             yield f"{booking_id} is paid and {booking.status.value}"

@@ -24,11 +24,12 @@ from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.ports.gateway import GatewayError, NotSent, OutcomeAmbiguous
 from booking_payments.ports.publisher import Message
-from booking_payments.ports.storage import StorageConflict
+from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 from booking_payments.ports.unit_of_work import LockScope, TransactionBody
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import CHANNEL
+from tests.simulation.amendment_watch import AmendmentWatch
 from tests.simulation.books import Books, Changes, MemoryPaymentReader, SqlPaymentReader
 from tests.simulation.faults import SCRIPTS, Fault, Faults, Kind, NoFaults, Point, Switch
 from tests.simulation.invariants import GatewaySide, Invariants, OurSide
@@ -58,6 +59,8 @@ class Setup:
     ``shared_clock``: the processes tell the time as those on one PostgreSQL do. Where they don't, and clocks are moved
     by more than a lease is long, leases do not keep two processes from one operation (``leases_hold`` False): then it
     is up to the keys that nothing is done twice.
+
+    ``amends``: bookings are amended, and a broken connection raises the errors of the storage port.
     """
 
     seed: int | str = 1
@@ -70,6 +73,7 @@ class Setup:
     leases_hold: bool = True
     banks_obey: bool = True
     refused_in_action: tuple[str, ...] = ()
+    amends: bool = False
 
 
 @frozen
@@ -100,6 +104,9 @@ class SimulatedWorld:
             store=self.theirs,
             refused_in_action=setup.refused_in_action,
         )
+        self.watch = AmendmentWatch(self.ours, self.theirs) if setup.amends else None
+        if self.watch is not None:
+            self.theirs.on_intent = self.watch.taken
         self.books: Books = SqlPaymentReader(self._statement) if setup.sql else MemoryPaymentReader()
         self.published: list[Message] = []
         self.booking_ids: list[str] = []
@@ -336,14 +343,17 @@ class TransportBoundary:
         self._world.ours.answered(path, key, replayed=replayed)
 
     def _check_charge(self, method: str, path: str, params: Params) -> None:
-        """A charge is sent only while the booking is not closed; again with the same key also when it is paid by it."""
+        """A charge is sent only while the booking is not closed; again with the same key also when it is paid by it.
+
+        An intent that has succeeded is not charged by another confirmation, which the gateway refuses.
+        """
         confirms = path.endswith("/confirm")
         if not self._world.setup.leases_hold or method != "POST" or not (confirms or params.get("confirm")):
             return
         intent = self._world.theirs.records["payment_intent"][path.split("/")[3]] if confirms else params
         booking_id = intent["metadata"]["booking_id"]
         status = self._world.ours.bookings.get(booking_id, BookingStatus.PENDING)
-        open_ = status not in (BookingStatus.CANCELED, BookingStatus.EXPIRED)
+        open_ = status not in (BookingStatus.CANCELED, BookingStatus.EXPIRED) or intent.get("status") == "succeeded"
         self._world.invariants.require(open_, f"{booking_id} is {status.value}, and a charge is sent for it")
 
     def _check_age(self) -> None:
@@ -376,14 +386,14 @@ class StorageBoundary:
         return await self._process.cross(Kind.READ, f"reads {_name(work)}", partial(self._read, work))
 
     async def _transact(self, work: TransactionBody[T], fault: Fault | None) -> T:
-        _break(fault)
+        self._break(fault)
         changes = Changes()
         self._world.at_work(self._process)
         self._process.clock.tell()
         result = await self._world.books.transact(work, changes)
         self._committed(changes)
         if fault is Fault.STORAGE_GONE_AFTER:
-            raise StorageGone
+            raise CommitLost if self._world.setup.amends else StorageGone
         return result
 
     def _committed(self, changes: Changes) -> None:
@@ -393,19 +403,20 @@ class StorageBoundary:
         for booking in changes.bookings:
             self._world.tell("books", f"{booking.id} {booking.status.value}")
         self._world.ours.committed(changes)
+        if self._world.watch is not None:
+            self._world.watch.committed(changes)
 
     async def _read(self, work: TransactionBody[T], fault: Fault | None) -> T:
-        _break(fault)
+        self._break(fault)
         self._world.at_work(self._process)
         self._process.clock.tell()
         return await self._world.books.read(work)
 
-
-def _break(fault: Fault | None) -> None:
-    if fault is Fault.STORAGE_CONFLICT:
-        raise StorageConflict("the database is too busy; try again")
-    if fault is Fault.STORAGE_GONE_BEFORE:
-        raise StorageGone
+    def _break(self, fault: Fault | None) -> None:
+        if fault is Fault.STORAGE_CONFLICT:
+            raise StorageConflict("the database is too busy; try again")
+        if fault is Fault.STORAGE_GONE_BEFORE:
+            raise StorageDown if self._world.setup.amends else StorageGone
 
 
 def _name(work: object) -> str:

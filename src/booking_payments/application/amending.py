@@ -177,7 +177,7 @@ async def _amend(deps: Dependencies, booking_id: str, caller: Caller, request: A
 
 def _is_done(recorder: Recorder, caller: Caller) -> bool:
     """True when an earlier run of the same request has amended the booking."""
-    return caller.resumed and recorder.booking.amended_by == caller.cause
+    return caller.resumed and recorder.booking.was_amended_by(caller.cause)
 
 
 def decide_amendment(

@@ -12,12 +12,14 @@ from typing import Any, Final, TypeVar
 from attrs import evolve, field, fields, frozen
 
 from booking_payments.domain.booking import (
+    REMEMBERED_AMENDMENTS,
     Booking,
     BookingDetails,
     BookingStatus,
     Item,
     ItemCount,
     Payability,
+    digest_of_cause,
     money_left,
     plain_metadata,
     require_details,
@@ -112,7 +114,7 @@ class Amendment:
             details=self.details,
             version=booking.version + 1,
             registered_as=booking.registered_as or booking.content_digest,
-            amended_by=self.by,
+            amended_by=(*booking.amended_by, digest_of_cause(self.by))[-REMEMBERED_AMENDMENTS:],
         )
 
     def is_content_of(self, booking: Booking) -> bool:

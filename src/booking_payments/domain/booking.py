@@ -330,6 +330,15 @@ def require_metadata(metadata: Mapping[str, str]) -> None:
             raise InvalidInput(f"metadata: a value has at most {MAX_METADATA_VALUE} visible characters, on one line")
 
 
+REMEMBERED_AMENDMENTS: Final = 32
+"""How many amendments of a booking are recognized when their requests are repeated, although others followed."""
+
+
+def digest_of_cause(cause: str) -> str:
+    """Return a short digest of a cause, which may be long."""
+    return hashlib.sha256(cause.encode()).hexdigest()[:16]
+
+
 @frozen(kw_only=True)
 class Booking:
     """An order to be paid: customer, amount, start of the event and deadline.
@@ -347,7 +356,7 @@ class Booking:
         expiry_follows_event: no ``expires_at`` was given, so that it moves with the event's start.
         refund_grace_until: until then the customer may have everything back, because the event was moved.
         registered_as: digest of the content it was registered with, once it was amended; None before.
-        amended_by: the cause of the latest amendment, which recognizes its repetition; None without one.
+        amended_by: digests of the causes of the latest amendments, the newest last, which recognize repetitions.
     """
 
     id: str
@@ -368,12 +377,16 @@ class Booking:
     expiry_follows_event: bool = False
     refund_grace_until: datetime | None = None
     registered_as: str | None = None
-    amended_by: str | None = None
+    amended_by: tuple[str, ...] = ()
 
     @property
     def free(self) -> bool:
         """True when the amount is zero: the booking is confirmed without a payment."""
         return self.amount.minor == 0
+
+    def was_amended_by(self, cause: str) -> bool:
+        """True when one of the latest amendments, ``REMEMBERED_AMENDMENTS`` at most, had this cause."""
+        return digest_of_cause(cause) in self.amended_by
 
     def to_dict(self) -> dict[str, Any]:
         """Return the booking as the HTTP API represents it; ``describe_booking`` adds ``refund_owed``."""

@@ -52,7 +52,7 @@ BOOKING: Final = attrs.evolve(
     expiry_follows_event=True,
     refund_grace_until=NOW + timedelta(days=2),
     registered_as="0" * 64,
-    amended_by="req_1",
+    amended_by=("req_1",),
 )
 BOOKING_ENDED: Final = attrs.evolve(
     BOOKING,
@@ -68,7 +68,7 @@ BOOKING_ENDED: Final = attrs.evolve(
     expiry_follows_event=False,
     refund_grace_until=None,
     registered_as="1" * 64,
-    amended_by="req_2",
+    amended_by=("req_1", "req_2"),
 )
 BOOKING_FIXED: Final = frozenset({"id", "reference", "customer_id", "created_at", "refund_policy", "event_id"})
 """The fields of a booking that never change."""

@@ -7,12 +7,13 @@ from typing import Any
 
 import attrs
 import pytest
+from attrs import evolve
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.views import NewBooking, RefundOnCancel
 from booking_payments.domain.amendments import BookingChange
-from booking_payments.domain.booking import Booking, BookingStatus, Item
+from booking_payments.domain.booking import Booking, BookingStatus, Item, ItemCount
 from booking_payments.domain.errors import NotFound, NotPossibleNow, OutcomeUnknown, PaymentError, RefusedByRule
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -298,6 +299,16 @@ async def test_the_price_of_a_paid_booking_cannot_be_raised(kit: PaymentsTestKit
     assert await code_of(kit, (await kit.book("0.00", reference="free")).id, "5.00") == "balance_needed"
 
 
+async def test_the_price_of_a_booking_that_became_free_before_it_was_paid_cannot_be_raised(
+    kit: PaymentsTestKit,
+) -> None:
+    view = await start(kit)
+    await amended_to(kit, view.payment.booking_id, "0.00")
+
+    assert await code_of(kit, view.payment.booking_id, "36.10") == "balance_needed"
+    assert (await kit.payments.get_booking(view.payment.booking_id)).free
+
+
 async def test_earlier_refunds_reduce_the_refund_of_an_amendment(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, refund_policy=HALF)
     await kit.payments.refund_payment(view.payment.booking_id, OPERATOR, amount="45.00")
@@ -525,3 +536,17 @@ async def test_after_a_canceled_payment_the_price_shown_is_that_of_the_next_one(
 
     assert (await kit.payments.checkout(view.payment.booking_id, ANN)).price.gross == usd("80.00")
     assert (await pay(kit, view.payment.booking_id, expected_price=usd("80.00"))).payment.captured == usd("80.00")
+
+
+async def test_a_repeated_request_gives_no_item_back_again_although_another_amendment_followed_it(
+    kit: PaymentsTestKit,
+) -> None:
+    booking = await kit.book(items={"adult": (2, "25.00"), "child": (4, "12.50")})
+    first, second = evolve(OPERATOR, cause="request 1"), evolve(OPERATOR, cause="request 2")
+    children, adults = [ItemCount(id="child", quantity=2)], [ItemCount(id="adult", quantity=1)]
+    await kit.payments.cancel_booking(booking.id, first, items=children)
+    await kit.payments.cancel_booking(booking.id, second, items=adults)
+
+    after = await kit.payments.cancel_booking(booking.id, evolve(first, resumed=True), items=children)
+
+    assert [(item.id, item.quantity) for item in after.items] == [("adult", 1), ("child", 2)]

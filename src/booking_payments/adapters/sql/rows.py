@@ -43,7 +43,7 @@ class _Content:
     expiry_follows_event: bool = False
     refund_grace_until: datetime | None = None
     registered_as: str | None = None
-    amended_by: str | None = None
+    amended_by: tuple[str, ...] = ()
 
 
 _NO_CONTENT: Final = _Content()

@@ -110,15 +110,15 @@ def price_change(booking: Booking, amendment: Amendment) -> PriceChange:
 def step_of(booking: Booking, payment: Payment | None, amendment: Amendment) -> Step:
     """Return how the amendment is carried out, as ``AMENDMENTS`` says.
 
-    A booking that was free and is confirmed without a payment counts as paid.
+    A confirmed booking counts as paid, also one that is free and has no payment, or one that was canceled when the
+    price became zero: it is not made dearer, since nobody would pay the price.
 
     Raises ``NotPossibleNow``: ``payment_in_flight`` or ``balance_needed``.
     """
     change = price_change(booking, amendment)
     relied_on = payment if payment is not None and not payment.late else None
     found = AMENDMENTS[relied_on.status if relied_on else None][change]
-    unpaid_and_confirmed = relied_on is None and booking.status is BookingStatus.CONFIRMED
-    if unpaid_and_confirmed and change is PriceChange.DEARER:
+    if booking.status is BookingStatus.CONFIRMED and change is PriceChange.DEARER:
         found = AmendmentDenial.BALANCE_NEEDED
     if isinstance(found, AmendmentDenial):
         raise found.error()
