@@ -26,6 +26,7 @@ from booking_payments.testing.certificate_webhooks import CertificateWebhooks
 
 Json = Mapping[str, Any]
 METHOD: Final = "paypal"
+GIVEN: Final = "set it; your app at the provider has it"
 
 ORDER: Final = {
     "CREATED": PaymentStatus.REQUIRES_PAYMENT_METHOD,
@@ -55,9 +56,6 @@ CODES: Final = {
     "CAPTURE_FULLY_REFUNDED": "charge_already_refunded",
 }
 """The provider's codes, translated to those of ``application/refusals.py``."""
-
-
-GIVEN: Final = "set it; your app at the provider has it"
 
 
 @frozen(kw_only=True)
@@ -267,9 +265,7 @@ def _common(given: Json) -> dict[str, Any]:
 
 def _require_method(method_id: str | None, amount: Money | None = None) -> None:
     if method_id not in (None, METHOD) or amount is not None:  # for another amount a new order is made
-        raise port.GatewayRefused(
-            f"the method is {METHOD}, and an amount does not change", code="payment_method_unknown"
-        )
+        raise port.GatewayRefused(f"use {METHOD}; the amount is fixed", code="payment_method_unknown")
 
 
 def _fail(status: int, name: str) -> NoReturn:

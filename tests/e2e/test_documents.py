@@ -38,7 +38,7 @@ COMMANDS = sorted(
     {
         command.strip()
         for page in [*PAGES, ROOT / "ops/alerts.yaml"]
-        for command in re.findall(r"booking-payments((?: --?[a-z-]+| [a-z]+)+)", page.read_text())
+        for command in re.findall(r"booking-payments((?: --?[a-z][a-z0-9-]*| [a-z]+)+)", page.read_text())
         if command.split()[0] in main.commands
     }
 )

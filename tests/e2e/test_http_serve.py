@@ -54,4 +54,4 @@ def test_without_a_terminal_every_line_of_the_log_is_json(tmp_path: Path) -> Non
         pass
     lines = [json.loads(line) for line in (tmp_path / "serve.log").read_text().splitlines()]
 
-    assert [each["address"] for each in lines if each["event"] == "listening"] == [address]
+    assert [each["address"] for each in lines if each["event"] == "serve.listening"] == [address]

@@ -32,6 +32,7 @@ READING = {
     "audit_trail", "undelivered_messages", "poll_payment", "checkout", "figures", "disputes", "drift_reports",
     "list_bookings", "describe_booking", "describe_bookings", "quote_refund_of_payment", "recent_figures",
     "messages", "channel_states", "preview_event", "event_report", "event_lines", "each_event_line",
+    "upcoming_events", "event_overview", "export_rows", "preview_amendment", "preview_cancellation",
 }  # fmt: skip
 WITHOUT_A_COMMAND = {
     "receive_webhook", "work", "settle_payment", "settle_due", "expire_bookings", "catch_up", "forget_answers",

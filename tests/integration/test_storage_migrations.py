@@ -71,6 +71,14 @@ def test_processes_that_migrate_at_once_do_not_get_into_each_others_way(bare_url
     assert ended == [(b"", 0)] * 3
 
 
+def test_on_sqlite_a_migration_waits_a_minute_for_another_one(tmp_path: Path) -> None:
+    engine = migrations._engine(normalize_url(f"sqlite:///{tmp_path / 'bare.db'}"))
+
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == 60_000
+    engine.dispose()
+
+
 def test_a_database_of_a_newer_release_is_left_alone(bare_url: str) -> None:
     migrate(bare_url)
     _run(bare_url, "UPDATE booking_payments_version SET version_num = '9999'")

@@ -77,7 +77,9 @@ async def test_the_command_line_adds_up_eleven_of_the_largest_charges(database_u
 
     assert (told.exit_code, "Gateway    11,000,000,000.00 IDR" in told.stdout) == (0, True), told.output
     assert found["ok"]
-    assert {"account": "gateway", "currency": "idr", "balance": "11000000000.00"} in found["balances"]
+    assert {"gateway": "fake", "account": "gateway", "currency": "idr", "balance": "11000000000.00"} in found[
+        "balances"
+    ]
 
 
 async def test_console_and_metrics_add_up_eleven_of_the_largest_charges(database_url: str) -> None:

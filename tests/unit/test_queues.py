@@ -31,6 +31,7 @@ PAGES: Final = {
     *("Inbox.latest", "Outbox.undelivered", "AuditTrail.latest"),
     *(
         "EventJobs.results",
+        "EventJobs.upcoming",
         "EventJobs.reopened",
         "Overview.webhooks",
         "Overview.events",

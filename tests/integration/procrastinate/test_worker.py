@@ -46,8 +46,8 @@ CREATE TRIGGER remember AFTER INSERT ON procrastinate_jobs FOR EACH ROW EXECUTE 
 MESSAGES = """
 WITH seats AS (
     INSERT INTO bp_bookings (id, reference, customer_id, amount_minor, currency, event_starts_at, expires_at, status,
-                          created_at)
-    SELECT 'bk_' || n, 'SEAT-' || n, 'ann', 100, 'usd', now(), now(), 'confirmed', now()
+                          created_at, search_text)
+    SELECT 'bk_' || n, 'SEAT-' || n, 'ann', 100, 'usd', now(), now(), 'confirmed', now(), 'seat-' || n
     FROM generate_series(1, %s) n RETURNING id)
 INSERT INTO bp_outbox (id, booking_id, sequence, type, at, data, unassigned)
 SELECT 'msg_' || id, id, 1, 'payment.succeeded', now(), '{}', 1 FROM seats

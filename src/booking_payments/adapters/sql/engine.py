@@ -174,10 +174,10 @@ def _on_connect_postgresql(schema: str, connection: Any, _: object) -> None:
     connection.commit()  # a rollback would undo settings made in this transaction
 
 
-def prepare_sqlite(engine: Engine) -> None:
-    """Take transactions into our own hands and make commits durable."""
+def prepare_sqlite(engine: Engine, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
+    """Take transactions into our own hands, make commits durable, and wait ``busy_timeout_ms`` for a lock."""
     event.listen(engine, "do_connect", _require_folder)
-    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "connect", partial(_on_connect, busy_timeout_ms))
     event.listen(engine, "begin", _on_begin)
 
 
@@ -191,11 +191,11 @@ def _require_folder(_: object, record: object, args: Sequence[Any], options: obj
         raise error
 
 
-def _on_connect(connection: Any, _: object) -> None:
+def _on_connect(busy_timeout_ms: int, connection: Any, _: object) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     for pragma in (
-        f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        f"busy_timeout = {busy_timeout_ms}",
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",

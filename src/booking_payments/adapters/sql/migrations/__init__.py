@@ -34,8 +34,10 @@ _HERE: Final = Path(__file__).parent
 _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('booking_payments.migrate'))"
 """PostgreSQL's lock for processes that start at once; SQLite has its write lock."""
 
-_WAIT_FOR_OTHERS: Final = "SET LOCAL lock_timeout = '60s'"
+_LONGEST_WAIT_MS: Final = 60_000
 """Another process may be migrating: all revisions take longer than a lock is waited for in daily work."""
+
+_WAIT_FOR_OTHERS: Final = f"SET LOCAL lock_timeout = {_LONGEST_WAIT_MS}"
 
 _WAIT_FOR_TABLES: Final = f"SET LOCAL lock_timeout = {BUSY_TIMEOUT_MS}"
 
@@ -113,7 +115,7 @@ def _engine(url: URL) -> Engine:
         prepare_postgresql(engine, schema_of(url))
         return engine
     engine = create_engine(url.set(drivername="sqlite"), hide_parameters=True)
-    prepare_sqlite(engine)
+    prepare_sqlite(engine, busy_timeout_ms=_LONGEST_WAIT_MS)
     return engine
 
 
