@@ -424,6 +424,7 @@ class RecordingOutbox:
         self._session = session
 
     async def append(self, *messages: Message) -> None:
+        """Collect the messages; the flush assigns each ``sequence`` (``SqlDatabase``, ``adapters.memory.stores``)."""
         self._session.changes.messages += messages
         await self._session.recorded()
 

@@ -1,5 +1,7 @@
 """Idempotency keys: a request that is repeated with the same key is executed once and gets the same answer.
 
+This is the client's key. The keys of our calls to the gateway are in the journal (``application.operations``).
+
 These rules hold for the HTTP API (``Idempotency-Key``) and for the library (``idempotency_key=``). A mark is stored
 before the work and is replaced by the outcome afterwards:
 
@@ -9,8 +11,9 @@ before the work and is replaced by the outcome afterwards:
 - after an unknown outcome, an internal error or a crash the mark stays, expired, with the cause of the first run. The
   next run has the same cause, and finds under it in the journal the operation that the first one began.
 
-A run owns its mark until ``locked_until``. Another process may shorten that time, so a run reads the mark again in the
-transaction in which it begins an operation (``resuming.require_turn``).
+A run owns its mark until ``locked_until``; until then a repetition is refused with ``idempotency_key_in_use``, also
+when the process of the first one was killed. Another process may shorten that time, so a run reads the mark again in
+the transaction in which it begins an operation (``resuming.require_turn``).
 """
 
 import json

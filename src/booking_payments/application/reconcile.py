@@ -6,8 +6,8 @@
 
 A difference is safe to repair when the decisions for webhooks accept the gateway's report: a later status, a capture, a
 refund, a dispute or its new deadline, a late payment, the id of an intent that was abandoned. Lost charges are adopted
-under the conditions in ``domain.decisions.adopting``. Another amount or currency, a second charge, or an object that
-one side lacks is listed and changes nothing.
+under the conditions in ``domain.decisions.adopting``. Another amount or currency, a second charge, or an object of
+our books that the gateway lacks is listed and changes nothing.
 
 The gateway's lists are read page by page. Where a list differs from our books, the payment itself is read from the
 gateway, and the observation is applied under the booking's lock by the same decisions as a webhook. A difference that

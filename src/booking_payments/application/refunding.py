@@ -54,7 +54,7 @@ class RefundRequest:
     items: tuple[ItemCount, ...] = ()
 
     def require_allowed(self, caller: Caller) -> None:
-        """Check the request.
+        """Check who may use which argument; whether a refund is allowed is decided by ``Refundable.quote``.
 
         Raises:
             RefusedByRule: When this caller may not use one of the arguments, or an override has no note.

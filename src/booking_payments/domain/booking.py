@@ -346,7 +346,7 @@ class Booking:
     Attributes:
         reference: the booking app's own name for it, unique among the live bookings.
         amount: its price; the sum of ``items`` where it has any.
-        expires_at: until when the booking may be paid; not later than ``event_starts_at``.
+        expires_at: end of the hold: until when the booking may be paid; not later than ``event_starts_at``.
         refund_policy: None applies the installation's default when a payment starts.
         end_reason: why it ended, in addition to its status; None without a further reason.
         event_id: the booking app's own id of the event; None if it gave none.

@@ -51,7 +51,11 @@ class CustomerCanFix(PaymentError):
 
 
 class CardDeclined(CustomerCanFix):
-    """The card was declined, or its holder could not be authenticated. ``decline`` has the reason and the next step."""
+    """The card was declined, or its holder could not be authenticated. ``decline`` has the reason and the next step.
+
+    Text and code are fit for the customer. ``decline`` is for operators only; customers see
+    ``decline.for_customer()``.
+    """
 
     code = "card_declined"
 

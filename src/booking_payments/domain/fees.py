@@ -1,8 +1,9 @@
 """The processing fee: its amount, who pays it, and the part that is returned with a refund.
 
-A ``FeeBreakdown`` adds up to the minor unit: ``gross == fee + net``. Three computations round, all half-even: rate x
-amount, the conversion of a configured amount (``FeePolicy.fixed`` and its limits), and the part of the fee in a refund
-(``FeeBreakdown.fee_in``). A fee added on top is rounded to a multiple of the gateway's amount step.
+A ``FeeBreakdown`` adds up to the minor unit: ``gross == fee + net``. Three computations of this module round, all
+half-even: rate x amount, the conversion of a configured amount (``FeePolicy.fixed`` and its limits), and the part of
+the fee in a refund (``FeeBreakdown.fee_in``). All places that round are in ``docs/decisions/0004-rounding.md``. A fee
+added on top is rounded to a multiple of the gateway's amount step.
 """
 
 from decimal import Decimal

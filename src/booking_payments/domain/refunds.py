@@ -450,7 +450,7 @@ class Refundable:
                 return zero
             share, _ = self.policy.share_at(now, self.event_starts_at)
             most = not_negative(ceiling - self.back)
-        part = Money(int(reduction.minor * share), reduction.currency)
+        part = Money(int(reduction.minor * share), reduction.currency)  # rounded down, not half-even: see decision 25
         return min(part, most).rounded_down(self.amount_step)
 
     @property

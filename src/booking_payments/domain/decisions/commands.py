@@ -1,4 +1,7 @@
-"""Commands: check whether a gateway call is allowed now, and return the events that record the intended call."""
+"""Commands: check whether a gateway call is allowed now, and return the events that record the intended call.
+
+Refunds are requested in ``obligations``.
+"""
 
 import hmac  # standard library: the gateway gets a keyed digest of the customer's id (RFC 2104), never the id
 from collections.abc import Mapping

@@ -3,7 +3,7 @@
 What a key means is in ``application.idempotency``. Which answers are kept:
 
 - 2xx, 402, 404, 422: kept, and repeated to the byte with ``Idempotent-Replayed: true``;
-- 400, 401, 409, 429: nothing was done, so the key is free again;
+- 400, 401, 403, 409, 429: nothing was done, so the key is free again;
 - 5xx, and a crash: the work may have got somewhere, and the next try goes on from there.
 
 Keys live for 72 hours, longer than the gateway's own 24 and a weekend. Body limits, tokens and models are checked

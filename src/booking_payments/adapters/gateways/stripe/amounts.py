@@ -1,4 +1,4 @@
-"""Stripe's currency table: decimals, smallest and largest amounts.
+"""Stripe's currency table: decimals, steps, smallest and largest amounts.
 
 Stripe differs from ISO 4217 for ISK, UGX and MGA and requires round amounts in some currencies, so these tables are
 Stripe's own (docs.stripe.com/currencies). Nothing is rounded here: an amount that Stripe cannot express is an error.
