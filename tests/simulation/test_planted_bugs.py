@@ -45,7 +45,7 @@ FOUND: Final[Mapping[str, Mapping[str, int]]] = {
     "lost_refund_is_sent_at_once": {"stored errors": 106, "stored errors, resolver only": 4047},
     "marked_before_effect": {"full": 2, "webhooks only": 6},
     "failed_webhook_is_taken": {"full": 38, "webhooks only": 20},
-    "failed_is_duplicate": {"full": 114, "webhooks only": 283},
+    "failed_is_duplicate": {"full": 1672, "webhooks only": 283},
     "early_event_is_foreign": {"webhooks only": 48},
     "known_object_is_old_news": {"full": 52, "webhooks only": 433},
     "snapshot_is_trusted": {"webhooks only": 131},

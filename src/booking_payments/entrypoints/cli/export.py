@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     help="The file to write, whole or not at all; standard output by default.",
 )
 def export(kind: str, which: PaymentFilter, output: IO[str]) -> None:
-    """Write payments, refunds, disputes or postings as CSV, those of the newest payment first.
+    """Write payments, refunds, disputes or postings as CSV.
 
-    --since and --until are compared with the time of each row: when a payment was begun, a refund requested, a dispute
+    The rows of the newest payment come first. --since and --until are compared with the time of each row: when a payment was begun, a refund requested, a dispute
     opened, an amount posted.
 
     \b
