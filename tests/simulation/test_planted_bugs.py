@@ -78,7 +78,7 @@ FOUND_AMONG_OBLIGATIONS: Final[Mapping[str, int]] = {
     "taken_is_still_owed": 1,
     "partial_loss_ends_the_promise": 128,
     "disputes_hold_nothing": 1,
-    "part_is_sent_during_an_inquiry": 1037,
+    "part_is_sent_during_an_inquiry": 1724,
     "repetition_is_a_new_refund": 127,
     "status_moves_money": 0,
     "settlement_currency_is_ours": 13,
