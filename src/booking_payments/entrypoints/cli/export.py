@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 def export(kind: str, which: PaymentFilter, output: IO[str]) -> None:
     """Write payments, refunds, disputes or postings as CSV.
 
-    The rows of the newest payment come first. --since and --until are compared with the time of each row: when a payment was begun, a refund requested, a dispute
-    opened, an amount posted.
+    The rows of the newest payment come first. --since and --until are compared with the time of each row: when a
+    payment was begun, a refund requested, a dispute opened, an amount posted.
 
     \b
     Examples:
