@@ -10,7 +10,8 @@ from booking_payments.application.exporting import Cell
 from booking_payments.domain.money import Money
 
 MEDIA_TYPE: Final = "text/csv; header=present"
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a formula begins with, full-width signs too."""
 
 
 def csv_lines(rows: Iterable[Sequence[Cell]]) -> str:
@@ -36,4 +37,4 @@ def safe_text(text: str) -> str:
 
     Source: OWASP, CSV Injection.
     """
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text

@@ -113,13 +113,14 @@ async def test_only_payments_that_are_asked_for_are_exported(kit: PaymentsTestKi
     assert {each["booking_reference"] for each in rows} == {"R-2"}
 
 
-async def test_text_that_begins_like_a_formula_stays_text(kit: PaymentsTestKit) -> None:
-    booking = await kit.book(reference="=1+1")
+@pytest.mark.parametrize("reference", ["=1+1", " =1+1", "\uff1d1+1", "@SUM(A1)"])
+async def test_text_that_begins_like_a_formula_stays_text(kit: PaymentsTestKit, reference: str) -> None:
+    booking = await kit.book(reference=reference)
     await kit.payments.process_booking_payment(booking, "pm_card_visa")
 
     (row,) = await exported(kit, ExportKind.PAYMENTS)
 
-    assert row["booking_reference"] == "'=1+1"
+    assert row["booking_reference"] == f"'{reference}"
 
 
 async def test_no_column_has_a_secret_or_a_name() -> None:

@@ -5,6 +5,7 @@ print. Text that can be read in two ways is refused, and the error says how to w
 """
 
 import re
+from decimal import Decimal
 from typing import Final
 
 from booking_payments.domain.errors import InvalidAmount
@@ -32,7 +33,7 @@ def amount_typed(text: str, currency: Currency) -> Money:
         bare = bare[: -len(code)].rstrip()
     if _PLAIN.fullmatch(bare):
         return Money.parse(bare, currency)
-    found = _readings(bare, currency)
+    found = _readings(bare, decimals=currency.exponent > 0)
     if len(found) == 1:
         return Money.parse(found[0], currency)
     if found:
@@ -41,10 +42,22 @@ def amount_typed(text: str, currency: Currency) -> Money:
     raise InvalidAmount(f"write the amount in {code} like {Money.sum_of(925, currency).major()}")
 
 
-def _readings(text: str, currency: Currency) -> list[str]:
-    """Return each plain decimal text that ``text`` may stand for, with as many decimals as it may be."""
+def major_units_typed(text: str) -> Decimal:
+    """Return the number that ``text`` can only mean as an amount of whatever currency.
+
+    Raises ``InvalidAmount`` as ``amount_typed`` does.
+    """
+    bare = text.strip()
+    found = [bare] if _PLAIN.fullmatch(bare) else _readings(bare, decimals=True)
+    if len(found) != 1:
+        raise InvalidAmount("write the amount as 1000.50")
+    return Money.major_units(found[0])
+
+
+def _readings(text: str, *, decimals: bool) -> list[str]:
+    """Return each plain decimal text that ``text`` may stand for; with ``decimals`` a comma may stand before them."""
     comma = _DECIMAL_COMMA.fullmatch(text)
-    found = [f"{comma[1]}.{comma[2]}"] if comma and currency.exponent else []
+    found = [f"{comma[1]}.{comma[2]}"] if comma and decimals else []
     for grouped in _GROUPED:
         match = grouped.fullmatch(text)
         if match:

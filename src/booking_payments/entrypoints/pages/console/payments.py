@@ -2,7 +2,6 @@
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -11,10 +10,10 @@ from litestar.response import Stream
 
 from booking_payments.application.exporting import ExportKind
 from booking_payments.application.payment_details import PaymentDetails, find_by_any_id, payment_details
-from booking_payments.domain.errors import InvalidAmount, InvalidInput, NotFound
+from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.domain.lifecycle import PaymentStatus
-from booking_payments.domain.money import Money
 from booking_payments.entrypoints.http.exports import csv_response
+from booking_payments.entrypoints.pages.amounts import major_units_typed
 from booking_payments.entrypoints.pages.console.lifecycle import diagram, walked
 from booking_payments.entrypoints.pages.console.operator_context import GivenOperator, OperatorContext
 from booking_payments.entrypoints.pages.forms import Form
@@ -34,8 +33,6 @@ from booking_payments.presentation.status_style import STATUS_STYLE, style_of_ev
 PAGE_SIZE: Final = 25
 PATH: Final = "/console/payments"
 FILTERS: Final = ("q", "status", "from", "to", "event", "email", "amount", "last4")
-THOUSANDS: Final = 3
-"""Digits after a comma that separates thousands."""
 DONE: Final = {
     "refund": (True, "The refund is made. Its progress is shown below."),
     "deferred": (True, "The refund is promised. It is sent automatically once nothing blocks it any more."),
@@ -112,7 +109,7 @@ def _filter(search: Form) -> PaymentFilter:
         created_to=last + timedelta(days=1) if last else None,
         event_id=search.get("event").strip() or None,
         email=search.get("email").strip() or None,
-        amount=_amount(search.get("amount").strip()),
+        amount=major_units_typed(search.get("amount")) if search.get("amount").strip() else None,
         last4=last4 or None,
     )
 
@@ -121,22 +118,6 @@ _DISPUTED: Final = "disputed"
 _OTHER_STATUSES: Final = {"partly_refunded": Refunded.PARTLY, "refunded": Refunded.FULLY, _DISPUTED: None}
 """What a payment that has succeeded may be filtered by, too."""
 _LAST4: Final = re.compile(r"[0-9A-Za-z]{4}", re.ASCII)
-_DECIMAL_COMMA: Final = re.compile(r"[0-9]+,[0-9]{1,3}", re.ASCII)
-
-
-def _amount(text: str) -> Decimal | None:
-    """Return the amount that was typed, with a point or a comma before its decimals; None for nothing.
-
-    ``1,000`` may be a thousand or one and three decimals of a Kuwaiti dinar: it is refused.
-    """
-    if not text:
-        return None
-    if _DECIMAL_COMMA.fullmatch(text) and len(text.partition(",")[2]) != THOUSANDS:
-        text = text.replace(",", ".")
-    try:
-        return Money.major_units(text)
-    except InvalidAmount:
-        raise InvalidInput("write the amount as 1000.50") from None
 
 
 def _day(text: str) -> datetime | None:
