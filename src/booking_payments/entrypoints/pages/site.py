@@ -13,7 +13,9 @@ from booking_payments.entrypoints.pages.console import (
     disputes,
     drift,
     events,
+    openid,
     operator_context,
+    own_sessions,
     payments,
     receipts,
     refunds,
@@ -27,6 +29,8 @@ __all__ = ["pages_of", "running_reconciliations"]
 
 _CONSOLE = (
     operator_context,
+    openid,
+    own_sessions,
     dashboard,
     bookings,
     amendments,
