@@ -777,8 +777,8 @@ async def _installation(folder: Path, **changes: str) -> str | None:
             )
         )
         started = await payments.start_payment(booking.booking.id, Caller.customer("ann", "test"))
-        facts = [each.event for each in await payments.journal(started.payment.booking_id)]
-        [made] = [fact.instruction for fact in facts if isinstance(fact, OperationIntended)]
+        events = [each.event for each in await payments.journal(started.payment.booking_id)]
+        [made] = [event.instruction for event in events if isinstance(event, OperationIntended)]
         assert isinstance(made, CreateIntent)
         return made.metadata.get("installation_id")
 
