@@ -21,7 +21,7 @@ from booking_payments.domain.fees import FeeOnRefund
 from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy, RefundTier
-from booking_payments.domain.texts import require_line
+from booking_payments.domain.texts import require_identifier, require_line
 from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.commands import (
@@ -85,8 +85,8 @@ class Bookings(Controller):
     @get(summary="Bookings, newest first; with `reference` the one that bears it", **for_token(Access.APP_OR_OPERATOR))
     async def listing(self, parameters: NamedDependency[BookingsQuery], context: GivenContext) -> BookingsAnswer:
         which = BookingFilter(
-            reference=require_line(parameters.reference, "reference") if parameters.reference else None,
-            customer_id=require_line(parameters.customer_id, "customer_id") if parameters.customer_id else None,
+            reference=require_identifier(parameters.reference, "reference") if parameters.reference else None,
+            customer_id=require_identifier(parameters.customer_id, "customer_id") if parameters.customer_id else None,
             event_id=parameters.event_id,
             status=BookingStatus(parameters.status) if parameters.status else None,
         )
@@ -165,8 +165,8 @@ def _new_booking(given: RegisterBooking) -> NewBooking:
     if expires_at is not None and expires_at > starts_at:
         raise RefusedByRule("expires_at must not lie after event_starts_at", code="expires_after_event")
     return NewBooking(
-        reference=require_line(given.reference, "reference"),
-        customer_id=require_line(given.customer_id, "customer_id"),
+        reference=require_identifier(given.reference, "reference"),
+        customer_id=require_identifier(given.customer_id, "customer_id"),
         amount=Money.parse(given.amount, currency) if given.amount is not None else None,
         items=_items(given.items, currency) if given.items else (),
         event_id=given.event_id,
