@@ -99,6 +99,9 @@ class MemoryOverview:
         following = str(meant[limit - 1][0]) if len(meant) > limit else None
         return InboxPage(items=tuple(row for _, row in meant[:limit]), next_cursor=following)
 
+    async def unfinished_webhooks(self) -> Mapping[str, int]:
+        return Counter(each.gateway for each in self._inbox.values() if not each.status.is_done)
+
     async def watched(self, limit: int) -> Sequence[Payment]:
         due = sorted((w.next_check_at, payment_id) for payment_id, w in self._poll_states.items() if w.next_check_at)
         return [self._payments[payment_id] for _, payment_id in due[:limit]]

@@ -159,6 +159,16 @@ _PLACE: Final = inbox.c.id + 0
 """The place of a webhook among the unfinished few. As a sum it keeps the planner from going through the whole inbox by
 its primary key instead of sorting what their own index finds."""
 
+_ITS_GATEWAY: Final[ColumnElement[str]] = literal_column("gateway || ''", Text())
+"""The gateway of one of the unfinished few; an expression for the same reason."""
+
+_UNFINISHED_AT: Final = (
+    select(_ITS_GATEWAY.label("name"), func.count().label("number"))
+    .select_from(inbox)
+    .where(UNFINISHED)
+    .group_by(_ITS_GATEWAY)
+)
+
 _WATCHED: Final = (
     select(payments)
     .where(payments.c.next_check_at.is_not(None))
@@ -235,6 +245,9 @@ class SqlOverview:
         found = (await self._connection.execute(statement)).mappings().all()
         following = str(found[limit - 1]["id"]) if len(found) > limit else None
         return InboxPage(items=tuple(rows.inbox_from(row) for row in found[:limit]), next_cursor=following)
+
+    async def unfinished_webhooks(self) -> Mapping[str, int]:
+        return {row.name: row.number for row in await self._connection.execute(_UNFINISHED_AT)}
 
     async def watched(self, limit: int) -> Sequence[Payment]:
         result = await self._connection.execute(_WATCHED, {"most": limit})
