@@ -96,7 +96,7 @@ def _operation(title: str, operation: Json) -> Iterator[str]:
     yield f"{operation['summary']}. {operation.get('description', '')}".strip() + "\n"
     parameters = [each for each in operation.get("parameters", ()) if each["in"] != "path"]
     if parameters:
-        yield from _table("parameter", "in", "type", "meaning", rows=map(_parameter, parameters))
+        yield from _table("parameter", "in", "type", "meaning", "example", rows=map(_parameter, parameters))
     body = operation.get("requestBody")
     if body:
         yield f"Body: {_content(body)}{'' if body.get('required') else ', may be left out'}.\n"
@@ -109,7 +109,14 @@ def _operation(title: str, operation: Json) -> Iterator[str]:
 
 
 def _parameter(parameter: Json) -> list[str]:
-    return [f"`{parameter['name']}`", parameter["in"], _type(parameter["schema"]), parameter.get("description", "")]
+    schema = parameter["schema"]
+    return [
+        f"`{parameter['name']}`",
+        parameter["in"],
+        _type(schema),
+        parameter.get("description", ""),
+        _example(schema),
+    ]
 
 
 def _content(holder: Json) -> str:
@@ -120,13 +127,17 @@ def _content(holder: Json) -> str:
 def _object(name: str, schema: Json) -> Iterator[str]:
     yield f"### {name}\n"
     if schema.get("description"):
-        yield f"{schema['description']}\n"
+        yield f"{_in_cell(schema['description']).replace('``', '`')}\n"
     required = set(schema.get("required", ()))
     rows = (
-        [f"`{field}`", _type(each), "yes" if field in required else "no", each.get("description", "")]
+        [f"`{field}`", _type(each), "yes" if field in required else "no", each.get("description", ""), _example(each)]
         for field, each in schema.get("properties", {}).items()
     )
-    yield from _table("field", "type", "always there", "meaning", rows=rows)
+    yield from _table("field", "type", "always there", "meaning", "example", rows=rows)
+
+
+def _example(schema: Json) -> str:
+    return ", ".join(f"`{json.dumps(each)}`" for each in schema.get("examples", ()))
 
 
 def _type(schema: Json) -> str:

@@ -12,9 +12,12 @@ from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.entrypoints.pages.console import charts
 from booking_payments.entrypoints.pages.console.lifecycle import PLACES, diagram, moves
+from booking_payments.ports.inbox import InboxStatus
 from booking_payments.testing.kit import PaymentsTestKit
+from booking_payments.testing.storage_contract import entry
 from tests.integration.http.api import token
 from tests.integration.pages.site import Site, open_site
+from tests.payments import lose_answer
 
 PAGES = [
     "/console/",
@@ -38,6 +41,7 @@ PAGES = [
     "/console/webhooks/evt_x",
     "/console/drift",
     "/console/record",
+    "/console/sessions",
 ]
 ACTIONS = [
     "/console/events/ev_x/cancel",
@@ -50,6 +54,7 @@ ACTIONS = [
     "/console/webhooks/evt_x/replay",
     "/console/drift/run",
     "/console/record",
+    "/console/sessions/end",
     "/console/logout",
 ]
 
@@ -57,7 +62,7 @@ ACTIONS = [
 def test_every_route_of_the_console_is_in_one_of_these_lists(site: Site) -> None:
     """Otherwise the tests of log-in and of forged forms would miss a page or a form."""
     routes = [route for route in site.client.app.routes if route.path.startswith("/console")]
-    served = {route.path_format for route in routes} - {"/console/login"}
+    served = {each.path_format for each in routes if not each.path_format.startswith("/console/login")}
     ids = {
         "/ev_x": "/{event_id}",
         "/bk_x": "/{booking_id}",
@@ -216,6 +221,7 @@ def test_an_older_page_has_a_link_to_the_newest(console: Site) -> None:
         "to=0001-01-01",
         "cursor=x",
         "from=2026-13-01",
+        "from=2026-03-02&to=2026-03-01",
         "amount=1,000",
         "amount=much",
         "last4=42",
@@ -226,6 +232,7 @@ def test_invalid_filters_show_an_error(console: Site, bad: str) -> None:
 
     assert answer.status_code == 400
     assert 'role="alert"' in answer.text
+    assert "Payments found" not in answer.text  # an error is no empty list
 
 
 def test_a_payment_is_found_by_each_of_its_ids(console: Site) -> None:
@@ -347,6 +354,57 @@ def test_the_current_status_is_highlighted_in_the_diagram(console: Site) -> None
 
     assert [" ".join(re.findall(r"<text[^>]*>([^<]+)", each)) for each in lit] == ["requires action"] * 2
     assert "Its way: requires payment method, then requires action." in page
+
+
+@pytest.mark.parametrize(
+    ("method", "charged"),
+    [
+        ("pm_card_visa", "100.00 USD"),
+        ("pm_card_chargeDeclined", "nothing"),
+        ("pm_usBankAccount_success", "not yet, the bank is working on it"),
+    ],
+)
+def test_charged_is_what_was_charged(console: Site, method: str, charged: str) -> None:
+    console.get(page_of(console, console.paid(method)))
+
+    assert fact(console, "Charged") == charged
+
+
+def test_held_money_is_not_charged(console: Site) -> None:
+    console.get(page_of(console, console.held()))
+
+    assert (fact(console, "Held, not charged"), fact(console, "Charged")) == ("100.00 USD", "nothing")
+
+
+def test_an_unknown_outcome_is_not_called_no_money(console: Site) -> None:
+    page = console.get(page_of(console, console.run(lose_answer, console.kit, "timeout_after"))).text
+
+    assert fact(console, "Charged") == "outcome unknown"
+    assert "No money has moved" not in page
+
+
+def fact(console: Site, name: str) -> str:
+    """The value of ``name`` in the lists of facts on the page seen last."""
+    found = re.search(rf"<dt>{re.escape(name)}</dt><dd[^>]*>([^<]*)", console.seen)
+    assert found, name
+    return found[1]
+
+
+def test_unfinished_webhooks_of_all_time_are_counted(console: Site) -> None:
+    console.run(console.kit.storage.transact, lambda uow: uow.inbox.put(entry(1, status=InboxStatus.FAILED)))
+    console.kit.clock.advance(timedelta(days=60))
+
+    page = console.get("/console/?days=1").text
+
+    assert '<span>Unfinished webhooks of all time</span><strong class="figure bad">1<' in page
+
+
+def test_what_does_not_fit_the_dashboard_is_counted(console: Site) -> None:
+    for number in range(8):
+        console.paid("pm_card_createDispute", reference=f"R-{number}")
+    console.run(console.kit.settle)
+
+    assert "and 3 more" in console.get("/console/").text
 
 
 def test_an_unknown_payment_is_404(console: Site) -> None:

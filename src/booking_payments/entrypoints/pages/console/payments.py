@@ -25,6 +25,7 @@ from booking_payments.entrypoints.pages.page import (
     PageResponse,
     SeeOther,
     path_id,
+    sentence,
 )
 from booking_payments.ports.payments import PaymentFilter, Refunded
 from booking_payments.presentation import render
@@ -65,7 +66,7 @@ async def listing(services: GivenServices, operator: GivenOperator, search: Give
         shown = await services.payments.list_payments(which, cursor=cursor, limit=PAGE_SIZE)
         problem = None
     except InvalidInput as error:
-        shown, problem = None, error.message
+        shown, problem = None, sentence(error.message)
     context: dict[str, Any] = {
         "payments": shown.items if shown else (),
         "next_cursor": shown.next_cursor if shown else None,

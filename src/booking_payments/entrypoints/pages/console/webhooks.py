@@ -16,6 +16,7 @@ from booking_payments.entrypoints.pages.page import (
     PageResponse,
     SeeOther,
     path_id,
+    sentence,
 )
 from booking_payments.ports.inbox import InboxEntry
 from booking_payments.ports.overview import InboxPage
@@ -40,7 +41,7 @@ async def listing(services: GivenServices, operator: GivenOperator, search: Give
                 lambda uow: uow.overview.webhooks(unfinished=unfinished, cursor=cursor, limit=PAGE_SIZE)
             )
     except InvalidInput as error:
-        shown, problem = InboxPage(items=(), next_cursor=None), error.message
+        shown, problem = InboxPage(items=(), next_cursor=None), sentence(error.message)
     context: dict[str, Any] = {
         "webhooks": shown.items,
         "next_cursor": shown.next_cursor,
