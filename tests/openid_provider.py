@@ -18,7 +18,7 @@ from jwt.algorithms import ECAlgorithm
 from litestar import Litestar, Request, get, post
 from litestar.response import Response
 
-from booking_payments.ports.clock import Clock
+from booking_payments.adapters.memory.clock import ManualClock
 
 ISSUER: Final = "https://id.example"
 CLIENT_ID: Final = "booking-payments"
@@ -50,7 +50,7 @@ class Provider:
         down: no request is answered.
     """
 
-    clock: Clock
+    clock: ManualClock
     issuer: str = ISSUER
     claims: Json = field(factory=lambda: {"sub": "248289761001", "name": "Olga Example", "email": "olga@example.com"})
     roles: Any = field(factory=lambda: ["payments:operate"])
@@ -105,7 +105,8 @@ class Provider:
     @property
     def transport(self) -> httpx2.AsyncBaseTransport:
         """The way to the provider, for ``OpenIdProvider``."""
-        return _Way(self, httpx2.ASGITransport(self.app))
+        app: Any = self.app  # the two libraries write the types of ASGI in two ways
+        return _Way(self, httpx2.ASGITransport(app))
 
     def _discovery(self) -> Json:
         self.requests.append("/.well-known/openid-configuration")

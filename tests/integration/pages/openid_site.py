@@ -77,7 +77,9 @@ class OpenIdSite(Site):
 
 
 @contextmanager
-def open_openid_site(provider: Provider | None = None, storage: Storage | None = None, **changes: str) -> Iterator[OpenIdSite]:
+def open_openid_site(
+    provider: Provider | None = None, storage: Storage | None = None, **changes: str
+) -> Iterator[OpenIdSite]:
     """Open the console with log-in at ``provider``."""
     kit = PaymentsTestKit(storage=storage)
     provider = provider or Provider(kit.clock)
