@@ -6,6 +6,7 @@ never reaches this service. With the fake gateway a form also simulates the bank
 """
 
 from fractions import Fraction
+from math import ceil
 from typing import Any, Final
 
 import msgspec
@@ -213,6 +214,7 @@ def _render_page(
         "returned": _returned(checkout),
         "closed": sentence(checkout.payability.message),
         "by_customer": checkout.price.payer is FeePayer.CUSTOMER,
+        "hold_left_s": _hold_left_s(checkout_request, checkout.booking),
         "refunds": _refunds(checkout),
         "way_on": _way_on(checkout_request, checkout.booking, stage),
         "way_back": _way_back(checkout_request, checkout.booking, stage),
@@ -220,6 +222,11 @@ def _render_page(
     }
     status = problem.status if problem else 200
     return html("checkout.html", context, status=status, form=form, appearance=appearance_of(settings))
+
+
+def _hold_left_s(checkout_request: CheckoutRequest, booking: Booking) -> int:
+    """Return how many seconds the booking can still be paid, rounded up; 0 when that is over."""
+    return max(0, ceil((booking.expires_at - checkout_request.services.clock.now()).total_seconds()))
 
 
 _GOOD_ENDS: Final = (CheckoutStage.PAID, CheckoutStage.FREE, CheckoutStage.HELD, CheckoutStage.PROCESSING)
