@@ -71,8 +71,7 @@ class Recorder:
         """Send a request of ``operation``, such as ``GET /api/bookings/{booking_id}``, and return its JSON."""
         method, _, template = operation.partition(" ")
         path = template.format(**ids)
-        given = {} if body is None else {"json": body}
-        response = self.client.request(method, path, headers={**who, "X-Request-Id": "req-1"}, **given)
+        response = self.client.request(method, path, headers={**who, "X-Request-Id": "req-1"}, json=body)
         if response.status_code not in (200, 201, 202, 402):
             raise RuntimeError(f"{method} {path}: {response.text}")
         key = (method, template.partition("?")[0].rstrip("/"))
