@@ -14,6 +14,7 @@ import click
 import msgspec
 from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
+from tools.http_examples import Example, examples
 
 from booking_payments.application.message_schemas import MESSAGE_TYPES, message_schema
 from booking_payments.domain.declines import GENERIC_CODE, Decline
@@ -70,11 +71,13 @@ def _in_cell(text: str) -> str:
 
 def _http() -> Iterator[str]:
     document: Json = api_document(sandboxed=True)
+    runs = examples()
     yield f"# HTTP\n\n{NOTE} The same as OpenAPI {document['openapi']} is at `/schema` of a running service.\n"
     yield from _problems_of_all(document)
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield from _operation(f"{method.upper()} {path}", operation)
+            yield from _runs(runs.get((method.upper(), path), ()))
     yield "## Objects\n"
     for name, schema in sorted(document["components"]["schemas"].items()):
         yield from _object(name, schema)
@@ -83,6 +86,7 @@ def _http() -> Iterator[str]:
 def _problems_of_all(document: Json) -> Iterator[str]:
     yield "Paths of the API are taken with and without a slash at the end."
     yield "HEAD is answered wherever GET is, without a body.\n"
+    yield "The examples are from one run in memory; of a journal they show the first three events.\n"
     yield "An error is returned as a [problem](#problemdetails) (RFC 9457):\n"
     told = {
         status: answer["description"]
@@ -99,7 +103,7 @@ def _operation(title: str, operation: Json) -> Iterator[str]:
     yield f"{operation['summary']}. {operation.get('description', '')}".strip() + "\n"
     parameters = [each for each in operation.get("parameters", ()) if each["in"] != "path"]
     if parameters:
-        yield from _table("parameter", "in", "type", "meaning", rows=map(_parameter, parameters))
+        yield from _table("parameter", "in", "type", "meaning", "example", rows=map(_parameter, parameters))
     body = operation.get("requestBody")
     if body:
         yield f"Body: {_content(body)}{'' if body.get('required') else ', may be left out'}.\n"
@@ -111,8 +115,26 @@ def _operation(title: str, operation: Json) -> Iterator[str]:
         yield f"Problems: {', '.join(f'`{status}`' for status in problems)}.\n"
 
 
+def _runs(found: Iterable[Example]) -> Iterator[str]:
+    for each in found:
+        yield f"<details><summary>Example: {each.status}</summary>\n"
+        yield f"`{each.method} {each.path}`\n"
+        if each.body is not None:
+            yield f"```json\n{json.dumps(each.body, indent=2)}\n```\n"
+        yield f"Response, {each.status}:\n"
+        language = "json" if each.response.startswith(("{", "[")) else "text"
+        yield f"```{language}\n{each.response}\n```\n\n</details>\n"
+
+
 def _parameter(parameter: Json) -> list[str]:
-    return [f"`{parameter['name']}`", parameter["in"], _type(parameter["schema"]), parameter.get("description", "")]
+    schema = parameter["schema"]
+    return [
+        f"`{parameter['name']}`",
+        parameter["in"],
+        _type(schema),
+        parameter.get("description", ""),
+        _example(schema),
+    ]
 
 
 def _content(holder: Json) -> str:
@@ -123,13 +145,17 @@ def _content(holder: Json) -> str:
 def _object(name: str, schema: Json) -> Iterator[str]:
     yield f"### {name}\n"
     if schema.get("description"):
-        yield f"{schema['description']}\n"
+        yield f"{_in_cell(schema['description']).replace('``', '`')}\n"
     required = set(schema.get("required", ()))
     rows = (
-        [f"`{field}`", _type(each), "yes" if field in required else "no", each.get("description", "")]
+        [f"`{field}`", _type(each), "yes" if field in required else "no", each.get("description", ""), _example(each)]
         for field, each in schema.get("properties", {}).items()
     )
-    yield from _table("field", "type", "always there", "meaning", rows=rows)
+    yield from _table("field", "type", "always there", "meaning", "example", rows=rows)
+
+
+def _example(schema: Json) -> str:
+    return ", ".join(f"`{json.dumps(each)}`" for each in schema.get("examples", ()))
 
 
 def _type(schema: Json) -> str:

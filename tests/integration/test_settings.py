@@ -796,8 +796,8 @@ async def _installation(folder: Path, **changes: str) -> str | None:
             )
         )
         started = await payments.start_payment(booking.booking.id, Caller.customer("ann", "test"))
-        facts = [each.event for each in await payments.journal(started.payment.booking_id)]
-        [made] = [fact.instruction for fact in facts if isinstance(fact, OperationIntended)]
+        events = [each.event for each in await payments.journal(started.payment.booking_id)]
+        [made] = [event.instruction for event in events if isinstance(event, OperationIntended)]
         assert isinstance(made, CreateIntent)
         return made.metadata.get("installation_id")
 
@@ -980,3 +980,30 @@ def test_every_part_of_the_fee_policy_has_a_setting() -> None:
     fees = payment_config_of(load(given)).fees
 
     assert samples.unset(fees) == set(), "the settings do not reach these parts of the fee policy"
+
+
+# --- the checkout
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("MERCHANT_NAME", "x" * 81),
+        ("MERCHANT_LOGO_URL", "http://shop.example/logo.svg"),
+        ("MERCHANT_LOGO_URL", "https://shop.example;script-src/logo.svg"),
+        ("MERCHANT_LOGO_URL", "https://*/logo.svg"),
+        ("MERCHANT_COLOR", "red"),
+        ("MERCHANT_COLOR", "#fff"),
+        ("MERCHANT_SUPPORT_URL", "javascript:alert(1)"),
+        ("MERCHANT_SUPPORT_URL", "mailto:nobody"),
+        ("MERCHANT_TERMS_URL", "https://user@shop.example/"),
+        ("MERCHANT_PRIVACY_URL", "/privacy"),
+        ("CHECKOUT_TEMPLATES", "/no/such/folder"),
+    ],
+)
+def test_what_the_checkout_shows_of_the_merchant_is_checked(name: str, wrong: str) -> None:
+    assert refused({"MERCHANT_NAME": "Shop", name: wrong}) == [name]
+
+
+def test_a_logo_needs_the_merchants_name_in_words() -> None:
+    assert refused(MERCHANT_LOGO_URL="https://shop.example/logo.svg") == ["MERCHANT_NAME"]

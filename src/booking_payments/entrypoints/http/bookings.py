@@ -71,6 +71,8 @@ class Bookings(Controller):
     async def register(
         self, data: Annotated[RegisterBooking, Body(examples=[Example(value=_NEW)])], command: GivenCommand
     ) -> Response[BookingAnswer]:
+        _require_allowed(data, command)
+
         async def work(caller: Caller) -> OperationResult:
             registered = await command.payments.register_booking(_new_booking(data), caller)
             entity, status = registered.booking, 201 if registered.created else 200
@@ -107,6 +109,8 @@ class Bookings(Controller):
         data: Annotated[AmendBooking, Body(examples=[Example(value=_AMEND)])],
         command: GivenCommand,
     ) -> Response[BookingAnswer]:
+        _require_allowed(data, command)
+
         async def work(caller: Caller) -> OperationResult:
             booking = await command.payments.get_booking(booking_id, caller)
             entity = await command.payments.amend_booking(
@@ -140,6 +144,14 @@ class Bookings(Controller):
             return OperationResult(content=await _described(command, entity.id))
 
         return await command.once(data, BookingAnswer, work)
+
+
+def _require_allowed(given: RegisterBooking | AmendBooking, context: RequestContext) -> None:
+    """Raise ``RequestRefused`` (400) when the checkout would lead to a page whose origin is not allowed."""
+    origins = context.services.settings.return_url_origins
+    for name, url in (("success_url", given.success_url), ("cancel_url", given.cancel_url)):
+        if url is not UNSET:
+            parsing.require_allowed_origin(url, origins, name)
 
 
 async def _described(context: RequestContext, booking_id: str) -> BookingAnswer:

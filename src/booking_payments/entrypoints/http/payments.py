@@ -205,8 +205,7 @@ def payment_done(context: RequestContext, view: PaymentView) -> OperationResult:
 
 
 def _return_url(context: RequestContext, url: str | None) -> str | None:
-    origins = {parsing.origin_of(origin) for origin in context.services.settings.return_url_origins}
-    return parsing.require_return_url(url, frozenset(origin for origin in origins if origin))
+    return parsing.require_allowed_origin(url, context.services.settings.return_url_origins)
 
 
 def filter_of(given: PaymentConditions) -> PaymentFilter:

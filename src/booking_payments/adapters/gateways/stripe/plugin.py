@@ -84,7 +84,7 @@ def _moves_money(settings: StripeSettings) -> bool:
     return settings.livemode
 
 
-def _shown(settings: StripeSettings, facts: FormFacts) -> Mapping[str, str | None]:
+def _form_context(settings: StripeSettings, facts: FormFacts) -> Mapping[str, str | None]:
     return {"publishable_key": settings.publishable_key}
 
 
@@ -118,7 +118,11 @@ PLUGIN: Final = GatewayPlugin(
     moves_money=_moves_money,
     dashboard=_dashboard,
     checkout=CheckoutForm(
-        package=__package__, context=_shown, scripts=("stripe.js",), remote_scripts=_remote_scripts, sources=_sources
+        package=__package__,
+        context=_form_context,
+        scripts=("stripe.js",),
+        remote_scripts=_remote_scripts,
+        sources=_sources,
     ),
     doctor=Doctor(
         examine=_examine,
