@@ -375,7 +375,7 @@ def _declines(told: Sequence[JournalEntry]) -> tuple[tuple[str, int], ...]:
     """Return the reasons of declines with their counts, the most frequent first."""
     refused = [each.recorded.event for each in told]
     reasons = [
-        fact.decline.decline_code or fact.decline.code for fact in refused if isinstance(fact, ev.AttemptRefused)
+        event.decline.decline_code or event.decline.code for event in refused if isinstance(event, ev.AttemptRefused)
     ]
     return tuple(Counter(reasons).most_common())
 
@@ -397,10 +397,10 @@ def _refund_times(requested: Sequence[JournalEntry], moved: Sequence[JournalEntr
             began[each.recorded.event.refund_id] = each.recorded.at
     times = []
     for each in moved:
-        fact = each.recorded.event
-        done = isinstance(fact, ev.RefundMoved) and fact.status is RefundStatus.SUCCEEDED
-        if done and isinstance(fact, ev.RefundMoved) and fact.refund_id in began:
-            times.append((each.recorded.at - began[fact.refund_id]).total_seconds())
+        event = each.recorded.event
+        done = isinstance(event, ev.RefundMoved) and event.status is RefundStatus.SUCCEEDED
+        if done and isinstance(event, ev.RefundMoved) and event.refund_id in began:
+            times.append((each.recorded.at - began[event.refund_id]).total_seconds())
     return tuple(sorted(times))
 
 

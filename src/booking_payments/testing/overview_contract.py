@@ -203,7 +203,7 @@ class OverviewContract:
 
         assert await _moved(storage) == []
 
-    # --- facts
+    # --- events
 
     async def test_rare_facts_are_found_across_payments_newest_first(self, storage: Storage) -> None:
         for number in (1, 2, 3):

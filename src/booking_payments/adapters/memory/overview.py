@@ -63,7 +63,7 @@ class MemoryOverview:
 
     async def events(self, kind: type[ev.Event], since: datetime, limit: int) -> Sequence[JournalEntry]:
         if kind not in RARE_EVENTS:
-            raise ValueError(f"{kind.__name__} is none of the facts that are looked up")
+            raise ValueError(f"{kind.__name__} is none of the events that are looked up")
         found = [
             JournalEntry(payment_id=payment_id, recorded=recorded)
             for payment_id, journal in self._journals.items()

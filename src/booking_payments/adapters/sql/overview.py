@@ -143,7 +143,7 @@ _MOVED: Final = (
     .select_from(_PERIODS.join(_EVERY_CURRENCY, _EVERY_CURRENCY.c.code.is_not(None)))
     .order_by(_PERIODS.c.number, _EVERY_CURRENCY.c.code)
 )
-_FACTS: Final = (
+_EVENTS: Final = (
     # The index's own condition stands here word for word: SQLite takes a partial index for nothing less.
     select(journal)
     .where(RARE, journal.c.type == bindparam("kind"), journal.c.at >= bindparam("since"))
@@ -211,9 +211,9 @@ class SqlOverview:
 
     async def events(self, kind: type[ev.Event], since: datetime, limit: int) -> Sequence[JournalEntry]:
         if kind not in RARE_EVENTS:
-            raise ValueError(f"{kind.__name__} is none of the facts that are looked up")
+            raise ValueError(f"{kind.__name__} is none of the events that are looked up")
         values = {"kind": snake_case(kind.__name__), "since": since, "most": limit}
-        result = await self._connection.execute(_FACTS, values)
+        result = await self._connection.execute(_EVENTS, values)
         return [
             JournalEntry(payment_id=row["payment_id"], recorded=rows.recorded_from(row))
             for row in result.mappings().all()

@@ -391,7 +391,7 @@ async def pay(
     if method not in gateway_form.methods:
         raise InvalidInput("choose how you pay first")
     return_url = _return_url(request, checkout_request) if gateway_form.redirects else None
-    shown = _shown_price(await checkout_request.checkout(), form)
+    shown = _price_on_page(await checkout_request.checkout(), form)
 
     async def work(caller: Caller) -> OperationResult:
         view = await services.payments.start_payment(
@@ -419,7 +419,7 @@ async def pay(
     return await _afterwards(checkout_request, problem)
 
 
-def _shown_price(checkout: Checkout, form: Form) -> Money:
+def _price_on_page(checkout: Checkout, form: Form) -> Money:
     """Return the price that the page showed, which may have been amended since.
 
     Raises ``InvalidInput`` when the form has none: nothing is charged that the customer has not seen.
@@ -487,7 +487,7 @@ async def intent(
     gateway = form.get("gateway")
     checkout_request.form_of(gateway)
     return_url = _return_url(request, checkout_request)
-    shown = _shown_price(await checkout_request.checkout(), form)
+    shown = _price_on_page(await checkout_request.checkout(), form)
 
     async def work(caller: Caller) -> OperationResult:
         view = await services.payments.start_payment(
