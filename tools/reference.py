@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from tools.http_examples import Example, examples
 
 from booking_payments.application.message_schemas import MESSAGE_TYPES, message_schema
+from booking_payments.domain.declines import GENERIC_CODE, Decline
 from booking_payments.domain.refunds import QuoteReason
 from booking_payments.entrypoints.cli.main import main as command_line
 from booking_payments.entrypoints.http import gauges
@@ -24,6 +25,7 @@ from booking_payments.entrypoints.http.app import api_document
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import problem
 from booking_payments.ports.gateway_settings import PluginSetting, declared
+from booking_payments.presentation.decline_reasons import REASONS, reason_of
 from booking_payments.presentation.error_codes import ERROR_CODES
 from booking_payments.runtime.log_events import LOG_EVENTS
 from booking_payments.runtime.plugins import installed_plugins
@@ -47,6 +49,7 @@ def pages() -> Mapping[str, str]:
         "messages": _messages,
         "log-events": _log_events,
         "errors": _errors,
+        "declines": _declines,
     }
     return {name: "\n".join(make()).rstrip() + "\n" for name, make in makers.items()}
 
@@ -296,6 +299,18 @@ def _errors() -> Iterator[str]:
     yield f"{json.dumps(example, indent=2)}\n```\n"
     rows = ([f"`{each.code}`", str(each.status), each.meaning, each.remedy] for each in ERROR_CODES)
     yield from _table("code", "status", "what is wrong", "what to do", rows=rows)
+
+
+def _declines() -> Iterator[str]:
+    yield f"# Declines\n\n{NOTE}\n"
+    yield "Why a payment was declined, by the `decline_code` of the gateway, or its `code` where there is none; the"
+    yield "console shows the same. Of a hidden reason customers get the general text, and may be told nothing else.\n"
+    rows = (
+        [f"`{code}`", each.why, each.say, "hidden" if each.hidden else ""]
+        for code in sorted(REASONS)
+        for each in [reason_of(Decline(code=GENERIC_CODE, message="", decline_code=code))]
+    )
+    yield from _table("code", "why", "what to tell the customer", "", rows=rows)
 
 
 # --- log events ------------------------------------------------------------------------------------------------

@@ -13,19 +13,20 @@ from booking_payments.entrypoints.pages.console import (
     disputes,
     drift,
     events,
+    messages,
     operator_context,
     payments,
     receipts,
     refunds,
     webhooks,
 )
-from booking_payments.entrypoints.pages.console.drift import running_reconciliations
+from booking_payments.entrypoints.pages.console.background_work import background_work
 from booking_payments.entrypoints.pages.page import pages
 from booking_payments.entrypoints.pages.rendering import wrong_templates
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings_error import SettingProblem, SettingsError
 
-__all__ = ["pages_of", "running_reconciliations"]
+__all__ = ["background_work", "pages_of"]
 
 _CONSOLE = (
     operator_context,
@@ -40,6 +41,7 @@ _CONSOLE = (
     receipts,
     disputes,
     webhooks,
+    messages,
     drift,
 )
 
