@@ -261,6 +261,25 @@ def test_a_live_key_does_not_travel_in_the_open() -> None:
     assert refused(env, STRIPE_API_BASE="http://proxy.example") == ["STRIPE_API_BASE"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "dispute"),
+    [
+        ({}, "https://dashboard.stripe.com/test/disputes/{id}"),
+        (
+            {"STRIPE_SECRET_KEY": "sk_live_abc", "STRIPE_PUBLISHABLE_KEY": "pk_live_abc"},
+            "https://dashboard.stripe.com/disputes/{id}",
+        ),
+        ({"STRIPE_API_BASE": "http://127.0.0.1:12111"}, None),
+    ],
+)
+def test_the_dashboard_of_stripe_is_that_of_the_keys_mode(changes: dict[str, str], dispute: str | None) -> None:
+    settings = load({**STRIPE, **changes})
+
+    links = settings.plugins["stripe"].dashboard(settings.of_gateway("stripe"))
+
+    assert (links and links.dispute) == dispute
+
+
 @pytest.mark.parametrize("script", ["http://127.0.0.1:12111/v3/", "https://js.stripe.com.example/v3/"])
 def test_with_a_live_key_only_stripes_own_script_is_loaded(script: str) -> None:
     env = {**STRIPE, "STRIPE_SECRET_KEY": "sk_live_abc", "STRIPE_PUBLISHABLE_KEY": "pk_live_abc"}

@@ -64,6 +64,13 @@ LOG_EVENTS: Final = (
         "An account of the OpenID provider without a role tried to log in to the console.",
     ),
     _event(
+        "console.work_failed",
+        "error",
+        "pages",
+        "work cause",
+        "A reconciliation, or a replay of webhooks, that an operator started in the console raised an error.",
+    ),
+    _event(
         "gateway.alert",
         "warning",
         "webhooks",
@@ -163,13 +170,6 @@ LOG_EVENTS: Final = (
         "background",
         "code text payment_id",
         "A scheduled reconciliation found a difference that an operator has to resolve.",
-    ),
-    _event(
-        "reconciliation.failed",
-        "error",
-        "pages",
-        "cause",
-        "A reconciliation that an operator started in the console raised an error.",
     ),
     _event(
         "request.failed",

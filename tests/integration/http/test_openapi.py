@@ -13,6 +13,7 @@ from attrs import fields
 from jsonschema import Draft202012Validator
 from litestar.routes import HTTPRoute
 from openapi_spec_validator import validate
+from tools.http_examples import examples
 
 from booking_payments.domain import events
 from booking_payments.entrypoints.http.app import api_document
@@ -20,6 +21,7 @@ from booking_payments.entrypoints.http.documentation import ui_folder
 from booking_payments.presentation import models, render
 from tests.integration.http.api import Api, open_api
 from tests.integration.http.routes import DOCUMENT, Json
+from tests.rows import row
 
 OPERATIONS = [
     (method, path, operation) for path, methods in DOCUMENT["paths"].items() for method, operation in methods.items()
@@ -222,3 +224,14 @@ def test_no_pattern_has_an_anchor_that_is_unknown_to_javascript() -> None:
 
     assert patterns
     assert {each for each in patterns if r"\Z" in each or r"\A" in each} == set()
+
+
+def test_every_example_of_the_reference_page_fits_the_document() -> None:
+    for (method, path), found in examples().items():
+        for each in found:
+            response = DOCUMENT["paths"][path][method.lower()]["responses"][str(each.status)]
+            (media, content), *_ = response["content"].items()
+            if media.endswith("json"):
+                root = {**content["schema"], "components": DOCUMENT["components"]}
+                with row(f"{method} {path}: {each.status}"):
+                    assert list(Draft202012Validator(root).iter_errors(json.loads(each.response))) == []

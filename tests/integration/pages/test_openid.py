@@ -7,10 +7,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from booking_payments.application.console_sessions import CHECK_AFTER, CHECKED_FOR
+from booking_payments.ports.console_sessions import LogInWay, OperatorIdentity
 from tests.integration.http.api import token
 from tests.integration.pages.openid_site import OpenIdSite, open_openid_site
 from tests.integration.pages.test_console import ACTIONS, PAGES
-from tests.openid_provider import Provider
+from tests.openid_provider import ISSUER, Provider
 
 SESSION = "__Host-booking_payments_console"
 LOG_IN = "__Host-booking_payments_log_in"
@@ -365,7 +366,9 @@ def test_nobody_ends_the_session_of_another_operator(site: OpenIdSite) -> None:
 
 def test_the_storage_holds_neither_the_secret_nor_the_id_token(site: OpenIdSite) -> None:
     site.log_in_there()
-    stored = str(site.kit.storage._tables.console_sessions)
+    olga = OperatorIdentity(way=LogInWay.OPENID, issuer=ISSUER, subject="248289761001")
+    stored = str(site.run(site.kit.storage.read, lambda uow: uow.console_sessions.of_operator(olga)))
 
+    assert "Olga" in stored
     assert site.client.cookies[SESSION] not in stored
     assert "eyJ" not in stored  # how a token begins

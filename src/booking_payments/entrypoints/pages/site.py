@@ -13,6 +13,7 @@ from booking_payments.entrypoints.pages.console import (
     disputes,
     drift,
     events,
+    messages,
     openid,
     operator_context,
     own_sessions,
@@ -21,13 +22,13 @@ from booking_payments.entrypoints.pages.console import (
     refunds,
     webhooks,
 )
-from booking_payments.entrypoints.pages.console.drift import running_reconciliations
+from booking_payments.entrypoints.pages.console.background_work import background_work
 from booking_payments.entrypoints.pages.page import pages
 from booking_payments.entrypoints.pages.rendering import wrong_templates
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings_error import SettingProblem, SettingsError
 
-__all__ = ["pages_of", "running_reconciliations"]
+__all__ = ["background_work", "pages_of"]
 
 _CONSOLE = (
     operator_context,
@@ -44,6 +45,7 @@ _CONSOLE = (
     receipts,
     disputes,
     webhooks,
+    messages,
     drift,
 )
 

@@ -21,6 +21,7 @@ async def listing(services: GivenServices, operator: GivenOperator) -> PageRespo
         "open": still_open,
         "settled": settled[:SETTLED_SHOWN],
         "settled_more": max(len(settled) - SETTLED_SHOWN, 0),
+        "dashboards": services.dashboards,
         "status_style": STATUS_STYLE,
     }
     return operator.page("console/disputes.html", "disputes", context)
