@@ -58,7 +58,7 @@ def metadata_in(content: bytes, issuer: str, *, loopback: bool) -> Metadata:
     """
     try:
         found = msgspec.json.decode(content, type=Metadata)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise ProviderUnavailable(f"the discovery document cannot be read: {error}") from None
     if found.issuer != issuer:
         raise ProviderUnavailable(
@@ -97,7 +97,7 @@ def keys_in(content: bytes) -> KeySet:
     """
     try:
         found = msgspec.json.decode(content, type=dict[str, Any])
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         found = {}
     listed = found.get("keys")
     keys = [_key(each) for each in listed[:_MOST_KEYS]] if isinstance(listed, list) else []

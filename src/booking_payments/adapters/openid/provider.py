@@ -216,7 +216,7 @@ class OpenIdProvider:
             raise LogInRejected(f"the provider does not accept the code ({str(error.error)[:80]})") from None
         except (httpx2.HTTPError, TimeoutError) as error:
             raise ProviderUnavailable(_reason(self.title, error)) from None
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise ProviderUnavailable("the answer of the token endpoint cannot be read") from None
         return tokens
 

@@ -96,7 +96,7 @@ async def start(request: AnyRequest, services: GivenServices, search: GivenForm)
     try:
         url = await provider.log_in_url(secrets_of(secret))
     except ProviderUnavailable as error:
-        log.warning("console.provider_unavailable", reason=str(error))
+        _log_unavailable(error)
         return await _without_provider(request, services, wanted)
     answer = see_other(url)
     back = wanted if len(wanted) <= LONGEST_PATH else ""
@@ -131,11 +131,11 @@ async def callback(request: AnyRequest, services: GivenServices, search: GivenFo
             raise LogInRejected("the callback has no code")
         logged_in = await provider.log_in(code, secrets, search.get("iss") or None)
     except LogInRejected as error:
-        log.warning("console.log_in_rejected", reason=str(error))
+        _log_rejected(str(error))
         await count_guess(request)
         return _finished(cookie, _problem_page("rejected", 400))
     except ProviderUnavailable as error:
-        log.warning("console.provider_unavailable", reason=str(error))
+        _log_unavailable(error)
         return _finished(cookie, _problem_page("unavailable", 503))
     return _finished(cookie, await _logged_in(request, services, logged_in, _text_in(held["wanted"])))
 
@@ -162,8 +162,16 @@ async def _logged_in(request: AnyRequest, services: Services, logged_in: LoggedI
 def _declined(search: Form) -> PageResponse:
     """The page for an error that the provider sent; its text is not shown, since anybody could have written it."""
     code = search.get("error")
-    log.warning("console.log_in_rejected", reason=f"the provider answered {code[:80]!r}")
+    _log_rejected(f"the provider answered {code[:80]!r}")
     return _problem_page("denied" if code == "access_denied" else "rejected", 403 if code == "access_denied" else 400)
+
+
+def _log_rejected(reason: str) -> None:
+    log.warning("console.log_in_rejected", reason=reason)
+
+
+def _log_unavailable(error: ProviderUnavailable) -> None:
+    log.warning("console.provider_unavailable", reason=str(error))
 
 
 def _cookie(request: AnyRequest) -> ConsoleCookie:
