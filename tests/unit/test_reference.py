@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tools import pictures, reference
+from tools import http_examples, pictures, reference
 
 import booking_payments
 from booking_payments.entrypoints.cli import main
@@ -30,6 +30,14 @@ def test_every_endpoint_is_in_the_reference() -> None:
     for path, methods in api_document(sandboxed=True)["paths"].items():
         for method in methods:
             assert f"## {method.upper()} {path}\n" in PAGES["http"]
+
+
+def test_every_endpoint_has_an_example_from_a_run() -> None:
+    documented = {
+        (method.upper(), path) for path, methods in api_document(sandboxed=True)["paths"].items() for method in methods
+    }
+
+    assert set(http_examples.examples()) == documented - http_examples.NOT_RUN
 
 
 def test_every_command_is_in_the_reference_with_its_options() -> None:

@@ -114,7 +114,7 @@ def started_payment(of: Booking, number: int = 1, at: datetime = NOW) -> Payment
 
 
 def payment_with_every_event(of: Booking) -> PaymentBuilder:
-    """A payment to which every kind of fact has happened."""
+    """A payment to which every kind of event has happened."""
     decline = Decline(code="card_declined", message="No.", decline_code="lost_card", advice_code="do_not_try_again")
     create = CreateIntent(
         amount=USD_100,

@@ -81,8 +81,8 @@ PAYMENT: Final = attrs.evolve(
     refund_grace_until=NOW + timedelta(days=1),
     intent_price=_usd(9000),
 )
-FACTS: Final[Sequence[ev.Recorded]] = tuple(_LIFE.journal)
-POSTINGS: Final[Sequence[Posting]] = tuple(postings_of(FACTS))
+EVENTS: Final[Sequence[ev.Recorded]] = tuple(_LIFE.journal)
+POSTINGS: Final[Sequence[Posting]] = tuple(postings_of(EVENTS))
 
 _ADDED: Final = ev.Recorded(
     sequence=PAYMENT.version + 1, at=LATER, actor="operator:olga", cause="req_2", event=ev.BookingConfirmed()
@@ -270,7 +270,7 @@ async def _register(uow: UnitOfWork) -> None:
 
 async def _begin_payment(uow: UnitOfWork) -> None:
     await uow.bookings.lock(BOOKING.id)
-    await uow.payments.append(PAYMENT, FACTS, POSTINGS)
+    await uow.payments.append(PAYMENT, EVENTS, POSTINGS)
     await uow.payments.save_poll_state(PAYMENT.id, POLL_STATE)
     await uow.payments.save_client_action(PAYMENT.id, HANDOVER)
     await uow.outbox.append(*(attrs.evolve(each, sequence=0) for each in MESSAGES))
