@@ -259,7 +259,7 @@ class Run:
         except Broken:
             return
         except Exception as error:  # any error is a finding of the run
-            self.world.invariants.require(False, f"{type(error).__name__}: {error}")
+            self.world.invariants.require(False, _told(error))
         finally:
             self.scheduler.close()
 
@@ -364,6 +364,12 @@ class Run:
         settling.go()
         for each in (*settling.left(), *settling.left_of_amended(exact="refund" not in self.scenario.actions)):
             self.world.invariants.require(False, each)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, ExceptionGroup):
+        return "; ".join(_told(each) for each in error.exceptions)
+    return f"{type(error).__name__}: {error}"
 
 
 SCENARIOS: Final = {
