@@ -185,15 +185,34 @@ def _bounds(schema: Json) -> Iterator[str]:
 
 def _settings() -> Iterator[str]:
     yield f"# Settings\n\n{NOTE}\n"
-    yield "From the environment, or a `.env` file; the environment wins, and empty values count as unset. Each name may"
-    yield f"have the prefix `{PREFIX}`: that name wins over the bare one, also when it is in the file and the bare"
-    yield "one in the environment. What is wrong is named at the start, all of it at once. Secrets are never printed.\n"
+    yield "Settings come from the environment or a `.env` file; the environment wins, and empty values count as unset."
+    yield f"Each name may have the prefix `{PREFIX}`: that name wins over the bare one, also when it is in the file and"
+    yield "the bare one in the environment. The start lists every wrong setting at once. Secrets are never printed.\n"
     rules = {str(field.alias): _rule(field) for field in Settings.model_fields.values()}
     for plugin in installed_plugins().values():
         rules |= {each.name: _gateways_rule(each) for each in declared(plugin.settings).values()}
     for names, default, meaning in _settings_rows():
-        yield f"## {', '.join(names)}\n\n{_sentence(meaning)} Default: {default}.\n"
-        yield from _table("name", "value", "secret", rows=(rules[name] for name in names))
+        for name, own in zip(names, _defaults(default, len(names)), strict=True):
+            yield from _setting(name, [each for each in names if each != name], own, meaning, rules[name])
+
+
+def _setting(name: str, others: list[str], default: str, meaning: str, rule: tuple[str, bool]) -> Iterator[str]:
+    """One heading for each setting, so that each has an anchor: ``settings.md#stripe_secret_key``."""
+    value, secret = rule
+    yield f"## {name}\n"
+    beside = ", ".join(f"[`{each}`](#{each.lower()})" for each in others)
+    yield f"{_sentence(meaning)}{f' (With {beside}.)' if others else ''}\n"
+    yield f"- Value: {value}"
+    yield f"- Default: {default}"
+    if secret:
+        yield "- Secret: it is never printed"
+    yield ""
+
+
+def _defaults(text: str, count: int) -> list[str]:
+    """The default of each setting of a row: one for each name in their order, or one text for all of them."""
+    parts = text.split(", ")
+    return parts if len(parts) == count else [text] * count
 
 
 def _settings_rows() -> Iterator[tuple[list[str], str, str]]:
@@ -207,12 +226,12 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _gateways_rule(setting: PluginSetting) -> list[str]:
-    return [f"`{setting.name}`", setting.description, "yes" if setting.secret else ""]
+def _gateways_rule(setting: PluginSetting) -> tuple[str, bool]:
+    return setting.description, setting.secret
 
 
-def _rule(field: FieldInfo) -> list[str]:
-    return [f"`{field.alias}`", str(field.description), "yes" if "Secret" in str(field.annotation) else ""]
+def _rule(field: FieldInfo) -> tuple[str, bool]:
+    return str(field.description), "Secret" in str(field.annotation)
 
 
 # --- the command line ------------------------------------------------------------------------------------------
