@@ -162,6 +162,9 @@ def test_a_bug_that_does_not_fit_the_product_any_more_is_not_found() -> None:
     def other() -> None:
         """Lacks the arguments of the function that it replaces."""
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(AssertionError, match="TypeError"):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decisions, "settle", other)
-        is_found(simulate(0, SCENARIOS["resolver only"]).broken)
+        broken = simulate(0, SCENARIOS["resolver only"]).broken
+
+    with pytest.raises(AssertionError, match="TypeError"):
+        is_found(broken)
