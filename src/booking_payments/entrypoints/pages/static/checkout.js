@@ -45,6 +45,14 @@ window.checkout = {
   },
 };
 
+// A script of another origin that never arrives holds up everything that waits for it, so this does not wait.
+setTimeout(() => {
+  const loading = document.getElementById("loading");
+  if (loading) {
+    loading.textContent = loading.dataset.slow;
+  }
+}, 15000);
+
 // Show the time that is left to pay. At its end the forms are closed, and the page is loaded again once the server says
 // that the booking has expired. A payment that is being made is left alone: its own script shows what becomes of it.
 function countDown(main, clock) {
