@@ -16,7 +16,7 @@ from jwt.algorithms import RSAAlgorithm
 from booking_payments.adapters.memory.clock import ManualClock
 from booking_payments.adapters.network import Network
 from booking_payments.adapters.openid.claims import has_one_of, operator_in
-from booking_payments.adapters.openid.provider import FRESH, OpenIdProvider, ProviderConfig
+from booking_payments.adapters.openid.provider import FAILED_FOR, FRESH, OpenIdProvider, ProviderConfig
 from booking_payments.adapters.openid.sealing import opened, sealed
 from booking_payments.adapters.openid.transport import LARGEST, GuardedTransport, NotAllowed
 from booking_payments.entrypoints.pages.console.openid import secrets_of
@@ -270,6 +270,20 @@ async def test_a_provider_that_is_down_is_named(provider: Provider) -> None:
     assert (await client.log_out_url(None) or "").startswith(f"{ISSUER}/log-out?")
 
 
+async def test_a_provider_that_is_down_is_not_asked_again_at_once(provider: Provider) -> None:
+    """Anybody can open the address that asks."""
+    provider.metadata = {"issuer": "https://evil.example"}
+    client = client_of(provider)
+    for _ in range(3):
+        with pytest.raises(ProviderUnavailable, match="the same text"):
+            await client.log_in_url(SECRETS)
+    assert len(provider.requests) == 1
+
+    provider.metadata = {}
+    provider.clock.advance(FAILED_FOR)
+    assert await client.log_in_url(SECRETS)
+
+
 async def _answered(answer: httpx2.Response) -> httpx2.Response:
     transport = GuardedTransport(
         {"id.example"}, network=Network(proxies={}), inner=httpx2.MockTransport(lambda _: answer)
@@ -356,7 +370,7 @@ def test_an_address_that_is_not_verified_gives_no_role() -> None:
 
 
 def test_a_name_is_one_line_without_signs_that_reorder_it() -> None:
-    claims = {"iss": ISSUER, "sub": "1", "name": "Ol\u202ega\n", "email": "x@example.com", "email_verified": False}
+    claims = {"iss": ISSUER, "sub": "1", "name": "Ol\u202ega\n <(>", "email": "x@example.com", "email_verified": False}
 
     assert operator_in(claims).actor == "Olga (1)"
 

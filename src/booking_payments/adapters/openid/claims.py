@@ -23,10 +23,14 @@ def operator_in(claims: Mapping[str, Any]) -> OperatorIdentity:
 
 
 def _line(value: object) -> str | None:
-    """Return text for one line; None for anything else. Signs that reorder or hide text are left out."""
+    """Return text for one line; None for anything else.
+
+    Signs that reorder or hide text are left out, and those that set the address and the subject apart in the audit
+    trail: users can often change their own names, and none shall be able to add another's address to it.
+    """
     if not isinstance(value, str):
         return None
-    return "".join(each for each in value if each.isprintable()).strip()[:LONGEST] or None
+    return "".join(each for each in value if each.isprintable() and each not in "<>()").strip()[:LONGEST] or None
 
 
 def has_one_of(wanted: Collection[str], claims: Mapping[str, Any], claim: str) -> bool:

@@ -27,6 +27,9 @@ TIMEOUT_S: Final = 10
 """Seconds for one request to the provider."""
 FRESH: Final = timedelta(hours=1)
 """How long the discovery document and the keys are used before they are read again."""
+FAILED_FOR: Final = timedelta(seconds=10)
+"""How long the provider is not asked again for its discovery document after it could not be read: anybody can open the
+address that asks for it."""
 LEEWAY_S: Final = 30
 """Seconds by which the provider's clock and ours may differ."""
 _WELL_KNOWN: Final = "/.well-known/openid-configuration"
@@ -107,6 +110,8 @@ class OpenIdProvider:
             network=network or Network.of_environment(),
             inner=inner,
         )
+        self._reading = anyio.Lock()
+        self._failure: _Read | None = None
         self._metadata: _Read | None = None
         self._keys: _Read | None = None
 
@@ -168,7 +173,7 @@ class OpenIdProvider:
 
     async def examine(self) -> str:
         """As the port says. A code that nobody issued is sent, since only then the provider judges the secret."""
-        self._metadata = self._keys = None
+        self._metadata = self._keys = self._failure = None
         metadata = await self._read_metadata()
         keys = await self._read_keys(metadata)
         with suppress(LogInRejected):  # what an unknown code deserves: id and secret were accepted
@@ -245,13 +250,23 @@ class OpenIdProvider:
 
     async def _read_metadata(self) -> Metadata:
         """Return the discovery document."""
-        if self._metadata is None or not self._is_fresh(self._metadata):
-            issuer = self._config.issuer
-            content = await self._get("the discovery document", f"{issuer.rstrip('/')}{_WELL_KNOWN}")
-            value = metadata_in(content, issuer, loopback=self._loopback)
-            self._metadata = _Read(value, self._clock.now())
-        known: Metadata = self._metadata.value
+        async with self._reading:  # requests that come together cause one read, also while the provider is down
+            if self._metadata is None or not self._is_fresh(self._metadata):
+                if self._failure is not None and self._clock.now() - self._failure.at < FAILED_FOR:
+                    raise ProviderUnavailable(self._failure.value)
+                try:
+                    value = await self._get_metadata()
+                except ProviderUnavailable as error:
+                    self._failure = _Read(str(error), self._clock.now())
+                    raise
+                self._metadata, self._failure = _Read(value, self._clock.now()), None
+            known: Metadata = self._metadata.value
         return known
+
+    async def _get_metadata(self) -> Metadata:
+        issuer = self._config.issuer
+        content = await self._get("the discovery document", f"{issuer.rstrip('/')}{_WELL_KNOWN}")
+        return metadata_in(content, issuer, loopback=self._loopback)
 
     async def _read_keys(self, metadata: Metadata, *, anew: bool = False) -> KeySet:
         if anew or self._keys is None or not self._is_fresh(self._keys):
