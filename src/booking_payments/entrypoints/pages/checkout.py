@@ -6,6 +6,7 @@ never reaches this service. With the fake gateway a form also simulates the bank
 """
 
 from fractions import Fraction
+from math import ceil
 from typing import Any, Final
 
 import msgspec
@@ -213,6 +214,8 @@ def _render_page(
         "returned": _returned(checkout),
         "closed": sentence(checkout.payability.message),
         "by_customer": checkout.price.payer is FeePayer.CUSTOMER,
+        "receipt_url": _receipt_url(checkout_request, checkout),
+        "hold_left_s": _hold_left_s(checkout_request, checkout.booking),
         "refunds": _refunds(checkout),
         "way_on": _way_on(checkout_request, checkout.booking, stage),
         "way_back": _way_back(checkout_request, checkout.booking, stage),
@@ -220,6 +223,21 @@ def _render_page(
     }
     status = problem.status if problem else 200
     return html("checkout.html", context, status=status, form=form, appearance=appearance_of(settings))
+
+
+def _receipt_url(checkout_request: CheckoutRequest, checkout: Checkout) -> str | None:
+    """Return the gateway's receipt of a charge; None without one, and with the fake gateway, whose receipts lead
+    nowhere.
+    """
+    payment = checkout.payment
+    if payment is None or not payment.captured.minor or checkout_request.services.sandbox is not None:
+        return None
+    return payment.receipt_url
+
+
+def _hold_left_s(checkout_request: CheckoutRequest, booking: Booking) -> int:
+    """Return how many seconds the booking can still be paid, rounded up; 0 when that is over."""
+    return max(0, ceil((booking.expires_at - checkout_request.services.clock.now()).total_seconds()))
 
 
 _GOOD_ENDS: Final = (CheckoutStage.PAID, CheckoutStage.FREE, CheckoutStage.HELD, CheckoutStage.PROCESSING)
