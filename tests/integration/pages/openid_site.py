@@ -70,7 +70,7 @@ class OpenIdSite(Site):
         """Another browser, with no cookies."""
         client = TestClient(self.client.app, base_url=OWN, raise_server_exceptions=False)
         client.blocking_portal = self.client.blocking_portal
-        return OpenIdSite(client=client, kit=self.kit, provider=self.provider)
+        return OpenIdSite(client=client, kit=self.kit, portal=self.portal, served=self.served, provider=self.provider)
 
     def is_logged_in(self) -> bool:
         return self.get("/console/").status_code == 200
@@ -91,4 +91,4 @@ def open_openid_site(
         services_of(kit, changes=changes), settings=given, sandbox=kit.stripe, identity_provider=identity_provider
     )
     with TestClient(create_app(services), base_url=OWN, raise_server_exceptions=False) as client:
-        yield OpenIdSite(client=client, kit=kit, provider=provider)
+        yield OpenIdSite(client=client, kit=kit, portal=client.blocking_portal, served=kit.payments, provider=provider)
