@@ -25,7 +25,7 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 suppress_warnings = ["misc.highlighting_failure"]
 
-# Imported for its docstrings; what it says of itself is of no interest here.
+# Imported for its docstrings; its log lines would only disturb the build.
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 

@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -35,6 +36,14 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_configure(config: pytest.Config) -> None:
     """Prepare a place for what this process shares with the other workers of the run."""
     config.stash[SHARED] = ExitStack()
+
+
+def pytest_collection_finish() -> None:
+    """Leave everything that was imported and collected out of garbage collection, and collect less often: else it takes
+    a tenth to a fifth of all time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -121,3 +121,22 @@ def test_every_public_name_is_on_the_page_of_the_library() -> None:
     shown = re.findall(r"auto(?:class|function):: booking_payments\.(\w+)$", page, re.MULTILINE)
 
     assert sorted(shown) == sorted(booking_payments.__all__)
+
+
+def test_every_port_is_on_the_page_of_ports() -> None:
+    page = (reference.FOLDER / "ports.md").read_text(encoding="utf-8")
+    modules = {path.stem for path in (reference.ROOT / "src/booking_payments/ports").glob("*.py")} - {"__init__"}
+
+    assert set(re.findall(r"automodule:: booking_payments\.ports\.(\w+)$", page, re.MULTILINE)) == modules
+
+
+def test_every_contract_suite_and_fixture_is_on_the_page_of_testing() -> None:
+    page = (reference.FOLDER / "testing.md").read_text(encoding="utf-8")
+    source = "\n".join(path.read_text() for path in (reference.ROOT / "src/booking_payments/testing").glob("*.py"))
+    suites = set(re.findall(r"^class (\w+(?:Contract|Harness|Sender|TestKit|Sandbox))\b", source, re.MULTILINE))
+    fixtures = set(re.findall(r"^@pytest\.fixture.*\ndef (\w+)", source, re.MULTILINE))
+
+    assert {"StorageContract", "payments_kit"} <= suites | fixtures
+    assert set(re.findall(r"auto(?:class|function):: [\w.]+\.(\w+)$", page, re.MULTILINE)) == suites | fixtures | {
+        "Sandbox"
+    }

@@ -2,7 +2,7 @@
 
 from litestar.types import ControllerRouterHandler
 
-from booking_payments.entrypoints.pages import bank, checkout
+from booking_payments.entrypoints.pages import bank, checkout, start
 from booking_payments.entrypoints.pages.assets import asset, gateway_script
 from booking_payments.entrypoints.pages.console import (
     amendments,
@@ -66,4 +66,4 @@ def pages_of(services: Services) -> list[ControllerRouterHandler]:
         *([pages(console, operator_context.DEPENDENCIES)] if settings.console_enabled else []),
         *([pages(bank.PAGES, {})] if services.sandbox is not None else []),
     ]
-    return [*found, asset, gateway_script] if found else []
+    return [*found, pages(start.PAGES, {}), asset, gateway_script] if found else []
