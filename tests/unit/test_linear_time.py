@@ -130,7 +130,6 @@ WHO_READS: Final[Mapping[str, str]] = {
     "entrypoints.http.refunds": "items in a query",
     "entrypoints.pages.appearance": OURS,
     "entrypoints.pages.form_actions": ANSWERS,
-    "entrypoints.pages.appearance": OURS,
     "entrypoints.pages.checkout": ANSWERS,
     "entrypoints.pages.console.charts": OURS,
     "entrypoints.pages.console.payments": "a day of the console",
