@@ -25,7 +25,8 @@ from booking_payments.entrypoints.http.problems import (
     problem_of,
     response_to,
 )
-from booking_payments.entrypoints.pages.appearance import appearance_of
+from booking_payments.entrypoints.pages.appearance import appearance_of, language_of
+from booking_payments.entrypoints.pages.customer_texts import problem_text, problem_title
 from booking_payments.entrypoints.pages.forms import Form, read_search
 from booking_payments.entrypoints.pages.rendering import plain
 from booking_payments.runtime.services import Services
@@ -150,10 +151,14 @@ def problem_page(request: AnyRequest, error: Exception) -> PageResponse:
     number = request_id_of(request.scope) if problem.status >= 500 else None
     headers = error.headers if isinstance(error, RequestRefused) else {}
     path, settings = str(request.scope.get("path", "")), request.app.state["services"].settings
-    at_checkout = path.startswith(CHECKOUT)
     context = {"title": title, "text": text, "number": number, "back": _way_back(path, settings)}
-    appearance = appearance_of(settings) if at_checkout else None
-    return plain("problem.html", context, status=problem.status, headers=headers, appearance=appearance)
+    if not path.startswith(CHECKOUT):
+        return plain("problem.html", context, status=problem.status, headers=headers)
+    language, appearance = language_of(request), appearance_of(settings)
+    context |= {"title": problem_title(problem.status, language), "text": problem_text(problem, language)}
+    return plain(
+        "problem.html", context, status=problem.status, headers=headers, appearance=appearance, language=language
+    )
 
 
 def _way_back(path: str, settings: Settings) -> tuple[str, str] | None:
