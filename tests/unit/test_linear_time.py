@@ -95,14 +95,10 @@ PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
     "a line of a log": redacted,
     "a field of a log": lambda text: redacted("x", text),
 }
-<<<<<<< HEAD
-REFUSALS: Final = (RequestRefused, PaymentError, WebhookRefused, BadForm, ProviderUnavailable)
-=======
 PLAIN: Final = frozenset({"a list of texts in a body"})
 """Parsers that see single characters, to which quotes and brackets around a text mean nothing."""
 
-REFUSALS: Final = (RequestRefused, PaymentError, WebhookRefused, BadForm)
->>>>>>> main
+REFUSALS: Final = (RequestRefused, PaymentError, WebhookRefused, BadForm, ProviderUnavailable)
 
 
 def refusing(parse: Callable[[str], object]) -> Callable[[str], object]:
