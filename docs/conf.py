@@ -18,6 +18,8 @@ exclude_patterns = ["_build"]
 
 html_theme = "furo"
 html_title = f"booking-payments {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sphinx = False
 html_copy_source = False
 

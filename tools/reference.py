@@ -251,7 +251,7 @@ def _command(command: click.Command, names: list[str]) -> Iterator[str]:
         return
     usage = " ".join(command.collect_usage_pieces(context))
     told, _, examples = (command.help or "").partition("\b")
-    yield f"## {' '.join(names)}\n\n```text\n{' '.join(names)} {usage}\n```\n\n{cleandoc(told)}\n"
+    yield f"## {' '.join(names)}\n\n```text\n{' '.join(names)} {usage}\n```\n\n{cleandoc(told.strip())}\n"
     if examples:
         lines = [line.strip() for line in examples.splitlines() if line.strip() and not line.strip().endswith("s:")]
         yield "```sh\n" + "\n".join(lines) + "\n```\n"
