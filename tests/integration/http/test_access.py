@@ -128,10 +128,11 @@ def test_a_route_without_declared_access_is_refused() -> None:
     app = create_app(services_of(PaymentsTestKit()))
     routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
     handlers = [(route.path, handler) for route in routes for handler in route.route_handlers]
-    declared = [(path, each.opt.get("access")) for path, each in handlers if each.http_methods != {"OPTIONS"}]
+    options = [(path, each.opt) for path, each in handlers if each.http_methods != {"OPTIONS"}]
 
-    without = [path for path, access in declared if not isinstance(access, Access)]
+    without = [path for path, opt in options if not isinstance(opt.get("access"), Access)]
     assert without == [], "these routes do not declare who may call them: for_token(Access....)"
+    declared = [(path, opt["access"]) for path, opt in options]
     browser = {path for path, access in declared if access is Access.BROWSER}
     assert {path for path, access in declared if not access.needs_token} - browser == PUBLIC_PATHS
     assert all(path.startswith(("/checkout/", "/console")) for path in browser)
