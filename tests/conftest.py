@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import egress, message_schemas
+from tests import egress, message_schemas, preloaded
 from tests.integration.postgres import Server, server_dsn
 from tests.sharing import SHARED, folder_of_the_run, shared
 
@@ -64,6 +64,12 @@ def messages_are_as_their_schemas_say() -> Iterator[None]:
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A temporary folder that all workers of the run know."""
     return folder_of_the_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def preloaded_processes(request: pytest.FixtureRequest, run_folder: Path) -> None:
+    """One server of Python processes for the whole run, started when the first test of any worker wants one."""
+    preloaded.share(run_folder, request.config.stash[SHARED])
 
 
 @pytest.fixture(scope="session")
