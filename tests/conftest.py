@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -35,6 +36,15 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_configure(config: pytest.Config) -> None:
     """Prepare a place for what this process shares with the other workers of the run."""
     config.stash[SHARED] = ExitStack()
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From now on collect garbage among what tests make. Modules and tests live until the end of the run, and going
+    through them again and again takes a tenth of its CPU time."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -17,7 +17,7 @@ from booking_payments.runtime.settings import setting_names
 from tests import preloaded
 from tests.ports import free_port
 
-READY_S = 60
+READY_S = 100
 STOP_S = 40
 """Longer than the service takes to finish running requests."""
 

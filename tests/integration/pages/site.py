@@ -11,9 +11,9 @@ from attrs import define, evolve, field
 from litestar.testing import TestClient
 
 from booking_payments.domain.instructions import CaptureMethod
-from booking_payments.entrypoints.http.app import create_app
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.integration.http.api import services_of, settings, token
+from tests.integration.http.apps import app_over
 
 
 @define
@@ -93,5 +93,8 @@ def open_site(kit: PaymentsTestKit | None = None, **changes: str) -> Iterator[Si
     services = evolve(services_of(kit, changes=changes), settings=given, sandbox=kit.stripe if with_fake else None)
     # Where real money may move, the cookies are for TLS only.
     address = f"{'https' if given.livemode else 'http'}://testserver.local"
-    with TestClient(create_app(services), base_url=address, raise_server_exceptions=False) as client:
+    with (
+        app_over(services, changes) as app,
+        TestClient(app, base_url=address, raise_server_exceptions=False) as client,
+    ):
         yield Site(client=client, kit=kit)
