@@ -85,6 +85,7 @@ typecheck: $(VENV)/.dev  ## mypy, strict
 docs: $(VENV)/.dev  ## print the diagrams in docs/ from the lifecycle tables, and build the site into build/site
 	@$(BIN)/python -m tools.diagrams
 	@$(BIN)/python -m tools.pictures
+	@$(BIN)/python -m tools.sequences
 	@$(BIN)/python -m tools.reference
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site
 	@echo "the site: build/site/index.html"

@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -135,23 +135,31 @@ async def _book(port: int, count: int) -> list[bytes]:
 
 
 async def _book_some(port: int, numbers: Iterator[int], requests: list[bytes]) -> None:
-    operator, ann = _token("shop", "bookings:write"), _token("ann")
-    starts = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+    ann = _token("ann")
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    for number in numbers:
-        booking = {
-            "reference": f"P-{time.time_ns()}-{number}",
-            "customer_id": "ann",
-            "amount": "10.99",
-            "currency": "usd",
-        }
-        writer.write(_request("/api/bookings/", {**booking, "event_starts_at": starts}, operator))
+    for request in booking_requests(numbers):
+        writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
         made = json.loads(await reader.readexactly(int(length.partition(b":")[2])))
         asked = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}
         requests.append(_request(f"/api/bookings/{made['id']}/payment/intent/", asked, ann))
     writer.close()
+
+
+def booking_requests(numbers: Iterable[int]) -> Iterator[bytes]:
+    """Requests that each register a new booking of Ann's."""
+    operator = _token("shop", "bookings:write")
+    starts = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+    for number in numbers:
+        booking = {
+            "reference": f"P-{time.time_ns()}-{number}",
+            "customer_id": "ann",
+            "amount": "10.99",
+            "currency": "usd",
+            "event_starts_at": starts,
+        }
+        yield _request("/api/bookings/", booking, operator)
 
 
 def _token(subject: str, scope: str = "") -> str:

@@ -14,8 +14,10 @@ import click
 import msgspec
 from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
+from tools.http_examples import Example, examples
 
 from booking_payments.application.message_schemas import MESSAGE_TYPES, message_schema
+from booking_payments.domain.declines import GENERIC_CODE, Decline
 from booking_payments.domain.refunds import QuoteReason
 from booking_payments.entrypoints.cli.main import main as command_line
 from booking_payments.entrypoints.http import gauges
@@ -23,6 +25,7 @@ from booking_payments.entrypoints.http.app import api_document
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.entrypoints.http.problems import problem
 from booking_payments.ports.gateway_settings import PluginSetting, declared
+from booking_payments.presentation.decline_reasons import REASONS, reason_of
 from booking_payments.presentation.error_codes import ERROR_CODES
 from booking_payments.runtime.log_events import LOG_EVENTS
 from booking_payments.runtime.plugins import installed_plugins
@@ -46,6 +49,7 @@ def pages() -> Mapping[str, str]:
         "messages": _messages,
         "log-events": _log_events,
         "errors": _errors,
+        "declines": _declines,
     }
     return {name: "\n".join(make()).rstrip() + "\n" for name, make in makers.items()}
 
@@ -67,11 +71,13 @@ def _in_cell(text: str) -> str:
 
 def _http() -> Iterator[str]:
     document: Json = api_document(sandboxed=True)
+    runs = examples()
     yield f"# HTTP\n\n{NOTE} The same as OpenAPI {document['openapi']} is at `/schema` of a running service.\n"
     yield from _problems_of_all(document)
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield from _operation(f"{method.upper()} {path}", operation)
+            yield from _runs(runs.get((method.upper(), path), ()))
     yield "## Objects\n"
     for name, schema in sorted(document["components"]["schemas"].items()):
         yield from _object(name, schema)
@@ -80,6 +86,7 @@ def _http() -> Iterator[str]:
 def _problems_of_all(document: Json) -> Iterator[str]:
     yield "Paths of the API are taken with and without a slash at the end."
     yield "HEAD is answered wherever GET is, without a body.\n"
+    yield "The examples are from one run in memory; of a journal they show the first three events.\n"
     yield "An error is returned as a [problem](#problemdetails) (RFC 9457):\n"
     told = {
         status: answer["description"]
@@ -96,7 +103,7 @@ def _operation(title: str, operation: Json) -> Iterator[str]:
     yield f"{operation['summary']}. {operation.get('description', '')}".strip() + "\n"
     parameters = [each for each in operation.get("parameters", ()) if each["in"] != "path"]
     if parameters:
-        yield from _table("parameter", "in", "type", "meaning", rows=map(_parameter, parameters))
+        yield from _table("parameter", "in", "type", "meaning", "example", rows=map(_parameter, parameters))
     body = operation.get("requestBody")
     if body:
         yield f"Body: {_content(body)}{'' if body.get('required') else ', may be left out'}.\n"
@@ -108,8 +115,26 @@ def _operation(title: str, operation: Json) -> Iterator[str]:
         yield f"Problems: {', '.join(f'`{status}`' for status in problems)}.\n"
 
 
+def _runs(found: Iterable[Example]) -> Iterator[str]:
+    for each in found:
+        yield f"<details><summary>Example: {each.status}</summary>\n"
+        yield f"`{each.method} {each.path}`\n"
+        if each.body is not None:
+            yield f"```json\n{json.dumps(each.body, indent=2)}\n```\n"
+        yield f"Response, {each.status}:\n"
+        language = "json" if each.response.startswith(("{", "[")) else "text"
+        yield f"```{language}\n{each.response}\n```\n\n</details>\n"
+
+
 def _parameter(parameter: Json) -> list[str]:
-    return [f"`{parameter['name']}`", parameter["in"], _type(parameter["schema"]), parameter.get("description", "")]
+    schema = parameter["schema"]
+    return [
+        f"`{parameter['name']}`",
+        parameter["in"],
+        _type(schema),
+        parameter.get("description", ""),
+        _example(schema),
+    ]
 
 
 def _content(holder: Json) -> str:
@@ -120,13 +145,17 @@ def _content(holder: Json) -> str:
 def _object(name: str, schema: Json) -> Iterator[str]:
     yield f"### {name}\n"
     if schema.get("description"):
-        yield f"{schema['description']}\n"
+        yield f"{_in_cell(schema['description']).replace('``', '`')}\n"
     required = set(schema.get("required", ()))
     rows = (
-        [f"`{field}`", _type(each), "yes" if field in required else "no", each.get("description", "")]
+        [f"`{field}`", _type(each), "yes" if field in required else "no", each.get("description", ""), _example(each)]
         for field, each in schema.get("properties", {}).items()
     )
-    yield from _table("field", "type", "always there", "meaning", rows=rows)
+    yield from _table("field", "type", "always there", "meaning", "example", rows=rows)
+
+
+def _example(schema: Json) -> str:
+    return ", ".join(f"`{json.dumps(each)}`" for each in schema.get("examples", ()))
 
 
 def _type(schema: Json) -> str:
@@ -156,15 +185,34 @@ def _bounds(schema: Json) -> Iterator[str]:
 
 def _settings() -> Iterator[str]:
     yield f"# Settings\n\n{NOTE}\n"
-    yield "From the environment, or a `.env` file; the environment wins, and empty values count as unset. Each name may"
-    yield f"have the prefix `{PREFIX}`: that name wins over the bare one, also when it is in the file and the bare"
-    yield "one in the environment. What is wrong is named at the start, all of it at once. Secrets are never printed.\n"
+    yield "Settings come from the environment or a `.env` file; the environment wins, and empty values count as unset."
+    yield f"Each name may have the prefix `{PREFIX}`: that name wins over the bare one, also when it is in the file and"
+    yield "the bare one in the environment. The start lists every wrong setting at once. Secrets are never printed.\n"
     rules = {str(field.alias): _rule(field) for field in Settings.model_fields.values()}
     for plugin in installed_plugins().values():
         rules |= {each.name: _gateways_rule(each) for each in declared(plugin.settings).values()}
     for names, default, meaning in _settings_rows():
-        yield f"## {', '.join(names)}\n\n{_sentence(meaning)} Default: {default}.\n"
-        yield from _table("name", "value", "secret", rows=(rules[name] for name in names))
+        for name, own in zip(names, _defaults(default, len(names)), strict=True):
+            yield from _setting(name, [each for each in names if each != name], own, meaning, rules[name])
+
+
+def _setting(name: str, others: list[str], default: str, meaning: str, rule: tuple[str, bool]) -> Iterator[str]:
+    """One heading for each setting, so that each has an anchor: ``settings.md#stripe_secret_key``."""
+    value, secret = rule
+    yield f"## {name}\n"
+    beside = ", ".join(f"[`{each}`](#{each.lower()})" for each in others)
+    yield f"{_sentence(meaning)}{f' (With {beside}.)' if others else ''}\n"
+    yield f"- Value: {value}"
+    yield f"- Default: {default}"
+    if secret:
+        yield "- Secret: it is never printed"
+    yield ""
+
+
+def _defaults(text: str, count: int) -> list[str]:
+    """The default of each setting of a row: one for each name in their order, or one text for all of them."""
+    parts = text.split(", ")
+    return parts if len(parts) == count else [text] * count
 
 
 def _settings_rows() -> Iterator[tuple[list[str], str, str]]:
@@ -178,12 +226,12 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _gateways_rule(setting: PluginSetting) -> list[str]:
-    return [f"`{setting.name}`", setting.description, "yes" if setting.secret else ""]
+def _gateways_rule(setting: PluginSetting) -> tuple[str, bool]:
+    return setting.description, setting.secret
 
 
-def _rule(field: FieldInfo) -> list[str]:
-    return [f"`{field.alias}`", str(field.description), "yes" if "Secret" in str(field.annotation) else ""]
+def _rule(field: FieldInfo) -> tuple[str, bool]:
+    return str(field.description), "Secret" in str(field.annotation)
 
 
 # --- the command line ------------------------------------------------------------------------------------------
@@ -251,6 +299,18 @@ def _errors() -> Iterator[str]:
     yield f"{json.dumps(example, indent=2)}\n```\n"
     rows = ([f"`{each.code}`", str(each.status), each.meaning, each.remedy] for each in ERROR_CODES)
     yield from _table("code", "status", "what is wrong", "what to do", rows=rows)
+
+
+def _declines() -> Iterator[str]:
+    yield f"# Declines\n\n{NOTE}\n"
+    yield "Why a payment was declined, by the `decline_code` of the gateway, or its `code` where there is none; the"
+    yield "console shows the same. Of a hidden reason customers get the general text, and may be told nothing else.\n"
+    rows = (
+        [f"`{code}`", each.why, each.say, "hidden" if each.hidden else ""]
+        for code in sorted(REASONS)
+        for each in [reason_of(Decline(code=GENERIC_CODE, message="", decline_code=code))]
+    )
+    yield from _table("code", "why", "what to tell the customer", "", rows=rows)
 
 
 # --- log events ------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from booking_payments.ports.gateway import OwnGateway
 from booking_payments.runtime.channels import attach_channels
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.extras import extra
-from booking_payments.runtime.logging import set_up_logging, speak_as_the_host_does
+from booking_payments.runtime.logging import log_through_the_host, set_up_logging
 from booking_payments.runtime.process import collect_garbage_less, collecting_traces, end_with_parent
 from booking_payments.runtime.settings import Settings, load_settings
 from booking_payments.runtime.settings_error import SettingProblem, SettingsError
@@ -68,7 +68,7 @@ class Application:
         Raises:
             SettingsError: When the database can't be used, or a channel is not recorded while others are.
         """
-        speak_as_the_host_does()
+        log_through_the_host()
         async with self._created(mounted=True) as app, app.lifespan():
             yield
 

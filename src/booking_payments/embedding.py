@@ -31,7 +31,7 @@ from booking_payments.ports.publisher import CHANNEL_NAMES, is_channel_name, pyt
 from booking_payments.runtime.channels import attach_channels
 from booking_payments.runtime.composition import build
 from booking_payments.runtime.extras import require_driver
-from booking_payments.runtime.logging import speak_as_the_host_does
+from booking_payments.runtime.logging import log_through_the_host
 from booking_payments.runtime.settings import load_settings
 from booking_payments.runtime.settings_error import SettingProblem, SettingsError
 
@@ -71,7 +71,7 @@ async def open_payments(
     settings = load_settings(env, env_file, embedded=True)
     if channel is not None and not is_channel_name(python_channel(channel)):
         raise SettingsError(SettingProblem("channel", f"a channel is called {CHANNEL_NAMES}"))
-    speak_as_the_host_does()
+    log_through_the_host()
     if migrate:
         require_driver(on_postgresql=settings.on_postgresql)
         _bring_up_to_date(settings.normalized_database_url)

@@ -143,6 +143,40 @@ async def test_the_page_says_that_stripes_script_cannot_be_loaded(
     await customer.page.goto(stripe_service.checkout(stripe_service.book()))
 
     await expect(customer.page.get_by_role("alert")).to_contain_text("The payment form can't be loaded.")
+    await expect(customer.page.get_by_role("button", name="Pay")).to_have_count(0)
+    await expect(customer.page.get_by_text("The payment form is loading")).to_have_count(0)
+    customer.complaints.clear()  # the browser reports the blocked script
+    await customer.look("checkout-stripe-blocked")
+    await customer.page.unroute(f"{sandbox.url}/v3/")
+    await customer.page.get_by_role("link", name="Load the page again").click()
+    await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
+
+
+async def test_the_page_says_that_the_payment_cannot_be_started(
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
+) -> None:
+    sandbox.play("/faults", match="POST /v1/payment_intents", fault="429_limit", times=1000)
+    try:
+        await customer.page.goto(stripe_service.checkout(stripe_service.book()))
+        await expect(customer.page.get_by_role("alert")).to_contain_text("The payment provider")
+        await expect(customer.page.get_by_role("alert")).to_have_count(1)
+        await expect(customer.page.get_by_role("button")).to_have_count(0)
+    finally:
+        httpx2.delete(f"{sandbox.url}/_sandbox/faults", trust_env=False).raise_for_status()
+    await customer.page.get_by_role("link", name="Load the page again").click()
+
+    await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
+
+
+async def test_without_scripts_the_page_says_that_stripe_needs_them(
+    browser: Browser, stripe_service: RunningService
+) -> None:
+    async with open_page(browser, viewport=PHONE, java_script_enabled=False) as customer:
+        await customer.page.goto(stripe_service.checkout(stripe_service.book()))
+
+        await expect(customer.page.get_by_role("alert")).to_contain_text("Please switch scripts on for this page.")
+        await expect(customer.page.get_by_role("button")).to_have_count(0)
+        assert customer.complaints == []
 
 
 # --- methods that redirect

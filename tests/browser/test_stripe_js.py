@@ -55,7 +55,7 @@ def origin() -> Iterator[str]:
 
 
 @define
-class Shop:
+class ShopPage:
     """A page with the script, and the server behind it."""
 
     customer: BrowserPage
@@ -95,16 +95,16 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(customer: BrowserPage, sandbox: Sandbox, origin: str) -> Shop:
+async def shop(customer: BrowserPage, sandbox: Sandbox, origin: str) -> ShopPage:
     await customer.page.goto(origin)
     await customer.page.add_script_tag(url=f"{sandbox.url}/v3/")
     await customer.page.evaluate(
         "() => { window.stripe = Stripe('pk_test_shop', { locale: 'en' }); window.shop = {}; }"
     )
-    return Shop(customer, sandbox, origin)
+    return ShopPage(customer, sandbox, origin)
 
 
-async def test_a_card_is_paid_in_the_form(shop: Shop) -> None:
+async def test_a_card_is_paid_in_the_form(shop: ShopPage) -> None:
     intent = shop.intent()
     assert await shop.mount(intent) is None
     await fill_card(shop.customer.page, NUMBERS["good"])
@@ -114,7 +114,7 @@ async def test_a_card_is_paid_in_the_form(shop: Shop) -> None:
     assert shop.read(intent)["status"] == "succeeded"
 
 
-async def test_a_decline_gives_stripes_error_and_another_card_pays(shop: Shop) -> None:
+async def test_a_decline_gives_stripes_error_and_another_card_pays(shop: ShopPage) -> None:
     intent = shop.intent()
     await shop.mount(intent)
     await fill_card(shop.customer.page, NUMBERS["no money"])
@@ -133,13 +133,13 @@ async def test_a_decline_gives_stripes_error_and_another_card_pays(shop: Shop) -
     assert paid["paymentIntent"]["status"] == "succeeded"
 
 
-async def _pay_and_decide(shop: Shop, decide: Any) -> Any:
+async def _pay_and_decide(shop: ShopPage, decide: Any) -> Any:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(decide)
         return await shop.pay()
 
 
-async def test_3d_secure_opens_a_window_on_the_page(shop: Shop) -> None:
+async def test_3d_secure_opens_a_window_on_the_page(shop: ShopPage) -> None:
     await shop.mount(shop.intent())
     await fill_card(shop.customer.page, NUMBERS["3-D Secure"])
 
@@ -157,7 +157,7 @@ async def test_3d_secure_opens_a_window_on_the_page(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("way", ["Refuse", "Escape"])
-async def test_a_refused_authentication_gives_an_error(shop: Shop, way: str) -> None:
+async def test_a_refused_authentication_gives_an_error(shop: ShopPage, way: str) -> None:
     await shop.mount(shop.intent())
     await fill_card(shop.customer.page, NUMBERS["3-D Secure"])
 
@@ -174,7 +174,7 @@ async def test_a_refused_authentication_gives_an_error(shop: Shop, way: str) -> 
     assert error["payment_intent"]["status"] == "requires_payment_method"
 
 
-async def test_a_decline_after_3d_secure_gives_an_error(shop: Shop) -> None:
+async def test_a_decline_after_3d_secure_gives_an_error(shop: ShopPage) -> None:
     await shop.mount(shop.intent())
     await fill_card(shop.customer.page, NUMBERS["3-D Secure, then no money"])
     error = (await _pay_and_decide(shop, lambda: decide_at_bank(shop.customer.page)))["error"]
@@ -195,7 +195,7 @@ EURO = {"currency": "eur", "automatic_payment_methods": {"enabled": True, "allow
     ],
 )
 async def test_a_method_that_redirects_goes_to_the_bank_and_returns(
-    shop: Shop, button: str, told: str, status: str
+    shop: ShopPage, button: str, told: str, status: str
 ) -> None:
     intent = shop.intent(**EURO)
     await shop.mount(intent)
@@ -219,7 +219,9 @@ async def test_a_method_that_redirects_goes_to_the_bank_and_returns(
     assert shop.read(intent)["status"] == status
 
 
-async def test_a_card_goes_to_the_return_url_unless_a_redirect_is_only_for_methods_that_need_one(shop: Shop) -> None:
+async def test_a_card_goes_to_the_return_url_unless_redirects_are_only_for_methods_that_need_one(
+    shop: ShopPage,
+) -> None:
     intent = shop.intent()
     await shop.mount(intent)
     await fill_card(shop.customer.page, NUMBERS["good"])
@@ -242,7 +244,7 @@ async def test_a_card_goes_to_the_return_url_unless_a_redirect_is_only_for_metho
         ({"number": "378282246310005"}, "incomplete_cvc"),
     ],
 )
-async def test_an_incomplete_form_is_not_sent(shop: Shop, card: dict[str, str], code: str) -> None:
+async def test_an_incomplete_form_is_not_sent(shop: ShopPage, card: dict[str, str], code: str) -> None:
     await shop.mount(shop.intent())
     before = len(shop.sandbox.stripe.calls_so_far())
     await fill_card(shop.customer.page, **card)
@@ -253,7 +255,7 @@ async def test_an_incomplete_form_is_not_sent(shop: Shop, card: dict[str, str], 
     assert len(shop.sandbox.stripe.calls_so_far()) == before
 
 
-async def test_events_report_that_the_form_is_ready_and_complete(shop: Shop) -> None:
+async def test_events_report_that_the_form_is_ready_and_complete(shop: ShopPage) -> None:
     await shop.mount(shop.intent())
     await fill_card(shop.customer.page, NUMBERS["good"])
     events = await shop.evaluate("() => shop.events")
@@ -270,7 +272,7 @@ async def test_events_report_that_the_form_is_ready_and_complete(shop: Shop) -> 
     }
 
 
-async def test_no_form_is_shown_for_an_intent_that_cannot_be_paid(shop: Shop) -> None:
+async def test_no_form_is_shown_for_an_intent_that_cannot_be_paid(shop: ShopPage) -> None:
     intent = shop.intent(
         payment_method="pm_card_visa",
         confirm=True,
@@ -282,14 +284,14 @@ async def test_no_form_is_shown_for_an_intent_that_cannot_be_paid(shop: Shop) ->
     await expect(shop.customer.page.get_by_label("Card number")).to_have_count(0)
 
 
-async def test_a_wrong_secret_is_a_loaderror_with_stripes_refusal(shop: Shop) -> None:
+async def test_a_wrong_secret_is_a_loaderror_with_stripes_refusal(shop: ShopPage) -> None:
     intent = shop.intent()
     error = await shop.mount({**intent, "client_secret": f"{intent['id']}_secret_wrong"})
 
     assert (error["type"], error["param"]) == ("invalid_request_error", "client_secret")
 
 
-async def test_a_form_before_the_intent_is_paid_with_the_intent_that_comes_later(shop: Shop) -> None:
+async def test_a_form_before_the_intent_is_paid_with_the_intent_that_comes_later(shop: ShopPage) -> None:
     error = await shop.evaluate(MOUNT, {"mode": "payment", "amount": 1099, "currency": "usd"})
     await fill_card(shop.customer.page, NUMBERS["good"])
     other = await shop.pay(secret=shop.intent(amount=2000)["client_secret"])
@@ -300,7 +302,7 @@ async def test_a_form_before_the_intent_is_paid_with_the_intent_that_comes_later
     assert paid["paymentIntent"]["status"] == "succeeded"
 
 
-async def test_fetch_updates_shows_the_types_that_the_server_has_chosen_meanwhile(shop: Shop) -> None:
+async def test_fetch_updates_shows_the_types_that_the_server_has_chosen_meanwhile(shop: ShopPage) -> None:
     intent = shop.intent(**EURO)
     await shop.mount(intent)
     page = shop.customer.page
@@ -312,7 +314,7 @@ async def test_fetch_updates_shows_the_types_that_the_server_has_chosen_meanwhil
     await expect(page.get_by_role("radio")).to_have_count(2)
 
 
-async def test_a_form_can_be_unmounted_and_mounted_again(shop: Shop) -> None:
+async def test_a_form_can_be_unmounted_and_mounted_again(shop: ShopPage) -> None:
     await shop.mount(shop.intent())
     form = shop.customer.page.get_by_label("Card number")
     await expect(form).to_have_count(1)
@@ -327,7 +329,7 @@ async def test_a_form_can_be_unmounted_and_mounted_again(shop: Shop) -> None:
     assert await shop.evaluate("() => shop.elements.create('payment') === shop.elements.getElement('payment')")
 
 
-async def test_a_bank_debit_needs_no_mandate_of_the_servers(shop: Shop) -> None:
+async def test_a_bank_debit_needs_no_mandate_of_the_servers(shop: ShopPage) -> None:
     intent = shop.intent(currency="eur")
     await shop.mount(intent)
     page = shop.customer.page
@@ -339,7 +341,7 @@ async def test_a_bank_debit_needs_no_mandate_of_the_servers(shop: Shop) -> None:
     assert (await shop.pay())["paymentIntent"]["status"] == "processing"
 
 
-async def test_a_voucher_is_shown(shop: Shop) -> None:
+async def test_a_voucher_is_shown(shop: ShopPage) -> None:
     intent = shop.intent(currency="mxn", allowed_payment_method_types=["oxxo"], automatic_payment_methods=None)
     await shop.mount(intent)
     page = shop.customer.page
@@ -359,7 +361,7 @@ async def test_a_voucher_is_shown(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("call", ["handleNextAction({ clientSecret: secret })", "confirmCardPayment(secret)"])
-async def test_a_payment_started_by_the_server_can_be_continued(shop: Shop, call: str) -> None:
+async def test_a_payment_started_by_the_server_can_be_continued(shop: ShopPage, call: str) -> None:
     begun = shop.intent(
         payment_method="pm_card_authenticationRequired",
         confirm=True,
@@ -374,7 +376,7 @@ async def test_a_payment_started_by_the_server_can_be_continued(shop: Shop, call
     assert result["paymentIntent"]["status"] == "succeeded"
 
 
-async def test_confirming_with_the_id_of_a_method_pays(shop: Shop) -> None:
+async def test_confirming_with_the_id_of_a_method_pays(shop: ShopPage) -> None:
     secret = shop.intent()["client_secret"]
     code = "([secret, method]) => stripe.confirmCardPayment(secret, { payment_method: method })"
     declined = await shop.evaluate(code, [secret, "pm_card_chargeDeclined"])
@@ -384,7 +386,7 @@ async def test_confirming_with_the_id_of_a_method_pays(shop: Shop) -> None:
     assert paid["paymentIntent"]["status"] == "succeeded"
 
 
-async def test_a_method_is_created_for_a_server_that_confirms(shop: Shop) -> None:
+async def test_a_method_is_created_for_a_server_that_confirms(shop: ShopPage) -> None:
     given = {"mode": "payment", "amount": 1099, "currency": "usd", "paymentMethodCreation": "manual"}
     await shop.evaluate(MOUNT, given)
     await fill_card(shop.customer.page, NUMBERS["good"])
@@ -400,7 +402,7 @@ async def test_a_method_is_created_for_a_server_that_confirms(shop: Shop) -> Non
     assert made["paymentMethod"]["billing_details"]["name"] == "Jenny"
 
 
-async def test_the_publishable_key_reads_only_with_the_secret(shop: Shop) -> None:
+async def test_the_publishable_key_reads_only_with_the_secret(shop: ShopPage) -> None:
     intent = shop.intent()
     good = await shop.evaluate("(secret) => stripe.retrievePaymentIntent(secret)", intent["client_secret"])
     bad = await shop.evaluate("(secret) => stripe.retrievePaymentIntent(secret)", f"{intent['id']}_secret_wrong")
@@ -437,7 +439,7 @@ REFUSED = (
 """Mistakes in a page's code, and what the refusal says."""
 
 
-async def test_a_missing_function_is_refused_by_its_name(shop: Shop) -> None:
+async def test_a_missing_function_is_refused_by_its_name(shop: ShopPage) -> None:
     form = "{ mode: 'payment', amount: 1099, currency: 'usd' }"
     refusals = {code: await shop.refusal(code.replace("FORM", form)) for code, _ in REFUSED}
 
@@ -445,7 +447,7 @@ async def test_a_missing_function_is_refused_by_its_name(shop: Shop) -> None:
     assert {each.partition(":")[0] for each in refusals.values()} == {"IntegrationError"}
 
 
-async def test_every_function_of_stripe_js_exists_or_is_refused(shop: Shop) -> None:
+async def test_every_function_of_stripe_js_exists_or_is_refused(shop: ShopPage) -> None:
     known = await shop.evaluate("() => Object.keys(stripe)")
 
     assert {name for name in CALLS if name not in known} == set()

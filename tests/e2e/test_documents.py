@@ -55,6 +55,7 @@ ELSEWHERE = {
 
 JSON = {
     "docs/messages.md": "here",
+    "docs/reference/http.md": "tests/unit/test_reference.py: it is printed from requests and responses of a run",
     "docs/reference/errors.md": "tests/unit/test_reference.py: it is printed from a real problem",
     "docs/reference/messages.md": "tests/unit/test_reference.py: it is printed from the schemas",
     "docs/observability.md": "tests/e2e/test_readme.py, against the log of the tour",

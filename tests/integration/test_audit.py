@@ -212,7 +212,7 @@ async def test_an_expiry_leaves_a_record(kit: PaymentsTestKit) -> None:
     await kit.payments.work()
 
     [record] = await kit.payments.audit_trail(booking.id, limit=1)
-    assert (record.actor, record.operation, record.asked) == ("system", "expiry", {"facts": "BookingReleased"})
+    assert (record.actor, record.operation, record.asked) == ("system", "expiry", {"events": "BookingReleased"})
 
 
 async def test_a_webhook_that_changes_something_leaves_a_record(kit: PaymentsTestKit) -> None:

@@ -159,7 +159,7 @@ async def test_a_message_follows_no_redirect_and_nothing_of_the_answer_is_kept(
 def answering(status: int, location: str, asked: list[str]) -> Iterator[str]:
     """The address of a server that redirects every request to ``location``, with a marker in each response."""
 
-    class Answer(BaseHTTPRequestHandler):
+    class Redirecting(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked.append(self.path)
             self.rfile.read(int(self.headers["content-length"]))
@@ -173,7 +173,7 @@ def answering(status: int, location: str, asked: list[str]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    server = Server(("127.0.0.1", 0), Answer)
+    server = Server(("127.0.0.1", 0), Redirecting)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -261,6 +261,25 @@ def test_a_live_key_does_not_travel_in_the_open() -> None:
     assert refused(env, STRIPE_API_BASE="http://proxy.example") == ["STRIPE_API_BASE"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "dispute"),
+    [
+        ({}, "https://dashboard.stripe.com/test/disputes/{id}"),
+        (
+            {"STRIPE_SECRET_KEY": "sk_live_abc", "STRIPE_PUBLISHABLE_KEY": "pk_live_abc"},
+            "https://dashboard.stripe.com/disputes/{id}",
+        ),
+        ({"STRIPE_API_BASE": "http://127.0.0.1:12111"}, None),
+    ],
+)
+def test_the_dashboard_of_stripe_is_that_of_the_keys_mode(changes: dict[str, str], dispute: str | None) -> None:
+    settings = load({**STRIPE, **changes})
+
+    links = settings.plugins["stripe"].dashboard(settings.of_gateway("stripe"))
+
+    assert (links and links.dispute) == dispute
+
+
 @pytest.mark.parametrize("script", ["http://127.0.0.1:12111/v3/", "https://js.stripe.com.example/v3/"])
 def test_with_a_live_key_only_stripes_own_script_is_loaded(script: str) -> None:
     env = {**STRIPE, "STRIPE_SECRET_KEY": "sk_live_abc", "STRIPE_PUBLISHABLE_KEY": "pk_live_abc"}
@@ -777,8 +796,8 @@ async def _installation(folder: Path, **changes: str) -> str | None:
             )
         )
         started = await payments.start_payment(booking.booking.id, Caller.customer("ann", "test"))
-        facts = [each.event for each in await payments.journal(started.payment.booking_id)]
-        [made] = [fact.instruction for fact in facts if isinstance(fact, OperationIntended)]
+        events = [each.event for each in await payments.journal(started.payment.booking_id)]
+        [made] = [event.instruction for event in events if isinstance(event, OperationIntended)]
         assert isinstance(made, CreateIntent)
         return made.metadata.get("installation_id")
 
@@ -961,3 +980,30 @@ def test_every_part_of_the_fee_policy_has_a_setting() -> None:
     fees = payment_config_of(load(given)).fees
 
     assert samples.unset(fees) == set(), "the settings do not reach these parts of the fee policy"
+
+
+# --- the checkout
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("MERCHANT_NAME", "x" * 81),
+        ("MERCHANT_LOGO_URL", "http://shop.example/logo.svg"),
+        ("MERCHANT_LOGO_URL", "https://shop.example;script-src/logo.svg"),
+        ("MERCHANT_LOGO_URL", "https://*/logo.svg"),
+        ("MERCHANT_COLOR", "red"),
+        ("MERCHANT_COLOR", "#fff"),
+        ("MERCHANT_SUPPORT_URL", "javascript:alert(1)"),
+        ("MERCHANT_SUPPORT_URL", "mailto:nobody"),
+        ("MERCHANT_TERMS_URL", "https://user@shop.example/"),
+        ("MERCHANT_PRIVACY_URL", "/privacy"),
+        ("CHECKOUT_TEMPLATES", "/no/such/folder"),
+    ],
+)
+def test_what_the_checkout_shows_of_the_merchant_is_checked(name: str, wrong: str) -> None:
+    assert refused({"MERCHANT_NAME": "Shop", name: wrong}) == [name]
+
+
+def test_a_logo_needs_the_merchants_name_in_words() -> None:
+    assert refused(MERCHANT_LOGO_URL="https://shop.example/logo.svg") == ["MERCHANT_NAME"]

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from booking_payments.adapters.sql.codec import (
-    FACTS,
+    EVENTS,
     INSTRUCTIONS,
-    fact_from_json,
-    fact_name,
-    fact_to_json,
+    event_from_json,
+    event_name,
+    event_to_json,
     from_json,
     to_json,
 )
@@ -80,7 +80,7 @@ st.register_type_strategy(
     st.builds(MethodChoice, allowed=st.just(()))
     | st.builds(MethodChoice, excluded=st.just(()), configuration=st.none()),
 )
-FACT: SearchStrategy[ev.Event] = st.one_of([st.from_type(kind) for kind in FACTS.values()])
+FACT: SearchStrategy[ev.Event] = st.one_of([st.from_type(kind) for kind in EVENTS.values()])
 
 
 @settings(max_examples=100)
@@ -91,15 +91,15 @@ def test_any_amount_is_stored_and_read_unchanged(money: Money) -> None:
 
 @settings(max_examples=100)
 @given(FACT)
-def test_any_event_is_stored_and_read_unchanged(fact: ev.Event) -> None:
-    assert fact_from_json(fact_name(fact), fact_to_json(fact)) == fact
+def test_any_event_is_stored_and_read_unchanged(event: ev.Event) -> None:
+    assert event_from_json(event_name(event), event_to_json(event)) == event
 
 
 def test_an_instruction_is_written_with_the_name_of_its_class() -> None:
     cancel = CancelIntent(intent_id="pi_1", reason=CancellationReason.ABANDONED)
-    fact = ev.OperationIntended(idempotency_key="key-1", purpose=ev.Purpose.EXPIRE_BOOKING, instruction=cancel)
+    event = ev.OperationIntended(idempotency_key="key-1", purpose=ev.Purpose.EXPIRE_BOOKING, instruction=cancel)
 
-    assert json.loads(fact_to_json(fact))["instruction"] == {
+    assert json.loads(event_to_json(event))["instruction"] == {
         "kind": "cancel_intent",
         "intent_id": "pi_1",
         "reason": "abandoned",
@@ -114,14 +114,14 @@ def test_an_unknown_kind_of_instruction_is_not_read() -> None:
     text = '{"idempotency_key": "key-1", "purpose": "pay", "instruction": {"kind": "unknown"}}'
 
     with pytest.raises(KeyError, match="unknown"):
-        fact_from_json("operation_intended", text)
+        event_from_json("operation_intended", text)
 
 
 def test_every_kind_of_event_has_a_unique_name() -> None:
     kinds = set(ev.Event.__args__)
 
-    assert set(FACTS.values()) == kinds
-    assert all(name == name.lower() and name.isidentifier() for name in FACTS)
+    assert set(EVENTS.values()) == kinds
+    assert all(name == name.lower() and name.isidentifier() for name in EVENTS)
 
 
 def test_money_is_written_in_minor_units_with_its_currency() -> None:
@@ -137,10 +137,10 @@ def test_a_time_with_an_offset_is_read_as_the_same_instant() -> None:
     noon = datetime.fromisoformat("2026-03-01T12:00:00+02:00")
     local = ev.DisputeMoved(dispute_id="du_1", status=DisputeStatus.WON, evidence_due_by=noon)
 
-    assert fact_from_json("dispute_moved", fact_to_json(local)) == local
+    assert event_from_json("dispute_moved", event_to_json(local)) == local
 
 
 def test_names_stay_as_the_journal_has_them() -> None:
     old = "payment_started operation_intended payment_succeeded refund_moved dispute_funds_moved drift_found"
 
-    assert set(old.split()) <= set(FACTS)
+    assert set(old.split()) <= set(EVENTS)

@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from booking_payments.adapters.sql import rows
-from booking_payments.adapters.sql.codec import FACTS, INSTRUCTIONS, fact_from_json
+from booking_payments.adapters.sql.codec import EVENTS, INSTRUCTIONS, event_from_json
 from booking_payments.application.message_schemas import MESSAGE_TYPES, message_schema
 from booking_payments.application.messages import message_for
 from booking_payments.domain.events import Event
@@ -37,14 +37,14 @@ def required(kind: type) -> set[str]:
 
 @pytest.mark.parametrize("entry", JOURNAL, ids=lambda entry: entry["type"])
 def test_a_stored_journal_entry_can_be_read(entry: Json) -> None:
-    lacking = required(FACTS[entry["type"]]) - entry["data"].keys()
+    lacking = required(EVENTS[entry["type"]]) - entry["data"].keys()
 
     assert not lacking, f"stored journals lack {lacking}: give the new field of the event a default"
-    assert isinstance(fact_from_json(entry["type"], json.dumps(entry["data"])), get_args(Event))
+    assert isinstance(event_from_json(entry["type"], json.dumps(entry["data"])), get_args(Event))
 
 
 def test_each_kind_of_event_has_a_stored_entry() -> None:
-    missing = FACTS.keys() - {entry["type"] for entry in JOURNAL}
+    missing = EVENTS.keys() - {entry["type"] for entry in JOURNAL}
 
     assert not missing, f"add a line for {missing} to tests/data/stored/journal.jsonl"
 
@@ -63,7 +63,7 @@ def test_a_stored_payment_can_be_read(row: Json) -> None:
 
 
 def test_every_message_that_an_event_causes_has_a_schema() -> None:
-    causes = [fact_from_json(entry["type"], json.dumps(entry["data"])) for entry in JOURNAL]
+    causes = [event_from_json(entry["type"], json.dumps(entry["data"])) for entry in JOURNAL]
     made = [message_for(event, samples.PAYMENT) for event in causes]
     messages = {kind: content for kind, content in filter(None, made)}
 

@@ -94,7 +94,7 @@ def test_connections_to_every_other_machine_are_refused(host: str) -> None:
 def web(location: str | None, asked: list[str]) -> Iterator[str]:
     """Yield the address of a server that redirects every request to ``location``, or answers it."""
 
-    class Answer(BaseHTTPRequestHandler):
+    class Redirecting(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -109,7 +109,7 @@ def web(location: str | None, asked: list[str]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = HTTPServer(("127.0.0.1", 0), Answer)
+    server = HTTPServer(("127.0.0.1", 0), Redirecting)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

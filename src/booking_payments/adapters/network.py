@@ -65,7 +65,7 @@ class Network:
     def described(self, url: str) -> str:
         """How ``url`` is reached, in words and without a proxy's password."""
         proxy = self.proxy_for(url)
-        way = f"through the proxy {_shown(proxy)}" if proxy else "directly"
+        way = f"through the proxy {_without_credentials(proxy)}" if proxy else "directly"
         names = [name for name, value in (("FILE", self.cert_file), ("DIR", self.cert_dir)) if value]
         trusted = " and ".join(f"SSL_CERT_{name}" for name in names)
         return f"{way}, certificates of {trusted}" if trusted else way
@@ -95,6 +95,6 @@ def _excepts(entry: str, host: str, port: int | None) -> bool:
         return False
 
 
-def _shown(proxy: str) -> str:
+def _without_credentials(proxy: str) -> str:
     parts = urlsplit(proxy)
     return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")

@@ -17,7 +17,7 @@ from booking_payments.application.dependencies import Dependencies
 from booking_payments.domain.errors import OurFault, PaymentError, TryAgainLater
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.storage import CommitLost, StorageConflict
-from booking_payments.ports.unit_of_work import LockScope
+from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 
 T = TypeVar("T")
 
@@ -26,6 +26,15 @@ _PLAIN: Final = re.compile(r"(?=[^0-9]*(?:[0-9][^0-9]*){1,12}$)-?[0-9]+(\.[0-9]+
 
 LONGEST: Final = 255
 """Characters of a value that a record keeps."""
+
+MOST_LISTED: Final = 200
+"""Records of a booking that pages list; a booking rarely has a dozen."""
+
+
+async def newest_audit(uow: UnitOfWork, booking_id: str) -> tuple[tuple[AuditRecord, ...], bool]:
+    """Return the newest ``MOST_LISTED`` records of a booking, newest first, and whether there are older ones."""
+    found = await uow.audit.latest(MOST_LISTED + 1, booking_id)
+    return tuple(found[:MOST_LISTED]), len(found) > MOST_LISTED
 
 
 async def audited(

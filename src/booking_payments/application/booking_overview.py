@@ -2,6 +2,7 @@
 
 from attrs import frozen
 
+from booking_payments.application.auditing import newest_audit
 from booking_payments.domain.booking import Booking, money_left
 from booking_payments.domain.errors import NotFound
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -19,11 +20,13 @@ class BookingOverview:
     Attributes:
         payments: newest first.
         audit: the newest commands about it.
+        audit_cut: whether there are older ones.
     """
 
     booking: Booking
     payments: tuple[Payment, ...]
     audit: tuple[AuditRecord, ...]
+    audit_cut: bool
 
     @property
     def payment(self) -> Payment | None:
@@ -52,10 +55,12 @@ async def booking_overview(storage: Storage, booking_id: str) -> BookingOverview
         booking = await uow.bookings.get(booking_id)
         if booking is None:
             raise NotFound()
+        audit, audit_cut = await newest_audit(uow, booking_id)
         return BookingOverview(
             booking=booking,
             payments=tuple(reversed(await uow.payments.of_booking(booking_id))),
-            audit=tuple(await uow.audit.latest(20, booking_id)),
+            audit=audit,
+            audit_cut=audit_cut,
         )
 
     return await storage.read(work)

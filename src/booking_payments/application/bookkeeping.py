@@ -41,7 +41,7 @@ class LedgerCheck:
 
     Attributes:
         payments: how many payments were checked.
-        facts: how many events of their journals were checked.
+        events: how many events of their journals were checked.
         postings: how many postings were checked.
         balances: the balance of each ledger account with each gateway and in each currency. Those of one gateway and
             currency sum to zero, since each payment has one gateway.
@@ -50,7 +50,7 @@ class LedgerCheck:
     """
 
     payments: int
-    facts: int
+    events: int
     postings: int
     balances: Mapping[tuple[str, Account, Currency], Money]
     faults_found: int
@@ -107,7 +107,7 @@ class _Tally:
     """Counts, balances and faults of the payments checked so far."""
 
     payments: int = 0
-    facts: int = 0
+    events: int = 0
     postings: int = 0
     sums: dict[tuple[str, Account, Currency], int] = field(factory=lambda: defaultdict(int))
     faults: list[Fault] = field(factory=list)
@@ -116,7 +116,7 @@ class _Tally:
     def add(self, payment_id: str, history: PaymentHistory | Exception) -> None:
         self.payments += 1
         if isinstance(history, PaymentHistory):
-            self.facts += len(history.journal)
+            self.events += len(history.journal)
             self.postings += len(history.postings)
             for (account, currency), amount in balances(history.postings).items():
                 self.sums[history.payment.gateway, account, currency] += amount.minor
@@ -129,7 +129,7 @@ class _Tally:
     def result(self) -> LedgerCheck:
         return LedgerCheck(
             payments=self.payments,
-            facts=self.facts,
+            events=self.events,
             postings=self.postings,
             balances={key: Money.sum_of(minor, key[2]) for key, minor in self.sums.items()},
             faults_found=self.faults_found,

@@ -63,7 +63,10 @@ async def export_rows(
     ``created_from`` and ``created_to`` are compared with the row's own time: a payment's creation, a refund's request,
     a dispute's opening, a posting's time. Each group is read in a separate transaction, so that a long export does not
     block others; payments that start meanwhile are left out.
+
+    Raises ``InvalidInput`` for a period that ends before it begins.
     """
+    which.require_period()
     table = _TABLES[kind]
     of_payments = kind is ExportKind.PAYMENTS
     asked = which if of_payments else evolve(which, created_from=None, updated_from=which.created_from)

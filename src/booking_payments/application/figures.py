@@ -6,6 +6,7 @@ All are sums over rows that ``ports.overview`` reads, at most ``MOST_...`` of ea
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from enum import Enum
 from typing import Final
 
 from attrs import frozen
@@ -27,6 +28,19 @@ MOST_DISPUTES: Final = 500
 MOST_DEAD: Final = 1_000
 MOST_HELD: Final = 1_000
 """How many rows a figure is computed from at most: the newest."""
+
+
+class Cut(Enum):
+    """A figure that is computed from the newest rows only when there are more than are read."""
+
+    DECLINES = "declines"
+    REFUND_TIMES = "refund_times"
+    WEBHOOKS = "webhooks"
+    UNKNOWN = "unknown"
+    DISPUTES = "disputes"
+    DEAD_LETTERS = "dead_letters"
+    HOLDS = "holds"
+
 
 MANY_DECLINES: Final = 5
 """From this number of declines on, a customer is counted as suspicious; one payment allows three attempts."""
@@ -73,7 +87,7 @@ class OpenAtGateway:
         disputes: open disputes.
         webhooks: webhooks received in the period.
         failed_webhooks: how many of these failed at least once.
-        unfinished_webhooks: how many of these are not processed yet.
+        unfinished_webhooks: webhooks of all time that are not processed yet.
     """
 
     unknown: int = 0
@@ -149,13 +163,14 @@ class Figures:
         refund_times_s: seconds from the request of a refund to its success, sorted.
         webhooks: webhooks by the day on which they arrived.
         unknown: payments whose gateway call has an unknown outcome.
-        unfinished_webhooks: webhooks of the period that are not processed yet.
+        unfinished: webhooks of all time that are not processed yet, by the name of their gateway.
         disputes: open disputes, by the day that evidence is due.
         declined_often: customers with ``MANY_DECLINES`` declines or more, a sign of testing stolen cards.
         dead_letters: messages that are not tried any more.
         holds: payments with held money that has to be captured before a known time, the earliest first.
         channels: the message channels with their backlogs.
         received: all webhooks of the period, newest first.
+        cut: which of these were computed from their newest ``MOST_...`` rows only, because there are more.
     """
 
     since: datetime
@@ -167,13 +182,14 @@ class Figures:
     refund_times_s: tuple[float, ...]
     webhooks: tuple[DayOfWebhooks, ...]
     unknown: tuple[Payment, ...]
-    unfinished_webhooks: int
+    unfinished: Mapping[str, int]
     disputes: tuple[OpenDispute, ...]
     declined_often: int
     dead_letters: int
     holds: tuple[Payment, ...]
     channels: ChannelStates
     received: tuple[ReceivedWebhook, ...]
+    cut: frozenset[Cut]
 
     def at_gateway(self, name: str) -> OpenAtGateway:
         """Return what is open or was received at the gateway ``name``."""
@@ -183,8 +199,13 @@ class Figures:
             disputes=sum(each.payment.gateway == name for each in self.disputes),
             webhooks=len(webhooks),
             failed_webhooks=sum(map(_has_failed, webhooks)),
-            unfinished_webhooks=sum(not each.status.is_done for each in webhooks),
+            unfinished_webhooks=self.unfinished.get(name, 0),
         )
+
+    @property
+    def unfinished_webhooks(self) -> int:
+        """Webhooks of all time that are not processed yet."""
+        return sum(self.unfinished.values())
 
     @property
     def succeeded(self) -> int:
@@ -226,6 +247,18 @@ async def figures(deps: Dependencies, since: datetime) -> Figures:
         refunds_moved = await told.events(ev.RefundMoved, since, MOST_FACTS)
         watched = await told.watched(MOST_WATCHED)
         refused = await told.events(ev.AttemptRefused, since, MOST_FACTS)
+        found, disputes_cut = await _disputes(uow, until)
+        dead = await uow.outbox.undelivered(dead=True, limit=MOST_DEAD)
+        held = await told.held(MOST_HELD)
+        cut = {
+            Cut.DECLINES: len(refused) >= MOST_FACTS,
+            Cut.REFUND_TIMES: max(len(requested), len(refunds_moved)) >= MOST_FACTS,
+            Cut.WEBHOOKS: len(webhooks) >= MOST_WEBHOOKS,
+            Cut.UNKNOWN: len(watched) >= MOST_WATCHED,
+            Cut.DISPUTES: disputes_cut,
+            Cut.DEAD_LETTERS: len(dead) >= MOST_DEAD,
+            Cut.HOLDS: len(held) >= MOST_HELD,
+        }
         return Figures(
             since=since,
             until=until,
@@ -236,13 +269,14 @@ async def figures(deps: Dependencies, since: datetime) -> Figures:
             refund_times_s=_refund_times(requested, refunds_moved),
             webhooks=tuple(_webhooks_of(day, period, webhooks) for day, period in days.items()),
             unknown=tuple(each for each in watched if each.operation is not None and each.operation.unknown),
-            unfinished_webhooks=sum(not each.status.is_done for each in webhooks),
-            disputes=tuple(each for each in await disputes(uow, until) if each.dispute.status.is_open),
+            unfinished=await told.unfinished_webhooks(),
+            disputes=tuple(each for each in found if each.dispute.status.is_open),
             declined_often=await _declined_often(uow, refused),
-            dead_letters=len(await uow.outbox.undelivered(dead=True, limit=MOST_DEAD)),
+            dead_letters=len(dead),
             channels=await states_in(uow, until),
             received=tuple(webhooks),
-            holds=_by_deadline(await told.held(MOST_HELD)),
+            holds=_by_deadline(held),
+            cut=frozenset(name for name, is_cut in cut.items() if is_cut),
         )
 
     return await deps.storage.read(work)
@@ -255,6 +289,11 @@ def _by_deadline(held: Iterable[Payment]) -> tuple[Payment, ...]:
 
 async def disputes(uow: UnitOfWork, now: datetime) -> Sequence[OpenDispute]:
     """Return the newest disputes: open ones by the day that evidence is due, then settled ones, newest first."""
+    return (await _disputes(uow, now))[0]
+
+
+async def _disputes(uow: UnitOfWork, now: datetime) -> tuple[Sequence[OpenDispute], bool]:
+    """Return what ``disputes`` does, and whether older ones were left out."""
     opened = await uow.overview.events(ev.DisputeOpened, now - DISPUTES_LIVE, MOST_DISPUTES)
     payments = await uow.payment_reader.payments({each.payment_id for each in opened})
     found = [
@@ -264,7 +303,8 @@ async def disputes(uow: UnitOfWork, now: datetime) -> Sequence[OpenDispute]:
     latest_end = now + DISPUTES_LIVE
     still_open = [each for each in newest if each.dispute.status.is_open]
     by_deadline = sorted(still_open, key=lambda each: each.dispute.evidence_due_by or latest_end)
-    return [*by_deadline, *(each for each in newest if not each.dispute.status.is_open)]
+    ordered = [*by_deadline, *(each for each in newest if not each.dispute.status.is_open)]
+    return ordered, len(opened) >= MOST_DISPUTES
 
 
 # --- sums ------------------------------------------------------------------------------------------------------
@@ -335,7 +375,7 @@ def _declines(told: Sequence[JournalEntry]) -> tuple[tuple[str, int], ...]:
     """Return the reasons of declines with their counts, the most frequent first."""
     refused = [each.recorded.event for each in told]
     reasons = [
-        fact.decline.decline_code or fact.decline.code for fact in refused if isinstance(fact, ev.AttemptRefused)
+        event.decline.decline_code or event.decline.code for event in refused if isinstance(event, ev.AttemptRefused)
     ]
     return tuple(Counter(reasons).most_common())
 
@@ -357,10 +397,10 @@ def _refund_times(requested: Sequence[JournalEntry], moved: Sequence[JournalEntr
             began[each.recorded.event.refund_id] = each.recorded.at
     times = []
     for each in moved:
-        fact = each.recorded.event
-        done = isinstance(fact, ev.RefundMoved) and fact.status is RefundStatus.SUCCEEDED
-        if done and isinstance(fact, ev.RefundMoved) and fact.refund_id in began:
-            times.append((each.recorded.at - began[fact.refund_id]).total_seconds())
+        event = each.recorded.event
+        done = isinstance(event, ev.RefundMoved) and event.status is RefundStatus.SUCCEEDED
+        if done and isinstance(event, ev.RefundMoved) and event.refund_id in began:
+            times.append((each.recorded.at - began[event.refund_id]).total_seconds())
     return tuple(sorted(times))
 
 

@@ -68,8 +68,8 @@ class Findings:
     async def heal(self, before: Payment, code: str, text: str, *, always: bool = False) -> None:
         """Add the events since ``before`` to ``healed``; adds nothing without events, unless ``always`` is set."""
         journal = await self.deps.storage.read(lambda uow: uow.payments.journal(before.id))
-        facts = [recorded.event for recorded in journal if recorded.sequence > before.version]
-        told = ", ".join(_words(fact) for fact in facts if not isinstance(fact, _UNTOLD))
+        events = [recorded.event for recorded in journal if recorded.sequence > before.version]
+        told = ", ".join(_words(event) for event in events if not isinstance(event, _UNTOLD))
         if told or always:
             text = f"{text}: {told}" if told else text
             self.healed.append(_about(before, code, text, before.intent_id))
@@ -87,6 +87,6 @@ def _about(payment: Payment, code: str, text: str, gateway_id: str | None) -> Fi
     )
 
 
-def _words(fact: ev.Event) -> str:
+def _words(event: ev.Event) -> str:
     """Return the name of an event in words: ``PaymentSucceeded`` as ``payment succeeded``."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(fact).__name__).lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(event).__name__).lower()

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from attrs import frozen
 
+from booking_payments.application.auditing import newest_audit
 from booking_payments.domain import decisions
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import NotFound
@@ -28,6 +29,7 @@ class PaymentDetails:
         postings: its postings in the ledger.
         others: the other payments of the booking.
         audit: the newest audit records of the booking.
+        audit_cut: whether there are older ones.
         quote: the quote for a refund of everything that the rules allow.
         overriding: the quote for an operator who overrides the refund rules.
     """
@@ -40,6 +42,7 @@ class PaymentDetails:
     postings: tuple[Posting, ...]
     others: tuple[Payment, ...]
     audit: tuple[AuditRecord, ...]
+    audit_cut: bool
     quote: RefundQuote
     overriding: RefundQuote
 
@@ -64,6 +67,7 @@ async def payment_details(storage: Storage, payment_id: str, now: datetime) -> P
         booking = await uow.bookings.get(payment.booking_id) if payment else None
         if payment is None or booking is None:
             raise NotFound()
+        audit, audit_cut = await newest_audit(uow, booking.id)
         return PaymentDetails(
             at=now,
             payment=payment,
@@ -71,7 +75,8 @@ async def payment_details(storage: Storage, payment_id: str, now: datetime) -> P
             journal=tuple(await uow.payments.journal(payment_id)),
             postings=tuple(await uow.payments.postings(payment_id)),
             others=tuple(each for each in await uow.payments.of_booking(booking.id) if each.id != payment_id),
-            audit=tuple(await uow.audit.latest(20, booking.id)),
+            audit=audit,
+            audit_cut=audit_cut,
             quote=decisions.quote(payment, now, None),
             overriding=decisions.quote(payment, now, None, override=True),
         )

@@ -599,8 +599,12 @@ class BookingPayments:
     async def list_payments(
         self, which: PaymentFilter | None = None, *, cursor: str | None = None, limit: int = 20
     ) -> PaymentPage:
-        """Return a page of payments, newest first. Raises ``InvalidInput`` for a malformed cursor."""
+        """Return a page of payments, newest first.
+
+        Raises ``InvalidInput`` for a malformed cursor, and for a period that ends before it begins.
+        """
         chosen = which or PaymentFilter()
+        chosen.require_period()
         return await self._deps.storage.read(lambda uow: uow.payments.page(chosen, cursor, limit))
 
     async def list_bookings(

@@ -51,7 +51,7 @@ class Recorder:
         self._messages: list[Message] = []
         self._seen: IntentReport | None = None
         self._stands: tuple[Refundable, Mapping[str, object]] | None = None
-        self._facts_without_payment: list[ev.Event] = []
+        self._events_without_payment: list[ev.Event] = []
         self.now: datetime = deps.clock.now()
 
     @property
@@ -76,28 +76,28 @@ class Recorder:
         """The id of the request that causes these events."""
         return self._caller.correlation_id
 
-    def add(self, facts: Sequence[ev.Event]) -> None:
+    def add(self, events: Sequence[ev.Event]) -> None:
         """Add these events, in this order."""
-        for fact in facts:
-            self._add(fact)
+        for event in events:
+            self._add(event)
 
-    def _add(self, fact: ev.Event) -> None:
+    def _add(self, event: ev.Event) -> None:
         before = self._payment
         recorded = ev.Recorded(
             sequence=before.version + 1 if before else 1,
             at=self.now,
             actor=self._caller.actor,
             cause=self._caller.cause,
-            event=fact,
+            event=event,
         )
         if before is not None:
             self._postings.extend(postings(before, recorded))
         self._payment = evolve(before, recorded)
         self._recorded.append(recorded)
-        self._announce(fact, self._payment)
+        self._announce(event, self._payment)
 
-    def _announce(self, fact: ev.Event, payment: Payment) -> None:
-        made = message_for(fact, payment)
+    def _announce(self, event: ev.Event, payment: Payment) -> None:
+        made = message_for(event, payment)
         if made is not None:
             self._messages.append(self._message(*made))
 
@@ -148,7 +148,7 @@ class Recorder:
     @property
     def amended_to(self) -> Amendment | None:
         """The booking's new content that was added here; None without an amendment."""
-        found = [fact.amendment for fact in self._facts() if isinstance(fact, ev.BookingAmended)]
+        found = [event.amendment for event in self._events() if isinstance(event, ev.BookingAmended)]
         return found[-1] if found else None
 
     def amend(self, amendment: Amendment) -> None:
@@ -159,15 +159,15 @@ class Recorder:
 
     def _add_to_booking(
         self,
-        fact: ev.BookingReleased | ev.BookingConfirmed | ev.BookingAmended,
+        event: ev.BookingReleased | ev.BookingConfirmed | ev.BookingAmended,
         message: str,
         content: dict[str, object] | None = None,
     ) -> None:
         if self._payment is not None:
-            self._add(fact)
+            self._add(event)
             return
         self._messages.append(self._message(message, content or {}))
-        self._facts_without_payment.append(fact)
+        self._events_without_payment.append(event)
 
     def follow_up(self, *, send: bool = True) -> Operation | None:
         """Add the events that follow from those added so far, and from the intent as it was reported.
@@ -196,7 +196,7 @@ class Recorder:
         elif send:
             installation_id = self._deps.config.installation_id
             self.add(decisions.send_deferred(payment, self.new_ids, self.correlation_id, installation_id))
-        self.add(decisions.release_exhausted(self.payment, decisions.booking_after(self.booking, self._facts())))
+        self.add(decisions.release_exhausted(self.payment, decisions.booking_after(self.booking, self._events())))
         operation = self.payment.operation
         same = operation and before and operation.idempotency_key == before.idempotency_key
         return None if same else operation
@@ -205,9 +205,9 @@ class Recorder:
         """Cancel the booking if everything was refunded, by its customer or in the gateway's dashboard."""
         if self._payment is None or not self._deps.config.full_refund_cancels:
             return
-        facts = self._facts()
-        status = decisions.booking_after(self.booking, facts)
-        self.add(decisions.release_refunded(self.booking, status, self._payment, facts, by_dashboard=True))
+        events = self._events()
+        status = decisions.booking_after(self.booking, events)
+        self.add(decisions.release_refunded(self.booking, status, self._payment, events, by_dashboard=True))
 
     def cancel_with_refund(self, refund: RefundOnCancel, made_at: datetime) -> None:
         """Cancel the booking, and promise its refund.
@@ -220,8 +220,8 @@ class Recorder:
         if self._payment is not None and refund is not RefundOnCancel.NONE:
             request = attrs.evolve(self.refund_request("booking canceled"), made_at=made_at)
             in_full = refund is RefundOnCancel.FULL
-            facts = decisions.promise_on_cancel(self._payment, request, self.new_ids, in_full=in_full, again=again)
-            self.add(facts)
+            events = decisions.promise_on_cancel(self._payment, request, self.new_ids, in_full=in_full, again=again)
+            self.add(events)
 
     def refund_request(self, note: str | None) -> decisions.Request:
         """Return a request for a refund of everything, which another event causes and no caller waits for."""
@@ -272,7 +272,7 @@ class Recorder:
         await self._save_booking()
         if self._payment is not None:
             await self._save_payment(self._payment, holder, yields, checks)
-        if self._caller.by_itself and self._facts():
+        if self._caller.by_itself and self._events():
             await self._uow.audit.append(self._audit_record())
         if self._messages:
             await self._uow.outbox.append(*map(self._complete, self._messages))
@@ -298,20 +298,20 @@ class Recorder:
     @property
     def booking_after(self) -> Booking:
         """The booking with all events added so far, as it will be stored."""
-        facts, before = self._facts(), self.booking
-        status, reason = decisions.booking_after(before, facts), decisions.end_reason_after(before, facts)
+        events, before = self._events(), self.booking
+        status, reason = decisions.booking_after(before, events), decisions.end_reason_after(before, events)
         amendment = self.amended_to
         after = before if amendment is None else amendment.apply_to(before)
         if status is not before.status:
             after = changed(after, status=status, end_reason=reason, version=before.version + 1)
         return after
 
-    def _facts(self) -> list[ev.Event]:
-        return [*(recorded.event for recorded in self._recorded), *self._facts_without_payment]
+    def _events(self) -> list[ev.Event]:
+        return [*(recorded.event for recorded in self._recorded), *self._events_without_payment]
 
     def _audit_record(self) -> AuditRecord:
         """Return the audit record of background work or of a webhook, which lists the events."""
-        happened = dict.fromkeys(type(fact).__name__ for fact in self._facts())
+        happened = dict.fromkeys(type(event).__name__ for event in self._events())
         return AuditRecord(
             at=self.now,
             operation="webhook" if self._caller.actor == "gateway" else self._caller.cause,
@@ -320,7 +320,7 @@ class Recorder:
             outcome=AuditOutcome.DONE,
             booking_id=self.booking.id,
             payment_id=self._payment.id if self._payment else None,
-            asked={"facts": " ".join(happened)},
+            asked={"events": " ".join(happened)},
         )
 
     def _next_poll_state(self, payment: Payment, holder: str | None, checks: int) -> PollState:

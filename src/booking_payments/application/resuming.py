@@ -124,9 +124,9 @@ async def _begun(uow: UnitOfWork, booking_id: str, cause: str) -> Earlier | None
 
 def _intended(payment: Payment, journal: Sequence[ev.Recorded], cause: str | None) -> Iterator[Earlier]:
     """Yield the operations with this cause (None: with any cause) in their order."""
-    facts = [recorded.event for recorded in journal]
-    ends = {fact.idempotency_key: fact for fact in facts if isinstance(fact, ev.OperationSettled)}
-    refunds = {fact.idempotency_key: fact.refund_id for fact in facts if isinstance(fact, ev.RefundRequested)}
+    events = [recorded.event for recorded in journal]
+    ends = {event.idempotency_key: event for event in events if isinstance(event, ev.OperationSettled)}
+    refunds = {event.idempotency_key: event.refund_id for event in events if isinstance(event, ev.RefundRequested)}
     for recorded in journal:
         if cause is not None and recorded.cause != cause:
             continue

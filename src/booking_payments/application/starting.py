@@ -21,7 +21,7 @@ def started(
 
     It belongs to ``deps.gateway``. Raises ``RefusedByRule`` for an amount that this gateway can't charge.
     """
-    fact = decisions.start(
+    event = decisions.start(
         booking,
         payment_id=deps.ids.new("pay"),
         now=now,
@@ -33,8 +33,8 @@ def started(
         amount_step=deps.gateway.amount_step(booking.amount.currency),
         before=before,
     )
-    deps.gateway.check_charge(fact.breakdown.gross)
-    return fact
+    deps.gateway.check_charge(event.breakdown.gross)
+    return event
 
 
 def started_anew(deps: Dependencies, booking: Booking, now: datetime, before: Payment) -> ev.PaymentStarted:

@@ -15,6 +15,7 @@ from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, Meth
 from booking_payments.domain.money import Money, total
 from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy
 from booking_payments.domain.texts import (
+    is_line,
     require_email,
     require_line,
     require_locale,
@@ -326,7 +327,7 @@ def require_metadata(metadata: Mapping[str, str]) -> None:
             raise RefusedByRule(f"metadata: the key {key} is written by this service", code="metadata_key_reserved")
         if not 0 < len(key) <= MAX_METADATA_KEY or not key.isprintable() or "[" in key or "]" in key:
             raise InvalidInput(f"metadata: a key has 1 to {MAX_METADATA_KEY} visible characters, without [ and ]")
-        if len(value) > MAX_METADATA_VALUE or not value.isprintable():
+        if len(value) > MAX_METADATA_VALUE or not is_line(value):
             raise InvalidInput(f"metadata: a value has at most {MAX_METADATA_VALUE} visible characters, on one line")
 
 

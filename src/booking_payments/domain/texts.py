@@ -9,7 +9,15 @@ from booking_payments.domain.errors import InvalidInput
 LONGEST: Final = 500
 """Largest length of a note or a reason, in characters: the limit of a value in Stripe's metadata."""
 
-_BREAKS: Final = re.compile(r"[\r\n\t]")
+# Listed by code point, since ``str.isprintable`` follows the Unicode version of the running Python: it refuses an
+# emoji that is newer, and also the no-break space of French prices and the joiners in emoji and Persian words.
+_CONTROLS: Final = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff"
+# A page shows what follows these in reverse, so that text reads as other text (Unicode Technical Report 36, 2.5).
+_REORDERING: Final = r"\u202a-\u202e\u2066-\u2069"
+_NOT_IN_TEXT: Final = re.compile(f"[{_CONTROLS}{_REORDERING}]")
+_NOT_ON_A_LINE: Final = re.compile(rf"[{_CONTROLS}{_REORDERING}\t\n\r\u2028\u2029]")
+# Spaces and joiners alone would be shown as nothing.
+_UNSEEN: Final = re.compile(r"[\s\u00ad\u200b-\u200f\u2060-\u2064\ufeff]*")
 
 
 def rfc3339(moment: datetime) -> str:
@@ -27,8 +35,7 @@ def require_note(text: str | None) -> None:
     if text is None:
         return
     _require_short(text, "note")
-    if not _BREAKS.sub("", text).isprintable():
-        raise InvalidInput("note: leave out control characters")
+    require_text(text, "note")
 
 
 def require_reason(text: str | None) -> None:
@@ -38,8 +45,22 @@ def require_reason(text: str | None) -> None:
         require_line(text, "reason")
 
 
+def is_line(text: str) -> bool:
+    """Whether ``text`` holds nothing that a line of text for people may not: no control character, line break, or
+    character that reorders text. It may be empty."""
+    return not _NOT_ON_A_LINE.search(text)
+
+
 def require_line(text: str, name: str) -> str:
-    """Return ``text`` if it is one line of visible characters. Raises ``InvalidInput``."""
+    """Return ``text``, written for people, if it is one line with visible characters. Raises ``InvalidInput``."""
+    if not is_line(text) or _UNSEEN.fullmatch(text):
+        raise InvalidInput(f"{name}: use visible characters on one line")
+    return text
+
+
+def require_identifier(text: str, name: str) -> str:
+    """Return ``text``, which programs compare, if each of its characters is visible by itself: no joiner and no space
+    except the ordinary one. Raises ``InvalidInput``."""
     if not text.isprintable() or not text.strip():
         raise InvalidInput(f"{name}: use visible characters on one line")
     return text
@@ -47,7 +68,7 @@ def require_line(text: str, name: str) -> str:
 
 def require_text(text: str | None, name: str) -> None:
     """Check text of several lines: no control characters except line breaks and tabs. Raises ``InvalidInput``."""
-    if text is not None and not _BREAKS.sub("", text).isprintable():
+    if text is not None and _NOT_IN_TEXT.search(text):
         raise InvalidInput(f"{name}: leave out control characters")
 
 

@@ -237,6 +237,23 @@ class CheckoutForm:
 
 
 @frozen(kw_only=True)
+class DashboardLinks:
+    """Where the gateway's own dashboard shows an object: https addresses, in which ``{id}`` stands for its id there.
+
+    Attributes:
+        payment: a payment, by the id of its intent.
+        dispute: a dispute, where evidence is sent.
+    """
+
+    payment: str
+    dispute: str
+
+
+def _no_dashboard(settings: GatewaySettings) -> DashboardLinks | None:
+    return None
+
+
+@frozen(kw_only=True)
 class GatewayTerms:
     """The settings of a gateway that apply to payments.
 
@@ -277,6 +294,8 @@ class GatewayPlugin:
         in_one_process: its state is in the process that serves, so workers and further processes cannot use it.
         doctor: what ``booking-payments doctor`` says of it.
         checkout: how customers pay by it at the checkout. None: they can't.
+        dashboard: returns where its dashboard shows payments and disputes, from an instance of ``settings``; None
+            without a dashboard.
         commands: its commands, by name. A name that ``booking-payments`` has already stays what it is.
     """
 
@@ -293,4 +312,5 @@ class GatewayPlugin:
     in_one_process: bool = False
     doctor: Doctor = Doctor()
     checkout: CheckoutForm | None = None
+    dashboard: Callable[[Any], DashboardLinks | None] = _no_dashboard
     commands: Mapping[str, PluginCommand] = field(factory=dict)

@@ -5,7 +5,7 @@ with ten million. ``tallies`` and ``moved`` sum over whole periods, since a sum 
 read only an index, once through the entries of the requested periods.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -139,6 +139,10 @@ class Overview(Protocol):
 
         Raises ``InvalidInput`` for a cursor that this storage did not create.
         """
+        ...
+
+    async def unfinished_webhooks(self) -> Mapping[str, int]:
+        """Return how many webhooks of all time are received or failed, by the name of their gateway, without zeros."""
         ...
 
     async def watched(self, limit: int) -> Sequence[Payment]:

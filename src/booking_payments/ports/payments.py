@@ -9,6 +9,7 @@ from typing import Protocol
 from attrs import field, frozen
 
 from booking_payments.domain.booking import Booking
+from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -105,6 +106,11 @@ class PaymentFilter:
     last4: str | None = None
     refunded: Refunded | None = None
     disputed: bool | None = None
+
+    def require_period(self) -> None:
+        """Raise ``InvalidInput`` when the period ends before it begins: a list that must be empty is a mistake."""
+        if self.created_from is not None and self.created_to is not None and self.created_from >= self.created_to:
+            raise InvalidInput("the period ends before it begins")
 
     def matches(self, payment: Payment, booking: Booking) -> bool:
         """Whether ``payment``, of ``booking``, fulfils all conditions."""

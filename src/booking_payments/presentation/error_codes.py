@@ -50,7 +50,7 @@ ERROR_CODES: Final = (
     ErrorCode(
         "return_url_not_allowed",
         400,
-        "`return_url` does not lie in an allowed origin.",
+        "`return_url`, `success_url` or `cancel_url` does not lie in an allowed origin.",
         "Add its origin to `PAYMENT_RETURN_URL_ORIGINS`.",
     ),
     ErrorCode("secret_refused", 400, "A field holds a secret key or a token.", "Keep it to yourself, and roll it."),

@@ -1,4 +1,4 @@
-"""The style in which a status or a fact is shown: good, bad, to be watched, or none."""
+"""The style in which a status or an event is shown: good, bad, to be watched, or none."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -45,7 +45,7 @@ STATUS_STYLE: Final[Mapping[str, str]] = {
     "unknown": "bad",
 }
 
-_FACTS: Final[Mapping[type, str]] = {
+_EVENTS: Final[Mapping[type, str]] = {
     ev.PaymentSucceeded: "good",
     ev.PaymentAuthorized: "good",
     ev.BookingConfirmed: "good",
@@ -63,10 +63,10 @@ _FACTS: Final[Mapping[type, str]] = {
 }
 
 
-def style_of_event(fact: ev.Event) -> str:
-    """The style of a fact."""
-    if isinstance(fact, ev.RefundMoved):
-        return "bad" if fact.status.is_lost else "good" if fact.status is RefundStatus.SUCCEEDED else ""
-    if isinstance(fact, ev.DisputeMoved):
-        return "bad" if fact.status is DisputeStatus.LOST else "good" if fact.status is DisputeStatus.WON else ""
-    return _FACTS.get(type(fact), "")
+def style_of_event(event: ev.Event) -> str:
+    """The style of an event."""
+    if isinstance(event, ev.RefundMoved):
+        return "bad" if event.status.is_lost else "good" if event.status is RefundStatus.SUCCEEDED else ""
+    if isinstance(event, ev.DisputeMoved):
+        return "bad" if event.status is DisputeStatus.LOST else "good" if event.status is DisputeStatus.WON else ""
+    return _EVENTS.get(type(event), "")

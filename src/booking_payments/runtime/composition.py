@@ -19,7 +19,7 @@ from booking_payments.adapters.sql.serve_lock import LONGEST_WAIT, FileServedErr
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.ports.gateway import Gateway, OwnGateway
-from booking_payments.ports.gateway_plugin import BuiltGateway
+from booking_payments.ports.gateway_plugin import BuiltGateway, DashboardLinks
 from booking_payments.runtime.background_tasks import background_of
 from booking_payments.runtime.container import Container, open_counters
 from booking_payments.runtime.gateways import observed
@@ -110,6 +110,7 @@ async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[
             payments=container.payments(),
             gateway=container.deps().gateway,
             gateways={name: each.gateway for name, each in container.connected_gateways().items()},
+            dashboards={} if own is not None else _dashboards(settings),
             gateway_titles={name: plugin.title for name, plugin in settings.plugins.items() if name in gateways},
             own_gateway=own is not None,
             storage=storage,
@@ -172,3 +173,8 @@ async def shared_store_answers(settings: Settings) -> bool:
     finally:
         await counters.close()
     return not decision.alone
+
+
+def _dashboards(settings: Settings) -> Mapping[str, DashboardLinks]:
+    found = {name: plugin.dashboard(settings.of_gateway(name)) for name, plugin in settings.plugins.items()}
+    return {name: links for name, links in found.items() if links is not None}

@@ -43,6 +43,13 @@ LOG_EVENTS: Final = (
         "A pass of background work raised an error. The next pass tries the failed items again.",
     ),
     _event(
+        "console.work_failed",
+        "error",
+        "pages",
+        "work cause",
+        "A reconciliation, or a replay of webhooks, that an operator started in the console raised an error.",
+    ),
+    _event(
         "gateway.alert",
         "warning",
         "webhooks",
@@ -142,13 +149,6 @@ LOG_EVENTS: Final = (
         "background",
         "code text payment_id",
         "A scheduled reconciliation found a difference that an operator has to resolve.",
-    ),
-    _event(
-        "reconciliation.failed",
-        "error",
-        "pages",
-        "cause",
-        "A reconciliation that an operator started in the console raised an error.",
     ),
     _event(
         "request.failed",

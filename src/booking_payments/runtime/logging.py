@@ -279,7 +279,7 @@ def _configure_structlog() -> None:
     )
 
 
-def speak_as_the_host_does() -> None:
+def log_through_the_host() -> None:
     """Send our lines to the standard library's loggers, which the embedding application configures.
 
     Changes nothing if the application has configured structlog: our lines then pass its processors.

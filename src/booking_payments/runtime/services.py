@@ -9,7 +9,7 @@ from attrs import field, frozen
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
-from booking_payments.ports.gateway_plugin import CheckoutForm
+from booking_payments.ports.gateway_plugin import CheckoutForm, DashboardLinks
 from booking_payments.ports.ids import Ids
 from booking_payments.ports.storage import Storage
 from booking_payments.runtime.settings import Settings
@@ -44,6 +44,7 @@ class Services:
         gateway: the default gateway.
         gateways: all gateways by name.
         gateway_titles: the names of the gateways that customers see.
+        dashboards: where the dashboards of gateways show payments and disputes, of those that have one.
         storage: the storage.
         clock: the time.
         ids: makes ids.
@@ -60,6 +61,7 @@ class Services:
     gateway: Gateway
     gateways: Mapping[str, Gateway] = field(factory=dict)
     gateway_titles: Mapping[str, str] = field(factory=dict)
+    dashboards: Mapping[str, DashboardLinks] = field(factory=dict)
     own_gateway: bool = False
     storage: Storage
     clock: Clock

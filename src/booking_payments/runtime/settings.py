@@ -58,6 +58,8 @@ MOST_AMOUNT_DIGITS: Final = 12
 """Bounds of ``GATEWAY_MAX_AMOUNT_DIGITS``: the digits that Stripe accepts by default and at most. A test compares them
 with the adapter's table."""
 
+MERCHANT_NAME_LENGTH: Final = 80
+
 PREFIX: Final = "BOOKING_PAYMENTS_"
 """Prefix of the name of any setting; a name with the prefix takes precedence."""
 
@@ -162,6 +164,32 @@ def _origin(value: Any) -> Any:
 
 def _origins(value: Any) -> Any:
     return tuple(_origin(part) for part in comma_separated(str(value)))
+
+
+def _secure_address(value: Any) -> Any:
+    """Check an https address whose origin can stand in a Content-Security-Policy, where ``;`` and ``,`` separate."""
+    parts = url_parts(address_without_user(str(value)))
+    if parts.scheme != "https" or not re.fullmatch(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?", parts.netloc, re.ASCII):
+        raise ValueError
+    return value
+
+
+def _support_address(value: Any) -> Any:
+    if re.fullmatch(r"mailto:[A-Za-z0-9.!#$%&*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}", str(value), re.ASCII):
+        return value
+    return _secure_address(value)
+
+
+def _line(value: Any) -> Any:
+    if not str(value).isprintable() or len(str(value)) > MERCHANT_NAME_LENGTH:
+        raise ValueError
+    return value
+
+
+def _folder(value: Any) -> Any:
+    if not Path(str(value)).expanduser().is_dir():
+        raise ValueError
+    return Path(str(value)).expanduser().absolute()
 
 
 def _host(value: Any) -> Any:
@@ -279,10 +307,12 @@ Limit = Annotated[InstanceOf[Rate], BeforeValidator(_rate)]
 Level = Annotated[LogLevel, BeforeValidator(_upper)]
 SigningSecrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_signing_secrets)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
+SecureAddress = Annotated[str, BeforeValidator(_secure_address)]
 Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)]
 
 GatewayText = Annotated[str, BeforeValidator(_gateway_name)]
 GatewayNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_gateway_names)]
+_SECURE: Final = "must be an https address such as https://example.com/page, without user and password"
 _AMOUNT: Final = "must be an amount in major units and not negative, such as 0.30"
 
 
@@ -498,6 +528,21 @@ class Settings(BaseSettings):
         description="must be where customers reach this service, such as https://pay.example.com, without a path",
     )
     checkout_enabled: bool = Field(True, alias="CHECKOUT_ENABLED", description="must be true or false")
+    merchant_name: Annotated[str | None, BeforeValidator(_line)] = Field(
+        None, alias="MERCHANT_NAME", description=f"must be one line of at most {MERCHANT_NAME_LENGTH} characters"
+    )
+    merchant_logo_url: SecureAddress | None = Field(None, alias="MERCHANT_LOGO_URL", description=_SECURE)
+    merchant_color: Annotated[str | None, Field(pattern=r"^#[0-9A-Fa-f]{6}$")] = Field(
+        None, alias="MERCHANT_COLOR", description="must be a color such as #0b5fff: # and six hexadecimal digits"
+    )
+    merchant_support_url: Annotated[str | None, BeforeValidator(_support_address)] = Field(
+        None, alias="MERCHANT_SUPPORT_URL", description=f"{_SECURE}, or mailto: and an e-mail address"
+    )
+    merchant_terms_url: SecureAddress | None = Field(None, alias="MERCHANT_TERMS_URL", description=_SECURE)
+    merchant_privacy_url: SecureAddress | None = Field(None, alias="MERCHANT_PRIVACY_URL", description=_SECURE)
+    checkout_templates: Annotated[Path | None, BeforeValidator(_folder)] = Field(
+        None, alias="CHECKOUT_TEMPLATES", description="must be the path of a folder that exists"
+    )
     console_enabled: bool = Field(True, alias="CONSOLE_ENABLED", description="must be true or false")
     trusted_proxies: Networks = Field(
         (),
@@ -855,6 +900,8 @@ def _misfits(settings: Settings) -> Iterator[SettingProblem]:
     yield from _fee_misfits(settings)
     yield from _worker_misfits(settings)
     yield from _message_misfits(settings)
+    if settings.merchant_logo_url and not settings.merchant_name:
+        yield SettingProblem("MERCHANT_NAME", "set it: screen readers read it in place of MERCHANT_LOGO_URL")
 
 
 def _gateway_misfits(settings: Settings) -> Iterator[SettingProblem]:

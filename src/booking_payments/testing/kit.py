@@ -5,6 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+from attrs import evolve
+
 from booking_payments.adapters.gateways.fake.gateway import FakeGateway, due_deliveries
 from booking_payments.adapters.gateways.stripe import amounts
 from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
@@ -17,7 +19,7 @@ from booking_payments.application.dependencies import Dependencies, PaymentConfi
 from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking, PaymentView, WebhookResult
-from booking_payments.domain.booking import Booking, BookingDetails, Item
+from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, Item
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy
@@ -113,6 +115,7 @@ class PaymentsTestKit:
         expires_in: timedelta | None = None,
         refund_policy: RefundPolicy | None = None,
         capture_method: CaptureMethod | None = None,
+        details: BookingDetails = NO_DETAILS,
     ) -> Booking:
         """A registered booking of Ann's. ``items`` are quantity and price of one unit, by id; they make the price."""
         new = NewBooking(
@@ -127,7 +130,7 @@ class PaymentsTestKit:
             event_starts_at=self.clock.now() + starts_in,
             expires_at=self.clock.now() + expires_in if expires_in else None,
             refund_policy=refund_policy,
-            details=BookingDetails(capture_method=capture_method),
+            details=evolve(details, capture_method=capture_method or details.capture_method),
         )
         return (await self.payments.register_booking(new)).booking
 

@@ -203,7 +203,7 @@ class OverviewContract:
 
         assert await _moved(storage) == []
 
-    # --- facts
+    # --- events
 
     async def test_rare_facts_are_found_across_payments_newest_first(self, storage: Storage) -> None:
         for number in (1, 2, 3):
@@ -258,6 +258,12 @@ class OverviewContract:
         first = await _page(storage, unfinished=True)
         second = await _page(storage, first.next_cursor, unfinished=True)
         assert [[each.event_id for each in page.items] for page in (first, second)] == [["evt_5", "evt_3"], ["evt_1"]]
+
+    async def test_unfinished_webhooks_of_all_time_are_counted_by_gateway(self, storage: Storage) -> None:
+        assert await storage.read(lambda uow: uow.overview.unfinished_webhooks()) == {}
+        await _receive(storage, InboxStatus.FAILED, InboxStatus.PROCESSED, InboxStatus.RECEIVED, InboxStatus.IGNORED)
+
+        assert await storage.read(lambda uow: uow.overview.unfinished_webhooks()) == {entry(1).gateway: 2}
 
     @pytest.mark.parametrize("cursor", ["", "-1", "x", "1 OR 1", "9" * 19, "٣"])
     async def test_a_foreign_cursor_of_webhooks_is_refused(self, storage: Storage, cursor: str) -> None:

@@ -114,7 +114,7 @@ def started_payment(of: Booking, number: int = 1, at: datetime = NOW) -> Payment
 
 
 def payment_with_every_event(of: Booking) -> PaymentBuilder:
-    """A payment to which every kind of fact has happened."""
+    """A payment to which every kind of event has happened."""
     decline = Decline(code="card_declined", message="No.", decline_code="lost_card", advice_code="do_not_try_again")
     create = CreateIntent(
         amount=USD_100,
@@ -178,6 +178,7 @@ def payment_with_every_event(of: Booking) -> PaymentBuilder:
             charge_id="ch_2",
             method=MethodDetails(type="card", brand="visa", last4="4242", wallet="apple_pay"),
             capture_before=NOW + timedelta(days=7),
+            receipt_url="https://pay.stripe.com/receipts/payment/ch_2",
         ),
         ev.BookingConfirmed(),
         ev.LatePaymentDecided(booking_status="expired"),

@@ -328,7 +328,7 @@ class StorageContract:
         postings = await storage.read(lambda uow: uow.payments.postings(samples.PAYMENT.id))
         records = await storage.read(lambda uow: uow.audit.latest(2))
         deliveries = await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
-        assert tuple(journal) == samples.FACTS
+        assert tuple(journal) == samples.EVENTS
         assert (tuple(postings), tuple(records)) == (samples.POSTINGS, (samples.RECORD,))
         assert tuple(each.message for each in deliveries) == samples.MESSAGES
 
@@ -572,7 +572,7 @@ class StorageContract:
         assert [payment.id for payment in payments] == ["pay_1", "pay_2"]
 
     @pytest.mark.parametrize(
-        "facts",
+        "events",
         [
             (ev.IntentLinked(intent_id="pi_1"),),
             (
@@ -594,13 +594,13 @@ class StorageContract:
         ],
     )
     async def test_what_belongs_to_one_payment_is_no_other_payments(
-        self, storage: Storage, facts: Sequence[ev.Event]
+        self, storage: Storage, events: Sequence[ev.Event]
     ) -> None:
         await store(storage, booking(1), booking(2))
-        await stored(storage, started_payment(booking(1), 1).happen(*facts))
+        await stored(storage, started_payment(booking(1), 1).happen(*events))
 
         with pytest.raises(AlreadyExists):
-            await stored(storage, started_payment(booking(2), 2).happen(*facts))
+            await stored(storage, started_payment(booking(2), 2).happen(*events))
 
     @pytest.mark.parametrize("gateway_id", ["pi_1", "ch_1", "ch_2", "re_1", "re_2", "du_1"])
     async def test_a_payment_is_found_by_what_the_gateway_calls_its_things(
@@ -698,7 +698,7 @@ class StorageContract:
             (ev.PaymentSucceeded(breakdown=captured, charge_id="ch_1", attempt=None, late=False),),
         ]
 
-        listed = [await self._listed_after(storage, builder.happen(*facts)) for facts in steps]
+        listed = [await self._listed_after(storage, builder.happen(*events)) for events in steps]
 
         assert listed == [["requires_payment_method"], ["requires_action"], ["processing"], ["succeeded"]]
 
@@ -856,8 +856,8 @@ class StorageContract:
         closed = attrs.evolve(opened, dispute_id="du_2", status=DisputeStatus.WARNING_CLOSED)
         await store(storage, *(booking(number) for number in range(1, 5)))
         histories: list[tuple[ev.Event, ...]] = [(paid,), (paid, refund), (paid, opened), (paid, closed)]
-        for number, facts in enumerate(histories, start=1):
-            await stored(storage, started_payment(booking(number), number).happen(*facts))
+        for number, events in enumerate(histories, start=1):
+            await stored(storage, started_payment(booking(number), number).happen(*events))
 
         assert await self._since(storage, NOW + timedelta(days=1)) == ["pay_2", "pay_3"]
 

@@ -81,8 +81,8 @@ PAYMENT: Final = attrs.evolve(
     refund_grace_until=NOW + timedelta(days=1),
     intent_price=_usd(9000),
 )
-FACTS: Final[Sequence[ev.Recorded]] = tuple(_LIFE.journal)
-POSTINGS: Final[Sequence[Posting]] = tuple(postings_of(FACTS))
+EVENTS: Final[Sequence[ev.Recorded]] = tuple(_LIFE.journal)
+POSTINGS: Final[Sequence[Posting]] = tuple(postings_of(EVENTS))
 
 _ADDED: Final = ev.Recorded(
     sequence=PAYMENT.version + 1, at=LATER, actor="operator:olga", cause="req_2", event=ev.BookingConfirmed()
@@ -125,6 +125,7 @@ PAYMENT_CHANGED: Final = attrs.evolve(
     client=Client.STRIPE_JS if PAYMENT.client is not Client.STRIPE_JS else None,
     method=None,
     capture_before=None,
+    receipt_url=None,
     lost=(LostCall(idempotency_key="key-11", sent_at=NOW, key_from=LATER, refund_id="rf_1", amount=_usd(20)),),
     attached="pm_9",
     burnt=(ev.BurntMethod(payment_method_id="pm_8", decline=Decline(code="card_declined", message="No.")),),
@@ -270,7 +271,7 @@ async def _register(uow: UnitOfWork) -> None:
 
 async def _begin_payment(uow: UnitOfWork) -> None:
     await uow.bookings.lock(BOOKING.id)
-    await uow.payments.append(PAYMENT, FACTS, POSTINGS)
+    await uow.payments.append(PAYMENT, EVENTS, POSTINGS)
     await uow.payments.save_poll_state(PAYMENT.id, POLL_STATE)
     await uow.payments.save_client_action(PAYMENT.id, HANDOVER)
     await uow.outbox.append(*(attrs.evolve(each, sequence=0) for each in MESSAGES))

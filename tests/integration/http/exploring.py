@@ -47,6 +47,7 @@ BEYOND_THE_DOCUMENT: Final = {
     "GET /api/payments": "a cursor is one of ours, years make sense, text is on one line",
     "GET /api/exports/{kind}": "years make sense, text is on one line",
     "PATCH /api/bookings/{booking_id}": "the currency decides on decimals, years make sense, text is on one line",
+    "POST /api/events/{event_id}/cancel": "text is on one line and no card number",
     "POST /api/events/{event_id}/reschedule": "years make sense",
     "GET /api/bookings": "a cursor is one of ours, text is on one line",
     "POST /api/bookings": "the currency decides on decimals, years make sense, text is on one line and no card number",

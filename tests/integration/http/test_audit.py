@@ -76,8 +76,8 @@ def test_a_request_leaves_one_record_with_its_id_and_key(api: Api, mover: Any) -
 def test_the_record_and_the_journal_name_the_same_cause(api: Api) -> None:
     booking_id = api.paid()
 
-    facts = api.get(f"/api/bookings/{booking_id}/payment/events/", OPERATOR).json()["events"]
-    assert {fact["cause"] for fact in facts} == {trail(api)[0].cause}
+    events = api.get(f"/api/bookings/{booking_id}/payment/events/", OPERATOR).json()["events"]
+    assert {event["cause"] for event in events} == {trail(api)[0].cause}
 
 
 def test_a_request_for_a_foreign_booking_is_recorded(api: Api) -> None:

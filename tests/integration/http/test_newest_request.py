@@ -54,7 +54,7 @@ def charges(api: Api) -> int:
     return sum(api.kit.stripe.successful_charges(each["id"]) for each in intents(api))
 
 
-def facts(api: Api, booking_id: str, *types: str) -> list[tuple[str, Json]]:
+def events(api: Api, booking_id: str, *types: str) -> list[tuple[str, Json]]:
     journal = api.get(f"/api/bookings/{booking_id}/payment/events/", OPERATOR).json()["events"]
     return [(each["type"], each["data"]) for each in journal if each["type"] in types]
 
@@ -263,7 +263,7 @@ def test_the_method_in_authentication_is_not_charged_again(api: Api, step: str, 
     again = ask(api, booking_id, step, payment_method_id=card, **body).json()
 
     assert (again["status"], again["next_action"]) == ("requires_action", first["next_action"])
-    assert len(facts(api, booking_id, "attempt_started")) == 1
+    assert len(events(api, booking_id, "attempt_started")) == 1
 
 
 # --- a verdict belongs to its method
@@ -275,7 +275,7 @@ def test_a_decline_in_the_browser_does_not_decline_the_method_in_authentication(
     in_browser(api, waiting, theirs)
     api.deliver_all()
 
-    refused = facts(api, booking_id, "attempt_started", "attempt_refused", "attempt_dropped")
+    refused = events(api, booking_id, "attempt_started", "attempt_refused", "attempt_dropped")
     assert [(kind, data["number"], data.get("payment_method_id")) for kind, data in refused] == [
         ("attempt_started", 1, ours),
         ("attempt_dropped", 1, None),
@@ -294,7 +294,7 @@ def test_a_success_in_the_browser_is_recorded_with_its_method(api: Api) -> None:
     in_browser(api, waiting, theirs)
     api.deliver_all()
 
-    ((_, data),) = facts(api, booking_id, "payment_succeeded")
+    ((_, data),) = events(api, booking_id, "payment_succeeded")
     assert (data["attempt"], data["payment_method_id"]) == (2, theirs)
     assert api.status(booking_id)["attempts_made"] == 1
 
@@ -305,7 +305,7 @@ def test_the_method_of_an_attempt_is_the_one_in_stripes_response(api: Api) -> No
     in_browser(api, waiting, "pm_card_chargeDeclined")
     api.deliver_all()
 
-    numbers = [data["number"] for _, data in facts(api, booking_id, "attempt_refused")]
+    numbers = [data["number"] for _, data in events(api, booking_id, "attempt_refused")]
     assert numbers == [2]
 
 
@@ -314,8 +314,8 @@ def test_a_failed_authentication_declines_its_own_method(api: Api) -> None:
     authenticate(api, api.pay(booking_id, method(api, THREE_D_SECURE)).json(), "failed")
     api.deliver_all()
 
-    assert [data["number"] for _, data in facts(api, booking_id, "attempt_refused")] == [1]
-    assert len(facts(api, booking_id, "attempt_started")) == 1
+    assert [data["number"] for _, data in events(api, booking_id, "attempt_refused")] == [1]
+    assert len(events(api, booking_id, "attempt_started")) == 1
 
 
 # --- the next action is current

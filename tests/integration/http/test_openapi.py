@@ -13,6 +13,7 @@ from attrs import fields
 from jsonschema import Draft202012Validator
 from litestar.routes import HTTPRoute
 from openapi_spec_validator import validate
+from tools.http_examples import examples
 
 from booking_payments.domain import events
 from booking_payments.entrypoints.http.app import api_document
@@ -20,6 +21,7 @@ from booking_payments.entrypoints.http.documentation import ui_folder
 from booking_payments.presentation import models, render
 from tests.integration.http.api import Api, open_api
 from tests.integration.http.routes import DOCUMENT, Json
+from tests.rows import row
 
 OPERATIONS = [
     (method, path, operation) for path, methods in DOCUMENT["paths"].items() for method, operation in methods.items()
@@ -175,3 +177,61 @@ def test_the_document_has_server_contact_and_license() -> None:
     assert [each["url"] for each in served["servers"]] == ["https://pay.example"]
     assert served["info"]["contact"]["url"]
     assert served["info"]["license"]["name"] == "MIT"
+
+
+# --- every field says what it means
+
+
+FIELDS = [
+    (f"{name}.{field}", schema)
+    for name, component in DOCUMENT["components"]["schemas"].items()
+    for field, schema in component.get("properties", {}).items()
+] + [
+    (f"{each['name']} of {method} {path}", {**each["schema"], "description": each.get("description")})
+    for method, path, operation in OPERATIONS
+    for each in operation.get("parameters", ())
+]
+"""Every field of every request and response, and every parameter."""
+PATH_PARAMETERS = ("booking_id of", "payment_id of", "event_id of", "intent_id of", "kind of", "gateway of")
+"""They are ids that the service has answered, so a made-up example would only ever be 404."""
+
+
+def test_every_field_and_parameter_has_a_description() -> None:
+    assert [name for name, schema in FIELDS if not schema.get("description")] == []
+
+
+def test_every_field_and_parameter_has_an_example_or_is_an_object_that_has_them() -> None:
+    objects = "#/components/schemas/"
+    without = [name for name, schema in FIELDS if not schema.get("examples") and objects not in json.dumps(schema)]
+
+    assert [name for name in without if not name.startswith(PATH_PARAMETERS)] == []
+
+
+def test_every_example_of_a_field_fits_its_schema() -> None:
+    def errors(schema: Json) -> list[str]:
+        root = {**schema, "components": DOCUMENT["components"]}
+        return [
+            each.message
+            for value in schema.get("examples", ())
+            for each in Draft202012Validator(root).iter_errors(value)
+        ]
+
+    assert {name: found for name, schema in FIELDS if (found := errors(schema))} == {}
+
+
+def test_no_pattern_has_an_anchor_that_is_unknown_to_javascript() -> None:
+    patterns = {each["pattern"] for each in schemas_in(DOCUMENT) if isinstance(each.get("pattern"), str)}
+
+    assert patterns
+    assert {each for each in patterns if r"\Z" in each or r"\A" in each} == set()
+
+
+def test_every_example_of_the_reference_page_fits_the_document() -> None:
+    for (method, path), found in examples().items():
+        for each in found:
+            response = DOCUMENT["paths"][path][method.lower()]["responses"][str(each.status)]
+            (media, content), *_ = response["content"].items()
+            if media.endswith("json"):
+                root = {**content["schema"], "components": DOCUMENT["components"]}
+                with row(f"{method} {path}: {each.status}"):
+                    assert list(Draft202012Validator(root).iter_errors(json.loads(each.response))) == []

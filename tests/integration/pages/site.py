@@ -1,8 +1,8 @@
 """The pages with an in-memory test kit, as a browser without scripts uses them."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from html import unescape
 from typing import Any
 
@@ -11,6 +11,7 @@ from attrs import define, evolve, field
 from litestar.testing import TestClient
 
 from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.ports.gateway_plugin import DashboardLinks
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.integration.http.api import services_of, settings, token
 from tests.integration.http.apps import app_over
@@ -84,13 +85,22 @@ class Site:
         return self.post("/console/login", fields)
 
 
-@contextmanager
-def open_site(kit: PaymentsTestKit | None = None, **changes: str) -> Iterator[Site]:
+def open_site(kit: PaymentsTestKit | None = None, **changes: str) -> AbstractContextManager[Site]:
     """Open the pages with a test kit and changed settings."""
-    kit = kit or PaymentsTestKit()
+    return _open(kit or PaymentsTestKit(), changes, {})
+
+
+def open_site_with(dashboards: Mapping[str, DashboardLinks]) -> AbstractContextManager[Site]:
+    """Open the pages with gateways that have these dashboards."""
+    return _open(PaymentsTestKit(), {}, dashboards)
+
+
+@contextmanager
+def _open(kit: PaymentsTestKit, changes: Mapping[str, str], dashboards: Mapping[str, DashboardLinks]) -> Iterator[Site]:
     given = settings(**changes)
     with_fake = given.gateway == "fake"
-    services = evolve(services_of(kit, changes=changes), settings=given, sandbox=kit.stripe if with_fake else None)
+    sandbox = kit.stripe if with_fake else None
+    services = evolve(services_of(kit, changes=changes), settings=given, sandbox=sandbox, dashboards=dashboards)
     # Where real money may move, the cookies are for TLS only.
     address = f"{'https' if given.livemode else 'http'}://testserver.local"
     with (

@@ -211,6 +211,28 @@ def test_the_page_of_a_processing_payment_reloads_without_scripts(site: Site) ->
     assert '<noscript><meta http-equiv="refresh"' in page
 
 
+def test_the_page_says_how_long_the_booking_is_held(site: Site) -> None:
+    page = site.get(address(site.book(expires_in=timedelta(minutes=5)))).text
+
+    assert 'data-left="300"' in page
+    assert '<noscript><meta http-equiv="refresh" content="301;' in page
+
+
+def test_without_an_end_before_the_event_nothing_is_counted_down(site: Site) -> None:
+    assert "countdown" not in site.get(address(site.book())).text
+
+
+def test_stripes_receipt_is_linked_once_the_charge_is_captured() -> None:
+    with open_site(None, **STRIPE) as site:
+        booking_id = site.book()
+        before = site.get(address(booking_id)).text
+        site.run(site.kit.payments.process_booking_payment, booking_id, "pm_card_visa")
+        after = site.get(address(booking_id)).text
+
+    assert "Receipt" not in before
+    assert re.search(r'<a href="https://pay.stripe.com/receipts/payment/ch_\w+">Receipt</a>', after)
+
+
 # --- paying
 
 

@@ -7,14 +7,19 @@ from itertools import combinations
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.entrypoints.pages.console import charts
 from booking_payments.entrypoints.pages.console.lifecycle import PLACES, diagram, moves
+from booking_payments.ports.gateway_plugin import DashboardLinks
+from booking_payments.ports.inbox import InboxStatus
 from booking_payments.testing.kit import PaymentsTestKit
+from booking_payments.testing.storage_contract import entry
 from tests.integration.http.api import token
-from tests.integration.pages.site import Site, open_site
+from tests.integration.pages.site import Site, open_site, open_site_with
+from tests.payments import lose_answer
 
 PAGES = [
     "/console/",
@@ -36,6 +41,7 @@ PAGES = [
     "/console/disputes",
     "/console/webhooks",
     "/console/webhooks/evt_x",
+    "/console/messages",
     "/console/drift",
     "/console/record",
 ]
@@ -48,6 +54,8 @@ ACTIONS = [
     "/console/payments/pay_x/refund",
     "/console/payments/pay_x/settle",
     "/console/webhooks/evt_x/replay",
+    "/console/webhooks/unfinished/replay",
+    "/console/messages/replay",
     "/console/drift/run",
     "/console/record",
     "/console/logout",
@@ -164,6 +172,7 @@ def test_the_console_can_be_switched_off() -> None:
         "/console/payments",
         "/console/disputes",
         "/console/webhooks",
+        "/console/messages",
     ],
 )
 def test_pages_without_records_say_so(console: Site, path: str) -> None:
@@ -216,6 +225,7 @@ def test_an_older_page_has_a_link_to_the_newest(console: Site) -> None:
         "to=0001-01-01",
         "cursor=x",
         "from=2026-13-01",
+        "from=2026-03-02&to=2026-03-01",
         "amount=1,000",
         "amount=much",
         "last4=42",
@@ -226,6 +236,7 @@ def test_invalid_filters_show_an_error(console: Site, bad: str) -> None:
 
     assert answer.status_code == 400
     assert 'role="alert"' in answer.text
+    assert "Payments found" not in answer.text  # an error is no empty list
 
 
 def test_a_payment_is_found_by_each_of_its_ids(console: Site) -> None:
@@ -329,9 +340,26 @@ def test_a_payment_shows_every_event_with_cause_and_actor(console: Site) -> None
     journal = console.run(console.kit.payments.journal, booking_id)
 
     page = console.get(page_of(console, booking_id)).text
-    assert page.count("<h3>") == len(journal)
+    timeline = page[page.index('id="timeline"') : page.index("</ol>")]
+    assert timeline.count("<h3>") == len(journal)
     assert "stolen_card" in page  # operators see more than customers
     assert all(f"{each.actor} · {each.cause}" in page for each in journal)
+
+
+def test_the_page_of_a_payment_has_money_card_and_customer_first_and_the_lifecycle_last(console: Site) -> None:
+    page = console.get(page_of(console, console.paid())).text
+
+    order = ["money", "card", "customer", "timeline", "audit", "life"]
+    assert sorted(order, key=lambda each: page.index(f'id="{each}"')) == order
+
+
+def test_records_of_the_machinery_are_folded(console: Site) -> None:
+    page = console.get(page_of(console, console.paid())).text
+    folded = "".join(re.findall(r'<li class="technical"><details>.*?</details></li>', page, re.DOTALL))
+
+    assert "Operation intended" in folded
+    assert "<h3>Payment succeeded</h3>" not in folded
+    assert "<h3>Payment succeeded</h3>" in page
 
 
 def test_the_page_of_a_payment_contains_no_secrets(console: Site) -> None:
@@ -347,6 +375,57 @@ def test_the_current_status_is_highlighted_in_the_diagram(console: Site) -> None
 
     assert [" ".join(re.findall(r"<text[^>]*>([^<]+)", each)) for each in lit] == ["requires action"] * 2
     assert "Its way: requires payment method, then requires action." in page
+
+
+@pytest.mark.parametrize(
+    ("method", "charged"),
+    [
+        ("pm_card_visa", "100.00 USD"),
+        ("pm_card_chargeDeclined", "nothing"),
+        ("pm_usBankAccount_success", "not yet, the bank is working on it"),
+    ],
+)
+def test_charged_is_what_was_charged(console: Site, method: str, charged: str) -> None:
+    console.get(page_of(console, console.paid(method)))
+
+    assert fact(console, "Charged") == charged
+
+
+def test_held_money_is_not_charged(console: Site) -> None:
+    console.get(page_of(console, console.held()))
+
+    assert (fact(console, "Held, not charged"), fact(console, "Charged")) == ("100.00 USD", "nothing")
+
+
+def test_an_unknown_outcome_is_not_called_no_money(console: Site) -> None:
+    page = console.get(page_of(console, console.run(lose_answer, console.kit, "timeout_after"))).text
+
+    assert fact(console, "Charged") == "outcome unknown"
+    assert "No money has moved" not in page
+
+
+def fact(console: Site, name: str) -> str:
+    """The value of ``name`` in the lists of facts on the page seen last."""
+    found = re.search(rf"<dt>{re.escape(name)}</dt><dd[^>]*>([^<]*)", console.seen)
+    assert found, name
+    return found[1]
+
+
+def test_unfinished_webhooks_of_all_time_are_counted(console: Site) -> None:
+    console.run(console.kit.storage.transact, lambda uow: uow.inbox.put(entry(1, status=InboxStatus.FAILED)))
+    console.kit.clock.advance(timedelta(days=60))
+
+    page = console.get("/console/?days=1").text
+
+    assert '<span>Unfinished webhooks of all time</span><strong class="figure bad">1<' in page
+
+
+def test_what_does_not_fit_the_dashboard_is_counted(console: Site) -> None:
+    for number in range(8):
+        console.paid("pm_card_createDispute", reference=f"R-{number}")
+    console.run(console.kit.settle)
+
+    assert "and 3 more" in console.get("/console/").text
 
 
 def test_an_unknown_payment_is_404(console: Site) -> None:
@@ -515,16 +594,126 @@ def test_a_webhook_is_found_by_its_id(console: Site) -> None:
     assert "No event with this id" in console.get("/console/webhooks?q=evt_nobody").text
 
 
+def fail_webhooks(console: Site, number: int) -> None:
+    """Store webhooks whose processing has failed."""
+
+    async def work(uow: Any) -> None:
+        for each in range(1, number + 1):
+            await uow.inbox.put(entry(each, status=InboxStatus.FAILED))
+
+    console.run(console.kit.storage.transact, work)
+
+
+def test_all_unfinished_webhooks_are_processed_again_by_one_button(console: Site) -> None:
+    console.paid()
+    console.run(console.kit.deliver_webhooks)
+    (received,) = console.run(console.kit.payments.list_webhooks, None, 1)
+    failed = evolve(received, status=InboxStatus.FAILED)
+    console.run(console.kit.storage.transact, lambda uow: uow.inbox.put(failed))
+
+    console.send("/console/webhooks?only=unfinished", "/console/webhooks/unfinished/replay")
+    page = settled(console, "/console/webhooks?only=unfinished", "Processing unfinished webhooks")
+
+    assert "The last replay: 1 " in page
+    assert "All received webhooks are processed." in page
+
+
+def test_a_replay_says_how_many_webhooks_failed_again(console: Site) -> None:
+    fail_webhooks(console, 3)
+    console.send("/console/webhooks?only=unfinished", "/console/webhooks/unfinished/replay")
+    page = settled(console, "/console/webhooks?only=unfinished", "Processing unfinished webhooks")
+
+    assert "The last replay: 3 failed." in page
+    assert "Process all 3 again" in page
+
+
+# --- messages
+
+
+async def give_up(kit: PaymentsTestKit, number: int) -> None:
+    """Register bookings, and give up the message of each."""
+    await kit.payments.add_channel("webhook")
+    for each in range(number):
+        await kit.book(reference=f"M-{each}")
+        await kit.payments.process_booking_payment((await kit.payments.list_bookings()).items[0].id, "pm_card_visa")
+
+    async def work(uow: Any) -> None:
+        for each in await uow.outbox.undelivered(dead=False, limit=100):
+            await uow.outbox.reschedule(evolve(each, tries=9, dead_at=kit.clock.now(), error="status 500"))
+
+    await kit.storage.transact(work)
+
+
+def test_messages_that_were_given_up_are_sent_again_one_by_one_and_all_at_once(console: Site) -> None:
+    console.run(give_up, console.kit, 2)
+    page = console.get("/console/messages?only=dead").text
+    given_up = page.count("Given up</span>")
+    assert (given_up > 1, page.count("status 500")) == (True, given_up)
+
+    one = {
+        **console.hidden("/console/messages/replay"),
+        "message": re.findall(r'name="message" value="(\w+)"', page)[0],
+    }
+    assert console.post("/console/messages/replay", one).status_code == 303
+    assert console.get("/console/messages?only=dead").text.count("Given up</span>") == given_up - 1
+    console.send("/console/messages?only=dead", "/console/messages/replay")
+
+    assert "No message was given up." in console.get("/console/messages?only=dead").text
+    assert console.get("/console/messages").text.count("Waiting</span>") == given_up
+
+
+# --- why a card was declined
+
+
+@pytest.mark.parametrize(
+    ("method", "why", "say"),
+    [
+        (
+            "pm_card_visa_chargeDeclinedInsufficientFunds",
+            "There is not enough money",
+            "Please use another card, or try this one later",
+        ),
+        (
+            "pm_card_visa_chargeDeclinedStolenCard",
+            "The card is reported as stolen.",
+            "Your card was declined. Please use",
+        ),
+    ],
+)
+def test_a_decline_is_explained_with_what_to_tell_the_customer(console: Site, method: str, why: str, say: str) -> None:
+    page = console.get(page_of(console, console.paid(method))).text
+
+    assert why in page
+    assert f"Tell the customer: “{say}" in page
+    assert ("must not learn the reason" in page) == ("stolen" in why)
+
+
+# --- the gateway's dashboard
+
+
+def test_a_dispute_leads_to_the_dashboard_of_the_gateway() -> None:
+    links = DashboardLinks(payment="https://bank.example/p/{id}", dispute="https://bank.example/d/{id}")
+    with open_site_with({"fake": links}) as console:
+        console.log_in()
+        booking_id = console.paid("pm_card_createDispute")
+        console.run(console.kit.settle)
+        (dispute,) = console.payment_of(booking_id).disputes
+        pages = [console.get(path).text for path in ("/console/disputes", page_of(console, booking_id))]
+
+    assert [f'href="https://bank.example/d/{dispute.id}"' in page for page in pages] == [True, True]
+
+
 # --- drift
 
 
-def _settled(console: Site) -> str:
+def settled(console: Site, path: str = "/console/drift", running: str = "Comparing since") -> str:
+    """The page at ``path``, once what an operator started has ended."""
     for _ in range(200):
-        page = console.get("/console/drift").text
-        if "Comparing since" not in page:
+        page = console.get(path).text
+        if running not in page:
             return page
         console.run(console.kit.deps.clock.sleep, timedelta(0))
-    raise AssertionError("the comparison did not end")
+    raise AssertionError("it did not end")
 
 
 def test_the_result_of_a_reconciliation_is_stored_and_shown(console: Site) -> None:
@@ -534,7 +723,7 @@ def test_the_result_of_a_reconciliation_is_stored_and_shown(console: Site) -> No
     answer = console.send("/console/drift", "/console/drift/run", days="1")
 
     assert answer.headers["location"] == "/console/drift"
-    page = _settled(console)
+    page = settled(console)
     assert "by operator:olga" in page
     reports = console.run(console.kit.payments.drift_reports)
     assert reports[0].counts["payments"] == 1
@@ -564,7 +753,7 @@ def test_a_failed_reconciliation_is_shown_as_failed() -> None:
         storage.broken = True
         site.send("/console/drift", "/console/drift/run")
 
-        assert "The last comparison failed" in _settled(site)
+        assert "The last comparison failed" in settled(site)
 
 
 def test_every_status_has_a_place_in_the_diagram() -> None:

@@ -111,7 +111,7 @@ async def test_the_journal_and_the_audit_trail_name_the_actor_and_cause_of_an_ad
     assert (recorded.actor, recorded.cause) == ("system", "reconcile")
     assert recorded.event == PaymentAdopted(intent_id=paid.payment.intent_id or "", made_for=paid.payment.booking_id)
     records = await kit.storage.read(lambda uow: uow.audit.latest(5, booking.id))
-    assert any("PaymentAdopted" in each.asked.get("facts", "") for each in records)
+    assert any("PaymentAdopted" in each.asked.get("events", "") for each in records)
 
 
 async def test_the_booking_app_receives_a_message(storage: Storage) -> None:
@@ -238,8 +238,8 @@ async def test_a_second_reconciliation_adopts_nothing(storage: Storage) -> None:
     first, second = await kit.payments.reconcile(), await kit.payments.reconcile()
 
     assert (adopted(first), adopted(second)) == ([paid.payment.id], [])
-    facts = [type(each.event).__name__ for each in await kit.payments.journal(booking.id)]
-    assert (facts.count("PaymentAdopted"), facts.count("PaymentSucceeded")) == (1, 1)
+    events = [type(each.event).__name__ for each in await kit.payments.journal(booking.id)]
+    assert (events.count("PaymentAdopted"), events.count("PaymentSucceeded")) == (1, 1)
 
 
 class Meanwhile(FakeGateway):

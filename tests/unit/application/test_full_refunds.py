@@ -90,10 +90,10 @@ async def test_a_full_refund_in_the_dashboard_cancels_the_booking_with_the_gatew
     await in_dashboard(kit, booking, 100_00)
 
     assert await status(kit, booking) is BookingStatus.CANCELED
-    [(actor, fact)] = await releases(kit, booking)
-    assert (actor, fact.reason) == ("gateway", "refunded")
+    [(actor, event)] = await releases(kit, booking)
+    assert (actor, event.reason) == ("gateway", "refunded")
     trail = await kit.payments.audit_trail(booking.id)
-    assert any("BookingReleased" in str(each.asked.get("facts")) for each in trail)
+    assert any("BookingReleased" in str(each.asked.get("events")) for each in trail)
 
 
 @pytest.mark.parametrize("by", ["the owner", "the dashboard"])

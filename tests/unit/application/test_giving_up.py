@@ -226,11 +226,11 @@ async def test_the_journal_and_reconciliation_report_an_abandoned_intent(kit: Pa
     kit.clock.advance(HOLD)
     await _work_for_a_day(kit)
 
-    facts = [recorded.event for recorded in await kit.payments.journal(view.payment.booking_id)]
+    events = [recorded.event for recorded in await kit.payments.journal(view.payment.booking_id)]
     left = (await kit.payments.reconcile()).left
 
     detail = f"{view.payment.intent_id}: resource_missing (expire_booking)"
-    assert ev.DriftFound(code="cancel_refused", detail=detail) in facts
+    assert ev.DriftFound(code="cancel_refused", detail=detail) in events
     assert [(each.code, each.gateway_id) for each in left] == [("not_at_gateway", view.payment.intent_id)]
 
 

@@ -61,8 +61,8 @@ async def test_the_journal_contains_the_decision_about_a_late_payment(kit: Payme
     view = await _closed_while_processing(kit)
     await kit.settle()
 
-    facts = [recorded.event for recorded in await kit.payments.journal(view.payment.booking_id)]
-    assert ev.LatePaymentDecided(booking_status="canceled") in facts
+    events = [recorded.event for recorded in await kit.payments.journal(view.payment.booking_id)]
+    assert ev.LatePaymentDecided(booking_status="canceled") in events
 
 
 async def test_a_success_after_the_payment_failed_confirms_a_booking_that_is_still_pending(
@@ -158,8 +158,8 @@ async def test_a_stale_authorization_that_the_gateway_refuses_to_release_is_trie
 
     left = (await kit.payments.reconcile()).left
 
-    facts = [recorded.event for recorded in await kit.payments.journal(view.payment.booking_id)]
-    asked = [each for each in facts if isinstance(each, ev.OperationIntended) and each.purpose is RELEASE]
+    events = [recorded.event for recorded in await kit.payments.journal(view.payment.booking_id)]
+    asked = [each for each in events if isinstance(each, ev.OperationIntended) and each.purpose is RELEASE]
     drifts = [drift.code for drift in (await payment_of(kit, view)).drifts]
     assert ([each.code for each in left], len(asked), drifts) == (["status_differs"], 1, ["release_refused"])
 

@@ -20,7 +20,7 @@ from booking_payments.domain.reports import DisputeReport, RefundReport
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import paid_booking, payment_of
 
-Act = Callable[[], Awaitable[None]]
+Callback = Callable[[], Awaitable[None]]
 
 
 class Overtaken(FakeGateway):
@@ -28,7 +28,7 @@ class Overtaken(FakeGateway):
     response arrives.
     """
 
-    def __init__(self, kit: PaymentsTestKit, *, after: str, act: Act) -> None:
+    def __init__(self, kit: PaymentsTestKit, *, after: str, act: Callback) -> None:
         super().__init__(kit.stripe, kit.clock)
         self._after, self._act = after, act
 
@@ -48,7 +48,7 @@ class Overtaken(FakeGateway):
             await self._act()
 
 
-def _failing(kit: PaymentsTestKit) -> Act:
+def _failing(kit: PaymentsTestKit) -> Callback:
     """The bank returns the newest refund, and the failure is recorded."""
 
     async def act() -> None:

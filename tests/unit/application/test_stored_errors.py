@@ -436,9 +436,9 @@ async def test_the_journal_contains_the_steps_of_a_lost_call(kit: PaymentsTestKi
     await kit.payments.cancel_booking(booking_id, OPERATOR)
     await _pass(kit, 3 * HOUR)
 
-    facts = [type(each.event) for each in await kit.payments.journal(booking_id)]
+    events = [type(each.event) for each in await kit.payments.journal(booking_id)]
     story = [ev.OutcomeLeftUnknown, *[ev.CallNotFound] * 3, ev.CallGivenUp, ev.PaymentCanceled, ev.LostCallEnded]
-    assert [each for each in facts if each in story] == story
+    assert [each for each in events if each in story] == story
 
 
 # --- changes of a known intent ---------------------------------------------------------------------

@@ -141,10 +141,10 @@ class DecidedPayment(PaymentBuilder):
         assert operation is not None
         return operation
 
-    def happens(self, *facts: ev.Event, at: datetime | None = None) -> decide.Events:
+    def happens(self, *events: ev.Event, at: datetime | None = None) -> decide.Events:
         """Record the events and return them."""
-        self.happen(*facts, at=at)
-        return facts
+        self.happen(*events, at=at)
+        return events
 
     def charges(self, key: str = "key_1", method: str | None = "pm_1") -> decide.Events:
         if self.payment.intent_id is None:
@@ -217,6 +217,6 @@ def a_refunded_payment(status: RefundStatus = RefundStatus.SUCCEEDED, amount: st
     return builder
 
 
-def kinds(facts: decide.Events) -> list[str]:
+def kinds(events: decide.Events) -> list[str]:
     """Return the names of the event types, in order."""
-    return [type(fact).__name__ for fact in facts]
+    return [type(event).__name__ for event in events]

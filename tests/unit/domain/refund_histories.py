@@ -39,7 +39,7 @@ HALF = RefundTier(hours_before=1, percent=Decimal(50))
 
 
 @frozen(kw_only=True)
-class Terms:
+class ChargeConfig:
     """The charge and its configuration."""
 
     currency: Currency = Currency.USD
@@ -54,9 +54,9 @@ class Terms:
 class RefundHistory(DecidedPayment):
     """A payment that succeeded in time, with refunds and disputes."""
 
-    def __init__(self, terms: Terms | None = None, *, late: bool = False) -> None:
-        self.terms = terms or Terms()
-        super().__init__(a_booking(amount=Money(self.terms.price, self.terms.currency)))
+    def __init__(self, config: ChargeConfig | None = None, *, late: bool = False) -> None:
+        self.config = config or ChargeConfig()
+        super().__init__(a_booking(amount=Money(self.config.price, self.config.currency)))
         self._folded: Payment | None = None
         self.now: datetime = NOW
         self.sent: list[str] = []
@@ -67,10 +67,10 @@ class RefundHistory(DecidedPayment):
         )
         started = a_start(
             self.booking,
-            fee_policy=FeePolicy(rate=self.terms.rate, payer=self.terms.payer),
-            refund_policy=RefundPolicy(tiers=self.terms.tiers, fee=self.terms.fee),
+            fee_policy=FeePolicy(rate=self.config.rate, payer=self.config.payer),
+            refund_policy=RefundPolicy(tiers=self.config.tiers, fee=self.config.fee),
             gateway="stripe",
-            amount_step=self.terms.step,
+            amount_step=self.config.step,
         )
         self.happens(started)
         self.charges()
@@ -86,27 +86,27 @@ class RefundHistory(DecidedPayment):
         return self._folded
 
     def money(self, minor: int) -> Money:
-        return Money(minor, self.terms.currency)
+        return Money(minor, self.config.currency)
 
-    # --- what must hold after every fact
+    # --- what must hold after every event
 
-    def happens(self, *facts: ev.Event, at: datetime | None = None) -> decide.Events:
-        for fact in facts:
-            if isinstance(fact, ev.RefundRequested):
-                assert self.payment.refund(fact.refund_id) is None, f"{fact.refund_id} is sent twice"
-            super().happens(fact, at=at or self.now)
-            if isinstance(fact, ev.RefundRequested):
-                self.sent.append(fact.refund_id)
-                self._keeps_the_bound(fact)
+    def happens(self, *events: ev.Event, at: datetime | None = None) -> decide.Events:
+        for event in events:
+            if isinstance(event, ev.RefundRequested):
+                assert self.payment.refund(event.refund_id) is None, f"{event.refund_id} is sent twice"
+            super().happens(event, at=at or self.now)
+            if isinstance(event, ev.RefundRequested):
+                self.sent.append(event.refund_id)
+                self._keeps_the_bound(event)
             self._holds_together(self.payment)
-        return facts
+        return events
 
-    def _keeps_the_bound(self, fact: ev.RefundRequested) -> None:
+    def _keeps_the_bound(self, event: ev.RefundRequested) -> None:
         payment = self.payment
         left = payment.given_back.amount + payment.held_by_disputes
-        assert fact.amount.minor > 0
-        assert fact.amount.minor % self.terms.step == 0
-        assert left <= payment.captured, f"{fact} makes it {left} of {payment.captured}"
+        assert event.amount.minor > 0
+        assert event.amount.minor % self.config.step == 0
+        assert left <= payment.captured, f"{event} makes it {left} of {payment.captured}"
 
     def _holds_together(self, payment: Payment) -> None:
         nothing, fee = self.money(0), payment.breakdown.fee
@@ -144,11 +144,11 @@ class RefundHistory(DecidedPayment):
             self.happens(ev.BookingReleased(status="canceled"))
         request = a_request(by=None, made_at=self.now)
         busy = self.payment.operation is not None
-        facts = decide.promise_on_cancel(self.payment, request, self.ids, in_full=in_full, again=again)
-        self.happens(*facts)
+        events = decide.promise_on_cancel(self.payment, request, self.ids, in_full=in_full, again=again)
+        self.happens(*events)
         if not busy:
             self.ends(end)
-        return facts
+        return events
 
     def ends(self, end: End, *, unknown: bool = False) -> None:
         """End the call in flight; unless it is refused, send deferred refunds afterwards."""
@@ -186,8 +186,8 @@ class RefundHistory(DecidedPayment):
 
     def sends(self, end: End = "succeeded") -> None:
         """Send deferred refunds as far as possible."""
-        while facts := decide.send_deferred(self.payment, self.ids, None):
-            self.happens(*facts)
+        while events := decide.send_deferred(self.payment, self.ids, None):
+            self.happens(*events)
             if self.payment.operation is not None:
                 self.ends(end)
 
@@ -228,7 +228,7 @@ class RefundHistory(DecidedPayment):
         """
         amount = self.payment.captured if minor is None else self.money(minor)
         movements = tuple(
-            DisputeMovement(amount=amount.minor * percent // 100, currency=self.terms.currency.code)
+            DisputeMovement(amount=amount.minor * percent // 100, currency=self.config.currency.code)
             for percent in moved
         )
         report = a_dispute(status, id=name, amount=amount, movements=movements, charge_refundable=refundable)
@@ -259,8 +259,8 @@ class RefundHistory(DecidedPayment):
 # --- random ones ---------------------------------------------------------------------------------------------------
 
 CURRENCIES = st.sampled_from([Currency.USD, Currency.JPY, Currency.KWD])
-TERMS = st.builds(
-    lambda currency, price, payer, fee, rate, tiers: Terms(
+CONFIGS = st.builds(
+    lambda currency, price, payer, fee, rate, tiers: ChargeConfig(
         currency=currency,
         price=price * (10 if currency is Currency.KWD else 1),
         payer=payer,
@@ -323,5 +323,5 @@ def _ask(history: RefundHistory, share: int | None, end: End, *, override: bool,
 
 
 def _share(history: RefundHistory, thousandths: int) -> int:
-    step = history.terms.step
+    step = history.config.step
     return max(history.payment.captured.minor * thousandths // 1000 // step, 1) * step

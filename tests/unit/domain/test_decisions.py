@@ -85,14 +85,14 @@ def linked(**terms: Any) -> DecidedPayment:
     return builder
 
 
-def intended(facts: decide.Events) -> ev.OperationIntended:
-    last = facts[-1]
+def intended(events: decide.Events) -> ev.OperationIntended:
+    last = events[-1]
     assert isinstance(last, ev.OperationIntended)
     return last
 
 
-def drift_codes(facts: decide.Events) -> list[str]:
-    return [fact.code for fact in facts if isinstance(fact, ev.DriftFound)]
+def drift_codes(events: decide.Events) -> list[str]:
+    return [event.code for event in events if isinstance(event, ev.DriftFound)]
 
 
 # --- starting ----------------------------------------------------------------------------------------------------
@@ -150,10 +150,10 @@ def test_creating_an_intent_is_not_an_attempt() -> None:
 
 
 def test_creating_and_charging_in_one_call_is_a_server_attempt() -> None:
-    facts = create(a_payment(), confirm=True, method="pm_1")
+    events = create(a_payment(), confirm=True, method="pm_1")
     attempt = ev.AttemptStarted(number=1, origin=ev.Origin.SERVER, idempotency_key="key_1", payment_method_id="pm_1")
 
-    assert (facts[0], kinds(facts)) == (attempt, ["AttemptStarted", "OperationIntended"])
+    assert (events[0], kinds(events)) == (attempt, ["AttemptStarted", "OperationIntended"])
 
 
 def test_the_instruction_has_the_gross_amount_and_the_ids_of_payment_and_booking() -> None:
@@ -170,10 +170,10 @@ def test_the_instruction_has_the_gross_amount_and_the_ids_of_payment_and_booking
 
 
 def test_a_confirmation_is_a_server_attempt_on_the_linked_intent() -> None:
-    facts = confirm(linked())
+    events = confirm(linked())
 
-    assert kinds(facts) == ["AttemptStarted", "OperationIntended"]
-    assert intended(facts).instruction == ConfirmIntent(intent_id="pi_1", payment_method_id="pm_1", return_url=None)
+    assert kinds(events) == ["AttemptStarted", "OperationIntended"]
+    assert intended(events).instruction == ConfirmIntent(intent_id="pi_1", payment_method_id="pm_1", return_url=None)
 
 
 def test_a_payment_without_an_intent_cannot_be_confirmed() -> None:
@@ -291,9 +291,9 @@ def capture(builder: DecidedPayment, amount: Money | None = None) -> decide.Even
 
 @pytest.mark.parametrize(("amount", "asked"), [(None, PRICE), (usd("40.00"), usd("40.00")), (PRICE, PRICE)])
 def test_held_money_is_captured_in_full_or_in_part(amount: Money | None, asked: Money) -> None:
-    fact = intended(capture(an_authorized_payment(), amount))
+    event = intended(capture(an_authorized_payment(), amount))
 
-    assert (fact.purpose, fact.instruction) == (ev.Purpose.CAPTURE, CaptureIntent(intent_id="pi_1", amount=asked))
+    assert (event.purpose, event.instruction) == (ev.Purpose.CAPTURE, CaptureIntent(intent_id="pi_1", amount=asked))
 
 
 @pytest.mark.parametrize("amount", ["0.00", "-1.00"])
@@ -333,17 +333,17 @@ def cancel(builder: DecidedPayment, purpose: ev.Purpose = ev.Purpose.CANCEL_PAYM
     ],
 )
 def test_a_cancellation_sends_its_reason_to_the_gateway(purpose: ev.Purpose, reason: CancellationReason) -> None:
-    fact = intended(cancel(linked(), purpose))
+    event = intended(cancel(linked(), purpose))
 
-    assert (fact.purpose, fact.instruction) == (purpose, CancelIntent(intent_id="pi_1", reason=reason))
+    assert (event.purpose, event.instruction) == (purpose, CancelIntent(intent_id="pi_1", reason=reason))
 
 
 @pytest.mark.parametrize(
-    ("purpose", "fact"),
+    ("purpose", "event"),
     [(ev.Purpose.CANCEL_PAYMENT, ev.PaymentCanceled()), (ev.Purpose.END_ATTEMPTS, ev.PaymentFailed())],
 )
-def test_without_an_intent_a_cancellation_needs_no_call(purpose: ev.Purpose, fact: ev.Event) -> None:
-    assert cancel(a_payment(), purpose) == (fact,)
+def test_without_an_intent_a_cancellation_needs_no_call(purpose: ev.Purpose, event: ev.Event) -> None:
+    assert cancel(a_payment(), purpose) == (event,)
 
 
 def test_a_processing_payment_cannot_be_canceled() -> None:
@@ -388,19 +388,19 @@ def test_a_payment_that_succeeded_with_its_last_attempt_is_not_closed(builder: C
 
 def test_a_refund_is_reserved_before_its_call() -> None:
     builder = a_paid_payment()
-    facts = builder.refunds("40.00")
+    events = builder.refunds("40.00")
 
-    assert kinds(facts) == ["RefundRequested", "OperationIntended"]
+    assert kinds(events) == ["RefundRequested", "OperationIntended"]
     assert (builder.payment.refund_pending, builder.payment.refundable.remaining(NOW)) == (usd("40.00"), usd("60.00"))
 
 
 @pytest.mark.parametrize(("correlation", "extra"), [(None, {}), ("req_1", {"correlation_id": "req_1"})])
 def test_a_refund_has_ids_in_its_metadata_and_no_note(correlation: str | None, extra: dict[str, str]) -> None:
     builder = a_paid_payment()
-    facts = builder.refunds("40.00", reason=RefundReason.DUPLICATE, note="it rained", correlation_id=correlation)
+    events = builder.refunds("40.00", reason=RefundReason.DUPLICATE, note="it rained", correlation_id=correlation)
     ours = {"booking_id": "bk_1", "payment_id": "pay_1", "booking_reference": "ref-1", "refund_id": "rf_1"}
 
-    assert intended(facts).instruction == CreateRefund(
+    assert intended(events).instruction == CreateRefund(
         intent_id="pi_1",
         refund_id="rf_1",
         amount=usd("40.00"),
@@ -472,9 +472,9 @@ def test_a_successful_call_is_settled_and_drops_nothing() -> None:
 def test_a_refused_charge_drops_its_attempt() -> None:
     builder = a_payment()
     builder.charges()
-    facts = builder.settles(refusal="parameter_invalid")
+    events = builder.settles(refusal="parameter_invalid")
 
-    assert facts == (
+    assert events == (
         ev.OperationSettled(idempotency_key="key_1", refusal="parameter_invalid"),
         ev.AttemptDropped(number=1),
     )
@@ -491,10 +491,10 @@ def test_a_refused_charge_keeps_an_attempt_that_has_its_verdict() -> None:
 def test_a_refused_refund_fails_and_releases_its_amount() -> None:
     builder = a_paid_payment()
     builder.refunds("40.00")
-    facts = builder.settles(refusal="no")
+    events = builder.settles(refusal="no")
 
     promised = GivenBack(amount=usd("40.00"), fee=usd("0"))
-    assert facts[1:] == (
+    assert events[1:] == (
         ev.RefundMoved(refund_id="rf_1", status=RefundStatus.FAILED, failure_reason="no"),
         ev.PromiseWithdrawn(refund_id="rf_1", promised=promised),
     )
@@ -506,9 +506,9 @@ def test_a_refused_refund_fails_and_releases_its_amount() -> None:
 def test_a_refund_that_is_refused_because_of_a_dispute_is_deferred(refusal: str) -> None:
     builder = a_paid_payment()
     builder.refunds("40.00", note="it rained")
-    facts = builder.settles(refusal=refusal)
+    events = builder.settles(refusal=refusal)
 
-    assert facts[1:] == (
+    assert events[1:] == (
         ev.RefundDeferred(
             refund_id="rf_1",
             amount=usd("40.00"),
@@ -619,9 +619,9 @@ def test_the_authorized_amount_is_the_capturable_amount(capturable: Money, held:
 
 def test_a_success_in_time_confirms_the_booking() -> None:
     builder = linked()
-    facts = builder.sees(an_intent(S.SUCCEEDED))
+    events = builder.sees(an_intent(S.SUCCEEDED))
 
-    assert decide.booking_after(builder.booking, facts) is BookingStatus.CONFIRMED
+    assert decide.booking_after(builder.booking, events) is BookingStatus.CONFIRMED
 
 
 def test_a_partial_capture_computes_the_fee_of_the_captured_part() -> None:
@@ -646,18 +646,18 @@ def test_a_repeated_report_of_a_partial_capture_is_recorded_once() -> None:
 def test_a_success_for_a_closed_booking_is_recorded_as_late(status: BookingStatus) -> None:
     builder = linked()
     builder.booking = a_booking(status=status)
-    facts = builder.sees(an_intent(S.SUCCEEDED))
+    events = builder.sees(an_intent(S.SUCCEEDED))
 
-    assert kinds(facts) == ["AttemptStarted", "PaymentSucceeded", "LatePaymentDecided"]
-    assert facts[-1] == ev.LatePaymentDecided(booking_status=status.value)
+    assert kinds(events) == ["AttemptStarted", "PaymentSucceeded", "LatePaymentDecided"]
+    assert events[-1] == ev.LatePaymentDecided(booking_status=status.value)
     assert (builder.payment.late, builder.payment.captured) == (True, PRICE)
 
 
 def test_a_success_of_a_second_payment_is_late_while_another_holds_the_booking() -> None:
     builder = linked()
-    facts = builder.sees(an_intent(S.SUCCEEDED), alone=False)
+    events = builder.sees(an_intent(S.SUCCEEDED), alone=False)
 
-    assert kinds(facts)[-1] == "LatePaymentDecided"
+    assert kinds(events)[-1] == "LatePaymentDecided"
     assert builder.payment.late
 
 
@@ -692,11 +692,11 @@ def returns_late_money(builder: DecidedPayment) -> decide.Events:
 
 def test_a_late_payment_is_refunded_once() -> None:
     builder = a_late_payment()
-    facts = returns_late_money(builder)
+    events = returns_late_money(builder)
     asked = decide.owes_late_refund(builder.payment)
     builder.settles(refusal="no")
 
-    assert kinds(facts) == ["RefundRequested", "OperationIntended"]
+    assert kinds(events) == ["RefundRequested", "OperationIntended"]
     assert (asked, decide.owes_late_refund(builder.payment)) == (False, False)
     assert builder.payment.owed == GivenBack(amount=PRICE, fee=usd("3.00"))
 
@@ -774,10 +774,10 @@ def test_the_hold_of_an_open_payment_needs_no_release(builder: Callable[[], Deci
 
 def test_the_hold_of_a_closed_payment_is_released_once() -> None:
     builder = a_canceled_payment()
-    facts = builder.happens(*decide.intend_release(builder.payment, idempotency_key="key_9"))
+    events = builder.happens(*decide.intend_release(builder.payment, idempotency_key="key_9"))
 
     instruction = CancelIntent(intent_id="pi_1", reason=CancellationReason.ABANDONED)
-    assert intended(facts) == ev.OperationIntended(
+    assert intended(events) == ev.OperationIntended(
         idempotency_key="key_9", purpose=ev.Purpose.RELEASE_HOLD, instruction=instruction
     )
     assert not decide.has_stale_authorization(builder.payment, an_intent(S.REQUIRES_CAPTURE))
@@ -818,13 +818,13 @@ def cancels(
     if not again:
         builder.happens(ev.BookingReleased(status="canceled"))
     request = a_request(by=None, made_at=at)
-    facts = builder.happens(*decide.promise_on_cancel(builder.payment, request, ids, in_full=in_full, again=again))
+    events = builder.happens(*decide.promise_on_cancel(builder.payment, request, ids, in_full=in_full, again=again))
     if builder.payment.operation is not None:
         if end == "no":
             builder.settles(end)
         else:
             reports(builder, RefundStatus.FAILED if end == "fails" else RefundStatus.SUCCEEDED)
-    return facts
+    return events
 
 
 def comes_back(builder: DecidedPayment, number: int) -> None:
@@ -998,17 +998,17 @@ def refused(**changes: Any) -> IntentReport:
 def test_a_decline_ends_the_running_attempt() -> None:
     builder = a_payment()
     builder.charges()
-    facts = builder.sees(refused())
+    events = builder.sees(refused())
 
-    assert kinds(facts) == ["IntentLinked", "AttemptRefused"]
+    assert kinds(events) == ["IntentLinked", "AttemptRefused"]
     assert (builder.payment.attempts_made, builder.payment.status) == (1, S.REQUIRES_PAYMENT_METHOD)
 
 
 def test_a_decline_in_the_browser_counts_as_an_attempt() -> None:
     builder = linked()
-    facts = builder.sees(refused())
+    events = builder.sees(refused())
 
-    assert kinds(facts) == ["AttemptStarted", "AttemptRefused"]
+    assert kinds(events) == ["AttemptStarted", "AttemptRefused"]
     assert (builder.payment.attempts[0].origin, builder.payment.attempts_made) == (ev.Origin.CLIENT, 1)
 
 
@@ -1249,10 +1249,10 @@ def test_a_refund_that_the_bank_returns_may_be_requested_again() -> None:
 )
 def test_a_dashboard_refund_is_recorded_in_any_status(status: RefundStatus, made: RefundStatus) -> None:
     builder = a_paid_payment()
-    facts = builder.sees_refund(a_refund(status, "10.00", reason="duplicate"))
+    events = builder.sees_refund(a_refund(status, "10.00", reason="duplicate"))
     refund = builder.payment.refunds[0]
 
-    assert kinds(facts) == ["RefundFound"]
+    assert kinds(events) == ["RefundFound"]
     assert (refund.status, refund.origin, refund.amount, refund.reason) == (
         made,
         ev.Origin.GATEWAY,
@@ -1264,9 +1264,9 @@ def test_a_dashboard_refund_is_recorded_in_any_status(status: RefundStatus, made
 def test_a_dashboard_refund_with_an_unknown_id_in_its_metadata_is_found_by_the_gateways_id() -> None:
     builder = a_paid_payment()
     builder.sees_refund(a_refund(RefundStatus.PENDING, "10.00"))
-    facts = builder.sees_refund(a_refund(RefundStatus.SUCCEEDED, "10.00", metadata={"refund_id": "rf_other"}))
+    events = builder.sees_refund(a_refund(RefundStatus.SUCCEEDED, "10.00", metadata={"refund_id": "rf_other"}))
 
-    assert kinds(facts) == ["RefundMoved"]
+    assert kinds(events) == ["RefundMoved"]
 
 
 def test_dashboard_refunds_may_add_up_to_the_captured_amount() -> None:
@@ -1318,10 +1318,10 @@ def test_dashboard_refunds_above_the_captured_amount_are_recorded_with_one_alert
     builder: Callable[[], DecidedPayment], report: RefundReport, paid_out: str
 ) -> None:
     overpaid = builder()
-    facts = overpaid.sees_refund(report)
+    events = overpaid.sees_refund(report)
     alerts = overpaid.happens(*decide.paid_out_beyond(overpaid.payment))
 
-    assert kinds(facts) == ["RefundFound"]
+    assert kinds(events) == ["RefundFound"]
     assert overpaid.payment.given_back.amount == usd(paid_out)
     assert drift_codes(alerts) == ["paid_out_beyond_captured"]
     assert decide.paid_out_beyond(overpaid.payment) == ()
@@ -1383,9 +1383,9 @@ def test_a_refund_above_the_uncaptured_amount_or_with_metadata_is_not_a_release(
 
 def test_releases_add_up_to_at_most_the_uncaptured_amount() -> None:
     builder = a_partly_captured_payment()
-    facts = [builder.sees_refund(a_refund(RefundStatus.SUCCEEDED, "3.00", id=f"re_{number}")) for number in range(2)]
+    events = [builder.sees_refund(a_refund(RefundStatus.SUCCEEDED, "3.00", id=f"re_{number}")) for number in range(2)]
 
-    assert [kinds(each) for each in facts] == [["AuthorizationReleased"], ["RefundFound"]]
+    assert [kinds(each) for each in events] == [["AuthorizationReleased"], ["RefundFound"]]
 
 
 # --- news of disputes --------------------------------------------------------------------------------------------
@@ -1393,10 +1393,10 @@ def test_releases_add_up_to_at_most_the_uncaptured_amount() -> None:
 
 def test_an_opened_dispute_withdraws_its_amount() -> None:
     builder = a_paid_payment()
-    facts = builder.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=NOW))
+    events = builder.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=NOW))
     dispute = builder.payment.dispute
 
-    assert kinds(facts) == ["DisputeOpened", "DisputeFundsMoved"]
+    assert kinds(events) == ["DisputeOpened", "DisputeFundsMoved"]
     assert dispute is not None
     assert (dispute.status, dispute.withdrawn, dispute.amount) == (DisputeStatus.NEEDS_RESPONSE, PRICE, PRICE)
     assert (dispute.evidence_due_by, dispute.reason) == (NOW, "fraudulent")
@@ -1428,10 +1428,10 @@ def a_disputed_payment(withdrawn: str = "100.00") -> DecidedPayment:
 )
 def test_a_dispute_that_is_won_returns_its_amount(report: Any, names: list[str]) -> None:
     builder = a_disputed_payment()
-    facts = builder.sees_dispute(report)
+    events = builder.sees_dispute(report)
     dispute = builder.payment.dispute_by_id("du_1")
 
-    assert kinds(facts) == names
+    assert kinds(events) == names
     assert dispute is not None
     assert (dispute.status, dispute.withdrawn) == (report.status, decide.withdrawn_amount(builder.payment, report))
 
@@ -1446,13 +1446,13 @@ def test_the_deadline_or_amount_of_a_dispute_changes_without_its_status(
     builder.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=first))
     report = a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=due_by, amount=amount)
 
-    facts = builder.sees_dispute(report)
+    events = builder.sees_dispute(report)
     dispute = builder.payment.dispute
 
     newest = due_by or first
     money = ["DisputeFundsMoved"] if amount != PRICE else []
     terms = ["DisputeChanged"] if (newest, amount) != (first, PRICE) else []
-    assert (kinds(facts), builder.sees_dispute(report)) == ([*terms, *money], ())
+    assert (kinds(events), builder.sees_dispute(report)) == ([*terms, *money], ())
     assert dispute is not None
     assert (dispute.evidence_due_by, dispute.amount, dispute.status) == (newest, amount, DisputeStatus.NEEDS_RESPONSE)
 
@@ -1461,14 +1461,14 @@ def test_a_change_of_status_also_changes_deadline_and_amount() -> None:
     builder = a_disputed_payment()
     report = a_dispute(DisputeStatus.UNDER_REVIEW, "100.00", evidence_due_by=NOW)
 
-    facts = (
+    events = (
         kinds(builder.sees_dispute(report)),
         kinds(builder.sees_dispute(attrs.evolve(report, status=DisputeStatus.WON))),
     )
     lost = a_disputed_payment()
     lost_less = lost.sees_dispute(a_dispute(DisputeStatus.LOST, "60.00", amount=usd("60.00")))
 
-    assert facts == (["DisputeMoved"], ["DisputeMoved"])
+    assert events == (["DisputeMoved"], ["DisputeMoved"])
     assert kinds(lost_less) == ["DisputeMoved", "DisputeChanged", "DisputeFundsMoved"]
     assert (lost.payment.withdrawn, lost.payment.taken_by_disputes) == (usd("60.00"), usd("60.00"))
 
@@ -1478,8 +1478,8 @@ def test_a_dispute_that_returns_to_an_earlier_status_of_its_stage_is_recorded_as
     builder.sees_dispute(a_dispute(DisputeStatus.UNDER_REVIEW, "100.00", evidence_due_by=NOW))
     due_by = NOW + timedelta(days=1)
 
-    facts = builder.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=due_by))
-    assert kinds(facts) == ["DisputeMoved"]
+    events = builder.sees_dispute(a_dispute(DisputeStatus.NEEDS_RESPONSE, "100.00", evidence_due_by=due_by))
+    assert kinds(events) == ["DisputeMoved"]
     assert builder.payment.disputes[0].evidence_due_by == due_by
     assert builder.payment.drifts == ()
 
@@ -1553,7 +1553,7 @@ def a_canceled_payment() -> DecidedPayment:
 
 
 @pytest.mark.parametrize(
-    ("purpose", "facts"),
+    ("purpose", "events"),
     [
         (ev.Purpose.CANCEL_BOOKING, (ev.BookingReleased(status="canceled"),)),
         (ev.Purpose.EXPIRE_BOOKING, (ev.BookingReleased(status="expired"),)),
@@ -1561,10 +1561,10 @@ def a_canceled_payment() -> DecidedPayment:
         (ev.Purpose.END_ATTEMPTS, ()),
     ],
 )
-def test_a_booking_is_closed_when_its_payment_was_canceled_for_that(purpose: ev.Purpose, facts: decide.Events) -> None:
+def test_a_booking_is_closed_when_its_payment_was_canceled_for_that(purpose: ev.Purpose, events: decide.Events) -> None:
     builder = a_canceled_payment()
 
-    assert decide.release_after(an_operation(CANCEL, purpose), builder.payment, builder.booking) == facts
+    assert decide.release_after(an_operation(CANCEL, purpose), builder.payment, builder.booking) == events
 
 
 def test_a_booking_is_not_closed_while_its_payment_was_not_canceled() -> None:
@@ -1581,7 +1581,7 @@ def test_a_closed_booking_is_not_closed_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "status"),
+    ("events", "status"),
     [
         ((), BookingStatus.PENDING),
         ((ev.MethodRequired(),), BookingStatus.PENDING),
@@ -1590,12 +1590,12 @@ def test_a_closed_booking_is_not_closed_again() -> None:
         ((ev.BookingReleased(status="expired"), ev.MethodRequired()), BookingStatus.EXPIRED),
     ],
 )
-def test_a_bookings_status_follows_the_events_of_its_payment(facts: decide.Events, status: BookingStatus) -> None:
-    assert decide.booking_after(a_booking(), facts) is status
+def test_a_bookings_status_follows_the_events_of_its_payment(events: decide.Events, status: BookingStatus) -> None:
+    assert decide.booking_after(a_booking(), events) is status
 
 
 @pytest.mark.parametrize(
-    ("facts", "reason"),
+    ("events", "reason"),
     [
         ((), None),
         ((ev.BookingReleased(status="canceled"),), None),
@@ -1603,8 +1603,8 @@ def test_a_bookings_status_follows_the_events_of_its_payment(facts: decide.Event
         ((ev.BookingReleased(status="expired", reason="attempts_exhausted"),), EndReason.ATTEMPTS_EXHAUSTED),
     ],
 )
-def test_so_does_the_reason_of_its_end(facts: decide.Events, reason: EndReason | None) -> None:
-    assert decide.end_reason_after(a_booking(), facts) is reason
+def test_so_does_the_reason_of_its_end(events: decide.Events, reason: EndReason | None) -> None:
+    assert decide.end_reason_after(a_booking(), events) is reason
 
 
 EXPIRES = ev.Purpose.EXPIRE_BOOKING

@@ -165,9 +165,9 @@ def test_a_lost_dispute_that_is_won_on_appeal_returns_its_amount() -> None:
     builder = a_paid_payment()
     builder.sees_dispute(a_dispute(D.LOST, "100.00"))
     lost = builder.payment.refundable.remaining(NOW)
-    facts = builder.sees_dispute(a_dispute(D.WON, movements=movements("-100.00", "100.00")))
+    events = builder.sees_dispute(a_dispute(D.WON, movements=movements("-100.00", "100.00")))
 
-    assert kinds(facts) == ["DisputeMoved", "DisputeFundsMoved"]
+    assert kinds(events) == ["DisputeMoved", "DisputeFundsMoved"]
     assert (lost, builder.payment.refundable.remaining(NOW), builder.payment.drifts) == (usd("0"), PRICE, ())
 
 
@@ -209,10 +209,10 @@ def test_an_impossible_change_of_status_is_recorded_and_holds_the_disputed_amoun
     builder = a_paid_payment()
     builder.sees_dispute(a_dispute(state, withdrawn, amount=usd("40.00"), evidence_due_by=NOW))
     report = a_dispute(event, withdrawn, amount=usd("40.00"))
-    facts = builder.sees_dispute(report)
+    events = builder.sees_dispute(report)
     dispute = builder.payment.disputes[0]
 
-    assert [fact.code for fact in facts if isinstance(fact, ev.DriftFound)] == ["illegal_transition"]
+    assert [each.code for each in events if isinstance(each, ev.DriftFound)] == ["illegal_transition"]
     assert builder.sees_dispute(report) == ()
     assert len(builder.payment.drifts) == 1
     assert (dispute.status, dispute.held, dispute.evidence_due_by) == (event, usd("40.00"), NOW)
@@ -229,10 +229,10 @@ def test_an_unknown_status_holds_the_disputed_amount_with_one_drift_and_keeps_th
     if before is not None:
         builder.sees_dispute(a_dispute(before, withdrawn, amount=usd("40.00"), evidence_due_by=NOW))
     report = a_dispute(D.UNKNOWN, withdrawn, amount=usd("40.00"), status_text="invented")
-    facts = builder.sees_dispute(report)
+    events = builder.sees_dispute(report)
     dispute = builder.payment.disputes[0]
 
-    assert [fact.code for fact in facts if isinstance(fact, ev.DriftFound)] == ["unknown_dispute_status"]
+    assert [each.code for each in events if isinstance(each, ev.DriftFound)] == ["unknown_dispute_status"]
     assert "invented" in builder.payment.drifts[0].detail
     assert (builder.sees_dispute(report), len(builder.payment.drifts)) == ((), 1)
     assert (dispute.held, dispute.is_open, builder.payment.refundable.room) == (usd("40.00"), True, usd("60.00"))

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.refunds import RefundTier
 from tests.unit.domain.builders import STARTS, usd
-from tests.unit.domain.refund_histories import ENDS, TERMS, RefundHistory, Terms
+from tests.unit.domain.refund_histories import CONFIGS, ENDS, ChargeConfig, RefundHistory
 
 RETURNED, KEPT = FeeOnRefund.RETURNED, FeeOnRefund.KEPT
-CENT_FEE = Terms(price=200, rate=Decimal("0.005"), fee=RETURNED)
+CENT_FEE = ChargeConfig(price=200, rate=Decimal("0.005"), fee=RETURNED)
 """2.00 with a fee of 0.01."""
 
 
@@ -27,7 +27,7 @@ CENT_FEE = Terms(price=200, rate=Decimal("0.005"), fee=RETURNED)
 def test_a_full_cancellation_with_a_failed_refund_returns_its_fee_before_and_after_the_event(
     started: bool, end: Any, fee: FeeOnRefund
 ) -> None:
-    history = RefundHistory(Terms(fee=fee))
+    history = RefundHistory(ChargeConfig(fee=fee))
     history.cancels(in_full=True, end=end)
     if started:
         history.starts()
@@ -77,7 +77,7 @@ def test_no_refund_has_a_negative_fee() -> None:
 def test_when_the_organizer_cancels_a_fee_kept_by_an_earlier_refund_is_refunded(
     payer: FeePayer, first: str, rest: str, fee: str
 ) -> None:
-    history = RefundHistory(Terms(payer=payer))
+    history = RefundHistory(ChargeConfig(payer=payer))
     history.asks()
     taken_back = history.payment.refunded
     history.starts()
@@ -88,7 +88,7 @@ def test_when_the_organizer_cancels_a_fee_kept_by_an_earlier_refund_is_refunded(
 
 
 def test_an_override_above_the_net_returns_the_customers_fee() -> None:
-    history = RefundHistory(Terms(payer=FeePayer.CUSTOMER))
+    history = RefundHistory(ChargeConfig(payer=FeePayer.CUSTOMER))
     history.starts()
 
     assert history.asks(10_200, override=True) is None
@@ -100,11 +100,11 @@ def test_an_override_above_the_net_returns_the_customers_fee() -> None:
 # --- properties ---------------------------------------------------------------------------------------------------
 
 SHARES = st.lists(st.tuples(st.integers(1, 700), st.sampled_from(ENDS), st.booleans()), max_size=8)
-NO_TIERS = TERMS.map(lambda terms: evolve(terms, tiers=()))
+NO_TIERS = CONFIGS.map(lambda config: evolve(config, tiers=()))
 
 
 def asks_in_parts(history: RefundHistory, parts: list[tuple[int, Any, bool]]) -> None:
-    step = history.terms.step
+    step = history.config.step
     for share, end, late in parts:
         history.asks(max(history.payment.captured.minor * share // 1000 // step, 1) * step, end)
         if late:
@@ -120,8 +120,8 @@ def asks_until_nothing_is_left(history: RefundHistory) -> None:
 
 @given(NO_TIERS, SHARES)
 @settings(max_examples=150)
-def test_a_returned_fee_adds_up_after_a_full_refund(terms: Terms, parts: Any) -> None:
-    history = RefundHistory(evolve(terms, fee=RETURNED))
+def test_a_returned_fee_adds_up_after_a_full_refund(config: ChargeConfig, parts: Any) -> None:
+    history = RefundHistory(evolve(config, fee=RETURNED))
     asks_in_parts(history, parts)
     asks_until_nothing_is_left(history)
 
@@ -130,12 +130,12 @@ def test_a_returned_fee_adds_up_after_a_full_refund(terms: Terms, parts: Any) ->
     assert history.payment.fee_returned == history.payment.breakdown.fee
 
 
-@given(TERMS, SHARES, st.booleans(), SHARES, st.sampled_from(ENDS))
+@given(CONFIGS, SHARES, st.booleans(), SHARES, st.sampled_from(ENDS))
 @settings(max_examples=150)
 def test_the_fee_adds_up_after_a_full_cancellation(
-    terms: Terms, before: Any, started: bool, after: Any, end: Any
+    config: ChargeConfig, before: Any, started: bool, after: Any, end: Any
 ) -> None:
-    history = RefundHistory(terms)
+    history = RefundHistory(config)
     asks_in_parts(history, before)
     if started:
         history.starts()
@@ -147,15 +147,15 @@ def test_the_fee_adds_up_after_a_full_cancellation(
 
     assert history.payment.given_back.amount == history.payment.captured
     # After a full refund before the cancellation, no promise includes the organizer's fee.
-    if not had_all or terms.fee is RETURNED:
+    if not had_all or config.fee is RETURNED:
         assert history.payment.fee_returned == history.payment.breakdown.fee
 
 
 @given(NO_TIERS, SHARES)
-@example(Terms(price=2), [(1, "succeeded", False), (1, "charge_disputed", False)])
+@example(ChargeConfig(price=2), [(1, "succeeded", False), (1, "charge_disputed", False)])
 @settings(max_examples=100)
-def test_a_kept_fee_is_not_returned(terms: Terms, parts: Any) -> None:
-    history = RefundHistory(evolve(terms, fee=KEPT, tiers=(RefundTier(hours_before=1, percent=Decimal(100)),)))
+def test_a_kept_fee_is_not_returned(config: ChargeConfig, parts: Any) -> None:
+    history = RefundHistory(evolve(config, fee=KEPT, tiers=(RefundTier(hours_before=1, percent=Decimal(100)),)))
     asks_in_parts(history, parts)
     asks_until_nothing_is_left(history)
     history.starts()
@@ -163,5 +163,5 @@ def test_a_kept_fee_is_not_returned(terms: Terms, parts: Any) -> None:
 
     assert history.now > STARTS
     assert not history.payment.fee_returned
-    back = history.payment.breakdown.net if terms.payer is FeePayer.CUSTOMER else history.payment.breakdown.gross
-    assert history.payment.given_back.amount == back.rounded_down(terms.step)
+    back = history.payment.breakdown.net if config.payer is FeePayer.CUSTOMER else history.payment.breakdown.gross
+    assert history.payment.given_back.amount == back.rounded_down(config.step)

@@ -40,8 +40,8 @@ from tests.unit.domain.builders import (
 )
 
 
-def _now(fact: ev.Event) -> ev.Recorded:
-    return ev.Recorded(sequence=99, at=NOW, actor="test", cause="test", event=fact)
+def _now(event: ev.Event) -> ev.Recorded:
+    return ev.Recorded(sequence=99, at=NOW, actor="test", cause="test", event=event)
 
 
 def _kinds(builder: DecidedPayment) -> list[str]:
@@ -158,22 +158,22 @@ def test_only_the_change_of_what_a_dispute_holds_is_posted() -> None:
 
 
 def test_funds_of_an_unknown_dispute_are_posted_in_full() -> None:
-    fact = ev.DisputeFundsMoved(dispute_id="du_9", withdrawn=usd("5.00"))
+    event = ev.DisputeFundsMoved(dispute_id="du_9", withdrawn=usd("5.00"))
 
-    assert [p.kind for p in postings(a_paid_payment().payment, _now(fact))] == [PostingKind.DISPUTE_WITHDRAWN]
+    assert [p.kind for p in postings(a_paid_payment().payment, _now(event))] == [PostingKind.DISPUTE_WITHDRAWN]
 
 
 def test_unchanged_funds_of_a_dispute_are_not_posted() -> None:
     builder = _disputed((DisputeStatus.NEEDS_RESPONSE, "40.00"))
-    fact = ev.DisputeFundsMoved(dispute_id="du_1", withdrawn=usd("40.00"))
+    event = ev.DisputeFundsMoved(dispute_id="du_1", withdrawn=usd("40.00"))
 
-    assert postings(builder.payment, _now(fact)) == ()
+    assert postings(builder.payment, _now(event)) == ()
 
 
 def test_a_change_of_an_unknown_refund_is_not_posted() -> None:
-    fact = ev.RefundMoved(refund_id="rf_9", status=RefundStatus.SUCCEEDED)
+    event = ev.RefundMoved(refund_id="rf_9", status=RefundStatus.SUCCEEDED)
 
-    assert postings(a_paid_payment().payment, _now(fact)) == ()
+    assert postings(a_paid_payment().payment, _now(event)) == ()
 
 
 def test_a_posting_names_its_payment_refund_or_dispute() -> None:

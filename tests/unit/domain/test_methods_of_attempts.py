@@ -41,9 +41,9 @@ def attempts(builder: DecidedPayment) -> list[tuple[int, str, str | None, str | 
 
 def test_a_decline_of_another_method_is_a_client_attempt() -> None:
     builder = waiting()
-    facts = declined(builder, "pm_1B")
+    events = declined(builder, "pm_1B")
 
-    assert kinds(facts) == ["AttemptDropped", "AttemptStarted", "AttemptRefused"]
+    assert kinds(events) == ["AttemptDropped", "AttemptStarted", "AttemptRefused"]
     assert attempts(builder) == [
         (1, "server", "pm_1A", "pm_1A", "dropped"),
         (2, "client", "pm_1B", "pm_1B", "refused"),
@@ -77,9 +77,9 @@ def test_the_first_response_reports_the_method_of_a_test_id() -> None:
 @pytest.mark.parametrize("status", [S.SUCCEEDED, S.PROCESSING])
 def test_a_success_belongs_to_the_attempt_with_its_method(status: S, method: str, number: int) -> None:
     builder = waiting()
-    facts = read(builder, status, method)
+    events = read(builder, status, method)
 
-    (told,) = [each for each in facts if isinstance(each, ev.PaymentSucceeded | ev.ProcessingStarted)]
+    (told,) = [each for each in events if isinstance(each, ev.PaymentSucceeded | ev.ProcessingStarted)]
     assert (told.attempt, told.payment_method_id) == (number, method)
     assert builder.payment.attempts[number - 1].method_seen == method
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.lifecycle import DisputeStatus
-from tests.unit.domain.refund_histories import HALF, TERMS, RefundHistory, Terms
+from tests.unit.domain.refund_histories import CONFIGS, HALF, ChargeConfig, RefundHistory
 
 D = DisputeStatus
 Step = Callable[[RefundHistory], Any]
@@ -30,12 +30,12 @@ def ends(share: int, status: DisputeStatus, moved: tuple[int, ...]) -> Step:
 
 
 def _part(history: RefundHistory, percent: int) -> int:
-    step = history.terms.step
+    step = history.config.step
     return max(history.payment.captured.minor * percent // 100 // step, 1) * step
 
 
-def come_to(terms: Terms, *steps: Step) -> dict[str, str]:
-    history = RefundHistory(terms)
+def come_to(config: ChargeConfig, *steps: Step) -> dict[str, str]:
+    history = RefundHistory(config)
     for step in steps:
         step(history)
     history.sends()
@@ -61,28 +61,28 @@ WAYS = {"lost": LOST, "won": WON, "partly won": PARTLY, "prevented": (D.PREVENTE
 def test_a_cancellation_before_the_end_of_a_dispute_equals_one_after_it(
     payer: FeePayer, fee: FeeOnRefund, in_full: bool, share: int, way: str, tiers: Any
 ) -> None:
-    terms = Terms(payer=payer, fee=fee, tiers=tiers)
+    config = ChargeConfig(payer=payer, fee=fee, tiers=tiers)
     cancel, end = cancels(in_full), ends(share, *WAYS[way])
 
-    before = come_to(terms, opens(share), cancel, end)
-    assert before == come_to(terms, opens(share), end, cancel)
-    assert before == come_to(terms, end, cancel)
+    before = come_to(config, opens(share), cancel, end)
+    assert before == come_to(config, opens(share), end, cancel)
+    assert before == come_to(config, end, cancel)
 
 
-@given(TERMS, st.booleans(), st.integers(1, 100), st.sampled_from(sorted(WAYS)))
+@given(CONFIGS, st.booleans(), st.integers(1, 100), st.sampled_from(sorted(WAYS)))
 @settings(max_examples=100)
 def test_the_order_of_cancellation_and_end_of_dispute_does_not_matter_under_any_terms(
-    terms: Terms, in_full: bool, share: int, way: str
+    config: ChargeConfig, in_full: bool, share: int, way: str
 ) -> None:
     cancel, end = cancels(in_full), ends(share, *WAYS[way])
 
-    assert come_to(terms, opens(share), cancel, end) == come_to(terms, opens(share), end, cancel)
+    assert come_to(config, opens(share), cancel, end) == come_to(config, opens(share), end, cancel)
 
 
-@given(TERMS, st.booleans(), st.integers(1, 100), st.sampled_from(["lost", "prevented", "partly won"]))
+@given(CONFIGS, st.booleans(), st.integers(1, 100), st.sampled_from(["lost", "prevented", "partly won"]))
 @settings(max_examples=60)
 def test_a_cancellation_with_a_failed_refund_before_the_dispute_equals_one_after_it(
-    terms: Terms, in_full: bool, share: int, way: str
+    config: ChargeConfig, in_full: bool, share: int, way: str
 ) -> None:
     def fails(history: RefundHistory) -> None:
         history.cancels(in_full=in_full, end="failed")
@@ -91,13 +91,13 @@ def test_a_cancellation_with_a_failed_refund_before_the_dispute_equals_one_after
         history.cancels(in_full=in_full)
 
     end = ends(share, *WAYS[way])
-    before, after = come_to(terms, fails, end, again), come_to(terms, end, fails, again)
+    before, after = come_to(config, fails, end, again), come_to(config, end, fails, again)
     assert with_whole_fee(before) == with_whole_fee(after)
 
 
-@given(TERMS, st.booleans(), st.integers(1, 99), st.integers(1, 99))
+@given(CONFIGS, st.booleans(), st.integers(1, 99), st.integers(1, 99))
 @settings(max_examples=60)
-def test_two_disputes_may_end_in_any_order(terms: Terms, in_full: bool, first: int, second: int) -> None:
+def test_two_disputes_may_end_in_any_order(config: ChargeConfig, in_full: bool, first: int, second: int) -> None:
     def dispute(status: DisputeStatus, name: str, share: int) -> Step:
         return lambda history: history.bank(status, _part(history, share), (-100,), name=name)
 
@@ -106,9 +106,9 @@ def test_two_disputes_may_end_in_any_order(terms: Terms, in_full: bool, first: i
     one, two = dispute(D.LOST, "du_1", first), dispute(D.LOST, "du_2", second)
     cancel = cancels(in_full)
 
-    came_to = come_to(terms, *opened, cancel, one, two)
+    came_to = come_to(config, *opened, cancel, one, two)
     for order in ([cancel, two, one], [one, cancel, two], [two, cancel, one], [one, two, cancel]):
-        assert came_to == come_to(terms, *opened, *order)
+        assert came_to == come_to(config, *opened, *order)
 
 
 @pytest.mark.parametrize("in_full", [True, False], ids=["full", "policy"])
@@ -118,14 +118,14 @@ def test_two_disputes_may_end_in_any_order(terms: Terms, in_full: bool, first: i
 def test_a_dispute_that_is_won_after_it_was_lost_leaves_the_same_debt_in_every_order(
     in_full: bool, share: int, tiers: Any, fee: FeeOnRefund
 ) -> None:
-    terms = Terms(tiers=tiers, fee=fee)
+    config = ChargeConfig(tiers=tiers, fee=fee)
     lost, cancel = ends(share, *LOST), cancels(in_full)
     won = ends(share, *WON)
 
     orders = [
-        come_to(terms, opens(share), cancel, lost, won),
-        come_to(terms, opens(share), lost, cancel, won),
-        come_to(terms, opens(share), lost, won, cancel),
+        come_to(config, opens(share), cancel, lost, won),
+        come_to(config, opens(share), lost, cancel, won),
+        come_to(config, opens(share), lost, won, cancel),
     ]
     sums = [(Decimal(each["refunded"]) + Decimal(each["owed"]), Decimal(each["taken"])) for each in orders]
     fees = [Decimal(each["fee"]) + Decimal(each["owed_fee"]) for each in orders]

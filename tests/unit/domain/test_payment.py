@@ -78,7 +78,7 @@ def test_the_fold_of_a_journal_is_the_same_step_by_step(builder: Callable[[], De
 
 
 @pytest.mark.parametrize(
-    ("fact", "status"),
+    ("event", "status"),
     [
         (ev.MethodRequired(), S.REQUIRES_PAYMENT_METHOD),
         (ev.MethodAttached(), S.REQUIRES_CONFIRMATION),
@@ -93,9 +93,9 @@ def test_the_fold_of_a_journal_is_the_same_step_by_step(builder: Callable[[], De
         (ev.PaymentFailed(), S.FAILED),
     ],
 )
-def test_an_event_of_the_intent_changes_the_status(fact: ev.Event, status: PaymentStatus) -> None:
+def test_an_event_of_the_intent_changes_the_status(event: ev.Event, status: PaymentStatus) -> None:
     builder = a_payment()
-    builder.happens(fact)
+    builder.happens(event)
 
     assert builder.payment.status is status
 
@@ -109,7 +109,7 @@ def test_folding_an_illegal_event_raises() -> None:
 
 
 @pytest.mark.parametrize(
-    "fact",
+    "event",
     [
         ev.BookingConfirmed(),
         ev.BookingReleased(status="expired"),
@@ -120,11 +120,11 @@ def test_folding_an_illegal_event_raises() -> None:
         ev.OperationSettled(idempotency_key="another"),
     ],
 )
-def test_some_events_change_nothing_but_the_version(fact: ev.Event) -> None:
+def test_some_events_change_nothing_but_the_version(event: ev.Event) -> None:
     builder = a_payment()
     builder.charges()
     before = builder.payment
-    builder.happens(fact)
+    builder.happens(event)
 
     assert attrs.evolve(builder.payment, version=before.version) == before
 
@@ -436,18 +436,18 @@ def test_without_a_dispute_none_is_shown() -> None:
 # --- holding the booking -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fact", [None, ev.ProcessingStarted()])
-def test_an_open_payment_holds_its_booking(fact: ev.Event | None) -> None:
+@pytest.mark.parametrize("event", [None, ev.ProcessingStarted()])
+def test_an_open_payment_holds_its_booking(event: ev.Event | None) -> None:
     builder = a_payment()
-    builder.happens(*([fact] if fact else []))
+    builder.happens(*([event] if event else []))
 
     assert builder.payment.holds_booking
 
 
-@pytest.mark.parametrize("fact", [ev.PaymentCanceled(), ev.PaymentFailed()])
-def test_a_canceled_or_failed_payment_does_not_hold_its_booking(fact: ev.Event) -> None:
+@pytest.mark.parametrize("event", [ev.PaymentCanceled(), ev.PaymentFailed()])
+def test_a_canceled_or_failed_payment_does_not_hold_its_booking(event: ev.Event) -> None:
     builder = a_payment()
-    builder.happens(fact)
+    builder.happens(event)
 
     assert not builder.payment.holds_booking
 

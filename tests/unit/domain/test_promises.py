@@ -11,7 +11,7 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 from booking_payments.domain.refunds import Deferral, GivenBack
 from tests.unit.domain.builders import NOW, PRICE, a_dispute, a_request, kinds, movements, usd
-from tests.unit.domain.refund_histories import ANYTHING, ENDS, HALF, TERMS, RefundHistory, Terms, tell
+from tests.unit.domain.refund_histories import ANYTHING, CONFIGS, ENDS, HALF, ChargeConfig, RefundHistory, tell
 
 D = DisputeStatus
 WON = a_dispute(D.WON, movements=movements("-100.00", "100.00"))
@@ -20,19 +20,19 @@ WON = a_dispute(D.WON, movements=movements("-100.00", "100.00"))
 # --- anything may happen -------------------------------------------------------------------------------------------
 
 
-@given(TERMS, ANYTHING)
+@given(CONFIGS, ANYTHING)
 @settings(max_examples=150)
-def test_own_refunds_stay_within_the_limit_and_the_ledger_agrees_in_every_history(terms: Terms, steps: Any) -> None:
-    history = RefundHistory(terms)
+def test_own_refunds_stay_within_the_limit_and_the_ledger_agrees(config: ChargeConfig, steps: Any) -> None:
+    history = RefundHistory(config)
     tell(history, steps)
 
     assert history.payment.operation is None
 
 
-@given(TERMS, ANYTHING, ANYTHING)
+@given(CONFIGS, ANYTHING, ANYTHING)
 @settings(max_examples=150)
-def test_a_late_payment_is_refunded_once_within_the_limit(terms: Terms, before: Any, after: Any) -> None:
-    history = RefundHistory(terms, late=True)
+def test_a_late_payment_is_refunded_once_within_the_limit(config: ChargeConfig, before: Any, after: Any) -> None:
+    history = RefundHistory(config, late=True)
     tell(history, [step for step in before if step[0] != "ask"])
     if decide.owes_late_refund(history.payment):
         history.happens(*decide.promise_late_money(history.payment, a_request(by=None), history.ids))
@@ -42,12 +42,12 @@ def test_a_late_payment_is_refunded_once_within_the_limit(terms: Terms, before: 
     tell(history, after)
 
 
-@given(TERMS, ANYTHING, st.booleans(), ANYTHING)
+@given(CONFIGS, ANYTHING, st.booleans(), ANYTHING)
 @settings(max_examples=150)
 def test_after_a_full_cancellation_everything_went_back_or_is_owed(
-    terms: Terms, before: Any, started: bool, after: Any
+    config: ChargeConfig, before: Any, started: bool, after: Any
 ) -> None:
-    history = RefundHistory(terms)
+    history = RefundHistory(config)
     tell(history, [step for step in before if step[0] != "settle"])
     if started:
         history.starts()
@@ -56,7 +56,7 @@ def test_after_a_full_cancellation_everything_went_back_or_is_owed(
 
     payment = history.payment
     gone = payment.given_back.amount + payment.taken_by_disputes
-    less_than_a_step = history.money(terms.step)
+    less_than_a_step = history.money(config.step)
     assert gone + payment.owed.amount + less_than_a_step > payment.captured
 
 
@@ -72,21 +72,21 @@ def test_a_full_cancellation_owes_a_refund_that_fails_after_refunds_in_the_dashb
 
 @pytest.mark.parametrize("again", [False, True], ids=["at once", "after one by policy"])
 def test_a_cancellation_in_full_promises_refunds_of_the_dashboard_once_and_sends_nothing(again: bool) -> None:
-    history = RefundHistory(Terms(tiers=(HALF,)))
+    history = RefundHistory(ChargeConfig(tiers=(HALF,)))
     history.asks()
     if again:
         history.cancels(in_full=False)
     history.gives_back_elsewhere(5_000)
-    facts = history.cancels(in_full=True)
+    events = history.cancels(in_full=True)
     repeated = history.cancels(in_full=True)
     history.fails_late(1)
 
-    assert (kinds(facts), repeated) == (["PromiseRaised"], ())
+    assert (kinds(events), repeated) == (["PromiseRaised"], ())
     assert (len(history.sent), history.payment.owed.amount) == (1, usd("50.00"))
 
 
 def test_a_cancellation_by_policy_promises_of_a_dashboard_refund_what_the_policy_gives() -> None:
-    history = RefundHistory(Terms(tiers=(HALF,)))
+    history = RefundHistory(ChargeConfig(tiers=(HALF,)))
     history.gives_back_elsewhere(8_000)
     history.cancels(in_full=False)
     promised = history.payment.promised.amount
@@ -107,12 +107,12 @@ def test_a_full_cancellation_after_a_request_beside_a_dispute_owes_the_amount_th
     assert (history.payment.refunded, history.payment.owed.amount) == (usd("30.00"), usd("70.00"))
 
 
-@given(TERMS, ANYTHING, st.booleans(), ANYTHING)
+@given(CONFIGS, ANYTHING, st.booleans(), ANYTHING)
 @settings(max_examples=150)
 def test_everything_is_owed_when_all_refunds_fail_after_a_full_cancellation(
-    terms: Terms, before: Any, policy_first: bool, between: Any
+    config: ChargeConfig, before: Any, policy_first: bool, between: Any
 ) -> None:
-    history = RefundHistory(terms)
+    history = RefundHistory(config)
     tell(history, [step for step in before if step[0] != "settle"])
     if policy_first:
         history.cancels(in_full=False)
@@ -123,14 +123,16 @@ def test_everything_is_owed_when_all_refunds_fail_after_a_full_cancellation(
 
     payment = history.payment
     gone = payment.given_back.amount + max(payment.taken_by_disputes, payment.beside)
-    assert gone + payment.owed.amount + history.money(terms.step) > payment.captured
+    assert gone + payment.owed.amount + history.money(config.step) > payment.captured
 
 
-@given(TERMS, ANYTHING, ANYTHING)
-@example(Terms(price=2), [("ask", 1, "never_sent", False, True)], [])
+@given(CONFIGS, ANYTHING, ANYTHING)
+@example(ChargeConfig(price=2), [("ask", 1, "never_sent", False, True)], [])
 @settings(max_examples=150)
-def test_deferred_refunds_are_sent_without_open_disputes_and_lost_calls(terms: Terms, before: Any, after: Any) -> None:
-    history = RefundHistory(terms)
+def test_deferred_refunds_are_sent_without_disputes_and_lost_calls(
+    config: ChargeConfig, before: Any, after: Any
+) -> None:
+    history = RefundHistory(config)
     tell(history, before)
     history.cancels(in_full=True)
     tell(history, after)
@@ -141,17 +143,17 @@ def test_deferred_refunds_are_sent_without_open_disputes_and_lost_calls(terms: T
     history.stops_watching()
     history.sends()
 
-    less_than_a_step = history.money(terms.step)  # a credit of a share may leave less than the gateway's step
+    less_than_a_step = history.money(config.step)  # a credit of a share may leave less than the gateway's step
     assert history.payment.refundable.deferred.amount < less_than_a_step
     assert history.payment.owed_waiting < less_than_a_step
 
 
-@given(TERMS, ANYTHING, st.sampled_from(ENDS), st.booleans())
+@given(CONFIGS, ANYTHING, st.sampled_from(ENDS), st.booleans())
 @settings(max_examples=150)
 def test_a_booking_canceled_while_its_refund_is_in_flight_owes_everything_for_each_outcome(
-    terms: Terms, before: Any, end: Any, unknown: bool
+    config: ChargeConfig, before: Any, end: Any, unknown: bool
 ) -> None:
-    history = RefundHistory(terms)
+    history = RefundHistory(config)
     tell(history, [step for step in before if step[0] not in ("settle", "bank")])
     history.asks(end="in flight", override=True)
     history.cancels(in_full=True)
@@ -159,7 +161,7 @@ def test_a_booking_canceled_while_its_refund_is_in_flight_owes_everything_for_ea
     history.sends()
 
     payment = history.payment
-    assert payment.given_back.amount + payment.owed.amount + history.money(terms.step) > payment.captured
+    assert payment.given_back.amount + payment.owed.amount + history.money(config.step) > payment.captured
 
 
 # --- a cancellation promises ---------------------------------------------------------------------------------------
@@ -172,7 +174,7 @@ def test_an_amount_held_by_a_chargeback_is_promised_and_sent_once_after_it_is_wo
 ) -> None:
     history = RefundHistory()
     history.bank(status, moved=(-100,))
-    facts = history.cancels(in_full=in_full)
+    events = history.cancels(in_full=in_full)
     waiting = history.payment.owed_waiting
     history.starts()
     history.bank(D.WON, moved=(-100,))
@@ -180,7 +182,7 @@ def test_an_amount_held_by_a_chargeback_is_promised_and_sent_once_after_it_is_wo
     history.bank(D.WON, moved=(-100, 100))
     history.bank(D.WON, moved=(-100, 100))
 
-    assert (kinds(facts), waiting) == (["RefundDeferred"], PRICE)
+    assert (kinds(events), waiting) == (["RefundDeferred"], PRICE)
     assert before_it_is_back == []
     assert (len(history.sent), history.payment.refunded, history.payment.owed.amount) == (1, PRICE, usd("0"))
 
@@ -226,20 +228,20 @@ def test_an_amount_of_a_prevented_dispute_is_neither_quoted_nor_refunded_as_late
 def test_an_amount_withdrawn_before_the_cancellation_is_refunded_when_it_is_won_back(in_full: bool) -> None:
     history = RefundHistory()
     history.bank(D.LOST, moved=(-100,))
-    facts = history.cancels(in_full=in_full)
+    events = history.cancels(in_full=in_full)
     owed_before = history.payment.owed.amount
     history.bank(D.WON, moved=(-100, 100))
 
-    assert (kinds(facts), owed_before) == (["RefundDeferred"], usd("0"))
+    assert (kinds(events), owed_before) == (["RefundDeferred"], usd("0"))
     assert (history.payment.refunded, history.payment.owed.amount, len(history.sent)) == (PRICE, usd("0"), 1)
 
 
 def test_a_cancellation_after_a_lost_dispute_sends_the_rest_and_promises_the_whole_with_its_fee_at_once() -> None:
     history = RefundHistory()
     history.bank(D.LOST, 3_000, (-100,))
-    facts = history.cancels(in_full=True)
+    events = history.cancels(in_full=True)
 
-    assert kinds(facts) == ["RefundRequested", "OperationIntended", "RefundDeferred"]
+    assert kinds(events) == ["RefundRequested", "OperationIntended", "RefundDeferred"]
     assert history.payment.promised == GivenBack(amount=PRICE, fee=usd("3.00"))
     assert (history.payment.refunded, history.payment.fee_returned) == (usd("70.00"), usd("2.10"))
     assert history.payment.owed == GivenBack.zero(PRICE)
@@ -252,11 +254,11 @@ def test_a_refund_in_flight_that_fails_stays_owed_when_the_booking_was_canceled_
 ) -> None:
     history = RefundHistory()
     history.asks(8_000, "in flight")
-    facts = history.cancels(in_full=in_full)
+    events = history.cancels(in_full=in_full)
     history.ends(end)
     history.sends()
 
-    assert kinds(facts) == ["PromiseConfirmed", "RefundDeferred"]
+    assert kinds(events) == ["PromiseConfirmed", "RefundDeferred"]
     assert history.payment.given_back.amount + history.payment.owed.amount == PRICE
 
 
@@ -274,7 +276,7 @@ def test_a_cancellation_without_a_refund_does_not_confirm_a_refund_in_flight() -
 
 def half_that_bounced() -> RefundHistory:
     """Return a payment with a refund of 50.00, under a tier of 50 %, that the bank returned a week later."""
-    history = RefundHistory(Terms(tiers=(HALF,)))
+    history = RefundHistory(ChargeConfig(tiers=(HALF,)))
     history.asks()
     history.starts()
     history.fails_late()
@@ -428,7 +430,7 @@ def test_a_deferred_part_is_sent_with_the_rest_when_together_they_are_everything
 
 @pytest.mark.parametrize("tiers", [(), (HALF,)], ids=["everything", "half"])
 def test_a_cancellation_by_policy_during_an_inquiry_sends_everything_and_defers_a_part(tiers: Any) -> None:
-    history = RefundHistory(Terms(tiers=tiers))
+    history = RefundHistory(ChargeConfig(tiers=tiers))
     history.bank(D.WARNING_NEEDS_RESPONSE)
     history.cancels(in_full=False)
 
@@ -498,7 +500,7 @@ def test_a_chargeback_after_a_full_refund_is_recorded_with_one_alert() -> None:
 def test_the_quote_of_an_override_names_the_overridden_rules(
     started: bool, minor: int, overrides: tuple[str, ...]
 ) -> None:
-    history = RefundHistory(Terms(tiers=(HALF,)))
+    history = RefundHistory(ChargeConfig(tiers=(HALF,)))
     if started:
         history.starts()
     quote = decide.quote(history.payment, history.now, history.money(minor), override=True)

@@ -10,7 +10,7 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.lifecycle import DisputeStatus
 from booking_payments.domain.money import Money
 from tests.unit.domain.builders import NOW, STARTS, TICK, usd
-from tests.unit.domain.refund_histories import HALF, RefundHistory, Terms
+from tests.unit.domain.refund_histories import HALF, ChargeConfig, RefundHistory
 
 DAY = timedelta(hours=24)
 TWENTY = usd("20.00")
@@ -106,7 +106,7 @@ def test_a_request_that_was_never_sent_keeps_its_time_for_a_day(
 
 
 def test_the_deadline_of_a_repeated_request_is_that_of_the_first_however_often_it_was_never_sent() -> None:
-    history = RefundHistory(Terms(tiers=(HALF,)))
+    history = RefundHistory(ChargeConfig(tiers=(HALF,)))
     first = STARTS - timedelta(hours=1) - TICK
     history.now = first
     history.asks(2_000, "never_sent")

@@ -63,7 +63,7 @@ class MemoryOverview:
 
     async def events(self, kind: type[ev.Event], since: datetime, limit: int) -> Sequence[JournalEntry]:
         if kind not in RARE_EVENTS:
-            raise ValueError(f"{kind.__name__} is none of the facts that are looked up")
+            raise ValueError(f"{kind.__name__} is none of the events that are looked up")
         found = [
             JournalEntry(payment_id=payment_id, recorded=recorded)
             for payment_id, journal in self._journals.items()
@@ -98,6 +98,9 @@ class MemoryOverview:
         ]
         following = str(meant[limit - 1][0]) if len(meant) > limit else None
         return InboxPage(items=tuple(row for _, row in meant[:limit]), next_cursor=following)
+
+    async def unfinished_webhooks(self) -> Mapping[str, int]:
+        return Counter(each.gateway for each in self._inbox.values() if not each.status.is_done)
 
     async def watched(self, limit: int) -> Sequence[Payment]:
         due = sorted((w.next_check_at, payment_id) for payment_id, w in self._poll_states.items() if w.next_check_at)

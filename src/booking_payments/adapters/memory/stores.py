@@ -6,7 +6,8 @@ see committed data only. Rows are frozen values; a copy costs no more than its d
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
+from operator import attrgetter
+from typing import Final, TypeVar
 
 import anyio
 from attrs import define, evolve, field, frozen
@@ -108,7 +109,10 @@ class Tables:
             self.deliveries[channel, message_id] = MemoryDelivery(delivery=delivery)
 
     def copy(self) -> "Tables":
-        return Tables(**{name: dict(getattr(self, name)) for name in Tables.__annotations__})
+        return Tables(*[table.copy() for table in _each_table(self)])
+
+
+_each_table: Final = attrgetter(*Tables.__annotations__)
 
 
 class MemoryStorage:

@@ -22,16 +22,16 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-FACTS: Final[Mapping[str, type]] = {snake_case(kind.__name__): kind for kind in get_args(ev.Event)}
-"""Every kind of fact by its name in the journal."""
+EVENTS: Final[Mapping[str, type]] = {snake_case(kind.__name__): kind for kind in get_args(ev.Event)}
+"""Every kind of event by its name in the journal."""
 
 
-_NAMES: Final = {kind: name for name, kind in FACTS.items()}
+_NAMES: Final = {kind: name for name, kind in EVENTS.items()}
 
 
-def fact_name(fact: ev.Event) -> str:
-    """The name of a fact's kind, as the journal and the API write it."""
-    return _NAMES[type(fact)]
+def event_name(event: ev.Event) -> str:
+    """The name of an event's kind, as the journal and the API write it."""
+    return _NAMES[type(event)]
 
 
 INSTRUCTIONS: Final[Mapping[str, type]] = {snake_case(kind.__name__): kind for kind in get_args(Instruction)}
@@ -112,12 +112,12 @@ def from_json(text: str | bytes, cls: type[T]) -> T:
     return value
 
 
-def fact_to_json(fact: ev.Event) -> str:
-    """A fact's content as JSON text; its kind is stored beside it."""
-    return to_json(fact, type(fact))
+def event_to_json(event: ev.Event) -> str:
+    """An event's content as JSON text; its kind is stored beside it."""
+    return to_json(event, type(event))
 
 
-def fact_from_json(name: str, text: str) -> ev.Event:
-    """The fact with this name and content."""
-    fact: ev.Event = from_json(text, FACTS[name])
-    return fact
+def event_from_json(name: str, text: str) -> ev.Event:
+    """The event with this name and content."""
+    event: ev.Event = from_json(text, EVENTS[name])
+    return event

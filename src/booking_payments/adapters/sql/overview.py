@@ -143,7 +143,7 @@ _MOVED: Final = (
     .select_from(_PERIODS.join(_EVERY_CURRENCY, _EVERY_CURRENCY.c.code.is_not(None)))
     .order_by(_PERIODS.c.number, _EVERY_CURRENCY.c.code)
 )
-_FACTS: Final = (
+_EVENTS: Final = (
     # The index's own condition stands here word for word: SQLite takes a partial index for nothing less.
     select(journal)
     .where(RARE, journal.c.type == bindparam("kind"), journal.c.at >= bindparam("since"))
@@ -158,6 +158,16 @@ _DELIVERIES: Final = (
 _PLACE: Final = inbox.c.id + 0
 """The place of a webhook among the unfinished few. As a sum it keeps the planner from going through the whole inbox by
 its primary key instead of sorting what their own index finds."""
+
+_ITS_GATEWAY: Final[ColumnElement[str]] = literal_column("gateway || ''", Text())
+"""The gateway of one of the unfinished few; an expression for the same reason."""
+
+_UNFINISHED_AT: Final = (
+    select(_ITS_GATEWAY.label("name"), func.count().label("number"))
+    .select_from(inbox)
+    .where(UNFINISHED)
+    .group_by(_ITS_GATEWAY)
+)
 
 _WATCHED: Final = (
     select(payments)
@@ -201,9 +211,9 @@ class SqlOverview:
 
     async def events(self, kind: type[ev.Event], since: datetime, limit: int) -> Sequence[JournalEntry]:
         if kind not in RARE_EVENTS:
-            raise ValueError(f"{kind.__name__} is none of the facts that are looked up")
+            raise ValueError(f"{kind.__name__} is none of the events that are looked up")
         values = {"kind": snake_case(kind.__name__), "since": since, "most": limit}
-        result = await self._connection.execute(_FACTS, values)
+        result = await self._connection.execute(_EVENTS, values)
         return [
             JournalEntry(payment_id=row["payment_id"], recorded=rows.recorded_from(row))
             for row in result.mappings().all()
@@ -235,6 +245,9 @@ class SqlOverview:
         found = (await self._connection.execute(statement)).mappings().all()
         following = str(found[limit - 1]["id"]) if len(found) > limit else None
         return InboxPage(items=tuple(rows.inbox_from(row) for row in found[:limit]), next_cursor=following)
+
+    async def unfinished_webhooks(self) -> Mapping[str, int]:
+        return {row.name: row.number for row in await self._connection.execute(_UNFINISHED_AT)}
 
     async def watched(self, limit: int) -> Sequence[Payment]:
         result = await self._connection.execute(_WATCHED, {"most": limit})

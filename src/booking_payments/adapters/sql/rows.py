@@ -9,7 +9,7 @@ import msgspec
 from attrs import evolve, field, fields, frozen
 from sqlalchemy import RowMapping
 
-from booking_payments.adapters.sql.codec import fact_from_json, fact_name, fact_to_json, from_json, to_json
+from booking_payments.adapters.sql.codec import event_from_json, event_name, event_to_json, from_json, to_json
 from booking_payments.adapters.unit_of_work import StoredPayment
 from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, BookingStatus, EndReason, Item
 from booking_payments.domain.events import AuthorizationReleased, BurntMethod, DriftFound, Recorded
@@ -150,6 +150,7 @@ class _State:
     client: Client | None = None
     method: MethodDetails | None = None
     capture_before: datetime | None = None
+    receipt_url: str | None = None
     lost: tuple[LostCall, ...] = ()
     attached: str | None = None
     burnt: tuple[BurntMethod, ...] = ()
@@ -194,6 +195,7 @@ def payment_values(payment: Payment) -> Values:
         client=payment.client,
         method=payment.method,
         capture_before=payment.capture_before,
+        receipt_url=payment.receipt_url,
         lost=payment.lost,
         attached=payment.attached,
         burnt=payment.burnt,
@@ -282,6 +284,7 @@ def payment_from(row: Row) -> Payment:
         client=state.client,
         method=state.method,
         capture_before=state.capture_before,
+        receipt_url=state.receipt_url,
         lost=state.lost,
         attached=state.attached,
         burnt=state.burnt,
@@ -303,22 +306,22 @@ def recorded_values(payment_id: str, recorded: Recorded) -> Values:
     return {
         "payment_id": payment_id,
         "sequence": recorded.sequence,
-        "type": fact_name(recorded.event),
+        "type": event_name(recorded.event),
         "at": recorded.at,
         "actor": recorded.actor,
         "cause": recorded.cause,
-        "data": fact_to_json(recorded.event),
+        "data": event_to_json(recorded.event),
     }
 
 
 def recorded_from(row: Row) -> Recorded:
-    """The recorded fact in a row."""
+    """The recorded event in a row."""
     return Recorded(
         sequence=row["sequence"],
         at=row["at"],
         actor=row["actor"],
         cause=row["cause"],
-        event=fact_from_json(row["type"], row["data"]),
+        event=event_from_json(row["type"], row["data"]),
     )
 
 

@@ -34,20 +34,34 @@ class Moment(click.ParamType[datetime]):
 
 
 class OneLineText(click.ParamType[str]):
-    """Visible text on one line."""
+    """Visible text on one line, for people."""
 
     name = "text"
+    identifier = False
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The text as it is."""
+        from booking_payments.domain.errors import InvalidInput
+        from booking_payments.domain.texts import require_identifier, require_line
         from booking_payments.presentation.card_numbers import holds_card_number
 
         text = str(value)
-        if not text.strip() or len(text) > MAX_TEXT or not text.isprintable():
+        check = require_identifier if self.identifier else require_line
+        try:
+            check(text, self.name)
+        except InvalidInput:
+            text = ""
+        if not 0 < len(text) <= MAX_TEXT:
             self.fail(f"use 1 to {MAX_TEXT} visible characters", param, ctx)
         if holds_card_number(text):
             self.fail("this looks like a card number; card data goes to the payment provider only", param, ctx)
         return text
+
+
+class IdentifierText(OneLineText):
+    """A reference or an id: each character is visible by itself."""
+
+    identifier = True
 
 
 @click.group()
@@ -62,8 +76,8 @@ def booking() -> None:
 
 
 @booking.command(short_help="Register a booking.")
-@click.option("--reference", type=OneLineText(), required=True, help="Your own unique name for the booking.")
-@click.option("--customer", type=OneLineText(), required=True, help="The customer's id: the `sub` of their tokens.")
+@click.option("--reference", type=IdentifierText(), required=True, help="Your own unique name for the booking.")
+@click.option("--customer", type=IdentifierText(), required=True, help="The customer's id: the `sub` of their tokens.")
 @click.option("--amount", required=True, help="In major units, for example 100.00.")
 @click.option("--currency", required=True, help="Lower-case ISO 4217 code, for example usd.")
 @click.option("--starts", type=Moment(), required=True, help="When the event starts.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from booking_payments.entrypoints.cli.booking import Moment, OneLineText, create
+from booking_payments.entrypoints.cli.booking import IdentifierText, Moment, OneLineText, create
 from booking_payments.entrypoints.cli.choices import EnumChoice
 from booking_payments.entrypoints.cli.refunds import encoded
 from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
@@ -45,9 +45,9 @@ bookings.add_command(create)
 
 
 @bookings.command()
-@click.option("--reference", type=OneLineText(), metavar="REFERENCE", help="The booking that bears this reference.")
-@click.option("--customer", type=OneLineText(), metavar="ID", help="Only bookings of this customer.")
-@click.option("--event", type=OneLineText(), metavar="ID", help="Only bookings of this event.")
+@click.option("--reference", type=IdentifierText(), metavar="REFERENCE", help="The booking that bears this reference.")
+@click.option("--customer", type=IdentifierText(), metavar="ID", help="Only bookings of this customer.")
+@click.option("--event", type=IdentifierText(), metavar="ID", help="Only bookings of this event.")
 @click.option("--status", type=EnumChoice("domain.booking:BookingStatus"), help="Only bookings there.")
 @limit_option(20, 1000)
 @click.option("--cursor", metavar="CURSOR", help="Go on after the page that gave this cursor.")

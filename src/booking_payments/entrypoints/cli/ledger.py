@@ -56,7 +56,7 @@ def _as_json(found: LedgerCheck) -> dict[str, Any]:
     return {
         "ok": found.agrees,
         "payments": found.payments,
-        "facts": found.facts,
+        "events": found.events,
         "postings": found.postings,
         "balances": [
             {"gateway": gateway, "account": account.value, "currency": currency.code, "balance": amount.major()}
@@ -79,7 +79,7 @@ def _as_text(found: LedgerCheck) -> str:
     ]
     lines += table(("gateway", "account", "balance"), balances) if balances else []
     verdict = "the books agree" if found.agrees else f"{found.faults_found} faults"
-    read = f"{found.payments} payments, {found.facts} facts and {found.postings} postings checked"
+    read = f"{found.payments} payments, {found.events} events and {found.postings} postings checked"
     return "\n".join([*lines, f"{read}: {verdict}"])
 
 

@@ -123,7 +123,7 @@ def _listed(found: PaymentPage) -> Iterator[str]:
 @click.argument("name", metavar="ID")
 @_json
 def show(name: str, as_json: bool) -> None:
-    """Show one payment and its timeline: every fact, with its cause and who acted.
+    """Show one payment and its timeline: every event, with its cause and who acted.
 
     ID is the payment's, its booking's, the booking's reference, or an id of the gateway's.
 
@@ -203,7 +203,7 @@ def _event_details(event: EventAnswer) -> Iterator[str]:
 
 
 def _plain(value: Any) -> str:
-    """A value of a fact as a person writes it: ``100.00 USD``, not the object that the API has for it."""
+    """A value of an event as a person writes it: ``100.00 USD``, not the object that the API has for it."""
     from booking_payments.presentation.formatting import exact, words
 
     match value:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from booking_payments.entrypoints.cli.booking import OneLineText
+from booking_payments.entrypoints.cli.booking import IdentifierText, OneLineText
 from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.tables import coloured, table
 
@@ -68,7 +68,7 @@ def list_(as_json: bool) -> None:
 
 
 @transfers.command(short_help="Record that a transfer was received.")
-@click.argument("reference", type=OneLineText())
+@click.argument("reference", type=IdentifierText())
 @click.argument("amount")
 @click.argument("currency")
 @_json
@@ -91,7 +91,7 @@ def received(reference: str, amount: str, currency: str, as_json: bool) -> None:
 
 
 @transfers.command()
-@click.argument("refund_id", type=OneLineText())
+@click.argument("refund_id", type=IdentifierText())
 @_json
 def sent(refund_id: str, as_json: bool) -> None:
     """The money of a refund was sent to the customer.
@@ -105,7 +105,7 @@ def sent(refund_id: str, as_json: bool) -> None:
 
 
 @transfers.command(short_help="Record that a refund failed or was returned.")
-@click.argument("refund_id", type=OneLineText())
+@click.argument("refund_id", type=IdentifierText())
 @click.option("--reason", type=OneLineText(), required=True, help="Why, for example: account closed.")
 @_json
 def failed(refund_id: str, reason: str, as_json: bool) -> None:

@@ -58,7 +58,7 @@ from booking_payments.entrypoints.http.problems import (
     response_to,
 )
 from booking_payments.entrypoints.http.tracing import traced_app
-from booking_payments.entrypoints.pages.site import pages_of, running_reconciliations
+from booking_payments.entrypoints.pages.site import background_work, pages_of
 from booking_payments.runtime.services import Services
 
 AnyRequest = Request[Any, Any, Any]
@@ -88,7 +88,7 @@ def create_app(services: Services) -> Litestar:
             **dict.fromkeys(EXPLAINED_ERRORS, _error_response),
             Exception: _unexpected,
         },
-        lifespan=[*([_background(services)] if services.background else []), running_reconciliations],
+        lifespan=[*([_background(services)] if services.background else []), background_work],
         state=State(state_of(services), deep_copy=False),
         openapi_config=documentation(settings) if settings.docs_enabled else None,
         plugins=[openapi.StructSchemas()],

@@ -21,7 +21,7 @@ from booking_payments.domain.fees import FeeOnRefund
 from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy, RefundTier
-from booking_payments.domain.texts import require_line
+from booking_payments.domain.texts import require_identifier, require_line
 from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.commands import (
@@ -71,6 +71,8 @@ class Bookings(Controller):
     async def register(
         self, data: Annotated[RegisterBooking, Body(examples=[Example(value=_NEW)])], command: GivenCommand
     ) -> Response[BookingAnswer]:
+        _require_allowed(data, command)
+
         async def work(caller: Caller) -> OperationResult:
             registered = await command.payments.register_booking(_new_booking(data), caller)
             entity, status = registered.booking, 201 if registered.created else 200
@@ -83,8 +85,8 @@ class Bookings(Controller):
     @get(summary="Bookings, newest first; with `reference` the one that bears it", **for_token(Access.APP_OR_OPERATOR))
     async def listing(self, parameters: NamedDependency[BookingsQuery], context: GivenContext) -> BookingsAnswer:
         which = BookingFilter(
-            reference=require_line(parameters.reference, "reference") if parameters.reference else None,
-            customer_id=require_line(parameters.customer_id, "customer_id") if parameters.customer_id else None,
+            reference=require_identifier(parameters.reference, "reference") if parameters.reference else None,
+            customer_id=require_identifier(parameters.customer_id, "customer_id") if parameters.customer_id else None,
             event_id=parameters.event_id,
             status=BookingStatus(parameters.status) if parameters.status else None,
         )
@@ -107,6 +109,8 @@ class Bookings(Controller):
         data: Annotated[AmendBooking, Body(examples=[Example(value=_AMEND)])],
         command: GivenCommand,
     ) -> Response[BookingAnswer]:
+        _require_allowed(data, command)
+
         async def work(caller: Caller) -> OperationResult:
             booking = await command.payments.get_booking(booking_id, caller)
             entity = await command.payments.amend_booking(
@@ -142,6 +146,14 @@ class Bookings(Controller):
         return await command.once(data, BookingAnswer, work)
 
 
+def _require_allowed(given: RegisterBooking | AmendBooking, context: RequestContext) -> None:
+    """Raise ``RequestRefused`` (400) when the checkout would lead to a page whose origin is not allowed."""
+    origins = context.services.settings.return_url_origins
+    for name, url in (("success_url", given.success_url), ("cancel_url", given.cancel_url)):
+        if url is not UNSET:
+            parsing.require_allowed_origin(url, origins, name)
+
+
 async def _described(context: RequestContext, booking_id: str) -> BookingAnswer:
     return render.booking(await context.payments.describe_booking(booking_id, context.caller))
 
@@ -153,8 +165,8 @@ def _new_booking(given: RegisterBooking) -> NewBooking:
     if expires_at is not None and expires_at > starts_at:
         raise RefusedByRule("expires_at must not lie after event_starts_at", code="expires_after_event")
     return NewBooking(
-        reference=require_line(given.reference, "reference"),
-        customer_id=require_line(given.customer_id, "customer_id"),
+        reference=require_identifier(given.reference, "reference"),
+        customer_id=require_identifier(given.customer_id, "customer_id"),
         amount=Money.parse(given.amount, currency) if given.amount is not None else None,
         items=_items(given.items, currency) if given.items else (),
         event_id=given.event_id,

@@ -198,7 +198,10 @@ KeyHeader = Annotated[
     HeaderParameter(
         name="Idempotency-Key",
         description="A request repeated with the same key is executed once and gets the same response for 72 hours.",
-        schema_extra={"pattern": r'^([!#-~][ -~]{14,253}[!-~]|"[ !#-\[\]-~]{16,255}")$'},
+        schema_extra={
+            "pattern": r'^([!#-~][ -~]{14,253}[!-~]|"[ !#-\[\]-~]{16,255}")$',
+            "examples": ["3f0c6f6e-9b8d-4a53-8a9e-2f7b1f1f7c11"],
+        },
     ),
 ]
 

@@ -32,7 +32,7 @@ CSV: Final = "text/csv"
 _CANCEL: Final = {"reason": "the hall is flooded", "preview": True}
 _MOVE: Final = {"event_starts_at": "2030-02-01T20:00:00Z", "refund_grace_until": "2030-01-15T00:00:00Z"}
 
-EventId = Annotated[str, PathParameter(description="the booking app's own id of the event")]
+EventId = Annotated[str, PathParameter(description="your own id of the event")]
 
 
 class Events(Controller):

@@ -114,11 +114,12 @@ def _gateways(gauge: Callable[..., Gauge], figures: Figures, configured: Iterabl
     """Gauges of what is open or was received at each gateway."""
     received = gauge("webhooks_received_last_hour", "Webhooks that came.", ["gateway"])
     failed = gauge("webhooks_failed_last_hour", "Of these, how many failed at first.", ["gateway"])
-    unfinished = gauge("webhooks_unfinished", "Webhooks of the last hour that were not processed yet.", ["gateway"])
+    unfinished = gauge("webhooks_unfinished", "Webhooks of all time that were not processed yet.", ["gateway"])
     unknown = gauge("unknown_outcomes", "Payments whose gateway call has an unknown outcome.", ["gateway"])
     disputes = gauge("open_disputes", "Disputes that are not settled.", ["gateway"])
     # Payments and webhooks name only gateways that were configured at some time, so their number is bounded.
     used = {each.gateway for each in figures.unknown} | {each.payment.gateway for each in figures.disputes}
+    used |= set(figures.unfinished)
     for name in dict.fromkeys([*configured, *sorted(used | {each.gateway for each in figures.received})]):
         found = figures.at_gateway(name)
         received.labels(name).set(found.webhooks)

@@ -1,6 +1,7 @@
 """The OpenAPI 3.1 document. Litestar generates it from the handlers; this module corrects and completes it, with the
 reason beside each step."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -110,12 +111,15 @@ def _structs_in(annotations: Sequence[Any]) -> Iterator[type[msgspec.Struct]]:
 
 
 def _plain(schema: Any) -> Any:
-    """``schema`` without what clients' generators stumble over: a default of null, and values without a type."""
+    """``schema`` without what clients' generators stumble over: a default of null, values without a type, and Python's
+    ``\\Z`` in a pattern, which the document's dialect (ECMA 262) reads as the letter."""
     if isinstance(schema, list):
         return [_plain(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
     plain = {name: _plain(each) for name, each in schema.items() if (name, each) != ("default", None)}
+    if isinstance(plain.get("pattern"), str):
+        plain["pattern"] = re.sub(r"\\Z$", "$", plain["pattern"])
     if "anyOf" in plain:  # description and examples of the value move to the field
         said = {name: each.pop(name) for each in plain["anyOf"] for name in ("description", "examples") if name in each}
         return {**said, **plain}

@@ -7,7 +7,7 @@ repeated in an answer or a log.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -392,13 +392,20 @@ def utc(moment: datetime, name: str) -> datetime:
     return in_utc
 
 
-def require_return_url(url: str | None, origins: frozenset[str]) -> str | None:
-    """``url`` when it lies in one of the allowed ``origins``; it is never fetched, only handed on."""
-    if url is not None and origin_of(url) not in origins:
-        raise bad_request(
-            "return_url: not in an allowed origin (see PAYMENT_RETURN_URL_ORIGINS)", "return_url_not_allowed"
-        )
+def require_allowed_origin(url: str | None, origins: Iterable[str], name: str = "return_url") -> str | None:
+    """Return ``url`` when it lies in one of the allowed ``origins``; it is never fetched, only handed on.
+
+    Raises ``RequestRefused`` (400) with the field's ``name`` otherwise.
+    """
+    if url is not None and origin_of(url) not in allowed_origins(origins):
+        text = f"{name}: not in an allowed origin (see PAYMENT_RETURN_URL_ORIGINS)"
+        raise bad_request(text, "return_url_not_allowed")
     return url
+
+
+def allowed_origins(origins: Iterable[str]) -> frozenset[str]:
+    """Return ``origins`` in the form of ``origin_of``."""
+    return frozenset(origin for each in origins if (origin := origin_of(each)))
 
 
 def origin_of(url: str) -> str | None:

@@ -14,7 +14,7 @@ from booking_payments.domain.instructions import CaptureMethod, Client
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.receipts import ReceiptKind
-from booking_payments.domain.texts import require_line
+from booking_payments.domain.texts import require_identifier, require_line
 from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.commands import (
@@ -205,19 +205,18 @@ def payment_done(context: RequestContext, view: PaymentView) -> OperationResult:
 
 
 def _return_url(context: RequestContext, url: str | None) -> str | None:
-    origins = {parsing.origin_of(origin) for origin in context.services.settings.return_url_origins}
-    return parsing.require_return_url(url, frozenset(origin for origin in origins if origin))
+    return parsing.require_allowed_origin(url, context.services.settings.return_url_origins)
 
 
 def filter_of(given: PaymentConditions) -> PaymentFilter:
     """Return the conditions of a query. Raises ``InvalidInput`` for text that is no line, time or amount."""
     return PaymentFilter(
         status=PaymentStatus(given.status) if given.status else None,
-        customer_id=require_line(given.customer_id, "customer_id") if given.customer_id else None,
-        reference=require_line(given.reference, "reference") if given.reference else None,
+        customer_id=require_identifier(given.customer_id, "customer_id") if given.customer_id else None,
+        reference=require_identifier(given.reference, "reference") if given.reference else None,
         created_from=parsing.utc(given.created_from, "created_from") if given.created_from else None,
         created_to=parsing.utc(given.created_to, "created_to") if given.created_to else None,
-        event_id=require_line(given.event_id, "event_id") if given.event_id else None,
+        event_id=require_identifier(given.event_id, "event_id") if given.event_id else None,
         text=require_line(given.q, "q") if given.q else None,
         email=require_line(given.email, "email") if given.email else None,
         amount=Money.major_units(given.amount) if given.amount else None,

@@ -7,7 +7,7 @@ refusals of the same kind are the same to the byte.
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from attrs import evolve, field, frozen
@@ -30,7 +30,7 @@ from booking_payments.domain.errors import (
 )
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 from booking_payments.ports.webhooks import WebhookRefused
-from booking_payments.presentation.models import AdviceText
+from booking_payments.presentation.models import AdviceText, says
 
 PROBLEM_MEDIA: Final = "application/problem+json"
 JSON_MEDIA: Final = "application/json"
@@ -67,19 +67,21 @@ _RETRYABLE: Final = frozenset({Remedy.TRY_AGAIN, Remedy.TRY_LATER})
 
 
 class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The body of an error."""
+    """The body of an error. Fields that say nothing about this error are left out."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    error: str
-    success: bool
-    decline_code: str | None = None
-    retryable: bool | None = None
-    outcome_unknown: bool | None = None
-    advice: AdviceText | None = None
+    type: Annotated[str, says("a stable reference of the kind of error", "/problems/card_declined")]
+    title: Annotated[str, says("the phrase of the status", "Payment Required")]
+    status: Annotated[int, says("the status of the response", 402)]
+    detail: Annotated[str, says("what went wrong in this case; the text may change", "Your card was declined.")]
+    code: Annotated[str, says("a stable code, see the list of error codes", "card_declined")]
+    error: Annotated[str, says("the same text as `detail`", "Your card was declined.")]
+    success: Annotated[bool, says("always false", False)]
+    decline_code: Annotated[str | None, says("the bank's reason, where the reader may learn it", "expired_card")] = None
+    retryable: Annotated[bool | None, says("whether the same request may succeed later", False)] = None
+    outcome_unknown: Annotated[
+        bool | None, says("true: it is not known yet whether money moved; read the status, do not pay again", True)
+    ] = None
+    advice: Annotated[AdviceText | None, says("what the customer can do", "other_method")] = None
 
 
 @frozen(kw_only=True)

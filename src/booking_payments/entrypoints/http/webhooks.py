@@ -57,7 +57,7 @@ class SignedEvent(Operation):
                 required=False,
                 description="Stripe's: t=<unix seconds>,v1=<hex HMAC-SHA256>. "
                 "Other gateways sign in headers of their own.",
-                schema=Schema(type=OpenAPIType.STRING),
+                schema=Schema(type=OpenAPIType.STRING, examples=["t=1780344000,v1=5257a869e7ec"]),
             ),
         ]
 

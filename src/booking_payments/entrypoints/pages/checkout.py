@@ -6,6 +6,7 @@ never reaches this service. With the fake gateway a form also simulates the bank
 """
 
 from fractions import Fraction
+from math import ceil
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,7 @@ from litestar.params import SkipValidation
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.checking_out import Checkout, CheckoutStage
-from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.booking import Booking, BookingStatus, Payability
 from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.money import Money
@@ -25,6 +26,7 @@ from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.commands import OperationResult
 from booking_payments.entrypoints.http.middleware import request_id_of
 from booking_payments.entrypoints.http.problems import ProblemDetails, RequestRefused
+from booking_payments.entrypoints.pages.appearance import appearance_of
 from booking_payments.entrypoints.pages.form_actions import FormAction, count_gateway_call, problem_in, run_form_action
 from booking_payments.entrypoints.pages.forms import Form, read_form
 from booking_payments.entrypoints.pages.gateway_forms import OfferedForm
@@ -202,6 +204,8 @@ def _render_page(
     form = _offered_form(checkout_request, checkout, stage, chosen)
     context: dict[str, Any] = {
         "checkout": checkout,
+        "booking": checkout.booking,
+        "payment": checkout.payment,
         "stage": stage.value,
         "path": checkout_request.session.path,
         "choices": _choices(checkout_request, stage, chosen),
@@ -210,10 +214,52 @@ def _render_page(
         "returned": _returned(checkout),
         "closed": sentence(checkout.payability.message),
         "by_customer": checkout.price.payer is FeePayer.CUSTOMER,
+        "receipt_url": _receipt_url(checkout_request, checkout),
+        "hold_left_s": _hold_left_s(checkout_request, checkout.booking),
         "refunds": _refunds(checkout),
+        "way_on": _way_on(checkout_request, checkout.booking, stage),
+        "way_back": _way_back(checkout_request, checkout.booking, stage),
         "test_mode": not settings.livemode,
     }
-    return html("checkout.html", context, status=problem.status if problem else 200, form=form)
+    status = problem.status if problem else 200
+    return html("checkout.html", context, status=status, form=form, appearance=appearance_of(settings))
+
+
+def _receipt_url(checkout_request: CheckoutRequest, checkout: Checkout) -> str | None:
+    """Return the gateway's receipt of a charge; None without one, and with the fake gateway, whose receipts lead
+    nowhere.
+    """
+    payment = checkout.payment
+    if payment is None or not payment.captured.minor or checkout_request.services.sandbox is not None:
+        return None
+    return payment.receipt_url
+
+
+def _hold_left_s(checkout_request: CheckoutRequest, booking: Booking) -> int:
+    """Return how many seconds the booking can still be paid, rounded up; 0 when that is over."""
+    return max(0, ceil((booking.expires_at - checkout_request.services.clock.now()).total_seconds()))
+
+
+_GOOD_ENDS: Final = (CheckoutStage.PAID, CheckoutStage.FREE, CheckoutStage.HELD, CheckoutStage.PROCESSING)
+_BAD_ENDS: Final = (CheckoutStage.CLOSED, CheckoutStage.CANCELED, CheckoutStage.FAILED, CheckoutStage.LATE)
+
+
+def _way_on(checkout_request: CheckoutRequest, booking: Booking, stage: CheckoutStage) -> str | None:
+    """Return where the customer goes on when nothing is left to do here; None where the booking app named no page."""
+    if stage in _GOOD_ENDS:
+        return _allowed(checkout_request, booking.details.success_url)
+    return _allowed(checkout_request, booking.details.cancel_url) if stage in _BAD_ENDS else None
+
+
+def _way_back(checkout_request: CheckoutRequest, booking: Booking, stage: CheckoutStage) -> str | None:
+    """Return where a customer goes who doesn't want to pay; None where the booking app named no page."""
+    return _allowed(checkout_request, booking.details.cancel_url) if stage is CheckoutStage.PAY else None
+
+
+def _allowed(checkout_request: CheckoutRequest, url: str | None) -> str | None:
+    """Return ``url`` if its origin is allowed now; else None: it may have been registered without HTTP, or earlier."""
+    allowed = parsing.allowed_origins(checkout_request.services.settings.return_url_origins)
+    return url if url and parsing.origin_of(url) in allowed else None
 
 
 def _offered_form(
@@ -267,7 +313,8 @@ def _title(checkout: Checkout, stage: CheckoutStage, form: OfferedForm | None) -
         return form.form.act_title
     if stage is CheckoutStage.PAID and not is_undisturbed(checkout.payment):
         return "Your booking is confirmed"
-    if stage is CheckoutStage.CANCELED and checkout.booking.status is BookingStatus.EXPIRED:
+    expired = checkout.payability is Payability.EXPIRED or checkout.booking.status is BookingStatus.EXPIRED
+    if stage in (CheckoutStage.CANCELED, CheckoutStage.CLOSED) and expired:
         return "This booking has expired"
     return _TITLES[stage]
 
@@ -344,7 +391,7 @@ async def pay(
     if method not in gateway_form.methods:
         raise InvalidInput("choose how you pay first")
     return_url = _return_url(request, checkout_request) if gateway_form.redirects else None
-    shown = _shown_price(await checkout_request.checkout(), form)
+    shown = _price_on_page(await checkout_request.checkout(), form)
 
     async def work(caller: Caller) -> OperationResult:
         view = await services.payments.start_payment(
@@ -372,7 +419,7 @@ async def pay(
     return await _afterwards(checkout_request, problem)
 
 
-def _shown_price(checkout: Checkout, form: Form) -> Money:
+def _price_on_page(checkout: Checkout, form: Form) -> Money:
     """Return the price that the page showed, which may have been amended since.
 
     Raises ``InvalidInput`` when the form has none: nothing is charged that the customer has not seen.
@@ -440,7 +487,7 @@ async def intent(
     gateway = form.get("gateway")
     checkout_request.form_of(gateway)
     return_url = _return_url(request, checkout_request)
-    shown = _shown_price(await checkout_request.checkout(), form)
+    shown = _price_on_page(await checkout_request.checkout(), form)
 
     async def work(caller: Caller) -> OperationResult:
         view = await services.payments.start_payment(

@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 from attrs import frozen
-from jinja2 import Environment, PackageLoader
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, PrefixLoader
 from markupsafe import Markup
 
 from booking_payments.entrypoints.http.problems import RequestRefused
@@ -16,6 +17,9 @@ from booking_payments.ports.gateway_settings import web_address
 
 FOLDER: Final = "checkout"
 """The folder of a gateway's package in which its templates and scripts are."""
+
+ORIGINAL: Final = "original"
+"""The folder under which a template that replaces one of ours finds ours: ``original/checkout.html``."""
 
 _BUTTON: Final = {True: "gateway_act.html", False: "gateway_pay.html"}
 """The templates of a gateway without its own, by whether the customer has to act."""
@@ -65,11 +69,11 @@ class OfferedForm:
         own = [loaded % (script_address(self.gateway, self.form, name), nonce) for name in self.form.scripts]
         return Markup("\n").join([*remote, *own])
 
-    def render(self, pages: Environment, nonce: str) -> Markup:
-        """The form, with the filters of ``pages``."""
+    def render(self, pages: Environment, nonce: str, templates: Path | None = None) -> Markup:
+        """The form, with the filters of ``pages``. Templates in the folder ``templates``/GATEWAY take precedence."""
         own = self.form.package
         template = (self.form.act if self.acting else self.form.pay) if own else _BUTTON[self.acting]
-        environment = _environment(pages, own) if own else pages
+        environment = _environment(pages, own, templates and templates / self.gateway) if own else pages
         fields = [Markup('<input type="hidden" name="%s" value="%s">') % each for each in self.hidden.items()]
         context = {
             "path": self.path,
@@ -85,8 +89,12 @@ class OfferedForm:
 
 
 @cache
-def _environment(pages: Environment, package: str) -> Environment:
-    return pages.overlay(loader=PackageLoader(package, FOLDER))
+def _environment(pages: Environment, package: str, folder: Path | None) -> Environment:
+    """Return the environment of one gateway's form: templates in ``folder`` take precedence over the gateway's."""
+    own = PackageLoader(package, FOLDER)
+    if folder is None:
+        return pages.overlay(loader=own)
+    return pages.overlay(loader=ChoiceLoader([FileSystemLoader(folder), PrefixLoader({ORIGINAL: own}), own]))
 
 
 def _address(next_action: Mapping[str, Any]) -> str | None:

@@ -25,6 +25,7 @@ from booking_payments.entrypoints.http.problems import (
     problem_of,
     response_to,
 )
+from booking_payments.entrypoints.pages.appearance import appearance_of
 from booking_payments.entrypoints.pages.forms import Form, read_search
 from booking_payments.entrypoints.pages.rendering import plain
 from booking_payments.runtime.services import Services
@@ -58,6 +59,9 @@ OTHERS: Final = {
 }
 """Titles by status, for codes without an own title. All of these requests were refused and changed nothing."""
 
+
+CHECKOUT: Final = "/checkout/"
+"""The beginning of the paths of pages that customers see."""
 
 BROWSER: Final[Mapping[str, Any]] = {"opt": {"access": Access.BROWSER}, "status_code": 200}
 """Arguments of ``@get`` and ``@post`` for a page that checks the browser's token itself."""
@@ -144,9 +148,10 @@ def problem_page(request: AnyRequest, error: Exception) -> PageResponse:
     text = "This page does not exist, or you may not see it." if problem.status == 404 else sentence(problem.detail)
     number = request_id_of(request.scope) if problem.status >= 500 else None
     headers = error.headers if isinstance(error, RequestRefused) else {}
-    return plain(
-        "problem.html", {"title": title, "text": text, "number": number}, status=problem.status, headers=headers
-    )
+    context = {"title": title, "text": text, "number": number}
+    at_checkout = str(request.scope.get("path", "")).startswith(CHECKOUT)
+    appearance = appearance_of(request.app.state["services"].settings) if at_checkout else None
+    return plain("problem.html", context, status=problem.status, headers=headers, appearance=appearance)
 
 
 def title_of(problem: ProblemDetails) -> str:

@@ -5,19 +5,32 @@ the checkout form of a gateway that declares them.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import (
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PackageLoader,
+    PrefixLoader,
+    StrictUndefined,
+    TemplateSyntaxError,
+)
 from litestar.response import Response
 
+from booking_payments.entrypoints.pages.appearance import Appearance
 from booking_payments.entrypoints.pages.assets import address_of
-from booking_payments.entrypoints.pages.gateway_forms import OfferedForm
+from booking_payments.entrypoints.pages.gateway_forms import ORIGINAL, OfferedForm
 from booking_payments.presentation.formatting import duration, exact, method, moment, money, percent, words
 
+_OWN_TEMPLATES: Final = PackageLoader("booking_payments.entrypoints.pages")
+
 _ENVIRONMENT: Final = Environment(
-    loader=PackageLoader("booking_payments.entrypoints.pages"),
+    loader=_OWN_TEMPLATES,
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -25,14 +38,28 @@ _ENVIRONMENT: Final = Environment(
 )
 
 
-PLAIN_POLICY: Final = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-)
+_PLAIN_SOURCES: Final[Mapping[str, str]] = {
+    "default-src": "'none'",
+    "style-src": "'self'",
+    "img-src": "'self'",
+    "form-action": "'none'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+}
 """For pages without scripts and forms."""
 
 
-def policy(nonce: str, more: Mapping[str, str] | None = None) -> str:
-    """Return the content security policy of one response."""
+@cache
+def environment_with(folder: Path | None) -> Environment:
+    """Return the environment whose templates in ``folder`` take precedence over ours; ours alone for None."""
+    if folder is None:
+        return _ENVIRONMENT
+    ours = PrefixLoader({ORIGINAL: _OWN_TEMPLATES})
+    return _ENVIRONMENT.overlay(loader=ChoiceLoader([FileSystemLoader(folder), ours, _OWN_TEMPLATES]))
+
+
+def policy(nonce: str, *more: Mapping[str, str]) -> str:
+    """Return the content security policy of one response. ``more`` are further sources by directive."""
     sources = {
         "default-src": "'none'",
         "script-src": f"'nonce-{nonce}'",
@@ -43,8 +70,14 @@ def policy(nonce: str, more: Mapping[str, str] | None = None) -> str:
         "base-uri": "'none'",
         "frame-ancestors": "'none'",
     }
-    sources |= {name: f"{sources.get(name, '')} {others}".strip() for name, others in (more or {}).items()}
-    return "; ".join(f"{name} {value}" for name, value in sources.items())
+    return _joined(sources, *more)
+
+
+def _joined(sources: Mapping[str, str], *more: Mapping[str, str]) -> str:
+    added = dict(sources)
+    for name, others in (pair for each in more for pair in each.items()):
+        added[name] = f"{added.get(name, '')} {others}".strip()
+    return "; ".join(f"{name} {value}" for name, value in added.items())
 
 
 def html(
@@ -54,26 +87,53 @@ def html(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     form: OfferedForm | None = None,
+    appearance: Appearance | None = None,
 ) -> Response[bytes]:
     """Render ``template`` with a new nonce and the policy for it.
 
     ``form`` is the form of a gateway that the page contains. The template reads it as ``gateway_form``, and its scripts
-    as ``gateway_scripts``.
+    as ``gateway_scripts``. ``appearance`` is given for pages that customers see: the template reads it as ``merchant``,
+    and its own folder of templates takes precedence.
     """
     nonce = secrets.token_urlsafe(16)
+    templates = appearance.templates if appearance else None
+    environment = environment_with(templates)
     parts = {
-        "gateway_form": form.render(_ENVIRONMENT, nonce) if form else "",
+        "merchant": appearance or Appearance(),
+        "gateway_form": form.render(environment, nonce, templates) if form else "",
         "gateway_scripts": form.scripts(nonce) if form else "",
     }
-    text = _ENVIRONMENT.get_template(template).render(**context, **parts, nonce=nonce)
-    allowed = policy(nonce, form.sources if form else None)
+    text = environment.get_template(template).render(**context, **parts, nonce=nonce)
+    allowed = policy(nonce, form.sources if form else {}, appearance.sources if appearance else {})
     return _sent(text, status, {"Content-Security-Policy": allowed, **(headers or {})})
 
 
-def plain(template: str, context: Mapping[str, Any], *, status: int, headers: Mapping[str, str]) -> Response[bytes]:
-    """Render a page without scripts and forms: equal content gives equal bytes."""
-    text = _ENVIRONMENT.get_template(template).render(**context, nonce="")
-    return _sent(text, status, {"Content-Security-Policy": PLAIN_POLICY, **headers})
+def plain(
+    template: str,
+    context: Mapping[str, Any],
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    appearance: Appearance | None = None,
+) -> Response[bytes]:
+    """Render a page without scripts and forms: equal content gives equal bytes. ``appearance`` as for ``html``."""
+    environment = environment_with(appearance.templates if appearance else None)
+    text = environment.get_template(template).render(**context, merchant=appearance or Appearance(), nonce="")
+    allowed = _joined(_PLAIN_SOURCES, appearance.sources if appearance else {})
+    return _sent(text, status, {"Content-Security-Policy": allowed, **headers})
+
+
+def wrong_templates(folder: Path) -> Iterator[str]:
+    """Yield one text for each template in ``folder`` that cannot be compiled, with its name and line."""
+    environment = environment_with(folder)
+    for name in FileSystemLoader(folder).list_templates():
+        try:
+            if name.endswith(".html"):
+                environment.get_template(name)
+        except TemplateSyntaxError as error:
+            yield f"{name}, line {error.lineno}: {error.message}"
+        except UnicodeDecodeError:
+            yield f"{name}: must be a text file in UTF-8"
 
 
 def _sent(text: str, status: int, headers: Mapping[str, str]) -> Response[bytes]:

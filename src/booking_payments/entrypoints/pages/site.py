@@ -13,17 +13,20 @@ from booking_payments.entrypoints.pages.console import (
     disputes,
     drift,
     events,
+    messages,
     operator_context,
     payments,
     receipts,
     refunds,
     webhooks,
 )
-from booking_payments.entrypoints.pages.console.drift import running_reconciliations
+from booking_payments.entrypoints.pages.console.background_work import background_work
 from booking_payments.entrypoints.pages.page import pages
+from booking_payments.entrypoints.pages.rendering import wrong_templates
 from booking_payments.runtime.services import Services
+from booking_payments.runtime.settings_error import SettingProblem, SettingsError
 
-__all__ = ["pages_of", "running_reconciliations"]
+__all__ = ["background_work", "pages_of"]
 
 _CONSOLE = (
     operator_context,
@@ -38,13 +41,20 @@ _CONSOLE = (
     receipts,
     disputes,
     webhooks,
+    messages,
     drift,
 )
 
 
 def pages_of(services: Services) -> list[ControllerRouterHandler]:
-    """Return the routers of the pages and of their static files."""
+    """Return the routers of the pages and of their static files.
+
+    Raises ``SettingsError`` when a template in ``CHECKOUT_TEMPLATES`` cannot be compiled.
+    """
     settings = services.settings
+    own = settings.checkout_templates if settings.checkout_enabled else None
+    if own and (wrong := [*wrong_templates(own)]):
+        raise SettingsError(*(SettingProblem("CHECKOUT_TEMPLATES", each) for each in wrong))
     console = [each for part in _CONSOLE for each in part.PAGES]
     found = [
         *([pages(checkout.PAGES, checkout.DEPENDENCIES)] if settings.checkout_enabled else []),

@@ -36,7 +36,7 @@ def build(given: GatewayDependencies) -> BuiltGateway:
     )
 
 
-def _shown(settings: BankTransferSettings, facts: FormFacts) -> Mapping[str, object]:
+def _form_context(settings: BankTransferSettings, facts: FormFacts) -> Mapping[str, object]:
     return {"method": METHOD, "transfer": facts.next_action.get("display_bank_transfer_instructions", {})}
 
 
@@ -45,7 +45,7 @@ PLUGIN: Final = GatewayPlugin(
     title="Bank transfer",
     build=build,
     settings=BankTransferSettings,
-    checkout=CheckoutForm(package=__package__, methods=(METHOD,), context=_shown, act_title="Send the money"),
+    checkout=CheckoutForm(package=__package__, methods=(METHOD,), context=_form_context, act_title="Send the money"),
     commands={
         # Also in the table of ``entrypoints/cli/main.py``: help and completion import no plugin of this package.
         "transfers": PluginCommand(

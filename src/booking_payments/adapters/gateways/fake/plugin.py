@@ -74,7 +74,7 @@ def _moves_money(settings: FakeSettings) -> bool:
     return False
 
 
-def _shown(settings: FakeSettings, facts: FormFacts) -> Mapping[str, object]:
+def _form_context(settings: FakeSettings, facts: FormFacts) -> Mapping[str, object]:
     return {"groups": groups_for(facts.price.currency)}
 
 
@@ -88,6 +88,6 @@ PLUGIN: Final = GatewayPlugin(
     moves_money=_moves_money,
     for_development=True,
     in_one_process=True,
-    checkout=CheckoutForm(package=__package__, methods=METHOD_IDS, context=_shown),
+    checkout=CheckoutForm(package=__package__, methods=METHOD_IDS, context=_form_context),
     doctor=Doctor(note="no money moves"),
 )

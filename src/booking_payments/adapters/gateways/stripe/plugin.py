@@ -15,6 +15,7 @@ from booking_payments.ports.gateway_plugin import (
     BuiltGateway,
     Check,
     CheckoutForm,
+    DashboardLinks,
     Doctor,
     FormFacts,
     GatewayDependencies,
@@ -83,7 +84,7 @@ def _moves_money(settings: StripeSettings) -> bool:
     return settings.livemode
 
 
-def _shown(settings: StripeSettings, facts: FormFacts) -> Mapping[str, str | None]:
+def _form_context(settings: StripeSettings, facts: FormFacts) -> Mapping[str, str | None]:
     return {"publishable_key": settings.publishable_key}
 
 
@@ -98,6 +99,14 @@ def _sources(settings: StripeSettings) -> Mapping[str, str]:
     return _OF_STRIPE_JS if origin == STRIPE_JS_ORIGIN else {"script-src": origin, "connect-src": origin}
 
 
+def _dashboard(settings: StripeSettings) -> DashboardLinks | None:
+    """Stripe's dashboard, which has the objects of test mode under ``/test``; None for a server in Stripe's place."""
+    if settings.api_base and not settings.livemode:
+        return None
+    address = f"https://dashboard.stripe.com{'' if settings.livemode else '/test'}"
+    return DashboardLinks(payment=f"{address}/payments/{{id}}", dispute=f"{address}/disputes/{{id}}")
+
+
 PLUGIN: Final = GatewayPlugin(
     name="stripe",
     title="Card and more",
@@ -107,8 +116,13 @@ PLUGIN: Final = GatewayPlugin(
     event_types=event_types,
     extra="stripe",
     moves_money=_moves_money,
+    dashboard=_dashboard,
     checkout=CheckoutForm(
-        package=__package__, context=_shown, scripts=("stripe.js",), remote_scripts=_remote_scripts, sources=_sources
+        package=__package__,
+        context=_form_context,
+        scripts=("stripe.js",),
+        remote_scripts=_remote_scripts,
+        sources=_sources,
     ),
     doctor=Doctor(
         examine=_examine,

@@ -8,7 +8,7 @@ from attrs import frozen
 from litestar import get
 from markupsafe import Markup
 
-from booking_payments.application.figures import Figures, MoneyOfCurrency, quantile
+from booking_payments.application.figures import MOST_FACTS, MOST_WEBHOOKS, Cut, Figures, MoneyOfCurrency, quantile
 from booking_payments.domain.money import Money
 from booking_payments.entrypoints.pages.console.operator_context import GivenOperator
 from booking_payments.entrypoints.pages.page import BROWSER, GivenForm, GivenServices, PageResponse
@@ -34,13 +34,17 @@ _TIMES: Final = ((60, "1 min"), (3600, "1 h"), (86_400, "1 day"), (432_000, "5 d
 
 @frozen(kw_only=True)
 class Panel:
-    """A chart with the same figures as a table. ``chart`` is None when there is no data."""
+    """A chart with the same figures as a table. ``chart`` is None when there is no data.
+
+    ``note`` says what the figures leave out; None: nothing.
+    """
 
     title: str
     chart: Markup | None
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     empty: str
+    note: str | None = None
 
 
 @get("/console/", **BROWSER)
@@ -89,6 +93,11 @@ def _payments(figures: Figures) -> Panel:
 
 def _declines(figures: Figures) -> Panel:
     title, found = "Declines by reason", figures.declines[:MOST_REASONS]
+    more = len(figures.declines) - len(found)
+    notes = (
+        f"Of the newest {MOST_FACTS:,} declines only." if Cut.DECLINES in figures.cut else "",
+        f"The {MOST_REASONS} most frequent, and {more} more in the figures." if more else "",
+    )
     names, counts = [words(reason) for reason, _ in found], [count for _, count in found]
     return Panel(
         title=title,
@@ -96,6 +105,7 @@ def _declines(figures: Figures) -> Panel:
         columns=("Reason", "Declines"),
         rows=tuple((words(reason), str(count)) for reason, count in figures.declines),
         empty="No card was declined in these days.",
+        note=" ".join(filter(None, notes)) or None,
     )
 
 
@@ -135,6 +145,7 @@ def _refunds(figures: Figures) -> Panel:
         columns=("Within", "Refunds"),
         rows=tuple(zip(labels, (str(count) for count in counts), strict=True)),
         empty="No refund was completed in these days.",
+        note=f"Of the newest {MOST_FACTS:,} refunds only." if Cut.REFUND_TIMES in figures.cut else None,
     )
 
 
@@ -157,12 +168,14 @@ def _webhooks(figures: Figures) -> Iterator[Panel]:
     ]
     some = any(day.received for day in days)
     empty = "No webhook was received in these days."
+    note = f"Of the newest {MOST_WEBHOOKS:,} webhooks only." if Cut.WEBHOOKS in figures.cut else None
     yield Panel(
         title=title,
         chart=_charts().stacked(title, names, series) if some else None,
         columns=("Day", "Received", "Failed at first"),
         rows=tuple((str(day.day), str(day.received), str(day.failed)) for day in days),
         empty=empty,
+        note=note,
     )
     delay = "Webhook delay in seconds"
     halves, slow = [day.median_delay_s for day in days], [day.slow_delay_s for day in days]
@@ -172,6 +185,7 @@ def _webhooks(figures: Figures) -> Iterator[Panel]:
         columns=("Day", "Half within", "95 % within"),
         rows=tuple((str(d.day), duration(d.median_delay_s), duration(d.slow_delay_s)) for d in days),
         empty=empty,
+        note=note,
     )
 
 

@@ -1,6 +1,6 @@
 """The page of disputes, the most urgent first."""
 
-from typing import Final
+from typing import Any, Final
 
 from litestar import get
 
@@ -16,10 +16,15 @@ async def listing(services: GivenServices, operator: GivenOperator) -> PageRespo
     """List open disputes by deadline, then settled ones, the newest first."""
     found = await services.payments.disputes()
     still_open = [each for each in found if each.dispute.status.is_open]
-    settled = [each for each in found if not each.dispute.status.is_open][:SETTLED_SHOWN]
-    return operator.page(
-        "console/disputes.html", "disputes", {"open": still_open, "settled": settled, "status_style": STATUS_STYLE}
-    )
+    settled = [each for each in found if not each.dispute.status.is_open]
+    context: dict[str, Any] = {
+        "open": still_open,
+        "settled": settled[:SETTLED_SHOWN],
+        "settled_more": max(len(settled) - SETTLED_SHOWN, 0),
+        "dashboards": services.dashboards,
+        "status_style": STATUS_STYLE,
+    }
+    return operator.page("console/disputes.html", "disputes", context)
 
 
 PAGES: Final = (listing,)

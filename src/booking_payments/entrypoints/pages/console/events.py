@@ -84,6 +84,7 @@ async def listing(services: GivenServices, operator: GivenOperator, search: Give
         "last": page.last if page else None,
         "search": search,
         "problem": problem,
+        "unreadable": page is None,
         "status_style": STATUS_STYLE,
     }
     status = 200 if page and not problem else 404 if page else 400

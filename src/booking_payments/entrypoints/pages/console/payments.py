@@ -16,6 +16,7 @@ from booking_payments.entrypoints.http.exports import csv_response
 from booking_payments.entrypoints.pages.amounts import major_units_typed
 from booking_payments.entrypoints.pages.console.lifecycle import diagram, walked
 from booking_payments.entrypoints.pages.console.operator_context import GivenOperator, OperatorContext
+from booking_payments.entrypoints.pages.console.timeline import timeline
 from booking_payments.entrypoints.pages.forms import Form
 from booking_payments.entrypoints.pages.page import (
     BROWSER,
@@ -25,10 +26,12 @@ from booking_payments.entrypoints.pages.page import (
     PageResponse,
     SeeOther,
     path_id,
+    sentence,
 )
 from booking_payments.ports.payments import PaymentFilter, Refunded
 from booking_payments.presentation import render
-from booking_payments.presentation.status_style import STATUS_STYLE, style_of_event
+from booking_payments.presentation.decline_reasons import reason_of
+from booking_payments.presentation.status_style import STATUS_STYLE
 
 PAGE_SIZE: Final = 25
 PATH: Final = "/console/payments"
@@ -65,7 +68,7 @@ async def listing(services: GivenServices, operator: GivenOperator, search: Give
         shown = await services.payments.list_payments(which, cursor=cursor, limit=PAGE_SIZE)
         problem = None
     except InvalidInput as error:
-        shown, problem = None, error.message
+        shown, problem = None, sentence(error.message)
     context: dict[str, Any] = {
         "payments": shown.items if shown else (),
         "next_cursor": shown.next_cursor if shown else None,
@@ -144,13 +147,14 @@ async def one(request: AnyRequest, services: GivenServices, operator: GivenOpera
 
 def shown(operator: OperatorContext, file: PaymentDetails, done: str = "") -> PageResponse:
     """Render the page of a payment; ``done`` is the code of the action that led here."""
-    journal = render.journal(list(file.journal), operator.reader).events
-    steps = [(each, style_of_event(recorded.event)) for each, recorded in zip(journal, file.journal, strict=True)]
+    payment, journal = file.payment, render.journal(list(file.journal), operator.reader).events
     context: dict[str, Any] = {
         "file": file,
-        "payment": file.payment,
-        "steps": steps,
-        "diagram": diagram(file.payment.status, walked(file.journal)),
+        "payment": payment,
+        "declined": reason_of(payment.last_decline) if payment.last_decline else None,
+        "links": operator.services.dashboards.get(payment.gateway),
+        "stretches": timeline(file.journal, journal),
+        "diagram": diagram(payment.status, walked(file.journal)),
         "status_style": STATUS_STYLE,
         "done": DONE.get(done),
     }
