@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit coverage nightly sdk-matrix bench lint typecheck docs screenshots lock mutation audit clean
+.PHONY: help run test test-unit coverage nightly sdk-matrix bench catalogues lint typecheck docs screenshots lock mutation audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ mutation: $(VENV)/.dev  ## whether the tests notice what changes in the guarded 
 
 audit: $(VENV)/.dev  ## what ships: licences, known weaknesses, bill of materials, reproducible wheel
 	@$(BIN)/python tools/audit.py
+
+catalogues: $(VENV)/.dev  ## update the translations of the checkout, and list the texts without one
+	@$(BIN)/python -m tools.catalogues
 
 lint: $(VENV)/.dev  ## style, and the arrows of the hexagon
 	@$(BIN)/ruff check .

@@ -18,6 +18,8 @@ exclude_patterns = ["_build"]
 
 html_theme = "furo"
 html_title = f"booking-payments {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sphinx = False
 html_copy_source = False
 
@@ -25,7 +27,7 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 suppress_warnings = ["misc.highlighting_failure"]
 
-# Imported for its docstrings; what it says of itself is of no interest here.
+# Imported for its docstrings; its log lines would only disturb the build.
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 

@@ -36,14 +36,15 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_configure(config: pytest.Config) -> None:
     """Prepare a place for what this process shares with the other workers of the run."""
     config.stash[SHARED] = ExitStack()
-    gc.disable()
+    gc.disable()  # until all tests are collected
 
 
 def pytest_collection_finish() -> None:
-    """From now on collect garbage among what tests make. Modules and tests live until the end of the run, and going
-    through them again and again takes a tenth of its CPU time."""
+    """Leave everything that was imported and collected out of garbage collection, and collect less often: else it takes
+    a tenth to a fifth of all time."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
     gc.enable()
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any, Final
 
@@ -250,7 +251,7 @@ def _command(command: click.Command, names: list[str]) -> Iterator[str]:
         return
     usage = " ".join(command.collect_usage_pieces(context))
     told, _, examples = (command.help or "").partition("\b")
-    yield f"## {' '.join(names)}\n\n```text\n{' '.join(names)} {usage}\n```\n\n{told.strip()}\n"
+    yield f"## {' '.join(names)}\n\n```text\n{' '.join(names)} {usage}\n```\n\n{cleandoc(told.strip())}\n"
     if examples:
         lines = [line.strip() for line in examples.splitlines() if line.strip() and not line.strip().endswith("s:")]
         yield "```sh\n" + "\n".join(lines) + "\n```\n"
@@ -298,7 +299,7 @@ def _errors() -> Iterator[str]:
     example = msgspec.to_builtins(problem(422, refused.code, refused.message))
     yield f"{json.dumps(example, indent=2)}\n```\n"
     rows = ([f"`{each.code}`", str(each.status), each.meaning, each.remedy] for each in ERROR_CODES)
-    yield from _table("code", "status", "what is wrong", "what to do", rows=rows)
+    yield from _table("code", "status", "meaning", "remedy", rows=rows)
 
 
 def _declines() -> Iterator[str]:

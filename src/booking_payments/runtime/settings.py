@@ -540,6 +540,9 @@ class Settings(BaseSettings):
     )
     merchant_terms_url: SecureAddress | None = Field(None, alias="MERCHANT_TERMS_URL", description=_SECURE)
     merchant_privacy_url: SecureAddress | None = Field(None, alias="MERCHANT_PRIVACY_URL", description=_SECURE)
+    checkout_catalogues: Annotated[Path | None, BeforeValidator(_folder)] = Field(
+        None, alias="CHECKOUT_CATALOGUES", description="must be the path of a folder that exists"
+    )
     checkout_templates: Annotated[Path | None, BeforeValidator(_folder)] = Field(
         None, alias="CHECKOUT_TEMPLATES", description="must be the path of a folder that exists"
     )

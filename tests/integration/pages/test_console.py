@@ -160,6 +160,39 @@ def test_the_console_can_be_switched_off() -> None:
         assert site.get(f"/checkout/{site.book()}").status_code == 401
 
 
+# --- the start page, and addresses that lead nowhere
+
+
+def test_the_start_page_leads_to_what_is_switched_on() -> None:
+    with open_site() as site:
+        assert re.findall('href="(/(?:console|schema)[^"]*)"', site.get("/").text) == [
+            "/console/",
+            "/schema",
+            "/schema/openapi.json",
+        ]
+    with open_site(CONSOLE_ENABLED="false") as site:
+        assert "/console/" not in site.get("/").text
+    with open_site(CONSOLE_ENABLED="false", DOCS_ENABLED="false") as site:
+        assert site.get("/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "back"),
+    [("/console/nowhere", "/console/"), ("/console/payments/pay_nobody", "/console/"), ("/nowhere", "/")],
+)
+def test_a_page_that_does_not_exist_has_a_way_back(console: Site, path: str, back: str) -> None:
+    answer = console.get(path, headers={"Accept": "text/html"})
+
+    assert (answer.status_code, f'href="{back}"' in answer.text) == (404, True)
+
+
+@pytest.mark.parametrize(("path", "accept"), [("/api/nowhere", "text/html"), ("/nowhere", "*/*")])
+def test_programs_get_json_for_a_path_that_does_not_exist(site: Site, path: str, accept: str) -> None:
+    answer = site.get(path, headers={"Accept": accept})
+
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
 # --- what it shows
 
 
@@ -417,7 +450,7 @@ def test_unfinished_webhooks_of_all_time_are_counted(console: Site) -> None:
 
     page = console.get("/console/?days=1").text
 
-    assert '<span>Unfinished webhooks of all time</span><strong class="figure bad">1<' in page
+    assert '<span>Unfinished webhooks</span><strong class="figure bad">1<' in page
 
 
 def test_what_does_not_fit_the_dashboard_is_counted(console: Site) -> None:

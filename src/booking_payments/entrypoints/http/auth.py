@@ -61,6 +61,7 @@ class Access(Enum):
 
 PUBLIC_PATHS: Final = frozenset(
     {
+        "/",
         "/api/webhooks/{gateway:str}",
         "/api/webhooks/health",
         "/health/live",

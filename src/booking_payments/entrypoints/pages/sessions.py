@@ -16,6 +16,7 @@ from litestar.datastructures import Cookie
 from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.auth import OPERATE, Principal, authenticate
 from booking_payments.entrypoints.http.problems import RequestRefused
+from booking_payments.entrypoints.pages.customer_texts import LINK_TOO_OLD, OTHER_BROWSER
 from booking_payments.entrypoints.pages.forms import Form
 
 AnyRequest = Request[Any, Any, Any]
@@ -87,9 +88,8 @@ def checkout_session(request: AnyRequest, booking_id: str) -> Session:
             return Session(principal=principal, token=token, path=path)
     if comes_back(request):
         # A bank's app may return to another browser than the one the customer started in, which has no cookie.
-        text = "You come back from your bank. Open your payment link once more to see how your payment stands."
-        raise RequestRefused(401, "token_missing", f"{text} You will not be charged twice.")
-    raise RequestRefused(401, "token_missing", "The link is incomplete or too old. Ask where you booked for a new one.")
+        raise RequestRefused(401, "token_missing", OTHER_BROWSER)
+    raise RequestRefused(401, "token_missing", LINK_TOO_OLD)
 
 
 def comes_back(request: AnyRequest) -> bool:

@@ -1,6 +1,9 @@
 // The checkout with Stripe: the Payment Element sends the card to Stripe, so card data never reaches this service.
 "use strict";
 
+// Languages that Stripe.js has for a region (docs.stripe.com/js/appendix/supported_locales); any other by its language.
+const REGIONAL = ["en-GB", "es-419", "fr-CA", "pt-BR", "zh-HK", "zh-TW"];
+
 // What the service answers to a request that it refuses; its message is for the customer.
 class Refusal extends Error {}
 
@@ -99,7 +102,8 @@ document.addEventListener("DOMContentLoaded", async () => {
 
   let stripe, elements, secret;
   try {
-    stripe = window.Stripe(form.dataset.key, { locale: document.documentElement.lang || "auto" });
+    const { lang } = document.documentElement;
+    stripe = window.Stripe(form.dataset.key, { locale: REGIONAL.includes(lang) ? lang : lang.split("-")[0] });
     secret = (await ask("intent")).client_secret;
     if (!secret) {
       location.replace(path); // the state has changed: the page shows the new one
