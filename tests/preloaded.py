@@ -100,8 +100,9 @@ class Process:
             texts = [each and readers.submit(_rest, each) for each in (self.stdout, self.stderr)]
             try:
                 self.wait(timeout)
-            except subprocess.TimeoutExpired:
+            except BaseException:
                 self.kill()  # else the readers wait as well
+                self.wait()
                 raise
             return texts[0].result() if texts[0] else "", texts[1].result() if texts[1] else ""
 
@@ -204,8 +205,9 @@ def ran(
         process = started(words, cwd=cwd, env=env, stdout=out, stderr=err)
         try:
             status = process.wait(timeout)
-        except subprocess.TimeoutExpired:
+        except BaseException:
             process.kill()
+            process.wait()
             raise
         out.seek(0)
         err.seek(0)
