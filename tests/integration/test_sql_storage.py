@@ -432,6 +432,24 @@ async def test_rare_facts_and_unfinished_webhooks_are_found_by_their_indexes(sto
     assert ["journal_rare" in plans[0], "inbox_unfinished" in plans[1], "inbox_unfinished" in plans[2]] == [True] * 3
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_many_rows_are_found_by_their_ids_without_a_scan(storage: SqlStorage) -> None:
+    said: list[tuple[str, Any]] = []
+    async with storage.engine.connect() as connection:
+        event.listen(connection.sync_connection, "before_cursor_execute", lambda *given: said.append(given[2:4]))
+        uow = SqlUnitOfWork(connection)
+        await uow.payment_reader.payments(["pay_1"])
+        await uow.payment_reader.of_intents(["pi_1"])
+        await uow.payment_reader.histories(["pay_1"])
+        await uow.bookings.many(["bk_1"])
+        await uow.inbox.done("stripe", ["evt_1"])
+        asked = [each for each in said if each[0].startswith("SELECT")]
+        plans = [list(await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", given)) for sql, given in asked]
+
+    assert len(plans) == 7
+    assert [row.detail for plan in plans for row in plan if "SCAN bp_" in row.detail] == []
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # PostgreSQL's plans: test_plans.py
 async def test_sums_of_periods_read_indexes_alone(storage: SqlStorage) -> None:
     day = Period(begins=NOW, ends=NOW + timedelta(days=1))
