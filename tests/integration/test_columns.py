@@ -1,10 +1,8 @@
 """Every write path writes every column of its tables; a new column that a path leaves out fails here.
 
-The columns come from the tables' metadata. Each path stores rows whose values differ from the columns' defaults, and
-then
-changes every mutable value. A column that stays NULL or at its default is missing in the insert; one that does not
-change and
-is not listed as fixed is missing in the update.
+The columns come from the tables' metadata. Each path stores the values of ``testing/storage_samples.py``, which differ
+from the columns' defaults, and then changes every mutable value. A column that stays NULL or at its default is missing
+in the insert; one that does not change and is not listed as fixed is missing in the update.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -86,6 +84,16 @@ ROWS_BY_ALL_PATHS: Final = frozenset(
 
 CHANGED_BY_ALL_PATHS: Final = frozenset({"bp_bookings", "bp_payments"})
 """The tables whose rows work with a subject changes."""
+
+NOT_INSERTED: Final = (
+    "nothing inserts a value into these columns: a path leaves them out (for payments: adapters/sql/rows.py), or no "
+    "sample in testing/storage_samples.py has a value for them"
+)
+NOT_CHANGED: Final = (
+    "nothing changes these columns: a path leaves them out (for payments: adapters/sql/rows.py), or no changed sample "
+    "in testing/storage_samples.py has another value for them. A column that is written once is listed in FIXED here, "
+    "and has info=_FIXED in adapters/sql/tables.py"
+)
 
 TABLES: Final = {table.name: table for table in tables.metadata.sorted_tables}
 
@@ -237,7 +245,7 @@ async def test_every_path_inserts_every_column(path: WritePath) -> None:
     missing = {
         name: _not_inserted(table, stored[name]) for name, table in TABLES.items() if name not in WRITTEN_ELSEWHERE
     }
-    assert {name: columns for name, columns in missing.items() if columns} == {}
+    assert {name: columns for name, columns in missing.items() if columns} == {}, NOT_INSERTED
 
 
 async def test_every_path_changes_every_column_that_is_not_fixed(path: WritePath) -> None:
@@ -249,7 +257,7 @@ async def test_every_path_changes_every_column_that_is_not_fixed(path: WritePath
         for name, table in TABLES.items()
         if name not in WRITTEN_ELSEWHERE
     }
-    assert {name: columns for name, columns in left.items() if columns} == {}
+    assert {name: columns for name, columns in left.items() if columns} == {}, NOT_CHANGED
 
 
 async def test_a_column_that_is_fixed_never_changes(path: WritePath) -> None:

@@ -194,7 +194,8 @@ def test_every_test_with_a_nightly_mode_is_in_the_nightly_run() -> None:
 
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
-TESTS = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+FOLDERS_OF_TESTS = (ROOT / "tests", ROOT / "src/booking_payments/testing")
+TESTS = "\n".join(path.read_text() for each in FOLDERS_OF_TESTS for path in each.rglob("*.py"))
 
 
 @pytest.mark.parametrize("test", sorted(set(re.findall(r"`(test_\w+)`", CONTRIBUTING))))

@@ -13,10 +13,10 @@ from litestar.testing import TestClient
 
 from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.instructions import CaptureMethod
-from booking_payments.entrypoints.http.app import create_app
 from booking_payments.ports.gateway_plugin import DashboardLinks
 from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.integration.http.api import services_of, settings, token
+from tests.integration.http.apps import app_over
 
 
 @define
@@ -120,5 +120,8 @@ def _open(kit: PaymentsTestKit, changes: Mapping[str, str], dashboards: Mapping[
     services = evolve(services_of(kit, changes=changes), settings=given, sandbox=sandbox, dashboards=dashboards)
     # Where real money may move, the cookies are for TLS only.
     address = f"{'https' if given.livemode else 'http'}://testserver.local"
-    with TestClient(create_app(services), base_url=address, raise_server_exceptions=False) as client:
+    with (
+        app_over(services, changes) as app,
+        TestClient(app, base_url=address, raise_server_exceptions=False) as client,
+    ):
         yield Site(client=client, kit=kit, portal=client.blocking_portal, served=kit.payments)

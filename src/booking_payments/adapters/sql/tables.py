@@ -205,6 +205,8 @@ payments = Table(
     Index("bp_payments_reference", "reference"),
     Index("bp_payments_status", "status", "created_at", "id"),
     Index("bp_payments_last4", "last4", "created_at", "id", **_only(text("last4 IS NOT NULL"))),
+    Index("bp_payments_amount", "amount_minor", "created_at", "id"),
+    Index("bp_payments_refunded", "created_at", "id", **_only(text("refunded_minor > 0"))),
     Index("bp_payments_disputed", "created_at", "id", **_only(text("disputed = 1"))),
     Index(
         "bp_payments_due",

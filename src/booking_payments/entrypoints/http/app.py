@@ -81,12 +81,6 @@ log = structlog.get_logger("booking_payments.http")
 def create_app(services: Services) -> Litestar:
     """The HTTP API over ``services``, ready to be served by any ASGI server."""
     settings = services.settings
-    state = {
-        "services": services,
-        "metrics": Metrics(),
-        "gauges": BookGauges(),
-        "token_rules": rules_of(settings),
-    }
     app = Litestar(
         route_handlers=[*api(sandboxed=services.sandbox is not None), *pages_of(services)],
         guards=[require_declared_access],
@@ -96,7 +90,7 @@ def create_app(services: Services) -> Litestar:
             Exception: _unexpected,
         },
         lifespan=[*([_background(services)] if services.background else []), background_work],
-        state=State(state, deep_copy=False),
+        state=State(state_of(services), deep_copy=False),
         openapi_config=documentation(settings) if settings.docs_enabled else None,
         plugins=[openapi.StructSchemas()],
         logging_config=None,
@@ -110,6 +104,16 @@ def create_app(services: Services) -> Litestar:
     proxied = ProxyHeadersMiddleware(framed, trusted_hosts=list(settings.trusted_proxies))
     app.asgi_handler = headed_app(traced_app(cast(ASGIApp, proxied)))
     return app
+
+
+def state_of(services: Services) -> dict[str, Any]:
+    """Return what the routes and the middleware find in the state of an app over ``services``."""
+    return {
+        "services": services,
+        "metrics": Metrics(),
+        "gauges": BookGauges(),
+        "token_rules": rules_of(services.settings),
+    }
 
 
 def api(*, sandboxed: bool) -> list[ControllerRouterHandler]:

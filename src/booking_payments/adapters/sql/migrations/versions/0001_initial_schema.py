@@ -209,6 +209,7 @@ def _create_payments() -> None:
         sa.UniqueConstraint("intent_id", name=op.f("bp_payments_intent_id_key")),
         sqlite_strict=True,
     )
+    _index("bp_payments_amount", "bp_payments", "amount_minor", "created_at", "id")
     _index("bp_payments_booking_id", "bp_payments", "booking_id", "created_at")
     _index("bp_payments_customer", "bp_payments", "customer_id", "created_at", "id")
     _index("bp_payments_disputed", "bp_payments", "created_at", "id", where="disputed = 1")
@@ -217,6 +218,7 @@ def _create_payments() -> None:
     _index("bp_payments_one_holds_booking", "bp_payments", "booking_id", unique=True, where="holds_booking = 1")
     _index("bp_payments_page", "bp_payments", "created_at", "id")
     _index("bp_payments_reference", "bp_payments", "reference")
+    _index("bp_payments_refunded", "bp_payments", "created_at", "id", where="refunded_minor > 0")
     _index("bp_payments_status", "bp_payments", "status", "created_at", "id")
     op.create_table(
         "bp_gateway_ids",
