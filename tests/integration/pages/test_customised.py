@@ -5,11 +5,12 @@ from datetime import timedelta
 from html import unescape
 from pathlib import Path
 
+import attrs
 import pytest
 
 from booking_payments.domain.booking import BookingDetails
 from booking_payments.domain.refunds import RefundOnCancel
-from booking_payments.entrypoints.pages import colours
+from booking_payments.entrypoints.pages import appearance, colours
 from booking_payments.runtime.settings_error import SettingsError
 from booking_payments.testing.kit import ANN
 from tests.integration.http.api import token
@@ -213,3 +214,12 @@ def test_a_template_that_cannot_be_compiled_stops_the_start(tmp_path: Path) -> N
         open_site(CHECKOUT_TEMPLATES=str(tmp_path)),
     ):
         pass
+
+
+def test_whatever_settings_say_of_the_merchant_is_read_by_a_page() -> None:
+    pages = Path(appearance.__file__).parent
+    texts = "\n".join(path.read_text(encoding="utf-8") for kind in ("*.html", "*.py") for path in pages.rglob(kind))
+    names = [each.name for each in attrs.fields(appearance.Appearance)]
+
+    unread = [name for name in names if not re.search(rf"\b(merchant|appearance|self)\.{name}\b", texts)]
+    assert unread == [], "no template shows them"
