@@ -129,7 +129,7 @@ async def test_the_hold_is_counted_down_and_its_end_closes_the_form(
     await customer.page.clock.install()
     await customer.page.goto(service.checkout(booking_id))
     await customer.page.clock.run_for(480_000)
-    await expect(customer.page.get_by_role("timer")).to_have_text(re.compile(r"^[12]:\d\d$"))
+    await expect(customer.page.get_by_role("timer")).to_have_text(re.compile(r"^[12]:\d\d left$"))
     await customer.page.clock.run_for(80_000)
     await expect(customer.page.get_by_role("status")).to_have_text("1 minute left")
 
@@ -168,3 +168,13 @@ async def test_two_clicks_pay_once(customer: BrowserPage, service: RunningServic
     await expect(customer.page.get_by_role("alert")).to_be_visible()
 
     assert service.payment(booking_id)["attempts_made"] == 1
+
+
+async def test_a_page_from_right_to_left_fits_the_window(customer: BrowserPage, service: RunningService) -> None:
+    booking_id = service.book(locale="ar", title="هاملت")
+    service.pay(booking_id, "pm_card_chargeDeclined")
+    await customer.page.goto(service.checkout(booking_id))
+    await customer.wait_for("ادفع ثمن حجزك")
+    await customer.look("checkout-arabic")
+
+    assert await customer.page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -77,6 +77,38 @@ async def test_stripe_never_sees_the_token(
     assert stripe_service.ann not in repr(to_stripe)
 
 
+WATCHED = """
+  const made = window.Stripe;
+  window.Stripe = (key, options) => {
+    const stripe = made(key, options);
+    const elements = stripe.elements;
+    stripe.elements = (more) => {
+      window.asked = { ...options, ...more.appearance };
+      return elements(more);
+    };
+    return stripe;
+  };
+"""
+"""Code after Stripe.js that notes what the page asks it for."""
+
+
+async def test_the_form_of_stripe_has_the_language_and_the_mode_of_the_page(
+    browser: Browser, stripe_service: RunningService, sandbox: Sandbox
+) -> None:
+    async def watching(route: Route) -> None:
+        script = await route.fetch()
+        await route.fulfill(response=script, body=f"{await script.text()};{WATCHED}")
+
+    async with open_page(browser, viewport=PHONE, color_scheme="dark") as customer:
+        await customer.page.route(f"{sandbox.url}/v3/", watching)
+        await customer.page.goto(stripe_service.checkout(stripe_service.book(locale="pt-PT")))
+        await expect(customer.page.get_by_role("button", name="Pagar")).to_be_enabled()
+        asked = await customer.page.evaluate("window.asked")
+
+    assert (asked["locale"], asked["theme"]) == ("pt", "night")
+    assert asked["variables"]["colorBackground"] == "#1c2422"
+
+
 async def test_a_decline_at_stripe_is_shown_and_another_card_works(
     customer: BrowserPage, stripe_service: RunningService
 ) -> None:

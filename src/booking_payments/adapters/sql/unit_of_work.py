@@ -33,6 +33,7 @@ from booking_payments.adapters.memory.cursors import decode_cursor, encode_curso
 from booking_payments.adapters.sql import rows, tables
 from booking_payments.adapters.sql.audit import SqlAudit
 from booking_payments.adapters.sql.channels import SqlChannels
+from booking_payments.adapters.sql.console_sessions import SqlConsoleSessions
 from booking_payments.adapters.sql.database import SqlDatabase, rows_by, store_first
 from booking_payments.adapters.sql.event_jobs import SqlEventJobs
 from booking_payments.adapters.sql.execute import Execute, StatementResult
@@ -94,6 +95,7 @@ class SqlUnitOfWork:
         self.events = SqlEventJobs(flushed)
         self.audit = SqlAudit(session, flushed)
         self.overview = SqlOverview(flushed)
+        self.console_sessions = SqlConsoleSessions(flushed)
         self.jobs = RecordedJobs()
 
 

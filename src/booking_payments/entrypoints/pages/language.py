@@ -90,7 +90,7 @@ class Language:
         joined = str(get_datetime_format("medium", locale=self.locale)).replace("'", "").format(time, date)
         name = local.tzname() or ""
         zone = name if name.isalpha() else get_timezone_gmt(local, locale=self.locale)
-        return f"{joined} {zone}"
+        return f"{joined}\N{NO-BREAK SPACE}{zone}"
 
     def percent(self, share: float) -> str:
         """Format a share from 0 to 1: ``50 %``, with as many decimals as it has, at most two."""

@@ -68,7 +68,8 @@ function countDown(main, clock) {
     }
     if (left <= 3600) {
       clock.hidden = false;
-      clock.textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+      const time = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+      clock.textContent = clock.dataset.text.replace("{}", time);
       clock.classList.toggle("soon", left <= 60);
     }
     if (left <= 60 && !warned && !busy()) {
