@@ -22,6 +22,7 @@ from booking_payments.ports.overview import DriftReport
 from booking_payments.ports.publisher import MessageDelivery
 from booking_payments.ports.unit_of_work import LockScope, TransactionBody, UnitOfWork
 from booking_payments.testing import storage_samples as samples
+from booking_payments.testing.console_sessions_contract import session
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.storage_samples import LATER
 
@@ -45,6 +46,12 @@ FIXED: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
     "bp_event_results": frozenset({"job_id", "booking_id"}),
+    "bp_console_sessions": frozenset(
+        {
+            *("id", "way", "issuer", "subject", "name", "email", "may_act", "device", "started_at", "ends_at"),
+            "sealed_id_token",
+        }
+    ),
     "bp_inbox": frozenset({"id", "event_id", "type", "gateway"}),
     "bp_answers": frozenset({"caller", "route", "key"}),
     "bp_refused_deliveries": frozenset({"gateway", "hour"}),
@@ -158,6 +165,7 @@ async def _store_the_rest(uow: UnitOfWork) -> None:
     """One row in each table that only its own statements write."""
     await uow.inbox.count_refused("stripe", NOW, 3)
     await uow.overview.keep_report(DriftReport(at=NOW, actor="olga", content='{"n": 1}'))
+    await uow.console_sessions.add(session())
     await uow.events.add(EVENT_JOB)
     await uow.events.put(EVENT_RESULT)
 
@@ -167,6 +175,7 @@ async def _change_the_rest(uow: UnitOfWork) -> None:
         EVENT_JOB, state=EventJobState.DONE, finished_at=LATER, lease_until=LATER, holder="run_2", taken_up_at=LATER
     )
     await uow.events.save(changed)
+    await uow.console_sessions.save_use(session().id, LATER, LATER)
     await uow.events.put(attrs.evolve(EVENT_RESULT, outcome=BookingOutcome.DONE, reason="none", at=LATER))
     await uow.inbox.count_refused("stripe", NOW, 4)
     await uow.channels.alive(["python:app"], LATER, in_worker=True)

@@ -29,6 +29,7 @@ from booking_payments.ports.payments import PaymentFilter, PollState, Refunded
 from booking_payments.ports.schema_name import VERSION_TABLE
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.unit_of_work import LockScope, TransactionBody, UnitOfWork
+from booking_payments.testing.console_sessions_contract import ConsoleSessionsContract
 from booking_payments.testing.event_jobs_contract import EventJobsContract
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.overview_contract import OverviewContract
@@ -71,6 +72,10 @@ class TestGroupCommit(StorageContract):
 
 class TestSqlEventJobs(EventJobsContract):
     """The contract of event jobs, on both databases."""
+
+
+class TestSqlConsoleSessions(ConsoleSessionsContract):
+    """The contract of the console's sessions, over SQLite and PostgreSQL."""
 
 
 class TestSqlOverview(OverviewContract):

@@ -15,6 +15,8 @@ import pytest
 from booking_payments.adapters.gateways.stripe.signature import verify
 from booking_payments.adapters.gateways.stripe.webhooks import read_event
 from booking_payments.adapters.memory.cursors import decode_cursor
+from booking_payments.adapters.openid.claims import has_one_of
+from booking_payments.adapters.openid.metadata import metadata_in
 from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.texts import require_note, require_reason
@@ -26,9 +28,11 @@ from booking_payments.entrypoints.http.middleware import request_id_of
 from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.entrypoints.http.refunds import items_of
 from booking_payments.entrypoints.pages.amounts import amount_typed
+from booking_payments.entrypoints.pages.console import openid
 from booking_payments.entrypoints.pages.console.payments import _day
 from booking_payments.entrypoints.pages.forms import _form
 from booking_payments.entrypoints.pages.moments import moment_in_address, moment_typed
+from booking_payments.ports.identity_provider import ProviderUnavailable
 from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.presentation.card_numbers import holds_card_number
 from booking_payments.presentation.models import RegisterBooking
@@ -70,6 +74,9 @@ PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
     "an address": lambda text: address_of(scope(client=(text, 1))),
     "an id in a path": parsing.is_id,
     "a return_url": parsing.origin_of,
+    "a cookie of a log-in": lambda text: (openid._HELD.fullmatch(text), openid._text_in(text)),
+    "a discovery document": lambda text: metadata_in(text.encode(), "https://id.example", loopback=False),
+    "a claim of an ID token": lambda text: has_one_of({"x"}, {"a": {"b": text}}, "a.b"),
     "a cursor": decode_cursor,
     "a day of the console": _day,
     "a moment of the console": moment_typed,
@@ -91,7 +98,7 @@ PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
 PLAIN: Final = frozenset({"a list of texts in a body"})
 """Parsers that see single characters, to which quotes and brackets around a text mean nothing."""
 
-REFUSALS: Final = (RequestRefused, PaymentError, WebhookRefused, BadForm)
+REFUSALS: Final = (RequestRefused, PaymentError, WebhookRefused, BadForm, ProviderUnavailable)
 
 
 def refusing(parse: Callable[[str], object]) -> Callable[[str], object]:
@@ -111,6 +118,8 @@ WHO_READS: Final[Mapping[str, str]] = {
     "adapters.memory.cursors": "a cursor",
     "ports.signing_key": OURS,
     "adapters.network": OURS,
+    "adapters.openid.metadata": "a discovery document",
+    "adapters.openid.provider": OURS,
     "adapters.sql.audit": OURS,
     "adapters.sql.codec": OURS,
     "adapters.gateways.fake.store": OURS,
@@ -132,6 +141,7 @@ WHO_READS: Final[Mapping[str, str]] = {
     "entrypoints.pages.form_actions": ANSWERS,
     "entrypoints.pages.checkout": ANSWERS,
     "entrypoints.pages.console.charts": OURS,
+    "entrypoints.pages.console.openid": "a cookie of a log-in",
     "entrypoints.pages.console.payments": "a day of the console",
     "entrypoints.pages.console.refunds": ANSWERS,
     "entrypoints.pages.console.webhooks": OURS,

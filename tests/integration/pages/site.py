@@ -57,14 +57,24 @@ class Installation:
 
 @define
 class Site(Installation):
-    """A browser without scripts: it keeps cookies and does not follow redirects."""
+    """A browser without scripts: it keeps cookies and does not follow redirects.
+
+    Attributes:
+        stays: the operator who logs in again when their session has ended, since many tests move the clock by days;
+            empty: nobody does.
+    """
 
     client: TestClient[Any]
     served: BookingPayments
     seen: str = field(default="")
+    stays: str = field(default="")
 
     def get(self, path: str, **more: Any) -> httpx.Response:
-        return self._kept(self.client.get(path, follow_redirects=False, **more))
+        response = self.client.get(path, follow_redirects=False, **more)
+        if self.stays and response.headers.get("location", "").startswith("/console/login"):
+            self.log_in(self.stays)
+            response = self.client.get(path, follow_redirects=False, **more)
+        return self._kept(response)
 
     def post(self, path: str, fields: dict[str, str], **more: Any) -> httpx.Response:
         return self._kept(self.client.post(path, data=fields, follow_redirects=False, **more))

@@ -13,6 +13,7 @@ import anyio
 from attrs import define, evolve, field, frozen
 
 from booking_payments.adapters.memory.audit import MemoryAudit
+from booking_payments.adapters.memory.console_sessions import MemoryConsoleSessions
 from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor, unknown_cursor
 from booking_payments.adapters.memory.event_jobs import MemoryEventJobs
 from booking_payments.adapters.memory.overview import MemoryOverview
@@ -38,6 +39,7 @@ from booking_payments.domain.ledger import Posting
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
+from booking_payments.ports.console_sessions import ConsoleSession
 from booking_payments.ports.event_jobs import BookingResult, EventJob
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import REFUSALS_KEPT, EventKey, InboxEntry, InboxFilter
@@ -91,6 +93,7 @@ class Tables:
     event_jobs: dict[str, EventJob] = field(factory=dict)
     event_results: dict[tuple[str, str], BookingResult] = field(factory=dict)
     reports: dict[int, DriftReport] = field(factory=dict)
+    console_sessions: dict[str, ConsoleSession] = field(factory=dict)
 
     def add_message(self, message: Message) -> None:
         """Store a message behind all others of its booking, for every recorded channel."""
@@ -154,6 +157,7 @@ class MemoryUnitOfWork:
         self.overview = MemoryOverview(
             tables.payments, tables.journals, tables.postings, tables.poll_states, tables.inbox, tables.reports
         )
+        self.console_sessions = MemoryConsoleSessions(tables.console_sessions)
         self.jobs = RecordedJobs()
 
 

@@ -33,6 +33,7 @@ from booking_payments.adapters.memory.cursors import decode_cursor, encode_curso
 from booking_payments.adapters.sql import rows, tables
 from booking_payments.adapters.sql.audit import SqlAudit
 from booking_payments.adapters.sql.channels import SqlChannels
+from booking_payments.adapters.sql.console_sessions import SqlConsoleSessions
 from booking_payments.adapters.sql.database import SqlDatabase, rows_by, store_first
 from booking_payments.adapters.sql.event_jobs import SqlEventJobs
 from booking_payments.adapters.sql.execute import Execute, StatementResult
@@ -94,6 +95,7 @@ class SqlUnitOfWork:
         self.events = SqlEventJobs(flushed)
         self.audit = SqlAudit(session, flushed)
         self.overview = SqlOverview(flushed)
+        self.console_sessions = SqlConsoleSessions(flushed)
         self.jobs = RecordedJobs()
 
 
@@ -180,6 +182,7 @@ def _wanted_bookings(which: BookingFilter) -> Sequence[ColumnElement[bool] | Non
         columns.customer_id == which.customer_id if which.customer_id is not None else None,
         columns.event_id == which.event_id if which.event_id is not None else None,
         columns.status == which.status.value if which.status else None,
+        _has_part(columns.search_text, which.text) if which.text is not None else None,
     )
 
 

@@ -46,6 +46,7 @@ TITLES: Final = {
     "storage_unavailable": "Our database cannot be reached",
     "busy": "Too much is going on at once",
     "operation_in_flight": "This payment is being worked on",
+    "missing_role": "You may look, and not act",
     "internal_error": "Something went wrong on our side",
 }
 """Title of an error page by the problem's code, for statuses that stand for several problems."""

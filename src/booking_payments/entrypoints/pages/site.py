@@ -14,7 +14,9 @@ from booking_payments.entrypoints.pages.console import (
     drift,
     events,
     messages,
+    openid,
     operator_context,
+    own_sessions,
     payments,
     receipts,
     refunds,
@@ -31,6 +33,8 @@ __all__ = ["background_work", "pages_of"]
 
 _CONSOLE = (
     operator_context,
+    openid,
+    own_sessions,
     dashboard,
     bookings,
     amendments,
