@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit coverage nightly sdk-matrix bench lint typecheck docs screenshots lock mutation audit clean
+.PHONY: help run test test-unit coverage nightly sdk-matrix bench catalogues lint typecheck docs screenshots lock mutation audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ mutation: $(VENV)/.dev  ## whether the tests notice what changes in the guarded 
 audit: $(VENV)/.dev  ## what ships: licences, known weaknesses, bill of materials, reproducible wheel
 	@$(BIN)/python tools/audit.py
 
+catalogues: $(VENV)/.dev  ## update the translations of the checkout, and list the texts without one
+	@$(BIN)/python -m tools.catalogues
+
 lint: $(VENV)/.dev  ## style, and the arrows of the hexagon
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -85,6 +88,7 @@ typecheck: $(VENV)/.dev  ## mypy, strict
 docs: $(VENV)/.dev  ## print the diagrams in docs/ from the lifecycle tables, and build the site into build/site
 	@$(BIN)/python -m tools.diagrams
 	@$(BIN)/python -m tools.pictures
+	@$(BIN)/python -m tools.sequences
 	@$(BIN)/python -m tools.reference
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site
 	@echo "the site: build/site/index.html"

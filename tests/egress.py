@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 CONNECTING: Final = ("socket.connect", "socket.sendto", "socket.sendmsg")
 LOOKING_UP: Final = ("socket.getaddrinfo", "socket.gethostbyname")
+WATCHED: Final = frozenset({*CONNECTING, *LOOKING_UP})
 NAMED: Final = frozenset({"", "localhost", "::1", urlsplit(os.environ.get("TEST_DATABASE_URL", "")).hostname or ""})
 
 attempts: list[str] = []
@@ -34,9 +35,11 @@ def install() -> None:
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if event not in WATCHED:  # nearly all: each ``id()`` is such an event
+        return
     if event in LOOKING_UP:
         _require_here(arguments[0], event)
-    elif event in CONNECTING:
+    else:
         address = arguments[1] if len(arguments) > 1 else None
         if isinstance(address, tuple) and arguments[0].family in (socket.AF_INET, socket.AF_INET6):
             _require_here(address[0], event)

@@ -64,6 +64,7 @@ CORNERS: Final = {
         "sandbox.http",
         "runtime.supervisor",
         "testing.sandbox",
+        "adapters.openid",
         "adapters.throttle",
     ),
     "stripe": ("adapters.gateways.stripe.sdk", "adapters.gateways.stripe.connections"),

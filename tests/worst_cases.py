@@ -10,6 +10,7 @@ import pkgutil
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -18,7 +19,6 @@ import booking_payments
 
 SHORT: Final = 1_000
 DOUBLINGS: Final = 3
-LONG: Final = SHORT * 2**DOUBLINGS
 MOST: Final = 3 * 2**DOUBLINGS
 """The largest ratio that counts as linear: three times the exact one, and less than half of a quadratic one."""
 
@@ -75,13 +75,15 @@ def seconds(parse: Callable[[str], object], text: str, times: int = 1) -> float:
     return best
 
 
-def slower_than_linear(parse: Callable[[str], object], *, plain: bool = False) -> Iterator[str]:
+def slower_than_linear(parse: Callable[[str], object], *, plain: bool = False, size: int = SHORT) -> Iterator[str]:
     """The worst cases in which the time of ``parse`` grows faster than the text, with their ratios.
 
     ``plain``: without those that lie in quotes or brackets, which mean nothing to an expression. A ratio that is too
-    large is measured again, more thoroughly, since the process may have been interrupted.
+    large is measured again, more thoroughly, since the process may have been interrupted. ``size``: the number of
+    characters of the shorter text.
     """
-    for (name, short), (_, long) in zip(texts(SHORT, plain=plain), texts(LONG, plain=plain), strict=True):
+    longer = size * 2**DOUBLINGS
+    for (name, short), (_, long) in zip(texts(size, plain=plain), texts(longer, plain=plain), strict=True):
         once = seconds(parse, long)
         if once < NEGLIGIBLE_S or once < MOST * seconds(parse, short, 2):
             continue
@@ -93,6 +95,7 @@ def slower_than_linear(parse: Callable[[str], object], *, plain: bool = False) -
 # --- every regular expression ------------------------------------------------------------------------------------
 
 
+@cache
 def modules() -> list[ModuleType]:
     """All modules of the package, without migrations."""
     names = [each.name for each in pkgutil.walk_packages(booking_payments.__path__, "booking_payments.")]
@@ -100,6 +103,7 @@ def modules() -> list[ModuleType]:
     return [importlib.import_module(name) for name in names if not name.startswith(left_out)]
 
 
+@cache
 def expressions() -> Mapping[str, Callable[[str], object]]:
     """Every regular expression of the package, by module and line or name, as it is applied there."""
     found: dict[str, Callable[[str], object]] = {}
@@ -109,15 +113,20 @@ def expressions() -> Mapping[str, Callable[[str], object]]:
             for number, pattern in enumerate(_patterns(value)):
                 for verb in _verbs(source, name):
                     found[f"{module.__name__}.{name}[{number}].{verb}"] = _applied(pattern, verb)
-        for call in ast.walk(ast.parse(source)):
+        for call in ast.walk(_tree(source)):
             found |= _inline(module.__name__, call)
     return found
+
+
+@cache
+def _tree(source: str) -> ast.Module:
+    return ast.parse(source)
 
 
 def left_out(found: Collection[str], module: str, source: str) -> Iterator[str]:
     """Where ``module`` has an expression that is not among ``found``, since it is no text of the program: it is made
     while the program runs, or not by the name of ``re``."""
-    tree = ast.parse(source)
+    tree = _tree(source)
     listed: set[int] = set()
     for statement in tree.body:
         match statement:
@@ -146,7 +155,7 @@ READERS: Final = frozenset(
 
 def reads(source: str) -> bool:
     """Whether a module calls a parser of a library by itself."""
-    for each in ast.walk(ast.parse(source)):
+    for each in ast.walk(_tree(source)):
         match each:
             case ast.Call(func=ast.Attribute(attr=name) | ast.Name(name)) if name in READERS:
                 return True

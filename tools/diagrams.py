@@ -29,32 +29,42 @@ HEAD = """\
 
 Printed by `make docs` from the tables in `src/booking_payments/domain/lifecycle.py`; edit those instead.
 
-A row is where a thing is, a column what happens to it. A name in a cell is the state it moves to; *no effect* is late
-or repeated news that changes nothing; *illegal* is a contradiction, which is recorded for a person and never applied.
-`new` is the time before the thing was made. The pictures leave out what
-has no effect or is illegal, and the names of the events where there are too many.
+Each picture shows the usual ways from the dot at the top, with the event on each arrow: green states are a success, red
+ones an end without one. The table below it is complete: a row is a state, a column an event, and the cell is the next
+state.
+
+- *no effect*: late or repeated news, which changes nothing.
+- *illegal*: a contradiction, which is recorded for an operator and never applied.
+- `new`: the time before the object was created.
 """
 
 CHAPTERS: tuple[tuple[str, str, Table, type[Enum]], ...] = (
     (
         "Payment",
-        "A report of the gateway may skip steps, a success is always booked, and nothing leads out of `succeeded`: "
-        "refunds and disputes are lifecycles of their own.",
+        "Follow a card without 3-D Secure: `requires_payment_method`, `requires_confirmation`, `succeeded`. "
+        "With 3-D Secure `requires_action` comes between, a bank debit is `processing` for days, and a card "
+        "that is only authorized waits in `requires_capture`. A refused attempt leads back to "
+        "`requires_payment_method`, until none is left. Reports of the gateway may skip steps. From "
+        "`canceled` and `failed` only late money leads on, to `succeeded`; nothing leads out of `succeeded`: "
+        "refunds and disputes have lifecycles of their own.",
         PAYMENT,
         PaymentEvent,
     ),
     (
         "Refund",
-        "A refund may fall from `succeeded` to `failed` when the bank sends it back; a refund that failed or was "
-        "canceled stays so, and its amount may be refunded again.",
+        "Most refunds go from `pending` to `succeeded` within seconds, some methods take days. A refund may "
+        "go from `succeeded` to `failed` when the bank sends it back. A refund that failed or was canceled "
+        "stays so, and its amount may be refunded again.",
         REFUND,
         RefundEvent,
     ),
     (
         "Dispute",
-        "An event is the gateway's report of a status. An inquiry (`warning_...`) either closes or becomes a "
-        "chargeback; a settled dispute stays settled. A report of the status that it has already moves nothing, and "
-        "may still bring another amount or deadline.",
+        "An event is the gateway's report of a status, so the arrows have no names. An inquiry "
+        "(`warning_...`) either closes or becomes a chargeback (`needs_response`): send evidence in time, "
+        "then the bank decides (`under_review`). `prevented` means that money went back before the bank took "
+        "it. A settled dispute stays settled. A report of the present status may still bring another amount "
+        "or deadline.",
         DISPUTE,
         DisputeStatus,
     ),
@@ -76,16 +86,6 @@ def _picture(title: str) -> str:
     return f"![The lifecycle of a {name}](pictures/lifecycle-{name}.svg)"
 
 
-def moves(table: Table) -> dict[tuple[str, str], list[str]]:
-    """Return the events of each arrow by its start and end, so that two states are joined by one line."""
-    moves: dict[tuple[str, str], list[str]] = {}
-    for state, row in table.items():
-        for event, entry in row.items():
-            if entry not in (NO_EFFECT, ILLEGAL):
-                moves.setdefault((_name(state), entry.value), []).append(event.value)
-    return moves
-
-
 def _name(state: Enum | None) -> str:
     return str(state.value) if state else NEW
 
@@ -100,7 +100,7 @@ def _cell(entry: Enum) -> str:
 
 
 def _commands() -> str:
-    sentence = "What each state of a payment admits: yes, or the code of the reason against it."
+    sentence = "The commands that each state of a payment allows: yes, or the error code."
     rows = (
         [f"`{status.value}`", *(f"`{denial.code}`" if (denial := row[command]) else "yes" for command in Command)]
         for status, row in COMMANDS.items()

@@ -8,23 +8,95 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from tools.diagrams import CHAPTERS, moves
+from tools.diagrams import CHAPTERS, Table
+
+from booking_payments.domain.lifecycle import (
+    ILLEGAL,
+    NO_EFFECT,
+    DisputeStatus,
+    PaymentEvent,
+    PaymentStatus,
+    RefundEvent,
+    RefundStatus,
+)
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 
 LOOK: Final = """\
-  bgcolor="#ffffff"; pad=0.25; nodesep=0.35; ranksep=0.55;
-  node [shape=box, style="rounded,filled", fillcolor="#eef3fb", color="#3b5b92", fontname="sans-serif", fontsize=13];
-  edge [color="#5b6472", fontcolor="#39414d", fontname="sans-serif", fontsize=10, arrowsize=0.7];
+  bgcolor="#ffffff"; pad=0.25; nodesep=0.35; ranksep=0.45;
+  node [shape=box, style="rounded,filled", fillcolor="#eef3fb", color="#3b5b92", fontcolor="#1f2733",
+    fontname="sans-serif", fontsize=13];
+  edge [color="#5b6472", fontcolor="#39414d", fontname="sans-serif", fontsize=11, arrowsize=0.7];
 """
-"""Dark on white in every theme. From top to bottom, so that it can be read on a phone."""
+"""From top to bottom, so that it can be read on a phone."""
 
-LABELLED: Final = 12
-"""The largest number of arrows that can be labelled legibly."""
+DARK: Final = """\
+<style>@media (prefers-color-scheme:dark){
+[fill="#ffffff"]{fill:#15181d} [fill="#eef3fb"]{fill:#22304a}
+[fill="#e8f5e9"]{fill:#1d3a25} [fill="#fdecea"]{fill:#46211f}
+[stroke="#3b5b92"]{stroke:#86a8e6} [fill="#3b5b92"]{fill:#86a8e6}
+[stroke="#5b6472"]{stroke:#aab4c3} [fill="#5b6472"]{fill:#aab4c3} text{fill:#e4e8ee}
+}</style>
+"""
+"""Replaces the colours where the reader prefers dark pages. The pictures have their own background in both schemes."""
+
+USUAL: Final[dict[str, Sequence[tuple[Enum | None, Enum]]]] = {
+    "Payment": (
+        (None, PaymentEvent.STARTED),
+        (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentEvent.METHOD_ATTACHED),
+        (PaymentStatus.REQUIRES_CONFIRMATION, PaymentEvent.ACTION_REQUIRED),
+        (PaymentStatus.REQUIRES_CONFIRMATION, PaymentEvent.PROCESSING),
+        (PaymentStatus.REQUIRES_CONFIRMATION, PaymentEvent.AUTHORIZED),
+        (PaymentStatus.REQUIRES_CONFIRMATION, PaymentEvent.REFUSED),
+        (PaymentStatus.REQUIRES_ACTION, PaymentEvent.REFUSED),
+        (PaymentStatus.REQUIRES_CONFIRMATION, PaymentEvent.SUCCEEDED),
+        (PaymentStatus.REQUIRES_ACTION, PaymentEvent.SUCCEEDED),
+        (PaymentStatus.PROCESSING, PaymentEvent.SUCCEEDED),
+        (PaymentStatus.REQUIRES_CAPTURE, PaymentEvent.SUCCEEDED),
+        (PaymentStatus.REQUIRES_CAPTURE, PaymentEvent.CANCELED),
+        (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentEvent.CANCELED),
+        (PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentEvent.EXHAUSTED),
+    ),
+    "Refund": (
+        (None, RefundEvent.REQUESTED),
+        (RefundStatus.PENDING, RefundEvent.ACTION_REQUIRED),
+        (RefundStatus.PENDING, RefundEvent.SUCCEEDED),
+        (RefundStatus.PENDING, RefundEvent.REFUSED),
+        (RefundStatus.PENDING, RefundEvent.FAILED),
+        (RefundStatus.REQUIRES_ACTION, RefundEvent.SUCCEEDED),
+        (RefundStatus.REQUIRES_ACTION, RefundEvent.CANCELED),
+        (RefundStatus.SUCCEEDED, RefundEvent.FAILED),
+    ),
+    "Dispute": (
+        (None, DisputeStatus.WARNING_NEEDS_RESPONSE),
+        (None, DisputeStatus.NEEDS_RESPONSE),
+        (DisputeStatus.WARNING_NEEDS_RESPONSE, DisputeStatus.WARNING_UNDER_REVIEW),
+        (DisputeStatus.WARNING_UNDER_REVIEW, DisputeStatus.WARNING_CLOSED),
+        (DisputeStatus.WARNING_UNDER_REVIEW, DisputeStatus.NEEDS_RESPONSE),
+        (DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW),
+        (DisputeStatus.NEEDS_RESPONSE, DisputeStatus.LOST),
+        (DisputeStatus.UNDER_REVIEW, DisputeStatus.WON),
+        (DisputeStatus.UNDER_REVIEW, DisputeStatus.LOST),
+        (DisputeStatus.LOST, DisputeStatus.APPEAL_NEEDS_RESPONSE),
+        (DisputeStatus.APPEAL_NEEDS_RESPONSE, DisputeStatus.APPEAL_UNDER_REVIEW),
+        (DisputeStatus.APPEAL_UNDER_REVIEW, DisputeStatus.WON),
+        (DisputeStatus.APPEAL_UNDER_REVIEW, DisputeStatus.LOST),
+        (DisputeStatus.NEEDS_RESPONSE, DisputeStatus.PREVENTED),
+    ),
+}
+"""The moves that a picture shows, as state and event. The table below the picture has all of them."""
+
+GOOD: Final = frozenset(
+    {PaymentStatus.SUCCEEDED, RefundStatus.SUCCEEDED, DisputeStatus.WON, DisputeStatus.WARNING_CLOSED}
+)
+ENDED: Final = frozenset(
+    {PaymentStatus.CANCELED, PaymentStatus.FAILED, RefundStatus.FAILED, RefundStatus.CANCELED, DisputeStatus.LOST}
+)
 
 HEXAGON: Final = """\
 digraph {
@@ -46,16 +118,41 @@ def sources() -> Mapping[str, str]:
 
 def _lifecycle(title: str) -> str:
     table = next(table for name, _, table, _ in CHAPTERS if name == title)
-    found = sorted(moves(table).items())
-    arrows = [f'  "{start}" -> "{end}"{_label(names, len(found))};' for (start, end), names in found]
-    states = [f'  "{state.value}" [label="{_stacked(state.value)}"];' for state in table if state]
+    usual = usual_moves(title, table)
+    states = [f'  "{each.value}" [label="{_stacked(each.value)}"{_colour(each)}];' for each in _shown(usual)]
+    arrows = [f'  "{_name(start)}" -> "{end.value}"{_label(title, events)};' for (start, end), events in usual.items()]
     begin = '  "new" [shape=circle, label="", width=0.2, fillcolor="#3b5b92"];'
     return "\n".join(["digraph {", "  rankdir=TB;", LOOK, begin, *states, *arrows, "}"]) + "\n"
 
 
-def _label(names: list[str], arrows: int) -> str:
-    """Return the label of an arrow: its events. When there are many arrows, the table below the picture has them."""
-    return "" if arrows > LABELLED else ' [label="' + ",\\n".join(names) + '"]'
+def usual_moves(title: str, table: Table) -> dict[tuple[Enum | None, Enum], list[str]]:
+    """Return the events of each arrow by its start and end. Raises ``ValueError`` for a move that the table lacks."""
+    usual: dict[tuple[Enum | None, Enum], list[str]] = {}
+    for state, event in USUAL[title]:
+        end = table[state][event]
+        if end in (NO_EFFECT, ILLEGAL):
+            raise ValueError(f"{title}: {event.value} does not lead out of {_name(state)}")
+        usual.setdefault((state, end), []).append(event.value)
+    return usual
+
+
+def _shown(usual: Mapping[tuple[Enum | None, Enum], list[str]]) -> list[Enum]:
+    return list(dict.fromkeys(each for pair in usual for each in pair if each is not None))
+
+
+def _name(state: Enum | None) -> str:
+    return str(state.value) if state else "new"
+
+
+def _colour(state: Enum) -> str:
+    if state in GOOD:
+        return ', fillcolor="#e8f5e9"'
+    return ', fillcolor="#fdecea"' if state in ENDED else ""
+
+
+def _label(title: str, events: list[str]) -> str:
+    """Return the label of an arrow: its events. Those of disputes are named as the states that they lead to."""
+    return "" if title == "Dispute" else ' [label=" ' + ",\\n ".join(events) + '"]'
 
 
 def _stacked(name: str) -> str:
@@ -63,8 +160,8 @@ def _stacked(name: str) -> str:
 
 
 def mark(source: str) -> str:
-    """Return the hash that identifies the source of a picture."""
-    return hashlib.sha256(source.encode()).hexdigest()[:16]
+    """Return the hash that identifies the source of a picture, with its dark colours."""
+    return hashlib.sha256((source + DARK).encode()).hexdigest()[:16]
 
 
 def stale() -> list[str]:
@@ -84,7 +181,9 @@ def draw(name: str, source: str) -> None:
     ).stdout
     svg = drawn[drawn.index("<svg") :]
     without_size = re.sub(r'<svg width="(\d+)pt" height="\d+pt"', r'<svg width="\1"', svg, count=1)
-    (FOLDER / f"{name}.svg").write_text(f"<!-- drawn from {mark(source)} -->\n{without_size}", encoding="utf-8")
+    head, opened, rest = without_size.partition(">\n")
+    text = f"<!-- drawn from {mark(source)} -->\n{head}{opened}{DARK}{rest}"
+    (FOLDER / f"{name}.svg").write_text(text, encoding="utf-8")
 
 
 def main() -> int:

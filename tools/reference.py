@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any, Final
 
@@ -185,15 +186,34 @@ def _bounds(schema: Json) -> Iterator[str]:
 
 def _settings() -> Iterator[str]:
     yield f"# Settings\n\n{NOTE}\n"
-    yield "From the environment, or a `.env` file; the environment wins, and empty values count as unset. Each name may"
-    yield f"have the prefix `{PREFIX}`: that name wins over the bare one, also when it is in the file and the bare"
-    yield "one in the environment. What is wrong is named at the start, all of it at once. Secrets are never printed.\n"
+    yield "Settings come from the environment or a `.env` file; the environment wins, and empty values count as unset."
+    yield f"Each name may have the prefix `{PREFIX}`: that name wins over the bare one, also when it is in the file and"
+    yield "the bare one in the environment. The start lists every wrong setting at once. Secrets are never printed.\n"
     rules = {str(field.alias): _rule(field) for field in Settings.model_fields.values()}
     for plugin in installed_plugins().values():
         rules |= {each.name: _gateways_rule(each) for each in declared(plugin.settings).values()}
     for names, default, meaning in _settings_rows():
-        yield f"## {', '.join(names)}\n\n{_sentence(meaning)} Default: {default}.\n"
-        yield from _table("name", "value", "secret", rows=(rules[name] for name in names))
+        for name, own in zip(names, _defaults(default, len(names)), strict=True):
+            yield from _setting(name, [each for each in names if each != name], own, meaning, rules[name])
+
+
+def _setting(name: str, others: list[str], default: str, meaning: str, rule: tuple[str, bool]) -> Iterator[str]:
+    """One heading for each setting, so that each has an anchor: ``settings.md#stripe_secret_key``."""
+    value, secret = rule
+    yield f"## {name}\n"
+    beside = ", ".join(f"[`{each}`](#{each.lower()})" for each in others)
+    yield f"{_sentence(meaning)}{f' (With {beside}.)' if others else ''}\n"
+    yield f"- Value: {value}"
+    yield f"- Default: {default}"
+    if secret:
+        yield "- Secret: it is never printed"
+    yield ""
+
+
+def _defaults(text: str, count: int) -> list[str]:
+    """The default of each setting of a row: one for each name in their order, or one text for all of them."""
+    parts = text.split(", ")
+    return parts if len(parts) == count else [text] * count
 
 
 def _settings_rows() -> Iterator[tuple[list[str], str, str]]:
@@ -207,12 +227,12 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _gateways_rule(setting: PluginSetting) -> list[str]:
-    return [f"`{setting.name}`", setting.description, "yes" if setting.secret else ""]
+def _gateways_rule(setting: PluginSetting) -> tuple[str, bool]:
+    return setting.description, setting.secret
 
 
-def _rule(field: FieldInfo) -> list[str]:
-    return [f"`{field.alias}`", str(field.description), "yes" if "Secret" in str(field.annotation) else ""]
+def _rule(field: FieldInfo) -> tuple[str, bool]:
+    return str(field.description), "Secret" in str(field.annotation)
 
 
 # --- the command line ------------------------------------------------------------------------------------------
@@ -231,7 +251,7 @@ def _command(command: click.Command, names: list[str]) -> Iterator[str]:
         return
     usage = " ".join(command.collect_usage_pieces(context))
     told, _, examples = (command.help or "").partition("\b")
-    yield f"## {' '.join(names)}\n\n```text\n{' '.join(names)} {usage}\n```\n\n{told.strip()}\n"
+    yield f"## {' '.join(names)}\n\n```text\n{' '.join(names)} {usage}\n```\n\n{cleandoc(told.strip())}\n"
     if examples:
         lines = [line.strip() for line in examples.splitlines() if line.strip() and not line.strip().endswith("s:")]
         yield "```sh\n" + "\n".join(lines) + "\n```\n"
@@ -279,7 +299,7 @@ def _errors() -> Iterator[str]:
     example = msgspec.to_builtins(problem(422, refused.code, refused.message))
     yield f"{json.dumps(example, indent=2)}\n```\n"
     rows = ([f"`{each.code}`", str(each.status), each.meaning, each.remedy] for each in ERROR_CODES)
-    yield from _table("code", "status", "what is wrong", "what to do", rows=rows)
+    yield from _table("code", "status", "meaning", "remedy", rows=rows)
 
 
 def _declines() -> Iterator[str]:

@@ -20,7 +20,7 @@ PICTURES: Final[Mapping[str, str]] = {
 }
 """Each picture, and the photograph that it is."""
 
-TESTS: Final = "keyboard_alone or every_page_fits or payments_page_fits or money_goes_back"
+TESTS: Final = "keyboard_alone or every_width or refund_is_made"
 """The tests that look at these pages."""
 
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 from attrs import Factory, define
@@ -20,6 +20,8 @@ from tests.e2e.serving import printed
 
 PHONE: ViewportSize = {"width": 390, "height": 844}
 DESK: ViewportSize = {"width": 1280, "height": 900}
+WIDTHS = (320, 390, 768, 1024, 1280)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 TOO_WIDE = """[...document.querySelectorAll("body *")]
   .filter((each) => !each.closest("pre, svg, .skip, .hidden-label, thead, noscript") && each.checkVisibility())
   .filter((each) => {
@@ -31,6 +33,20 @@ TOO_WIDE = """[...document.querySelectorAll("body *")]
 """Elements that extend beyond an edge: of the window, of a box that hides the overflow, or of a table cell beside
 another.
 """
+OUTSIDE_ITS_BOX = """[...document.querySelectorAll("svg text")]
+  .filter((each) => each.checkVisibility() && each.textContent.trim())
+  .filter((each) => {
+    const box = each.closest(".lifecycle") ? each.parentElement.querySelector("rect") : each.closest(".panel");
+    const [label, edge] = [each.getBoundingClientRect(), box.getBoundingClientRect()];
+    return label.left < edge.left - 1 || label.right > edge.right + 1;
+  })
+  .map((each) => each.textContent)"""
+"""Labels of diagrams and charts that are wider than their box."""
+TOO_SMALL = """[...document.querySelectorAll(".pygal-chart text, .lifecycle text")]
+  .filter((each) => each.checkVisibility() && each.textContent.trim() && each.getClientRects().length)
+  .filter((each) => parseFloat(getComputedStyle(each).fontSize) * each.getScreenCTM().a < 9.5)
+  .map((each) => each.textContent)"""
+"""Labels of diagrams and charts that nobody can read: smaller than 9.5 pixels."""
 
 
 @define
@@ -127,6 +143,25 @@ class BrowserPage:
         await self.page.set_viewport_size(size)
         assert self.complaints == []
         assert self.elsewhere == []
+
+    async def look_at_every_width(self, name: str, turn: int) -> list[str]:
+        """Return what is wrong with the page at any width, or for a screen reader.
+
+        axe is slow, so it looks at each page twice, in light and in dark; ``turn`` (0, 1, ...) chooses the widths.
+        """
+        faults = []
+        by_axe = {WIDTHS[turn % len(WIDTHS)]: SCHEMES[0], WIDTHS[(turn + 2) % len(WIDTHS)]: SCHEMES[1]}
+        for width in WIDTHS:
+            await self.page.set_viewport_size({"width": width, "height": 900})
+            for script in (TOO_WIDE, OUTSIDE_ITS_BOX, TOO_SMALL):
+                faults += [f"{name}-{width}: {each}" for each in await self.page.evaluate(script)]
+            if width in by_axe:
+                await self.page.emulate_media(color_scheme=by_axe[width])
+                found = await Axe().run(self.page, options={"rules": {"target-size": {"enabled": True}}})
+                faults += [f"{name}-{width}: {found.generate_report()}"] if found.violations_count else []
+                await self.page.emulate_media(color_scheme="null")
+            await self._photograph(f"{name}-{width}")
+        return [*faults, *self.complaints, *self.elsewhere]
 
     async def _photograph(self, name: str) -> None:
         folder = os.environ.get("SCREENSHOTS")

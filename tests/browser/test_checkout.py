@@ -1,6 +1,8 @@
 """The checkout in a real browser, on a phone, with the fake gateway."""
 
+import re
 import sqlite3
+from datetime import UTC, datetime, timedelta
 
 from playwright.async_api import Browser, expect
 
@@ -115,8 +117,30 @@ async def test_the_page_says_that_the_booking_has_expired(customer: BrowserPage,
         books.execute("UPDATE bp_bookings SET expires_at = created_at WHERE id = ?", [booking_id])
     await customer.page.goto(service.checkout(booking_id))
 
-    await customer.wait_for("This booking can't be paid")
+    await customer.wait_for("This booking has expired")
     await customer.look("checkout-expired")
+
+
+async def test_the_hold_is_counted_down_and_its_end_closes_the_form(
+    customer: BrowserPage, service: RunningService
+) -> None:
+    ends = (datetime.now(UTC) + timedelta(minutes=10)).isoformat()
+    booking_id = service.book(expires_at=ends)
+    await customer.page.clock.install()
+    await customer.page.goto(service.checkout(booking_id))
+    await customer.page.clock.run_for(480_000)
+    await expect(customer.page.get_by_role("timer")).to_have_text(re.compile(r"^[12]:\d\d left$"))
+    await customer.page.clock.run_for(80_000)
+    await expect(customer.page.get_by_role("status")).to_have_text("1 minute left")
+
+    await customer.page.clock.run_for(60_000)
+    await expect(customer.page.get_by_role("button", name="Pay")).to_be_disabled()
+    await expect(customer.page.get_by_role("status")).to_have_text("The time to pay is over.")
+
+    with sqlite3.connect(service.folder / "booking-payments.db") as books:
+        books.execute("UPDATE bp_bookings SET expires_at = created_at WHERE id = ?", [booking_id])
+    await customer.page.clock.run_for(20_000)
+    await customer.wait_for("This booking has expired")
 
 
 async def test_without_a_token_the_page_says_what_to_do(customer: BrowserPage, service: RunningService) -> None:
@@ -144,3 +168,13 @@ async def test_two_clicks_pay_once(customer: BrowserPage, service: RunningServic
     await expect(customer.page.get_by_role("alert")).to_be_visible()
 
     assert service.payment(booking_id)["attempts_made"] == 1
+
+
+async def test_a_page_from_right_to_left_fits_the_window(customer: BrowserPage, service: RunningService) -> None:
+    booking_id = service.book(locale="ar", title="هاملت")
+    service.pay(booking_id, "pm_card_chargeDeclined")
+    await customer.page.goto(service.checkout(booking_id))
+    await customer.wait_for("ادفع ثمن حجزك")
+    await customer.look("checkout-arabic")
+
+    assert await customer.page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.browser_pages import BrowserPage, RunningService
+from tests.browser.browser_pages import TOO_WIDE, BrowserPage, RunningService
 
 
 @pytest.fixture(scope="module")
@@ -26,32 +26,50 @@ async def open_payment(operator: BrowserPage, service: RunningService, reference
     await operator.page.get_by_role("heading", name="What happened").wait_for()
 
 
-@pytest.mark.parametrize(
-    ("path", "title"),
-    [
-        ("", "Dashboard"),
-        ("payments", "Payments"),
-        ("payments?q=nobody", "Payments"),
-        ("disputes", "Disputes"),
-        ("webhooks", "Webhooks"),
-        ("webhooks?only=unfinished", "Webhooks"),
-        ("drift", "Drift"),
-    ],
-)
-async def test_every_page_is_responsive_and_accessible(
-    operator: BrowserPage, used_service: RunningService, path: str, title: str
+async def test_the_main_pages_fit_every_width_in_light_and_dark(
+    operator: BrowserPage, used_service: RunningService
 ) -> None:
-    await operator.page.goto(f"{used_service.address}/console/{path}")
-    await operator.wait_for(title)
-    await operator.look(f"console-{path.replace('?', '-').replace('=', '-') or 'dashboard'}")
+    evening(used_service, "widths")
+    paths = {
+        "dashboard": "console/",
+        "payments": "console/payments",
+        "bookings": "console/bookings",
+        "events": "console/events",
+        "event": "console/events/widths",
+        "disputes": "console/disputes",
+        "webhooks": "console/webhooks?only=unfinished",
+        "messages": "console/messages",
+        "drift": "console/drift",
+        "start": "",
+    }
+    faults = []
+    for turn, (name, path) in enumerate(paths.items()):
+        await operator.page.goto(f"{used_service.address}/{path}")
+        faults += await operator.look_at_every_width(f"console-{name}", turn)
+    for turn, reference in enumerate(("ROW-2", "ROW-4")):
+        await open_payment(operator, used_service, reference)
+        faults += await operator.look_at_every_width(f"console-payment-{reference}", turn)
+
+    assert "\n".join(faults) == ""
 
 
-@pytest.mark.parametrize("reference", ["ROW-1", "ROW-2", "ROW-4"])
-async def test_the_page_of_a_payment_is_responsive_and_accessible(
-    operator: BrowserPage, used_service: RunningService, reference: str
+async def test_an_address_that_leads_nowhere_has_a_way_back(
+    operator: BrowserPage, used_service: RunningService
 ) -> None:
-    await open_payment(operator, used_service, reference)
-    await operator.look(f"console-payment-{reference}")
+    await operator.page.goto(f"{used_service.address}/console/nowhere")
+    await operator.page.get_by_role("link", name="Back to the console").click()
+
+    await operator.wait_for("Dashboard")
+
+
+async def test_what_is_clicked_is_not_printed(operator: BrowserPage, used_service: RunningService) -> None:
+    await open_payment(operator, used_service, "ROW-2")
+    await operator.page.emulate_media(media="print")
+
+    await expect(operator.page.get_by_role("heading", name="Money")).to_be_visible()
+    for role in ("button", "navigation", "textbox"):
+        assert [each for each in await operator.page.locator(f"role={role}").all() if await each.is_visible()] == []
+    assert await operator.page.evaluate(TOO_WIDE) == []
 
 
 async def test_the_login_page_shows_why_a_token_is_refused(operator: BrowserPage, service: RunningService) -> None:

@@ -77,6 +77,38 @@ async def test_stripe_never_sees_the_token(
     assert stripe_service.ann not in repr(to_stripe)
 
 
+WATCHED = """
+  const made = window.Stripe;
+  window.Stripe = (key, options) => {
+    const stripe = made(key, options);
+    const elements = stripe.elements;
+    stripe.elements = (more) => {
+      window.asked = { ...options, ...more.appearance };
+      return elements(more);
+    };
+    return stripe;
+  };
+"""
+"""Code after Stripe.js that notes what the page asks it for."""
+
+
+async def test_the_form_of_stripe_has_the_language_and_the_mode_of_the_page(
+    browser: Browser, stripe_service: RunningService, sandbox: Sandbox
+) -> None:
+    async def watching(route: Route) -> None:
+        script = await route.fetch()
+        await route.fulfill(response=script, body=f"{await script.text()};{WATCHED}")
+
+    async with open_page(browser, viewport=PHONE, color_scheme="dark") as customer:
+        await customer.page.route(f"{sandbox.url}/v3/", watching)
+        await customer.page.goto(stripe_service.checkout(stripe_service.book(locale="pt-PT")))
+        await expect(customer.page.get_by_role("button", name="Pagar")).to_be_enabled()
+        asked = await customer.page.evaluate("window.asked")
+
+    assert (asked["locale"], asked["theme"]) == ("pt", "night")
+    assert asked["variables"]["colorBackground"] == "#1c2422"
+
+
 async def test_a_decline_at_stripe_is_shown_and_another_card_works(
     customer: BrowserPage, stripe_service: RunningService
 ) -> None:
@@ -143,6 +175,40 @@ async def test_the_page_says_that_stripes_script_cannot_be_loaded(
     await customer.page.goto(stripe_service.checkout(stripe_service.book()))
 
     await expect(customer.page.get_by_role("alert")).to_contain_text("The payment form can't be loaded.")
+    await expect(customer.page.get_by_role("button", name="Pay")).to_have_count(0)
+    await expect(customer.page.get_by_text("The payment form is loading")).to_have_count(0)
+    customer.complaints.clear()  # the browser reports the blocked script
+    await customer.look("checkout-stripe-blocked")
+    await customer.page.unroute(f"{sandbox.url}/v3/")
+    await customer.page.get_by_role("link", name="Load the page again").click()
+    await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
+
+
+async def test_the_page_says_that_the_payment_cannot_be_started(
+    customer: BrowserPage, stripe_service: RunningService, sandbox: Sandbox
+) -> None:
+    sandbox.play("/faults", match="POST /v1/payment_intents", fault="429_limit", times=1000)
+    try:
+        await customer.page.goto(stripe_service.checkout(stripe_service.book()))
+        await expect(customer.page.get_by_role("alert")).to_contain_text("The payment provider")
+        await expect(customer.page.get_by_role("alert")).to_have_count(1)
+        await expect(customer.page.get_by_role("button")).to_have_count(0)
+    finally:
+        httpx2.delete(f"{sandbox.url}/_sandbox/faults", trust_env=False).raise_for_status()
+    await customer.page.get_by_role("link", name="Load the page again").click()
+
+    await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
+
+
+async def test_without_scripts_the_page_says_that_stripe_needs_them(
+    browser: Browser, stripe_service: RunningService
+) -> None:
+    async with open_page(browser, viewport=PHONE, java_script_enabled=False) as customer:
+        await customer.page.goto(stripe_service.checkout(stripe_service.book()))
+
+        await expect(customer.page.get_by_role("alert")).to_contain_text("Please switch scripts on for this page.")
+        await expect(customer.page.get_by_role("button")).to_have_count(0)
+        assert customer.complaints == []
 
 
 # --- methods that redirect

@@ -1,12 +1,12 @@
 """Processes of the test's own: the service with its books in a folder, and a sandbox, each on a free port."""
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import httpx2
 import pytest
@@ -14,9 +14,10 @@ from click.testing import CliRunner, Result
 
 from booking_payments.entrypoints.cli import main
 from booking_payments.runtime.settings import setting_names
+from tests import preloaded
 from tests.ports import free_port
 
-READY_S = 60
+READY_S = 100
 STOP_S = 40
 """Longer than the service takes to finish running requests."""
 
@@ -28,7 +29,8 @@ def command(*words: str) -> list[str]:
 
 def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return this process's environment with ``settings`` as the only settings of the service."""
-    own = {name: value for name, value in os.environ.items() if name not in setting_names()}
+    settings_of_the_service = setting_names()
+    own = {name: value for name, value in os.environ.items() if name not in settings_of_the_service}
     return own | dict(settings or {})
 
 
@@ -83,12 +85,11 @@ def sandboxed(directory: Path, *words: str) -> Iterator[str]:
 
 
 @contextmanager
-def process(
-    *words: str, directory: Path, settings: Mapping[str, str] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
+def process(*words: str, directory: Path, settings: Mapping[str, str] | None = None) -> Iterator[preloaded.Process]:
     """Run a command until the block ends. Its log goes to ``<its name>.log`` in ``directory``."""
     with (directory / f"{words[0]}.log").open("ab") as log:
-        started = subprocess.Popen(command(*words), cwd=directory, env=environment(settings), stderr=log)
+        module = ["-m", "booking_payments", *words]
+        started = preloaded.started(module, cwd=directory, env=environment(settings), stderr=log)
         try:
             yield started
         finally:
@@ -96,7 +97,13 @@ def process(
             started.wait(timeout=STOP_S)
 
 
-def wait_until_ready(url: str, started: subprocess.Popen[bytes]) -> None:
+class Started(Protocol):
+    """A process, started by ``subprocess`` or ``preloaded``."""
+
+    def poll(self) -> int | None: ...
+
+
+def wait_until_ready(url: str, started: Started) -> None:
     """Return when ``url`` answers 200; fail when it never does."""
     until = time.monotonic() + READY_S
     with httpx2.Client(trust_env=False) as client:

@@ -9,8 +9,6 @@ import os
 import queue
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -29,6 +27,7 @@ from booking_payments.adapters.gateways.bank_transfer import BANK_TABLES, METHOD
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.ports.payments import PaymentFilter
+from tests import preloaded
 from tests.e2e.serving import STOP_S, environment, printed
 from tests.e2e.test_kills import GIVE_UP_S, SEED, Crowd, _run, database, restartable_service
 from tests.ports import free_port
@@ -50,7 +49,7 @@ class Operator:
     ``takes_s``: how long a command takes here and now. Most are killed within a little more than that.
     """
 
-    process: "subprocess.Popen[str]"
+    process: preloaded.Process
     chance: random.Random
     takes_s: float = 0.0
     kills: int = 0
@@ -93,11 +92,11 @@ class Operator:
 
 @contextmanager
 def operating(folder: Path, settings: dict[str, str]) -> Iterator[Operator]:
-    script = [sys.executable, "-m", "tests.e2e.restartable_cli"]
+    script = ["-m", "tests.e2e.restartable_cli"]
     env = environment(settings) | {"PYTHONPATH": str(Path(__file__).parents[2])}
     with (folder / "operator.log").open("ab") as log:
-        process = subprocess.Popen(
-            script, cwd=folder, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        process = preloaded.started(
+            script, cwd=folder, env=env, stdin=preloaded.PIPE, stdout=preloaded.PIPE, stderr=log
         )
         try:
             yield Operator(process, random.Random(SEED))

@@ -3,16 +3,15 @@
 import base64
 import random
 import re
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 
 from booking_payments import Currency, Message, Money, NewBooking, SyncBookingPayments, open_payments_sync
+from tests import preloaded
 from tests.e2e.receiver import Received, receiving
 from tests.e2e.serving import environment, printed, process, wait_until_ready
 from tests.integration.postgres import Server
@@ -83,14 +82,7 @@ def test_messages_written_by_a_serve_without_a_webhook_url_are_delivered_by_the_
             told = {**settings, "MESSAGES_WEBHOOK_URL": address, "MESSAGES_WEBHOOK_SECRET": SECRET}
             with process("worker", directory=tmp_path, settings=told):
                 until(lambda: len(received.messages) == 2, "the worker delivers both")
-        refused = subprocess.run(
-            [sys.executable, "-c", ONE_CONSUMER],
-            env=environment(settings),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        refused = preloaded.ran(["-c", ONE_CONSUMER], cwd=tmp_path, env=environment(settings))
 
     assert received.wrong == []
     assert "booking-payments messages channels add python:app" in refused.stderr
@@ -110,10 +102,11 @@ with open_payments_sync() as payments:
 """
 
 
-def run(code: str, folder: Path, settings: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=folder, env=environment(settings), stdout=subprocess.PIPE, text=True
-    )
+def run(
+    code: str, folder: Path, settings: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+) -> preloaded.Process:
+    words = ["-c", code, *arguments]
+    return preloaded.started(words, cwd=folder, env=environment(settings), stdout=preloaded.PIPE)
 
 
 def books(folder: Path) -> dict[str, str]:
@@ -184,16 +177,7 @@ print(sorted(got))
 """
     printed(tmp_path, "messages", "channels", "add", "python:one", settings=settings)
     printed(tmp_path, "messages", "channels", "add", "python:two", settings=settings)
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, name],
-            cwd=tmp_path,
-            env=environment(settings),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name in ("one", "two")
-    ]
+    started = [run(code, tmp_path, settings, [name]) for name in ("one", "two")]
     with open_payments_sync(settings, env_file=None, background=False) as payments:
         write(payments, "A-1", "A-2", "A-3")
 

@@ -4,8 +4,6 @@ import asyncio
 import json
 import re
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from booking_payments.ports.publisher import Message
 from booking_payments.runtime.settings import load_settings, setting_names
 from booking_payments.testing.kit import PaymentsTestKit
 from booking_payments.testing.sandbox import Sandbox
+from tests import preloaded
 from tests.e2e.blocks import PAGES, ROOT, Block, Terminal, blocks, json_of
 from tests.e2e.serving import environment
 from tests.e2e.test_readme import PASTED
@@ -121,7 +120,7 @@ def working_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the books of a service that has taken the payment of the documents' ``order-1001``, and owes the
     customer of ``order-1002``, whose payment is disputed."""
     folder = tmp_path_factory.mktemp("service")
-    subprocess.run([sys.executable, "-c", PAID], cwd=folder, env=environment(), check=True)
+    preloaded.ran(["-c", PAID], cwd=folder, env=environment()).check_returncode()
     return folder
 
 
@@ -193,9 +192,7 @@ def _shape(content: object) -> object:
 
 @pytest.mark.parametrize(("code", "output"), PYTHON)
 def test_python_of_the_documents_runs_and_prints_the_output_below_it(code: str, output: str, tmp_path: Path) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60
-    )
+    ran = preloaded.ran(["-c", code], cwd=tmp_path, env=environment())
 
     assert ran.returncode == 0, ran.stderr
     assert not output or ran.stdout == output

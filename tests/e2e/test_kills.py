@@ -9,8 +9,6 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +22,7 @@ import pytest
 from attrs import Factory, define
 from click.testing import Result
 
+from tests import preloaded
 from tests.e2e.serving import STOP_S, environment, invoked, printed, sandboxed
 from tests.integration.postgres import Server
 from tests.ports import free_port
@@ -42,7 +41,7 @@ Json = dict[str, Any]
 class RestartableService:
     """A service that can be started and killed repeatedly, on the same port."""
 
-    process: "subprocess.Popen[str]"
+    process: preloaded.Process
     child: int | None = None
 
     def start(self) -> None:
@@ -65,11 +64,11 @@ class RestartableService:
 @contextmanager
 def restartable_service(port: int | str, folder: Path, settings: dict[str, str]) -> Iterator[RestartableService]:
     """Yield a service on ``port`` that was not started yet; with ``worker`` a worker."""
-    script = [sys.executable, "-m", "tests.e2e.restartable_service", str(port)]
+    script = ["-m", "tests.e2e.restartable_service", str(port)]
     env = environment(settings) | {"PYTHONPATH": str(Path(__file__).parents[2])}
     with (folder / "serve.log").open("ab") as log:
-        process = subprocess.Popen(
-            script, cwd=folder, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        process = preloaded.started(
+            script, cwd=folder, env=env, stdin=preloaded.PIPE, stdout=preloaded.PIPE, stderr=log
         )
         service = RestartableService(process)
         try:

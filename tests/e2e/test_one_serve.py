@@ -13,9 +13,9 @@ import pytest
 from attrs import frozen
 
 from booking_payments import Currency, Money, NewBooking, open_payments_sync
+from tests import preloaded
 from tests.e2e.serving import (
     READY_S,
-    command,
     environment,
     printed,
     process,
@@ -36,14 +36,14 @@ def settings(tmp_path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _serve(folder: Path, settings: Mapping[str, str], *words: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def _serve(folder: Path, settings: Mapping[str, str], *words: str) -> Iterator[tuple[preloaded.Process, str]]:
     port = free_port()
     with process("serve", "--port", str(port), *words, directory=folder, settings=settings) as started:
         yield started, f"http://127.0.0.1:{port}"
 
 
 @contextmanager
-def _serving(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def _serving(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[preloaded.Process, str]]:
     with _serve(folder, settings) as (started, address):
         wait_until_ready(f"{address}/health/ready", started)
         yield started, address
@@ -51,10 +51,8 @@ def _serving(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[subpro
 
 def _second(folder: Path, settings: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     """What a ``serve`` says that ends by itself."""
-    serve = command("serve", "--port", str(free_port()), *words)
-    return subprocess.run(
-        serve, cwd=folder, env=environment(settings), capture_output=True, text=True, timeout=60, check=False
-    )
+    serve = ["-m", "booking_payments", "serve", "--port", str(free_port()), *words]
+    return preloaded.ran(serve, cwd=folder, env=environment(settings))
 
 
 def test_a_second_serve_on_one_file_stops_with_an_error(tmp_path: Path, settings: dict[str, str]) -> None:

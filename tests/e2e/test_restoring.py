@@ -25,6 +25,7 @@ from booking_payments.domain.errors import NotPossibleNow
 from booking_payments.embedding import SyncBookingPayments
 from booking_payments.ports.bookings import BookingFilter
 from booking_payments.testing.sandbox import Sandbox
+from tests import preloaded
 from tests.e2e.blocks import ROOT, blocks_of
 from tests.e2e.serving import environment
 from tests.e2e.test_kills import settings_for
@@ -42,7 +43,7 @@ SEAT = NewBooking(
     amount=Money.parse("100.00", Currency.USD),
     event_starts_at=datetime(2030, 1, 1, 20, tzinfo=UTC),
 )
-SQLITE3 = """#!{python}
+SQLITE3 = """#!{python} -IS
 import sqlite3, sys
 with sqlite3.connect(sys.argv[1]) as books:
     books.execute(sys.argv[2])
@@ -98,6 +99,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, stripe: Sandbox) -> It
     programs.mkdir()
     (programs / "sqlite3").write_text(SQLITE3.format(python=sys.executable))
     (programs / "sqlite3").chmod(0o755)
+    preloaded.install(programs / "booking-payments", ["-m", "booking_payments"])
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent)])
     if request.param == "sqlite":
         yield Place(tmp_path, settings_for("sqlite:///booking-payments.db", stripe.url), path)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from booking_payments.ports.gateway_plugin import GROUP
-from booking_payments.runtime.plugins import plugin_named
+from booking_payments.runtime.plugins import installed_gateways, plugin_named
 
 
 @contextmanager
@@ -23,10 +23,16 @@ def installed(folder: Path, name: str, target: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         importlib.invalidate_caches()
-        plugin_named.cache_clear()
+        _forget()
         try:
             yield
         finally:
-            plugin_named.cache_clear()
+            _forget()
             for each in [each for each in sys.modules if each == module or each.startswith(f"{module}.")]:
                 del sys.modules[each]
+
+
+def _forget() -> None:
+    """A process looks once at what is installed; here that changes."""
+    plugin_named.cache_clear()
+    installed_gateways.cache_clear()

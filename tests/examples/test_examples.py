@@ -2,10 +2,7 @@
 
 import hashlib
 import hmac
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,13 +11,14 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from booking_payments.runtime.settings import setting_names
 from booking_payments.testing.sandbox import Sandbox
+from tests import preloaded
+from tests.e2e.serving import environment
 from tests.integration.postgres import Server
 from tests.ports import free_port
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-ENV = {name: value for name, value in os.environ.items() if name not in setting_names()}
+ENV = environment()
 SECRET = "whsec_development"
 SERVERS: dict[str, list[list[str]]] = {
     "fastapi": [["-m", "uvicorn", "fastapi_app:app", "--app-dir", str(EXAMPLES), "--port", "PORT"]],
@@ -34,22 +32,14 @@ SERVERS: dict[str, list[list[str]]] = {
 
 
 def test_the_script_pays_and_refunds(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "script.py")],
-        cwd=tmp_path,
-        env=ENV,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = preloaded.ran([str(EXAMPLES / "script.py")], cwd=tmp_path, env=ENV)
 
     assert done.stdout == "True\nTrue\n", done.stderr
 
 
 def test_the_script_can_be_run_twice_in_the_same_folder(tmp_path: Path) -> None:
     for _ in range(2):
-        command = [sys.executable, str(EXAMPLES / "script.py")]
-        done = subprocess.run(command, cwd=tmp_path, env=ENV, capture_output=True, text=True, check=False)
+        done = preloaded.ran([str(EXAMPLES / "script.py")], cwd=tmp_path, env=ENV)
         assert done.stdout == "True\nTrue\n", done.stderr
 
 
@@ -68,11 +58,11 @@ def running(
     """
     port = free_port()
     env = {**ENV, **{name: value.replace("PORT", str(port)) for name, value in (settings or {}).items()}}
-    *before, serve = ([sys.executable, *(str(port) if each == "PORT" else each for each in one)] for one in commands)
+    *before, serve = ([str(port) if each == "PORT" else each for each in one] for one in commands)
     for command in before:
-        subprocess.run(command, cwd=folder, env=env, check=True)
+        preloaded.ran(command, cwd=folder, env=env).check_returncode()
     with (folder / "serve.log").open("wb") as log:
-        process = subprocess.Popen(serve, cwd=folder, env=env, stdout=log, stderr=log)
+        process = preloaded.started(serve, cwd=folder, env=env, stdout=log, stderr=log)
         try:
             with httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
                 _wait(client, process, folder / "serve.log")
@@ -82,7 +72,7 @@ def running(
             process.wait(20)
 
 
-def _wait(client: httpx2.Client, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait(client: httpx2.Client, process: preloaded.Process, log: Path) -> None:
     for _ in range(600):
         assert process.poll() is None, log.read_text()
         try:

@@ -4,8 +4,6 @@ concurrently, or receive unknown messages. With SQLite, and with PostgreSQL in t
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from booking_payments import Currency, Money, NewBooking, open_payments_sync
+from tests import preloaded
 from tests.examples.test_examples import ENV, EXAMPLES, running
 from tests.integration.postgres import Server
 
@@ -92,16 +91,9 @@ class Place:
     def __init__(self, folder: Path, settings: Mapping[str, str], example: str) -> None:
         self._folder, self.env, self._example = folder, {**ENV, **settings}, example
 
-    def begun(self, code: str) -> "subprocess.Popen[str]":
-        setup = SETUP.format(examples=str(EXAMPLES)) + EXAMPLE[self._example]
-        return subprocess.Popen(
-            [sys.executable, "-c", setup + code],
-            cwd=self._folder,
-            env=self.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def begun(self, code: str) -> preloaded.Process:
+        words = ["-c", SETUP.format(examples=str(EXAMPLES)) + EXAMPLE[self._example] + code]
+        return preloaded.started(words, cwd=self._folder, env=self.env, stdout=preloaded.PIPE, stderr=preloaded.PIPE)
 
     def run(self, code: str, status: int = 0) -> str:
         """Run the code, and return its output."""

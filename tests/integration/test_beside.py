@@ -1,7 +1,5 @@
 """The tables of the service in the database of an application with tables of the same names and its own Alembic."""
 
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +18,7 @@ from booking_payments.entrypoints.cli import main
 from booking_payments.runtime.readiness import readiness
 from booking_payments.runtime.settings import load_settings
 from booking_payments.runtime.settings_error import SettingsError
+from tests import preloaded
 from tests.integration.postgres import Server
 
 MODELS = """
@@ -80,8 +79,7 @@ class App:
     def alembic(self, *words: str) -> str:
         """What the command says. Fails when it fails."""
         env = {"APP_URL": self._sync.render_as_string(hide_password=False), "PATH": "/usr/bin:/bin"}
-        command = [sys.executable, "-m", "alembic", *words]
-        done = subprocess.run(command, cwd=self._folder, env=env, capture_output=True, text=True, check=False)
+        done = preloaded.ran(["-m", "alembic", *words], cwd=self._folder, env=env)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 

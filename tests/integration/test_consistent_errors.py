@@ -12,6 +12,7 @@ installation. The error must be the same everywhere, and true:
 import html
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -24,13 +25,15 @@ from booking_payments.domain import errors
 from booking_payments.domain.errors import PaymentError, TryAgainLater
 from booking_payments.domain.payment import Payment
 from booking_payments.entrypoints.http.problems import STATUSES, problem_of
+from booking_payments.entrypoints.pages.customer_texts import problem_text
+from booking_payments.entrypoints.pages.language import ENGLISH
 from booking_payments.entrypoints.pages.page import OTHERS, TITLES, sentence, title_of
 from booking_payments.ports.gateway import GatewayRefused, Misconfigured
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
 from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.integration.http.api import bearer, open_api, token
-from tests.integration.pages.site import Site, open_site
+from tests.integration.pages.site import Installation, Site, open_site, without_pages
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 OLGA = bearer("olga", "payments:operate")
@@ -75,8 +78,8 @@ class Scene:
         return self.kit.storage
 
 
-Prepare = Callable[[Scene, Site], None]
-"""Makes something go wrong with the next request, with a site to run the use cases in."""
+Prepare = Callable[[Scene, Installation], None]
+"""Makes something go wrong with the next request."""
 
 
 @frozen(kw_only=True)
@@ -92,29 +95,29 @@ class JournalEntry:
 # --- refunds: what can go wrong --------------------------------------------------------------------------------
 
 
-def _nothing(scene: Scene, site: Site) -> None:
+def _nothing(scene: Scene, site: Installation) -> None:
     """Nothing goes wrong but what the request itself asks for."""
 
 
 def asking(amount: str) -> Prepare:
-    def prepare(scene: Scene, site: Site) -> None:
+    def prepare(scene: Scene, site: Installation) -> None:
         scene.amount = amount
 
     return prepare
 
 
-def started(scene: Scene, site: Site) -> None:
+def started(scene: Scene, site: Installation) -> None:
     scene.kit.clock.advance(timedelta(days=31))
 
 
-def disputed(scene: Scene, site: Site) -> None:
+def disputed(scene: Scene, site: Installation) -> None:
     payment = site.payment_of(scene.booking_id)
     assert scene.kit.stripe.open_dispute(payment.intent_id or "").ok
     site.run(scene.kit.deliver_webhooks)
 
 
 def gateway(fault: str) -> Prepare:
-    def prepare(scene: Scene, site: Site) -> None:
+    def prepare(scene: Scene, site: Installation) -> None:
         for path in ("refunds", "payment_intents"):
             scene.kit.stripe.faults.script(f"POST /v1/{path}", fault, times=20)
 
@@ -122,14 +125,14 @@ def gateway(fault: str) -> Prepare:
 
 
 def refusing(error: Exception) -> Prepare:
-    def prepare(scene: Scene, site: Site) -> None:
+    def prepare(scene: Scene, site: Installation) -> None:
         use_gateway(scene.kit, FailingGateway(scene.kit, create_refund=[error], create_intent=[error]))
 
     return prepare
 
 
 def database(error: Exception, at: int, *, kept: bool = False) -> Prepare:
-    def prepare(scene: Scene, site: Site) -> None:
+    def prepare(scene: Scene, site: Installation) -> None:
         scene.storage.arm(error, at, kept=kept)
 
     return prepare
@@ -171,7 +174,7 @@ def opened() -> PaymentsTestKit:
     return PaymentsTestKit(storage=Failing())
 
 
-def scene_of(site: Site, *, paid: bool) -> Scene:
+def scene_of(site: Installation, *, paid: bool) -> Scene:
     return Scene(kit=site.kit, booking_id=site.paid() if paid else site.book())
 
 
@@ -188,7 +191,7 @@ def error_in(answer: httpx.Response) -> JournalEntry:
     return JournalEntry(code=problem["code"], text=problem["detail"], retryable=retryable, unknown=unknown)
 
 
-def library_refund(scene: Scene, site: Site) -> Exception | None:
+def library_refund(scene: Scene, site: Installation) -> Exception | None:
     try:
         site.run(scene.kit.payments.refund_payment, scene.booking_id, OPERATOR, amount=scene.amount)
     except (PaymentError, StorageConflict, CommitLost) as error:
@@ -215,7 +218,7 @@ def told_of(error: Exception) -> JournalEntry:
     return JournalEntry(code=problem.code, text=problem.detail, retryable=later, unknown=unknown)
 
 
-def restored(scene: Scene, site: Site) -> None:
+def restored(scene: Scene, site: Installation) -> None:
     """Remove the obstacle, and let time pass until all operations have ended."""
     scene.storage.error = None
     scene.kit.stripe.faults.clear()
@@ -225,12 +228,12 @@ def restored(scene: Scene, site: Site) -> None:
 @pytest.mark.parametrize("story", REFUNDS)
 def test_a_failing_refund_has_the_same_true_error_over_http_and_in_the_library(story: str) -> None:
     prepare, kind = REFUNDS[story]
-    with open_site(opened()) as site:
+    with without_pages(opened()) as site:
         scene = scene_of(site, paid=True)
         prepare(scene, site)
         error = library_refund(scene, site)
         in_library = site.payment_of(scene.booking_id)
-    with open_site(opened()) as site:
+    with without_pages(opened()) as site:
         scene = scene_of(site, paid=True)
         prepare(scene, site)
         # ``use_gateway`` makes new use cases, which the application has to serve.
@@ -250,7 +253,7 @@ def test_a_failing_refund_has_the_same_true_error_over_http_and_in_the_library(s
 @pytest.mark.parametrize("story", REFUNDS)
 def test_a_refund_that_is_asked_for_again_as_its_error_suggests_moves_the_money_once(story: str) -> None:
     prepare, _ = REFUNDS[story]
-    with open_site(opened()) as site:
+    with without_pages(opened()) as site:
         scene = scene_of(site, paid=True)
         prepare(scene, site)
         error = library_refund(scene, site)
@@ -268,7 +271,7 @@ def test_a_refund_that_is_asked_for_again_as_its_error_suggests_moves_the_money_
 
 
 def test_a_refund_that_was_written_down_is_answered_with_though_its_commit_seemed_lost() -> None:
-    with open_site(opened()) as site:
+    with without_pages(opened()) as site:
         scene = scene_of(site, paid=True)
         WRITTEN_ALL_THE_SAME(scene, site)
         with open_api(kit=scene.kit) as api:
@@ -282,7 +285,7 @@ def test_a_refund_that_was_written_down_is_answered_with_though_its_commit_seeme
 @pytest.mark.parametrize("story", REFUNDS)
 def test_the_console_shows_the_librarys_error_of_a_failing_refund(story: str) -> None:
     prepare, _ = REFUNDS[story]
-    with open_site(opened()) as site:
+    with without_pages(opened()) as site:
         scene = scene_of(site, paid=True)
         prepare(scene, site)
         error = library_refund(scene, site)
@@ -293,7 +296,7 @@ def test_the_console_shows_the_librarys_error_of_a_failing_refund(story: str) ->
         first.log_in()
         hidden, cookies = fields_of(first, action), dict(first.client.cookies)
         prepare(scene, first)
-        with open_site(scene.kit) as site:  # ``use_gateway`` makes new use cases, which the application has to serve
+        with serving(scene, first) as site:
             site.client.cookies.update(cookies)
             answer = console_refund(scene, site, hidden)
             landed = site.get(answer.headers["location"]).text if answer.status_code == 303 else answer.text
@@ -308,6 +311,11 @@ def test_the_console_shows_the_librarys_error_of_a_failing_refund(story: str) ->
         assert shown(told.text) in landed
         assert "not known" not in landed
         assert (gone_back(payment), payment.owed.amount.major(), payment.operation) == ("0.00", "0.00", None)
+
+
+def serving(scene: Scene, first: Site) -> AbstractContextManager[Site]:
+    """Return the pages of the scene: those of ``first``, or new ones when ``use_gateway`` has made new use cases."""
+    return nullcontext(first) if scene.kit.payments is first.served else open_site(scene.kit)
 
 
 def shown(text: str) -> str:
@@ -332,7 +340,7 @@ NO_TEXT = (
 # --- payments --------------------------------------------------------------------------------------------------
 
 
-def library_pay(scene: Scene, site: Site, method: str) -> Exception | None:
+def library_pay(scene: Scene, site: Installation, method: str) -> Exception | None:
     try:
         site.run(
             scene.kit.payments.start_payment,
@@ -353,14 +361,14 @@ PAYMENTS: dict[str, tuple[Prepare, type[Exception], str]] = {
 }
 
 
-def payments_of(site: Site, booking_id: str) -> list[Payment]:
+def payments_of(site: Installation, booking_id: str) -> list[Payment]:
     async def read(uow: Any) -> Any:
         return await uow.payments.of_booking(booking_id)
 
     return list(site.run(site.kit.storage.read, read))
 
 
-def charged(scene: Scene, site: Site) -> int:
+def charged(scene: Scene, site: Installation) -> int:
     """How many charges succeeded at the gateway, over all payments of the booking."""
     found = payments_of(site, scene.booking_id)
     return sum(scene.kit.stripe.successful_charges(each.intent_id) for each in found if each.intent_id)
@@ -369,7 +377,7 @@ def charged(scene: Scene, site: Site) -> int:
 @pytest.mark.parametrize("story", PAYMENTS)
 def test_a_failing_payment_has_the_same_error_over_http_and_in_the_library_and_is_charged_once(story: str) -> None:
     prepare, kind, method = PAYMENTS[story]
-    with open_site(opened()) as site:
+    with without_pages(opened()) as site:
         scene = scene_of(site, paid=False)
         prepare(scene, site)
         error = library_pay(scene, site, method)
@@ -382,7 +390,7 @@ def test_a_failing_payment_has_the_same_error_over_http_and_in_the_library_and_i
         library_pay(scene, site, "pm_card_visa")
         restored(scene, site)
         made = charged(scene, site)
-    with open_site(opened()) as site:
+    with without_pages(opened()) as site:
         scene = scene_of(site, paid=False)
         prepare(scene, site)
         with open_api(kit=scene.kit) as api:
@@ -405,7 +413,7 @@ def test_the_checkout_shows_the_http_error_of_a_failing_payment(story: str) -> N
         first.get(f"/checkout/{scene.booking_id}?token={token('ann')}")
         hidden, cookies = first.hidden(action), dict(first.client.cookies)
         prepare(scene, first)
-        with open_site(scene.kit) as site:
+        with serving(scene, first) as site:
             site.client.cookies.update(cookies)
             answer = site.post(action, {**hidden, "payment_method": method})
             landed = site.get(f"/checkout/{scene.booking_id}").text if answer.status_code == 303 else answer.text
@@ -420,7 +428,7 @@ def test_the_checkout_shows_the_http_error_of_a_failing_payment(story: str) -> N
     else:
         assert told is not None
         assert answer.status_code == told.status
-        assert shown(told.detail) in landed
+        assert shown(problem_text(told, ENGLISH)) in landed
 
 
 # --- every class there is --------------------------------------------------------------------------------------

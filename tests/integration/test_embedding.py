@@ -1,5 +1,6 @@
 """The library inside another service: with an event loop, and without one."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -35,6 +36,7 @@ from booking_payments.ports.webhooks import WebhooksNotTaken
 from booking_payments.runtime.settings_error import SettingsError
 from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
+from tests import preloaded
 from tests.certificate_gateway import CertificateGateway
 
 
@@ -260,8 +262,9 @@ with open_payments_sync({{"DATABASE_URL": "sqlite:///books.db"}}, env_file=None,
 
 
 def _hosted(before: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", HOST.format(before=before)]
-    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    done = preloaded.ran(["-c", HOST.format(before=before)], cwd=tmp_path, env=os.environ)
+    done.check_returncode()
+    return done
 
 
 def test_a_host_that_wants_no_logs_has_none(tmp_path: Path) -> None:

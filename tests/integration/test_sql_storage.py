@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 from booking_payments.adapters.gateways.bank_transfer.tables import BANK_TABLES, MANUAL_TABLES
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
+from booking_payments.adapters.sql import unit_of_work
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.database import RestartTransaction
 from booking_payments.adapters.sql.engine import normalize_url
@@ -23,14 +25,15 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.jobs import DeliverMessages
 from booking_payments.ports.overview import Period
-from booking_payments.ports.payments import PollState
+from booking_payments.ports.payments import PaymentFilter, PollState, Refunded
 from booking_payments.ports.schema_name import VERSION_TABLE
 from booking_payments.ports.storage import StorageConflict
 from booking_payments.ports.unit_of_work import LockScope, TransactionBody, UnitOfWork
+from booking_payments.testing.console_sessions_contract import ConsoleSessionsContract
 from booking_payments.testing.event_jobs_contract import EventJobsContract
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.overview_contract import OverviewContract
-from booking_payments.testing.payment_builder import booking, payment_with_every_event
+from booking_payments.testing.payment_builder import booking, payment_with_every_event, started_payment
 from booking_payments.testing.storage_contract import StorageContract, audit_record, store, stored
 
 T = TypeVar("T")
@@ -69,6 +72,10 @@ class TestGroupCommit(StorageContract):
 
 class TestSqlEventJobs(EventJobsContract):
     """The contract of event jobs, on both databases."""
+
+
+class TestSqlConsoleSessions(ConsoleSessionsContract):
+    """The contract of the console's sessions, over SQLite and PostgreSQL."""
 
 
 class TestSqlOverview(OverviewContract):
@@ -430,6 +437,67 @@ async def test_rare_facts_and_unfinished_webhooks_are_found_by_their_indexes(sto
         plans = [str(list(await connection.execute(each))) for each in asked]
 
     assert ["journal_rare" in plans[0], "inbox_unfinished" in plans[1], "inbox_unfinished" in plans[2]] == [True] * 3
+
+
+async def test_a_search_finds_what_is_not_among_the_newest_payments(
+    storage: SqlStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unit_of_work, "LOOKED_AT", 2)
+    for number in range(1, 6):
+        await store(storage, booking(number))
+        await stored(storage, started_payment(booking(number), number, NOW + timedelta(seconds=number)))
+
+    async def pages(which: PaymentFilter) -> list[list[str]]:
+        found, cursor = [], None
+        while True:
+            page = await storage.read(lambda uow, after=cursor: uow.payments.page(which, after, 2))  # type: ignore[misc]
+            found.append([each.id for each in page.items])
+            cursor = page.next_cursor
+            if cursor is None:
+                return found
+
+    assert await pages(PaymentFilter(text="r-")) == [["pay_5", "pay_4"], ["pay_3", "pay_2"], ["pay_1"]]
+    assert await pages(PaymentFilter(text="r-1")) == [["pay_1"]]
+    assert await pages(PaymentFilter(amount=Decimal(1))) == [[]]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("which", "index"),
+    [
+        (PaymentFilter(refunded=Refunded.FULLY), "bp_payments_refunded"),
+        (PaymentFilter(disputed=True), "bp_payments_disputed"),
+        (PaymentFilter(amount=Decimal(25)), "bp_payments_amount"),
+        (PaymentFilter(last4="4242"), "bp_payments_last4"),
+    ],
+)
+async def test_a_list_reads_an_index(storage: SqlStorage, which: PaymentFilter, index: str) -> None:
+    said: list[tuple[str, Any]] = []
+    async with storage.engine.connect() as connection:
+        event.listen(connection.sync_connection, "before_cursor_execute", lambda *given: said.append(given[2:4]))
+        await SqlUnitOfWork(connection).payments.page(which, None, 25)
+        sql, given = said[-1]
+        plan = list(await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", given))
+
+    assert any(index in row.detail for row in plan), plan
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_many_rows_are_found_by_their_ids_without_a_scan(storage: SqlStorage) -> None:
+    said: list[tuple[str, Any]] = []
+    async with storage.engine.connect() as connection:
+        event.listen(connection.sync_connection, "before_cursor_execute", lambda *given: said.append(given[2:4]))
+        uow = SqlUnitOfWork(connection)
+        await uow.payment_reader.payments(["pay_1"])
+        await uow.payment_reader.of_intents(["pi_1"])
+        await uow.payment_reader.histories(["pay_1"])
+        await uow.bookings.many(["bk_1"])
+        await uow.inbox.done("stripe", ["evt_1"])
+        asked = [each for each in said if each[0].startswith("SELECT")]
+        plans = [list(await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", given)) for sql, given in asked]
+
+    assert len(plans) == 7
+    assert [row.detail for plan in plans for row in plan if "SCAN bp_" in row.detail] == []
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # PostgreSQL's plans: test_plans.py

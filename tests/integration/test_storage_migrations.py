@@ -1,7 +1,6 @@
 """Migrations happen wholly or not at all, and once, however many processes start at the same time."""
 
-import subprocess
-import sys
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from booking_payments.adapters.sql.tables import metadata
 from booking_payments.ports.schema_name import VERSION_TABLE
 from booking_payments.testing.payment_builder import booking
 from booking_payments.testing.storage_contract import store
+from tests import preloaded
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -64,11 +64,12 @@ def _power_cut(*_: object, **__: object) -> None:
 
 def test_processes_that_migrate_at_once_do_not_get_into_each_others_way(bare_url: str) -> None:
     code = "import sys; from booking_payments.adapters.sql.migrations import migrate; migrate(sys.argv[1])"
-    started = [subprocess.Popen([sys.executable, "-c", code, bare_url], stderr=subprocess.PIPE) for _ in range(3)]
+    words = ["-c", code, bare_url]
+    started = [preloaded.started(words, cwd=Path.cwd(), env=os.environ, stderr=preloaded.PIPE) for _ in range(3)]
 
     ended = [(process.communicate(timeout=60)[1], process.returncode) for process in started]
 
-    assert ended == [(b"", 0)] * 3
+    assert ended == [("", 0)] * 3
 
 
 def test_on_sqlite_a_migration_waits_a_minute_for_another_one(tmp_path: Path) -> None:

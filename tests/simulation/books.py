@@ -6,6 +6,7 @@ so that the invariants see everything and read nothing.
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -58,6 +59,14 @@ class Books(Protocol):
         """Run ``work``, which only reads."""
         ...
 
+    def remember(self) -> Any:
+        """Everything that is stored now, for ``go_back``."""
+        ...
+
+    def go_back(self, memory: Any) -> None:
+        """Store what was stored when ``memory`` was taken, and nothing else."""
+        ...
+
 
 class _Watched:
     """The database of a transaction; reports all writes to the watcher."""
@@ -94,6 +103,12 @@ class MemoryPaymentReader:
     async def read(self, work: TransactionBody[T]) -> T:
         return await work(MemoryUnitOfWork(self.tables))
 
+    def remember(self) -> Tables:
+        return self.tables  # which are replaced and never changed
+
+    def go_back(self, memory: Tables) -> None:
+        self.tables = memory
+
 
 # --- in SQLite -------------------------------------------------------------------------------------------------
 
@@ -119,6 +134,12 @@ class SqlPaymentReader:
     async def read(self, work: TransactionBody[T]) -> T:
         with self._engine.connect() as connection:
             return await work(SqlUnitOfWork(_Statements(connection, self.on_statement)))
+
+    def remember(self) -> sqlite3.Connection:
+        return _copy(_engine()[1])
+
+    def go_back(self, memory: sqlite3.Connection) -> None:
+        memory.backup(_engine()[1])
 
 
 class _Statements:
@@ -156,7 +177,11 @@ def _migrated() -> sqlite3.Connection:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "empty.db"
         migrate(f"sqlite:///{path}")
-        on_disk, in_memory = sqlite3.connect(path), sqlite3.connect(":memory:")
-        on_disk.backup(in_memory)
-        on_disk.close()
-        return in_memory
+        with closing(sqlite3.connect(path)) as on_disk:
+            return _copy(on_disk)
+
+
+def _copy(database: sqlite3.Connection) -> sqlite3.Connection:
+    in_memory = sqlite3.connect(":memory:")
+    database.backup(in_memory)
+    return in_memory

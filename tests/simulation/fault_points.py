@@ -7,6 +7,7 @@ charge, one refund, nothing lost and nothing in flight.
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import cache
 from random import Random
 from typing import Any, Final
 
@@ -303,12 +304,13 @@ USE_CASES: Final = (
 # --- running them ----------------------------------------------------------------------------------------------
 
 
-def points(case: UseCase, *, sql: bool = False) -> list[Point]:
+@cache
+def points(case: UseCase, *, sql: bool = False) -> tuple[Point, ...]:
     """The boundaries that the use case crosses when nothing goes wrong."""
     run = _prepared(case, sql)
     run.world.faults.keep = True
     _ask(run, case, case.caller)
-    return list(run.world.faults.seen)
+    return tuple(run.world.faults.seen)
 
 
 def faults_for(point: Point) -> Iterator[OneFault]:

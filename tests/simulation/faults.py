@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from random import Random
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 
 class Kind(Enum):
@@ -88,8 +88,7 @@ FAULTS_AT: Final[Mapping[Kind, tuple[Fault, ...]]] = {
 """What can go wrong where. ``ERROR_LATER`` takes a day to be over, so only the scenario of stored errors has it."""
 
 
-@frozen
-class Point:
+class Point(NamedTuple):
     """One crossing of a boundary: its number in the run, its kind, and a label of the request."""
 
     number: int

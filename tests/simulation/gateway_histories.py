@@ -5,21 +5,22 @@ intent
 and only receives webhooks after that.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
-from attrs import define
+from attrs import define, field, frozen
 
 from booking_payments.adapters.gateways.stripe.webhooks import KINDS
-from booking_payments.adapters.memory.stores import Tables
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import NewBooking
+from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.instructions import CaptureMethod
+from booking_payments.domain.ledger import Account
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
-from tests.simulation.books import MemoryPaymentReader
 from tests.simulation.invariants import Json, differences
 from tests.simulation.scheduler import alone
 from tests.simulation.world import NOW, Setup, SimulatedWorld
@@ -34,7 +35,7 @@ class GatewayHistory:
     world: SimulatedWorld
     intent_id: str
     secret: str
-    begun: int = 0
+    _sent: dict[str, tuple[bytes, dict[str, str]]] = field(factory=dict)
 
     @classmethod
     def begin(cls, *, sql: bool = False, capture: CaptureMethod = CaptureMethod.AUTOMATIC) -> "GatewayHistory":
@@ -91,9 +92,14 @@ class GatewayHistory:
 
     def hear(self, event: Mapping[str, Any]) -> str:
         """Deliver one event; returns its outcome."""
-        body = msgspec.json.encode(event)
+        body, headers = self._sent.get(event["id"]) or self._send(event)
         payments = self.world.processes[0].payments
-        return alone(payments.receive_webhook(body, self.world.signed(body)), self.world.time).outcome
+        return alone(payments.receive_webhook(body, headers), self.world.time).outcome
+
+    def _send(self, event: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
+        """Body and headers of the event's deliveries. The clock stands still while we hear, so all are the same."""
+        body = msgspec.json.encode(event)
+        return self._sent.setdefault(event["id"], (body, self.world.signed(body)))
 
     def wrong(self) -> list[str]:
         """Return violated invariants, and differences from the gateway."""
@@ -107,23 +113,40 @@ class GatewayHistory:
 
     # --- going back
 
-    def remember(self) -> tuple[Tables, dict[str, Payment], Any, Any, Any]:
-        """The books as they are, to go back to (in memory only)."""
-        books, ours = self.world.books, self.world.ours
-        assert isinstance(books, MemoryPaymentReader)
-        ledgers = {payment_id: ledger.copy() for payment_id, ledger in ours.ledgers.items()}
-        return books.tables, dict(ours.payments), dict(ours.bookings), ledgers, ours.promised.copy()
+    def remember(self) -> "Remembered":
+        """The books as they are, to go back to."""
+        ours = self.world.ours
+        return Remembered(
+            books=self.world.books.remember(),
+            payments=dict(ours.payments),
+            bookings=dict(ours.bookings),
+            ledgers={payment_id: ledger.copy() for payment_id, ledger in ours.ledgers.items()},
+            promised=ours.promised.copy(),
+            lines=len(self.world.log.lines),
+        )
 
-    def go_back(self, memory: tuple[Tables, dict[str, Payment], Any, Any, Any]) -> None:
-        """Restore a remembered state. Tables are replaced and never changed, so references suffice."""
-        books, ours = self.world.books, self.world.ours
-        assert isinstance(books, MemoryPaymentReader)
-        books.tables, payments, bookings, ledgers, promised = memory
+    def go_back(self, memory: "Remembered") -> None:
+        """Restore a remembered state."""
+        ours = self.world.ours
+        self.world.books.go_back(memory.books)
+        ours.payments, ours.bookings = dict(memory.payments), dict(memory.bookings)
         ours.promised.clear()
-        ours.promised.update(promised)
-        ours.payments, ours.bookings = dict(payments), dict(bookings)
+        ours.promised.update(memory.promised)
         ours.ledgers.clear()
-        ours.ledgers.update({payment_id: ledger.copy() for payment_id, ledger in ledgers.items()})
+        ours.ledgers.update({payment_id: ledger.copy() for payment_id, ledger in memory.ledgers.items()})
+        del self.world.log.lines[memory.lines :]
+
+
+@frozen(kw_only=True)
+class Remembered:
+    """A state of the books, and of their mirror in the invariants."""
+
+    books: Any
+    payments: dict[str, Payment]
+    bookings: dict[str, BookingStatus]
+    ledgers: dict[str, Counter[Account]]
+    promised: Counter[str]
+    lines: int
 
 
 def _money(payment: Payment) -> tuple[object, ...]:

@@ -2,12 +2,12 @@
 
 from datetime import datetime
 from hashlib import blake2b
+from typing import NamedTuple
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 
-@frozen
-class LogEntry:
+class LogEntry(NamedTuple):
     """One entry: the time, the actor, and the action."""
 
     at: datetime
@@ -30,10 +30,8 @@ class RunLog:
 
     def trace(self) -> str:
         """The hash of all lines."""
-        digest = blake2b(digest_size=16)
-        for line in self.lines:
-            digest.update(f"{line.at.isoformat()}|{line.who}|{line.what}\n".encode())
-        return digest.hexdigest()
+        lines = "".join(f"{at.isoformat()}|{who}|{what}\n" for at, who, what in self.lines)
+        return blake2b(lines.encode(), digest_size=16).hexdigest()
 
     def text(self) -> str:
         """All lines, for people."""

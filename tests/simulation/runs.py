@@ -31,6 +31,9 @@ from tests.simulation.world import Setup, SimulatedWorld
 
 MAX_STEPS: Final = 20_000
 
+_STEPS: Final = tuple(timedelta(milliseconds=each) for each in range(40))
+"""How much time may pass before a step."""
+
 
 class Broken(Exception):  # noqa: N818 - it is not a mistake of the simulation
     """Something did not hold, so that this run need not go on."""
@@ -256,7 +259,7 @@ class Run:
         except Broken:
             return
         except Exception as error:  # any error is a finding of the run
-            self.world.invariants.require(False, f"{type(error).__name__}: {error}")
+            self.world.invariants.require(False, _told(error))
         finally:
             self.scheduler.close()
 
@@ -285,7 +288,7 @@ class Run:
             raise Broken
 
     def _before_step(self) -> None:
-        self.world.time.advance(timedelta(milliseconds=int(self.random.random() * 40)))
+        self.world.time.advance(_STEPS[int(self.random.random() * len(_STEPS))])
         self.world.arrive()
         if self.may_jump_back and self.random.random() < 0.01:
             self.may_jump_back = False
@@ -361,6 +364,12 @@ class Run:
         settling.go()
         for each in (*settling.left(), *settling.left_of_amended(exact="refund" not in self.scenario.actions)):
             self.world.invariants.require(False, each)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, ExceptionGroup):
+        return "; ".join(_told(each) for each in error.exceptions)
+    return f"{type(error).__name__}: {error}"
 
 
 SCENARIOS: Final = {

@@ -33,12 +33,12 @@ from tests.simulation.sizes import NIGHTLY, many
 
 SEEDS: Final = range(100_000 if NIGHTLY else 500)
 SEEDS_OF_DISPUTES: Final = range(20_000 if NIGHTLY else 50)
-SEEDS_ALONE: Final = range(10_000 if NIGHTLY else 150)
-SEEDS_OF_OBLIGATIONS: Final = range(20_000 if NIGHTLY else 200)
-SEEDS_OF_SECOND_METHODS: Final = range(20_000 if NIGHTLY else 80)
-SEEDS_OF_STORED: Final = range(20_000 if NIGHTLY else 60)
-SEEDS_SQL: Final = range(10_000 if NIGHTLY else 30)
-REPLAYED: Final = range(200 if NIGHTLY else 15)
+SEEDS_ALONE: Final = range(10_000 if NIGHTLY else 25)
+SEEDS_OF_OBLIGATIONS: Final = range(20_000 if NIGHTLY else 40)
+SEEDS_OF_SECOND_METHODS: Final = range(20_000 if NIGHTLY else 20)
+SEEDS_OF_STORED: Final = range(20_000 if NIGHTLY else 30)
+SEEDS_SQL: Final = range(10_000 if NIGHTLY else 8)
+REPLAYED: Final = range(200 if NIGHTLY else 5)
 AT_LEAST: Final = 1_000 if NIGHTLY else 1
 AT_LEAST_OF_THE_SELDOM: Final = 10 if NIGHTLY else 0
 

@@ -1,6 +1,7 @@
 """Webhooks arrive in any order, and twice: all orders of a history's events end in the same state."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from itertools import islice, permutations
 from math import factorial
 
@@ -63,21 +64,22 @@ def test_an_event_with_the_method_of_a_charge_may_arrive_at_any_time(name: str) 
 
 
 def _ends(history: GatewayHistory, waiting: list[Json], heard: tuple[Json, ...] = ()) -> Iterator[tuple[object, ...]]:
-    """Yield the state after each order of the events. Each event is delivered twice, and all again at the end."""
+    """Yield the state after each order of the events. The first is delivered again at the end, and at night each one
+    also at once, which takes twice as long."""
     if not waiting:
-        yield _state_after_repetitions(history, heard)
+        yield _state_after_repetition(history, heard[0])
         return
     memory = history.remember()
     for event in waiting:
         history.hear(event)
-        assert history.hear(event) == "duplicate"
+        assert not NIGHTLY or history.hear(event) == "duplicate"
         yield from _ends(history, [other for other in waiting if other is not event], (*heard, event))
         history.go_back(memory)
 
 
-def _state_after_repetitions(history: GatewayHistory, heard: tuple[Json, ...]) -> tuple[object, ...]:
+def _state_after_repetition(history: GatewayHistory, event: Json) -> tuple[object, ...]:
     state = history.state()
-    assert history.hear(heard[0]) == "duplicate"
+    assert history.hear(event) == "duplicate"
     assert history.state() == state
     return state
 
@@ -85,9 +87,24 @@ def _state_after_repetitions(history: GatewayHistory, heard: tuple[Json, ...]) -
 @histories
 def test_some_orders_of_the_events_lead_to_the_same_state_in_a_database(name: str) -> None:
     expected = repr(_in_order(name))
-    for order in islice(permutations(range(len(live(name).events()))), 0, None, 5 if NIGHTLY else 50):
-        history = live(name, sql=True)
-        events = history.events()
-        for place in order:
-            history.hear(events[place])
-        assert (history.wrong(), repr(history.state())) == ([], expected), order
+    history = live(name, sql=True)
+    memory = history.remember()
+    with closing(memory.books):
+        for order in _sampled(history):
+            for event in order:
+                history.hear(event)
+            names = [event["type"] for event in order]
+            assert (history.wrong(), repr(history.state())) == ([], expected), names
+            history.go_back(memory)
+
+
+def _sampled(history: GatewayHistory) -> Iterator[Sequence[Json]]:
+    """Yield one in five of all orders at night; by day one in fifty of those of the other events, with the method of
+    the charge at each place in turn."""
+    if NIGHTLY:
+        yield from islice(permutations(history.events()), 0, None, 5)
+        return
+    charged = [event for event in history.events() if event["type"] == CHARGED]
+    for number, order in enumerate(islice(permutations(_others(history)), 0, None, 50)):
+        place = number % (len(order) + 1)
+        yield *order[:place], *charged, *order[place:]

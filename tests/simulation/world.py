@@ -166,6 +166,8 @@ class SimulatedWorld:
 
     def arrive(self) -> None:
         """Deliver the requests in transit that are due."""
+        if not self.in_transit:
+            return
         for request in [each for each in self.in_transit if each.at <= self.time.now]:
             self.in_transit.remove(request)
             answer = self.stripe.call(request.method, request.path, request.params, request.key)

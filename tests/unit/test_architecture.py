@@ -3,12 +3,14 @@ name the line.
 """
 
 import ast
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -178,6 +180,21 @@ def test_every_gateway_is_a_plugin_that_the_package_announces(folder: Path) -> N
 
     assert (folder / "plugin.py").exists()
     assert announced.get(folder.name) == f"booking_payments.adapters.gateways.{folder.name}.plugin:PLUGIN"
+    assert entry_points(group="booking_payments.gateways", name=folder.name), (
+        "announced, but not installed: .venv/bin/python -m pip install --no-deps --no-build-isolation --editable ."
+    )
+
+
+WITHOUT_CONTRACT = {"manual": "operators record its payments; its tables and refunds are those of bank transfers"}
+_CONTRACT = re.compile(r"^class \w+\((Card)?GatewayContract\):", re.MULTILINE)
+
+
+def test_every_gateway_is_tested_by_the_contract() -> None:
+    tests = [path.read_text(encoding="utf-8") for path in (ROOT.parents[1] / "tests").rglob("*.py")]
+    tested = "\n".join(text for text in tests if _CONTRACT.search(text))
+
+    missing = {each.name for each in GATEWAYS if f"booking_payments.adapters.gateways.{each.name}" not in tested}
+    assert missing == WITHOUT_CONTRACT.keys(), "subclass GatewayContract in the tests of a new gateway"
 
 
 def test_every_page_of_the_console_is_served() -> None:

@@ -31,7 +31,9 @@ def test_every_link_has_a_target(page: Path, link: str) -> None:
 
 def _anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings: lower case, words joined by dashes."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    included = re.search(r"^```\{include\} (.+)$", page.read_text(), re.MULTILINE)
+    text = (page.parent / included[1] if included else page).read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
@@ -126,7 +128,7 @@ def test_every_claim_in_a_table_of_the_security_page_names_a_test() -> None:
     rows = [row for name in CLAIMS for row in re.findall(r"^\| .*$", _sections()[name], re.MULTILINE)]
     claims = [row for row in rows if not row.startswith(("| who", "| risk"))]
 
-    assert len(claims) == 28
+    assert len(claims) == 33
     assert [row for row in claims if not re.search(r"`tests/[\w/.]+(::\w+)?`", row)] == []
 
 
@@ -136,7 +138,7 @@ def test_every_section_of_the_security_page_names_a_test(section: str) -> None:
 
 
 def test_the_security_page_lists_what_is_public() -> None:
-    listed = set(re.findall(r"`(/[^`]+)`", _sections()["What is public"]))
+    listed = set(re.findall(r"`(/[^`]*)`", _sections()["What is public"]))
 
     assert listed == PUBLIC_PATHS
 
@@ -146,6 +148,33 @@ def test_every_risk_of_the_owasp_list_has_a_test() -> None:
     held = re.findall(r"^\| (API\d+) .*`tests/.*::\w+`", (ROOT / "docs" / "security.md").read_text(), re.MULTILINE)
 
     assert rows == held == [f"API{number}" for number in range(1, 11)]
+
+
+HANDBOOK = (ROOT / "docs/guides/operators-handbook.md").read_text()
+
+
+def _first_cells(heading: str) -> set[str]:
+    """Return the names in the first column of the table below a heading of the operator's handbook."""
+    section = HANDBOOK.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return {
+        name for cell in re.findall(r"^\| (`.+?) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
+    }
+
+
+def test_the_handbook_has_every_alert() -> None:
+    rules = yaml.safe_load((ROOT / "ops/alerts.yaml").read_text())["groups"][0]["rules"]
+
+    assert _first_cells("Each alert") == {rule["alert"] for rule in rules}
+
+
+def test_the_handbook_has_every_finding_that_reconcile_leaves_to_an_operator() -> None:
+    folder = ROOT / "src/booking_payments/application"
+    source = "\n".join((folder / name).read_text() for name in ("differences.py", "reconcile.py"))
+    given = re.findall(r'(?:code=|code = |leave\(|leave_for\([\w.]+, |_leave_stray\()"(\w+)"', source)
+    otherwise = re.findall(r'code = "\w+" if \w+ else "(\w+)"', source)
+
+    assert len(given) > 15
+    assert _first_cells("Each finding of reconcile") == {*given, *otherwise} - {"waiting"}
 
 
 def test_every_target_of_make_mutation_has_its_row() -> None:
@@ -165,7 +194,8 @@ def test_every_test_with_a_nightly_mode_is_in_the_nightly_run() -> None:
 
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
-TESTS = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+FOLDERS_OF_TESTS = (ROOT / "tests", ROOT / "src/booking_payments/testing")
+TESTS = "\n".join(path.read_text() for each in FOLDERS_OF_TESTS for path in each.rglob("*.py"))
 
 
 @pytest.mark.parametrize("test", sorted(set(re.findall(r"`(test_\w+)`", CONTRIBUTING))))

@@ -8,6 +8,7 @@ import pytest
 from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.ports.jobs import DeliverMessages, Job
 from booking_payments.ports.unit_of_work import UnitOfWork
+from booking_payments.testing.console_sessions_contract import ConsoleSessionsContract
 from booking_payments.testing.event_jobs_contract import EventJobsContract
 from booking_payments.testing.kit import NOW
 from booking_payments.testing.overview_contract import OverviewContract
@@ -25,6 +26,10 @@ class TestMemoryStorage(StorageContract):
 
 class TestMemoryEventJobs(EventJobsContract):
     """The contract of event jobs, in memory."""
+
+
+class TestMemoryConsoleSessions(ConsoleSessionsContract):
+    """The contract of the console's sessions, in memory."""
 
 
 class TestMemoryOverview(OverviewContract):

@@ -3,11 +3,14 @@
 import re
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
-from tools import http_examples, pictures, reference
+from tools import http_examples, pictures, reference, sequences
 
 import booking_payments
+from booking_payments.domain.events import Event
+from booking_payments.domain.lifecycle import PAYMENT, PaymentEvent, PaymentStatus
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.http.app import api_document
 from booking_payments.runtime.settings import setting_names
@@ -22,8 +25,11 @@ def test_the_page_is_printed_from_the_code(page: str) -> None:
     assert written == PAGES[page], f"docs/reference/{page}.md is stale: run `make docs`"
 
 
-def test_every_setting_is_explained_once() -> None:
-    assert sorted(re.findall(r"^\| `([A-Z_]+)` \|", PAGES["settings"], re.MULTILINE)) == sorted(setting_names())
+def test_every_setting_has_one_heading_which_is_its_anchor() -> None:
+    headings = re.findall(r"^## (\w+)$", PAGES["settings"], re.MULTILINE)
+
+    assert set(headings) == setting_names(), "the headings come from the rows of docs/settings.md"
+    assert len(headings) == len(set(headings)), "a setting is in two rows of docs/settings.md"
 
 
 def test_every_endpoint_is_in_the_reference() -> None:
@@ -67,6 +73,42 @@ def test_a_stale_diagram_is_detected(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert "hexagon" in pictures.stale()
 
 
+def test_every_sequence_diagram_is_up_to_date_with_its_source() -> None:
+    assert sequences.main(["--check"]) == 0, "run `make docs`"
+
+
+def test_a_stale_sequence_diagram_is_detected_and_drawn(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sequences, "FOLDER", tmp_path)
+
+    assert sequences.main(["--check"]) == 1
+    assert "make docs" in capsys.readouterr().err
+    assert sequences.main([]) == 0
+    assert sequences.stale() == []
+
+
+def test_a_sequence_diagram_names_only_events_that_exist() -> None:
+    notes = [line for each in sequences.DIAGRAMS.values() for step in each.steps for line in getattr(step, "lines", ())]
+    named = set(re.findall(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b", " ".join(notes)))
+
+    assert "PaymentSucceeded" in named
+    assert named <= {kind.__name__ for kind in get_args(Event)}
+
+
+def test_a_picture_of_a_lifecycle_shows_only_moves_of_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pictures.USUAL, "Payment", ((PaymentStatus.SUCCEEDED, PaymentEvent.CANCELED),))
+
+    with pytest.raises(ValueError, match="canceled does not lead out of succeeded"):
+        pictures.sources()
+
+
+def test_every_state_of_a_payment_is_in_the_picture_of_its_lifecycle() -> None:
+    shown = {each for pair in pictures.usual_moves("Payment", PAYMENT) for each in pair}
+
+    assert shown == set(PAYMENT)
+
+
 def test_drawing_without_graphviz_fails_with_an_install_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,3 +124,22 @@ def test_every_public_name_is_on_the_page_of_the_library() -> None:
     shown = re.findall(r"auto(?:class|function):: booking_payments\.(\w+)$", page, re.MULTILINE)
 
     assert sorted(shown) == sorted(booking_payments.__all__)
+
+
+def test_every_port_is_on_the_page_of_ports() -> None:
+    page = (reference.FOLDER / "ports.md").read_text(encoding="utf-8")
+    modules = {path.stem for path in (reference.ROOT / "src/booking_payments/ports").glob("*.py")} - {"__init__"}
+
+    assert set(re.findall(r"automodule:: booking_payments\.ports\.(\w+)$", page, re.MULTILINE)) == modules
+
+
+def test_every_contract_suite_and_fixture_is_on_the_page_of_testing() -> None:
+    page = (reference.FOLDER / "testing.md").read_text(encoding="utf-8")
+    source = "\n".join(path.read_text() for path in (reference.ROOT / "src/booking_payments/testing").glob("*.py"))
+    suites = set(re.findall(r"^class (\w+(?:Contract|Harness|Sender|TestKit|Sandbox))\b", source, re.MULTILINE))
+    fixtures = set(re.findall(r"^@pytest\.fixture.*\ndef (\w+)", source, re.MULTILINE))
+
+    assert {"StorageContract", "payments_kit"} <= suites | fixtures
+    assert set(re.findall(r"auto(?:class|function):: [\w.]+\.(\w+)$", page, re.MULTILINE)) == suites | fixtures | {
+        "Sandbox"
+    }

@@ -7,7 +7,7 @@ service and the gateway; the gateway's own events (webhooks) are not stored here
 from datetime import datetime
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from booking_payments.domain.amendments import Amendment
 from booking_payments.domain.declines import Decline
@@ -291,11 +291,12 @@ class PaymentSucceeded:
 
 @frozen(kw_only=True)
 class MethodSeen:
-    """The method of the charge is known, and, for a hold, its capture deadline."""
+    """The method of the charge is known, its receipt if there is one, and, for a hold, its capture deadline."""
 
     charge_id: str | None
     method: MethodDetails
     capture_before: datetime | None = None
+    receipt_url: str | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)

@@ -357,6 +357,7 @@ class Payment:
         releases: refunds at the gateway that released held money.
         method: the method that paid; None until reported.
         capture_before: capture deadline of a hold; None if the gateway did not report one.
+        receipt_url: the https address of the gateway's receipt for the customer; None without one.
         lost: abandoned calls that are watched, since their objects may still appear.
         return_url: the newest URL for the return from a redirect.
         takes_redirects: the intent was created with a return URL; without one it excludes methods that redirect.
@@ -405,6 +406,7 @@ class Payment:
     releases: tuple[ev.AuthorizationReleased, ...] = ()
     method: MethodDetails | None = None
     capture_before: datetime | None = None
+    receipt_url: str | None = field(default=None, repr=False)
     lost: tuple[LostCall, ...] = ()
     # Left out of comparisons: snapshots of earlier versions lack both, and describe the same payment.
     return_url: str | None = field(default=None, eq=False)
@@ -1030,7 +1032,7 @@ def _payment_succeeded(payment: Payment, event: ev.PaymentSucceeded, at: datetim
 
 @_folds(ev.MethodSeen)
 def _method_seen(payment: Payment, event: ev.MethodSeen, at: datetime) -> Changes:
-    return {"method": event.method, "capture_before": event.capture_before}
+    return {"method": event.method, "capture_before": event.capture_before, "receipt_url": event.receipt_url}
 
 
 @_folds(ev.PaymentCanceled)

@@ -53,6 +53,7 @@ class IntentReport:
         method_types: the types of payment methods that the intent accepts; None when not reported.
         method: the method of the latest charge; None when not reported.
         capture_before: capture deadline of held money; None when not reported.
+        receipt_url: the https address of the gateway's receipt for the customer; None without one.
         replayed: the response was stored for an earlier call with the same idempotency key.
     """
 
@@ -69,6 +70,7 @@ class IntentReport:
     method_types: tuple[str, ...] | None = None
     method: MethodDetails | None = None
     capture_before: datetime | None = None
+    receipt_url: str | None = field(default=None, repr=False)
     metadata: Mapping[str, str] = field(factory=dict)
     created_at: datetime | None = None
     replayed: bool = False

@@ -208,7 +208,8 @@ class CheckoutForm:
     ``{{ fields }}``: hidden fields with the form's token and key, the shown price and the gateway, without which it is
     refused. It is posted to ``{{ path }}/pay`` with a ``payment_method``; a script may post it to ``{{ path }}/intent``
     instead, which answers with the client secret, and to ``{{ path }}/look`` after the customer has acted. A template
-    also reads ``path``, ``price``, ``title``, ``nonce`` and what ``context`` returns, and has the filters of the pages.
+    also reads ``path``, ``price``, ``title``, ``nonce`` and what ``context`` returns, has the filters of the pages, and
+    translates with ``_``.
 
     Attributes:
         methods: the ids of payment methods that the form may send.

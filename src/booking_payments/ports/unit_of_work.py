@@ -7,6 +7,7 @@ from attrs import frozen
 
 from booking_payments.ports.audit import AuditTrail
 from booking_payments.ports.bookings import Bookings
+from booking_payments.ports.console_sessions import ConsoleSessions
 from booking_payments.ports.event_jobs import EventJobs
 from booking_payments.ports.idempotency import Answers
 from booking_payments.ports.inbox import Inbox
@@ -50,6 +51,9 @@ class UnitOfWork(Protocol):
 
     @property
     def overview(self) -> "Overview": ...
+
+    @property
+    def console_sessions(self) -> ConsoleSessions: ...
 
     @property
     def jobs(self) -> Jobs: ...

@@ -172,7 +172,7 @@ ERROR_CODES: Final = (
     ErrorCode("refund_refused", 502, "Canceled, but the gateway refused the refund.", "Cancel again later."),
     ErrorCode("busy", 503, "Too many requests change the same data.", "Repeat after `Retry-After`."),
     ErrorCode("gateway_unavailable", 503, "The gateway can't be reached; nothing happened.", "Repeat the request."),
-    ErrorCode("not_ready", 503, "The service cannot work yet.", "`detail` says what is missing."),
+    ErrorCode("not_ready", 503, "The service cannot work yet.", "`detail` names the cause."),
     ErrorCode(
         "outcome_unknown",
         503,

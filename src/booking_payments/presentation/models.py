@@ -188,7 +188,7 @@ class ItemNamed(Asked):
     """Units of an item; by default all remaining ones."""
 
     id: Annotated[ItemId, says("the id of an item of the booking", "adult")]
-    quantity: Annotated[Quantity | None, says("the number of units; by default all that remain", 1)] = None
+    quantity: Annotated[Quantity | None, says("the number of units; by default all remaining ones", 1)] = None
 
 
 NamedItems = Annotated[list[ItemNamed], Meta(min_length=1, max_length=100)]
@@ -243,7 +243,7 @@ class RegisterBooking(Asked):
         ),
     ] = None
     title: Annotated[
-        Title | None, says("what is bought, as the customer reads it on the checkout page", "Hamlet, 8 pm")
+        Title | None, says("the name of the purchase, as the customer reads it on the checkout page", "Hamlet, 8 pm")
     ] = None
     description: Annotated[Description | None, says("more about it, below the title", "Row B, seats 7 to 9")] = None
     customer_email: Annotated[
@@ -270,9 +270,7 @@ class RegisterBooking(Asked):
             "HAMLET",
         ),
     ] = None
-    payment_methods: Annotated[MethodsChosen | None, says("narrows the types of payment methods that are offered")] = (
-        None
-    )
+    payment_methods: Annotated[MethodsChosen | None, says("narrows the offered types of payment methods")] = None
     capture_method: Annotated[CaptureOfBooking | None, says("of its payment, by default `automatic`", "automatic")] = (
         None
     )
@@ -306,13 +304,15 @@ class AmendBooking(Asked):
     refund_grace_until: Annotated[
         Moment | UnsetType | None,
         says(
-            "until then the customer may have everything back, whatever the refund policy says; null removes it",
+            "until then the customer may have everything back, independent of the refund policy; null removes it",
             "2030-01-15T00:00:00Z",
         ),
     ] = UNSET
     title: Annotated[
         Title | UnsetType | None,
-        says("what is bought, as the customer reads it on the checkout page; null removes it", "Hamlet, 8 pm"),
+        says(
+            "the name of the purchase, as the customer reads it on the checkout page; null removes it", "Hamlet, 8 pm"
+        ),
     ] = UNSET
     description: Annotated[
         Description | UnsetType | None, says("more about it, below the title; null removes it", "Row B, seats 7 to 9")
@@ -399,7 +399,7 @@ class BookingAnswer(Given):
     refund_grace_until: Annotated[
         Instant | None,
         says(
-            "until then the customer may have everything back, whatever the refund policy says", "2030-01-15T00:00:00Z"
+            "until then the customer may have everything back, independent of the refund policy", "2030-01-15T00:00:00Z"
         ),
     ]
     status: Annotated[
@@ -420,7 +420,9 @@ class BookingAnswer(Given):
     refund_policy: Annotated[
         Policy | None, says("the refund rules given with the booking; null when the service's own apply")
     ]
-    title: Annotated[str | None, says("what is bought, as the customer reads it on the checkout page", "Hamlet, 8 pm")]
+    title: Annotated[
+        str | None, says("the name of the purchase, as the customer reads it on the checkout page", "Hamlet, 8 pm")
+    ]
     description: Annotated[str | None, says("more about it, below the title", "Row B, seats 7 to 9")]
     customer_email: Annotated[
         str | None, says("the customer's e-mail address, for receipts and for operators", "ann@example.com")
@@ -441,7 +443,7 @@ class BookingAnswer(Given):
     ]
     payment_methods: Annotated[
         MethodsChosen | None,
-        says("the types of payment methods to which the booking is narrowed; null: all that are offered"),
+        says("the types of payment methods to which the booking is narrowed; null: all offered types"),
     ]
     capture_method: Annotated[
         CaptureOfBooking | None,
@@ -457,7 +459,7 @@ class BookingAnswer(Given):
     refund_owed: Annotated[
         AmountText,
         says(
-            "the part of what was promised to the customer that has not gone back yet, as decimal text in major units",
+            "the promised refunds that have not gone back yet, as decimal text in major units",
             "0.00",
         ),
     ]
@@ -525,7 +527,7 @@ class CancelEvent(Asked):
         RefundText | None,
         says("how much paid bookings are refunded: everything (default), by their refund policy, or nothing", "full"),
     ] = None
-    preview: Annotated[bool, says("true: only say what would happen", True)] = False
+    preview: Annotated[bool, says("true: only return the preview", True)] = False
 
 
 class RescheduleEvent(Asked):
@@ -538,10 +540,10 @@ class RescheduleEvent(Asked):
     refund_grace_until: Annotated[
         Moment | None,
         says(
-            "until then the customer may have everything back, whatever the refund policy says", "2030-01-15T00:00:00Z"
+            "until then the customer may have everything back, independent of the refund policy", "2030-01-15T00:00:00Z"
         ),
     ] = None
-    preview: Annotated[bool, says("true: only say what would happen", True)] = False
+    preview: Annotated[bool, says("true: only return the preview", True)] = False
 
 
 class SumAnswer(Given):
@@ -559,11 +561,11 @@ class EventBalanceAnswer(Given):
 
     gateway: Annotated[str, says("the gateway that keeps the balance", "stripe")]
     currency: Annotated[CurrencyText, says("ISO 4217, lower case", "usd")]
-    needed: Annotated[AmountText, says("what the refunds would take, as decimal text in major units", "45.00")]
-    available: Annotated[AmountText | None, says("what the gateway can pay out now; may be negative", "20.00")]
-    missing: Annotated[
-        AmountText | None, says("what has to be added before, `0.00` when the balance suffices", "25.00")
+    needed: Annotated[AmountText, says("the sum of the refunds, as decimal text in major units", "45.00")]
+    available: Annotated[
+        AmountText | None, says("the balance that the gateway can pay out now; may be negative", "20.00")
     ]
+    missing: Annotated[AmountText | None, says("the amount to add before, `0.00` when the balance suffices", "25.00")]
     unknown: Annotated[
         Literal["other_currency", "unreadable"] | None,
         says(
@@ -583,12 +585,12 @@ class EventTotalsAnswer(Given):
         AmountText, says("the prices of the pending and confirmed bookings, as decimal text in major units", "70.00")
     ]
     unpaid: Annotated[AmountText, says("the prices of the pending bookings", "0.00")]
-    captured: Annotated[AmountText, says("what was charged", "70.00")]
-    authorized: Annotated[AmountText, says("what banks hold and nobody has captured yet", "0.00")]
-    processing: Annotated[AmountText, says("what banks are still working on", "0.00")]
-    refunded: Annotated[AmountText, says("what has gone back", "25.00")]
-    refund_pending: Annotated[AmountText, says("what is on its way back", "0.00")]
-    refund_owed: Annotated[AmountText, says("what was promised and has not gone back yet", "0.00")]
+    captured: Annotated[AmountText, says("the sum of the captured amounts", "70.00")]
+    authorized: Annotated[AmountText, says("the sum of the authorized amounts that are not captured yet", "0.00")]
+    processing: Annotated[AmountText, says("the sum of the charges that banks are still working on", "0.00")]
+    refunded: Annotated[AmountText, says("the sum of the succeeded refunds", "25.00")]
+    refund_pending: Annotated[AmountText, says("the sum of the pending refunds", "0.00")]
+    refund_owed: Annotated[AmountText, says("the promised refunds that have not gone back yet", "0.00")]
 
 
 class EventPreviewAnswer(Given):
@@ -599,7 +601,7 @@ class EventPreviewAnswer(Given):
     event_id: Annotated[str, says("your own id of the event", "evening-1")]
     preview: Annotated[bool, says("always true: nothing was changed", True)]
     bookings: Annotated[dict[str, int], says("the number of bookings by their status", {"confirmed": 1})]
-    to_refund: Annotated[list[SumAnswer], says("what customers would be promised, by currency")]
+    to_refund: Annotated[list[SumAnswer], says("the refunds that customers would be promised, by currency")]
     held: Annotated[int, says("bookings whose authorized money would be released", 0)]
     unpaid: Annotated[int, says("bookings that would be canceled without a refund", 0)]
     processing: Annotated[
@@ -689,7 +691,8 @@ class RecordPayment(Asked):
     """A payment that an operator has received by hand."""
 
     amount: Annotated[
-        AskedAmount, says("what was received: the price of the booking, as decimal text in major units", "100.00")
+        AskedAmount,
+        says("the received amount, which is the price of the booking, as decimal text in major units", "100.00"),
     ]
     kind: Annotated[Literal["cash", "invoice", "voucher", "gift_card"], says("how it was received", "cash")]
     reference: Annotated[
@@ -722,9 +725,9 @@ class FeeAnswer(Given):
     rate: Annotated[str, says("the share of the price, as a decimal fraction", "0.03")]
     amount: Annotated[AmountText, says("the fee, as decimal text in major units", "2.10")]
     payer: Annotated[
-        Literal["organizer", "customer"], says("who bears it; with `customer` it is added to the price", "organizer")
+        Literal["organizer", "customer"], says("who pays it; with `customer` it is added to the price", "organizer")
     ]
-    net: Annotated[AmountText, says("what the organizer is left with, as decimal text in major units", "67.90")]
+    net: Annotated[AmountText, says("the organizer's share, as decimal text in major units", "67.90")]
 
 
 class RefundAnswer(Given):
@@ -742,7 +745,7 @@ class RefundAnswer(Given):
     reason: Annotated[
         str | None, says("why it was refunded; null where the reader may not learn it", "requested_by_customer")
     ]
-    refunded_amount: Annotated[AmountText, says("what has gone back by all refunds of the payment", "25.00")]
+    refunded_amount: Annotated[AmountText, says("the sum of the succeeded refunds of the payment", "25.00")]
     remaining_refundable: Annotated[AmountText, says("what may still be refunded now", "45.00")]
     deferred: Annotated[
         bool,
@@ -751,7 +754,7 @@ class RefundAnswer(Given):
             False,
         ),
     ]
-    refund_owed: Annotated[AmountText, says("what was promised for this payment and has not gone back yet", "0.00")]
+    refund_owed: Annotated[AmountText, says("the promised refunds of this payment that have not gone back yet", "0.00")]
 
 
 class DisputeAnswer(Given):
@@ -760,8 +763,8 @@ class DisputeAnswer(Given):
     dispute_id: Annotated[str, says("the gateway's id", "du_rzK9RtHBFzkyymYwjJ0WMTui")]
     status: Annotated[str, says("the state of the dispute, see the lifecycle of a dispute", "needs_response")]
     reason: Annotated[str, says("the bank's reason", "fraudulent")]
-    amount: Annotated[AmountText, says("what the bank claims, as decimal text in major units", "100.00")]
-    withdrawn_amount: Annotated[AmountText, says("what was taken from the account's balance for it", "100.00")]
+    amount: Annotated[AmountText, says("the claimed amount, as decimal text in major units", "100.00")]
+    withdrawn_amount: Annotated[AmountText, says("the amount taken from the account's balance for it", "100.00")]
     is_inquiry: Annotated[bool, says("true while the bank only asks and has taken nothing", False)]
     opened_at: Annotated[Instant, says("RFC 3339 in UTC", "2026-03-01T12:00:00Z")]
     evidence_due_by: Annotated[
@@ -817,13 +820,15 @@ class PaymentAnswer(Given):
         says("the charge: the price, with the fee where the customer bears it; decimal text in major units", "70.00"),
     ]
     currency: Annotated[CurrencyText, says("ISO 4217, lower case", "usd")]
-    amount_received: Annotated[AmountText, says("what was captured", "70.00")]
+    amount_received: Annotated[AmountText, says("the captured amount", "70.00")]
     fee: Annotated[FeeAnswer, says("the processing fee of the charge")]
-    refunded_amount: Annotated[AmountText, says("what has gone back", "25.00")]
-    refund_pending_amount: Annotated[AmountText, says("what is on its way back", "0.00")]
-    refund_owed: Annotated[AmountText, says("what was promised and has not gone back yet", "0.00")]
+    refunded_amount: Annotated[AmountText, says("the sum of the succeeded refunds", "25.00")]
+    refund_pending_amount: Annotated[AmountText, says("the sum of the pending refunds", "0.00")]
+    refund_owed: Annotated[AmountText, says("the promised refunds that have not gone back yet", "0.00")]
     refund_waiting: Annotated[AmountText, says("the part of `refund_owed` that the system sends by itself", "0.00")]
-    withdrawn_amount: Annotated[AmountText, says("what disputes have taken from the account's balance", "0.00")]
+    withdrawn_amount: Annotated[
+        AmountText, says("the amount that disputes have taken from the account's balance", "0.00")
+    ]
     refunds: Annotated[list[RefundAnswer], says("all refunds, oldest first")]
     dispute: Annotated[
         DisputeAnswer | None,
@@ -911,12 +916,12 @@ class PaymentConditions(Asked):
         ),
     ] = None
     amount: Annotated[
-        AskedAmount | None, says("the charge, in whatever currency, as decimal text in major units", "70.00")
+        AskedAmount | None, says("the charge in any currency, as decimal text in major units", "70.00")
     ] = None
     last4: Annotated[LastFour | None, says("the last four digits of the card or account that paid", "4242")] = None
     refunded: Annotated[
         Literal["true", "false", "none", "partly", "fully"] | None,
-        says("by what was refunded; `true` means partly or fully", "partly"),
+        says("how much was refunded; `true` means partly or fully", "partly"),
     ] = None
     disputed: Annotated[Literal["true", "false"] | None, says("whether there is a dispute or an inquiry", "true")] = (
         None
@@ -1012,7 +1017,7 @@ class QuoteAnswer(Given):
     """What a refund would give now, or in ``reason_code`` why it would be refused."""
 
     allowed: Annotated[bool, says("whether a refund is possible now", True)]
-    amount: Annotated[AmountText, says("what a refund would give, as decimal text in major units", "25.00")]
+    amount: Annotated[AmountText, says("the amount that a refund would give, as decimal text in major units", "25.00")]
     currency: Annotated[CurrencyText, says("ISO 4217, lower case", "usd")]
     fee_refunded: Annotated[AmountText, says("the part of the processing fee in it", "0.00")]
     refundable_until: Annotated[

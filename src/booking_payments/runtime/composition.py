@@ -14,6 +14,7 @@ import structlog
 from dependency_injector import providers
 from sqlalchemy.exc import SQLAlchemyError
 
+from booking_payments.adapters.memory.clock import SystemClock
 from booking_payments.adapters.memory.publisher import Consumer
 from booking_payments.adapters.sql.serve_lock import LONGEST_WAIT, FileServedError, database_file, serving_alone
 from booking_payments.adapters.sql.storage import SqlStorage
@@ -21,7 +22,7 @@ from booking_payments.application.dependencies import Dependencies
 from booking_payments.ports.gateway import Gateway, OwnGateway
 from booking_payments.ports.gateway_plugin import BuiltGateway, DashboardLinks
 from booking_payments.runtime.background_tasks import background_of
-from booking_payments.runtime.container import Container, open_counters
+from booking_payments.runtime.container import Container, open_counters, open_identity_provider
 from booking_payments.runtime.gateways import observed
 from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.readiness import READY_WITHIN_S, readiness
@@ -121,6 +122,7 @@ async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[
             background=background_of(container),
             sandbox=stripe,
             bank_transfer_operations=_bank_transfer_operations(gateways, container.deps()),
+            identity_provider=container.identity_provider() if serving else None,
             limits=container.limits() if serving and settings.rate_limit_enabled else None,
         )
     finally:
@@ -131,6 +133,9 @@ async def _built(container: Container, own: OwnGateway | None) -> AsyncIterator[
         for each in gateways.values():
             await each.close()
         if serving:
+            provider = container.identity_provider()
+            if provider is not None:
+                await provider.close()
             await container.counters().close()
 
 
@@ -178,3 +183,20 @@ async def shared_store_answers(settings: Settings) -> bool:
 def _dashboards(settings: Settings) -> Mapping[str, DashboardLinks]:
     found = {name: plugin.dashboard(settings.of_gateway(name)) for name, plugin in settings.plugins.items()}
     return {name: links for name, links in found.items() if links is not None}
+
+
+async def examine_identity_provider(settings: Settings) -> str:
+    """Return what was found at the OpenID provider of the settings.
+
+    Raises:
+        ProviderUnavailable: it cannot be reached or used.
+        LogInRejected: it does not know this service.
+        SettingsError: When a package for it is not installed.
+    """
+    provider = open_identity_provider(settings, SystemClock())
+    if provider is None:
+        raise SettingsError(SettingProblem("OIDC_ISSUER", "is not set"))
+    try:
+        return await provider.examine()
+    finally:
+        await provider.close()

@@ -20,6 +20,7 @@ from booking_payments.adapters.telemetry.traces import traced_class, traced_stor
 from booking_payments.application.dependencies import Dependencies, PaymentConfig
 from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.application.payments import BookingPayments
+from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway_plugin import BuiltGateway
 from booking_payments.ports.storage import Storage
 from booking_payments.runtime.background import WorkSignal
@@ -31,6 +32,7 @@ from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.settings import Settings
 
 if TYPE_CHECKING:  # packages of extras are imported only when the settings choose them
+    from booking_payments.adapters.openid.provider import OpenIdProvider
     from booking_payments.adapters.procrastinate.queue import ProcrastinateJobQueue
     from booking_payments.adapters.throttle import Counters
 
@@ -84,6 +86,38 @@ def open_counters(settings: Settings) -> "Counters":
     url = settings.rate_limit_store_url
     with extra("redis", "RATE_LIMIT_STORE_URL"):
         return Counters.open(url.get_secret_value() if url else None)
+
+
+def open_identity_provider(settings: Settings, clock: Clock) -> "OpenIdProvider | None":
+    """Return the OpenID provider of the settings; None without one.
+
+    Raises:
+        SettingsError: When a package for it is not installed.
+    """
+    issuer, client_id, secret, claim = (
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        settings.oidc_client_secret,
+        settings.oidc_role_claim,
+    )
+    if issuer is None or client_id is None or secret is None or claim is None:
+        return None
+    with extra("http", "OIDC_ISSUER"):
+        from booking_payments.adapters.openid.provider import OpenIdProvider, ProviderConfig
+    config = ProviderConfig(
+        issuer=issuer,
+        client_id=client_id,
+        client_secret=secret.get_secret_value(),
+        scopes=settings.oidc_scopes,
+        endpoint_hosts=settings.oidc_endpoint_hosts,
+        role_claim=claim,
+        read_values=settings.oidc_read_values,
+        operate_values=settings.oidc_operate_values,
+        own_address=settings.own_address,
+        callback="/console/login/openid/callback",
+        after_log_out="/console/login",
+    )
+    return OpenIdProvider(config, clock)
 
 
 def _traced(storage: Storage) -> Storage:
@@ -150,6 +184,9 @@ class Container(containers.DeclarativeContainer):
     # Rate limits
     counters = providers.Singleton(open_counters, settings)
     limits = providers.Singleton(RateLimits.of, settings, counters, webhook_names)
+
+    # Log-in to the console
+    identity_provider = providers.Singleton(open_identity_provider, settings, clock)
 
     # Use cases
     deps = providers.Singleton(

@@ -43,6 +43,27 @@ LOG_EVENTS: Final = (
         "A pass of background work raised an error. The next pass tries the failed items again.",
     ),
     _event(
+        "console.log_in_rejected",
+        "warning",
+        "console",
+        "reason",
+        "A log-in at the OpenID provider proved nobody: the provider refused it, or its ID token is not valid.",
+    ),
+    _event(
+        "console.provider_unavailable",
+        "warning",
+        "console",
+        "reason",
+        "The OpenID provider cannot be reached or used, so that operators need a token. `doctor` checks it.",
+    ),
+    _event(
+        "console.role_missing",
+        "warning",
+        "console",
+        "subject",
+        "An account of the OpenID provider without a role tried to log in to the console.",
+    ),
+    _event(
         "console.work_failed",
         "error",
         "pages",

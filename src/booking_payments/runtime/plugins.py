@@ -37,8 +37,9 @@ def _of_this_package(name: str) -> GatewayPlugin | None:
     return plugin
 
 
+@cache
 def installed_gateways() -> tuple[str, ...]:
-    """Return the names of all installed gateways, in alphabetical order."""
+    """Return the names of all installed gateways, in alphabetical order. They are looked up once in a process."""
     return tuple(sorted(entry_points(group=GROUP).names))
 
 

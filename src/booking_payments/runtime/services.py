@@ -10,6 +10,7 @@ from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.gateway_plugin import CheckoutForm, DashboardLinks
+from booking_payments.ports.identity_provider import IdentityProvider
 from booking_payments.ports.ids import Ids
 from booking_payments.ports.storage import Storage
 from booking_payments.runtime.settings import Settings
@@ -54,6 +55,7 @@ class Services:
         sandbox: the emulator of Stripe behind the fake gateway; None without it.
         bank_transfer_operations: the operators' use cases of the gateways that they settle by hand, by gateway name.
         own_gateway: the gateway is not that of the settings, but one that the embedding program made.
+        identity_provider: where operators log in to the console; None: only with a token.
         limits: the rate limits; None if they are off, and in a process that serves no HTTP.
     """
 
@@ -71,6 +73,7 @@ class Services:
     background: Callable[[], AbstractAsyncContextManager[None]] | None = None
     sandbox: FakeStripe | None = None
     bank_transfer_operations: Mapping[str, Any] = field(factory=dict)
+    identity_provider: IdentityProvider | None = None
     limits: "RateLimits | None" = None
 
     @property

@@ -166,12 +166,37 @@ def _origins(value: Any) -> Any:
     return tuple(_origin(part) for part in comma_separated(str(value)))
 
 
+def _issuer(value: Any) -> Any:
+    """Check an OpenID issuer. It is compared with other texts, so it stays as it is, with or without a slash."""
+    parts = url_parts(web_address(str(value)))
+    if parts.query or parts.fragment or "@" in parts.netloc or not parts.hostname:
+        raise ValueError
+    if parts.scheme != "https" and not is_loopback(parts.hostname):
+        raise ValueError
+    return value
+
+
 def _secure_address(value: Any) -> Any:
     """Check an https address whose origin can stand in a Content-Security-Policy, where ``;`` and ``,`` separate."""
     parts = url_parts(address_without_user(str(value)))
     if parts.scheme != "https" or not re.fullmatch(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?", parts.netloc, re.ASCII):
         raise ValueError
     return value
+
+
+def _claim_values(value: Any) -> Any:
+    return tuple(comma_separated(str(value)))
+
+
+def _openid_scopes(value: Any) -> Any:
+    scopes = str(value).split()
+    if "openid" not in scopes or not all(re.fullmatch(r"[!#-\[\]-~]+", each, re.ASCII) for each in scopes):
+        raise ValueError
+    return " ".join(scopes)
+
+
+def _hosts(value: Any) -> Any:
+    return tuple(str(_host(each)).lower() for each in comma_separated(str(value)))
 
 
 def _support_address(value: Any) -> Any:
@@ -307,6 +332,7 @@ Limit = Annotated[InstanceOf[Rate], BeforeValidator(_rate)]
 Level = Annotated[LogLevel, BeforeValidator(_upper)]
 SigningSecrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_signing_secrets)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
+Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_claim_values)]
 SecureAddress = Annotated[str, BeforeValidator(_secure_address)]
 Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)]
 
@@ -512,6 +538,47 @@ class Settings(BaseSettings):
     jwt_issuer: str | None = Field(None, alias="JWT_ISSUER", description="must be text")
     jwt_audience: str | None = Field(None, alias="JWT_AUDIENCE", description="must be text")
 
+    # Log-in to the console
+    oidc_issuer: Annotated[str | None, BeforeValidator(_issuer)] = Field(
+        None,
+        alias="OIDC_ISSUER",
+        description="must be the issuer of an OpenID provider: an https address without a query, such as "
+        "https://id.example.com",
+    )
+    oidc_client_id: str | None = Field(None, alias="OIDC_CLIENT_ID", description="must be text")
+    oidc_client_secret: SecretStr | None = Field(None, alias="OIDC_CLIENT_SECRET", description="must be text")
+    oidc_role_claim: Annotated[str | None, Field(max_length=200)] = Field(
+        None,
+        alias="OIDC_ROLE_CLAIM",
+        description="must be the name of a claim of the ID token, or of one inside another: realm_access.roles",
+    )
+    oidc_read_values: Texts = Field(
+        ("payments:read",),
+        alias="OIDC_READ_VALUES",
+        description="must be values of the role claim separated by commas, such as payments:read",
+    )
+    oidc_operate_values: Texts = Field(
+        ("payments:operate",),
+        alias="OIDC_OPERATE_VALUES",
+        description="must be values of the role claim separated by commas, such as payments:operate",
+    )
+    oidc_scopes: Annotated[str, BeforeValidator(_openid_scopes)] = Field(
+        "openid profile email",
+        alias="OIDC_SCOPES",
+        description="must be scopes separated by spaces, openid among them",
+    )
+    oidc_endpoint_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)] = Field(
+        (),
+        alias="OIDC_ENDPOINT_HOSTS",
+        description="must be host names separated by commas, such as oauth2.googleapis.com",
+    )
+    console_session_idle_s: Annotated[Count, Field(ge=60, le=86_400)] = Field(
+        1800, alias="CONSOLE_SESSION_IDLE_S", description="must be a whole number of seconds from 60 to 86400"
+    )
+    console_session_lifetime_s: Annotated[Count, Field(ge=300, le=604_800)] = Field(
+        28_800, alias="CONSOLE_SESSION_LIFETIME_S", description="must be a whole number of seconds from 300 to 604800"
+    )
+
     # The server and its logs
     host: Annotated[str, BeforeValidator(_host)] = Field(
         "127.0.0.1", alias="HOST", description="must be an address or host name without scheme and port"
@@ -540,6 +607,9 @@ class Settings(BaseSettings):
     )
     merchant_terms_url: SecureAddress | None = Field(None, alias="MERCHANT_TERMS_URL", description=_SECURE)
     merchant_privacy_url: SecureAddress | None = Field(None, alias="MERCHANT_PRIVACY_URL", description=_SECURE)
+    checkout_catalogues: Annotated[Path | None, BeforeValidator(_folder)] = Field(
+        None, alias="CHECKOUT_CATALOGUES", description="must be the path of a folder that exists"
+    )
     checkout_templates: Annotated[Path | None, BeforeValidator(_folder)] = Field(
         None, alias="CHECKOUT_TEMPLATES", description="must be the path of a folder that exists"
     )
@@ -900,6 +970,7 @@ def _misfits(settings: Settings) -> Iterator[SettingProblem]:
     yield from _fee_misfits(settings)
     yield from _worker_misfits(settings)
     yield from _message_misfits(settings)
+    yield from _log_in_misfits(settings)
     if settings.merchant_logo_url and not settings.merchant_name:
         yield SettingProblem("MERCHANT_NAME", "set it: screen readers read it in place of MERCHANT_LOGO_URL")
 
@@ -966,3 +1037,22 @@ def _message_misfits(settings: Settings) -> Iterator[SettingProblem]:
         yield SettingProblem("MESSAGES_WEBHOOK_SECRET", "set it: receivers cannot trust unsigned webhooks")
     if settings.messages_broker_url and settings.messages_broker_url.get_secret_value().startswith("memory://"):
         yield SettingProblem("MESSAGES_BROKER_URL", "must be the address of a broker; one in memory has no receivers")
+
+
+_OIDC: Final = ("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "OIDC_ROLE_CLAIM")
+
+
+def _log_in_misfits(settings: Settings) -> Iterator[SettingProblem]:
+    given = (settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret, settings.oidc_role_claim)
+    missing = [name for name, value in zip(_OIDC, given, strict=True) if not value]
+    if len(missing) == len(_OIDC):
+        return
+    for name in missing:
+        yield SettingProblem(name, f"set it: log-in with OpenID Connect needs {', '.join(_OIDC)}")
+    if settings.embedded:
+        return
+    if settings.public_url is None and not settings.listens_on_loopback:
+        yield SettingProblem("PUBLIC_URL", "set it: the OpenID provider sends browsers back to this address")
+    own = urlsplit(settings.own_address)
+    if own.scheme != "https" and not is_loopback(own.hostname or ""):
+        yield SettingProblem("PUBLIC_URL", "must begin with https:// for log-in with OpenID Connect")

@@ -206,6 +206,18 @@ class GatewayContract:
 
         assert refused.value.code == "payment_intent_unexpected_state"
 
+    async def test_an_intent_in_a_final_state_is_not_charged_again(self, harness: GatewayHarness) -> None:
+        paid = await harness.pay(creation())
+        canceled = await harness.gateway.cancel_intent(abandoning(await unpaid(harness)), harness.new_key())
+
+        for intent in (paid, canceled):
+            before = await harness.gateway.retrieve_intent(intent.id)
+            again = ConfirmIntent(intent_id=intent.id, payment_method_id=None, return_url=None)
+            with pytest.raises(GatewayRefused) as refused:
+                await harness.gateway.confirm_intent(again, harness.new_key())
+            assert refused.value.code == "payment_intent_unexpected_state"
+            assert await harness.gateway.retrieve_intent(intent.id) == before
+
     async def test_an_unknown_method_is_refused_by_its_own_code(self, harness: GatewayHarness) -> None:
         with pytest.raises(GatewayRefused) as refused:
             await charged(harness, "pm_nobody_has_this")

@@ -178,6 +178,7 @@ def payment_with_every_event(of: Booking) -> PaymentBuilder:
             charge_id="ch_2",
             method=MethodDetails(type="card", brand="visa", last4="4242", wallet="apple_pay"),
             capture_before=NOW + timedelta(days=7),
+            receipt_url="https://pay.stripe.com/receipts/payment/ch_2",
         ),
         ev.BookingConfirmed(),
         ev.LatePaymentDecided(booking_status="expired"),

@@ -333,10 +333,15 @@ class StorageContract:
         assert tuple(each.message for each in deliveries) == samples.MESSAGES
 
     def test_every_field_has_a_value_and_another_one_in_these_tests(self) -> None:
-        assert [samples.unchanged(*each) for each in samples.CHANGES] == [set()] * len(samples.CHANGES)
-        assert [samples.unset(before) & samples.unset(after) for before, after, _ in samples.CHANGES] == [
-            set() for _ in samples.CHANGES
-        ]
+        same = {type(each[0]).__name__: samples.unchanged(*each) for each in samples.CHANGES}
+        without = {type(each[0]).__name__: samples.unset(each[0]) & samples.unset(each[1]) for each in samples.CHANGES}
+
+        assert {name: found for name, found in same.items() if found} == {}, (
+            "give the changed sample in testing/storage_samples.py another value, or list the field there as fixed"
+        )
+        assert {name: found for name, found in without.items() if found} == {}, (
+            "give a sample in testing/storage_samples.py a value that is not the default of these fields"
+        )
         assert samples.unset(samples.RECORD) == set()
         assert [samples.unset(each) for each in samples.MESSAGES] == [{"cursor"}] * len(samples.MESSAGES)
 
@@ -939,6 +944,9 @@ class StorageContract:
         assert await found(customer_id="bob") == ["bk_2"]
         assert await found(customer_id="bob", status=BookingStatus.CONFIRMED) == []
         assert await found(customer_id="bob", status=BookingStatus.PENDING) == ["bk_2"]
+        assert await found(text="r-") == ["bk_3", "bk_2"]  # the first page
+        assert await found(text="BO") == ["bk_2"]
+        assert await found(text="%") == []
 
     async def test_refused_deliveries_are_counted_by_the_hour(self, storage: Storage) -> None:
         hours = [NOW - timedelta(hours=back) for back in (2, 1, 1)]

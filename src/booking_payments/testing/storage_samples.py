@@ -125,6 +125,7 @@ PAYMENT_CHANGED: Final = attrs.evolve(
     client=Client.STRIPE_JS if PAYMENT.client is not Client.STRIPE_JS else None,
     method=None,
     capture_before=None,
+    receipt_url=None,
     lost=(LostCall(idempotency_key="key-11", sent_at=NOW, key_from=LATER, refund_id="rf_1", amount=_usd(20)),),
     attached="pm_9",
     burnt=(ev.BurntMethod(payment_method_id="pm_8", decline=Decline(code="card_declined", message="No.")),),

@@ -12,13 +12,13 @@ from litestar.testing import TestClient
 
 from booking_payments.adapters.gateways.fake.gateway import due_deliveries
 from booking_payments.adapters.throttle import Counters
-from booking_payments.entrypoints.http.app import create_app
 from booking_payments.entrypoints.http.metrics import Metrics
 from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import Settings, load_settings
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import SECRET, PaymentsTestKit
+from tests.integration.http.apps import app_over
 from tests.integration.http.openapi_checker import OpenApiChecker
 from tests.integration.http.routes import DOCUMENT
 
@@ -179,8 +179,8 @@ def open_api(
 ) -> Iterator[Api]:
     """A separate app for ``kit``, with changed settings."""
     kit = kit or PaymentsTestKit()
-    app = create_app(services_of(kit, readiness=readiness, changes=changes))
-    with TestClient(app, raise_server_exceptions=False) as client:
+    services = services_of(kit, readiness=readiness, changes=changes)
+    with app_over(services, changes or {}) as app, TestClient(app, raise_server_exceptions=False) as client:
         yield Api(client=client, kit=kit, checker=OpenApiChecker(DOCUMENT))
 
 

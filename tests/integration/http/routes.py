@@ -29,6 +29,9 @@ def declared(*, sandboxed: bool) -> list[Declared]:
     """Return all routes of the API, without pages and documentation."""
     routes = Litestar(route_handlers=api(sandboxed=sandboxed), openapi_config=None, logging_config=None).routes
     handlers = [(route, each) for route in routes if isinstance(route, HTTPRoute) for each in route.route_handlers]
+    for route, each in handlers:
+        declares = "access" in each.opt or each.http_methods == {"OPTIONS"}
+        assert declares, f"{route.path_format} does not declare who may call it: for_token(Access....)"
     return [
         Declared(
             method=method,

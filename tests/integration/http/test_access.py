@@ -87,7 +87,7 @@ def call(api: Api, method: str, path: str, who: str, booking_id: str) -> Any:
 def test_every_route_with_a_token_is_in_the_matrix() -> None:
     routes = {(each.method, each.path) for each in declared(sandboxed=True) if each.access.needs_token}
 
-    assert routes == set(ALLOWED)
+    assert routes == set(ALLOWED), "list in ALLOWED which roles may call the route"
 
 
 @pytest.mark.parametrize(("method", "path", "who"), MATRIX)
@@ -100,7 +100,8 @@ def test_exactly_the_permitted_roles_have_access(api: Api, method: str, path: st
     if who in ALLOWED[method, path]:
         assert response.status_code not in (401, 403, 404), response.text
     else:
-        assert response.status_code == expected_refusal(method, path, who), response.text
+        expected = expected_refusal(method, path, who)
+        assert response.status_code == expected, f"a route that needs a scope is in NEEDS_SCOPE: {response.text}"
 
 
 # With the scope, no booking is foreign.
@@ -127,12 +128,14 @@ def test_a_route_without_declared_access_is_refused() -> None:
     app = create_app(services_of(PaymentsTestKit()))
     routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
     handlers = [(route.path, handler) for route in routes for handler in route.route_handlers]
-    declared = {path: handler.opt["access"] for path, handler in handlers if handler.http_methods != {"OPTIONS"}}
+    options = [(path, each.opt) for path, each in handlers if each.http_methods != {"OPTIONS"}]
 
-    browser = {path for path, access in declared.items() if access is Access.BROWSER}
-    assert {path for path, access in declared.items() if not access.needs_token} - browser == PUBLIC_PATHS
+    without = [path for path, opt in options if not isinstance(opt.get("access"), Access)]
+    assert without == [], "these routes do not declare who may call them: for_token(Access....)"
+    declared = [(path, opt["access"]) for path, opt in options]
+    browser = {path for path, access in declared if access is Access.BROWSER}
+    assert {path for path, access in declared if not access.needs_token} - browser == PUBLIC_PATHS
     assert all(path.startswith(("/checkout/", "/console")) for path in browser)
-    assert all(isinstance(access, Access) for access in declared.values())
 
 
 @pytest.mark.parametrize("declared", [{}, {"access": None}, {"access": "anybody"}, {"access": True}])

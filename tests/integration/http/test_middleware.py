@@ -101,7 +101,7 @@ def test_head_is_counted_as_get(api: Api) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("GET", "/api", 404),
         ("GET", "/api/bookings/x/y/z", 404),
         ("POST", "/admin", 404),

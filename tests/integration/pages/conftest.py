@@ -13,6 +13,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def console(site: Site) -> Site:
-    """A site with an operator logged in."""
+    """A site with an operator logged in, who stays so."""
     site.log_in()
+    site.stays = "olga"
     return site

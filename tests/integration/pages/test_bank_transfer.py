@@ -40,7 +40,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         monkeypatch.setenv(name, value)
     CliRunner().invoke(main, ["migrate"])
     with TestClient(Application(load_settings(env, None)), base_url="https://testserver.local") as client:
-        yield Site(client=client, kit=PaymentsTestKit())
+        kit = PaymentsTestKit()
+        yield Site(client=client, kit=kit, portal=client.blocking_portal, served=kit.payments)
 
 
 def booked(site: Site) -> str:

@@ -35,7 +35,7 @@ def test_a_full_refund_that_cancels_the_booking_shows_both(site: Site) -> None:
     page = page_of(site, booking_id)
 
     assert "<h1>This booking was canceled</h1>" in page
-    assert "The whole payment of 100.00 USD has been refunded." in page
+    assert "The whole payment of $100.00 has been refunded." in page
     assert "confirmed" not in page
     assert PAID not in page
 
@@ -45,7 +45,7 @@ def test_a_pending_refund_is_shown_as_on_its_way(site: Site) -> None:
     refund(site, booking_id)
     page = page_of(site, booking_id)
 
-    assert "A refund of 100.00 USD is on its way" in page
+    assert "A refund of $100.00 is on its way" in page
     assert "has been refunded" not in page
 
 
@@ -56,7 +56,7 @@ def test_a_canceled_booking_whose_refund_failed_shows_the_owed_amount(site: Site
     page = page_of(site, booking_id)
 
     assert "<h1>This booking was canceled</h1>" in page
-    assert "100.00 USD is owed to you and has not been sent yet." in page
+    assert "$100.00 is owed to you and has not been sent yet." in page
 
 
 def test_a_canceled_booking_without_a_refund_says_that_nothing_is_refunded(site: Site) -> None:
@@ -65,7 +65,7 @@ def test_a_canceled_booking_without_a_refund_says_that_nothing_is_refunded(site:
     page = page_of(site, booking_id)
 
     assert "<h1>This booking was canceled</h1>" in page
-    assert "The payment of 100.00 USD is not refunded." in page
+    assert "The payment of $100.00 is not refunded." in page
 
 
 def test_after_a_full_refund_without_cancellation_the_booking_is_shown_as_confirmed() -> None:
@@ -75,7 +75,7 @@ def test_after_a_full_refund_without_cancellation_the_booking_is_shown_as_confir
         page = page_of(site, booking_id)
 
     assert "<h1>Your booking is confirmed</h1>" in page
-    assert "The whole payment of 100.00 USD has been refunded." in page
+    assert "The whole payment of $100.00 has been refunded." in page
     assert "<dt>Refund</dt>" not in page
 
 
@@ -85,15 +85,15 @@ def test_a_partial_refund_is_shown(site: Site) -> None:
     page = page_of(site, booking_id)
 
     assert "<h1>Your booking is confirmed</h1>" in page
-    assert "30.00 USD has been refunded." in page
+    assert "$30.00 has been refunded." in page
 
 
 @pytest.mark.parametrize(
     ("status", "said"),
     [
         ("warning_needs_response", "Your bank has asked for information about this payment."),
-        ("needs_response", "disputed 100.00 USD of this payment; your bank has not decided yet."),
-        ("lost", "Your bank has taken back 100.00 USD of this payment."),
+        ("needs_response", "disputed $100.00 of this payment; your bank has not decided yet."),
+        ("lost", "Your bank has taken back $100.00 of this payment."),
         ("won", "A dispute about this payment is closed."),
     ],
 )
@@ -135,5 +135,5 @@ def test_a_refund_whose_outcome_is_unknown_is_not_shown_as_a_payment(site: Site)
     page = page_of(site, booking_id)
 
     assert "<h1>Your booking is confirmed</h1>" in page
-    assert "A refund of 30.00 USD is on its way" in page
+    assert "A refund of $30.00 is on its way" in page
     assert "charged twice" not in page

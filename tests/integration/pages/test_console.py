@@ -44,6 +44,7 @@ PAGES = [
     "/console/messages",
     "/console/drift",
     "/console/record",
+    "/console/sessions",
 ]
 ACTIONS = [
     "/console/events/ev_x/cancel",
@@ -58,6 +59,7 @@ ACTIONS = [
     "/console/messages/replay",
     "/console/drift/run",
     "/console/record",
+    "/console/sessions/end",
     "/console/logout",
 ]
 
@@ -65,7 +67,7 @@ ACTIONS = [
 def test_every_route_of_the_console_is_in_one_of_these_lists(site: Site) -> None:
     """Otherwise the tests of log-in and of forged forms would miss a page or a form."""
     routes = [route for route in site.client.app.routes if route.path.startswith("/console")]
-    served = {route.path_format for route in routes} - {"/console/login"}
+    served = {each.path_format for each in routes if not each.path_format.startswith("/console/login")}
     ids = {
         "/ev_x": "/{event_id}",
         "/bk_x": "/{booking_id}",
@@ -149,8 +151,12 @@ def test_log_in_does_not_redirect_outside_the_console(site: Site, wanted: str) -
 
 
 def test_log_out_ends_the_session(console: Site) -> None:
+    console.stays = ""
+    secret = console.client.cookies["booking_payments_console"]
     console.send("/console/", "/console/logout")
+    assert console.get("/console/").status_code == 303
 
+    console.client.cookies.set("booking_payments_console", secret, domain="testserver.local", path="/console")
     assert console.get("/console/").status_code == 303
 
 
@@ -158,6 +164,39 @@ def test_the_console_can_be_switched_off() -> None:
     with open_site(CONSOLE_ENABLED="false") as site:
         assert site.get("/console/").status_code == 404
         assert site.get(f"/checkout/{site.book()}").status_code == 401
+
+
+# --- the start page, and addresses that lead nowhere
+
+
+def test_the_start_page_leads_to_what_is_switched_on() -> None:
+    with open_site() as site:
+        assert re.findall('href="(/(?:console|schema)[^"]*)"', site.get("/").text) == [
+            "/console/",
+            "/schema",
+            "/schema/openapi.json",
+        ]
+    with open_site(CONSOLE_ENABLED="false") as site:
+        assert "/console/" not in site.get("/").text
+    with open_site(CONSOLE_ENABLED="false", DOCS_ENABLED="false") as site:
+        assert site.get("/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "back"),
+    [("/console/nowhere", "/console/"), ("/console/payments/pay_nobody", "/console/"), ("/nowhere", "/")],
+)
+def test_a_page_that_does_not_exist_has_a_way_back(console: Site, path: str, back: str) -> None:
+    answer = console.get(path, headers={"Accept": "text/html"})
+
+    assert (answer.status_code, f'href="{back}"' in answer.text) == (404, True)
+
+
+@pytest.mark.parametrize(("path", "accept"), [("/api/nowhere", "text/html"), ("/nowhere", "*/*")])
+def test_programs_get_json_for_a_path_that_does_not_exist(site: Site, path: str, accept: str) -> None:
+    answer = site.get(path, headers={"Accept": accept})
+
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 # --- what it shows
@@ -417,7 +456,7 @@ def test_unfinished_webhooks_of_all_time_are_counted(console: Site) -> None:
 
     page = console.get("/console/?days=1").text
 
-    assert '<span>Unfinished webhooks of all time</span><strong class="figure bad">1<' in page
+    assert '<span>Unfinished webhooks</span><strong class="figure bad">1<' in page
 
 
 def test_what_does_not_fit_the_dashboard_is_counted(console: Site) -> None:
@@ -695,6 +734,7 @@ def test_a_dispute_leads_to_the_dashboard_of_the_gateway() -> None:
     links = DashboardLinks(payment="https://bank.example/p/{id}", dispute="https://bank.example/d/{id}")
     with open_site_with({"fake": links}) as console:
         console.log_in()
+        console.stays = "olga"
         booking_id = console.paid("pm_card_createDispute")
         console.run(console.kit.settle)
         (dispute,) = console.payment_of(booking_id).disputes

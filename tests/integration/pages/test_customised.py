@@ -5,11 +5,12 @@ from datetime import timedelta
 from html import unescape
 from pathlib import Path
 
+import attrs
 import pytest
 
 from booking_payments.domain.booking import BookingDetails
 from booking_payments.domain.refunds import RefundOnCancel
-from booking_payments.entrypoints.pages import colours
+from booking_payments.entrypoints.pages import appearance, colours
 from booking_payments.runtime.settings_error import SettingsError
 from booking_payments.testing.kit import ANN
 from tests.integration.http.api import token
@@ -101,9 +102,9 @@ def test_what_is_bought_is_shown(site: Site) -> None:
     details = BookingDetails(title="Hamlet & friends", description="Doors open at 19:00.\nNo pause.")
     page = page_of(site, site.book(items={"Balcony <left>": (2, "20.00")}, details=details))
 
-    assert '<h2 id="booking">Hamlet &amp; friends</h2>' in page
+    assert '<h2 id="booking" dir="auto">Hamlet &amp; friends</h2>' in page
     assert "Doors open at 19:00." in page
-    assert '<dt>2 \N{MULTIPLICATION SIGN} Balcony &lt;left&gt;</dt><dd class="amount">40.00 USD</dd>' in page
+    assert '<dt>2 \N{MULTIPLICATION SIGN} <bdi>Balcony &lt;left&gt;</bdi></dt><dd class="amount">$40.00</dd>' in page
     assert "<dt>Date</dt>" in page
 
 
@@ -181,7 +182,7 @@ def test_a_template_of_the_folder_replaces_ours_and_may_extend_it(tmp_path: Path
         page = page_of(site, site.book())
 
     assert "<p>Banner of R-1</p>" in page
-    assert "Pay 100.00 USD" in page
+    assert "Pay $100.00" in page
     assert "<p>Our cards</p>" in page
 
 
@@ -195,7 +196,7 @@ def test_the_template_of_the_guide_changes_two_blocks_and_keeps_the_rest(tmp_pat
 
     assert re.search(r'<style nonce="[\w-]+">.card { border-radius: 0; }</style>', page)
     assert "<dt>Reference</dt>" in page
-    assert "Please be there 15 minutes before 31 Mar 2026, 12:00 UTC." in page
+    assert "Please be there 15 minutes before Tuesday, March 31, 2026, 12:00 PM UTC." in page
 
 
 def test_the_console_keeps_its_own_templates(tmp_path: Path) -> None:
@@ -213,3 +214,12 @@ def test_a_template_that_cannot_be_compiled_stops_the_start(tmp_path: Path) -> N
         open_site(CHECKOUT_TEMPLATES=str(tmp_path)),
     ):
         pass
+
+
+def test_whatever_settings_say_of_the_merchant_is_read_by_a_page() -> None:
+    pages = Path(appearance.__file__).parent
+    texts = "\n".join(path.read_text(encoding="utf-8") for kind in ("*.html", "*.py") for path in pages.rglob(kind))
+    names = [each.name for each in attrs.fields(appearance.Appearance)]
+
+    unread = [name for name in names if not re.search(rf"\b(merchant|appearance|self)\.{name}\b", texts)]
+    assert unread == [], "no template shows them"

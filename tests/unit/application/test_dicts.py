@@ -63,6 +63,12 @@ async def test_refunds_disputes_quotes_and_bookings_as_dictionaries_equal_the_ht
     assert {**described.booking.to_dict(), "refund_owed": "0.00", "refund_waiting": "0.00"} == described.to_dict()
 
 
+def test_what_a_booking_is_registered_with_is_in_its_response() -> None:
+    given, shown = models.RegisterBooking.__struct_fields__, models.BookingAnswer.__struct_fields__
+
+    assert set(given) <= set(shown), "add the fields to BookingAnswer, render.booking and Booking.to_dict"
+
+
 async def test_a_message_as_dictionary_equals_its_webhook() -> None:
     kit = PaymentsTestKit()
     booking = await kit.book()

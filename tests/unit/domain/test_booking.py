@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from booking_payments.domain.booking import Booking, BookingStatus, Payability
+from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, Item, Payability
 from booking_payments.domain.errors import NotPossibleNow, PaymentError, RefusedByRule
 from booking_payments.domain.refunds import RefundPolicy
 from tests.unit.domain.builders import NOW, STARTS, TICK, a_booking, usd
@@ -97,3 +97,13 @@ def test_fields_that_the_service_sets_are_not_part_of_the_content(changes: dict[
 )
 def test_every_requested_field_is_part_of_the_content(other: Booking) -> None:
     assert not a_booking().same_content(other)
+
+
+def test_the_digest_of_a_registration_stays_the_one_that_databases_hold() -> None:
+    details = BookingDetails(title="Hamlet", customer_email="ann@example.com", locale="de-AT")
+    items = (Item(id="adult", label="Adult", quantity=2, unit_amount=usd("50.00")),)
+    booking = a_booking(details=details, items=items, metadata={"row": "B"}, event_id="evening-1")
+
+    assert booking.content_digest == "b7df8b99bd8dde749282c0535a3803146302b65f283c87dd2c065020597b8391", (
+        "an amended booking of an earlier release would not know its own registration: give a new field a default"
+    )

@@ -193,3 +193,19 @@ def test_an_expanded_charge_has_the_payment_method(
     report = intent_report(body)
 
     assert (report.method, report.capture_before, report.charge_id) == (method, until, "ch_1")
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://pay.stripe.com/receipts/payment/ch_1", "https://pay.stripe.com/receipts/payment/ch_1"),
+        ("http://pay.stripe.com/receipts/payment/ch_1", None),
+        ("javascript:alert(1)", None),
+        (5, None),
+        (None, None),
+    ],
+)
+def test_a_receipt_is_an_https_address(url: object, kept: str | None) -> None:
+    report = intent_report(INTENT | {"latest_charge": {"id": "ch_1", "receipt_url": url}})
+
+    assert report.receipt_url == kept

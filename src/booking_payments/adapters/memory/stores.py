@@ -6,12 +6,14 @@ see committed data only. Rows are frozen values; a copy costs no more than its d
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
+from operator import attrgetter
+from typing import Final, TypeVar
 
 import anyio
 from attrs import define, evolve, field, frozen
 
 from booking_payments.adapters.memory.audit import MemoryAudit
+from booking_payments.adapters.memory.console_sessions import MemoryConsoleSessions
 from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor, unknown_cursor
 from booking_payments.adapters.memory.event_jobs import MemoryEventJobs
 from booking_payments.adapters.memory.overview import MemoryOverview
@@ -37,6 +39,7 @@ from booking_payments.domain.ledger import Posting
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.bookings import BookingFilter, BookingPage
+from booking_payments.ports.console_sessions import ConsoleSession
 from booking_payments.ports.event_jobs import BookingResult, EventJob
 from booking_payments.ports.idempotency import StoredAnswer
 from booking_payments.ports.inbox import REFUSALS_KEPT, EventKey, InboxEntry, InboxFilter
@@ -90,6 +93,7 @@ class Tables:
     event_jobs: dict[str, EventJob] = field(factory=dict)
     event_results: dict[tuple[str, str], BookingResult] = field(factory=dict)
     reports: dict[int, DriftReport] = field(factory=dict)
+    console_sessions: dict[str, ConsoleSession] = field(factory=dict)
 
     def add_message(self, message: Message) -> None:
         """Store a message behind all others of its booking, for every recorded channel."""
@@ -108,7 +112,10 @@ class Tables:
             self.deliveries[channel, message_id] = MemoryDelivery(delivery=delivery)
 
     def copy(self) -> "Tables":
-        return Tables(**{name: dict(getattr(self, name)) for name in Tables.__annotations__})
+        return Tables(*[table.copy() for table in _each_table(self)])
+
+
+_each_table: Final = attrgetter(*Tables.__annotations__)
 
 
 class MemoryStorage:
@@ -150,6 +157,7 @@ class MemoryUnitOfWork:
         self.overview = MemoryOverview(
             tables.payments, tables.journals, tables.postings, tables.poll_states, tables.inbox, tables.reports
         )
+        self.console_sessions = MemoryConsoleSessions(tables.console_sessions)
         self.jobs = RecordedJobs()
 
 

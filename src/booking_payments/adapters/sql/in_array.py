@@ -44,6 +44,10 @@ class _InArray(FunctionElement[bool]):
     type = Boolean()
     inherit_cache = True
 
+    def self_group(self, against: Any = None) -> Any:
+        """Return the element itself: SQLAlchemy would write ``IN (...) = 1`` for SQLite, which then uses no index."""
+        return self
+
 
 def in_array(column: ColumnElement[str], name: str = "ids") -> ColumnElement[bool]:
     """True where the value of ``column`` is among the texts bound under ``name``."""

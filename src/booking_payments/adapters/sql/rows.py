@@ -150,6 +150,7 @@ class _State:
     client: Client | None = None
     method: MethodDetails | None = None
     capture_before: datetime | None = None
+    receipt_url: str | None = None
     lost: tuple[LostCall, ...] = ()
     attached: str | None = None
     burnt: tuple[BurntMethod, ...] = ()
@@ -194,6 +195,7 @@ def payment_values(payment: Payment) -> Values:
         client=payment.client,
         method=payment.method,
         capture_before=payment.capture_before,
+        receipt_url=payment.receipt_url,
         lost=payment.lost,
         attached=payment.attached,
         burnt=payment.burnt,
@@ -282,6 +284,7 @@ def payment_from(row: Row) -> Payment:
         client=state.client,
         method=state.method,
         capture_before=state.capture_before,
+        receipt_url=state.receipt_url,
         lost=state.lost,
         attached=state.attached,
         burnt=state.burnt,

@@ -205,6 +205,8 @@ payments = Table(
     Index("bp_payments_reference", "reference"),
     Index("bp_payments_status", "status", "created_at", "id"),
     Index("bp_payments_last4", "last4", "created_at", "id", **_only(text("last4 IS NOT NULL"))),
+    Index("bp_payments_amount", "amount_minor", "created_at", "id"),
+    Index("bp_payments_refunded", "created_at", "id", **_only(text("refunded_minor > 0"))),
     Index("bp_payments_disputed", "created_at", "id", **_only(text("disputed = 1"))),
     Index(
         "bp_payments_due",
@@ -469,3 +471,24 @@ drift_reports = Table(
     Column("content", Text, nullable=False),
     sqlite_strict=True,
 )
+
+console_sessions = Table(
+    "bp_console_sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("way", Text, nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("name", Text),
+    Column("email", Text),
+    Column("may_act", Integer, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("last_used_at", UtcTime, nullable=False),
+    Column("check_at", UtcTime),
+    Column("ends_at", UtcTime, nullable=False),
+    Column("sealed_id_token", Text),
+    Index("bp_console_sessions_operator", "way", "issuer", "subject"),
+    sqlite_strict=True,
+)
+"""Who is logged in to the console. ``id`` is the hash of the session's secret, which only the cookie holds."""

@@ -33,6 +33,7 @@ from booking_payments.adapters.memory.cursors import decode_cursor, encode_curso
 from booking_payments.adapters.sql import rows, tables
 from booking_payments.adapters.sql.audit import SqlAudit
 from booking_payments.adapters.sql.channels import SqlChannels
+from booking_payments.adapters.sql.console_sessions import SqlConsoleSessions
 from booking_payments.adapters.sql.database import SqlDatabase, rows_by, store_first
 from booking_payments.adapters.sql.event_jobs import SqlEventJobs
 from booking_payments.adapters.sql.execute import Execute, StatementResult
@@ -94,6 +95,7 @@ class SqlUnitOfWork:
         self.events = SqlEventJobs(flushed)
         self.audit = SqlAudit(session, flushed)
         self.overview = SqlOverview(flushed)
+        self.console_sessions = SqlConsoleSessions(flushed)
         self.jobs = RecordedJobs()
 
 
@@ -180,6 +182,7 @@ def _wanted_bookings(which: BookingFilter) -> Sequence[ColumnElement[bool] | Non
         columns.customer_id == which.customer_id if which.customer_id is not None else None,
         columns.event_id == which.event_id if which.event_id is not None else None,
         columns.status == which.status.value if which.status else None,
+        _has_part(columns.search_text, which.text) if which.text is not None else None,
     )
 
 
@@ -258,7 +261,25 @@ class SqlPayments(RecordingPayments):
         return [rows.posting_from(row) for row in result.mappings()]
 
     async def page(self, which: PaymentFilter, cursor: str | None, limit: int) -> PaymentPage:
-        statement = _page_behind(tables.payments, _wanted_payments(which), cursor, limit)
+        if which.text is not None or which.email is not None or which.amount is not None:
+            found = await self._among_newest(which, cursor, limit)
+            if found is not None:
+                return found
+        return await self._page_of(_page_behind(tables.payments, _wanted_payments(which), cursor, limit), limit)
+
+    async def _among_newest(self, which: PaymentFilter, cursor: str | None, limit: int) -> PaymentPage | None:
+        """Return the page when the next ``LOOKED_AT`` payments fill it, or are all that there are; None otherwise.
+
+        What is common is found here, without a look at every booking.
+        """
+        behind = _page_behind(tables.payments, (), cursor, LOOKED_AT).with_only_columns(tables.payments.c.created_at)
+        found = (await self._connection.execute(behind.offset(LOOKED_AT).limit(1))).mappings().one_or_none()
+        last = found["created_at"] if found else None
+        wanted = [*_wanted_payments(which, one_by_one=True), tables.payments.c.created_at >= last if last else None]
+        page = await self._page_of(_page_behind(tables.payments, wanted, cursor, limit), limit)
+        return page if last is None or page.next_cursor is not None else None
+
+    async def _page_of(self, statement: Select[Any], limit: int) -> PaymentPage:
         items, following = await _read_page(self._connection, statement, rows.payment_from, limit)
         return PaymentPage(items=items, next_cursor=following)
 
@@ -270,8 +291,14 @@ class SqlPayments(RecordingPayments):
         return [row.id for row in result]
 
 
-def _wanted_payments(which: PaymentFilter) -> Sequence[ColumnElement[bool] | None]:
+LOOKED_AT: Final = 1_000
+"""How many of the newest payments are looked at one by one, before a search reads all bookings."""
+
+
+def _wanted_payments(which: PaymentFilter, *, one_by_one: bool = False) -> Sequence[ColumnElement[bool] | None]:
+    """Return the conditions; with ``one_by_one`` those on texts are put to the booking of each payment."""
     columns, of_booking = tables.payments.c, tables.bookings.c
+    texts = _of_each_booking if one_by_one else _of_bookings
     return (
         columns.status == which.status.value if which.status else None,
         columns.customer_id == which.customer_id if which.customer_id is not None else None,
@@ -280,8 +307,8 @@ def _wanted_payments(which: PaymentFilter) -> Sequence[ColumnElement[bool] | Non
         columns.created_at < which.created_to if which.created_to else None,
         columns.updated_at >= which.updated_from if which.updated_from else None,
         _of_bookings(of_booking.event_id == which.event_id) if which.event_id is not None else None,
-        _of_bookings(_has_part(of_booking.search_text, which.text)) if which.text is not None else None,
-        _of_bookings(_has_part(of_booking.search_email, which.email)) if which.email is not None else None,
+        texts(_has_part(of_booking.search_text, which.text)) if which.text is not None else None,
+        texts(_has_part(of_booking.search_email, which.email)) if which.email is not None else None,
         _charges(which.amount) if which.amount is not None else None,
         columns.last4 == which.last4 if which.last4 is not None else None,
         _is_refunded(which.refunded) if which.refunded is not None else None,
@@ -294,6 +321,11 @@ def _of_bookings(wanted: ColumnElement[bool]) -> ColumnElement[bool]:
     return tables.payments.c.booking_id.in_(select(tables.bookings.c.id).where(wanted))
 
 
+def _of_each_booking(wanted: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The same, looked up for each payment."""
+    return exists().where(tables.bookings.c.id == tables.payments.c.booking_id, wanted)
+
+
 def _has_part(column: ColumnElement[str], part: str) -> ColumnElement[bool]:
     return func.coalesce(column, "").contains(part.casefold(), autoescape=True)
 
@@ -302,14 +334,16 @@ def _charges(amount: Decimal) -> ColumnElement[bool]:
     """Payments of ``amount`` in major units, whatever their currency and its number of decimals."""
     columns = tables.payments.c
     scaled = {exponent: amount.scaleb(exponent) for exponent in _EXPONENTS}
-    return or_(
-        false(),
-        *(
-            and_(columns.amount_minor == int(minor), columns.currency.in_(_EXPONENTS[exponent]))
-            for exponent, minor in scaled.items()
-            if minor == minor.to_integral_value() and abs(minor) < 10**MAX_DIGITS
-        ),
+    meant = {
+        exponent: int(minor)
+        for exponent, minor in scaled.items()
+        if minor == minor.to_integral_value() and abs(minor) < 10**MAX_DIGITS
+    }
+    each = (
+        and_(columns.amount_minor == minor, columns.currency.in_(_EXPONENTS[exponent]))
+        for exponent, minor in meant.items()
     )
+    return and_(columns.amount_minor.in_(meant.values()), or_(false(), *each))  # the first part is for the index
 
 
 _EXPONENTS: Final = {
@@ -321,11 +355,12 @@ _EXPONENTS: Final = {
 
 def _is_refunded(how_much: Refunded) -> ColumnElement[bool]:
     refunded, captured = tables.payments.c.refunded_minor, tables.payments.c.captured_minor
+    some = refunded > literal_column("0")  # as in the condition of the index
     return {
         Refunded.NONE: refunded == 0,
-        Refunded.PARTLY: and_(refunded > 0, refunded < captured),
-        Refunded.FULLY: and_(refunded > 0, refunded >= captured),
-        Refunded.ANY: refunded > 0,
+        Refunded.PARTLY: and_(some, refunded < captured),
+        Refunded.FULLY: and_(some, refunded >= captured),
+        Refunded.ANY: some,
     }[how_much]
 
 

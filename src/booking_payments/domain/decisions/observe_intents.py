@@ -57,7 +57,7 @@ def observe_intent(
 def observe_method(payment: Payment, report: IntentReport) -> Events:
     """Return the event that records what a charge was made with; nothing when the payment has it already.
 
-    A report without a capture deadline leaves the known deadline unchanged.
+    A report without a capture deadline or a receipt leaves the known one unchanged.
     """
     if report.method is None or report.status not in _CHARGED:
         return ()
@@ -65,9 +65,10 @@ def observe_method(payment: Payment, report: IntentReport) -> Events:
         charge_id=report.charge_id,
         method=report.method,
         capture_before=report.capture_before or payment.capture_before,
+        receipt_url=report.receipt_url or payment.receipt_url,
     )
-    known = (payment.method, payment.capture_before)
-    return () if (seen.method, seen.capture_before) == known else (seen,)
+    known = (payment.method, payment.capture_before, payment.receipt_url)
+    return () if (seen.method, seen.capture_before, seen.receipt_url) == known else (seen,)
 
 
 _CHARGED = (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_CAPTURE, PaymentStatus.SUCCEEDED)

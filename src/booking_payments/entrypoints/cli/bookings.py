@@ -270,7 +270,7 @@ def amend(
     refund: str | None,
     as_json: bool,
 ) -> None:
-    """Amend a booking: nothing is changed unless all of it is.
+    """Amend a booking: either all changes are made or none.
 
     ID is the booking's, or its reference. An unpaid payment follows the price; a paid booking that becomes cheaper
     gives the difference back.

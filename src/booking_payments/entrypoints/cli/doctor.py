@@ -15,6 +15,7 @@ from booking_payments.application.channels import ChannelState
 from booking_payments.entrypoints.cli.messages import channel_line
 from booking_payments.ports.gateway import Gateway
 from booking_payments.ports.gateway_plugin import Check, GatewayPlugin
+from booking_payments.ports.identity_provider import LogInRejected, ProviderUnavailable
 from booking_payments.runtime.logging import set_up_logging
 from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import Settings, load_settings
@@ -56,6 +57,7 @@ def _checks() -> list[Check]:
         *_ways_out(settings),
         *_service_checks(settings),
         *_rates(settings),
+        *_identity_provider(settings),
     ]
 
 
@@ -74,6 +76,8 @@ def _ways_out(settings: Settings) -> list[Check]:
         for name, plugin in settings.plugins.items()
         for there, address in plugin.doctor.addresses(settings.of_gateway(name)).items()
     }
+    if settings.oidc_issuer:
+        ways["to the OpenID provider"] = settings.oidc_issuer
     if settings.messages_webhook_url:
         ways["to the booking app"] = settings.messages_webhook_url
     try:
@@ -96,6 +100,22 @@ def _rates(settings: Settings) -> list[Check]:
     if not answers:
         return [Check("rate limits", False, "the store does not answer", "check RATE_LIMIT_STORE_URL")]
     return [Check("rate limits", True, "counted in the shared store")]
+
+
+def _identity_provider(settings: Settings) -> list[Check]:
+    """The OpenID provider for log-in to the console, where there is one."""
+    if settings.oidc_issuer is None:
+        return []
+    from booking_payments.runtime.composition import examine_identity_provider
+
+    try:
+        found = asyncio.run(examine_identity_provider(settings))
+    except SettingsError as error:
+        return _missing(error)
+    except (ProviderUnavailable, LogInRejected) as error:
+        remedy = "check the settings OIDC_... and the provider; operators can log in with a token meanwhile"
+        return [Check("log-in", False, str(error), remedy)]
+    return [Check("log-in", True, found)]
 
 
 def _service_checks(settings: Settings) -> list[Check]:

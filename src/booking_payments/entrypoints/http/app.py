@@ -59,6 +59,7 @@ from booking_payments.entrypoints.http.problems import (
 )
 from booking_payments.entrypoints.http.tracing import traced_app
 from booking_payments.entrypoints.pages.site import background_work, pages_of
+from booking_payments.entrypoints.pages.start import not_found_page
 from booking_payments.runtime.services import Services
 
 AnyRequest = Request[Any, Any, Any]
@@ -80,12 +81,6 @@ log = structlog.get_logger("booking_payments.http")
 def create_app(services: Services) -> Litestar:
     """The HTTP API over ``services``, ready to be served by any ASGI server."""
     settings = services.settings
-    state = {
-        "services": services,
-        "metrics": Metrics(),
-        "gauges": BookGauges(),
-        "token_rules": rules_of(settings),
-    }
     app = Litestar(
         route_handlers=[*api(sandboxed=services.sandbox is not None), *pages_of(services)],
         guards=[require_declared_access],
@@ -95,7 +90,7 @@ def create_app(services: Services) -> Litestar:
             Exception: _unexpected,
         },
         lifespan=[*([_background(services)] if services.background else []), background_work],
-        state=State(state, deep_copy=False),
+        state=State(state_of(services), deep_copy=False),
         openapi_config=documentation(settings) if settings.docs_enabled else None,
         plugins=[openapi.StructSchemas()],
         logging_config=None,
@@ -109,6 +104,16 @@ def create_app(services: Services) -> Litestar:
     proxied = ProxyHeadersMiddleware(framed, trusted_hosts=list(settings.trusted_proxies))
     app.asgi_handler = headed_app(traced_app(cast(ASGIApp, proxied)))
     return app
+
+
+def state_of(services: Services) -> dict[str, Any]:
+    """Return what the routes and the middleware find in the state of an app over ``services``."""
+    return {
+        "services": services,
+        "metrics": Metrics(),
+        "gauges": BookGauges(),
+        "token_rules": rules_of(services.settings),
+    }
 
 
 def api(*, sandboxed: bool) -> list[ControllerRouterHandler]:
@@ -206,6 +211,8 @@ def _framework_problem(request: AnyRequest, error: HTTPException) -> Response[by
     """Respond to an error of the framework. Its message is left out, because it may repeat parts of the request."""
     if error.status_code >= 500:
         return _unexpected(request, error)
+    if error.status_code == HTTPStatus.NOT_FOUND and (page := not_found_page(request)) is not None:
+        return page
     phrase = HTTPStatus(error.status_code).phrase
     code, detail = _FRAMEWORK.get(error.status_code, ("bad_request", f"the request cannot be understood: {phrase}"))
     headers = dict(error.headers or {})

@@ -35,6 +35,8 @@ _HEADERS: Final = frozenset({"alg", "typ", "kid"})
 _TYPES: Final = frozenset({"jwt", "at+jwt"})
 
 OPERATE: Final = "payments:operate"
+READ: Final = "payments:read"
+"""For the console only: its holder may look at everything there. No route of the API accepts it."""
 WRITE_BOOKINGS: Final = "bookings:write"
 
 _BEARER: Final = re.compile(r"bearer +(?P<token>[A-Za-z0-9_\-.=]+) *", re.ASCII | re.IGNORECASE)
@@ -61,6 +63,7 @@ class Access(Enum):
 
 PUBLIC_PATHS: Final = frozenset(
     {
+        "/",
         "/api/webhooks/{gateway:str}",
         "/api/webhooks/health",
         "/health/live",
@@ -75,6 +78,8 @@ PUBLIC_PATHS: Final = frozenset(
         "/pages/{version:str}/{gateway:str}/{name:str}",
         "/pages/bank/{intent_id:str}",
         "/console/login",
+        "/console/login/openid",
+        "/console/login/openid/callback",
     }
 )
 """All routes that need no token. A test compares this list with the app."""

@@ -3,12 +3,17 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import frozen
+from litestar import Request
 
+from booking_payments.domain.booking import NO_DETAILS, Booking
 from booking_payments.entrypoints.pages.colours import style_of
+from booking_payments.entrypoints.pages.language import Language, language_for, tags_accepted, zone_named
 from booking_payments.runtime.settings import Settings
 
 
@@ -23,6 +28,8 @@ class Appearance:
         support_url: where customers get help: an https address, or ``mailto:`` and an e-mail address.
         terms_url, privacy_url: https addresses of legal texts.
         templates: a folder with templates that replace those of the checkout; None without one.
+        catalogues: a folder with translations beside ours; None without one.
+        zone: the time zone of bookings that name none.
     """
 
     name: str | None = None
@@ -32,6 +39,8 @@ class Appearance:
     terms_url: str | None = None
     privacy_url: str | None = None
     templates: Path | None = None
+    catalogues: Path | None = None
+    zone: tzinfo = UTC
 
     @property
     def style(self) -> str:
@@ -59,4 +68,17 @@ def appearance_of(settings: Settings) -> Appearance:
         terms_url=settings.merchant_terms_url,
         privacy_url=settings.merchant_privacy_url,
         templates=settings.checkout_templates,
+        catalogues=settings.checkout_catalogues,
+        zone=settings.business_time_zone,
     )
+
+
+def language_of(request: Request[Any, Any, Any], booking: Booking | None = None) -> Language:
+    """Return the customer's language: that of the booking, else what the browser accepts, else English. Times are shown
+    in the booking's time zone, else in that of the business.
+    """
+    appearance = appearance_of(request.app.state["services"].settings)
+    details = booking.details if booking else NO_DETAILS
+    tags = [details.locale] if details.locale else []
+    tags += tags_accepted(request.headers.get("accept-language", ""))
+    return language_for(tags, zone_named(details.time_zone, appearance.zone), appearance.catalogues)

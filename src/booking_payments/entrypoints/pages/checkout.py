@@ -5,7 +5,9 @@ never reaches this service. With the fake gateway a form also simulates the bank
 ``application.checking_out`` decides what the page shows; this module renders it.
 """
 
+from datetime import datetime
 from fractions import Fraction
+from math import ceil
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +19,7 @@ from litestar.params import SkipValidation
 from booking_payments.application.callers import Caller
 from booking_payments.application.checking_out import Checkout, CheckoutStage
 from booking_payments.domain.booking import Booking, BookingStatus, Payability
+from booking_payments.domain.declines import Decline
 from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.money import Money
@@ -25,10 +28,19 @@ from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.commands import OperationResult
 from booking_payments.entrypoints.http.middleware import request_id_of
 from booking_payments.entrypoints.http.problems import ProblemDetails, RequestRefused
-from booking_payments.entrypoints.pages.appearance import appearance_of
+from booking_payments.entrypoints.pages.appearance import appearance_of, language_of
+from booking_payments.entrypoints.pages.customer_texts import (
+    CHOOSE_FIRST,
+    PROBLEMS,
+    REFUND_RULES,
+    advice_text,
+    decline_text,
+    problem_text,
+)
 from booking_payments.entrypoints.pages.form_actions import FormAction, count_gateway_call, problem_in, run_form_action
 from booking_payments.entrypoints.pages.forms import Form, read_form
 from booking_payments.entrypoints.pages.gateway_forms import OfferedForm
+from booking_payments.entrypoints.pages.language import N_, Language
 from booking_payments.entrypoints.pages.money_returned import has_nothing_left, is_undisturbed, sentences_about
 from booking_payments.entrypoints.pages.page import (
     BROWSER,
@@ -54,7 +66,7 @@ from booking_payments.entrypoints.pages.sessions import (
 )
 from booking_payments.ports.gateway_plugin import CheckoutForm, FormFacts
 from booking_payments.presentation import render
-from booking_payments.presentation.formatting import moment, words
+from booking_payments.presentation.formatting import words
 from booking_payments.presentation.models import PaymentAnswer
 from booking_payments.runtime.services import Services
 
@@ -76,8 +88,13 @@ class CheckoutRequest:
     session: Session
     caller: Caller
     booking_id: str
+    request: AnyRequest
     asked: str | None = None
     """The ``gateway`` query parameter: the gateway that the customer prefers, or None."""
+
+    def language(self, booking: Booking) -> Language:
+        """Return the language in which the page of ``booking`` is shown."""
+        return language_of(self.request, booking)
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -141,7 +158,12 @@ async def provide_checkout_request(request: AnyRequest, services: GivenServices)
     caller = Caller.customer(session.principal.subject, request_id_of(request.scope))
     asked = dict(parsing.query_pairs(request.scope)).get("gateway")
     return CheckoutRequest(
-        services=services, session=session, caller=caller, booking_id=path_id(request, "booking_id"), asked=asked
+        services=services,
+        session=session,
+        caller=caller,
+        booking_id=path_id(request, "booking_id"),
+        request=request,
+        asked=asked,
     )
 
 
@@ -194,32 +216,51 @@ def _render_page(
     """Render the page, with ``problem`` as a message. The status is 200 when the page itself already explains the
     problem.
     """
-    settings = checkout_request.services.settings
+    settings, language = checkout_request.services.settings, checkout_request.language(checkout.booking)
     chosen = checkout_request.chosen(checkout)
     stage = checkout.stage
     left = checkout_request.asked == chosen and checkout.payment is not None and checkout.payment.gateway != chosen
     if stage is CheckoutStage.AUTHENTICATE and left:
         stage = CheckoutStage.PAY  # the customer asked for another gateway: show its form
-    form = _offered_form(checkout_request, checkout, stage, chosen)
+    form = _offered_form(checkout_request, checkout, stage, chosen, language)
     context: dict[str, Any] = {
         "checkout": checkout,
         "booking": checkout.booking,
         "payment": checkout.payment,
         "stage": stage.value,
         "path": checkout_request.session.path,
-        "choices": _choices(checkout_request, stage, chosen),
-        "alert": _alert(checkout, problem),
-        "title": _title(checkout, stage, form),
-        "returned": _returned(checkout),
-        "closed": sentence(checkout.payability.message),
+        "choices": _choices(checkout_request, stage, chosen, language),
+        "alert": _alert(checkout, problem, language),
+        "advice": _advice(checkout, problem, language),
+        "title": _title(checkout, stage, form, language),
+        "returned": _returned(checkout, language),
+        "closed": language.gettext(PROBLEMS.get(checkout.payability.code, "")) if stage is CheckoutStage.CLOSED else "",
         "by_customer": checkout.price.payer is FeePayer.CUSTOMER,
-        "refunds": _refunds(checkout),
+        "receipt_url": _receipt_url(checkout_request, checkout),
+        "hold_left_s": _hold_left_s(checkout_request, checkout.booking),
+        "refunds": _refunds(checkout, language),
         "way_on": _way_on(checkout_request, checkout.booking, stage),
         "way_back": _way_back(checkout_request, checkout.booking, stage),
         "test_mode": not settings.livemode,
     }
     status = problem.status if problem else 200
-    return html("checkout.html", context, status=status, form=form, appearance=appearance_of(settings))
+    appearance = appearance_of(settings)
+    return html("checkout.html", context, status=status, form=form, appearance=appearance, language=language)
+
+
+def _receipt_url(checkout_request: CheckoutRequest, checkout: Checkout) -> str | None:
+    """Return the gateway's receipt of a charge; None without one, and with the fake gateway, whose receipts lead
+    nowhere.
+    """
+    payment = checkout.payment
+    if payment is None or not payment.captured.minor or checkout_request.services.sandbox is not None:
+        return None
+    return payment.receipt_url
+
+
+def _hold_left_s(checkout_request: CheckoutRequest, booking: Booking) -> int:
+    """Return how many seconds the booking can still be paid, rounded up; 0 when that is over."""
+    return max(0, ceil((booking.expires_at - checkout_request.services.clock.now()).total_seconds()))
 
 
 _GOOD_ENDS: Final = (CheckoutStage.PAID, CheckoutStage.FREE, CheckoutStage.HELD, CheckoutStage.PROCESSING)
@@ -245,7 +286,11 @@ def _allowed(checkout_request: CheckoutRequest, url: str | None) -> str | None:
 
 
 def _offered_form(
-    checkout_request: CheckoutRequest, checkout: Checkout, stage: CheckoutStage, gateway: str | None
+    checkout_request: CheckoutRequest,
+    checkout: Checkout,
+    stage: CheckoutStage,
+    gateway: str | None,
+    language: Language,
 ) -> OfferedForm | None:
     """Return the form of ``gateway`` for this stage; None where there is nothing to do for the customer, or no form."""
     services = checkout_request.services
@@ -257,7 +302,7 @@ def _offered_form(
     price = checkout.price.gross
     return OfferedForm(
         gateway=gateway,
-        title=services.settings.plugins[gateway].title,
+        title=language.gettext(services.settings.plugins[gateway].title),
         form=form,
         settings=services.settings.of_gateway(gateway),
         acting=acting,
@@ -273,35 +318,35 @@ def _offered_form(
 
 
 _TITLES: Final = {
-    CheckoutStage.PAY: "Pay for your booking",
-    CheckoutStage.AUTHENTICATE: "Confirm with your bank",
-    CheckoutStage.WORKING: "Your payment is being made",
-    CheckoutStage.CHECKING: "We are checking with the bank",
-    CheckoutStage.CANCELING: "Your payment is being canceled",
-    CheckoutStage.PROCESSING: "Your bank is working on it",
-    CheckoutStage.HELD: "Your money is reserved",
-    CheckoutStage.PAID: "Paid. Thank you!",
-    CheckoutStage.FREE: "Nothing to pay",
-    CheckoutStage.LATE: "Your payment came too late",
-    CheckoutStage.FAILED: "The payment did not go through",
-    CheckoutStage.CLOSED: "This booking can't be paid",
-    CheckoutStage.CANCELED: "This booking was canceled",
+    CheckoutStage.PAY: N_("Pay for your booking"),
+    CheckoutStage.AUTHENTICATE: N_("Confirm with your bank"),
+    CheckoutStage.WORKING: N_("Your payment is being made"),
+    CheckoutStage.CHECKING: N_("We are checking with the bank"),
+    CheckoutStage.CANCELING: N_("Your payment is being canceled"),
+    CheckoutStage.PROCESSING: N_("Your bank is working on it"),
+    CheckoutStage.HELD: N_("Your money is reserved"),
+    CheckoutStage.PAID: N_("Paid. Thank you!"),
+    CheckoutStage.FREE: N_("Nothing to pay"),
+    CheckoutStage.LATE: N_("Your payment came too late"),
+    CheckoutStage.FAILED: N_("The payment did not go through"),
+    CheckoutStage.CLOSED: N_("This booking can't be paid"),
+    CheckoutStage.CANCELED: N_("This booking was canceled"),
 }
 
 
-def _title(checkout: Checkout, stage: CheckoutStage, form: OfferedForm | None) -> str:
+def _title(checkout: Checkout, stage: CheckoutStage, form: OfferedForm | None, language: Language) -> str:
     """Return the page's title: the state of the booking and its payment."""
     if stage is CheckoutStage.AUTHENTICATE and form is not None and form.form.act_title:
-        return form.form.act_title
+        return language.gettext(form.form.act_title)
     if stage is CheckoutStage.PAID and not is_undisturbed(checkout.payment):
-        return "Your booking is confirmed"
+        return language.gettext("Your booking is confirmed")
     expired = checkout.payability is Payability.EXPIRED or checkout.booking.status is BookingStatus.EXPIRED
     if stage in (CheckoutStage.CANCELED, CheckoutStage.CLOSED) and expired:
-        return "This booking has expired"
-    return _TITLES[stage]
+        return language.gettext("This booking has expired")
+    return language.gettext(_TITLES[stage])
 
 
-def _returned(checkout: Checkout) -> list[str]:
+def _returned(checkout: Checkout, language: Language) -> list[str]:
     """Return sentences about money that the merchant does not keep; none while the payment is not settled."""
     if checkout.payment is None or checkout.stage not in (
         CheckoutStage.PAID,
@@ -309,10 +354,10 @@ def _returned(checkout: Checkout) -> list[str]:
         CheckoutStage.CANCELED,
     ):
         return []
-    return list(sentences_about(checkout.payment, closed=checkout.stage is not CheckoutStage.PAID))
+    return list(sentences_about(checkout.payment, language, closed=checkout.stage is not CheckoutStage.PAID))
 
 
-def _refunds(checkout: Checkout) -> str | None:
+def _refunds(checkout: Checkout, language: Language) -> str | None:
     """Return how much a refund would give, or why no refund is possible, as a sentence. Returns None once a refund
     cannot be requested any more.
     """
@@ -325,35 +370,52 @@ def _refunds(checkout: Checkout) -> str | None:
         return None
     if checkout.stage is CheckoutStage.PAID and checkout.payment is not None and has_nothing_left(checkout.payment):
         return None
-    if checkout.refunds_denied is not None:
-        return sentence(checkout.refunds_denied.message)
-    if not checkout.shares_ahead:
-        return sentence(QuoteReason.TOO_LATE.message)
-    shares = [
-        f"{_share(share)} until {'the event starts' if until == booking.event_starts_at else moment(until)}"
-        for share, until in checkout.shares_ahead
-    ]
+    denied = checkout.refunds_denied or (None if checkout.shares_ahead else QuoteReason.TOO_LATE)
+    if denied is not None:
+        return language.gettext(REFUND_RULES.get(denied.code) or sentence(denied.message))
+    shares = [_share(share, until, booking, language) for share, until in checkout.shares_ahead]
     kept = checkout.price.payer is FeePayer.CUSTOMER and checkout.refund_policy.fee is FeeOnRefund.KEPT
-    return sentence(", then ".join(shares) + ("; the processing fee is kept" if kept else ""))
+    return " ".join([*shares, *([language.gettext("The processing fee is kept.")] if kept else [])])
 
 
-def _share(share: Fraction) -> str:
-    return "everything" if share == 1 else f"{float(share * 100):g} %"
+def _share(share: Fraction, until: datetime, booking: Booking, language: Language) -> str:
+    """Return which share of the charge is refunded until when."""
+    gettext, time, part = language.gettext, language.moment(until), language.percent(float(share))
+    if until == booking.event_starts_at and share == 1:
+        return gettext("Everything until the event starts.")
+    if until == booking.event_starts_at:
+        return gettext("%(share)s until the event starts.", share=part)
+    if share == 1:
+        return gettext("Everything until %(time)s.", time=time)
+    return gettext("%(share)s until %(time)s.", share=part, time=time)
 
 
-def _choices(checkout_request: CheckoutRequest, stage: CheckoutStage, chosen: str | None) -> list[tuple[str, str]]:
+def _choices(
+    checkout_request: CheckoutRequest, stage: CheckoutStage, chosen: str | None, language: Language
+) -> list[tuple[str, str]]:
     """Return the other gateways that the customer may choose, with their titles; empty when there is no choice."""
     if stage not in (CheckoutStage.PAY, CheckoutStage.AUTHENTICATE) or len(checkout_request.choices) < 2:
         return []
     titles = checkout_request.services.gateway_titles
-    return [(name, titles.get(name) or words(name)) for name in checkout_request.choices if name != chosen]
+    others = [name for name in checkout_request.choices if name != chosen]
+    return [(name, language.gettext(titles.get(name) or words(name))) for name in others]
 
 
-def _alert(checkout: Checkout, problem: ProblemDetails | None) -> str | None:
+def _alert(checkout: Checkout, problem: ProblemDetails | None, language: Language) -> str | None:
     if problem is not None:
-        return sentence(problem.detail)
-    shown = checkout.stage in (CheckoutStage.PAY, CheckoutStage.FAILED) and checkout.decline is not None
-    return sentence(checkout.decline.message) if shown and checkout.decline else None
+        return problem_text(problem, language)
+    decline = _shown_decline(checkout)
+    return decline_text(decline, language) if decline else None
+
+
+def _advice(checkout: Checkout, problem: ProblemDetails | None, language: Language) -> str | None:
+    """Return what the customer may do after a decline, while an attempt is left."""
+    decline = _shown_decline(checkout) if problem is None and checkout.stage is CheckoutStage.PAY else None
+    return advice_text(decline, language) if decline else None
+
+
+def _shown_decline(checkout: Checkout) -> Decline | None:
+    return checkout.decline if checkout.stage in (CheckoutStage.PAY, CheckoutStage.FAILED) else None
 
 
 @get(f"{PATH}/status", **BROWSER, **JSON_PROBLEMS)
@@ -371,7 +433,7 @@ async def pay(
     gateway, method = form.get("gateway"), form.safe("payment_method")
     gateway_form = checkout_request.form_of(gateway)
     if method not in gateway_form.methods:
-        raise InvalidInput("choose how you pay first")
+        raise InvalidInput(CHOOSE_FIRST)
     return_url = _return_url(request, checkout_request) if gateway_form.redirects else None
     shown = _price_on_page(await checkout_request.checkout(), form)
 
@@ -442,7 +504,7 @@ async def _afterwards(checkout_request: CheckoutRequest, problem: ProblemDetails
     if problem is None or problem.outcome_unknown:
         raise SeeOther(checkout_request.session.path)
     checkout = await checkout_request.checkout()
-    if _alert(checkout, None) is not None or checkout.stage is not CheckoutStage.PAY:
+    if _shown_decline(checkout) is not None or checkout.stage is not CheckoutStage.PAY:
         raise SeeOther(checkout_request.session.path)
     return _render_page(checkout_request, checkout, problem)
 
@@ -494,7 +556,8 @@ async def intent(
     response = await run_form_action(request, services, checkout_request.session, form, action, work)
     problem = problem_in(response)
     if problem is not None:
-        raise RequestRefused(problem.status, problem.code, sentence(problem.detail))
+        booking = (await checkout_request.checkout()).booking
+        raise RequestRefused(problem.status, problem.code, problem_text(problem, checkout_request.language(booking)))
     secret = msgspec.json.decode(response.body, type=PaymentAnswer).client_secret
     return as_json({"client_secret": secret})
 

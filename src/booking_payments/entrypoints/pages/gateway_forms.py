@@ -69,13 +69,14 @@ class OfferedForm:
         own = [loaded % (script_address(self.gateway, self.form, name), nonce) for name in self.form.scripts]
         return Markup("\n").join([*remote, *own])
 
-    def render(self, pages: Environment, nonce: str, templates: Path | None = None) -> Markup:
+    def render(self, pages: Environment, nonce: str, texts: Mapping[str, Any], templates: Path | None = None) -> Markup:
         """The form, with the filters of ``pages``. Templates in the folder ``templates``/GATEWAY take precedence."""
         own = self.form.package
         template = (self.form.act if self.acting else self.form.pay) if own else _BUTTON[self.acting]
         environment = _environment(pages, own, templates and templates / self.gateway) if own else pages
         fields = [Markup('<input type="hidden" name="%s" value="%s">') % each for each in self.hidden.items()]
         context = {
+            **texts,
             "path": self.path,
             "price": self.facts.price,
             "title": self.title,

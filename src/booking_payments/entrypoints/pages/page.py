@@ -25,10 +25,12 @@ from booking_payments.entrypoints.http.problems import (
     problem_of,
     response_to,
 )
-from booking_payments.entrypoints.pages.appearance import appearance_of
+from booking_payments.entrypoints.pages.appearance import appearance_of, language_of
+from booking_payments.entrypoints.pages.customer_texts import problem_text, problem_title
 from booking_payments.entrypoints.pages.forms import Form, read_search
 from booking_payments.entrypoints.pages.rendering import plain
 from booking_payments.runtime.services import Services
+from booking_payments.runtime.settings import Settings
 
 AnyRequest = Request[Any, Any, Any]
 PageResponse = Response[bytes]
@@ -44,6 +46,7 @@ TITLES: Final = {
     "storage_unavailable": "Our database cannot be reached",
     "busy": "Too much is going on at once",
     "operation_in_flight": "This payment is being worked on",
+    "missing_role": "You may look, and not act",
     "internal_error": "Something went wrong on our side",
 }
 """Title of an error page by the problem's code, for statuses that stand for several problems."""
@@ -148,10 +151,24 @@ def problem_page(request: AnyRequest, error: Exception) -> PageResponse:
     text = "This page does not exist, or you may not see it." if problem.status == 404 else sentence(problem.detail)
     number = request_id_of(request.scope) if problem.status >= 500 else None
     headers = error.headers if isinstance(error, RequestRefused) else {}
-    context = {"title": title, "text": text, "number": number}
-    at_checkout = str(request.scope.get("path", "")).startswith(CHECKOUT)
-    appearance = appearance_of(request.app.state["services"].settings) if at_checkout else None
-    return plain("problem.html", context, status=problem.status, headers=headers, appearance=appearance)
+    path, settings = str(request.scope.get("path", "")), request.app.state["services"].settings
+    context = {"title": title, "text": text, "number": number, "back": _way_back(path, settings)}
+    if not path.startswith(CHECKOUT):
+        return plain("problem.html", context, status=problem.status, headers=headers)
+    language, appearance = language_of(request), appearance_of(settings)
+    context |= {"title": problem_title(problem.status, language), "text": problem_text(problem, language)}
+    return plain(
+        "problem.html", context, status=problem.status, headers=headers, appearance=appearance, language=language
+    )
+
+
+def _way_back(path: str, settings: Settings) -> tuple[str, str] | None:
+    """Return address and title of the page that an error page leads to; None for customers, who have their own link."""
+    if path.startswith("/console"):
+        return "/console/", "Back to the console"
+    if path.startswith(CHECKOUT) or not (settings.console_enabled or settings.docs_enabled):
+        return None
+    return "/", "To the start page"
 
 
 def title_of(problem: ProblemDetails) -> str:

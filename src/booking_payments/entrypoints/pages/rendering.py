@@ -6,7 +6,7 @@ the checkout form of a gateway that declares them.
 
 import secrets
 from collections.abc import Iterator, Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -19,12 +19,17 @@ from jinja2 import (
     PrefixLoader,
     StrictUndefined,
     TemplateSyntaxError,
+    pass_context,
 )
+from jinja2.runtime import Context
 from litestar.response import Response
+from markupsafe import Markup, escape
 
+from booking_payments.domain.money import Money
 from booking_payments.entrypoints.pages.appearance import Appearance
 from booking_payments.entrypoints.pages.assets import address_of
 from booking_payments.entrypoints.pages.gateway_forms import ORIGINAL, OfferedForm
+from booking_payments.entrypoints.pages.language import ENGLISH, Language
 from booking_payments.presentation.formatting import duration, exact, method, moment, money, percent, words
 
 _OWN_TEMPLATES: Final = PackageLoader("booking_payments.entrypoints.pages")
@@ -88,19 +93,22 @@ def html(
     headers: Mapping[str, str] | None = None,
     form: OfferedForm | None = None,
     appearance: Appearance | None = None,
+    language: Language | None = None,
 ) -> Response[bytes]:
     """Render ``template`` with a new nonce and the policy for it.
 
     ``form`` is the form of a gateway that the page contains. The template reads it as ``gateway_form``, and its scripts
     as ``gateway_scripts``. ``appearance`` is given for pages that customers see: the template reads it as ``merchant``,
-    and its own folder of templates takes precedence.
+    and its own folder of templates takes precedence. ``language`` is that of the customer; None: English for operators.
     """
     nonce = secrets.token_urlsafe(16)
     templates = appearance.templates if appearance else None
     environment = environment_with(templates)
+    texts = _texts(language)
     parts = {
+        **texts,
         "merchant": appearance or Appearance(),
-        "gateway_form": form.render(environment, nonce, templates) if form else "",
+        "gateway_form": form.render(environment, nonce, texts, templates) if form else "",
         "gateway_scripts": form.scripts(nonce) if form else "",
     }
     text = environment.get_template(template).render(**context, **parts, nonce=nonce)
@@ -115,10 +123,12 @@ def plain(
     status: int,
     headers: Mapping[str, str],
     appearance: Appearance | None = None,
+    language: Language | None = None,
 ) -> Response[bytes]:
-    """Render a page without scripts and forms: equal content gives equal bytes. ``appearance`` as for ``html``."""
+    """Render a page without scripts and forms: equal content gives equal bytes. The rest is as for ``html``."""
     environment = environment_with(appearance.templates if appearance else None)
-    text = environment.get_template(template).render(**context, merchant=appearance or Appearance(), nonce="")
+    parts = {**_texts(language), "merchant": appearance or Appearance(), "nonce": ""}
+    text = environment.get_template(template).render(**context, **parts)
     allowed = _joined(_PLAIN_SOURCES, appearance.sources if appearance else {})
     return _sent(text, status, {"Content-Security-Policy": allowed, **headers})
 
@@ -141,7 +151,32 @@ def _sent(text: str, status: int, headers: Mapping[str, str]) -> Response[bytes]
     return Response(content=text.encode(), status_code=status, media_type="text/html", headers=dict(headers))
 
 
-_ENVIRONMENT.filters.update(money=money, moment=moment, exact=exact, words=words, percent=percent, duration=duration)
+@pass_context
+def _money(context: Context, amount: Money) -> str:
+    language: Language | None = context.get("language")
+    return language.money(amount) if language else money(amount)
+
+
+@pass_context
+def _moment(context: Context, at: datetime) -> str:
+    language: Language | None = context.get("language")
+    return language.moment(at) if language else moment(at)
+
+
+def _texts(language: Language | None) -> dict[str, Any]:
+    """Return what templates translate with: ``_`` and ``ngettext``, whose results are escaped."""
+    of = language or ENGLISH
+
+    def translated(text: str, **values: object) -> Markup:
+        return escape(of.gettext(text)) % values if values else escape(of.gettext(text))
+
+    def counted(one: str, many: str, count: int) -> Markup:
+        return escape(of.ngettext(one, many, count))
+
+    return {"language": language, "_": translated, "ngettext": counted}
+
+
+_ENVIRONMENT.filters.update(money=_money, moment=_moment, exact=exact, words=words, percent=percent, duration=duration)
 _ENVIRONMENT.filters["method"] = method
 _ENVIRONMENT.filters["iso"] = lambda at: at.astimezone(UTC).isoformat()
 _ENVIRONMENT.globals.update(asset=address_of)

@@ -1,11 +1,13 @@
-"""Browser sessions: the token of a payment link or a login, kept in a cookie that scripts cannot read.
+"""Browser sessions: what a cookie holds that scripts cannot read.
 
-Nothing is stored on the server: the cookie contains the token itself, so the session ends when the token expires. Each
-form carries a value derived from the token. Another site does not have the token, so it cannot forge a form.
+The checkout's cookie contains the token of the payment link itself, so its session ends when the token expires. The
+console's contains the secret of a stored session. Each form carries a value derived from either. Another site does not
+have it, so it cannot forge a form.
 """
 
 import hashlib
 import hmac
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,10 +15,13 @@ from attrs import field, frozen
 from litestar import Request
 from litestar.datastructures import Cookie
 
+from booking_payments.application.console_sessions import OperatorSessions
 from booking_payments.entrypoints.http import parsing
-from booking_payments.entrypoints.http.auth import OPERATE, Principal, authenticate
+from booking_payments.entrypoints.http.auth import Principal, authenticate
 from booking_payments.entrypoints.http.problems import RequestRefused
+from booking_payments.entrypoints.pages.customer_texts import LINK_TOO_OLD, OTHER_BROWSER
 from booking_payments.entrypoints.pages.forms import Form
+from booking_payments.runtime.services import Services
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -28,7 +33,7 @@ _OWN_SITE: Final = frozenset({"same-origin", "none"})
 
 @frozen(kw_only=True)
 class Session:
-    """A principal, the token that proves it, and the path of its cookie."""
+    """A principal, the token or secret that proves it, and the path of its cookie."""
 
     principal: Principal
     token: str = field(repr=False)
@@ -87,9 +92,8 @@ def checkout_session(request: AnyRequest, booking_id: str) -> Session:
             return Session(principal=principal, token=token, path=path)
     if comes_back(request):
         # A bank's app may return to another browser than the one the customer started in, which has no cookie.
-        text = "You come back from your bank. Open your payment link once more to see how your payment stands."
-        raise RequestRefused(401, "token_missing", f"{text} You will not be charged twice.")
-    raise RequestRefused(401, "token_missing", "The link is incomplete or too old. Ask where you booked for a new one.")
+        raise RequestRefused(401, "token_missing", OTHER_BROWSER)
+    raise RequestRefused(401, "token_missing", LINK_TOO_OLD)
 
 
 def comes_back(request: AnyRequest) -> bool:
@@ -149,12 +153,56 @@ def public_origin(request: AnyRequest) -> str | None:
 CONSOLE: Final = "/console"
 
 
-def operator_session(request: AnyRequest, token: str | None = None) -> Session | None:
-    """Return the operator's session by ``token`` or by the cookie. Returns None without a valid token, or without scope
-    ``payments:operate``.
+@frozen(kw_only=True)
+class ConsoleCookie:
+    """A cookie of the console.
+
+    Attributes:
+        name: its name; in a browser that uses TLS with the prefix ``__Host-``, so that a page of another host of the
+            same domain cannot set it.
+        path: where it is sent.
+        secure: whether it is sent over TLS only.
     """
-    given = token if token is not None else parsing.cookie(request.scope, CONSOLE_COOKIE)
-    principal = principal_of(request, given)
-    if principal is None or not given or OPERATE not in principal.scopes:
-        return None
-    return Session(principal=principal, token=given, path=CONSOLE)
+
+    name: str
+    path: str
+    secure: bool
+
+    def value_in(self, request: AnyRequest) -> str | None:
+        """Return the value that the browser sent; None without one."""
+        return parsing.cookie(request.scope, self.name)
+
+    def holding(self, value: str, max_age_s: int | None = None) -> Cookie:
+        """Return the cookie with a value: not readable by scripts, not sent with forms of other sites. Without
+        ``max_age_s`` it ends with the browser."""
+        return Cookie(
+            key=self.name,
+            value=value,
+            path=self.path,
+            httponly=True,
+            samesite="lax",
+            secure=self.secure,
+            max_age=max_age_s,
+        )
+
+    def removed(self) -> Cookie:
+        """Return the cookie as a browser accepts it to remove it, which needs the attributes that set it."""
+        return self.holding("", max_age_s=0)
+
+
+def console_cookie(request: AnyRequest, name: str = CONSOLE_COOKIE, path: str = CONSOLE) -> ConsoleCookie:
+    """Return the cookie called ``name``, as this browser's connection allows it."""
+    secure = _by_tls(request) or request.app.state["services"].settings.own_address.startswith("https://")
+    return ConsoleCookie(name=f"__Host-{name}" if secure else name, path="/" if secure else path, secure=secure)
+
+
+def sessions_of(services: Services) -> OperatorSessions:
+    """Return the use cases of the console's sessions."""
+    settings = services.settings
+    return OperatorSessions(
+        storage=services.storage,
+        clock=services.clock,
+        key=settings.jwt_verification_key,
+        idle=timedelta(seconds=settings.console_session_idle_s),
+        lifetime=timedelta(seconds=settings.console_session_lifetime_s),
+    )

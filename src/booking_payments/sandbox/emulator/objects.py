@@ -92,6 +92,7 @@ def payment_intent(account: Account, id_: str, **given: Any) -> Json:
 
 def charge(account: Account, id_: str, intent: Json, method: Json, **given: Any) -> Json:
     """A charge made by an intent with a method; the intent's metadata is copied once, here."""
+    receipt = None if given.get("status") == "failed" else f"https://pay.stripe.com/receipts/payment/{id_}"
     return {
         "id": id_,
         "object": "charge",
@@ -125,7 +126,7 @@ def charge(account: Account, id_: str, intent: Json, method: Json, **given: Any)
         "radar_options": {},
         "receipt_email": intent["receipt_email"],
         "receipt_number": None,
-        "receipt_url": None,
+        "receipt_url": receipt,
         "refunded": False,
         "review": None,
         "shipping": intent["shipping"],

@@ -1,24 +1,26 @@
 """``booking-payments sandbox`` as a separate process."""
 
+import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx2
 import pytest
+
+from tests import preloaded
 
 TIMEOUT_S = 20
 
 
 @contextmanager
-def started(*words: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def started(*words: str) -> Iterator[tuple[preloaded.Process, str]]:
     """The process and the line that it prints when it listens."""
-    command = [sys.executable, "-m", "booking_payments", "sandbox", "--port", "0", *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = ["-m", "booking_payments", "sandbox", "--port", "0", *words]
+    process = preloaded.started(command, cwd=Path.cwd(), env=os.environ, stdout=preloaded.PIPE, stderr=preloaded.PIPE)
     assert process.stdout is not None
     assert process.stderr is not None
     with process.stdout as said, process.stderr:
@@ -57,8 +59,8 @@ def test_it_says_where_it_listens_and_ends_by_a_signal_though_connections_hang(e
 def test_a_port_that_is_taken_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "booking_payments", "sandbox", "--port", port]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+        command = ["-m", "booking_payments", "sandbox", "--port", port]
+        done = preloaded.ran(command, cwd=Path.cwd(), env=os.environ)
 
     assert done.returncode == 1
     assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr

@@ -25,6 +25,7 @@ from booking_payments.domain.reports import (
     RefundReport,
     Unreadable,
 )
+from booking_payments.domain.texts import require_web_address
 
 Object = Mapping[str, Any]
 Known = TypeVar("Known", bound=Enum)
@@ -48,6 +49,7 @@ def intent_report(body: Object, *, replayed: bool = False) -> IntentReport:
         charge_id=id_of(body.get("latest_charge")),
         method=charge_method(charge),
         capture_before=_capture_before(charge),
+        receipt_url=_receipt_url(charge),
         payment_method_id=id_of(body.get("payment_method")),
         failure=_failure(body.get("last_payment_error")),
         client_secret=_optional_text(body.get("client_secret")),
@@ -81,6 +83,15 @@ def _capture_before(charge: Object) -> datetime | None:
     return time_of(_mapping(details.get(str(details.get("type")))).get("capture_before"))
 
 
+def _receipt_url(charge: Object) -> str | None:
+    """Return the address of the charge's receipt; None without one, and for one that is not an https address."""
+    url = _optional_text(charge.get("receipt_url"))
+    try:
+        return url if url and require_web_address(url, "receipt_url").startswith("https://") else None
+    except InvalidInput:
+        return None
+
+
 def charge_report(body: Object) -> IntentReport:
     """Decode a successful charge as a report of its intent: only the method and the capture deadline.
 
@@ -99,6 +110,7 @@ def charge_report(body: Object) -> IntentReport:
         charge_id=_text(body, "id"),
         method=charge_method(body),
         capture_before=_capture_before(body),
+        receipt_url=_receipt_url(body),
         metadata=_metadata(body),
         created_at=time_of(body.get("created")),
     )
@@ -183,14 +195,18 @@ def kept_of(body: Object) -> dict[str, Any]:
 
 
 def _kept_method(charge: Object) -> dict[str, Any]:
-    """Return the stored part of a charge's method: type, brand, last digits, wallet, and capture deadline."""
+    """Return the stored part of a charge: its method's type, brand, last digits and wallet, its capture deadline, and
+    its receipt.
+    """
     method = charge_method(charge)
     if method is None:
         return {}
     its = _mapping(_mapping(charge.get("payment_method_details")).get(method.type))
     kept = {name: plain_value(its[name]) for name in ("brand", "last4", "capture_before") if name in its}
     wallet = {"wallet": {"type": method.wallet}} if method.wallet else {}
-    return {"payment_method_details": {"type": method.type, method.type: {**kept, **wallet}}}
+    url = _receipt_url(charge)
+    receipt = {"receipt_url": url} if url else {}
+    return {"payment_method_details": {"type": method.type, method.type: {**kept, **wallet}}, **receipt}
 
 
 _PLAIN_FIELDS: Final = (

@@ -20,8 +20,8 @@ _SVG: Final = "{http://www.w3.org/2000/svg}"
 _COMMON: Final[dict[str, Any]] = {
     "js": [],
     "style": Style(label_font_size=13, major_label_font_size=13, legend_font_size=13),
-    "width": 480,
-    "height": 230,
+    "width": 400,
+    "height": 220,
     "margin": 6,
     "show_legend": True,
     "legend_at_bottom": True,

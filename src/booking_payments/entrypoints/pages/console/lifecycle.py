@@ -62,7 +62,7 @@ class Plan:
         return 16 + columns * self.column + self.along, 20 + rows * self.row + self.aside
 
 
-WIDE: Final = Plan(name="wide", along=176, aside=40, column=216, row=82)
+WIDE: Final = Plan(name="wide", along=200, aside=40, column=240, row=82)
 TALL: Final = Plan(name="tall", along=58, aside=100, column=92, row=117, turned=True)
 """For screens that are too narrow for the horizontal layout."""
 

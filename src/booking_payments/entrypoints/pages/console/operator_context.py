@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from attrs import frozen
 from litestar import get, post
@@ -10,7 +12,11 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import SkipValidation
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.console_sessions import new_secret
+from booking_payments.entrypoints.http.auth import OPERATE, READ, Principal
 from booking_payments.entrypoints.http.middleware import request_id_of
+from booking_payments.entrypoints.http.problems import RequestRefused
+from booking_payments.entrypoints.pages.console.devices import device_of
 from booking_payments.entrypoints.pages.forms import Form, read_form
 from booking_payments.entrypoints.pages.page import (
     BROWSER,
@@ -26,16 +32,20 @@ from booking_payments.entrypoints.pages.page import (
 from booking_payments.entrypoints.pages.rendering import html
 from booking_payments.entrypoints.pages.sessions import (
     CONSOLE,
-    CONSOLE_COOKIE,
     Session,
-    cookie_of,
-    operator_session,
+    console_cookie,
+    principal_of,
     require_own_site,
+    sessions_of,
 )
+from booking_payments.ports.console_sessions import ConsoleSession, LogInWay, OperatorIdentity
 from booking_payments.presentation import render
 from booking_payments.runtime.services import Services
 
 LOGIN: Final = f"{CONSOLE}/login"
+BY_PROVIDER: Final = f"{LOGIN}/openid"
+OWN_SESSION: Final[Mapping[str, Any]] = {**BROWSER, "opt": {**BROWSER["opt"], "own_session": True}}
+"""Arguments of a form that only concerns the operator's own sessions, so that every operator may send it."""
 _NEXT: Final = re.compile(r"(?!.*\.\.)/console(/[A-Za-z0-9_\-./]*)?(\?[A-Za-z0-9_\-.=&%+]*)?", re.ASCII)
 
 
@@ -45,6 +55,7 @@ class OperatorContext:
 
     services: Services
     session: Session
+    stored: ConsoleSession
     caller: Caller
 
     @property
@@ -55,7 +66,8 @@ class OperatorContext:
         """A page of the console; ``here`` is the navigation entry to highlight."""
         frame = {
             "here": here,
-            "operator": self.session.principal.subject,
+            "operator": self.stored.operator.label,
+            "may_act": self.stored.may_act,
             "form_token": self.session.form_token,
             "test_mode": not self.services.settings.livemode,
             "gateway": self.services.gateway.name,
@@ -64,20 +76,66 @@ class OperatorContext:
         return html(template, {**frame, **context}, status=status)
 
 
-def require_operator(request: AnyRequest, services: Services) -> OperatorContext:
-    """Return the logged-in operator. Raises ``SeeOther`` to the login page when no operator is logged in."""
-    session = operator_session(request)
-    if session is None:
-        wanted = f"{request.scope['path']}?{request.scope['query_string'].decode('latin-1')}".rstrip("?")
-        asked = request.method == "GET" and wanted.rstrip("/") != CONSOLE and _NEXT.fullmatch(wanted)
-        raise SeeOther(f"{LOGIN}?next={_quoted(wanted)}" if asked else LOGIN)
-    caller = Caller.operator_of(session.principal.subject, request_id_of(request.scope))
-    return OperatorContext(services=services, session=session, caller=caller)
+async def require_operator(request: AnyRequest, services: Services) -> OperatorContext:
+    """Return the logged-in operator.
+
+    Raises:
+        SeeOther: to the login page when no operator is logged in, and to the provider when it has to be asked again.
+        RequestRefused: (403) the operator may only look, and the request is a form.
+    """
+    secret = console_cookie(request).value_in(request) or ""
+    stored = await sessions_of(services).use(secret)
+    if stored is None or not _is_current(stored, services):
+        raise SeeOther(_log_in_path(LOGIN, request))
+    if _is_navigation(request) and _is_due(stored, services.clock.now()):
+        raise SeeOther(_log_in_path(BY_PROVIDER, request))
+    _require_role(request, stored)
+    operator = stored.operator
+    scopes = frozenset({OPERATE, READ} if stored.may_act else {READ})
+    principal = Principal(subject=operator.subject, issuer=operator.issuer or None, scopes=scopes)
+    return OperatorContext(
+        services=services,
+        session=Session(principal=principal, token=secret, path=CONSOLE),
+        stored=stored,
+        caller=Caller.operator_of(operator.actor, request_id_of(request.scope)),
+    )
+
+
+def _is_current(stored: ConsoleSession, services: Services) -> bool:
+    """Return whether the settings still have the provider that the operator logged in at."""
+    by_provider = stored.operator.way is LogInWay.OPENID
+    return not by_provider or (
+        services.identity_provider is not None and stored.operator.issuer == services.settings.oidc_issuer
+    )
+
+
+def _is_due(stored: ConsoleSession, now: datetime) -> bool:
+    return stored.check_at is not None and now >= stored.check_at
+
+
+def _is_navigation(request: AnyRequest) -> bool:
+    """Return whether a redirect to another host leads the browser there, and not one of our scripts."""
+    return request.method == "GET" and request.headers.get("sec-fetch-mode", "navigate") == "navigate"
+
+
+def _require_role(request: AnyRequest, stored: ConsoleSession) -> None:
+    only_looks = request.method in ("GET", "HEAD") or request.route_handler.opt.get("own_session", False)
+    if not only_looks and not stored.may_act:
+        raise RequestRefused(
+            403, "missing_role", f"You are logged in with the role {READ}. To do this, the role {OPERATE} is needed."
+        )
+
+
+def _log_in_path(start: str, request: AnyRequest) -> str:
+    """Return the address of ``start`` with the page that the operator wanted, where there is one to come back to."""
+    wanted = f"{request.scope['path']}?{request.scope['query_string'].decode('latin-1')}".rstrip("?")
+    asked = request.method == "GET" and wanted.rstrip("/") != CONSOLE and _NEXT.fullmatch(wanted)
+    return f"{start}?next={quote(wanted, safe='/')}" if asked else start
 
 
 async def provide_operator(request: AnyRequest, services: GivenServices) -> OperatorContext:
     """As ``require_operator``."""
-    return require_operator(request, services)
+    return await require_operator(request, services)
 
 
 GivenOperator = NamedDependency[SkipValidation[OperatorContext]]
@@ -90,8 +148,35 @@ async def provide_form(request: AnyRequest, operator: GivenOperator) -> Form:
     return form
 
 
-def _quoted(text: str) -> str:
-    return text.replace("%", "%25").replace("&", "%26").replace("?", "%3F").replace("=", "%3D").replace("+", "%2B")
+def local_page(wanted: str) -> str:
+    """Return the page of the console that ``wanted`` names, or its first page when it names anything else."""
+    return wanted if _NEXT.fullmatch(wanted) else f"{CONSOLE}/"
+
+
+async def begin_session(
+    request: AnyRequest,
+    services: Services,
+    operator: OperatorIdentity,
+    *,
+    may_act: bool,
+    wanted: str,
+    secret: str | None = None,
+    sealed_id_token: str | None = None,
+) -> PageResponse:
+    """Begin a session with a new secret, whatever cookie the browser had, and redirect to the page ``wanted``."""
+    cookie, secret = console_cookie(request), secret or new_secret()
+    await sessions_of(services).begin(
+        secret,
+        operator,
+        may_act=may_act,
+        device=device_of(request.headers.get("user-agent", "")),
+        cause=request_id_of(request.scope),
+        replaced=cookie.value_in(request),
+        sealed_id_token=sealed_id_token,
+    )
+    answer = see_other(local_page(wanted))
+    answer.set_cookie(cookie.holding(secret))
+    return answer
 
 
 @get(LOGIN, **PUBLIC)
@@ -102,34 +187,34 @@ async def login_page(services: GivenServices, search: GivenForm) -> PageResponse
 
 @post(LOGIN, **PUBLIC)
 async def log_in(request: AnyRequest, services: GivenServices) -> PageResponse:
-    """Log an operator in by a token with scope ``payments:operate``."""
+    """Log an operator in by a token with scope ``payments:operate``, or ``payments:read`` to look only."""
     form = await read_form(request)
     require_own_site(request)
     wanted = form.get("next")
-    session = operator_session(request, form.get("token"))
-    if session is None:
+    principal = principal_of(request, form.get("token"))
+    if principal is None or principal.scopes.isdisjoint((OPERATE, READ)):
         await count_guess(request)
         return _login_page(
             services, wanted, "This token is wrong, has expired, or lacks the scope payments:operate.", 401
         )
-    answer = see_other(wanted if _NEXT.fullmatch(wanted) else f"{CONSOLE}/")
-    answer.set_cookie(cookie_of(request, session, CONSOLE_COOKIE))
-    return answer
+    operator = OperatorIdentity(way=LogInWay.TOKEN, issuer=principal.issuer or "", subject=principal.subject)
+    return await begin_session(request, services, operator, may_act=principal.is_operator, wanted=wanted)
 
 
 def _login_page(services: Services, wanted: str, problem: str | None = None, status: int = 200) -> PageResponse:
     hint = services.settings.jwt_signing_key is not None and services.settings.in_development
-    context = {"wanted": wanted if _NEXT.fullmatch(wanted) else "", "problem": problem, "hint": hint}
+    wanted = wanted if _NEXT.fullmatch(wanted) else ""
+    provider = services.identity_provider
+    by_provider = f"{services.settings.own_address}{BY_PROVIDER}"
+    context = {
+        "wanted": wanted,
+        "problem": problem,
+        "hint": hint,
+        "provider": provider.title if provider else None,
+        "by_provider": f"{by_provider}?next={quote(wanted, safe='/')}" if wanted else by_provider,
+    }
     return html("console/login.html", context, status=status)
 
 
-@post(f"{CONSOLE}/logout", **BROWSER)
-async def log_out(form: GivenForm) -> PageResponse:
-    """Delete the token's cookie in this browser."""
-    answer = see_other(LOGIN)
-    answer.delete_cookie(CONSOLE_COOKIE, path=CONSOLE)
-    return answer
-
-
-PAGES: Final = (login_page, log_in, log_out)
+PAGES: Final = (login_page, log_in)
 DEPENDENCIES: Final = {"operator": Provide(provide_operator), "form": Provide(provide_form)}

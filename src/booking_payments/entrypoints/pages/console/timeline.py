@@ -36,7 +36,7 @@ TECHNICAL: Final = (
 
 
 @frozen(kw_only=True)
-class Step:
+class TimelineStep:
     """An event of the journal.
 
     Attributes:
@@ -53,25 +53,25 @@ class Step:
 
 
 @frozen(kw_only=True)
-class Stretch:
+class TimelineStretch:
     """Events in a row that are all ``technical``, or all not."""
 
     technical: bool
-    steps: tuple[Step, ...]
+    steps: tuple[TimelineStep, ...]
 
 
-def timeline(journal: Sequence[ev.Recorded], shown: Sequence[EventAnswer]) -> list[Stretch]:
+def timeline(journal: Sequence[ev.Recorded], shown: Sequence[EventAnswer]) -> list[TimelineStretch]:
     """Return the journal in stretches, oldest first. ``shown`` has the entry of each event of ``journal``."""
     together = zip(journal, shown, strict=True)
     return [
-        Stretch(technical=technical, steps=tuple(_step(recorded.event, entry) for recorded, entry in group))
+        TimelineStretch(technical=technical, steps=tuple(_step(recorded.event, entry) for recorded, entry in group))
         for technical, group in groupby(together, key=lambda each: isinstance(each[0].event, TECHNICAL))
     ]
 
 
-def _step(event: ev.Event, entry: EventAnswer) -> Step:
+def _step(event: ev.Event, entry: EventAnswer) -> TimelineStep:
     declined = reason_of(event.decline) if isinstance(event, ev.AttemptRefused) else None
-    return Step(entry=entry, style=style_of_event(event), gist=_gist(event), declined=declined)
+    return TimelineStep(entry=entry, style=style_of_event(event), gist=_gist(event), declined=declined)
 
 
 def _gist(event: ev.Event) -> str | None:

@@ -45,6 +45,56 @@ window.checkout = {
   },
 };
 
+// A script of another origin that never arrives holds up everything that waits for it, so this does not wait.
+setTimeout(() => {
+  const loading = document.getElementById("loading");
+  if (loading) {
+    loading.textContent = loading.dataset.slow;
+  }
+}, 15000);
+
+// Show the time that is left to pay. At its end the forms are closed, and the page is loaded again once the server says
+// that the booking has expired. A payment that is being made is left alone: its own script shows what becomes of it.
+function countDown(main, clock) {
+  const end = Date.now() + 1000 * Number(clock.dataset.left);
+  const busy = () => main.querySelector("form[aria-busy]");
+  let warned = false;
+
+  function show() {
+    const left = Math.ceil((end - Date.now()) / 1000);
+    if (left <= 0) {
+      finish();
+      return;
+    }
+    if (left <= 3600) {
+      clock.hidden = false;
+      const time = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+      clock.textContent = clock.dataset.text.replace("{}", time);
+      clock.classList.toggle("soon", left <= 60);
+    }
+    if (left <= 60 && !warned && !busy()) {
+      warned = true;
+      window.checkout.say(clock.dataset.one);
+    }
+    setTimeout(show, left > 3660 ? 60000 : 1000 - ((Date.now() - end) % 1000));
+  }
+
+  async function finish() {
+    clock.hidden = true;
+    if (busy()) {
+      setTimeout(finish, 1000);
+      return;
+    }
+    for (const button of main.querySelectorAll("form button")) {
+      button.disabled = true;
+    }
+    window.checkout.say(clock.dataset.over);
+    await window.checkout.poll(main.dataset.path, { version: main.dataset.version });
+  }
+
+  show();
+}
+
 document.addEventListener("DOMContentLoaded", () => {
   const main = document.getElementById("main");
   const alert = document.getElementById("alert");
@@ -66,6 +116,10 @@ document.addEventListener("DOMContentLoaded", () => {
   if ("poll" in main.dataset) {
     const { poll, stage, version } = main.dataset;
     window.checkout.poll(main.dataset.path, poll === "stage" ? { stage } : { version });
+  }
+  const clock = document.getElementById("countdown");
+  if (clock && main.dataset.stage === "pay") {
+    countDown(main, clock);
   }
   // The customer may have paid in another tab meanwhile.
   document.addEventListener("visibilitychange", () => {

@@ -1,6 +1,12 @@
 // The checkout with Stripe: the Payment Element sends the card to Stripe, so card data never reaches this service.
 "use strict";
 
+// Languages that Stripe.js has for a region (docs.stripe.com/js/appendix/supported_locales); any other by its language.
+const REGIONAL = ["en-GB", "es-419", "fr-CA", "pt-BR", "zh-HK", "zh-TW"];
+
+// What the service answers to a request that it refuses; its message is for the customer.
+class Refusal extends Error {}
+
 document.addEventListener("DOMContentLoaded", async () => {
   const form = document.getElementById("stripe-form");
   const main = document.getElementById("main");
@@ -9,23 +15,43 @@ document.addEventListener("DOMContentLoaded", async () => {
   const sent = ["form_token", "key", "price", "gateway"]; // the hidden fields that every gateway's form has
   const returnUrl = `${location.origin}${path}`;
 
+  const { unloadable, failed, again, working, checking, wait } = form.dataset;
+  let gone = false;
+
   function complain(text) {
     const alert = document.getElementById("stripe-alert");
     alert.textContent = text;
     alert.hidden = false;
     alert.focus();
     form.removeAttribute("aria-busy");
-    button.disabled = false;
+    button.disabled = gone;
+  }
+
+  // Nothing can be paid with this form: show one message and, in place of the button, a link that loads the page again.
+  function giveUp(text) {
+    if (gone) {
+      return;
+    }
+    gone = true;
+    document.getElementById("payment-element")?.remove();
+    const link = document.createElement("a");
+    link.className = "button primary wide";
+    link.href = path;
+    link.textContent = again;
+    button.replaceWith(link);
+    complain(text);
   }
 
   async function ask(what) {
     const answer = await fetch(`${path}/${what}`, {
       method: "POST",
+      headers: { Accept: "application/json" },
       body: new URLSearchParams(sent.map((name) => [name, form.elements[name].value])),
+      signal: AbortSignal.timeout(60000),
     });
-    const content = await answer.json();
+    const content = await answer.json().catch(() => ({}));
     if (!answer.ok) {
-      throw new Error(content.detail);
+      throw new Refusal(content.detail || failed);
     }
     return content;
   }
@@ -33,14 +59,14 @@ document.addEventListener("DOMContentLoaded", async () => {
   // The intent cannot be paid with this form any more: it was paid in another tab, or its webhook has not arrived.
   // Nothing is mounted for it and no button is enabled. The page polls, in case no webhook arrives.
   async function leave() {
-    document.querySelector("h1").textContent = "We are checking with the bank";
+    document.querySelector("h1").textContent = checking;
     form.closest("section").hidden = true;
     setTimeout(() => location.replace(path), 15000);
-    await goOn(undefined, "You will not be charged twice. Please don't pay again; this page updates automatically.");
+    await goOn(undefined, wait);
   }
 
   // The customer has acted at Stripe: the server reads the payment from Stripe, and the page shows its state.
-  async function goOn(error, text = "Your payment is being made …") {
+  async function goOn(error, text = working) {
     window.checkout.say(text);
     const look = () => ask("look").catch(() => ({ version: main.dataset.version }));
     let seen = await look();
@@ -58,14 +84,26 @@ document.addEventListener("DOMContentLoaded", async () => {
     }
   }
 
+  // The look of the Payment Element: Stripe's theme for the mode, with the colours of this page.
+  function appearance() {
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    const colours = getComputedStyle(document.documentElement);
+    const of = (name) => colours.getPropertyValue(name).trim();
+    return {
+      theme: dark ? "night" : "stripe",
+      variables: { colorPrimary: of("--accent"), colorBackground: of("--paper"), colorText: of("--ink"), colorDanger: of("--bad") },
+    };
+  }
+
   if (!window.Stripe) {
-    complain("The payment form can't be loaded. Check your connection and load the page again.");
+    giveUp(unloadable);
     return;
   }
 
   let stripe, elements, secret;
   try {
-    stripe = window.Stripe(form.dataset.key);
+    const { lang } = document.documentElement;
+    stripe = window.Stripe(form.dataset.key, { locale: REGIONAL.includes(lang) ? lang : lang.split("-")[0] });
     secret = (await ask("intent")).client_secret;
     if (!secret) {
       location.replace(path); // the state has changed: the page shows the new one
@@ -81,17 +119,23 @@ document.addEventListener("DOMContentLoaded", async () => {
     if ("authenticate" in form.dataset) {
       button.disabled = false;
     } else {
-      elements = stripe.elements({ clientSecret: secret, appearance: { theme: "stripe" } });
+      elements = stripe.elements({ clientSecret: secret, appearance: appearance() });
       const element = elements.create("payment");
+      const late = setTimeout(() => giveUp(unloadable), 60000);
       element.on("ready", () => {
+        clearTimeout(late);
         document.getElementById("loading")?.remove();
-        button.disabled = false;
+        button.disabled = gone;
       });
-      element.on("loaderror", () => complain("The payment form can't be loaded. Load the page again."));
+      element.on("loaderror", () => giveUp(unloadable));
       element.mount("#payment-element");
+      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+        elements.update({ appearance: appearance() });
+      });
     }
   } catch (error) {
-    complain(error.message);
+    // Only the service's own messages are for the customer; those of a browser or of Stripe.js are for developers.
+    giveUp(error instanceof Refusal ? error.message : failed);
     return;
   }
 

@@ -53,6 +53,7 @@ TABLES: Final = (
     "bp_audit",
     "bp_drift_reports",
     "bp_installation",
+    "bp_console_sessions",
     "bp_bank_transfers",
     "bp_bank_refunds",
     "bp_manual_receipts",
@@ -69,6 +70,7 @@ def upgrade() -> None:
     _create_inbox()
     _create_outbox()
     _create_records()
+    _create_console_sessions()
     _create_operator_gateway("bp_bank_transfers", "bp_bank_refunds")
     _create_operator_gateway("bp_manual_receipts", "bp_manual_refunds")
     if op.get_bind().dialect.name == "postgresql":
@@ -209,6 +211,7 @@ def _create_payments() -> None:
         sa.UniqueConstraint("intent_id", name=op.f("bp_payments_intent_id_key")),
         sqlite_strict=True,
     )
+    _index("bp_payments_amount", "bp_payments", "amount_minor", "created_at", "id")
     _index("bp_payments_booking_id", "bp_payments", "booking_id", "created_at")
     _index("bp_payments_customer", "bp_payments", "customer_id", "created_at", "id")
     _index("bp_payments_disputed", "bp_payments", "created_at", "id", where="disputed = 1")
@@ -217,6 +220,7 @@ def _create_payments() -> None:
     _index("bp_payments_one_holds_booking", "bp_payments", "booking_id", unique=True, where="holds_booking = 1")
     _index("bp_payments_page", "bp_payments", "created_at", "id")
     _index("bp_payments_reference", "bp_payments", "reference")
+    _index("bp_payments_refunded", "bp_payments", "created_at", "id", where="refunded_minor > 0")
     _index("bp_payments_status", "bp_payments", "status", "created_at", "id")
     op.create_table(
         "bp_gateway_ids",
@@ -502,6 +506,29 @@ def _create_records() -> None:
     )
     # The migration runs once, whichever process starts it, so no other id is ever made.
     op.bulk_insert(installation, [{"id": f"inst_{secrets.token_hex(10)}"}])
+
+
+def _create_console_sessions() -> None:
+    """The browsers in which operators are logged in to the console."""
+    op.create_table(
+        "bp_console_sessions",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("way", sa.Text(), nullable=False),
+        sa.Column("issuer", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=True),
+        sa.Column("email", sa.Text(), nullable=True),
+        sa.Column("may_act", sa.Integer(), nullable=False),
+        sa.Column("device", sa.Text(), nullable=False),
+        sa.Column("started_at", UTC_TIME, nullable=False),
+        sa.Column("last_used_at", UTC_TIME, nullable=False),
+        sa.Column("check_at", UTC_TIME, nullable=True),
+        sa.Column("ends_at", UTC_TIME, nullable=False),
+        sa.Column("sealed_id_token", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("bp_console_sessions_pkey")),
+        sqlite_strict=True,
+    )
+    _index("bp_console_sessions_operator", "bp_console_sessions", "way", "issuer", "subject")
 
 
 def _create_operator_gateway(transfers: str, bank_refunds: str) -> None:

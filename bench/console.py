@@ -1,0 +1,325 @@
+"""Times the pages of the console over a database with many payments, with the processor time of this process.
+
+    bench/console.py --payments 1000000 --folder /dev/shm
+    DATABASE_URL=postgresql://... bench/console.py --payments 1000000
+
+The payments are varied: customers, names, addresses, amounts, cards, declines, refunds, disputes and webhooks, over
+400 days. A database that is filled already is used as it is.
+"""
+
+import asyncio
+import gc
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Any, Final
+
+import attrs
+import click
+from sqlalchemy import Table, func, select, text
+
+from bench.seed import AT_ONCE, Rows, _open, _renamed, _write
+from booking_payments.adapters.memory.ids import RandomIds
+from booking_payments.adapters.sql import rows, tables
+from booking_payments.adapters.sql.engine import normalize_url
+from booking_payments.adapters.sql.migrations import migrate
+from booking_payments.adapters.sql.storage import SqlStorage
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.views import NewBooking
+from booking_payments.domain.booking import BookingDetails
+from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Currency, Money
+from booking_payments.ports.bookings import BookingFilter
+from booking_payments.ports.inbox import InboxFilter
+from booking_payments.ports.payments import PaymentFilter, Refunded
+from booking_payments.testing.kit import PaymentsTestKit
+
+DAYS: Final = 400
+CUSTOMERS: Final = 50_000
+CARDS: Final = (
+    *["visa", "mastercard", "amex"] * 8,
+    "chargeDeclinedInsufficientFunds",
+    "chargeDeclinedExpiredCard",
+    "createDispute",
+    "authenticationRequired",
+)
+FILLED: Final = (
+    tables.bookings,
+    tables.payments,
+    tables.gateway_ids,
+    tables.operation_keys,
+    tables.journal,
+    tables.postings,
+    tables.inbox,
+)
+CUSTOMER: Final = "customer-0000000"
+TIMES: Final = {"created_at", "updated_at", "at", "received_at", "processed_at", "event_starts_at", "expires_at"}
+Ask = Callable[[BookingPayments], Awaitable[Any]]
+
+
+@attrs.frozen
+class Model:
+    """The rows of one payment, from which others are made: with the names that differ, and the time it began."""
+
+    rows: Mapping[Table, Sequence[Rows]]
+    names: Sequence[str]
+    began: datetime
+
+
+async def make_models() -> list[Model]:
+    """Pay bookings with each of ``CARDS`` in memory; some are refunded."""
+    models = []
+    for number, card in enumerate(CARDS):
+        kit = PaymentsTestKit()
+        kit.clock.advance(datetime.now(UTC) - timedelta(days=DAYS) - kit.clock.now())
+        currency = (Currency.USD, Currency.EUR, Currency.GBP, Currency.JPY)[number % 4]
+        details = BookingDetails(
+            title="An evening of music", customer_name="Name " + CUSTOMER, customer_email=f"{CUSTOMER}@example.com"
+        )
+        amount = f"{20 + number}{'00' if currency is Currency.JPY else '.50'}"
+        new = NewBooking(
+            reference="REFERENCE-0",
+            customer_id=CUSTOMER,
+            amount=Money.parse(amount, currency),
+            event_starts_at=kit.clock.now() + timedelta(days=30),
+            event_id="evening-0",
+            details=details,
+        )
+        booking = (await kit.payments.register_booking(new)).booking
+        paid = await kit.payments.process_booking_payment(booking, f"pm_card_{card}")
+        if paid.success and number % 5 == 0:
+            await kit.payments.process_booking_refund(booking.id, "500" if currency is Currency.JPY else "5.00")
+        await kit.deliver_webhooks()
+        models.append(await _model(kit, booking.id))
+    return models
+
+
+async def _model(kit: PaymentsTestKit, booking_id: str) -> Model:
+    async def work(uow: Any) -> Model:
+        booking, (payment,) = await uow.bookings.get(booking_id), await uow.payments.of_booking(booking_id)
+        journal, postings = await uow.payments.journal(payment.id), await uow.payments.postings(payment.id)
+        inbox = await uow.inbox.latest(InboxFilter(), 20)
+        keys = {each.event.idempotency_key for each in journal if hasattr(each.event, "idempotency_key")}
+        ids = {payment.intent_id, *(each.charge_id for each in payment.attempts)} - {None}
+        ids |= {each.gateway_refund_id for each in payment.refunds} | {each.id for each in payment.disputes}
+        made: dict[Table, list[Rows]] = {
+            tables.bookings: [rows.booking_values(booking)],
+            tables.payments: [rows.new_payment_values(payment)],
+            tables.gateway_ids: [{"gateway_id": each, "payment_id": payment.id} for each in sorted(ids - {None})],
+            tables.operation_keys: [{"idempotency_key": each, "payment_id": payment.id} for each in sorted(keys)],
+            tables.journal: [rows.recorded_values(payment.id, each) for each in journal],
+            tables.postings: [rows.posting_values(payment.id, n, each) for n, each in enumerate(postings, start=1)],
+            tables.inbox: [rows.inbox_values(each) for each in inbox],
+        }
+        made[tables.inbox] = [{**each, "body": "{}"} for each in made[tables.inbox]]
+        refunds = [each.id for each in payment.refunds]
+        events = [each.event_id for each in inbox]
+        names = [booking.id, payment.id, *sorted(ids - {None}), *sorted(keys), *refunds, *events]
+        return Model(made, names, payment.created_at)
+
+    return await kit.storage.read(work)
+
+
+class Press:
+    """Makes rows of many payments from the models."""
+
+    def __init__(self, models: Sequence[Model], count: int) -> None:
+        self._models, self._count, self._days = models, count, DAYS if count < BLOCK else 4
+        self._random = Random(7)  # noqa: S311 - repeatable on purpose
+        self._ids = RandomIds(self._random)
+
+    def columns(self, table: Table) -> list[str]:
+        return next(list(model.rows[table][0]) for model in self._models if model.rows[table])
+
+    def print(self, numbers: Sequence[int]) -> Mapping[Table, list[tuple[Any, ...]]]:
+        """Return the rows of these payments."""
+        made: dict[Table, list[tuple[Any, ...]]] = {table: [] for table in FILLED}
+        for number in numbers:
+            model = self._models[self._random.randrange(len(self._models))]
+            later = timedelta(days=self._days) * number / self._count
+            named = {
+                name: f"{name.partition('_')[0]}_{number:08x}{place:04x}" for place, name in enumerate(model.names)
+            }
+            named |= {
+                "REFERENCE-0": f"R-{number:07d}",
+                CUSTOMER: f"customer-{self._random.randrange(CUSTOMERS):07d}",
+                "evening-0": f"evening-{number // 300}",
+            }
+            for table, patterns in model.rows.items():
+                made[table] += [
+                    tuple(_stamped(name, value, named, later) for name, value in row.items()) for row in patterns
+                ]
+        return made
+
+
+def _stamped(column: str, value: Any, named: dict[str, str], later: timedelta) -> Any:
+    if column in TIMES and isinstance(value, datetime):
+        return value + later
+    if column == "last4" and value:
+        return f"{hash(named[CUSTOMER]) % 10_000:04d}"
+    return _renamed(value, named)
+
+
+def fill(url: str, models: Sequence[Model], count: int) -> None:
+    """Write ``count`` payments."""
+    engine = _open(url)
+    press, todo = Press(models, count), iter(range(count))
+    gc.disable()
+    with click.progressbar(length=count, label="payments", file=sys.stderr) as progress:
+        while batch := list(islice(todo, AT_ONCE)):
+            with engine.begin() as connection:
+                for table, values in press.print(batch).items():
+                    _write(connection, table, press.columns(table), values)
+            progress.update(len(batch))
+    gc.enable()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ANALYZE")
+
+
+BLOCK: Final = 10_000
+"""Payments that are made in Python; the others are copies of them in SQL, with other ids, references and days."""
+
+_COPIED: Final = {
+    "sqlite": {
+        "later": "date(substr({0}, 1, 10), '+' || :days || ' days') || substr({0}, 11)",
+        "reference": "'R-' || printf('%07d', CAST(substr({0}, 3) AS INTEGER) + :first)",
+        "event": "'evening-' || (CAST(substr({0}, 9) AS INTEGER) + :first / 300)",
+    },
+    "postgresql": {
+        "later": "{0} + make_interval(days => CAST(:days AS integer))",
+        "reference": "'R-' || lpad(CAST(CAST(substr({0}, 3) AS integer) + CAST(:first AS integer) AS text), 7, '0')",
+        "event": "'evening-' || (CAST(substr({0}, 9) AS integer) + CAST(:first AS integer) / 300)",
+    },
+}
+COPIED: Final = tuple(table for table in FILLED if table is not tables.operation_keys)
+_IDS: Final = {"id", "booking_id", "payment_id", "gateway_id", "idempotency_key", "event_id", "object_id", "intent_id"}
+
+
+def copy(url: str, copies: int) -> None:
+    """Multiply the payments of the first block, each copy a few days later. JSON columns keep the first block's ids."""
+    engine = _open(url)
+    words = _COPIED[engine.dialect.name]
+    with click.progressbar(range(1, copies), label="copies", file=sys.stderr) as numbers:
+        for number in numbers:
+            given = {"mark": f"-{number}", "days": DAYS * number // copies, "first": number * BLOCK}
+            with engine.begin() as connection:
+                for table in COPIED:
+                    connection.execute(text(_copying(table, words)), given)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ANALYZE")
+
+
+def _copying(table: Table, words: Mapping[str, str]) -> str:
+    reference = words["reference"].format("reference")
+    made = {}
+    for column in table.columns:
+        name = column.name
+        if name in TIMES:
+            made[name] = words["later"].format(name)
+        elif name == "reference":
+            made[name] = reference
+        elif name == "event_id" and table is tables.bookings:
+            made[name] = words["event"].format(name)
+        elif name == "search_text":
+            made[name] = f"replace(search_text, lower(reference), lower({reference}))"
+        elif name == "id" and table is tables.inbox:
+            continue
+        else:
+            made[name] = f"{name} || :mark" if name in _IDS else name
+    named = {tables.bookings: "id", tables.payments: "id", tables.inbox: "event_id"}.get(table, "payment_id")
+    first = f"{named} NOT LIKE '%-%'"
+    if table is tables.journal:
+        first = f"{first} AND {tables.RARE}"  # the others are read of one payment at a time
+    columns, values = ", ".join(made), ", ".join(made.values())
+    return f"INSERT INTO {table.name} ({columns}) SELECT {values} FROM {table.name} WHERE {first}"  # noqa: S608 - ours
+
+
+def asked(payments: int) -> Iterator[tuple[str, Ask]]:
+    """Yield what pages of the console ask for, by name."""
+    some = f"R-{payments // 2:07d}"
+    filters = {
+        "payments": PaymentFilter(),
+        "by a whole reference": PaymentFilter(text=some),
+        "by a part of a reference": PaymentFilter(text=some[3:]),
+        "by a part of a name": PaymentFilter(text="name customer-00041"),
+        "by an unknown name": PaymentFilter(text="nobody of this name"),
+        "by a common word": PaymentFilter(text="evening"),
+        "by two letters": PaymentFilter(text="zq"),
+        "by e-mail": PaymentFilter(email="customer-0004123@"),
+        "by an unknown e-mail": PaymentFilter(email="nobody@nowhere"),
+        "by amount": PaymentFilter(amount=Decimal("21.50")),
+        "by an unknown amount": PaymentFilter(amount=Decimal("987654.32")),
+        "by last four": PaymentFilter(last4="4242"),
+        "by last four and amount": PaymentFilter(last4="4242", amount=Decimal("21.50")),
+        "by event": PaymentFilter(event_id="evening-1500"),
+        "by customer": PaymentFilter(customer_id="customer-0004123"),
+        "failed": PaymentFilter(status=PaymentStatus.FAILED),
+        "partly refunded": PaymentFilter(refunded=Refunded.PARTLY),
+        "fully refunded": PaymentFilter(refunded=Refunded.FULLY),
+        "disputed": PaymentFilter(disputed=True),
+        "of a day": PaymentFilter(
+            created_from=datetime.now(UTC) - timedelta(days=200), created_to=datetime.now(UTC) - timedelta(days=199)
+        ),
+        "disputed, by last four": PaymentFilter(disputed=True, last4="4242"),
+        "refunded, of an event": PaymentFilter(refunded=Refunded.ANY, event_id="evening-1500"),
+    }
+    for name, which in filters.items():
+        yield f"list: {name}", lambda of, which=which: of.list_payments(which, limit=25)  # type: ignore[misc]
+    yield "list: bookings", lambda of: of.list_bookings(BookingFilter(), limit=25)
+    yield "list: disputes", lambda of: of.disputes()
+    yield "list: events to come", lambda of: of.upcoming_events(limit=25)
+    for days in (1, 7, 30, 90):
+        yield f"dashboard: {days} days", lambda of, days=days: of.recent_figures(days)  # type: ignore[misc]
+
+
+async def measure(url: str, rounds: int, only: str) -> None:
+    """Print the median time of each question."""
+    kit = PaymentsTestKit()
+    kit.clock.advance(datetime.now(UTC) - kit.clock.now())
+    storage = SqlStorage.open(url)
+    payments = BookingPayments(attrs.evolve(kit.deps, storage=storage))
+    async with storage.engine.connect() as connection:
+        count = (await connection.execute(select(func.count()).select_from(tables.payments))).scalar_one()
+    click.echo(f"{count:,} payments")
+    for name, ask in asked(count):
+        if only not in name:
+            continue
+        times, processor = [], []
+        for _ in range(rounds):
+            begun, worked = time.perf_counter(), time.process_time()
+            await ask(payments)
+            times.append((time.perf_counter() - begun) * 1000)
+            processor.append((time.process_time() - worked) * 1000)
+        click.echo(f"{name:<32} {median(times):>9.1f} ms, {median(processor):>9.1f} ms of this process")
+    await storage.close()
+
+
+@click.command(help=__doc__.split("\n\n", maxsplit=1)[0])
+@click.option("--payments", "count", type=click.IntRange(1), default=100_000, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Where the SQLite file is.")
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--only", default="", help="Only the questions with this text in their name.")
+def main(count: int, folder: Path | None, rounds: int, only: str) -> None:
+    """Fill the database unless it is filled, and time the pages."""
+    url = f"sqlite:///{folder / f'console-{count}.db'}" if folder else os.environ["DATABASE_URL"]
+    parsed = normalize_url(url).render_as_string(hide_password=False)
+    migrate(parsed)
+    engine = _open(url)
+    with engine.connect() as connection:
+        filled = connection.execute(select(tables.payments.c.id).limit(1)).first()
+    engine.dispose()
+    if filled is None:
+        fill(url, asyncio.run(make_models()), min(count, BLOCK))
+        copy(url, -(-count // BLOCK))
+    asyncio.run(measure(parsed, rounds, only))
+
+
+if __name__ == "__main__":
+    main()

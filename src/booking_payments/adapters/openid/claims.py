@@ -1,0 +1,67 @@
+"""The operator and the roles that the claims of an ID token name."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from booking_payments.ports.console_sessions import LogInWay, OperatorIdentity
+from booking_payments.ports.identity_provider import LogInRejected
+
+LONGEST: Final = 200
+"""Characters of a name or an e-mail address that are kept."""
+LONGEST_SUBJECT: Final = 255
+"""OpenID Connect Core, section 2."""
+
+
+def operator_in(claims: Mapping[str, Any]) -> OperatorIdentity:
+    """Return the operator. Raises ``LogInRejected`` for a subject that cannot be kept."""
+    issuer, subject = claims["iss"], claims["sub"]
+    if not 0 < len(subject) <= LONGEST_SUBJECT or not subject.isprintable():
+        raise LogInRejected("the subject of the ID token is empty, too long, or not printable")
+    name = _line(claims.get("name")) or _line(claims.get("preferred_username"))
+    email = None if claims.get("email_verified") is False else _line(claims.get("email"))
+    return OperatorIdentity(way=LogInWay.OPENID, issuer=issuer, subject=subject, name=name, email=email)
+
+
+def _line(value: object) -> str | None:
+    """Return text for one line; None for anything else.
+
+    Signs that reorder or hide text are left out, and those that set the address and the subject apart in the audit
+    trail: users can often change their own names, and none shall be able to add another's address to it.
+    """
+    if not isinstance(value, str):
+        return None
+    return "".join(each for each in value if each.isprintable() and each not in "<>()").strip()[:LONGEST] or None
+
+
+def has_one_of(wanted: Collection[str], claims: Mapping[str, Any], claim: str) -> bool:
+    """Return whether the claim has one of the ``wanted`` values.
+
+    ``claim`` is a name, or names separated by dots for a claim inside another; a name that has dots itself comes first.
+    """
+    value = claims.get(claim)
+    if value is None:
+        value = _inside(claims, claim)
+    if claim == "email" and claims.get("email_verified") is not True:
+        return False  # the address is then whatever the user typed
+    return not _values(value).isdisjoint(wanted)
+
+
+def _inside(claims: Mapping[str, Any], path: str) -> object:
+    """Return the value at ``path``; a name on the way may have dots itself, as a client id often has."""
+    for at in (at for at, sign in enumerate(path) if sign == "."):
+        inner = claims.get(path[:at])
+        if isinstance(inner, dict):
+            found = inner.get(path[at + 1 :])
+            found = _inside(inner, path[at + 1 :]) if found is None else found
+            if found is not None:
+                return found
+    return None
+
+
+def _values(value: object) -> frozenset[str]:
+    """Return the values of a claim: a text, its words, the texts in a list, or the names in an object."""
+    if isinstance(value, str):
+        return frozenset({value, *value.split(" ")})
+    if isinstance(value, list | dict):
+        return frozenset(each for each in value if isinstance(each, str))
+    return frozenset()

@@ -1,0 +1,374 @@
+"""Log-in at an OpenID provider as a browser sees it: who is let in, in which browser, in which role, for how long."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from booking_payments.application.console_sessions import CHECK_AFTER, CHECKED_FOR
+from booking_payments.ports.console_sessions import LogInWay, OperatorIdentity
+from tests.integration.http.api import token
+from tests.integration.pages.openid_site import OpenIdSite, open_openid_site
+from tests.integration.pages.test_console import ACTIONS, PAGES
+from tests.openid_provider import ISSUER, Provider
+
+SESSION = "__Host-booking_payments_console"
+LOG_IN = "__Host-booking_payments_log_in"
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[OpenIdSite]:
+    with open_openid_site() as site:
+        yield site
+
+
+@pytest.fixture
+def site(opened: OpenIdSite) -> OpenIdSite:
+    """The site as a new browser finds it, with a provider that behaves. The installation is shared."""
+    opened.client.cookies.clear()
+    fresh = Provider(opened.kit.clock, claims={**opened.provider.claims}, key=opened.provider.key)
+    fresh.kid = opened.provider.kid
+    for name in ("roles", "sign", "metadata", "down", "change_token"):
+        setattr(opened.provider, name, getattr(fresh, name))
+    opened.provider.claims = {"sub": "248289761001", "name": "Olga Example", "email": "olga@example.com"}
+    opened.kit.clock.advance(CHECKED_FOR)  # what the provider said is forgotten, and sessions of other tests have ended
+    return opened
+
+
+def test_an_operator_logs_in_at_the_provider_and_comes_to_the_page_they_wanted(site: OpenIdSite) -> None:
+    page = site.get("/console/payments?status=failed").headers["location"]
+    assert f"https://testserver.local/console/login/openid?{urlsplit(page).query}" in site.get(page).text
+    answer = site.log_in_there(urlsplit(page).query.removeprefix("next="))
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/payments?status=failed")
+    assert "Olga Example" in site.get("/console/").text
+    cookie = next(each for each in answer.headers.get_list("set-cookie") if each.startswith(SESSION))
+    assert all(part in cookie for part in ("HttpOnly", "SameSite=lax", "Path=/;", "Secure"))
+
+
+def test_the_audit_trail_names_the_operator_and_the_subject(site: OpenIdSite) -> None:
+    site.log_in_there()
+    booking_id = site.book(reference="R-cancel")
+    site.get(f"/console/bookings/{booking_id}/cancel?look=1&refund=policy")
+    answer = site.post(f"/console/bookings/{booking_id}/cancel", site.hidden(f"/console/bookings/{booking_id}/cancel"))
+    assert answer.status_code == 303, answer.text
+
+    canceled, _, log_in = site.run(site.kit.storage.read, lambda uow: uow.audit.latest(3))
+    assert canceled.actor == log_in.actor == "operator:Olga Example <olga@example.com> (248289761001)"
+    assert (log_in.operation, log_in.asked["role"]) == ("console_log_in", "payments:operate")
+
+
+# --- roles
+
+
+def test_who_may_look_sees_every_page_and_no_form(site: OpenIdSite) -> None:
+    site.provider.roles = ["payments:read"]
+    site.log_in_there()
+    booking_id = site.paid(reference="R-look")
+    payment_id = site.payment_of(booking_id).id
+    assert "you may look at everything" in site.get("/console/").text
+
+    for path in PAGES:
+        answer = site.get(path.replace("bk_x", booking_id).replace("pay_x", payment_id).replace("ev_x", "ev_1"))
+        if "text/html" in answer.headers["content-type"] and path != "/console/sessions":
+            assert answer.text.count('<form method="post"') <= answer.text.count('action="/console/logout"'), path
+
+
+@pytest.mark.parametrize("path", [path for path in ACTIONS if path not in ("/console/logout", "/console/sessions/end")])
+def test_who_may_look_can_do_nothing(site: OpenIdSite, path: str) -> None:
+    site.provider.roles = ["payments:read"]
+    site.log_in_there()
+    site.get("/console/sessions")
+
+    answer = site.post(path, {**site.hidden("/console/logout"), "key": "k" * 20})
+
+    assert answer.status_code == 403
+    assert "payments:operate" in answer.text
+
+
+def test_a_token_to_look_with_opens_the_console_for_looking(site: OpenIdSite) -> None:
+    site.post("/console/login", {"token": token("rita", "payments:read"), "next": ""})
+
+    assert "you may look at everything" in site.get("/console/").text
+    assert (
+        site.client.get(
+            "/api/payments/", headers={"Authorization": f"Bearer {token('rita', 'payments:read')}"}
+        ).status_code
+        == 403
+    )
+
+
+@pytest.mark.parametrize("roles", [[], "admin", ["payments:write"], None])
+def test_who_has_no_role_is_refused_by_name(site: OpenIdSite, roles: object) -> None:
+    site.provider.roles = roles
+    answer = site.log_in_there()
+
+    assert answer.status_code == 403
+    assert "Olga Example" in answer.text
+    assert "payments:read" in answer.text
+    assert not site.is_logged_in()
+
+
+def test_who_lost_the_right_to_act_loses_it_in_all_browsers_at_the_next_log_in(site: OpenIdSite) -> None:
+    other = site.other_browser()
+    site.log_in_there()
+    other.log_in_there()
+    assert other.is_logged_in()
+
+    site.provider.roles = ["payments:read"]
+    site.log_in_there()
+
+    assert "you may look at everything" in site.get("/console/").text
+    assert not other.is_logged_in()
+
+
+def test_who_lost_all_roles_is_logged_out_of_all_browsers(site: OpenIdSite) -> None:
+    other = site.other_browser()
+    other.log_in_there()
+    site.provider.roles = []
+    site.log_in_there()
+
+    assert not other.is_logged_in()
+
+
+# --- which browser
+
+
+def test_the_callback_is_refused_in_another_browser(site: OpenIdSite) -> None:
+    """Else somebody could have a victim work under their own name."""
+    other = site.other_browser()
+    callback = site.provider.authorize(site.begin())
+
+    answer = other.come_back(callback)
+
+    assert answer.status_code == 400
+    assert "begun in another browser" in answer.text
+    assert SESSION not in other.client.cookies
+    other.begin()
+    assert other.come_back(callback).status_code == 400
+
+
+def test_a_callback_works_once(site: OpenIdSite) -> None:
+    url = site.begin()
+    held = site.client.cookies[LOG_IN]
+    callback = site.provider.authorize(url)
+    assert site.come_back(callback).status_code == 303
+
+    assert site.come_back(callback).status_code == 400
+    site.client.cookies.set(LOG_IN, held, domain="testserver.local", path="/")
+    again = site.come_back(callback)
+    assert again.status_code == 400
+    assert "did not succeed" in again.text
+
+
+@pytest.mark.parametrize("change", ["state=other", "state=", "nothing"])
+def test_a_callback_needs_its_state(site: OpenIdSite, change: str) -> None:
+    asked = parse_qs(urlsplit(site.provider.authorize(site.begin())).query)
+
+    assert site.get(f"/console/login/openid/callback?code={asked['code'][0]}&{change}").status_code == 400
+    assert not site.is_logged_in()
+
+
+def test_a_cookie_of_another_host_of_the_domain_is_not_read(site: OpenIdSite) -> None:
+    """Such a host can set cookies for the domain, but none whose name begins with ``__Host-``."""
+    callback = site.provider.authorize(site.begin())
+    held = site.client.cookies[LOG_IN]
+    site.client.cookies.clear()
+    site.client.cookies.set("booking_payments_log_in", held, domain="testserver.local", path="/")
+
+    assert site.come_back(callback).status_code == 400
+
+
+def test_the_session_has_a_new_secret_after_each_log_in(site: OpenIdSite) -> None:
+    site.client.cookies.set(SESSION, "f" * 43, domain="testserver.local", path="/")
+    site.log_in_there()
+    first = site.client.cookies[SESSION]
+    assert first != "f" * 43
+    site.log_in_there()
+
+    assert site.client.cookies[SESSION] != first
+    site.client.cookies.clear()
+    site.client.cookies.set(SESSION, first, domain="testserver.local", path="/")
+    assert not site.is_logged_in()
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    ["https://evil.example/", "//evil.example", "/\\evil.example", "/console/../x", "/checkout/x", "javascript:x"],
+)
+def test_a_log_in_leads_to_a_page_of_the_console_only(site: OpenIdSite, wanted: str) -> None:
+    assert site.log_in_there(wanted).headers["location"] == "/console/"
+
+
+def test_a_link_on_another_site_begins_no_log_in(site: OpenIdSite) -> None:
+    answer = site.get("/console/login/openid", headers={"Sec-Fetch-Site": "cross-site"})
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/login")
+
+
+# --- what the provider says instead
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [("access_denied", 403, "You were not let in"), ("server_error", 400, "did not succeed"), ("<b>", 400, "did not")],
+)
+def test_an_error_of_the_provider_is_explained(site: OpenIdSite, error: str, status: int, text: str) -> None:
+    answer = site.log_in_there(error=error, error_description="<script>call this number</script>")
+
+    assert answer.status_code == status
+    assert text in answer.text
+    assert "call this number" not in answer.text
+
+
+def test_a_wrong_id_token_logs_nobody_in_and_says_no_more_than_that(site: OpenIdSite) -> None:
+    site.provider.change_token = lambda claims: {**claims, "nonce": "another"}
+    answer = site.log_in_there()
+
+    assert answer.status_code == 400
+    assert "invalid" not in answer.text
+    assert not site.is_logged_in()
+
+
+def test_while_the_provider_is_down_a_token_still_opens_the_console(site: OpenIdSite) -> None:
+    site.provider.down = True
+    answer = site.get("/console/login/openid")
+
+    assert answer.status_code == 503
+    assert "log in with an operator token" in answer.text
+    site.log_in()
+    assert site.is_logged_in()
+
+
+# --- how long
+
+
+def test_the_provider_is_asked_again_after_half_an_hour(site: OpenIdSite) -> None:
+    site.log_in_there()
+    site.kit.clock.advance(CHECK_AFTER - timedelta(minutes=1))
+    assert site.get("/console/payments").status_code == 200
+    site.kit.clock.advance(timedelta(minutes=1))
+
+    answer = site.get("/console/payments")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/login/openid?next=/console/payments")
+    before = site.client.cookies[SESSION]
+    site.come_back(site.provider.authorize(site.get(answer.headers["location"]).headers["location"]))
+    assert site.get("/console/payments").status_code == 200
+    assert site.client.cookies[SESSION] != before
+
+
+def test_a_form_is_still_taken_until_the_hour_is_over(site: OpenIdSite) -> None:
+    """A redirect to the provider would lose what was typed. Who was deleted there acts for an hour at most."""
+    site.log_in_there()
+    site.get("/console/sessions")
+    form = site.hidden("/console/logout")
+    site.kit.clock.advance(CHECK_AFTER - timedelta(minutes=1))
+    assert site.post("/console/drift/run", {**form, "days": "1"}).headers["location"].startswith("/console/drift")
+    site.kit.clock.advance(CHECK_AFTER - timedelta(minutes=1))
+    assert site.post("/console/drift/run", {**form, "days": "1"}).headers["location"].startswith("/console/drift")
+    site.kit.clock.advance(timedelta(minutes=2))
+
+    assert site.post("/console/drift/run", form).headers["location"] == "/console/login"
+
+
+def test_who_is_logged_in_goes_on_while_the_provider_is_down(site: OpenIdSite) -> None:
+    site.log_in_there()
+    site.kit.clock.advance(CHECK_AFTER - timedelta(minutes=1))
+    site.get("/console/")
+    site.kit.clock.advance(timedelta(minutes=1, seconds=1))
+    site.provider.down = True
+    site.run(_forget, site)
+
+    answer = site.get(site.get("/console/payments").headers["location"])
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/payments")
+    assert site.get("/console/payments").status_code == 200
+
+
+async def _forget(site: OpenIdSite) -> None:
+    """The discovery document is read again."""
+    site.client.app.state["services"].identity_provider._metadata = None
+
+
+def test_an_idle_session_ends(site: OpenIdSite) -> None:
+    site.log_in_there()
+    site.kit.clock.advance(timedelta(minutes=29))
+    assert site.is_logged_in()
+    site.kit.clock.advance(timedelta(minutes=30))
+
+    assert site.get("/console/").headers["location"] == "/console/login"
+
+
+def test_a_session_by_token_ends_after_eight_hours_of_use(site: OpenIdSite) -> None:
+    site.log_in()
+    for _ in range(19):
+        site.kit.clock.advance(timedelta(minutes=25))
+        assert site.is_logged_in()
+    site.kit.clock.advance(timedelta(minutes=5))
+
+    assert not site.is_logged_in()
+
+
+# --- log-out
+
+
+def test_logging_out_here_logs_out_there(site: OpenIdSite) -> None:
+    site.log_in_there()
+    secret = site.client.cookies[SESSION]
+    answer = site.send("/console/", "/console/logout")
+
+    assert "https://id.example/log-out?id_token_hint=" in answer.text
+    assert SESSION not in site.client.cookies
+    site.client.cookies.set(SESSION, secret, domain="testserver.local", path="/")
+    assert not site.is_logged_in()
+
+
+def test_an_operator_sees_their_browsers_and_logs_one_out(site: OpenIdSite) -> None:
+    other = site.other_browser()
+    other.client.headers["User-Agent"] = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    other.log_in_there()
+    site.log_in_there()
+    page = site.get("/console/sessions").text
+    assert "Firefox on Linux" in page
+    assert page.count("this browser") == 1
+
+    rows = [row for row in page.split("<tr>") if "Firefox on Linux" in row]
+    session = rows[0].split('name="session" value="')[1].split('"')[0]
+    site.post("/console/sessions/end", {**site.hidden("/console/logout"), "session": session})
+
+    assert not other.is_logged_in()
+    assert site.is_logged_in()
+
+
+def test_logging_out_everywhere_ends_all_sessions_of_the_operator_and_no_other(site: OpenIdSite) -> None:
+    other, somebody = site.other_browser(), site.other_browser()
+    somebody.log_in("248289761001")  # the same name, in a token
+    other.log_in_there()
+    site.log_in_there()
+    site.get("/console/sessions")
+    site.post("/console/sessions/end", {**site.hidden("/console/logout"), "session": "all"})
+
+    assert not site.is_logged_in()
+    assert not other.is_logged_in()
+    assert somebody.is_logged_in()
+
+
+def test_nobody_ends_the_session_of_another_operator(site: OpenIdSite) -> None:
+    somebody = site.other_browser()
+    somebody.log_in("rita")
+    theirs = somebody.get("/console/sessions").text.split('name="session" value="')[1].split('"')[0]
+    site.log_in_there()
+    site.get("/console/sessions")
+    site.post("/console/sessions/end", {**site.hidden("/console/logout"), "session": theirs})
+
+    assert somebody.is_logged_in()
+
+
+def test_the_storage_holds_neither_the_secret_nor_the_id_token(site: OpenIdSite) -> None:
+    site.log_in_there()
+    olga = OperatorIdentity(way=LogInWay.OPENID, issuer=ISSUER, subject="248289761001")
+    stored = str(site.run(site.kit.storage.read, lambda uow: uow.console_sessions.of_operator(olga)))
+
+    assert "Olga" in stored
+    assert site.client.cookies[SESSION] not in stored
+    assert "eyJ" not in stored  # how a token begins

@@ -1,0 +1,162 @@
+"""The server that forks the processes of ``tests.preloaded``. Run as a script with the path of its socket.
+
+For each connection it forks a process that forks the command, reports its process id and its exit status on the
+connection, and ends. The server ends when its standard input is closed.
+"""
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+MODULES: Final = (
+    "booking_payments.adapters.gateways.bank_transfer.plugin",
+    "booking_payments.adapters.gateways.fake.plugin",
+    "booking_payments.adapters.gateways.manual.plugin",
+    "booking_payments.adapters.gateways.stripe.gateway",
+    "booking_payments.adapters.sql.migrations",
+    "booking_payments.asgi",
+    "booking_payments.entrypoints.cli",
+    "booking_payments.entrypoints.cli.worker",
+    "booking_payments.entrypoints.http.app",
+    "booking_payments.entrypoints.worker.tasks",
+    "booking_payments.runtime.composition",
+    "booking_payments.sandbox.http.server",
+    "booking_payments.serving",
+    "booking_payments.testing",
+    "aiosqlite",
+    "alembic.command",
+    "alembic.config",
+    "django",
+    "fastapi",
+    "flask",
+    "psycopg",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "sqlalchemy.dialects.sqlite.aiosqlite",
+    "sqlalchemy.ext.asyncio",
+    "uvicorn.main",
+)
+"""What is imported before the first fork. Modules of examples are not here: they read settings on import."""
+
+
+def main() -> list[str]:
+    """Serve until the standard input is closed. Returns in a forked process, with the words of its command."""
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(sys.argv[1])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in MODULES:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # a collection in a forked process does not copy the pages of all imported objects
+    listening.listen(64)
+    signal.signal(signal.SIGCHLD, _collect)
+    while True:
+        readable, _, _ = select.select([listening, sys.stdin], [], [])
+        if listening not in readable:
+            os._exit(0)
+        line, _ = listening.accept()
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            listening.close()
+            return _forked(line)
+        line.close()
+
+
+def _collect(*_: object) -> None:
+    """Take note of the forked processes that have ended."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _forked(line: socket.socket) -> list[str]:
+    """Fork the command that is asked for, and wait for it."""
+    _, given, _, _ = socket.recv_fds(line, 1, 3)
+    if not given:
+        os._exit(0)  # somebody looked whether the server is there
+    with line.makefile("rb") as asked:
+        request = json.loads(asked.readline())
+    child = os.fork()
+    if child == 0:
+        line.close()
+        _become(given, request["cwd"], request["env"])
+        return list(request["words"])
+    for each in given:
+        os.close(each)
+    with suppress(OSError):  # the test has ended before the command
+        line.sendall(b"%d\n" % child)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        line.sendall(b"%d\n" % status)
+    os._exit(0)
+
+
+def _become(given: list[int], folder: str, environment: dict[str, str]) -> None:
+    """Take over descriptors, folder and environment as a new interpreter has them."""
+    for target, each in enumerate(given):
+        os.dup2(each, target)
+        os.close(each)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for the life of the process
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    given_paths = [each for each in environment.get("PYTHONPATH", "").split(os.pathsep) if each]
+    sys.path[:] = [*given_paths, *sys.path[1:]]  # the first is the folder of this script
+
+
+def run(words: list[str]) -> None:
+    """Run what follows the interpreter on a command line: ``-m module``, ``-c code`` or a script, and arguments."""
+    if words[0] == "-m":
+        sys.path.insert(0, str(Path.cwd()))
+        sys.argv = words[1:]
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    elif words[0] == "-c":
+        sys.path.insert(0, "")
+        sys.argv = ["-c", *words[2:]]
+        sys.modules["__main__"] = module = ModuleType("__main__")
+        exec(compile(words[1], "<string>", "exec"), module.__dict__)  # noqa: S102 - what the test wants to be run
+    else:
+        sys.path.insert(0, str(Path(words[0]).resolve().parent))
+        sys.argv = words
+        runpy.run_path(words[0], run_name="__main__")
+
+
+def end_as_an_interpreter(words: list[str]) -> None:
+    """Run a command and end this process as an interpreter does, but for taking down every module one by one."""
+    status = 0
+    try:
+        run(words)
+    except SystemExit as exit_:
+        if isinstance(exit_.code, int | None):
+            status = exit_.code or 0
+        else:
+            print(exit_.code, file=sys.stderr)
+            status = 1
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    end_as_an_interpreter(main())
