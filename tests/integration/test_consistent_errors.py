@@ -25,6 +25,8 @@ from booking_payments.domain import errors
 from booking_payments.domain.errors import PaymentError, TryAgainLater
 from booking_payments.domain.payment import Payment
 from booking_payments.entrypoints.http.problems import STATUSES, problem_of
+from booking_payments.entrypoints.pages.customer_texts import problem_text
+from booking_payments.entrypoints.pages.language import ENGLISH
 from booking_payments.entrypoints.pages.page import OTHERS, TITLES, sentence, title_of
 from booking_payments.ports.gateway import GatewayRefused, Misconfigured
 from booking_payments.ports.storage import CommitLost, StorageConflict, StorageDown
@@ -431,7 +433,7 @@ def test_the_checkout_shows_the_http_error_of_a_failing_payment(story: str) -> N
     else:
         assert told is not None
         assert answer.status_code == told.status
-        assert shown(told.detail) in landed
+        assert shown(problem_text(told, ENGLISH)) in landed
 
 
 # --- every class there is --------------------------------------------------------------------------------------
