@@ -114,6 +114,7 @@ def test_the_wheel_has_types_migrations_and_pages_and_no_tests(built: tuple[Path
             "adapters/sql/migrations/versions/0001_initial_schema.py",
             "entrypoints/pages/static/pages.css",
             "entrypoints/pages/templates/checkout.html",
+            "entrypoints/pages/languages/de.po",
         )
     } <= names
 

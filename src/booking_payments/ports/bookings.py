@@ -7,16 +7,21 @@ from typing import Protocol
 from attrs import frozen
 
 from booking_payments.domain.booking import Booking, BookingStatus
+from booking_payments.ports.payments import search_text
 
 
 @frozen(kw_only=True)
 class BookingFilter:
-    """Conditions of a page of bookings; None leaves a condition out."""
+    """Conditions of a page of bookings; None leaves a condition out.
+
+    ``text`` is a part, in any case, of the reference, customer id, customer name, e-mail address or title.
+    """
 
     reference: str | None = None
     customer_id: str | None = None
     event_id: str | None = None
     status: BookingStatus | None = None
+    text: str | None = None
 
     def takes(self, booking: Booking) -> bool:
         """True when ``booking`` satisfies all conditions."""
@@ -26,7 +31,8 @@ class BookingFilter:
             (self.event_id, booking.event_id),
             (self.status, booking.status),
         )
-        return all(asked is None or asked == its for asked, its in wanted)
+        has_part = self.text is None or self.text.casefold() in search_text(booking)
+        return has_part and all(asked is None or asked == its for asked, its in wanted)
 
 
 @frozen(kw_only=True)

@@ -944,6 +944,9 @@ class StorageContract:
         assert await found(customer_id="bob") == ["bk_2"]
         assert await found(customer_id="bob", status=BookingStatus.CONFIRMED) == []
         assert await found(customer_id="bob", status=BookingStatus.PENDING) == ["bk_2"]
+        assert await found(text="r-") == ["bk_3", "bk_2"]  # the first page
+        assert await found(text="BO") == ["bk_2"]
+        assert await found(text="%") == []
 
     async def test_refused_deliveries_are_counted_by_the_hour(self, storage: Storage) -> None:
         hours = [NOW - timedelta(hours=back) for back in (2, 1, 1)]

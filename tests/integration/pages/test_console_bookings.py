@@ -4,6 +4,7 @@ once.
 
 import re
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import httpx
@@ -76,7 +77,22 @@ def test_the_list_finds_bookings_by_reference_customer_event_status_and_id(conso
     assert [shown(""), shown("q=R-1"), shown("q=ann"), shown("event=evening-1"), shown("status=confirmed")] == [
         *([True, True], [True, False], [True, True], [True, False], [False, True])
     ]
+    assert [shown("q=r-"), shown("q=AN"), shown("q=-2"), shown("q=nobody")] == [
+        *([True, True], [True, True], [False, True], [False, False])
+    ]
     assert console.get(f"/console/bookings?q={first}").headers["location"] == f"/console/bookings/{first}"
+
+
+def test_the_second_page_of_bookings_keeps_the_search(console: Site) -> None:
+    for number in range(26):
+        console.book(reference=f"S-{number:02}")
+        console.kit.clock.advance(timedelta(seconds=1))
+    console.book(reference="OTHER")
+    older = re.search(r'rel="next" href="([^"]+)"', console.get("/console/bookings?q=s-").text)
+
+    assert older
+    page = console.get(unescape(older[1])).text
+    assert [f">{reference}</a>" in page for reference in ("S-00", "S-01", "OTHER")] == [True, False, False]
 
 
 @pytest.mark.parametrize("bad", ["status=lost", "cursor=x"])

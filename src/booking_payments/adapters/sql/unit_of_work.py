@@ -182,6 +182,7 @@ def _wanted_bookings(which: BookingFilter) -> Sequence[ColumnElement[bool] | Non
         columns.customer_id == which.customer_id if which.customer_id is not None else None,
         columns.event_id == which.event_id if which.event_id is not None else None,
         columns.status == which.status.value if which.status else None,
+        _has_part(columns.search_text, which.text) if which.text is not None else None,
     )
 
 

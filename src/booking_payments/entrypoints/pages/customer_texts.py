@@ -67,9 +67,12 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "gateway_unavailable": _UNREACHABLE,
     "too_many_requests": N_("Too many requests. Please wait a minute, and try again."),
     **dict.fromkeys(("busy", "not_ready", "operation_in_flight", "payment_in_flight", "storage_unavailable"), _LATER),
-    **dict.fromkeys(("gateway_refused", "refused", "not_possible", "contradiction"), _PROVIDER),
+    **dict.fromkeys(("refused", "not_possible"), _PROVIDER),
     **dict.fromkeys(("amount_too_small", "amount_too_large", "no_payment_method_left", "gateway_unknown"), _NOT_HERE),
-    **dict.fromkeys(("internal_error", "our_fault", "payment_error", "illegal_transition"), _OURS),
+    **dict.fromkeys(
+        ("contradiction", "gateway_refused", "illegal_transition", "internal_error", "our_fault", "payment_error"),
+        _OURS,
+    ),
     **dict.fromkeys(("invalid_input", "invalid_amount", "not_a_form", "bad_request", "duplicate_field"), _AGAIN),
 }
 """The text for each code of an error that a customer may see on a page."""

@@ -79,17 +79,16 @@ async def listing(services: GivenServices, operator: GivenOperator, search: Give
 
 
 async def _found(services: Services, search: Form) -> BookingPage:
-    """Return the bookings with this reference, or else of this customer."""
-    status, wanted, cursor = search.get("status"), search.get("q") or None, search.get("cursor") or None
+    """Return the bookings that fit the form. Raises ``InvalidInput`` for a field that can't be understood."""
+    status = search.get("status")
     if status and status not in [each.value for each in BookingStatus]:
         raise InvalidInput("there is no such status")
-    event_id, its = search.get("event") or None, BookingStatus(status) if status else None
-    which = BookingFilter(reference=wanted, event_id=event_id, status=its)
-    page = await services.payments.list_bookings(which, cursor=cursor, limit=PAGE_SIZE)
-    if wanted and not page.items:
-        which = BookingFilter(customer_id=wanted, event_id=event_id, status=its)
-        page = await services.payments.list_bookings(which, cursor=cursor, limit=PAGE_SIZE)
-    return page
+    which = BookingFilter(
+        text=search.get("q") or None,
+        event_id=search.get("event") or None,
+        status=BookingStatus(status) if status else None,
+    )
+    return await services.payments.list_bookings(which, cursor=search.get("cursor") or None, limit=PAGE_SIZE)
 
 
 # --- one booking -----------------------------------------------------------------------------------------------
