@@ -2,8 +2,9 @@
 
 ``python -m bench.cancel_event --bookings 5000`` books, pays, cancels the event, adds the missing balance, cancels
 again, and compares every booking with the gateway to the cent. It prints the time and the gateway calls for each
-refund. ``--database`` names the database, by default a SQLite file that is removed. Time at the gateway is simulated,
-so that the limit of ``--max-per-s`` calls costs no real time; ``simulated_s`` says how long the job would have taken.
+refund. ``--database`` names the database, by default a SQLite file that is removed; ``memory`` keeps everything in this
+process. Time at the gateway is simulated, so that the limit of ``--max-per-s`` calls costs no real time;
+``simulated_s`` says how long the job would have taken.
 """
 
 import argparse
@@ -263,13 +264,16 @@ async def main(bookings: int, database: str | None, seed: int, max_per_s: int) -
     from booking_payments.adapters.sql.storage import SqlStorage
 
     with tempfile.TemporaryDirectory() as folder:
-        url = database or f"sqlite:///{Path(folder) / 'event.db'}"
-        await asyncio.to_thread(migrate, url)
-        storage = SqlStorage.open(url)
-        try:
-            figures = await measured(Run.over(storage, seed, max_per_s), bookings)
-        finally:
-            await storage.close()
+        if database == "memory":
+            figures = await measured(Run.over(None, seed, max_per_s), bookings)
+        else:
+            url = database or f"sqlite:///{Path(folder) / 'event.db'}"
+            await asyncio.to_thread(migrate, url)
+            storage = SqlStorage.open(url)
+            try:
+                figures = await measured(Run.over(storage, seed, max_per_s), bookings)
+            finally:
+                await storage.close()
     print(json.dumps(figures, indent=2))
     if figures["differences"] or figures["at_last"] != figures["expected"]:
         raise SystemExit(1)
@@ -278,7 +282,7 @@ async def main(bookings: int, database: str | None, seed: int, max_per_s: int) -
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bookings", type=int, default=5_000)
-    parser.add_argument("--database", help="URL of an empty database; by default a SQLite file that is removed")
+    parser.add_argument("--database", help="URL of an empty database, or `memory`; default: a SQLite file")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--max-per-s", type=int, default=20, help="limit of calls to the gateway in a second")
     given = parser.parse_args()

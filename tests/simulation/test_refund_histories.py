@@ -71,7 +71,7 @@ SETTINGS: Final = (
 in another one at moving rates."""
 
 SAMPLED: Final = {
-    "memory": 50_000 if NIGHTLY else 600,
+    "memory": 50_000 if NIGHTLY else 210,
     "sqlite": 3_000 if NIGHTLY else 24,
     "postgresql": 1_500 if NIGHTLY else 24,
 }

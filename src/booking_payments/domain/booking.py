@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields, frozen, has
 
 from booking_payments.domain import metadata_keys
 from booking_payments.domain.errors import InvalidInput, NotPossibleNow, PaymentError, RefusedByRule
@@ -446,12 +446,25 @@ class Booking:
 
     @property
     def content_digest(self) -> str:
-        """SHA-256 of the registered content, by which its repetition is recognized after an amendment."""
-        hidden = (self.details.customer_email, self.details.customer_name)  # their ``repr`` is left out
-        return hashlib.sha256(repr((self._content(), hidden)).encode()).hexdigest()
+        """SHA-256 of the registered content, by which its repetition is recognized after an amendment.
+
+        A field that has its default is left out: a release that adds one still recognizes earlier registrations.
+        """
+        return hashlib.sha256(repr(_without_defaults(self._content())).encode()).hexdigest()
 
     def _content(self) -> tuple[object, ...]:
         times = (self.event_starts_at, self.expires_at)
         own = (self.event_id, tuple((item.id, item.label, item.quantity, item.unit_amount) for item in self.items))
         metadata = tuple(sorted(self.metadata.items()))
         return (self.reference, self.customer_id, self.amount, *times, self.refund_policy, self.details, *own, metadata)
+
+
+def _without_defaults(value: object) -> object:
+    """Return ``value`` as nested tuples; of an attrs object the fields that differ from their defaults, by name."""
+    if isinstance(value, tuple):
+        return tuple(_without_defaults(each) for each in value)
+    kind = type(value)
+    if not has(kind):
+        return value
+    given = ((each.name, getattr(value, each.name), each.default) for each in fields(kind))
+    return tuple((name, _without_defaults(content)) for name, content, default in given if content != default)
