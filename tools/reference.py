@@ -271,7 +271,7 @@ def _option(option: click.Option, context: click.Context) -> list[str]:
 def _metrics() -> Iterator[str]:
     yield f"# Metrics\n\n{NOTE} What `/metrics` tells Prometheus; see [watching it](../observability.md).\n"
     yield "Counters and histograms are of the process that is asked:\n"
-    yield from _table("name", "type", "labels", "meaning", rows=_families(Metrics().registry))
+    yield from _table("name", "type", "labels", "meaning", rows=_families(Metrics(()).registry))
     books = CollectorRegistry()
     kit = PaymentsTestKit()
     gauges.fill(books, asyncio.run(kit.payments.figures(kit.clock.now())), kit.payments.gateway_names)

@@ -287,7 +287,7 @@ class GatewayPlugin:
         build: creates the gateway. Raises ``ValueError`` for a wrong setting, with the remedy as its text.
         settings: the class of its settings.
         terms: returns the settings that apply to payments, from an instance of ``settings``.
-        event_types: the types of events that it processes.
+        event_types: the types of events that it knows; the metrics count these by name, and others together.
         extra: the extra of this package, or the package, with its imports; None if nothing has to be installed.
         moves_money: whether real money may move, from an instance of ``settings``.
         recorded: operators record its payments; customers cannot pay with it.

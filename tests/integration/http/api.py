@@ -12,7 +12,7 @@ from litestar.testing import TestClient
 
 from booking_payments.adapters.gateways.fake.gateway import due_deliveries
 from booking_payments.adapters.throttle import Counters
-from booking_payments.entrypoints.http.metrics import Metrics
+from booking_payments.entrypoints.http.app import metrics_of
 from booking_payments.runtime.rate_limits import RateLimits
 from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import Settings, load_settings
@@ -188,6 +188,7 @@ def moved_in(shared: Api, kit: PaymentsTestKit | None = None) -> Api:
     """The shared app with a new test kit: creating an app costs more than most tests."""
     kit = kit or PaymentsTestKit()
     state = shared.client.app.state
-    state["services"], state["metrics"] = services_of(kit), Metrics()
+    services = services_of(kit)
+    state["services"], state["metrics"] = services, metrics_of(services)
     shared.client.cookies.clear()
     return Api(client=shared.client, kit=kit, checker=shared.checker)

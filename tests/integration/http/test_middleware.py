@@ -271,6 +271,14 @@ def test_declines_are_counted_by_their_code(api: Api) -> None:
     assert 'code="card_declined",operation="start_payment",outcome="refused"' in api.get("/metrics").text
 
 
+def test_unknown_events_share_a_label(api: Api) -> None:
+    for number in range(3):
+        body = f'{{"id": "evt_{number}", "object": "event", "type": "made.up.{number}", "livemode": false}}'
+        api.deliver(body.encode())
+
+    assert "made.up" not in api.get("/metrics").text
+
+
 def test_routes_are_counted_by_their_template(api: Api) -> None:
     booking_id = api.paid()
 

@@ -110,10 +110,16 @@ def state_of(services: Services) -> dict[str, Any]:
     """Return what the routes and the middleware find in the state of an app over ``services``."""
     return {
         "services": services,
-        "metrics": Metrics(),
+        "metrics": metrics_of(services),
         "gauges": BookGauges(),
         "token_rules": rules_of(services.settings),
     }
+
+
+def metrics_of(services: Services) -> Metrics:
+    """Return new metrics, which know the event types of the enabled gateways."""
+    plugins = services.settings.plugins.values()
+    return Metrics(frozenset().union(*(plugin.event_types() for plugin in plugins)))
 
 
 def api(*, sandboxed: bool) -> list[ControllerRouterHandler]:

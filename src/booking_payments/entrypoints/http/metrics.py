@@ -1,7 +1,6 @@
 """Prometheus metrics, in a registry of the app's own. Labels come from short closed lists, never from input."""
 
-import re
-from collections import defaultdict
+from collections.abc import Collection
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -15,35 +14,18 @@ _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "O
 MAX_CODES: Final = 200
 """How many error codes get a label of their own; ours are about eighty, the gateway's decline codes fifty."""
 
-MAX_EVENT_TYPES: Final = 100
-"""How many event types of each gateway get a label of their own. The gateway has signed them, but a sender with its
-secret could otherwise fill our memory with types."""
-
-_EVENT_TYPE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 OTHER: Final = "other"
-
-
-class Labels:
-    """Label values in the order in which they were first seen; once there are ``limit``, a new one is ``other``."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._seen: set[str] = set()
-
-    def of(self, value: str) -> str:
-        """Return the label for ``value``."""
-        if len(self._seen) < self._limit:
-            self._seen.add(value)
-        return value if value in self._seen else OTHER
+"""The label of all values that have none of their own."""
 
 
 class Metrics:
     """Counts what happens."""
 
-    def __init__(self) -> None:
+    def __init__(self, event_types: Collection[str]) -> None:
+        """Args: event_types: the types of gateway events that have a label; the others share ``other``."""
         self.registry = CollectorRegistry()
-        self._codes = Labels(MAX_CODES)
-        self._event_types = defaultdict[str, Labels](lambda: Labels(MAX_EVENT_TYPES))
+        self._codes: set[str] = set()
+        self._event_types = event_types
         self._operations = Counter(
             "booking_payments_operations",
             "Payment operations asked for over HTTP, by outcome and error code.",
@@ -76,17 +58,14 @@ class Metrics:
 
     def operation(self, name: str, response: EncodedResponse) -> None:
         """Count one payment operation by its outcome."""
-        code = self._codes.of(response.error) if response.error is not None else ""
-        self._operations.labels(name, outcome_of(response.status), code).inc()
+        self._operations.labels(name, outcome_of(response.status), self._code(response.error)).inc()
 
     def webhook(self, gateway: str, type_: str | None, outcome: str) -> None:
         """Count one delivery to the webhooks of ``gateway``, which has to be a name that this installation takes.
 
         ``type_`` is the event's type as the gateway signed it; None when the signature is not valid.
         """
-        label = OTHER
-        if type_ is not None and _EVENT_TYPE.fullmatch(type_):
-            label = self._event_types[gateway].of(type_)
+        label = type_ if type_ is not None and type_ in self._event_types else OTHER
         self._webhooks.labels(gateway, label, outcome).inc()
 
     def limited(self, limit: str) -> None:
@@ -104,6 +83,13 @@ class Metrics:
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def _code(self, code: str | None) -> str:
+        if code is None:
+            return ""
+        if len(self._codes) < MAX_CODES:
+            self._codes.add(code)
+        return code if code in self._codes else OTHER
 
 
 def outcome_of(status: int) -> str:

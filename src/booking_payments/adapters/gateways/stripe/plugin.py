@@ -51,10 +51,10 @@ def build(given: GatewayDependencies) -> BuiltGateway:
 
 
 def event_types() -> frozenset[str]:
-    """The types of events that are processed, or that raise an alert."""
-    from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS
+    """The types of events that are processed, are worth a remark in the log, or raise an alert."""
+    from booking_payments.adapters.gateways.stripe.webhooks import ALERTS, KINDS, REMARKS
 
-    return frozenset({*KINDS, *ALERTS})
+    return frozenset({*KINDS, *REMARKS, *ALERTS})
 
 
 def terms(settings: StripeShapedSettings) -> GatewayTerms:
