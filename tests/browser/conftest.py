@@ -32,7 +32,8 @@ async def browser() -> AsyncIterator[Browser]:
 def service(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service with the fake gateway."""
     folder = tmp_path_factory.mktemp("shop")
-    with serving(folder) as address, service_at(address, folder) as opened:
+    settings = {"MAX_UNPAID_BOOKINGS_PER_CUSTOMER": "100"}  # all tests book for Ann
+    with serving(folder, settings) as address, service_at(address, folder, settings) as opened:
         yield opened
 
 
