@@ -1,7 +1,6 @@
 """The catalogues of the checkout: every text of templates, scripts and code is translated, in each language."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from booking_payments.domain.booking import Payability
 from booking_payments.domain.declines import Advice
 from booking_payments.domain.refunds import QuoteReason
 from booking_payments.entrypoints.pages import checkout, customer_texts
+from booking_payments.entrypoints.pages.language import wrong_placeholders
 from booking_payments.runtime.plugins import plugin_named
 
 ROOT = catalogues.ROOT
@@ -36,23 +36,9 @@ def test_a_catalogue_has_the_texts_of_the_source_and_no_other(path: Path) -> Non
     assert path.read_text(encoding="utf-8") == catalogues.updated(path), "run `make catalogues`"
 
 
-def _placeholders(text: str) -> set[str]:
-    return set(re.findall(r"%\((\w+)\)s|%", text))
-
-
-def _wrong_placeholders(found: Catalog) -> Iterator[str]:
-    for message in found:
-        if isinstance(message.id, str):
-            if message.id and _placeholders(message.id) != _placeholders(str(message.string)):
-                yield message.id
-        # A language may say "one attempt" in words.
-        elif not all(_placeholders(form) <= _placeholders(message.id[1]) for form in message.string or ()):
-            yield message.id[0]
-
-
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_a_translation_has_the_placeholders_of_its_text(path: Path) -> None:
-    assert list(_wrong_placeholders(catalogues.catalogue(path))) == []
+    assert list(wrong_placeholders(catalogues.catalogue(path))) == []
 
 
 def test_a_text_that_is_not_translated_and_a_wrong_placeholder_are_named() -> None:
@@ -61,7 +47,7 @@ def test_a_text_that_is_not_translated_and_a_wrong_placeholder_are_named() -> No
     found.add("Help", "")
 
     assert list(catalogues.missing(found)) == ["Help"]
-    assert list(_wrong_placeholders(found)) == ["Pay %(amount)s"]
+    assert list(wrong_placeholders(found)) == ["Pay %(amount)s"]
 
 
 # --- nothing is shown that is not in the catalogues

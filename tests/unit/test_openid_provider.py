@@ -369,6 +369,14 @@ def test_an_address_that_is_not_verified_gives_no_role() -> None:
     assert not has_one_of({"boss@example.com"}, typed, "email")
 
 
+def test_only_a_scope_is_read_as_words() -> None:
+    quoted = '"a olga@example.com b"@elsewhere.example'
+
+    assert not has_one_of({"olga@example.com"}, {"email": quoted, "email_verified": True}, "email")
+    assert not has_one_of({"olga@example.com"}, {"name": "a olga@example.com b"}, "name")
+    assert has_one_of({"payments:read"}, {"scope": "openid payments:read"}, "scope")
+
+
 def test_a_name_is_one_line_without_signs_that_reorder_it() -> None:
     claims = {"iss": ISSUER, "sub": "1", "name": "Ol\u202ega\n <(>", "email": "x@example.com", "email_verified": False}
 

@@ -21,6 +21,8 @@ from booking_payments.ports.unit_of_work import UnitOfWork
 
 SECRET_LENGTH: Final = 43
 """Characters of a session's secret: 256 random bits in base64."""
+MOST_SESSIONS: Final = 20
+"""Sessions that one operator may have at the same time."""
 CHECK_AFTER: Final = timedelta(minutes=30)
 """When the provider is asked again whether the operator may still log in, and in which role."""
 CHECKED_FOR: Final = timedelta(hours=1)
@@ -71,7 +73,8 @@ class OperatorSessions:
     ) -> ConsoleSession:
         """Store a session for the new ``secret``, with an audit record.
 
-        Sessions of the operator in another role end, so that nobody keeps a role that they have no more.
+        Sessions of the operator in another role end, so that nobody keeps a role that they have no more; and the
+        oldest ones, so that there are ``MOST_SESSIONS`` at most.
 
         Args:
             secret: of ``new_secret``; the cookie's value from now on.
@@ -93,8 +96,8 @@ class OperatorSessions:
                     started_at = earlier.started_at if goes_on else now
                     await uow.console_sessions.remove(earlier.id)
             await uow.console_sessions.remove_ended(now, now - self.idle)
-            for other in await uow.console_sessions.of_operator(operator):
-                if other.may_act != may_act:
+            for place, other in enumerate(await uow.console_sessions.of_operator(operator), start=1):
+                if other.may_act != may_act or place >= MOST_SESSIONS:
                     await uow.console_sessions.remove(other.id)
             by_provider = operator.way is LogInWay.OPENID
             latest = started_at + self.lifetime

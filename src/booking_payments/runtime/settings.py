@@ -212,9 +212,14 @@ def _line(value: Any) -> Any:
 
 
 def _folder(value: Any) -> Any:
-    if not Path(str(value)).expanduser().is_dir():
+    try:
+        folder = Path(str(value)).expanduser()
+        usable = folder.is_dir()
+    except (OSError, RuntimeError):  # no permission to look, or no home directory of that user
+        usable = False
+    if not usable:
         raise ValueError
-    return Path(str(value)).expanduser().absolute()
+    return folder.absolute()
 
 
 def _host(value: Any) -> Any:

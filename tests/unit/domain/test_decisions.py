@@ -35,7 +35,7 @@ from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, Refu
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import AttemptOutcome, Operation
 from booking_payments.domain.refunds import Deferral, GivenBack, QuoteReason, RefundPolicy, RefundReason
-from booking_payments.domain.reports import IntentReport, RefundReport
+from booking_payments.domain.reports import IntentReport, MethodDetails, RefundReport
 from booking_payments.domain.retry import KEY_LIFETIME
 from tests.unit.domain.builders import (
     NOW,
@@ -1691,3 +1691,14 @@ def test_a_hold_that_the_gateway_refuses_to_release_is_recorded_as_drift_once() 
 @pytest.mark.parametrize("report", [None, an_intent(S.CANCELED)])
 def test_a_hold_that_ended_meanwhile_is_not_recorded_as_drift(report: IntentReport | None) -> None:
     assert gives_up(a_canceled_payment(), ev.Purpose.RELEASE_HOLD, report) == ()
+
+
+def test_another_link_to_the_receipt_of_the_same_charge_is_no_event() -> None:
+    card = MethodDetails(type="card", brand="visa", last4="4242")
+    builder = linked()
+    builder.sees(an_intent(PaymentStatus.SUCCEEDED, method=card, receipt_url="https://pay.example/receipts/1?at=1"))
+    again = builder.sees(
+        an_intent(PaymentStatus.SUCCEEDED, method=card, receipt_url="https://pay.example/receipts/1?at=2")
+    )
+
+    assert (again, builder.payment.receipt_url) == ((), "https://pay.example/receipts/1?at=1")

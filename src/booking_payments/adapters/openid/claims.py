@@ -43,7 +43,14 @@ def has_one_of(wanted: Collection[str], claims: Mapping[str, Any], claim: str) -
         value = _inside(claims, claim)
     if claim == "email" and claims.get("email_verified") is not True:
         return False  # the address is then whatever the user typed
-    return not _values(value).isdisjoint(wanted)
+    if isinstance(value, str):
+        # Only scopes are words (RFC 8693, section 4.2). A quoted address may hold spaces, and the address of another.
+        words = value.split(" ") if claim.rpartition(".")[2] in _OF_WORDS else []
+        return not {value, *words}.isdisjoint(wanted)
+    return isinstance(value, list | dict) and any(isinstance(each, str) and each in wanted for each in value)
+
+
+_OF_WORDS: Final = ("scope", "scp")
 
 
 def _inside(claims: Mapping[str, Any], path: str) -> object:
@@ -56,12 +63,3 @@ def _inside(claims: Mapping[str, Any], path: str) -> object:
             if found is not None:
                 return found
     return None
-
-
-def _values(value: object) -> frozenset[str]:
-    """Return the values of a claim: a text, its words, the texts in a list, or the names in an object."""
-    if isinstance(value, str):
-        return frozenset({value, *value.split(" ")})
-    if isinstance(value, list | dict):
-        return frozenset(each for each in value if isinstance(each, str))
-    return frozenset()

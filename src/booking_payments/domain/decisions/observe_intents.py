@@ -57,15 +57,17 @@ def observe_intent(
 def observe_method(payment: Payment, report: IntentReport) -> Events:
     """Return the event that records what a charge was made with; nothing when the payment has it already.
 
-    A report without a capture deadline or a receipt leaves the known one unchanged.
+    A report without a capture deadline leaves the known one unchanged. The first receipt of a method is kept: Stripe
+    signs the link anew for each response, so a later one is no news.
     """
     if report.method is None or report.status not in _CHARGED:
         return ()
+    receipt_url = payment.receipt_url if payment.method == report.method else None
     seen = ev.MethodSeen(
         charge_id=report.charge_id,
         method=report.method,
         capture_before=report.capture_before or payment.capture_before,
-        receipt_url=report.receipt_url or payment.receipt_url,
+        receipt_url=receipt_url or report.receipt_url or payment.receipt_url,
     )
     known = (payment.method, payment.capture_before, payment.receipt_url)
     return () if (seen.method, seen.capture_before, seen.receipt_url) == known else (seen,)

@@ -6,6 +6,7 @@ catalogues, and ones that replace single texts of ours (``CHECKOUT_CATALOGUES``)
 
 import re
 from collections.abc import Iterable, Iterator
+from copy import copy
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -18,9 +19,10 @@ from zoneinfo import ZoneInfo
 from attrs import field, frozen
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_time, get_datetime_format, get_timezone_gmt
+from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
-from babel.numbers import format_currency, format_percent
+from babel.numbers import format_percent
 from babel.support import Translations
 
 from booking_payments.domain.money import Money
@@ -78,8 +80,11 @@ class Language:
 
     def money(self, amount: Money) -> str:
         """Format an amount as the locale writes it, with all its decimals: ``1.250,00 €``."""
+        # CLDR has fewer decimals for some currencies, such as dinars, and would drop a zero at the end.
+        pattern = copy(self.locale.currency_formats["standard"])
+        pattern.frac_prec = (amount.currency.exponent, amount.currency.exponent)
         code = amount.currency.code.upper()
-        return str(format_currency(Decimal(amount.major()), code, locale=self.locale, decimal_quantization=False))
+        return str(pattern.apply(Decimal(amount.major()), self.locale, currency=code, currency_digits=False))
 
     def moment(self, at: datetime) -> str:
         """Format a time with its weekday, to the minute, in the customer's time zone, which is named."""
@@ -171,8 +176,27 @@ def wrong_catalogues(folder: Path) -> Iterator[str]:
         try:
             Locale.parse(path.stem)
             _loaded(path)
+            with path.open("rb") as file:
+                wrong = list(wrong_placeholders(read_po(file, locale=path.stem)))
         except (UnknownLocaleError, ValueError, PoFileError) as error:
             yield f"{path.name}: {error}"
+        else:
+            yield from (f"{path.name}: other placeholders than in {text!r}" for text in wrong)
+
+
+def wrong_placeholders(catalogue: Catalog) -> Iterator[str]:
+    """Yield the texts whose translation has other placeholders, or a stray ``%``; missing translations are none."""
+    for message in catalogue:
+        if isinstance(message.id, str):
+            if message.id and message.string and _placeholders(message.id) != _placeholders(str(message.string)):
+                yield message.id
+        # A language may say "one attempt" in words.
+        elif not all(_placeholders(form) <= _placeholders(message.id[1]) for form in message.string or ()):
+            yield message.id[0]
+
+
+def _placeholders(text: str) -> set[str]:
+    return set(re.findall(r"%\((\w+)\)s|%", text))
 
 
 def _loaded(path: Path) -> NullTranslations:

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from litestar import get, post
 
+from booking_payments.domain.errors import InvalidInput
 from booking_payments.entrypoints.pages.console.operator_context import GivenOperator
 from booking_payments.entrypoints.pages.page import BROWSER, GivenForm, GivenServices, PageResponse, SeeOther
 from booking_payments.ports.publisher import MOST_COUNTED
@@ -38,10 +39,12 @@ async def listing(services: GivenServices, operator: GivenOperator, search: Give
 
 @post(f"{PATH}/replay", **BROWSER)
 async def replay(services: GivenServices, operator: GivenOperator, form: GivenForm) -> PageResponse:
-    """Make one dead letter due again, or with no ``message`` all of them. A background task delivers them."""
+    """Make one dead letter due again, or with ``all=yes`` all of them. A background task delivers them."""
     message = form.get("message")
     if message:
         ids = [message]
+    elif form.get("all") != "yes":
+        raise InvalidInput("message: say which message, or send the form of all of them")
     else:
         dead = await services.payments.undelivered_messages(dead=True, limit=AT_ONCE)
         ids = [each.message.id for each in dead]

@@ -10,6 +10,7 @@ import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Final
+from urllib.parse import quote
 
 import structlog
 from litestar import get
@@ -91,7 +92,7 @@ async def start(request: AnyRequest, services: GivenServices, search: GivenForm)
     """Send the browser to the provider. A link on another site leads to the login page only."""
     provider, wanted = _provider(services), local_page(search.get("next"))
     if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        return see_other(LOGIN)
+        return see_other(f"{LOGIN}?next={quote(wanted, safe='/')}" if search.get("next") else LOGIN)
     secret = new_secret()
     try:
         url = await provider.log_in_url(secrets_of(secret))
@@ -121,8 +122,9 @@ async def callback(request: AnyRequest, services: GivenServices, search: GivenFo
     held = _HELD.fullmatch(cookie.value_in(request) or "")
     secrets = secrets_of(held["secret"]) if held else None
     if held is None or secrets is None or not hmac.compare_digest(search.get("state").encode(), secrets.state.encode()):
+        # The cookie stays: it may belong to a log-in in another tab, which began later.
         await count_guess(request)
-        return _finished(cookie, _problem_page("other_browser", 400))
+        return _problem_page("other_browser", 400)
     try:
         if search.get("error"):
             return _finished(cookie, _declined(search))

@@ -76,7 +76,7 @@ function countDown(main, clock) {
       warned = true;
       window.checkout.say(clock.dataset.one);
     }
-    setTimeout(show, left > 3660 ? 60000 : 1000 - ((Date.now() - end) % 1000));
+    setTimeout(show, left > 3660 ? 60000 : (end - Date.now()) % 1000 || 1000);
   }
 
   async function finish() {
