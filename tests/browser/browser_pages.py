@@ -14,7 +14,7 @@ from typing import Any, Literal
 import httpx2
 from attrs import Factory, define
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize
+from playwright.async_api import Browser, ConsoleMessage, Page, TimeoutError, ViewportSize
 
 from tests.e2e.serving import printed
 
@@ -181,7 +181,11 @@ class BrowserPage:
 
     async def wait_for(self, title: str) -> None:
         """Wait for the page with this title."""
-        await self.page.get_by_role("heading", name=title, level=1).wait_for()
+        try:
+            await self.page.get_by_role("heading", name=title, level=1).wait_for()
+        except TimeoutError as error:
+            shown = await self.page.locator("body").inner_text()
+            raise AssertionError(f"{title!r} did not come; {self.page.url} shows:\n{shown}") from error
 
 
 @asynccontextmanager
