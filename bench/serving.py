@@ -1,6 +1,6 @@
 """What the event loop and the socket option of ``serve`` gain: processor time and median delay of a request.
 
-    python -m bench.serving            # two minutes; prints a table
+    python -m bench.serving            # two minutes, prints a table
 
 Four servers run side by side, each with its own SQLite file: as shipped, with asyncio's loop, with asyncio's loop and
 without ``TCP_NODELAY``, and with uvloop without it. They get the same requests in turn, in batches, so that whatever
@@ -27,7 +27,7 @@ from bench.load import drive
 from bench.paying import SETTINGS, booking_requests
 from bench.small import Server, serving
 
-BATCH: Final = 400
+BATCH: Final = 100
 
 _START: Final = "from booking_payments.entrypoints.cli import main; main()"
 _ASYNCIO: Final = (
