@@ -20,7 +20,7 @@ PICTURES: Final[Mapping[str, str]] = {
 }
 """Each picture, and the photograph that it is."""
 
-TESTS: Final = "keyboard_alone or every_width or refund_is_made"
+TESTS: Final = "a_booking_can_be_paid_with_the_keyboard_only or every_width or refund_is_made"
 """The tests that look at these pages."""
 
 
