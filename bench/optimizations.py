@@ -23,13 +23,13 @@ from unittest.mock import patch
 import click
 import structlog
 from litestar import Litestar
+from tests.services import services_over
 
 from bench import events
 from booking_payments.domain import fees
 from booking_payments.entrypoints.http.app import create_app
 from booking_payments.runtime import logging as logs
 from booking_payments.runtime import process
-from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import Settings, load_settings
 from booking_payments.testing.kit import ANN, SECRET, PaymentsTestKit
 
@@ -73,7 +73,7 @@ async def measure(batches: int) -> dict[str, list[tuple[float, float]]]:
     """Microseconds of one webhook by optimization: a pair without and with it for each batch."""
     settings = load_settings({"JWT_SECRET": "x" * 32, "RATE_LIMIT_ENABLED": "false"}, env_file=None)
     logs.set_up_logging(settings, stream=open(os.devnull, "w"))  # noqa: SIM115, ASYNC230 - until the process ends
-    application = create_app(_services(PaymentsTestKit(), settings))
+    application = create_app(services_over(PaymentsTestKit(), settings))
     figures: dict[str, list[tuple[float, float]]] = {name: [] for name in WITHOUT}
     async with application.lifespan():
         process.collect_garbage_less()
@@ -93,23 +93,6 @@ async def _processing(kit: PaymentsTestKit, number: int) -> str:
     return started.payment.intent_id or ""
 
 
-def _services(kit: PaymentsTestKit, settings: Settings) -> Services:
-    async def ready() -> Readiness:
-        return Readiness(database=True, migrations=True)
-
-    return Services(
-        payments=kit.payments,
-        gateway=kit.deps.gateway,
-        storage=kit.storage,
-        clock=kit.clock,
-        ids=kit.deps.ids,
-        settings=settings,
-        ready=ready,
-        sandbox=kit.stripe,
-        limits=None,
-    )
-
-
 async def _batch(application: Litestar, settings: Settings) -> float:
     """Return microseconds per webhook over a new service with few payments, so that the cost of the in-memory storage
     does not grow."""
@@ -119,7 +102,7 @@ async def _batch(application: Litestar, settings: Settings) -> float:
     intents = [await _processing(kit, number) for number in range(PER_BATCH)]
     deliveries = await asyncio.to_thread(lambda: list(events.requests(intents, secret=SECRET)))
     requests = [_scope(each) for each in deliveries]
-    application.state["services"] = _services(kit, settings)
+    application.state["services"] = services_over(kit, settings)
     logging.disable(logging.NOTSET)
     began = time.process_time()
     for scope, body in requests:

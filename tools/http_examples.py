@@ -15,10 +15,10 @@ import jwt
 import structlog
 from attrs import define, field, frozen
 from litestar.testing import TestClient
+from tests.services import services_over
 
 from booking_payments.adapters.gateways.fake.gateway import due_deliveries
 from booking_payments.entrypoints.http.app import create_app
-from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import load_settings
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import SECRET, PaymentsTestKit
@@ -94,7 +94,7 @@ def _shown(response: httpx.Response) -> str:
 def examples() -> Mapping[tuple[str, str], list[Example]]:
     """Return the examples of each operation, by method and path."""
     kit = PaymentsTestKit()
-    with _silent(), TestClient(create_app(_services(kit))) as client:
+    with _silent(), TestClient(create_app(services_over(kit, load_settings(SETTINGS, env_file=None)))) as client:
         recorder = Recorder(client, kit)
         _a_booking_is_paid_and_refunded(recorder)
         _a_card_is_declined(recorder)
@@ -104,23 +104,6 @@ def examples() -> Mapping[tuple[str, str], list[Example]]:
         _an_event_is_moved_and_canceled(recorder)
         _the_rest(recorder)
         return recorder.found
-
-
-def _services(kit: PaymentsTestKit) -> Services:
-    async def ready() -> Readiness:
-        return Readiness(database=True, migrations=True)
-
-    return Services(
-        payments=kit.payments,
-        gateway=kit.deps.gateway,
-        storage=kit.storage,
-        clock=kit.clock,
-        ids=kit.deps.ids,
-        settings=load_settings(SETTINGS, env_file=None),
-        ready=ready,
-        sandbox=kit.stripe,
-        limits=None,
-    )
 
 
 def _booked(recorder: Recorder, reference: str, **changes: Any) -> str:

@@ -21,6 +21,7 @@ from booking_payments.testing.kit import SECRET, PaymentsTestKit
 from tests.integration.http.apps import app_over
 from tests.integration.http.openapi_checker import OpenApiChecker
 from tests.integration.http.routes import DOCUMENT
+from tests.services import READY, services_over
 
 JWT_SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
 Json = dict[str, Any]
@@ -153,21 +154,8 @@ def services_of(
 ) -> Services:
     """The services with an in-memory test kit and changed settings."""
     chosen = settings(**(changes or {}))
-
-    async def ready() -> Readiness:
-        return readiness or Readiness(database=True, migrations=True)
-
-    return Services(
-        payments=kit.payments,
-        gateway=kit.deps.gateway,
-        storage=kit.storage,
-        clock=kit.clock,
-        ids=kit.deps.ids,
-        settings=chosen,
-        ready=ready,
-        sandbox=kit.stripe,
-        limits=RateLimits.of(chosen, Counters(), kit.deps.webhook_names) if chosen.rate_limit_enabled else None,
-    )
+    limits = RateLimits.of(chosen, Counters(), kit.deps.webhook_names) if chosen.rate_limit_enabled else None
+    return services_over(kit, chosen, readiness=readiness or READY, limits=limits)
 
 
 @contextmanager
