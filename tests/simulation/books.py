@@ -64,7 +64,7 @@ class Books(Protocol):
         ...
 
     def go_back(self, memory: Any) -> None:
-        """Store what was stored when ``memory`` was taken, and nothing else."""
+        """Restore the stored rows to those of ``memory``."""
         ...
 
 

@@ -80,7 +80,7 @@ class GatewayHistory:
         assert self.world.stripe.open_dispute(self.intent_id, inquiry=inquiry).ok
 
     def wait(self, **span: float) -> None:
-        """Advance the clock, and run what becomes due at the gateway."""
+        """Advance the clock, and run the gateway's changes that are due."""
         self.world.time.advance(timedelta(**span))
         self.world.stripe.tick()
 

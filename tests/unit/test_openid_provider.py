@@ -1,4 +1,4 @@
-"""Log-in at an OpenID provider: what is believed, and what is not. The provider has real keys, in this process."""
+"""Log-in at an OpenID provider: which ID tokens and metadata are accepted. The provider runs here, with real keys."""
 
 import re
 from collections.abc import AsyncIterator, Callable
@@ -271,7 +271,7 @@ async def test_a_provider_that_is_down_is_named(provider: Provider) -> None:
 
 
 async def test_a_provider_that_is_down_is_not_asked_again_at_once(provider: Provider) -> None:
-    """Anybody can open the address that asks."""
+    """The address that asks the provider is public."""
     provider.metadata = {"issuer": "https://evil.example"}
     client = client_of(provider)
     for _ in range(3):

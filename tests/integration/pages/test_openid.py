@@ -259,7 +259,7 @@ def test_the_provider_is_asked_again_after_half_an_hour(site: OpenIdSite) -> Non
 
 
 def test_a_form_is_still_taken_until_the_hour_is_over(site: OpenIdSite) -> None:
-    """A redirect to the provider would lose what was typed. Who was deleted there acts for an hour at most."""
+    """A redirect to the provider would lose the typed form. An operator deleted there can act for an hour at most."""
     site.log_in_there()
     site.get("/console/sessions")
     form = site.hidden("/console/logout")
