@@ -92,6 +92,7 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.app_state = {**self.app_state, _TRANSPORT: transport}
+        self.access_log = False  # uvicorn asks a logger that another server in this process may have switched on
         _send_at_once(transport)
         super().connection_made(transport)
 

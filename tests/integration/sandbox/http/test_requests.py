@@ -1,5 +1,7 @@
 """Requests as the SDKs of several languages, and browsers, send them."""
 
+import io
+import logging
 from typing import Any
 
 import httpx2
@@ -183,3 +185,18 @@ def test_a_set_up_is_authenticated_in_the_sandbox(sandbox: Sandbox, client: stri
     done = sandbox.play(path, client_secret=waiting.client_secret, outcome="succeeded")
 
     assert (waiting.status, done["status"]) == ("requires_action", "succeeded")
+
+
+def test_requests_are_not_logged_where_another_server_of_this_process_logs_its_own(
+    http: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access, lines = logging.getLogger("uvicorn.access"), io.StringIO()
+    monkeypatch.setattr(access, "handlers", [logging.StreamHandler(lines)])
+    level = access.level
+    access.setLevel(logging.INFO)
+
+    http.get("/v1/payment_intents")
+
+    access.setLevel(level)
+
+    assert lines.getvalue() == ""
