@@ -13,8 +13,11 @@ from booking_payments.entrypoints.http.parsing import is_plain_path
 from tests.integration.http.api import ANN, OPERATOR, Api, problem_of, token
 
 CACHED: Final = 1024
-"""The framework caches this many entries of each kind. So the nightly run sends more requests, and finds what grows without
-end by little; a fifth of them finds what keeps long texts."""
+"""The framework caches this many entries of each kind.
+
+So the nightly run sends more requests, and finds what grows without end by little; a fifth of them finds long texts that
+are kept.
+"""
 DISTINCT: Final = 1_500 if os.environ.get("SIMULATION") == "nightly" else 300
 KIB: Final = 1024
 
