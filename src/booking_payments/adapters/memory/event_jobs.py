@@ -1,7 +1,7 @@
 """Event jobs in memory."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
 
 from booking_payments.domain.booking import Booking, BookingStatus
@@ -29,8 +29,8 @@ class MemoryEventJobs:
 
     def __init__(
         self,
-        jobs: dict[str, EventJob],
-        results: dict[tuple[str, str], BookingResult],
+        jobs: MutableMapping[str, EventJob],
+        results: MutableMapping[tuple[str, str], BookingResult],
         bookings: Mapping[str, Booking],
         payments: Mapping[str, Payment],
     ) -> None:
