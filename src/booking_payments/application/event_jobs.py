@@ -636,7 +636,7 @@ def _standing(payment: Payment) -> tuple[BookingOutcome, str | None]:
     """Return how a payment of a canceled booking stands."""
     if payment.status is PaymentStatus.PROCESSING:
         return BookingOutcome.OWED, "processing"
-    if payment.owed.amount and payment.has_open_dispute:
+    if payment.has_open_dispute:  # with nothing owed it was refunded before: that has to be said to the bank
         return BookingOutcome.DISPUTED, payment.dispute.status.value if payment.dispute else None
     if payment.owed.amount > payment.owed_waiting:
         failed = [refund for refund in payment.refunds if refund.status.is_lost]
