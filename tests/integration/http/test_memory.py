@@ -15,8 +15,8 @@ from tests.integration.http.api import ANN, OPERATOR, Api, problem_of, token
 CACHED: Final = 1024
 """The framework caches this many entries of each kind.
 
-So the nightly run sends more requests, and finds what grows without end by little; a fifth of them finds long texts that
-are kept.
+So the nightly run sends more requests, and finds what grows without end by little. A fifth of them finds that long
+texts are kept.
 """
 DISTINCT: Final = 1_500 if os.environ.get("SIMULATION") == "nightly" else 300
 KIB: Final = 1024
