@@ -60,6 +60,7 @@ ACTIONS = [
     "/console/drift/run",
     "/console/record",
     "/console/sessions/end",
+    "/console/sessions/others/end",
     "/console/logout",
 ]
 
