@@ -11,8 +11,8 @@ from tests.e2e.test_http_limits import MIB, resident
 from tests.integration.http.api import JWT_SECRET, token
 from tests.ports import free_port
 
-REQUESTS = 50_000 if os.environ.get("SIMULATION") == "nightly" else 2_500
-WARM = 1_000
+REQUESTS = 50_000 if os.environ.get("SIMULATION") == "nightly" else 1_000
+WARM = 500
 PER_CONNECTION = 50
 
 

@@ -1,6 +1,6 @@
 """The console's sessions in memory."""
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from datetime import datetime
 
 from attrs import evolve
@@ -11,7 +11,7 @@ from booking_payments.ports.console_sessions import ConsoleSession, OperatorIden
 class MemoryConsoleSessions:
     """The sessions of the port, over the rows of one transaction."""
 
-    def __init__(self, rows: dict[str, ConsoleSession]) -> None:
+    def __init__(self, rows: MutableMapping[str, ConsoleSession]) -> None:
         self._rows = rows
 
     async def get(self, session_id: str) -> ConsoleSession | None:
