@@ -496,7 +496,7 @@ class SqlPaymentReader:
 
 _UNFINISHED: Final = (
     select(tables.inbox)
-    .where(tables.inbox.c.status.in_(["received", "failed"]))
+    .where(tables.UNFINISHED)
     .order_by(tables.inbox.c.received_at, tables.inbox.c.id)
     .limit(bindparam("most"))
 )
