@@ -418,23 +418,32 @@ async def run_event_job(deps: Dependencies, job: EventJob, progress: Progress = 
         turn = _Turn(deps, job, holder)
         await turn.run()
         broken += turn.broken
-        report = await event_report(deps, job.event_id)
-        done = sum(number for outcome, number in report.counts.items() if outcome is not BookingOutcome.WAITING)
-        progress("bookings", done, report.total)
+        newest, done, bookings = await deps.storage.read(partial(_progress_of, job))
+        progress("bookings", done, bookings)
         if turn.settled:
             until = deps.clock.now() + deps.config.lease + AGAIN_AFTER
-        if not _runs(report, job) or deps.clock.now() >= until:
+        if newest is None or not _runs(newest, job) or deps.clock.now() >= until:
             break
         if not turn.settled:
             await deps.clock.sleep(timedelta(seconds=1))
     if broken:
         raise ExceptionGroup(f"{len(broken)} broke in this job", broken)
-    return report
+    return await event_report(deps, job.event_id)
 
 
-def _runs(report: EventReport, job: EventJob) -> bool:
+async def _progress_of(job: EventJob, uow: UnitOfWork) -> tuple[EventJob | None, int, int]:
+    """Return the newest job of the event, how many bookings of ``job`` do not wait, and how many the event has.
+
+    A report has the sums too, which would be added up over all bookings at each turn.
+    """
+    counts = await uow.events.counts(job.id)
+    done = sum(number for outcome, number in counts.items() if outcome is not BookingOutcome.WAITING)
+    return await uow.events.latest(job.event_id), done, await uow.events.total(job.event_id)
+
+
+def _runs(newest: EventJob, job: EventJob) -> bool:
     """True while the job is the newest of its event and has not ended."""
-    return report.job is not None and report.job.id == job.id and report.job.state is EventJobState.RUNNING
+    return newest.id == job.id and newest.state is EventJobState.RUNNING
 
 
 class _Turn:
@@ -457,12 +466,13 @@ class _Turn:
 
     async def run(self) -> None:
         """Take the bookings up, unless another process is at it, and end the job when none is left."""
-        deps, held = self._deps, False
+        deps, held, due = self._deps, False, list[str]()
         while self.taken < AT_ONCE and not self.silent and await _hold(deps, self._job, self._holder):
             held = True
-            ids = await self._next()
-            if not ids:
+            due = due or await self._next()
+            if not due:
                 break
+            ids, due = due[:TOGETHER], due[TOGETHER:]
             before, self._unanswered = self.settled, 0
             await deps.gather([partial(self._take_up, booking_id) for booking_id in ids])
             self.taken += len(ids)
@@ -477,9 +487,12 @@ class _Turn:
         if self.broken:
             raise ExceptionGroup(f"{len(self.broken)} bookings of {self._job.id} broke", self.broken)
 
-    async def _next(self) -> Sequence[str]:
-        """Return the next bookings, past those of this turn whose result could not be stored."""
-        before, limit = self._deps.clock.now() - AGAIN_AFTER, len(self._stuck) + TOGETHER
+    async def _next(self) -> list[str]:
+        """Return the bookings for the rest of this turn, past those whose result could not be stored.
+
+        The question looks at all bookings of the event, so it is not asked for each lease.
+        """
+        before, limit = self._deps.clock.now() - AGAIN_AFTER, len(self._stuck) + AT_ONCE
         ids = await self._deps.storage.read(lambda uow: uow.events.next_bookings(self._job, before, limit))
         return [its for its in ids if its not in self._stuck][: AT_ONCE - self.taken]
 
@@ -623,7 +636,7 @@ def _standing(payment: Payment) -> tuple[BookingOutcome, str | None]:
     """Return how a payment of a canceled booking stands."""
     if payment.status is PaymentStatus.PROCESSING:
         return BookingOutcome.OWED, "processing"
-    if payment.owed.amount and payment.has_open_dispute:
+    if payment.has_open_dispute:  # with nothing owed it was refunded before: that has to be said to the bank
         return BookingOutcome.DISPUTED, payment.dispute.status.value if payment.dispute else None
     if payment.owed.amount > payment.owed_waiting:
         failed = [refund for refund in payment.refunds if refund.status.is_lost]

@@ -118,7 +118,7 @@ class SqlEventJobs:
         return [_result(row) for row in (await self._connection.execute(statement)).mappings()]
 
     async def reopened(self, job_id: str, after: str, limit: int) -> Sequence[BookingResult]:
-        owed = or_(payments.c.owed_minor != 0, payments.c.refund_pending_minor != 0)
+        owed = or_(payments.c.owed_minor != 0, payments.c.refund_pending_minor != 0, payments.c.disputed == 1)
         statement = (
             select(event_results)
             .where(

@@ -495,6 +495,7 @@ console_sessions = Table(
     Column("last_used_at", UtcTime, nullable=False),
     Column("check_at", UtcTime),
     Column("ends_at", UtcTime, nullable=False),
+    Column("form_seed", Text, nullable=False),
     Column("sealed_id_token", Text),
     Index("bp_console_sessions_operator", "way", "issuer", "subject"),
     sqlite_strict=True,

@@ -544,6 +544,7 @@ def _create_console_sessions() -> None:
         sa.Column("last_used_at", UTC_TIME, nullable=False),
         sa.Column("check_at", UTC_TIME, nullable=True),
         sa.Column("ends_at", UTC_TIME, nullable=False),
+        sa.Column("form_seed", sa.Text(), nullable=False),
         sa.Column("sealed_id_token", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("bp_console_sessions_pkey")),
         sqlite_strict=True,
