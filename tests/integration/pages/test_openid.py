@@ -166,11 +166,21 @@ def test_a_callback_works_once(site: OpenIdSite) -> None:
     callback = site.provider.authorize(url)
     assert site.come_back(callback).status_code == 303
 
-    assert site.come_back(callback).status_code == 400
+    session = site.client.cookies[SESSION]
+    assert site.come_back(callback).headers["location"] == "/console/"
+    assert site.client.cookies[SESSION] == session
     site.client.cookies.set(LOG_IN, held, domain="testserver.local", path="/")
     again = site.come_back(callback)
     assert again.status_code == 400
     assert "did not succeed" in again.text
+
+
+def test_several_tabs_that_ask_the_provider_at_the_same_time_all_come_back(site: OpenIdSite) -> None:
+    first, second = site.begin("/console/payments"), site.begin("/console/disputes")
+    assert site.come_back(site.provider.authorize(second)).headers["location"] == "/console/disputes"
+
+    assert site.come_back(site.provider.authorize(first)).headers["location"] == "/console/"
+    assert site.is_logged_in()
 
 
 @pytest.mark.parametrize("change", ["state=other", "state=", "nothing"])
