@@ -475,8 +475,8 @@ def _codes(history: History, findings: Sequence[Finding]) -> list[str]:
 class Bookmark:
     """How everything stands at the end of a history, to go back to.
 
-    A copy of the whole installation takes longer than a step. Rows in memory and the fields of the gateway's records
-    are replaced, and never changed in depth.
+    A copy of the whole installation takes longer than a step. Rows in memory are replaced and never changed; of the
+    gateway's records the fields are replaced, and never changed in depth.
     """
 
     def __init__(self, history: History) -> None:
@@ -493,6 +493,7 @@ class Bookmark:
             kind: [(record, dict(record.body), dict(record.private)) for record in table.values()]
             for kind, table in account._tables.items()
         }
+        self._owned = {owner: dict(records) for owner, records in account._owned.items()}
         self._first_seen = dict(kit.stripe._first_seen)
         self._published = len(kit.publisher.published)
 
@@ -506,20 +507,17 @@ class Bookmark:
         kit.clock._now = self._now
         kit.deps.random.setstate(self._random)
         account.agenda[:], account._seq = self._agenda, self._seq
-        account._tables, account._owned = {}, {}
-        for kind, table in self._records.items():
-            account.table(kind)
-            for each in table:
-                account._put(_restored(each))
+        account._tables = {kind: dict(map(_restored, table)) for kind, table in self._records.items()}
+        account._owned = {owner: dict(records) for owner, records in self._owned.items()}
         kit.stripe._first_seen = dict(self._first_seen)
         kit.stripe.calls.clear()
         del kit.publisher.published[self._published :]
 
 
-def _restored(kept: tuple[Record, Json, Json]) -> Record:
+def _restored(kept: tuple[Record, Json, Json]) -> tuple[str, Record]:
     record, body, private = kept
     record.body, record.private = dict(body), dict(private)
-    return record
+    return record.id, record
 
 
 def _memory(kit: PaymentsTestKit) -> MemoryStorage:
