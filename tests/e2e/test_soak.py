@@ -16,6 +16,9 @@ WARM = 500
 PER_CONNECTION = 50
 
 
+FORM = "application/x-www-form-urlencoded"
+
+
 def requests(number: int) -> bytes:
     """Valid requests, invalid ones and ones without a token, each with different values."""
     text, auth = f"{number:08}", f"Authorization: Bearer {token(f'customer-{number % 500}')}\r\n"
@@ -34,7 +37,7 @@ def requests(number: int) -> bytes:
         ("POST", "/api/webhooks/stripe/", f"Stripe-Signature: t=1,v1={text * 8}\r\n", f'{{"id": "evt_{text}"}}'),
         ("GET", f"/nowhere/{text}", "", ""),
         ("GET", "/console/", f"Cookie: booking_payments_console={text * 20}\r\n", ""),
-        ("POST", "/console/login", "Content-Type: application/x-www-form-urlencoded\r\n", f"token={text}&next="),
+        ("POST", "/console/login", f"Origin: http://service\r\nContent-Type: {FORM}\r\n", f"token={text}&next="),
     ][number % 10]
     head = f"{method} {target} HTTP/1.1\r\nHost: service\r\n{headers}"
     if body and "Content-Type" not in headers:
