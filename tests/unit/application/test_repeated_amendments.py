@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from booking_payments.application import amending
 from booking_payments.application.callers import Caller
+from booking_payments.application.operations import carry_out
 from booking_payments.domain.amendments import BookingChange
 from booking_payments.domain.booking import Booking, BookingStatus, ItemCount
 from booking_payments.domain.errors import OutcomeUnknown
@@ -139,15 +139,15 @@ async def test_an_unanswered_request_is_forgotten_after_a_day(kit: PaymentsTestK
 
 def between(monkeypatch: pytest.MonkeyPatch, step: Callable[[], Awaitable[object]]) -> None:
     """Run ``step`` once, between the end of an amendment's call and the caller's read of the booking."""
-    real, waiting = amending.carry_out, [step]
+    waiting = [step]
 
     async def and_then(*args: Any) -> Any:
-        ended = await real(*args)
+        ended = await carry_out(*args)
         if waiting:
             await waiting.pop()()
         return ended
 
-    monkeypatch.setattr(amending, "carry_out", and_then)
+    monkeypatch.setattr("booking_payments.application.amending.carry_out", and_then)
 
 
 @pytest.mark.parametrize("paid", [False, True], ids=["unpaid", "paid"])
