@@ -161,6 +161,12 @@ class ChangeSet:
         found = (self.payments, self.messages, self.records, self.entries, self.bookings, self.new_bookings)
         return not any(found)
 
+    @property
+    def things(self) -> int:
+        """How many bookings, payments, entries and messages are changed or added."""
+        changed = len(self.new_bookings) + len(self.bookings) + len(self.payments)
+        return changed + len(self.entries) + len(self.messages)
+
     def payments_begun(self) -> Mapping[str, int]:
         """How many payments are new, by booking."""
         new = [each.payment.booking_id for each in self.payments.values() if each.is_new and each.payment]

@@ -275,9 +275,29 @@ def _is_served(change: PaymentChange, locked: str | None, known: Mapping[str, Re
     return change.payment is None or known[change.payment_id].stored.payment.version == change.version_before
 
 
+class MemberSession(UnitOfWorkSession):
+    """Raises ``NeedsOwnTransaction`` as soon as the work needs more than the snapshot, so that it runs once more,
+    alone.
+
+    The flush would be too late: the work would be run to its end twice, with everything else that it calls (decision
+    20). It looks again when one more thing is changed. Whether later changes of the same things are served too is found
+    when they are written.
+    """
+
+    def __init__(self, database: MemberDatabase) -> None:
+        super().__init__(database)
+        self._member, self._looked_at = database, 0
+
+    async def recorded(self) -> None:
+        changed = self.changes.things
+        if changed != self._looked_at:
+            self._looked_at = changed
+            self._member.require_served(self.changes)
+
+
 class MemberUnitOfWork(SqlUnitOfWork):
     """The transaction as one member sees it."""
 
     def __init__(self, subject: LockScope, snapshot: Snapshot) -> None:
         self.database = MemberDatabase(subject, snapshot)
-        super().__init__(NULL_CONNECTION, UnitOfWorkSession(self.database))
+        super().__init__(NULL_CONNECTION, MemberSession(self.database))
