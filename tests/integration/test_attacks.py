@@ -47,7 +47,42 @@ def test_no_page_is_shown_in_a_frame(site: Site, path: str, logged_in: bool) -> 
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
 
 
+PAGES_OF_OPERATORS = (
+    "/console/",
+    "/console/payments",
+    "/console/sessions",
+    "/console/login",
+    "/console/exports/payments",
+)
+
+
+@pytest.mark.parametrize("path", [*PAGES_OF_OPERATORS, "/console/payments/pay_nobody", "/console/nowhere"])
+def test_no_page_of_the_console_is_kept_by_browsers_and_proxies(site: Site, path: str) -> None:
+    site.client.cookies.clear()
+    site.log_in()
+
+    assert site.get(path).headers["cache-control"] == "no-store"
+    assert site.post("/console/drift/run", {"form_token": "x"}).headers["cache-control"] == "no-store"
+
+
 # --- sessions
+
+
+@pytest.mark.parametrize(("proto", "secure"), [("https", True), ("https, http", True), ("http", False), ("", False)])
+def test_behind_a_proxy_with_tls_the_cookie_is_for_tls_and_this_host_only(site: Site, proto: str, secure: bool) -> None:
+    site.client.cookies.clear()
+    fields = {"token": token("olga", "payments:operate"), "next": ""}
+    headers = {
+        "X-Forwarded-Proto": proto,
+        "Origin": "https://testserver.local" if secure else "http://testserver.local",
+    }
+
+    cookie = site.post("/console/login", fields, headers=headers).headers["set-cookie"]
+
+    parts = {part.strip().lower() for part in cookie.split(";")}
+    assert {"httponly", "samesite=lax"} <= parts
+    assert ("secure" in parts, cookie.startswith("__Host-"), "path=/" in parts) == (secure, secure, secure)
+    assert not any(part.startswith("domain") for part in parts)
 
 
 def test_a_planted_cookie_is_replaced_at_the_login(site: Site) -> None:
@@ -70,6 +105,50 @@ def test_a_form_on_another_site_cannot_log_a_browser_in(site: Site) -> None:
 
     assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://testserver.local.evil.example"}, 403),
+        ({"Origin": "http://testserver.local:8080"}, 403),
+        ({"Referer": "https://evil.example/?http://testserver.local/console/login"}, 403),
+        ({"Origin": "https://evil.example", "Referer": "http://testserver.local/console/login"}, 403),
+        ({}, 403),
+        ({"Origin": "http://testserver.local"}, 303),
+        ({"Origin": "https://testserver.local"}, 303),
+        ({"Referer": "http://testserver.local/console/login?next=/console/drift"}, 303),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "null"}, 303),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "http://testserver.local"}, 403),
+    ],
+)
+def test_a_login_without_the_browsers_word_needs_our_origin(site: Site, headers: dict[str, str], status: int) -> None:
+    """Browsers leave ``Sec-Fetch-Site`` out without TLS, and old ones always."""
+    site.client.cookies.clear()
+    fields = {"token": token("olga", "payments:operate"), "next": ""}
+
+    answer = site.post("/console/login", fields, headers=headers)
+
+    assert answer.status_code == status
+    assert ("set-cookie" in answer.headers) == (status == 303)
+    assert status == 303 or "form" in answer.text
+
+
+def test_behind_a_proxy_that_changes_the_host_the_public_url_is_our_origin() -> None:
+    fields = {"token": token("olga", "payments:operate"), "next": ""}
+    with open_site(None, CONSOLE_ENABLED="true", PUBLIC_URL="https://pay.example") as site:
+        ours = {"Origin": "https://pay.example", "Host": "10.0.0.7:8000", "X-Forwarded-Proto": "https"}
+        without_tls = {**ours, "Origin": "http://pay.example"}
+
+        assert site.post("/console/login", fields, headers=without_tls).status_code == 403
+        assert site.post("/console/login", fields, headers=ours).status_code == 303
+
+
+def test_the_login_page_lets_browsers_name_their_origin(site: Site) -> None:
+    """Under ``no-referrer`` they send ``Origin: null`` with a form."""
+    assert site.get("/console/login").headers["referrer-policy"] == "same-origin"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.money import Currency
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.storage import Storage
-from tests.integration.conftest import copied, postgres_template, sqlite_template
 from tests.simulation.refund_bugs import REFUND_BUGS, RefundBug
 from tests.simulation.refund_histories import (
     MORE_STEPS,
@@ -31,16 +30,13 @@ from tests.simulation.refund_histories import (
 )
 from tests.simulation.sizes import NIGHTLY
 
-__all__ = ["postgres_template", "sqlite_template"]
-
-
 LENGTH: Final = 4 if NIGHTLY else 3
 ONE_IN: Final = 20
 """Of so many walked words one ends with ``ledger check`` and ``reconcile``; of the sampled words each does."""
 
 WORDS: Final = {
     "cancel full": {3: 173, 4: 2_050},
-    "cancel none": {3: 175, 4: 2_113},
+    "cancel none": {3: 173, 4: 2_061},
     "cancel policy": {3: 197, 4: 2_463},
     "dispute": {3: 122, 4: 1_182},
     "event starts": {3: 148, 4: 1_630},
@@ -158,8 +154,7 @@ async def _storage(kind: str, request: pytest.FixtureRequest, path: Path) -> Asy
         if kind == "sqlite":
             url = f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), path)}"
         else:
-            template = request.getfixturevalue("postgres_template")
-            url = stack.enter_context(copied(request.getfixturevalue("postgres_server"), template))
+            url = stack.enter_context(request.getfixturevalue("postgres_copies").one())
         storage = SqlStorage.open(url)
         try:
             yield storage

@@ -26,8 +26,10 @@ class MemoryConsoleSessions:
             self._rows[session_id] = evolve(known, last_used_at=last_used_at, check_at=check_at)
 
     async def of_operator(self, operator: OperatorIdentity) -> Sequence[ConsoleSession]:
-        its = [each for each in self._rows.values() if _key(each.operator) == _key(operator)]
-        return sorted(its, key=lambda each: (each.last_used_at, each.id), reverse=True)
+        return [each for each in await self.all() if _key(each.operator) == _key(operator)]
+
+    async def all(self) -> Sequence[ConsoleSession]:
+        return sorted(self._rows.values(), key=lambda each: (each.last_used_at, each.id), reverse=True)
 
     async def remove(self, session_id: str) -> bool:
         return self._rows.pop(session_id, None) is not None

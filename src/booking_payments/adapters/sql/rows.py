@@ -166,6 +166,7 @@ class _State(msgspec.Struct, kw_only=True, omit_defaults=True):
     reduced: Money | None = None
     reduced_back: Money | None = None
     intent_price: Money | None = None
+    booking_canceled: bool = False
 
 
 # fmt: off
@@ -207,6 +208,7 @@ def payment_values(payment: Payment) -> Values:
         reduced=payment.reduced or None,
         reduced_back=payment.reduced_back or None,
         intent_price=payment.intent_price,
+        booking_canceled=payment.booking_canceled,
     )
     return {
         "status": payment.status.value,
@@ -296,6 +298,7 @@ def payment_from(row: Row) -> Payment:
         reduced=state.reduced or zero,
         reduced_back=state.reduced_back or zero,
         intent_price=state.intent_price,
+        booking_canceled=state.booking_canceled,
     )
 
 

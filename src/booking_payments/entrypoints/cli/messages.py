@@ -120,7 +120,8 @@ def _row(delivery: MessageDelivery) -> tuple[str, ...]:
 @_channel
 @_json
 def replay(message_ids: tuple[str, ...], dead: bool, channel: str | None, as_json: bool) -> None:
-    """Have dead letters delivered after all, as if they had never been tried.
+    """Have dead letters delivered after all, as if they had never been tried. The operator is recorded in the audit
+    trail.
 
     Exit status 1 when one of the ids is no dead letter, else 0.
 
@@ -134,7 +135,7 @@ def replay(message_ids: tuple[str, ...], dead: bool, channel: str | None, as_jso
 
     async def work(services: Services) -> tuple[int, int]:
         ids = message_ids or await _dead_ids(services, channel)
-        return len(ids), await services.payments.replay_messages(ids, channel=channel)
+        return len(ids), await services.payments.replay_messages(ids, _operator("replay"), channel=channel)
 
     _report("are delivered again", run_with_services(settings_or_fail(), work), as_json)
 
