@@ -15,7 +15,7 @@ from booking_payments.domain.amendments import Amendment, require_has_items
 from booking_payments.domain.booking import Booking, BookingStatus, ItemCount, money_left, with_refunded
 from booking_payments.domain.decisions.commands import intent_of, require_idle
 from booking_payments.domain.decisions.drift import Events
-from booking_payments.domain.decisions.obligations import NewIds, Request, promise_reduction, quote
+from booking_payments.domain.decisions.obligations import NewIds, Request, marked, promise_reduction, quote
 from booking_payments.domain.errors import NotPossibleNow
 from booking_payments.domain.instructions import CancelIntent, CancellationReason, Replacement, UpdateIntent
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -178,7 +178,8 @@ def amended(booking: Booking, payment: Payment | None, amendment: Amendment) -> 
 def amend_paid(booking: Booking, payment: Payment, amendment: Amendment, request: Request, ids: NewIds) -> Events:
     """Return the events that give a paid booking its new content and send the difference back.
 
-    Nothing goes back for units whose money has gone back already.
+    Nothing goes back for units whose money has gone back already. A refund for the customer after which everything has
+    gone back is marked as canceling the booking.
     """
     event = amended(booking, payment, amendment)
     before = money_left(booking.amount, booking.items)
@@ -188,7 +189,7 @@ def amend_paid(booking: Booking, payment: Payment, amendment: Amendment, request
     given = moved.refundable.for_reduction(request.made_at, reduction, mode)
     event = evolve(event, reduced=reduction, given_back=given)
     in_full = mode is RefundOnCancel.FULL or moved.refundable.in_grace(request.made_at)
-    return (event, *promise_reduction(payment, event, given, request, ids, in_full=in_full))
+    return marked(payment, request, (event, *promise_reduction(payment, event, given, request, ids, in_full=in_full)))
 
 
 def quote_items(
