@@ -41,7 +41,7 @@ def observe_intent(
         after = payment
         for event in amendment:
             after = applied(after, event, payment.updated_at)
-        priced = changed(booking, amount=amendment[-1].amount)
+        priced = changed(booking, amount=after.booking_amount)
         rest = observe_intent(after, report, priced, alone=alone, read=read, answered_with=answered_with)
         return (*amendment, *rest)
     drift = intent_drift(payment, report)
