@@ -68,6 +68,8 @@ class Expected:
     promised: int = 0
     beside: int = 0
     started: bool = False
+    canceled: bool = False
+    """Whether the booking was canceled, after which only what failed is given again without an override."""
     in_full: bool = False
     """Whether the organizer has given everything back, fee included, with nothing taken off that since."""
     unacknowledged: dict[int, datetime] = field(factory=dict)
@@ -100,10 +102,14 @@ class Expected:
             self.promised, self.beside = given + bank + asked, bank
 
     def accepts(self, asked: int, given: int, taken: int, waiting: int, held: int, *, override: bool) -> bool:
-        """Whether a refund of ``asked`` is accepted: within the tier or what failed, and within the bound."""
+        """Whether a refund of ``asked`` is accepted: within the tier or what failed, and within the bound.
+
+        A cancellation decides what goes back: after it only what failed is given again.
+        """
         back = given + waiting + taken
         failed = self.promised - given - waiting - max(taken, self.beside)
-        by_rule = self.gross - back if override else max(self.ceiling() - back, failed)
+        by_tier = 0 if self.canceled else self.ceiling() - back
+        by_rule = self.gross - back if override else max(by_tier, failed)
         return asked <= min(by_rule, self.gross - given - waiting - held)
 
     def owed(self, given: int, taken: int) -> int:
@@ -226,6 +232,7 @@ def _cancels(refund: RefundOnCancel, *, fault: str | None = None) -> Step:
         with suppress(RefundRefused):
             await kit.payments.cancel_booking(history.booking_id, refund=refund)
         kit.stripe.faults.clear()
+        expected.canceled = True
         if refund is RefundOnCancel.FULL:
             expected.cancel(expected.gross)
             given = sum(each["amount"] for each in history.refunds() if each["status"] not in LOST)
@@ -468,7 +475,7 @@ def _codes(history: History, findings: Sequence[Finding]) -> list[str]:
 class Bookmark:
     """How everything stands at the end of a history, to go back to.
 
-    A copy of the whole installation takes longer than a step. Tables in memory are replaced and never changed; of the
+    A copy of the whole installation takes longer than a step. Rows in memory are replaced and never changed; of the
     gateway's records the fields are replaced, and never changed in depth.
     """
 
@@ -478,7 +485,7 @@ class Bookmark:
         self._history = history
         self._fields = (history.payment, history.word, history.ours)
         self._expected = history.expected.copy()
-        self._books = _memory(kit)._tables
+        self._books = _memory(kit)._tables.copy()
         self._now = kit.clock.now()
         self._random = kit.deps.random.getstate()
         self._agenda, self._seq = list(account.agenda), account._seq
@@ -486,6 +493,7 @@ class Bookmark:
             kind: [(record, dict(record.body), dict(record.private)) for record in table.values()]
             for kind, table in account._tables.items()
         }
+        self._owned = {owner: dict(records) for owner, records in account._owned.items()}
         self._first_seen = dict(kit.stripe._first_seen)
         self._published = len(kit.publisher.published)
 
@@ -495,11 +503,12 @@ class Bookmark:
         account = kit.stripe._account
         history.payment, history.word, history.ours = self._fields
         history.expected = self._expected.copy()
-        _memory(kit)._tables = self._books
+        _memory(kit)._tables = self._books.copy()
         kit.clock._now = self._now
         kit.deps.random.setstate(self._random)
         account.agenda[:], account._seq = self._agenda, self._seq
         account._tables = {kind: dict(map(_restored, table)) for kind, table in self._records.items()}
+        account._owned = {owner: dict(records) for owner, records in self._owned.items()}
         kit.stripe._first_seen = dict(self._first_seen)
         kit.stripe.calls.clear()
         del kit.publisher.published[self._published :]

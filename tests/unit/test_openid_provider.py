@@ -17,7 +17,14 @@ from jwt.algorithms import RSAAlgorithm
 from booking_payments.adapters.memory.clock import ManualClock
 from booking_payments.adapters.network import Network
 from booking_payments.adapters.openid.claims import has_one_of, operator_in
-from booking_payments.adapters.openid.provider import AT_ONCE, FAILED_FOR, FRESH, OpenIdProvider, ProviderConfig
+from booking_payments.adapters.openid.provider import (
+    AT_ONCE,
+    FAILED_FOR,
+    FRESH,
+    LONGEST_HINT,
+    OpenIdProvider,
+    ProviderConfig,
+)
 from booking_payments.adapters.openid.sealing import opened, sealed
 from booking_payments.adapters.openid.transport import LARGEST, GuardedTransport, NotAllowed
 from booking_payments.entrypoints.pages.console.openid import secrets_of
@@ -97,6 +104,9 @@ async def test_the_request_proves_the_browser_and_asks_for_no_more_than_the_sett
         (lambda claims: {**claims, "sub": ""}, "subject"),
         (lambda claims: {**claims, "sub": "x" * 256}, "subject"),
         (lambda claims: {**claims, "sub": "a\u202eb"}, "subject"),
+        (lambda claims: {**claims, "sub": "a\r\nSet-Cookie: x=1"}, "subject"),
+        (lambda claims: {**claims, "sub": 248289761001}, "sub"),
+        (lambda claims: {**claims, "sub": ["248289761001"]}, "sub"),
         (lambda claims: {**claims, "at_hash": "of-another-access-token"}, "at_hash"),
     ],
 )
@@ -369,6 +379,8 @@ async def test_the_log_out_at_the_provider_leads_back_here(provider: Provider) -
 
     assert asked["post_logout_redirect_uri"] == ["https://pay.example/console/login"]
     assert asked["id_token_hint"] == [logged_in.id_token]
+    too_long = parse_qs(urlsplit(await client_of(provider).log_out_url("x" * (LONGEST_HINT + 1)) or "").query)
+    assert too_long.keys() == {"client_id", "post_logout_redirect_uri"}
     provider.metadata = {"end_session_endpoint": None}
     assert await client_of(provider).log_out_url(logged_in.id_token) is None
 
@@ -429,6 +441,9 @@ def test_a_name_is_one_line_without_signs_that_reorder_it() -> None:
         ({"name": "o@x.example", "email": "o@x.example", "email_verified": False}, f"1 at {ISSUER}", "1"),
         ({"name": "o\uff20x.example", "preferred_username": "olga"}, f"olga (1 at {ISSUER})", "olga"),
         ({"name": "o@x.example", "email": "o@x.example", "email_verified": True}, "o@x.example (1)", "o@x.example"),
+        ({"email": "o(@x.example", "email_verified": True}, f"1 at {ISSUER}", "1"),
+        ({"email": "o@x.example\u200b", "email_verified": True}, f"1 at {ISSUER}", "1"),
+        ({"email": f"o@{'x' * 200}.example", "email_verified": True}, f"1 at {ISSUER}", "1"),
         ({"name": ["Olga"], "email": 7, "email_verified": True}, f"1 at {ISSUER}", "1"),
     ],
 )

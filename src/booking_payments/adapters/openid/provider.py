@@ -42,6 +42,9 @@ AT_ONCE: Final = 10
 provider, and anybody can send such callbacks."""
 WAIT_S: Final = 5
 """Seconds for which a further log-in waits for its turn."""
+LONGEST_HINT: Final = 4096
+"""Characters of an ID token that is sent with a log-out. A larger one, of an account in many groups, would make an
+address that servers refuse; without it the provider asks the user."""
 LEEWAY_S: Final = 30
 """Seconds by which the provider's clock and ours may differ."""
 _WELL_KNOWN: Final = "/.well-known/openid-configuration"
@@ -180,7 +183,7 @@ class OpenIdProvider:
         if end_session_endpoint is None:
             return None
         given = {
-            "id_token_hint": id_token,
+            "id_token_hint": id_token if id_token and len(id_token) <= LONGEST_HINT else None,
             "client_id": self._config.client_id,
             "post_logout_redirect_uri": f"{self._config.own_address}{self._config.after_log_out}",
         }

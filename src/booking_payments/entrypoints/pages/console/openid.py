@@ -22,6 +22,8 @@ from booking_payments.entrypoints.pages.console.operator_context import (
     BY_PROVIDER,
     LOGIN,
     begin_session,
+    is_current,
+    is_due,
     local_page,
 )
 from booking_payments.entrypoints.pages.forms import Form
@@ -36,7 +38,7 @@ from booking_payments.entrypoints.pages.page import (
     see_other,
 )
 from booking_payments.entrypoints.pages.rendering import html
-from booking_payments.entrypoints.pages.sessions import ConsoleCookie, console_cookie
+from booking_payments.entrypoints.pages.sessions import CONSOLE, ConsoleCookie, console_cookie
 from booking_payments.ports.identity_provider import (
     IdentityProvider,
     LoggedIn,
@@ -118,7 +120,7 @@ async def _without_provider(
         log.warning("console.too_many_log_ins")
     sessions = services.operator_sessions
     stored = await sessions.use(console_cookie(request).value_in(request) or "")
-    if stored is not None:
+    if stored is not None and is_current(stored, services):
         await sessions.postpone_check(stored)
         return see_other(wanted)
     return _problem_page("busy" if isinstance(error, TooManyLogIns) else "unavailable", 503)
@@ -133,7 +135,8 @@ async def callback(request: AnyRequest, services: GivenServices, search: GivenFo
     if held is None or secrets is None or not hmac.compare_digest(search.get("state").encode(), secrets.state.encode()):
         # The cookie stays: it may belong to a log-in in another tab, which began later.
         await count_guess(request)
-        return _problem_page("other_browser", 400)
+        is_logged_in = await _was_checked_elsewhere(request, services)
+        return see_other(f"{CONSOLE}/") if is_logged_in else _problem_page("other_browser", 400)
     wanted = local_page(_text_in(held["wanted"]))
     try:
         if search.get("error") in _FAULTS:
@@ -152,6 +155,12 @@ async def callback(request: AnyRequest, services: GivenServices, search: GivenFo
     except (ProviderUnavailable, TooManyLogIns) as error:
         return _finished(cookie, await _without_provider(request, services, wanted, error))
     return _finished(cookie, await _logged_in(request, services, logged_in, wanted))
+
+
+async def _was_checked_elsewhere(request: AnyRequest, services: Services) -> bool:
+    """Return whether a log-in in another tab was finished already, as when all tabs of a window ask the provider."""
+    stored = await services.operator_sessions.use(console_cookie(request).value_in(request) or "")
+    return stored is not None and is_current(stored, services) and not is_due(stored, services.clock.now())
 
 
 async def _logged_in(request: AnyRequest, services: Services, logged_in: LoggedIn, wanted: str) -> PageResponse:

@@ -86,11 +86,11 @@ async def require_operator(request: AnyRequest, services: Services) -> OperatorC
     secret = console_cookie(request).value_in(request) or ""
     sessions = services.operator_sessions
     stored = await sessions.use(secret)
-    if stored is None or not _is_current(stored, services):
+    if stored is None or not is_current(stored, services):
         if secret and request.method == "POST" and not _is_own_session(request):
             raise RequestRefused(401, "session_ended", _LOG_IN_ELSEWHERE)
         raise SeeOther(_log_in_path(LOGIN, request))
-    if _is_navigation(request) and _is_due(stored, services.clock.now()):
+    if _is_navigation(request) and is_due(stored, services.clock.now()):
         raise SeeOther(_log_in_path(BY_PROVIDER, request))
     _require_role(request, stored)
     operator = stored.operator
@@ -110,7 +110,7 @@ _LOG_IN_ELSEWHERE: Final = (
 )
 
 
-def _is_current(stored: ConsoleSession, services: Services) -> bool:
+def is_current(stored: ConsoleSession, services: Services) -> bool:
     """Return whether the settings still have the provider that the operator logged in at."""
     by_provider = stored.operator.way is LogInWay.OPENID
     return not by_provider or (
@@ -118,7 +118,8 @@ def _is_current(stored: ConsoleSession, services: Services) -> bool:
     )
 
 
-def _is_due(stored: ConsoleSession, now: datetime) -> bool:
+def is_due(stored: ConsoleSession, now: datetime) -> bool:
+    """Return whether the provider has to be asked again."""
     return stored.check_at is not None and now >= stored.check_at
 
 
