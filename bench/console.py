@@ -45,6 +45,8 @@ from booking_payments.testing.kit import PaymentsTestKit
 
 DAYS: Final = 400
 CUSTOMERS: Final = 50_000
+BOOKINGS: Final = 300
+"""Of an event, all of which start at the same time."""
 CARDS: Final = (
     *["visa", "mastercard", "amex"] * 8,
     "chargeDeclinedInsufficientFunds",
@@ -146,17 +148,22 @@ class Press:
         for number in numbers:
             model = self._models[self._random.randrange(len(self._models))]
             later = timedelta(days=self._days) * number / self._count
+            of_event = timedelta(days=self._days) * (number // BOOKINGS + 1) * BOOKINGS / self._count
             named = {
                 name: f"{name.partition('_')[0]}_{number:08x}{place:04x}" for place, name in enumerate(model.names)
             }
             named |= {
                 "REFERENCE-0": f"R-{number:07d}",
                 CUSTOMER: f"customer-{self._random.randrange(CUSTOMERS):07d}",
-                "evening-0": f"evening-{number // 300}",
+                "evening-0": f"evening-{number // BOOKINGS}",
             }
             for table, patterns in model.rows.items():
                 made[table] += [
-                    tuple(_stamped(name, value, named, later) for name, value in row.items()) for row in patterns
+                    tuple(
+                        _stamped(name, value, named, of_event if name == "event_starts_at" else later)
+                        for name, value in row.items()
+                    )
+                    for row in patterns
                 ]
         return made
 

@@ -920,8 +920,8 @@ class PaymentConditions(Asked):
     q: Annotated[
         Part | None,
         says(
-            "found in part and in any case in reference, customer id, name, address and title of the booking; one or two "
-            "characters where a word begins",
+            "found in part and in any case in reference, customer id, name, address and title of the booking; one or "
+            "two characters where a word begins",
             "hamlet",
         ),
     ] = None
