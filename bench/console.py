@@ -154,6 +154,7 @@ class Press:
             }
             named |= {
                 "REFERENCE-0": f"R-{number:07d}",
+                "reference-0": f"r-{number:07d}",
                 CUSTOMER: f"customer-{self._random.randrange(CUSTOMERS):07d}",
                 "evening-0": f"evening-{number // BOOKINGS}",
             }

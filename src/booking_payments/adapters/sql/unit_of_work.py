@@ -400,12 +400,13 @@ _EXPONENTS: Final = {
 
 def _is_refunded(how_much: Refunded) -> ColumnElement[bool]:
     refunded, captured = tables.payments.c.refunded_minor, tables.payments.c.captured_minor
-    some = refunded > literal_column("0")  # all three as in the conditions of the indexes
+    none = literal_column("0")
+    part = refunded + none > none  # all three as in the conditions of the indexes
     return {
         Refunded.NONE: refunded == 0,
-        Refunded.PARTLY: and_(some, refunded < captured),
-        Refunded.FULLY: and_(some, refunded >= captured),
-        Refunded.ANY: some,
+        Refunded.PARTLY: and_(part, refunded < captured),
+        Refunded.FULLY: and_(part, refunded >= captured),
+        Refunded.ANY: refunded > none,
     }[how_much]
 
 

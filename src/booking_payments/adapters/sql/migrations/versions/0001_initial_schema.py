@@ -233,14 +233,14 @@ def _create_payments() -> None:
         "bp_payments",
         "created_at",
         "id",
-        where="refunded_minor > 0 AND refunded_minor < captured_minor",
+        where="refunded_minor + 0 > 0 AND refunded_minor < captured_minor",
     )
     _index(
         "bp_payments_fully_refunded",
         "bp_payments",
         "created_at",
         "id",
-        where="refunded_minor > 0 AND refunded_minor >= captured_minor",
+        where="refunded_minor + 0 > 0 AND refunded_minor >= captured_minor",
     )
     _index("bp_payments_status", "bp_payments", "status", "created_at", "id")
     op.create_table(
