@@ -400,7 +400,7 @@ _EXPONENTS: Final = {
 
 def _is_refunded(how_much: Refunded) -> ColumnElement[bool]:
     refunded, captured = tables.payments.c.refunded_minor, tables.payments.c.captured_minor
-    none = literal_column("0")
+    none: ColumnElement[int] = literal_column("0")
     part = refunded + none > none  # all three as in the conditions of the indexes
     return {
         Refunded.NONE: refunded == 0,
