@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests import egress, message_schemas, preloaded
-from tests.integration.postgres import Server, server_dsn
+from tests.integration.postgres import PostgresServer, server_dsn
 from tests.sharing import SHARED, folder_of_the_run, shared
 
 egress.install()
@@ -34,14 +34,16 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Prepare a place for what this process shares with the other workers of the run."""
+    """Create the stack of resources that this process shares with the other workers of the run."""
     config.stash[SHARED] = ExitStack()
     gc.disable()  # until all tests are collected
 
 
 def pytest_collection_finish() -> None:
-    """Leave everything that was imported and collected out of garbage collection, and collect less often: else it takes
-    a tenth to a fifth of all time."""
+    """Exclude all imported and collected objects from garbage collection, and run it less often.
+
+    Otherwise it takes a tenth to a fifth of the run.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
@@ -84,14 +86,14 @@ def preloaded_processes(request: pytest.FixtureRequest, run_folder: Path) -> Non
 
 
 @pytest.fixture(scope="session")
-def postgres_server(request: pytest.FixtureRequest, run_folder: Path) -> Server:
+def postgres_server(request: pytest.FixtureRequest, run_folder: Path) -> PostgresServer:
     """One PostgreSQL for the whole run, started when the first test of any worker asks for it."""
     stack = request.config.stash[SHARED]
-    return Server(stack.enter_context(shared(run_folder, "postgres", server_dsn)))
+    return PostgresServer(stack.enter_context(shared(run_folder, "postgres", server_dsn)))
 
 
 @pytest.fixture(scope="module")
-def postgres_url(postgres_server: Server) -> Iterator[str]:
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """The SQLAlchemy URL of an empty PostgreSQL database that belongs to the test module."""
     with postgres_server.database() as url:
         yield url

@@ -12,7 +12,7 @@ from psycopg import sql
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.testing.kit import PaymentsTestKit
-from tests.integration.postgres import Server, sees_our_tables
+from tests.integration.postgres import PostgresServer, sees_our_tables
 from tests.sharing import SHARED, shared
 
 
@@ -25,7 +25,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(request: pytest.FixtureRequest, run_folder: Path, postgres_server: Server) -> str:
+def postgres_template(request: pytest.FixtureRequest, run_folder: Path, postgres_server: PostgresServer) -> str:
     """The URL of an empty, migrated PostgreSQL database, to be copied; one for all workers of the run."""
 
     @contextmanager
@@ -38,14 +38,14 @@ def postgres_template(request: pytest.FixtureRequest, run_folder: Path, postgres
 
 
 @pytest.fixture
-def postgres_copy(postgres_server: Server, postgres_template: str) -> Iterator[str]:
+def postgres_copy(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
     """A PostgreSQL database of the test's own."""
     with copied(postgres_server, postgres_template) as url:
         yield url
 
 
 @contextmanager
-def copied(server: Server, template_url: str) -> Iterator[str]:
+def copied(server: PostgresServer, template_url: str) -> Iterator[str]:
     """The URL of a new copy of a PostgreSQL database, dropped at the end."""
     base, _, template = template_url.rpartition("/")
     name = f"case_{uuid4().hex}"

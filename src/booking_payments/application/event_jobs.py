@@ -393,13 +393,13 @@ async def continue_event_jobs(deps: Dependencies) -> int:
     """
     jobs = await deps.storage.read(lambda uow: uow.events.running(PAGE))
     turns = [
-        _Turn(deps, job, deps.ids.new("run")) for job in jobs if not deps.postponed.holds(job.id, deps.clock.now())
+        _JobTurn(deps, job, deps.ids.new("run")) for job in jobs if not deps.postponed.holds(job.id, deps.clock.now())
     ]
     await while_answered(turns, _with_turn)
     return sum(turn.taken for turn in turns)
 
 
-async def _with_turn(turn: "_Turn") -> bool | None:
+async def _with_turn(turn: "_JobTurn") -> bool | None:
     await turn.run()
     turn.raise_broken()
     return None if not turn.taken else not turn.silent
@@ -415,7 +415,7 @@ async def run_event_job(deps: Dependencies, job: EventJob, progress: Progress = 
     holder, broken = deps.ids.new("run"), list[Exception]()
     until = deps.clock.now() + deps.config.lease + AGAIN_AFTER
     while True:
-        turn = _Turn(deps, job, holder)
+        turn = _JobTurn(deps, job, holder)
         await turn.run()
         broken += turn.broken
         report = await event_report(deps, job.event_id)
@@ -437,7 +437,7 @@ def _runs(report: EventReport, job: EventJob) -> bool:
     return report.job is not None and report.job.id == job.id and report.job.state is EventJobState.RUNNING
 
 
-class _Turn:
+class _JobTurn:
     """One turn of a job: it processes ``AT_ONCE`` of its bookings, fewer when the gateway stops responding.
 
     Attributes:

@@ -194,7 +194,7 @@ def test_removing_all_seats_is_shown_as_a_cancellation_of_the_booking(console: S
         ("units.adult=1&refund=half", "Choose what goes back"),
     ],
 )
-def test_seats_that_cannot_be_removed_are_reported_in_the_quote(console: Site, query: str, told: str) -> None:
+def test_the_quote_reports_why_seats_are_not_removable(console: Site, query: str, told: str) -> None:
     booking_id = group(console)
 
     page = console.get(f"/console/bookings/{booking_id}/seats?{query}").text

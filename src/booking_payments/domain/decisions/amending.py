@@ -15,7 +15,7 @@ from booking_payments.domain.amendments import Amendment, require_has_items
 from booking_payments.domain.booking import Booking, BookingStatus, ItemCount, money_left, with_refunded
 from booking_payments.domain.decisions.commands import intent_of, require_idle
 from booking_payments.domain.decisions.drift import Events
-from booking_payments.domain.decisions.obligations import NewIds, Request, promise_reduction, quote
+from booking_payments.domain.decisions.obligations import NewIds, RefundParameters, promise_reduction, quote
 from booking_payments.domain.errors import NotPossibleNow
 from booking_payments.domain.instructions import CancelIntent, CancellationReason, Replacement, UpdateIntent
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -175,7 +175,9 @@ def amended(booking: Booking, payment: Payment | None, amendment: Amendment) -> 
     )
 
 
-def amend_paid(booking: Booking, payment: Payment, amendment: Amendment, request: Request, ids: NewIds) -> Events:
+def amend_paid(
+    booking: Booking, payment: Payment, amendment: Amendment, request: RefundParameters, ids: NewIds
+) -> Events:
     """Return the events that give a paid booking its new content and send the difference back.
 
     Nothing goes back for units whose money has gone back already.

@@ -58,7 +58,7 @@ _AMEND: Final = {"amount": "80.00", "expected_version": 1}
 _CANCEL: Final = {"reason": "the hall is flooded", "refund": "full"}
 
 
-class Bookings(Controller):
+class BookingRoutes(Controller):
     """The routes of bookings. The use case checks the ownership of the booking under its lock."""
 
     path = "/api/bookings"

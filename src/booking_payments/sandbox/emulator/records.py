@@ -49,7 +49,7 @@ class RequestRef:
 
 
 @define(eq=False)
-class Account:
+class StripeAccount:
     """The state of one Stripe account."""
 
     clock: Callable[[], datetime]
