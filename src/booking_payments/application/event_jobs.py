@@ -298,7 +298,7 @@ async def reschedule_event(
         NotPossibleNow: the event is canceled (``event_canceled``), or another job is running (``event_job_running``).
     """
     if event_starts_at <= deps.clock.now():
-        raise RefusedByRule("event_starts_at lies in the past", code="event_in_past")
+        raise RefusedByRule("event_starts_at is in the past", code="event_in_past")
     job = EventJob(
         id=deps.ids.new("evj"),
         event_id=require_event_id(event_id),
@@ -428,7 +428,7 @@ async def run_event_job(deps: Dependencies, job: EventJob, progress: Progress = 
         if not turn.settled:
             await deps.clock.sleep(timedelta(seconds=1))
     if broken:
-        raise ExceptionGroup(f"{len(broken)} broke in this job", broken)
+        raise ExceptionGroup(f"{len(broken)} errors in this job", broken)
     return report
 
 
@@ -475,7 +475,7 @@ class _JobTurn:
     def raise_broken(self) -> None:
         """Raise an ``ExceptionGroup`` of what broke."""
         if self.broken:
-            raise ExceptionGroup(f"{len(self.broken)} bookings of {self._job.id} broke", self.broken)
+            raise ExceptionGroup(f"{len(self.broken)} bookings of {self._job.id} failed", self.broken)
 
     async def _next(self) -> Sequence[str]:
         """Return the next bookings, past those of this turn whose result could not be stored."""

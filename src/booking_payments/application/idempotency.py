@@ -157,7 +157,7 @@ class Marks:
         try:
             return await self.storage.transact(lambda uow: self._begin(uow, request, own))
         except CommitLost as lost:  # only the mark may be stored; no operation has begun
-            raise StorageConflict("the key could not be marked; send the same again") from lost
+            raise StorageConflict("the idempotency key could not be stored; send the same request again") from lost
 
     async def end(self, claim: Claim, kept: Kept | None, *, nothing_done: bool = False) -> None:
         """Replace the mark by ``kept``. Without it the mark expires, or a first run with ``nothing_done`` removes it.

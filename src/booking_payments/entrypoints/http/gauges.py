@@ -111,7 +111,7 @@ def _channels(gauge: Callable[..., Gauge], figures: Figures) -> None:
 
 
 def _gateways(gauge: Callable[..., Gauge], figures: Figures, configured: Iterable[str]) -> None:
-    """Gauges of what is open or was received at each gateway."""
+    """Gauges of each gateway: open operations, and received webhooks."""
     received = gauge("webhooks_received_last_hour", "Webhooks that came.", ["gateway"])
     failed = gauge("webhooks_failed_last_hour", "Of these, how many failed at first.", ["gateway"])
     unfinished = gauge("webhooks_unfinished", "Webhooks of all time that were not processed yet.", ["gateway"])

@@ -469,7 +469,7 @@ def _price_on_page(checkout: Checkout, form: Form) -> Money:
     Raises ``InvalidInput`` when the form has none: nothing is charged that the customer has not seen.
     """
     if not form.get("price"):
-        raise InvalidInput("this form says no price; load the page again")
+        raise InvalidInput("this form has no price; load the page again")
     return Money.parse(form.get("price"), checkout.price.gross.currency)
 
 

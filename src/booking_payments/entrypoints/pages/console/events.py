@@ -253,7 +253,7 @@ async def _move_page(
         try:
             starts_at, grace = _dates(form)
             if starts_at <= services.clock.now():
-                raise InvalidInput("the new date lies in the past")
+                raise InvalidInput("the new date is in the past")
             preview = await services.payments.preview_event(event_id, event_starts_at=starts_at)
         except PaymentError as error:
             message = sentence(error.message)
