@@ -1,4 +1,4 @@
-"""What ``serve`` gains by ``TCP_NODELAY``, and by one listening socket for each worker process.
+"""Measure what ``serve`` gains by ``TCP_NODELAY``, and by one listening socket for each worker process.
 
     python -m bench.serving            # a few minutes, prints two tables
 
@@ -41,7 +41,7 @@ AS_SHIPPED: Final = "as shipped"
 
 
 @frozen(kw_only=True)
-class Comparison:
+class ServeComparison:
     """Two variants of ``serve``: as shipped, and ``without`` something.
 
     Attributes:
@@ -60,14 +60,14 @@ class Comparison:
 
 
 COMPARISONS: Final = (
-    Comparison(
+    ServeComparison(
         without="without TCP_NODELAY",
         program=f"{_PROCESS}process._without_delay = lambda listening: listening; ",
         workers=1,
         connections=(1,),
         batch={"alone": 50, "end to end": 50},
     ),
-    Comparison(
+    ServeComparison(
         without="one shared socket",
         program=f"{_PROCESS}process.SPREADS = False; ",
         workers=4,
@@ -102,7 +102,7 @@ async def batch(server: RunningServer, prepared: Sequence[bytes], connections: i
 
 
 def measure(
-    servers: Mapping[str, RunningServer], comparison: Comparison, webhooks: Iterator[bytes], rounds: int
+    servers: Mapping[str, RunningServer], comparison: ServeComparison, webhooks: Iterator[bytes], rounds: int
 ) -> dict[tuple[str, int, str], Measured]:
     """Send the batches in turn, and return the figures by kind of request, connections and variant."""
     found: dict[tuple[str, int, str], Measured] = {}
@@ -135,7 +135,7 @@ def _intents() -> list[str]:
     return [f"pi_bench{number:09d}" for number in range(1, PAYMENTS + 1)]
 
 
-def compare(url: str, comparison: Comparison, webhooks: Iterator[bytes], rounds: int) -> None:
+def compare(url: str, comparison: ServeComparison, webhooks: Iterator[bytes], rounds: int) -> None:
     """Run both variants side by side, and print a table."""
     settings = {
         **SETTINGS,
