@@ -4,13 +4,14 @@ import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests import egress, message_schemas, preloaded
+from tests.integration.copies import Copies
 from tests.integration.postgres import PostgresServer, server_dsn
 from tests.sharing import SHARED, folder_of_the_run, shared
 
@@ -96,6 +97,44 @@ def postgres_server(request: pytest.FixtureRequest, run_folder: Path) -> Postgre
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """The SQLAlchemy URL of an empty PostgreSQL database that belongs to the test module."""
     with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty, migrated SQLite file, to be copied."""
+    from booking_payments.adapters.sql.migrations import migrate
+
+    path = tmp_path_factory.mktemp("template") / "empty.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(request: pytest.FixtureRequest, run_folder: Path, postgres_server: Server) -> str:
+    """The URL of an empty, migrated PostgreSQL database, to be copied; one for all workers of the run."""
+    from booking_payments.adapters.sql.migrations import migrate
+
+    @contextmanager
+    def migrated() -> Iterator[str]:
+        with postgres_server.database() as url:
+            migrate(url)
+            yield url
+
+    return request.config.stash[SHARED].enter_context(shared(run_folder, "postgres-template", migrated))
+
+
+@pytest.fixture(scope="session")
+def postgres_copies(postgres_server: Server, postgres_template: str) -> Iterator[Copies]:
+    """Databases that tests of this worker have left and that are empty again."""
+    with Copies(postgres_server, postgres_template) as copies:
+        yield copies
+
+
+@pytest.fixture
+def postgres_copy(postgres_copies: Copies) -> Iterator[str]:
+    """A PostgreSQL database of the test's own."""
+    with postgres_copies.one() as url:
         yield url
 
 

@@ -25,6 +25,12 @@ CLIENT_ID: Final = "booking-payments"
 CLIENT_SECRET: Final = "a client's secret: of the tests"
 
 Json = dict[str, Any]
+OLGA: Final[Json] = {
+    "sub": "248289761001",
+    "name": "Olga Example",
+    "email": "olga@example.com",
+    "email_verified": True,
+}
 AnyRequest = Request[Any, Any, Any]
 
 
@@ -52,7 +58,7 @@ class Provider:
 
     clock: ManualClock
     issuer: str = ISSUER
-    claims: Json = field(factory=lambda: {"sub": "248289761001", "name": "Olga Example", "email": "olga@example.com"})
+    claims: Json = field(factory=lambda: dict(OLGA))
     roles: Any = field(factory=lambda: ["payments:operate"])
     kid: str = "key-1"
     key: ec.EllipticCurvePrivateKey = field(factory=lambda: ec.generate_private_key(ec.SECP256R1()))

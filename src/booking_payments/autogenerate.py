@@ -26,6 +26,7 @@ def include_name(name: str | None, type_: str, parent_names: Mapping[str, Any]) 
 @cache
 def _ours() -> frozenset[str]:
     from booking_payments.adapters.gateways.bank_transfer import tables as _  # noqa: F401 - adds its tables
+    from booking_payments.adapters.sql import search
     from booking_payments.adapters.sql.tables import metadata
 
-    return frozenset({*metadata.tables, VERSION_TABLE})
+    return frozenset({*metadata.tables, *search.TABLES, VERSION_TABLE})

@@ -1,7 +1,8 @@
 """A service or a worker that can be killed and restarted quickly: modules are imported once, each start is a fork.
 
-Run as a script with the port, or with ``worker``. For each line of standard input it forks a child that serves, prints
-the child's process id, waits for the child's end and prints "over".
+Run as a script with the port, or with ``worker``, and optionally with names of ``tests.simulation.amendment_bugs``,
+which are planted. For each line of standard input it forks a child that serves, prints the child's process id, waits
+for the child's end and prints "over".
 """
 
 import os
@@ -21,6 +22,8 @@ def main() -> None:
     settings = load_settings(os.environ if works else {**os.environ, "PORT": sys.argv[1]})
     set_up_logging(settings)
     import_everything()
+    for bug in sys.argv[2:]:
+        _plant(bug)
     # Open between two children, so that clients wait in the queue instead of being refused.
     listening = None if works else socket.create_server((settings.host, settings.port), backlog=BACKLOG)
     for _ in sys.stdin:
@@ -30,6 +33,14 @@ def main() -> None:
         print(child, flush=True)
         os.waitpid(child, 0)
         print("over", flush=True)
+
+
+def _plant(bug: str) -> None:
+    import pytest
+
+    from tests.simulation.amendment_bugs import AMENDMENT_BUGS
+
+    AMENDMENT_BUGS[bug].plant(pytest.MonkeyPatch())
 
 
 def import_everything() -> None:

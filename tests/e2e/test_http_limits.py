@@ -15,9 +15,9 @@ from tests.e2e.serving import printed, process, serving, wait_until_ready
 from tests.ports import free_port
 
 MIB = 1024 * 1024
-OVERSIZE = 1_000
+OVERSIZE = 300
 """Requests in the flood, each of a megabyte."""
-DISTINCT = 10_000
+DISTINCT = 3_000
 """Requests of which each is another, with a path, token or cookie as long as may be."""
 
 
@@ -126,7 +126,7 @@ def test_a_flood_of_oversize_bodies_is_refused_in_bounded_memory(tmp_path: Path)
     assert grown < 50 * MIB
 
 
-def test_ten_thousand_distinct_long_requests_leave_no_memory_behind(tmp_path: Path) -> None:
+def test_distinct_long_requests_leave_no_memory_behind(tmp_path: Path) -> None:
     settings = {"RATE_LIMIT_ENABLED": "false", "LOG_LEVEL": "ERROR"}
     printed(tmp_path, "migrate", settings=settings)
     port = free_port()
@@ -138,7 +138,7 @@ def test_ten_thousand_distinct_long_requests_leave_no_memory_behind(tmp_path: Pa
         grown = resident(started.pid) - before
 
     assert statuses == {b"401", b"404"}
-    assert grown < 20 * MIB
+    assert grown < 10 * MIB
 
 
 def _long_requests(port: int, first: int, count: int) -> set[bytes]:

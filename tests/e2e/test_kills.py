@@ -62,9 +62,11 @@ class RestartableService:
 
 
 @contextmanager
-def restartable_service(port: int | str, folder: Path, settings: dict[str, str]) -> Iterator[RestartableService]:
-    """Yield a service on ``port`` that was not started yet; with ``worker`` a worker."""
-    script = ["-m", "tests.e2e.restartable_service", str(port)]
+def restartable_service(
+    port: int | str, folder: Path, settings: dict[str, str], *bugs: str
+) -> Iterator[RestartableService]:
+    """Yield a service on ``port`` that was not started yet; with ``worker`` a worker. ``bugs`` are planted in it."""
+    script = ["-m", "tests.e2e.restartable_service", str(port), *bugs]
     env = environment(settings) | {"PYTHONPATH": str(Path(__file__).parents[2])}
     with (folder / "serve.log").open("ab") as log:
         process = preloaded.started(

@@ -11,9 +11,12 @@ from tests.e2e.test_http_limits import MIB, resident
 from tests.integration.http.api import JWT_SECRET, token
 from tests.ports import free_port
 
-REQUESTS = 50_000 if os.environ.get("SIMULATION") == "nightly" else 2_500
-WARM = 1_000
+REQUESTS = 50_000 if os.environ.get("SIMULATION") == "nightly" else 1_000
+WARM = 500
 PER_CONNECTION = 50
+
+
+FORM = "application/x-www-form-urlencoded"
 
 
 def requests(number: int) -> bytes:
@@ -34,7 +37,7 @@ def requests(number: int) -> bytes:
         ("POST", "/api/webhooks/stripe/", f"Stripe-Signature: t=1,v1={text * 8}\r\n", f'{{"id": "evt_{text}"}}'),
         ("GET", f"/nowhere/{text}", "", ""),
         ("GET", "/console/", f"Cookie: booking_payments_console={text * 20}\r\n", ""),
-        ("POST", "/console/login", "Content-Type: application/x-www-form-urlencoded\r\n", f"token={text}&next="),
+        ("POST", "/console/login", f"Origin: http://service\r\nContent-Type: {FORM}\r\n", f"token={text}&next="),
     ][number % 10]
     head = f"{method} {target} HTTP/1.1\r\nHost: service\r\n{headers}"
     if body and "Content-Type" not in headers:

@@ -73,6 +73,50 @@ def test_a_form_on_another_site_cannot_log_a_browser_in(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://testserver.local.evil.example"}, 403),
+        ({"Origin": "http://testserver.local:8080"}, 403),
+        ({"Referer": "https://evil.example/?http://testserver.local/console/login"}, 403),
+        ({"Origin": "https://evil.example", "Referer": "http://testserver.local/console/login"}, 403),
+        ({}, 403),
+        ({"Origin": "http://testserver.local"}, 303),
+        ({"Origin": "https://testserver.local"}, 303),
+        ({"Referer": "http://testserver.local/console/login?next=/console/drift"}, 303),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "null"}, 303),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "http://testserver.local"}, 403),
+    ],
+)
+def test_a_login_without_the_browsers_word_needs_our_origin(site: Site, headers: dict[str, str], status: int) -> None:
+    """Browsers leave ``Sec-Fetch-Site`` out without TLS, and old ones always."""
+    site.client.cookies.clear()
+    fields = {"token": token("olga", "payments:operate"), "next": ""}
+
+    answer = site.post("/console/login", fields, headers=headers)
+
+    assert answer.status_code == status
+    assert ("set-cookie" in answer.headers) == (status == 303)
+    assert status == 303 or "form" in answer.text
+
+
+def test_behind_a_proxy_that_changes_the_host_the_public_url_is_our_origin() -> None:
+    fields = {"token": token("olga", "payments:operate"), "next": ""}
+    with open_site(None, CONSOLE_ENABLED="true", PUBLIC_URL="https://pay.example") as site:
+        ours = {"Origin": "https://pay.example", "Host": "10.0.0.7:8000", "X-Forwarded-Proto": "https"}
+        without_tls = {**ours, "Origin": "http://pay.example"}
+
+        assert site.post("/console/login", fields, headers=without_tls).status_code == 403
+        assert site.post("/console/login", fields, headers=ours).status_code == 303
+
+
+def test_the_login_page_lets_browsers_name_their_origin(site: Site) -> None:
+    """Under ``no-referrer`` they send ``Origin: null`` with a form."""
+    assert site.get("/console/login").headers["referrer-policy"] == "same-origin"
+
+
+@pytest.mark.parametrize(
     "wanted",
     [
         *(

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from booking_payments.adapters.memory.stores import MemoryStorage
+from booking_payments.application.callers import Caller
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.domain.amendments import BookingChange
@@ -36,8 +37,7 @@ READING = {
 }  # fmt: skip
 WITHOUT_A_COMMAND = {
     "receive_webhook", "work", "settle_payment", "settle_due", "expire_bookings", "catch_up", "forget_answers",
-    "deliver_messages", "replay_messages", "drop_messages", "attach_channels", "add_channel", "remove_channel",
-    "announce_expiring", "continue_event_jobs", "run_event_job",
+    "deliver_messages", "attach_channels", "announce_expiring", "continue_event_jobs", "run_event_job",
 }  # fmt: skip
 """Methods without a record: their changes are recorded elsewhere, or they move no money."""
 
@@ -102,6 +102,13 @@ COMMANDS: dict[str, tuple[Command, Command]] = {
     ),
     "reconcile": (pay, lambda kit, _: kit.payments.reconcile(caller=OPERATOR)),
     "replay_webhooks": (pay, lambda kit, _: kit.payments.replay_webhooks(caller=OPERATOR)),
+    "replay_messages": (_nothing, lambda kit, _: kit.payments.replay_messages(["msg_1"], OPERATOR)),
+    "drop_messages": (_nothing, lambda kit, _: kit.payments.drop_messages(["msg_1"], OPERATOR)),
+    "add_channel": (_nothing, lambda kit, _: kit.payments.add_channel("pull:app", OPERATOR)),
+    "remove_channel": (
+        lambda kit, _: kit.payments.add_channel("pull:app", Caller.system("test")),
+        lambda kit, _: kit.payments.remove_channel("pull:app", OPERATOR, force=True),
+    ),
 }
 
 
@@ -129,6 +136,16 @@ async def test_a_command_leaves_one_record(kit: PaymentsTestKit, operation: str)
     assert [(each.operation, each.outcome, each.code) for each in new] == [(operation, AuditOutcome.DONE, None)]
     assert new[0].actor in (OPERATOR.actor, "service:backend")
     assert new[0].cause
+
+
+async def test_a_record_names_messages_and_channel_and_keeps_no_other_text(kit: PaymentsTestKit) -> None:
+    await kit.payments.replay_messages(["msg_1", "msg_2"], OPERATOR, channel="webhook")
+    await kit.payments.drop_messages([f"msg_{number:03}" for number in range(200)], OPERATOR, channel="any text")
+
+    many, few = await kit.payments.audit_trail(limit=2)
+    assert (few.actor, few.asked) == (OPERATOR.actor, {"messages": "msg_1 msg_2", "channel": "webhook"})
+    assert many.asked.keys() == {"messages"}
+    assert many.asked["messages"].startswith("200 messages: msg_000 msg_001")
 
 
 async def test_a_record_has_the_booking_its_owner_and_the_request(kit: PaymentsTestKit) -> None:

@@ -49,7 +49,7 @@ FIXED: Final[Mapping[str, frozenset[str]]] = {
     "bp_console_sessions": frozenset(
         {
             *("id", "way", "issuer", "subject", "name", "email", "may_act", "device", "started_at", "ends_at"),
-            "sealed_id_token",
+            *("form_seed", "sealed_id_token"),
         }
     ),
     "bp_inbox": frozenset({"id", "event_id", "type", "gateway"}),

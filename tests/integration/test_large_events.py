@@ -11,6 +11,8 @@ from bench.cancel_event import EventRun, measured
 
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.storage import Storage
+from booking_payments.testing.kit import PaymentsTestKit
+from tests.unit.application.test_event_job_disputes import assert_disputed_and_refunded_once, event_with_a_dispute
 
 NIGHTLY = os.environ.get("SIMULATION") == "nightly"
 BOOKINGS = int(os.environ.get("EVENT_BOOKINGS", "300" if NIGHTLY else "60"))
@@ -32,6 +34,14 @@ async def test_every_booking_is_right_to_the_cent() -> None:
 @pytest.mark.skipif(not NIGHTLY, reason="nightly: takes minutes")
 async def test_every_booking_is_right_to_the_cent_in_a_database(storage: SqlStorage) -> None:
     await is_right(storage)
+
+
+async def test_a_dispute_that_opens_during_the_job_is_reported_from_a_database_too(storage: SqlStorage) -> None:
+    kit = PaymentsTestKit(storage=storage)
+
+    booking_id = await event_with_a_dispute(kit, "after the answer")
+
+    await assert_disputed_and_refunded_once(kit, booking_id, sent=True)
 
 
 async def test_the_gateway_is_called_no_faster_than_its_limit() -> None:

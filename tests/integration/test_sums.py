@@ -60,7 +60,7 @@ async def _browser(services: Services) -> AsyncIterator[httpx2.AsyncClient]:
     transport = httpx2.ASGITransport(create_app(services))  # type: ignore[arg-type]  # named otherwise
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
         fields = {"token": token("olga", "payments:operate"), "next": ""}
-        await client.post("/console/login", data=fields)
+        await client.post("/console/login", data=fields, headers={"Origin": str(client.base_url).rstrip("/")})
         yield client
 
 

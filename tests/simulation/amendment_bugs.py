@@ -3,13 +3,19 @@
 A scenario plays on an in-memory installation and returns what went wrong; without a bug it returns nothing.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
 from attrs import evolve, frozen
 
 from booking_payments.application import amending, event_jobs, refunding
+from booking_payments.application.bookings import cancel_booking
+from booking_payments.application.callers import Caller
+from booking_payments.application.payments import BookingPayments
 from booking_payments.application.recording import Recorder
 from booking_payments.domain import amendments, decisions
 from booking_payments.domain.amendments import Amendment, BookingChange
@@ -20,15 +26,18 @@ from booking_payments.domain.instructions import CreateRefund
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import payment_of_booking
-from booking_payments.domain.refunds import RefundOnCancel, RefundReason
+from booking_payments.domain.refunds import RefundOnCancel, RefundPolicy, RefundReason, RefundTier
 from booking_payments.ports.event_jobs import BookingOutcome
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import pay, pay_in_browser, start
+from tests.unit.application.failing_gateway import PowerCut
 
 Patch = pytest.MonkeyPatch
 Scenario = Callable[[PaymentsTestKit], Awaitable[list[str]]]
 EVENT: Final = "evening"
+FORTY_PERCENT: Final = RefundPolicy(tiers=(RefundTier(hours_before=1, percent=Decimal(40)),))
+"""So that the gateway would accept a second refund."""
 
 
 def _price(text: str) -> BookingChange:
@@ -99,6 +108,37 @@ async def an_event_whose_job_dies(kit: PaymentsTestKit) -> list[str]:
     return [*found, *(["a refund was sent again"] if sent else [])]
 
 
+async def an_event_whose_process_is_killed(_: PaymentsTestKit) -> list[str]:
+    found = await asyncio.gather(*[_killed_at(write) for write in range(1, 16)])
+    return [each for each in found if each]
+
+
+async def _killed_at(write: int) -> str:
+    """Kill the process that cancels an event before its ``write``, and let another one go on."""
+    kit = PaymentsTestKit()
+    booking = await kit.book(event_id=EVENT, refund_policy=FORTY_PERCENT)
+    await pay(kit, booking)
+    await kit.payments.cancel_event(EVENT, OPERATOR, refund=RefundOnCancel.POLICY)
+    storage, writes = kit.deps.storage, 0
+
+    async def transact(*given: Any, **named: Any) -> Any:
+        nonlocal writes
+        writes += 1
+        if writes == write:
+            raise PowerCut
+        return await storage.transact(*given, **named)
+
+    kit.deps = evolve(kit.deps, storage=SimpleNamespace(transact=transact, read=storage.read))
+    try:
+        await BookingPayments(kit.deps).continue_event_jobs()
+    except (PowerCut, BaseExceptionGroup):
+        kit.clock.advance(kit.deps.config.lease)
+    for _attempt in range(3):
+        await kit.settle()
+    refunds = kit.stripe.call("GET", "/v1/refunds", {}, None).body["data"]
+    return "" if [each["amount"] for each in refunds] == [4000] else f"killed at write {write}: {len(refunds)} refunds"
+
+
 async def a_cancel_that_nobody_answers(kit: PaymentsTestKit) -> list[str]:
     booking = await kit.book(items={"adult": (2, "50.00")})
     await kit.payments.start_payment(booking.id, ANN)
@@ -165,6 +205,29 @@ def _job_repeats(patch: Patch) -> None:
     patch.setattr(event_jobs, "_carry_out", again)
 
 
+def _refund_forgotten(patch: Patch) -> None:
+    real = event_jobs._carry_out
+
+    async def sent_first(deps: Any, job: Any, booking_id: str) -> bool:
+        booking, payments = await event_jobs._read(deps, booking_id)
+        payment = payment_of_booking(payments)
+        paid = booking.status.is_live and payment is not None and payment.status is PaymentStatus.SUCCEEDED
+        if not paid or payment is None or payment.intent_id is None:
+            return await real(deps, job, booking_id)
+        refund = CreateRefund(
+            intent_id=payment.intent_id,
+            refund_id=deps.ids.new("rf"),
+            amount=payment.refundable.promised_on_cancel(deps.clock.now(), in_full=False),
+            reason=RefundReason.REQUESTED_BY_CUSTOMER,
+        )
+        await deps.gateway.create_refund(refund, deps.ids.idempotency_key())
+        caller = Caller(actor=job.actor, cause=job.cause, by_itself=True)
+        await cancel_booking(deps, booking_id, caller, reason=None, refund=RefundOnCancel.NONE)
+        return True
+
+    patch.setattr(event_jobs, "_carry_out", sent_first)
+
+
 @frozen
 class AmendmentBug:
     """A planted bug: what is wrong, how it is planted, and the scenario that finds it."""
@@ -186,6 +249,9 @@ AMENDMENT_BUGS: Final[Mapping[str, AmendmentBug]] = {
     ),
     "event_job_repeats": AmendmentBug(
         "a job that goes on after a crash refunds again", _job_repeats, an_event_whose_job_dies
+    ),
+    "event_job_forgets_its_refunds": AmendmentBug(
+        "a job sends a refund before anything of it is stored", _refund_forgotten, an_event_whose_process_is_killed
     ),
     "seat_released_although_unknown": AmendmentBug(
         "a seat is given up before the gateway has confirmed it", _applied_at_once, a_cancel_that_nobody_answers

@@ -468,7 +468,7 @@ def _codes(history: History, findings: Sequence[Finding]) -> list[str]:
 class Bookmark:
     """How everything stands at the end of a history, to go back to.
 
-    A copy of the whole installation takes longer than a step. Tables in memory are replaced and never changed; of the
+    A copy of the whole installation takes longer than a step. Rows in memory are replaced and never changed; of the
     gateway's records the fields are replaced, and never changed in depth.
     """
 
@@ -478,7 +478,7 @@ class Bookmark:
         self._history = history
         self._fields = (history.payment, history.word, history.ours)
         self._expected = history.expected.copy()
-        self._books = _memory(kit)._tables
+        self._books = _memory(kit)._tables.copy()
         self._now = kit.clock.now()
         self._random = kit.deps.random.getstate()
         self._agenda, self._seq = list(account.agenda), account._seq
@@ -486,6 +486,7 @@ class Bookmark:
             kind: [(record, dict(record.body), dict(record.private)) for record in table.values()]
             for kind, table in account._tables.items()
         }
+        self._owned = {owner: dict(records) for owner, records in account._owned.items()}
         self._first_seen = dict(kit.stripe._first_seen)
         self._published = len(kit.publisher.published)
 
@@ -495,11 +496,12 @@ class Bookmark:
         account = kit.stripe._account
         history.payment, history.word, history.ours = self._fields
         history.expected = self._expected.copy()
-        _memory(kit)._tables = self._books
+        _memory(kit)._tables = self._books.copy()
         kit.clock._now = self._now
         kit.deps.random.setstate(self._random)
         account.agenda[:], account._seq = self._agenda, self._seq
         account._tables = {kind: dict(map(_restored, table)) for kind, table in self._records.items()}
+        account._owned = {owner: dict(records) for owner, records in self._owned.items()}
         kit.stripe._first_seen = dict(self._first_seen)
         kit.stripe.calls.clear()
         del kit.publisher.published[self._published :]

@@ -15,7 +15,6 @@ from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.money import Currency
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.storage import Storage
-from tests.integration.conftest import copied, postgres_template, sqlite_template
 from tests.simulation.refund_bugs import REFUND_BUGS, RefundBug
 from tests.simulation.refund_histories import (
     MORE_STEPS,
@@ -30,9 +29,6 @@ from tests.simulation.refund_histories import (
     walk,
 )
 from tests.simulation.sizes import NIGHTLY
-
-__all__ = ["postgres_template", "sqlite_template"]
-
 
 LENGTH: Final = 4 if NIGHTLY else 3
 ONE_IN: Final = 20
@@ -158,8 +154,7 @@ async def _storage(kind: str, request: pytest.FixtureRequest, path: Path) -> Asy
         if kind == "sqlite":
             url = f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), path)}"
         else:
-            template = request.getfixturevalue("postgres_template")
-            url = stack.enter_context(copied(request.getfixturevalue("postgres_server"), template))
+            url = stack.enter_context(request.getfixturevalue("postgres_copies").one())
         storage = SqlStorage.open(url)
         try:
             yield storage

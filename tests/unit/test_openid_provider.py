@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import anyio
 import attrs
 import httpx2
 import jwt
@@ -16,11 +17,18 @@ from jwt.algorithms import RSAAlgorithm
 from booking_payments.adapters.memory.clock import ManualClock
 from booking_payments.adapters.network import Network
 from booking_payments.adapters.openid.claims import has_one_of, operator_in
-from booking_payments.adapters.openid.provider import FAILED_FOR, FRESH, OpenIdProvider, ProviderConfig
+from booking_payments.adapters.openid.provider import (
+    AT_ONCE,
+    FAILED_FOR,
+    FRESH,
+    LONGEST_HINT,
+    OpenIdProvider,
+    ProviderConfig,
+)
 from booking_payments.adapters.openid.sealing import opened, sealed
 from booking_payments.adapters.openid.transport import LARGEST, GuardedTransport, NotAllowed
 from booking_payments.entrypoints.pages.console.openid import secrets_of
-from booking_payments.ports.identity_provider import LoggedIn, LogInRejected, ProviderUnavailable
+from booking_payments.ports.identity_provider import LoggedIn, LogInRejected, ProviderUnavailable, TooManyLogIns
 from booking_payments.testing.kit import NOW
 from tests.openid_provider import CLIENT_ID, CLIENT_SECRET, ISSUER, Json, Provider, unsigned
 
@@ -284,6 +292,41 @@ async def test_a_provider_that_is_down_is_not_asked_again_at_once(provider: Prov
     assert await client.log_in_url(SECRETS)
 
 
+@define
+class _Slow(httpx2.AsyncBaseTransport):
+    """A provider whose token endpoint does not answer before ``goes_on`` is set."""
+
+    inner: httpx2.AsyncBaseTransport
+    goes_on: anyio.Event
+    waiting: int = 0
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/token":
+            self.waiting += 1
+            await self.goes_on.wait()
+        return await self.inner.handle_async_request(request)
+
+
+async def test_the_provider_is_asked_for_few_log_ins_at_once_and_the_others_are_turned_away(
+    provider: Provider,
+) -> None:
+    slow = _Slow(provider.transport, anyio.Event())
+    client = OpenIdProvider(CONFIG, provider.clock, wait_s=0, network=Network(proxies={}), inner=slow)
+    url = await client.log_in_url(SECRETS)
+    codes = [code_in(provider.authorize(url)) for _ in range(AT_ONCE)]
+    async with anyio.create_task_group() as tasks:
+        for code in codes:
+            tasks.start_soon(client.log_in, code, SECRETS, None)
+        await anyio.wait_all_tasks_blocked()
+
+        with pytest.raises(TooManyLogIns):
+            await client.log_in("a-code", SECRETS, None)
+        assert slow.waiting == AT_ONCE
+        slow.goes_on.set()
+
+    assert (await log_in(provider, client)).may_act
+
+
 async def _answered(answer: httpx2.Response) -> httpx2.Response:
     transport = GuardedTransport(
         {"id.example"}, network=Network(proxies={}), inner=httpx2.MockTransport(lambda _: answer)
@@ -333,6 +376,8 @@ async def test_the_log_out_at_the_provider_leads_back_here(provider: Provider) -
 
     assert asked["post_logout_redirect_uri"] == ["https://pay.example/console/login"]
     assert asked["id_token_hint"] == [logged_in.id_token]
+    too_long = parse_qs(urlsplit(await client_of(provider).log_out_url("x" * (LONGEST_HINT + 1)) or "").query)
+    assert too_long.keys() == {"client_id", "post_logout_redirect_uri"}
     provider.metadata = {"end_session_endpoint": None}
     assert await client_of(provider).log_out_url(logged_in.id_token) is None
 
@@ -380,7 +425,29 @@ def test_only_a_scope_is_read_as_words() -> None:
 def test_a_name_is_one_line_without_signs_that_reorder_it() -> None:
     claims = {"iss": ISSUER, "sub": "1", "name": "Ol\u202ega\n <(>", "email": "x@example.com", "email_verified": False}
 
-    assert operator_in(claims).actor == "Olga (1)"
+    assert operator_in(claims).actor == f"Olga (1 at {ISSUER})"
+
+
+@pytest.mark.parametrize(
+    ("claims", "actor", "label"),
+    [
+        ({"email": "o@x.example", "email_verified": True}, "o@x.example (1)", "o@x.example"),
+        ({"email": "o@x.example"}, f"1 at {ISSUER}", "1"),
+        ({"email": "o@x.example", "email_verified": "true"}, f"1 at {ISSUER}", "1"),
+        ({"name": "Olga", "email": "o@x.example"}, f"Olga (1 at {ISSUER})", "Olga"),
+        ({"name": "o@x.example", "email": "o@x.example", "email_verified": False}, f"1 at {ISSUER}", "1"),
+        ({"name": "o\uff20x.example", "preferred_username": "olga"}, f"olga (1 at {ISSUER})", "olga"),
+        ({"name": "o@x.example", "email": "o@x.example", "email_verified": True}, "o@x.example (1)", "o@x.example"),
+        ({"email": "o(@x.example", "email_verified": True}, f"1 at {ISSUER}", "1"),
+        ({"email": "o@x.example\u200b", "email_verified": True}, f"1 at {ISSUER}", "1"),
+        ({"email": f"o@{'x' * 200}.example", "email_verified": True}, f"1 at {ISSUER}", "1"),
+        ({"name": ["Olga"], "email": 7, "email_verified": True}, f"1 at {ISSUER}", "1"),
+    ],
+)
+def test_only_a_verified_address_names_an_operator(claims: Json, actor: str, label: str) -> None:
+    found = operator_in({"iss": ISSUER, "sub": "1", **claims})
+
+    assert (found.actor, found.label) == (actor, label)
 
 
 def test_a_sealed_id_token_opens_with_its_secret_only() -> None:

@@ -162,6 +162,11 @@ async def add_channel(deps: Dependencies, name: str, caller: Caller, *, discard_
     return await deps.storage.transact(work)
 
 
+def channel_asked(name: str | None) -> str | None:
+    """Return a channel's name for the audit trail; None for text that cannot be one, since it may be any text then."""
+    return name if name is not None and is_channel_name(name) else None
+
+
 def require_name(name: str) -> None:
     """Check the form of a channel's name.
 

@@ -8,11 +8,12 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from attrs import field, frozen
 
+from booking_payments.application.callers import Caller
 from booking_payments.ports.audit import AuditOutcome, AuditRecord
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.console_sessions import ConsoleSession, LogInWay, OperatorIdentity
@@ -39,6 +40,32 @@ def new_secret() -> str:
 
 
 @frozen(kw_only=True)
+class ChosenOperators:
+    """Operators whose sessions an administrator ends. A None chooses no less: all None are all operators.
+
+    Attributes:
+        subject: those with this id.
+        issuer: those of this issuer.
+        way: those who logged in this way.
+    """
+
+    subject: str | None = None
+    issuer: str | None = None
+    way: LogInWay | None = None
+
+    def has(self, operator: OperatorIdentity) -> bool:
+        """Return whether ``operator`` is one of them."""
+        wanted = ((self.subject, operator.subject), (self.issuer, operator.issuer), (self.way, operator.way))
+        return all(its in (None, given) for its, given in wanted)
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """The choice for the audit trail."""
+        given = {"issuer": self.issuer, "way": self.way.value if self.way else None}
+        return {"operator": self.subject or "all", **{name: text for name, text in given.items() if text}}
+
+
+@frozen(kw_only=True)
 class OperatorSessions:
     """The sessions of an installation.
 
@@ -60,6 +87,10 @@ class OperatorSessions:
         """Return the id under which the session with this secret is stored."""
         return hmac.new(self.key.encode(), f"console session {secret}".encode(), hashlib.sha256).hexdigest()
 
+    def form_secret_of(self, session: ConsoleSession) -> str:
+        """Return the text from which the values of the session's forms are derived."""
+        return hmac.new(self.key.encode(), f"console forms {session.form_seed}".encode(), hashlib.sha256).hexdigest()
+
     async def begin(
         self,
         secret: str,
@@ -68,6 +99,7 @@ class OperatorSessions:
         may_act: bool,
         device: str,
         cause: str,
+        until: datetime | None = None,
         replaced: str | None = None,
         sealed_id_token: str | None = None,
     ) -> ConsoleSession:
@@ -82,25 +114,28 @@ class OperatorSessions:
             may_act: their role.
             device: their browser.
             cause: the request's id, for the audit trail.
-            replaced: the secret in the browser's cookie so far; its session ends.
+            until: when the proof of the log-in ends, such as the token's ``exp``; the session ends then at the latest.
+            replaced: the secret in the browser's cookie so far; its session ends. If it was of the same operator, forms
+                that the browser still shows stay valid.
             sealed_id_token: as ``ConsoleSession`` has it.
         """
         now = self.clock.now()
 
         async def work(uow: UnitOfWork) -> ConsoleSession:
-            started_at = now
+            started_at, form_seed = now, new_secret()
             if replaced is not None:
                 earlier = await uow.console_sessions.get(self.id_of(replaced))
                 if earlier is not None:
-                    goes_on = _is_same(earlier.operator, operator) and self._is_alive(earlier, now)
-                    started_at = earlier.started_at if goes_on else now
+                    if _is_same(earlier.operator, operator):
+                        form_seed = earlier.form_seed
+                        started_at = earlier.started_at if self._is_alive(earlier, now) else now
                     await uow.console_sessions.remove(earlier.id)
             await uow.console_sessions.remove_ended(now, now - self.idle)
             for place, other in enumerate(await uow.console_sessions.of_operator(operator), start=1):
                 if other.may_act != may_act or place >= MOST_SESSIONS:
                     await uow.console_sessions.remove(other.id)
             by_provider = operator.way is LogInWay.OPENID
-            latest = started_at + self.lifetime
+            latest = min(started_at + self.lifetime, until or datetime.max.replace(tzinfo=UTC))
             session = ConsoleSession(
                 id=self.id_of(secret),
                 operator=operator,
@@ -110,6 +145,7 @@ class OperatorSessions:
                 last_used_at=now,
                 check_at=now + CHECK_AFTER if by_provider else None,
                 ends_at=min(latest, now + CHECKED_FOR) if by_provider else latest,
+                form_seed=form_seed,
                 sealed_id_token=sealed_id_token,
             )
             await uow.console_sessions.add(session)
@@ -172,6 +208,37 @@ class OperatorSessions:
                     _record("console_log_out", operator, now, cause, {"sessions": str(len(ended))}),
                 )
             return len(ended)
+
+        return await self.storage.transact(work)
+
+    # --- for administrators
+
+    async def of_everybody(self) -> Sequence[ConsoleSession]:
+        """Return the sessions of all operators that have not ended, the one used last first."""
+        now = self.clock.now()
+        found = await self.storage.read(lambda uow: uow.console_sessions.all())
+        return [each for each in found if self._is_alive(each, now)]
+
+    async def end_of_others(self, caller: Caller, chosen: ChosenOperators) -> int:
+        """End all sessions of the chosen operators, and store an audit record; returns how many sessions ended."""
+        now = self.clock.now()
+
+        async def work(uow: UnitOfWork) -> int:
+            ended = [each for each in await uow.console_sessions.all() if chosen.has(each.operator)]
+            for each in ended:
+                await uow.console_sessions.remove(each.id)
+            alive = [each for each in ended if self._is_alive(each, now)]
+            record = AuditRecord(
+                at=now,
+                operation="end_console_sessions",
+                actor=caller.actor,
+                cause=caller.cause,
+                outcome=AuditOutcome.DONE,
+                request_id=caller.request_id,
+                asked={**chosen.asked, "sessions": str(len(alive))},
+            )
+            await uow.audit.append(record)
+            return len(alive)
 
         return await self.storage.transact(work)
 

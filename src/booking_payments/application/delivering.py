@@ -12,6 +12,7 @@ from functools import partial
 
 from attrs import define, evolve, field
 
+from booking_payments.application.auditing import LONGEST
 from booking_payments.application.callers import Caller
 from booking_payments.application.channels import ASSIGN_AT_ONCE, attach_channels
 from booking_payments.application.dependencies import Dependencies
@@ -185,6 +186,12 @@ async def undelivered_messages(
     A message that waits on two channels is listed twice. ``channel`` limits the list to one channel.
     """
     return await deps.storage.read(lambda uow: uow.outbox.undelivered(dead=dead, limit=limit, channel=channel))
+
+
+def messages_asked(message_ids: Collection[str]) -> str:
+    """Return the ids for the audit trail, which may cut the text; of many, their number comes first."""
+    ids = " ".join(message_ids)
+    return f"{len(message_ids)} messages: {ids}" if len(ids) > LONGEST else ids
 
 
 async def replay_messages(deps: Dependencies, message_ids: Collection[str], channel: str | None = None) -> int:

@@ -5,7 +5,7 @@ operator would use, which promises a total, so that taking it up again after a c
 result is stored afterwards. A process that runs the job holds a lease on it; when it dies another one goes on.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
@@ -418,23 +418,32 @@ async def run_event_job(deps: Dependencies, job: EventJob, progress: Progress = 
         turn = _JobTurn(deps, job, holder)
         await turn.run()
         broken += turn.broken
-        report = await event_report(deps, job.event_id)
-        done = sum(number for outcome, number in report.counts.items() if outcome is not BookingOutcome.WAITING)
-        progress("bookings", done, report.total)
+        newest, done, bookings = await deps.storage.read(partial(_progress_of, job))
+        progress("bookings", done, bookings)
         if turn.settled:
             until = deps.clock.now() + deps.config.lease + AGAIN_AFTER
-        if not _runs(report, job) or deps.clock.now() >= until:
+        if newest is None or not _runs(newest, job) or deps.clock.now() >= until:
             break
         if not turn.settled:
             await deps.clock.sleep(timedelta(seconds=1))
     if broken:
         raise ExceptionGroup(f"{len(broken)} errors in this job", broken)
-    return report
+    return await event_report(deps, job.event_id)
 
 
-def _runs(report: EventReport, job: EventJob) -> bool:
+async def _progress_of(job: EventJob, uow: UnitOfWork) -> tuple[EventJob | None, int, int]:
+    """Return the newest job of the event, how many bookings of ``job`` do not wait, and how many the event has.
+
+    A report has the sums too, which would be added up over all bookings at each turn.
+    """
+    counts = await uow.events.counts(job.id)
+    done = sum(number for outcome, number in counts.items() if outcome is not BookingOutcome.WAITING)
+    return await uow.events.latest(job.event_id), done, await uow.events.total(job.event_id)
+
+
+def _runs(newest: EventJob, job: EventJob) -> bool:
     """True while the job is the newest of its event and has not ended."""
-    return report.job is not None and report.job.id == job.id and report.job.state is EventJobState.RUNNING
+    return newest.id == job.id and newest.state is EventJobState.RUNNING
 
 
 class _JobTurn:
@@ -457,12 +466,13 @@ class _JobTurn:
 
     async def run(self) -> None:
         """Take the bookings up, unless another process is at it, and end the job when none is left."""
-        deps, held = self._deps, False
+        deps, held, due = self._deps, False, list[str]()
         while self.taken < AT_ONCE and not self.silent and await _hold(deps, self._job, self._holder):
             held = True
-            ids = await self._next()
-            if not ids:
+            due = due or await self._next()
+            if not due:
                 break
+            ids, due = due[:TOGETHER], due[TOGETHER:]
             before, self._unanswered = self.settled, 0
             await deps.gather([partial(self._take_up, booking_id) for booking_id in ids])
             self.taken += len(ids)
@@ -477,9 +487,12 @@ class _JobTurn:
         if self.broken:
             raise ExceptionGroup(f"{len(self.broken)} bookings of {self._job.id} failed", self.broken)
 
-    async def _next(self) -> Sequence[str]:
-        """Return the next bookings, past those of this turn whose result could not be stored."""
-        before, limit = self._deps.clock.now() - AGAIN_AFTER, len(self._stuck) + TOGETHER
+    async def _next(self) -> list[str]:
+        """Return the bookings for the rest of this turn, past those whose result could not be stored.
+
+        The question looks at all bookings of the event, so it is not asked for each lease.
+        """
+        before, limit = self._deps.clock.now() - AGAIN_AFTER, len(self._stuck) + AT_ONCE
         ids = await self._deps.storage.read(lambda uow: uow.events.next_bookings(self._job, before, limit))
         return [its for its in ids if its not in self._stuck][: AT_ONCE - self.taken]
 
@@ -623,7 +636,7 @@ def _standing(payment: Payment) -> tuple[BookingOutcome, str | None]:
     """Return how a payment of a canceled booking stands."""
     if payment.status is PaymentStatus.PROCESSING:
         return BookingOutcome.OWED, "processing"
-    if payment.owed.amount and payment.has_open_dispute:
+    if payment.has_open_dispute:  # with nothing owed it was refunded before: that has to be said to the bank
         return BookingOutcome.DISPUTED, payment.dispute.status.value if payment.dispute else None
     if payment.owed.amount > payment.owed_waiting:
         failed = [refund for refund in payment.refunds if refund.status.is_lost]
@@ -648,16 +661,17 @@ async def _read(deps: Dependencies, booking_id: str) -> tuple[Booking, Sequence[
 async def _each_booking(deps: Dependencies, event_id: str) -> Any:
     cursor: str | None = None
     while True:
-        page = await deps.storage.read(partial(_page, BookingFilter(event_id=event_id), cursor))
+        page, payments = await deps.storage.read(partial(_page, BookingFilter(event_id=event_id), cursor))
         for booking in page.items:
-            yield await _read(deps, booking.id)
+            yield booking, payments.get(booking.id, ())
         cursor = page.next_cursor
         if cursor is None:
             return
 
 
 async def _page(which: BookingFilter, cursor: str | None, uow: UnitOfWork) -> Any:
-    return await uow.bookings.page(which, cursor, PAGE)
+    page = await uow.bookings.page(which, cursor, PAGE)
+    return page, await uow.payment_reader.of_bookings([booking.id for booking in page.items])
 
 
 # --- reporting -------------------------------------------------------------------------------------------------
@@ -690,22 +704,21 @@ async def event_report(deps: Dependencies, event_id: str) -> EventReport:
 
 async def _refresh(deps: Dependencies, job: EventJob) -> None:
     """Bring the results up to date that may have changed since they were stored."""
-    async for result in _results(deps, job, _OPEN):
-        await _refresh_one(deps, job, result)
+    async for found in _results(deps, job, _OPEN):
+        await _refresh_one(deps, job, found)
     after = ""
-    while found := await deps.storage.read(partial(_reopened, job.id, after)):
-        for result in found:
-            await _refresh_one(deps, job, result)
-        after = found[-1].booking_id
+    while page := await deps.storage.read(partial(_reopened, job.id, after)):
+        for found in page:
+            await _refresh_one(deps, job, found)
+        after = page[-1].booking.id
 
 
-async def _reopened(job_id: str, after: str, uow: UnitOfWork) -> Sequence[BookingResult]:
-    return await uow.events.reopened(job_id, after, PAGE)
+async def _reopened(job_id: str, after: str, uow: UnitOfWork) -> Sequence["_Found"]:
+    return await _with_payments(uow, await uow.events.reopened(job_id, after, PAGE))
 
 
-async def _refresh_one(deps: Dependencies, job: EventJob, result: BookingResult) -> None:
-    booking, payments = await _read(deps, result.booking_id)
-    outcome, reason = outcome_of(job, booking, payments)
+async def _refresh_one(deps: Dependencies, job: EventJob, found: "_Found") -> None:
+    result, (outcome, reason) = found.result, outcome_of(job, found.booking, found.payments)
     refused = result.outcome is BookingOutcome.FAILED and outcome is BookingOutcome.WAITING
     if not refused and (outcome, reason) != (result.outcome, result.reason):
         await deps.storage.transact(partial(_put, evolve(result, outcome=outcome, reason=reason)))
@@ -715,39 +728,50 @@ async def _put(result: BookingResult, uow: UnitOfWork) -> None:
     await uow.events.put(result)
 
 
-async def _results(deps: Dependencies, job: EventJob, outcomes: Sequence[BookingOutcome]) -> Any:
+@frozen
+class _Found:
+    """A stored result with its booking and all payments of the booking."""
+
+    result: BookingResult
+    booking: Booking
+    payments: Sequence[Payment]
+
+
+async def _results(deps: Dependencies, job: EventJob, outcomes: Sequence[BookingOutcome]) -> AsyncIterator["_Found"]:
     after = ""
-    while True:
-        read: Callable[[UnitOfWork], Any] = partial(_results_page, job.id, outcomes, after)
-        found = await deps.storage.read(read)
-        for result in found:
-            yield result
-        if not found:
-            return
-        after = found[-1].booking_id
+    while page := await deps.storage.read(partial(_results_page, job.id, outcomes, after)):
+        for found in page:
+            yield found
+        after = page[-1].booking.id
 
 
 async def _results_page(
     job_id: str, outcomes: Sequence[BookingOutcome], after: str, uow: UnitOfWork
-) -> Sequence[BookingResult]:
-    return await uow.events.results(job_id, outcomes, after, PAGE)
+) -> Sequence[_Found]:
+    return await _with_payments(uow, await uow.events.results(job_id, outcomes, after, PAGE))
+
+
+async def _with_payments(uow: UnitOfWork, results: Sequence[BookingResult]) -> Sequence[_Found]:
+    """Read the bookings and payments of all ``results`` together."""
+    ids = [result.booking_id for result in results]
+    bookings, payments = await uow.bookings.many(ids), await uow.payment_reader.of_bookings(ids)
+    return [_Found(each, bookings[each.booking_id], payments.get(each.booking_id, ())) for each in results]
 
 
 async def event_lines(deps: Dependencies, event_id: str) -> AsyncIterator[EventLine]:
-    """Yield a line for each booking that the newest job has processed, by booking id. Each is read when it is needed.
+    """Yield a line for each booking that the newest job has processed, by booking id, read page by page.
 
     The results are as stored; ``event_report`` brings them up to date. Raises ``NotFound`` for an event without a job.
     """
     job = await deps.storage.read(lambda uow: uow.events.latest(event_id))
     if job is None:
         raise NotFound("no job of this event")
-    async for result in _results(deps, job, list(BookingOutcome)):
-        booking, payments = await _read(deps, result.booking_id)
-        currency = booking.amount.currency
+    async for found in _results(deps, job, list(BookingOutcome)):
+        currency = found.booking.amount.currency
         yield EventLine(
-            booking=booking,
-            outcome=result.outcome,
-            reason=result.reason,
-            refunded=total((payment.refunded for payment in payments), currency),
-            owed=total((payment.owed.amount for payment in payments), currency),
+            booking=found.booking,
+            outcome=found.result.outcome,
+            reason=found.result.reason,
+            refunded=total((payment.refunded for payment in found.payments), currency),
+            owed=total((payment.owed.amount for payment in found.payments), currency),
         )

@@ -22,6 +22,7 @@ from booking_payments.application.channels import (
     ChannelStates,
     add_channel,
     attach_channels,
+    channel_asked,
     channel_states,
     read_messages,
     remove_channel,
@@ -30,6 +31,7 @@ from booking_payments.application.checking_out import Checkout, poll_checkout, r
 from booking_payments.application.delivering import (
     deliver_messages,
     drop_messages,
+    messages_asked,
     replay_messages,
     undelivered_messages,
 )
@@ -793,15 +795,21 @@ class BookingPayments:
         """
         return await undelivered_messages(self._deps, dead=dead, limit=limit, channel=channel)
 
-    async def replay_messages(self, message_ids: Collection[str], *, channel: str | None = None) -> int:
+    async def replay_messages(
+        self, message_ids: Collection[str], caller: Caller = BACKEND, *, channel: str | None = None
+    ) -> int:
         """Make dead letters due again on ``channel``, or on all channels; returns how many deliveries changed."""
-        return await replay_messages(self._deps, message_ids, channel)
+        work = replay_messages(self._deps, message_ids, channel)
+        asked = {"messages": messages_asked(message_ids), "channel": channel_asked(channel)}
+        return await audited(self._deps, "replay_messages", caller, work, asked=asked)
 
     async def drop_messages(
         self, message_ids: Collection[str], caller: Caller = BACKEND, *, channel: str | None = None
     ) -> int:
         """Discard dead letters on ``channel``, or on all channels; returns how many deliveries were discarded."""
-        return await drop_messages(self._deps, message_ids, caller, channel)
+        work = drop_messages(self._deps, message_ids, caller, channel)
+        asked = {"messages": messages_asked(message_ids), "channel": channel_asked(channel)}
+        return await audited(self._deps, "drop_messages", caller, work, asked=asked)
 
     async def messages(
         self, after: str | None = None, *, limit: int = 100, channel: str | None = None
@@ -842,7 +850,9 @@ class BookingPayments:
         Messages that were written while no channel was recorded are delivered on it, too; with ``discard_waiting`` they
         are discarded. Raises ``InvalidInput`` when ``name`` is not the name of a channel.
         """
-        return await add_channel(self._deps, name, caller, discard_waiting=discard_waiting)
+        work = add_channel(self._deps, name, caller, discard_waiting=discard_waiting)
+        asked = {"channel": channel_asked(name), "discard_waiting": "true" if discard_waiting else None}
+        return await audited(self._deps, "add_channel", caller, work, asked=asked)
 
     async def remove_channel(self, name: str, caller: Caller = BACKEND, *, force: bool = False) -> int:
         """Remove a channel; returns how many waiting messages were discarded, which requires ``force``.
@@ -851,7 +861,9 @@ class BookingPayments:
             NotFound: When the channel is not recorded.
             MessagesWait: When messages wait on it and ``force`` is not set.
         """
-        return await remove_channel(self._deps, name, caller, force=force)
+        work = remove_channel(self._deps, name, caller, force=force)
+        asked = {"channel": channel_asked(name), "force": "true" if force else None}
+        return await audited(self._deps, "remove_channel", caller, work, asked=asked)
 
     async def announce_expiring(self) -> int:
         """Store the message ``booking.expiring`` for holds that end soon; returns how many holds were due."""

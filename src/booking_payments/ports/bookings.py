@@ -8,13 +8,15 @@ from attrs import frozen
 
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.ports.payments import search_text
+from booking_payments.ports.search import looked_for
 
 
 @frozen(kw_only=True)
 class BookingFilter:
     """Conditions of a page of bookings; None leaves a condition out.
 
-    ``text`` is a part, in any case, of the reference, customer id, customer name, e-mail address or title.
+    ``text`` is a part, in any case, of the reference, customer id, customer name, e-mail address or title; one or two
+    characters are the beginning of a word of it (``ports.search``).
     """
 
     reference: str | None = None
@@ -31,7 +33,7 @@ class BookingFilter:
             (self.event_id, booking.event_id),
             (self.status, booking.status),
         )
-        has_part = self.text is None or self.text.casefold() in search_text(booking)
+        has_part = self.text is None or looked_for(self.text) in search_text(booking)
         return has_part and all(asked is None or asked == its for asked, its in wanted)
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 
 class LogInWay(Enum):
@@ -27,8 +27,8 @@ class OperatorIdentity:
         way: how the operator logged in.
         issuer: the issuer of the token or the provider; empty for a token without one.
         subject: the operator's id at the issuer. Together with ``way`` and ``issuer`` it is unique.
-        name: for people, as the provider gives it; None: it gives none.
-        email: the same.
+        name: for people, as the provider gives it; None: it gives none. Users can often change it.
+        email: the e-mail address, if the provider has verified it; None: it has not, or gives none.
     """
 
     way: LogInWay
@@ -44,10 +44,17 @@ class OperatorIdentity:
 
     @property
     def actor(self) -> str:
-        """The operator for the audit trail: name and e-mail address as the provider gives them, and the subject."""
-        address = f"<{self.email}>" if self.email and self.name else self.email
-        given = " ".join(part for part in (self.name, address) if part)
-        return f"{given} ({self.subject})" if given else self.subject
+        """The operator for the audit trail: name and verified e-mail address as the provider gives them, and subject.
+
+        Without a verified address, which proves who it is, the issuer is added. The subject of a token stands alone, as
+        in the records of the API.
+        """
+        name = self.name if self.name != self.email else None
+        address = f"<{self.email}>" if self.email and name else self.email
+        given = " ".join(part for part in (name, address) if part)
+        bare = self.way is LogInWay.OPENID and self.email is None
+        unique = f"{self.subject} at {self.issuer}" if bare else self.subject
+        return f"{given} ({unique})" if given else unique
 
 
 @frozen(kw_only=True)
@@ -63,6 +70,8 @@ class ConsoleSession:
         last_used_at: when the session was used last, to the minute.
         check_at: when the provider is asked again who the operator is; None: never.
         ends_at: when the session ends, however much it is used.
+        form_seed: a random text. Forms carry a value that is derived from it, so that a form stays valid when the same
+            operator logs in again in the same browser, which gives the session a new secret.
         sealed_id_token: the provider's ID token, encrypted with a key made of the session's secret; None without one.
     """
 
@@ -74,6 +83,7 @@ class ConsoleSession:
     last_used_at: datetime
     check_at: datetime | None
     ends_at: datetime
+    form_seed: str = field(repr=False)
     sealed_id_token: str | None = None
 
 
@@ -94,6 +104,13 @@ class ConsoleSessions(Protocol):
 
     async def of_operator(self, operator: OperatorIdentity) -> Sequence[ConsoleSession]:
         """Return all sessions of the operator, by way, issuer and subject, the one used last first."""
+        ...
+
+    async def all(self) -> Sequence[ConsoleSession]:
+        """Return all sessions, also those that have ended by their time, the one used last first.
+
+        They are few: each operator has a limited number, and each log-in removes those that have ended.
+        """
         ...
 
     async def remove(self, session_id: str) -> bool:

@@ -175,9 +175,9 @@ class EventJobs(Protocol):
         ...
 
     async def reopened(self, job_id: str, after: str, limit: int) -> Sequence[BookingResult]:
-        """Return results ``done`` whose booking is owed money again, by booking id, which is greater than ``after``.
+        """Return results ``done`` whose booking is owed money again, or was disputed, by booking id after ``after``.
 
-        A refund that had succeeded may fail later.
+        A refund that had succeeded may fail later, and a refunded payment may be disputed.
         """
         ...
 

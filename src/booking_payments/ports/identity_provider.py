@@ -11,6 +11,10 @@ class ProviderUnavailable(Exception):
     """The provider cannot be reached, or its documents cannot be used. The message says which, and names no secret."""
 
 
+class TooManyLogIns(Exception):
+    """So many log-ins are being finished at the same time that this one was not begun; trying again helps."""
+
+
 class LogInRejected(Exception):
     """The provider's answer proves no log-in: a wrong code, an invalid ID token. The message says why."""
 
@@ -74,6 +78,7 @@ class IdentityProvider(Protocol):
         Raises:
             LogInRejected: the code or the ID token is not valid.
             ProviderUnavailable: the provider cannot be reached.
+            TooManyLogIns: the provider was not asked.
         """
         ...
 

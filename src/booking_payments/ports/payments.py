@@ -14,6 +14,7 @@ from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.payment import Payment
+from booking_payments.ports.search import looked_for, searchable
 
 
 @frozen(kw_only=True)
@@ -85,8 +86,9 @@ class PaymentFilter:
         created_from, created_to: when the payment was begun; ``created_to`` is exclusive.
         updated_from: the time of its newest journal event, or later.
         event_id: the event of its booking.
-        text: a part, in any case, of its booking's reference, customer id, customer name, e-mail address or title.
-        email: a part, in any case, of its booking's e-mail address.
+        text: a part, in any case, of its booking's reference, customer id, customer name, e-mail address or title; one
+            or two characters are the beginning of a word of it (``ports.search``).
+        email: the same of its booking's e-mail address.
         amount: the charged amount, in major units of any currency.
         last4: the last four characters of the card or account that paid.
         refunded: how much has been refunded.
@@ -122,8 +124,8 @@ class PaymentFilter:
             and (self.created_to is None or payment.created_at < self.created_to)
             and (self.updated_from is None or payment.updated_at >= self.updated_from)
             and self.event_id in (None, booking.event_id)
-            and (self.text is None or self.text.casefold() in search_text(booking))
-            and (self.email is None or self.email.casefold() in search_email(booking))
+            and (self.text is None or looked_for(self.text) in search_text(booking))
+            and (self.email is None or looked_for(self.email) in search_email(booking))
             and self.amount in (None, payment.amount.amount)
             and self.last4 in (None, payment.method.last4 if payment.method else None)
             and (self.refunded is None or self.refunded.matches(payment))
@@ -132,15 +134,17 @@ class PaymentFilter:
 
 
 def search_text(booking: Booking) -> str:
-    """What ``PaymentFilter.text`` is looked for in: case-folded, a line each."""
+    """What ``PaymentFilter.text`` is looked for in, in the form of ``ports.search``."""
     details = booking.details
-    known = (booking.reference, booking.customer_id, details.customer_name, details.customer_email, details.title)
-    return "\n".join(each.casefold() for each in known if each)
+    return searchable(
+        (booking.reference, booking.customer_id, details.customer_name, details.customer_email, details.title)
+    )
 
 
 def search_email(booking: Booking) -> str:
-    """What ``PaymentFilter.email`` is looked for in: case-folded, empty for a booking without an address."""
-    return (booking.details.customer_email or "").casefold()
+    """What ``PaymentFilter.email`` is looked for in; empty for a booking without an address. It is a line of
+    ``search_text``."""
+    return searchable((booking.details.customer_email,))
 
 
 @frozen(kw_only=True)
@@ -244,6 +248,10 @@ class PaymentReader(Protocol):
 
     async def of_intents(self, intent_ids: Collection[str]) -> Mapping[str, Payment]:
         """Return the payments with these intents, by intent id."""
+        ...
+
+    async def of_bookings(self, booking_ids: Collection[str]) -> Mapping[str, Sequence[Payment]]:
+        """Return the payments of these bookings by booking id, oldest first; bookings without any are left out."""
         ...
 
     async def histories(self, ids: Collection[str]) -> Mapping[str, PaymentHistory]:

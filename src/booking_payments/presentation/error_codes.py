@@ -83,6 +83,12 @@ ERROR_CODES: Final = (
     ErrorCode("token_invalid", 401, "The token is not valid or has expired.", "Get a new one."),
     ErrorCode("forbidden", 403, "The route accepts no caller.", "Use another one."),
     ErrorCode("form_not_ours", 403, "The form is not from this page, or too old.", "Load the page again."),
+    ErrorCode(
+        "session_ended",
+        401,
+        "In the console: the session ended before the form was sent.",
+        "Log in, and send it again.",
+    ),
     ErrorCode("missing_role", 403, "In the console: the role `payments:read` may look, not act.", "Ask an operator."),
     ErrorCode("missing_scope", 403, "The token lacks the scope.", "`detail` names it."),
     ErrorCode("not_found", 404, "No such booking or payment, or another customer's.", "Check the id and the token."),

@@ -839,6 +839,14 @@ class PaymentAnswer(Given):
         Instant | None, says("until when authorized money can be captured, RFC 3339 in UTC", "2026-03-08T12:00:00Z")
     ]
     method: Annotated[MethodAnswer | None, says("the payment method that was charged; null before")]
+    receipt_url: Annotated[
+        str | None,
+        says(
+            "the gateway's receipt for the customer, once money was captured; null where the gateway has none. "
+            "Everyone who has the link can read it; that of the fake gateway leads nowhere",
+            "https://pay.stripe.com/receipts/payment/CAcaFwoVYWNjdF8xTTJ",
+        ),
+    ]
     attempts_made: Annotated[int, says("attempts that the bank has decided", 2)]
     attempts_left: Annotated[int, says("attempts that remain", 1)]
     error: Annotated[

@@ -226,6 +226,7 @@ def payment(view: PaymentView, reader: Reader, now: datetime) -> PaymentAnswer:
         disputes=[dispute(each) for each in entity.disputes],
         capture_before=moment(entity.captured_by) if entity.captured_by else None,
         method=MethodAnswer(**asdict(entity.method)) if entity.method else None,
+        receipt_url=entity.receipt_url if entity.captured.minor else None,
         attempts_made=entity.attempts_made,
         attempts_left=entity.attempts_left,
         error=decline.message if decline else None,

@@ -64,6 +64,13 @@ LOG_EVENTS: Final = (
         "An account of the OpenID provider without a role tried to log in to the console.",
     ),
     _event(
+        "console.too_many_log_ins",
+        "warning",
+        "console",
+        "",
+        "So many log-ins were finished at the OpenID provider at the same time that one was turned away.",
+    ),
+    _event(
         "console.work_failed",
         "error",
         "pages",

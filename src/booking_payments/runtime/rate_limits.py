@@ -21,12 +21,14 @@ class RateLimits:
     Attributes:
         address: all requests of an address.
         failures: requests of an address without a valid token.
+        log_ins: log-ins of an address that are finished at the OpenID provider.
         money: requests of a principal that move money.
         webhooks: the paths at which gateways of this installation deliver webhooks; requests there are not counted.
     """
 
     address: "Throttle"
     failures: "Throttle"
+    log_ins: "Throttle"
     money: "Throttle"
     webhooks: frozenset[str] = frozenset()
 
@@ -41,6 +43,7 @@ class RateLimits:
         return cls(
             address=Throttle("address", counters, requests=address.requests, period_s=address.period_s),
             failures=Throttle("failures", counters, requests=failures, period_s=address.period_s),
+            log_ins=Throttle("log_ins", counters, requests=failures, period_s=address.period_s),
             money=Throttle("money", counters, requests=money.requests, period_s=money.period_s),
             webhooks=frozenset(f"/api/webhooks/{name}" for name in webhook_names),
         )

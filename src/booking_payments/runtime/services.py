@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from booking_payments.application.console_sessions import OperatorSessions
 from booking_payments.application.payments import BookingPayments
 from booking_payments.ports.clock import Clock
 from booking_payments.ports.gateway import Gateway
@@ -75,6 +77,17 @@ class Services:
     bank_transfer_operations: Mapping[str, Any] = field(factory=dict)
     identity_provider: IdentityProvider | None = None
     limits: "RateLimits | None" = None
+
+    @property
+    def operator_sessions(self) -> OperatorSessions:
+        """The use cases of the console's sessions. Raises ``SettingsError`` when no key of tokens is set."""
+        return OperatorSessions(
+            storage=self.storage,
+            clock=self.clock,
+            key=self.settings.jwt_verification_key,
+            idle=timedelta(seconds=self.settings.console_session_idle_s),
+            lifetime=timedelta(seconds=self.settings.console_session_lifetime_s),
+        )
 
     @property
     def forms(self) -> Mapping[str, CheckoutForm]:

@@ -28,6 +28,7 @@ def session(number: int = 1, **changes: object) -> ConsoleSession:
         last_used_at=NOW + timedelta(minutes=number),
         check_at=NOW + timedelta(minutes=30),
         ends_at=NOW + timedelta(hours=1),
+        form_seed="seed",
         sealed_id_token="sealed",  # noqa: S106 - no password
     )
     return attrs.evolve(made, **changes)  # type: ignore[arg-type]
@@ -71,6 +72,8 @@ class ConsoleSessionsContract:
         found = await storage.read(lambda uow: uow.console_sessions.of_operator(OLGA))
 
         assert list(found) == [renamed, session(2), session(1)]
+        everybody = await storage.read(lambda uow: uow.console_sessions.all())
+        assert [each.id for each in everybody] == [each.id for each in (*reversed(strangers), *found)]
 
     async def test_a_session_is_removed_once(self, storage: Storage) -> None:
         await _add(storage, session())

@@ -11,7 +11,7 @@ import pytest
 from booking_payments.domain import events as ev
 from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.fees import FeePolicy
-from booking_payments.domain.lifecycle import RefundStatus
+from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.ports.event_jobs import BookingOutcome, BookingResult, EventJob, EventJobKind, EventJobState
 from booking_payments.ports.storage import AlreadyExists, Storage
@@ -175,6 +175,25 @@ class EventJobsContract:
         found = await storage.read(lambda uow: uow.events.reopened("evj_1", "", 10))
         assert [each.booking_id for each in found] == ["bk_1"]
         assert await storage.read(lambda uow: uow.events.reopened("evj_1", "bk_1", 10)) == []
+
+    async def test_a_refunded_booking_that_is_disputed_is_found(self, storage: Storage) -> None:
+        await store(storage, _booking(1, status=BookingStatus.CANCELED))
+        await _add(storage, _job())
+        await _put(storage, _result(1))
+        paid = ev.PaymentSucceeded(breakdown=FeePolicy().of_booking(USD_100), charge_id=None, attempt=None, late=False)
+        opened = ev.DisputeOpened(
+            dispute_id="dp_1",
+            amount=USD_100,
+            reason="fraudulent",
+            status=DisputeStatus.NEEDS_RESPONSE,
+            evidence_due_by=None,
+        )
+        history = started_payment(booking(1)).happen(ev.IntentLinked(intent_id="pi_1"), paid, opened)
+        await stored(storage, history)
+
+        found = await storage.read(lambda uow: uow.events.reopened("evj_1", "", 10))
+
+        assert [each.booking_id for each in found] == ["bk_1"]
 
     async def test_totals_are_by_currency(self, storage: Storage) -> None:
         await store(storage, _booking(1, status=BookingStatus.CONFIRMED), _booking(2), _booking(3, event_id="other"))

@@ -4,7 +4,7 @@ Subclass ``StorageContract`` in a test module and give it a ``storage`` fixture:
 """
 
 from base64 import urlsafe_b64encode
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -157,6 +157,57 @@ _FILTERS: Final[Sequence[tuple[PaymentFilter, list[str]]]] = [
     (PaymentFilter(updated_from=NOW + timedelta(seconds=2)), ["pay_2"]),
 ]
 """Filters, and which of two payments each finds: ``pay_2`` is of a known customer, refunded in part and disputed."""
+
+
+_NAMES: Final = (
+    'Ann "the voice" O\'Neil',
+    "Straße 100% AND 5_a*",
+    "E\u0301lise Zoe\u0308",  # decomposed, as some keyboards write it
+    "\u7530\u4e2d \u592a\u90ce",
+    "\uff21\uff22\uff23 (full width)",
+    "back\\slash ^ {x:y} -z +q",
+    "\U0001f3bb violin",
+)
+_SEARCHES: Final[Mapping[str, Sequence[str]]] = {
+    **{name: [name] for name in _NAMES},
+    "the voice\" o'n": [_NAMES[0]],
+    '"the': [_NAMES[0]],
+    "STRASSE": [_NAMES[1]],
+    "100%": [_NAMES[1]],
+    "10%": [],
+    "s_r": [],
+    "  straße \t 100% ": [_NAMES[1]],
+    "and 5_a*": [_NAMES[1]],
+    "ann AND the": [],
+    "ann OR 100": [],
+    "NEAR(ann the)": [],
+    "str*": [],
+    "^ann": [],
+    "\u00c9LISE": [_NAMES[2]],
+    "zo\u00eb": [_NAMES[2]],
+    "elise": [],
+    "\u7530\u4e2d": [_NAMES[3]],
+    "\u592a": [_NAMES[3]],
+    "\u4e2d": [],
+    "abc": [_NAMES[4]],
+    "fu": [_NAMES[4]],
+    "ul": [],
+    "k\\s": [_NAMES[5]],
+    "{x:y} -z": [_NAMES[5]],
+    "sl": [_NAMES[5]],
+    "\U0001f3bb": [_NAMES[6]],
+    "\U0001f3bb v": [_NAMES[6]],
+    "oli": [_NAMES[6]],
+    "lee\nann": [],
+    "x" * 200: [],
+    "": _NAMES,
+    "   ": _NAMES,
+}
+"""Searches, and the names that each finds."""
+
+
+def _named(name: str, number: int = 1) -> Booking:
+    return attrs.evolve(booking(number), details=BookingDetails(customer_name=name))
 
 
 def _refunded_and_disputed(builder: PaymentBuilder) -> PaymentBuilder:
@@ -665,6 +716,26 @@ class StorageContract:
         for (which, found), page in zip(_FILTERS, pages, strict=True):
             assert [payment.id for payment in page.items] == found, which
 
+    async def test_a_search_takes_its_text_letter_by_letter_in_any_case_and_spelling(self, storage: Storage) -> None:
+        await store(storage, *(_named(name, number) for number, name in enumerate(_NAMES, start=1)))
+
+        for looked_for, found in _SEARCHES.items():
+            page = await storage.read(_bookings(BookingFilter(text=looked_for), limit=20))
+
+            names = {each.details.customer_name for each in page.items}
+            assert names == set(found), looked_for
+
+    async def test_a_changed_booking_is_no_longer_found_by_its_former_name(self, storage: Storage) -> None:
+        await store(storage, _named("Carl Lee"))
+
+        await storage.transact(lambda uow: uow.bookings.save(_named("Bob Lee")))
+
+        found = [
+            [each.id for each in (await storage.read(_bookings(BookingFilter(text=name)))).items]
+            for name in ("carl", "bob", "lee")
+        ]
+        assert found == [[], ["bk_1"], ["bk_1"]]
+
     async def test_bookings_are_read_many_at_a_time(self, storage: Storage) -> None:
         await store(storage, booking(1), booking(2), booking(3))
 
@@ -810,6 +881,18 @@ class StorageContract:
 
         found = await storage.read(lambda uow: uow.payment_reader.of_intents(["pi_1", "pi_2"]))
         assert found == {"pi_1": payment}
+
+    async def test_payments_are_found_by_their_bookings_oldest_first(self, storage: Storage) -> None:
+        await store(storage, booking(1), booking(2), booking(3))
+        first = await stored(storage, started_payment(booking(1), 1).happen(ev.PaymentCanceled()))
+        second = await stored(storage, started_payment(booking(1), 2))
+        other = await stored(storage, started_payment(booking(2), 3))
+
+        found = await storage.read(lambda uow: uow.payment_reader.of_bookings(["bk_1", "bk_2", "bk_3", "bk_9"]))
+
+        oldest_first = sorted([first, second], key=lambda payment: payment.created_at)
+        assert {its: list(payments) for its, payments in found.items()} == {"bk_1": oldest_first, "bk_2": [other]}
+        assert dict(await storage.read(lambda uow: uow.payment_reader.of_bookings([]))) == {}
 
     async def test_a_charge_is_no_intent(self, storage: Storage) -> None:
         await store(storage, booking(1))

@@ -1,5 +1,6 @@
 """``worker`` refuses to start where it cannot work, and ``messages`` shows, replays and discards dead letters."""
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.entrypoints.cli import main
+from booking_payments.ports.audit import AuditRecord
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.runtime.settings import setting_names
 from booking_payments.testing.kit import NOW, PaymentsTestKit
@@ -97,6 +99,29 @@ def test_a_dead_letter_is_discarded(dead_letters: list[str], database_url: str) 
 
     assert json.loads(dropped.stdout) == {"asked": 1, "done": 1}
     assert [each["id"] for each in left] == [dead_letters[1]]
+
+
+@pytest.mark.parametrize("command", ["replay", "drop"])
+def test_the_operator_at_the_terminal_is_in_the_audit_trail(
+    dead_letters: list[str], database_url: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USER", "olga")
+    run(f"messages {command} {dead_letters[0]}", database_url)
+
+    record = asyncio.run(newest_record(database_url))
+    assert (record.operation, record.actor, record.cause) == (
+        f"{command}_messages",
+        "operator:olga",
+        f"messages {command}",
+    )
+    assert record.asked == {"messages": dead_letters[0]}
+
+
+async def newest_record(database_url: str) -> AuditRecord:
+    storage = SqlStorage.open(database_url)
+    (record,) = await storage.read(lambda uow: uow.audit.latest(1))
+    await storage.close()
+    return record
 
 
 @pytest.mark.parametrize("command", ["replay", "drop"])

@@ -1,6 +1,7 @@
 """Requests leave no data in memory: paths are bounded, and the framework's caches stay small."""
 
 import gc
+import os
 import string
 import tracemalloc
 from typing import Any, Final
@@ -12,8 +13,12 @@ from booking_payments.entrypoints.http.parsing import is_plain_path
 from tests.integration.http.api import ANN, OPERATOR, Api, problem_of, token
 
 CACHED: Final = 1024
-"""The framework caches this many entries of each kind."""
-DISTINCT: Final = 1_500
+"""The framework caches this many entries of each kind.
+
+So the nightly run sends more requests, and finds what grows without end by little. A fifth of them finds that long
+texts are kept.
+"""
+DISTINCT: Final = 1_500 if os.environ.get("SIMULATION") == "nightly" else 300
 KIB: Final = 1024
 
 
@@ -145,5 +150,4 @@ async def test_distinct_requests_leave_no_data_in_memory(api: Api, kind: str) ->
     tracemalloc.stop()
 
     assert statuses <= {200, 400, 401, 404, 413, 414}
-    assert DISTINCT > CACHED
-    assert grown < 2 * KIB * CACHED, f"{grown / DISTINCT:.0f} bytes a request"
+    assert grown < 2 * KIB * min(DISTINCT, CACHED), f"{grown / DISTINCT:.0f} bytes a request"

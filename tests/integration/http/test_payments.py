@@ -33,6 +33,7 @@ FIELDS = [
     "disputes",
     "capture_before",
     "method",
+    "receipt_url",
     "attempts_made",
     "attempts_left",
     "error",
@@ -513,6 +514,18 @@ def test_a_debit_has_no_brand(api: Api) -> None:
     paid = api.pay(api.book(), "pm_usBankAccount_success").json()
 
     assert paid["method"] == {"type": "us_bank_account", "brand": None, "last4": "6789", "wallet": None}
+
+
+def test_a_payment_has_the_gateways_receipt_once_money_was_captured(api: Api) -> None:
+    booking_id = api.book()
+    held = api.pay(booking_id, capture_method="manual").json()
+    captured = api.post(f"/api/bookings/{booking_id}/payment/capture/", OPERATOR, json={}).json()
+    declined = api.pay(api.book(), "pm_card_chargeDeclined")
+
+    assert held["receipt_url"] is None
+    assert captured["receipt_url"].startswith("https://pay.stripe.com/receipts/payment/ch_")
+    assert api.status(booking_id)["receipt_url"] == captured["receipt_url"]
+    assert "receipt_url" not in declined.json()
 
 
 def test_an_authorization_has_its_capture_deadline(api: Api) -> None:

@@ -77,6 +77,8 @@ class Site(Installation):
         return self._kept(response)
 
     def post(self, path: str, fields: dict[str, str], **more: Any) -> httpx.Response:
+        if path == "/console/login":  # as all browsers do
+            more.setdefault("headers", {"Origin": str(self.client.base_url).rstrip("/")})
         return self._kept(self.client.post(path, data=fields, follow_redirects=False, **more))
 
     def _kept(self, response: httpx.Response) -> httpx.Response:

@@ -60,6 +60,7 @@ ACTIONS = [
     "/console/drift/run",
     "/console/record",
     "/console/sessions/end",
+    "/console/sessions/others/end",
     "/console/logout",
 ]
 
@@ -697,6 +698,10 @@ def test_messages_that_were_given_up_are_sent_again_one_by_one_and_all_at_once(c
     assert console.get("/console/messages?only=dead").text.count("Given up</span>") == given_up - 1
     console.send("/console/messages?only=dead", "/console/messages/replay")
 
+    (at_once, single) = console.run(console.kit.payments.audit_trail, None, 2)
+    assert {each.operation for each in (at_once, single)} == {"replay_messages"}
+    assert {each.actor for each in (at_once, single)} == {"operator:olga"}
+    assert single.asked == {"messages": one["message"]}
     assert "No message was given up." in console.get("/console/messages?only=dead").text
     assert console.get("/console/messages").text.count("Waiting</span>") == given_up
 

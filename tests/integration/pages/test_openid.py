@@ -1,7 +1,8 @@
 """Log-in at an OpenID provider as a browser sees it: who is let in, in which browser, in which role, for how long."""
 
+import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -11,7 +12,7 @@ from booking_payments.ports.console_sessions import LogInWay, OperatorIdentity
 from tests.integration.http.api import token
 from tests.integration.pages.openid_site import OpenIdSite, open_openid_site
 from tests.integration.pages.test_console import ACTIONS, PAGES
-from tests.openid_provider import ISSUER, Provider
+from tests.openid_provider import ISSUER, OLGA, Provider
 
 SESSION = "__Host-booking_payments_console"
 LOG_IN = "__Host-booking_payments_log_in"
@@ -31,7 +32,7 @@ def site(opened: OpenIdSite) -> OpenIdSite:
     fresh.kid = opened.provider.kid
     for name in ("roles", "sign", "metadata", "down", "change_token"):
         setattr(opened.provider, name, getattr(fresh, name))
-    opened.provider.claims = {"sub": "248289761001", "name": "Olga Example", "email": "olga@example.com"}
+    opened.provider.claims = dict(OLGA)
     opened.kit.clock.advance(CHECKED_FOR)  # what the provider said is forgotten, and sessions of other tests have ended
     return opened
 
@@ -57,6 +58,16 @@ def test_the_audit_trail_names_the_operator_and_the_subject(site: OpenIdSite) ->
     canceled, _, log_in = site.run(site.kit.storage.read, lambda uow: uow.audit.latest(3))
     assert canceled.actor == log_in.actor == "operator:Olga Example <olga@example.com> (248289761001)"
     assert (log_in.operation, log_in.asked["role"]) == ("console_log_in", "payments:operate")
+
+
+def test_an_address_that_is_not_verified_is_not_in_the_audit_trail(site: OpenIdSite) -> None:
+    """Whoever has an account could name any address."""
+    site.provider.claims = {"sub": "1", "email": "boss@example.com", "preferred_username": "boss@example.com"}
+    site.log_in_there()
+    (record,) = site.run(site.kit.payments.audit_trail, None, 1)
+
+    assert record.actor == "operator:1 at https://id.example"
+    assert "boss" not in site.get("/console/sessions").text
 
 
 # --- roles
@@ -155,11 +166,21 @@ def test_a_callback_works_once(site: OpenIdSite) -> None:
     callback = site.provider.authorize(url)
     assert site.come_back(callback).status_code == 303
 
-    assert site.come_back(callback).status_code == 400
+    session = site.client.cookies[SESSION]
+    assert site.come_back(callback).headers["location"] == "/console/"
+    assert site.client.cookies[SESSION] == session
     site.client.cookies.set(LOG_IN, held, domain="testserver.local", path="/")
     again = site.come_back(callback)
     assert again.status_code == 400
     assert "did not succeed" in again.text
+
+
+def test_several_tabs_that_ask_the_provider_at_the_same_time_all_come_back(site: OpenIdSite) -> None:
+    first, second = site.begin("/console/payments"), site.begin("/console/disputes")
+    assert site.come_back(site.provider.authorize(second)).headers["location"] == "/console/disputes"
+
+    assert site.come_back(site.provider.authorize(first)).headers["location"] == "/console/"
+    assert site.is_logged_in()
 
 
 @pytest.mark.parametrize("change", ["state=other", "state=", "nothing"])
@@ -207,12 +228,43 @@ def test_a_link_on_another_site_begins_no_log_in(site: OpenIdSite) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, "/console/login")
 
 
+# --- how often
+
+
+def test_made_up_codes_are_limited_before_the_provider_is_asked() -> None:
+    with open_openid_site(RATE_LIMIT_ENABLED="true", RATE_LIMIT_ADDRESS="40/minute") as site:
+        parts = urlsplit(site.provider.authorize(site.begin(), code="made-up"))
+        held = site.client.cookies[LOG_IN]
+        statuses = []
+        for _ in range(12):
+            site.client.cookies.set(LOG_IN, held, domain="testserver.local", path="/")
+            statuses.append(site.get(f"{parts.path}?{parts.query}").status_code)
+
+        assert (statuses[0], statuses[-1]) == (400, 429)
+        assert site.provider.requests.count("/token") == statuses.count(400) < 12
+        assert "Too many requests" in site.seen
+
+
+def test_guesses_of_tokens_at_the_same_address_keep_nobody_out_of_the_provider() -> None:
+    with open_openid_site(RATE_LIMIT_ENABLED="true", RATE_LIMIT_ADDRESS="40/minute") as site:
+        while site.client.get("/api/payments/", headers={"Authorization": "Bearer x"}).status_code != 429:
+            pass
+
+        assert site.log_in_there().status_code == 303
+
+
 # --- what the provider says instead
 
 
 @pytest.mark.parametrize(
     ("error", "status", "text"),
-    [("access_denied", 403, "You were not let in"), ("server_error", 400, "did not succeed"), ("<b>", 400, "did not")],
+    [
+        ("access_denied", 403, "You were not let in"),
+        ("invalid_scope", 400, "did not succeed"),
+        ("<b>", 400, "did not"),
+        ("server_error", 503, "can&#39;t be reached"),
+        ("temporarily_unavailable", 503, "Nothing is wrong with your account"),
+    ],
 )
 def test_an_error_of_the_provider_is_explained(site: OpenIdSite, error: str, status: int, text: str) -> None:
     answer = site.log_in_there(error=error, error_description="<script>call this number</script>")
@@ -269,7 +321,50 @@ def test_a_form_is_still_taken_until_the_hour_is_over(site: OpenIdSite) -> None:
     assert site.post("/console/drift/run", {**form, "days": "1"}).headers["location"].startswith("/console/drift")
     site.kit.clock.advance(timedelta(minutes=2))
 
-    assert site.post("/console/drift/run", form).headers["location"] == "/console/login"
+    assert site.post("/console/drift/run", form).status_code == 401
+
+
+def test_an_open_form_is_still_taken_after_the_provider_was_asked_again(site: OpenIdSite) -> None:
+    site.log_in_there()
+    site.get("/console/sessions")
+    form = site.hidden("/console/logout")
+    site.kit.clock.advance(CHECK_AFTER - timedelta(minutes=1))
+    site.get("/console/")
+    site.kit.clock.advance(timedelta(minutes=1))
+    before = site.client.cookies[SESSION]
+    assert site.log_in_there("/console/payments").status_code == 303  # in another tab
+
+    assert site.client.cookies[SESSION] != before
+    assert site.post("/console/drift/run", {**form, "days": "1"}).headers["location"].startswith("/console/drift")
+
+
+def test_a_form_that_came_too_late_is_taken_once_its_operator_has_logged_in_again(site: OpenIdSite) -> None:
+    site.log_in_there()
+    site.get("/console/sessions")
+    form = {**site.hidden("/console/logout"), "days": "1"}
+    site.kit.clock.advance(CHECKED_FOR)
+
+    late = site.post("/console/drift/run", form)
+    assert late.status_code == 401
+    assert "Log in in another tab, then load this page again" in late.text
+    site.log_in_there()
+    assert site.post("/console/drift/run", form).headers["location"].startswith("/console/drift")
+
+
+@pytest.mark.parametrize("ended_by", ["log-out", "another operator"])
+def test_a_form_ends_with_its_session_when_the_operator_logs_out_or_another_logs_in(
+    site: OpenIdSite, ended_by: str
+) -> None:
+    site.log_in_there()
+    site.get("/console/sessions")
+    form = site.hidden("/console/logout")
+    if ended_by == "log-out":
+        site.post("/console/logout", form)
+    else:
+        site.provider.claims["sub"] = "1"
+    site.log_in_there()
+
+    assert site.post("/console/drift/run", {**form, "days": "1"}).status_code == 403
 
 
 def test_a_session_continues_while_the_provider_is_down(site: OpenIdSite) -> None:
@@ -283,6 +378,23 @@ def test_a_session_continues_while_the_provider_is_down(site: OpenIdSite) -> Non
     answer = site.get(site.get("/console/payments").headers["location"])
     assert (answer.status_code, answer.headers["location"]) == (303, "/console/payments")
     assert site.get("/console/payments").status_code == 200
+
+
+@pytest.mark.parametrize("fault", ["down", "server_error"])
+def test_who_is_logged_in_goes_on_when_the_provider_fails_in_the_middle(site: OpenIdSite, fault: str) -> None:
+    site.log_in_there()
+    site.kit.clock.advance(CHECK_AFTER - timedelta(minutes=1))
+    site.get("/console/")
+    site.kit.clock.advance(timedelta(minutes=1, seconds=1))
+    url = site.begin("/console/payments")
+    callback = site.provider.authorize(url, **({"error": fault} if fault != "down" else {}))
+    site.provider.down = fault == "down"
+
+    answer = site.come_back(callback)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/payments")
+    assert site.get("/console/payments").status_code == 200
+    site.kit.clock.advance(CHECKED_FOR - CHECK_AFTER)
+    assert not site.is_logged_in()
 
 
 async def _forget(site: OpenIdSite) -> None:
@@ -307,6 +419,26 @@ def test_a_session_by_token_ends_after_eight_hours_of_use(site: OpenIdSite) -> N
     site.kit.clock.advance(timedelta(minutes=5))
 
     assert not site.is_logged_in()
+
+
+def test_a_session_by_token_ends_with_the_token(site: OpenIdSite) -> None:
+    site.kit.clock.advance(datetime.now(UTC) - site.kit.clock.now())  # tokens are checked by this machine's clock
+    ends = int(site.kit.clock.now().timestamp()) + 600
+    site.post("/console/login", {"token": token("olga", "payments:operate", exp=ends), "next": ""})
+    site.kit.clock.advance(timedelta(seconds=590))
+    assert site.is_logged_in()
+    site.kit.clock.advance(timedelta(seconds=10))
+
+    assert not site.is_logged_in()
+
+
+def test_a_token_in_its_last_seconds_begins_no_session(site: OpenIdSite) -> None:
+    site.kit.clock.advance(datetime.now(UTC) - site.kit.clock.now())
+    ends = int(site.kit.clock.now().timestamp()) - 1
+    answer = site.post("/console/login", {"token": token("olga", "payments:operate", exp=ends), "next": ""})
+
+    assert answer.status_code == 401
+    assert "has expired" in answer.text
 
 
 # --- log-out
@@ -362,6 +494,44 @@ def test_an_operator_cannot_end_the_session_of_another_operator(site: OpenIdSite
     site.post("/console/sessions/end", {**site.hidden("/console/logout"), "session": theirs})
 
     assert somebody.is_logged_in()
+
+
+def test_an_operator_logs_another_out_of_all_browsers(site: OpenIdSite) -> None:
+    rita, again, olga_by_token = site.other_browser(), site.other_browser(), site.other_browser()
+    for each in (rita, again):
+        each.log_in("rita")
+    olga_by_token.log_in("248289761001")
+    site.log_in_there()
+    page = site.get("/console/sessions").text
+    assert "Log out rita everywhere" in page
+    assert page.count('action="/console/sessions/others/end"') == 2  # neither of Olga's own
+
+    form = next(each for each in forms_in(page, "/console/sessions/others/end") if each["subject"] == "rita")
+    answer = site.post("/console/sessions/others/end", form)
+    assert "That operator is logged out" in site.get(answer.headers["location"]).text
+    assert [each.is_logged_in() for each in (rita, again, olga_by_token, site)] == [False, False, True, True]
+    (record,) = site.run(site.kit.payments.audit_trail, None, 1)
+    assert (record.operation, record.actor) == (
+        "end_console_sessions",
+        "operator:Olga Example <olga@example.com> (248289761001)",
+    )
+    assert record.asked == {"operator": "rita", "way": "token", "sessions": "2"}
+    assert site.post("/console/sessions/others/end", form).status_code == 404
+
+
+def test_who_may_look_sees_no_other_operator(site: OpenIdSite) -> None:
+    somebody = site.other_browser()
+    somebody.log_in("rita")
+    site.provider.roles = ["payments:read"]
+    site.log_in_there()
+
+    assert "rita" not in site.get("/console/sessions").text
+
+
+def forms_in(page: str, action: str) -> list[dict[str, str]]:
+    """The hidden fields of each form that posts to ``action``."""
+    found = re.findall(rf'<form method="post" action="{re.escape(action)}".*?</form>', page, re.DOTALL)
+    return [dict(re.findall(r'name="(\w+)" value="([^"]*)"', form)) for form in found]
 
 
 def test_the_storage_holds_neither_the_secret_nor_the_id_token(site: OpenIdSite) -> None:

@@ -36,8 +36,8 @@ def jobs(postgres_copy: str) -> JobTable:
 
 @pytest.fixture
 def queue() -> ProcrastinateJobQueue:
-    """A queue that knows of workers."""
-    queue = ProcrastinateJobQueue()
+    """A queue that knows of workers, at a moment that does not pass."""
+    queue = ProcrastinateJobQueue(lambda: 0.0)
     queue.has_workers = True
     return queue
 

@@ -14,9 +14,6 @@ from booking_payments.adapters.memory.stores import MemoryStorage
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.storage import Storage
 from booking_payments.testing.kit import PaymentsTestKit
-from tests.integration.conftest import postgres_copy, postgres_template, sqlite_template
-
-__all__ = ["postgres_copy", "postgres_template", "sqlite_template"]
 
 OVER_SQL = frozenset(
     {

@@ -13,8 +13,8 @@ from booking_payments.application.bookings import cancel_booking
 from booking_payments.application.event_jobs import EventReport
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.domain.amendments import BookingChange
-from booking_payments.domain.booking import Booking, BookingStatus
-from booking_payments.domain.errors import NotFound, NotPossibleNow, OutcomeUnknown, RefusedByRule
+from booking_payments.domain.booking import Booking, BookingStatus, ItemCount
+from booking_payments.domain.errors import NotFound, NotPossibleNow, OutcomeUnknown, PaymentError, RefusedByRule
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
@@ -470,6 +470,71 @@ async def test_a_customers_own_refund_at_the_same_time_goes_back_once(kit: Payme
     assert counted(await kit.payments.event_report(EVENT)) == {"done": 4}
     assert sum(each["amount"] for each in _refunds(kit)) == 40000
     assert [await refunded(kit, each) for each in bookings] == [usd("100.00")] * 4
+
+
+async def test_canceling_an_event_twice_at_the_same_time_is_one_job(kit: PaymentsTestKit) -> None:
+    bookings = [await booked(kit, number) for number in range(4)]
+    jobs: list[EventJob] = []
+
+    async def cancel_and_run() -> None:
+        job = await kit.payments.cancel_event(EVENT, OPERATOR)
+        jobs.append(job)
+        await kit.payments.run_event_job(job)
+
+    await asyncio.gather(*[cancel_and_run() for _ in range(3)], kit.payments.continue_event_jobs())
+
+    assert len({each.id for each in jobs}) == 1
+    assert counted(await kit.payments.event_report(EVENT)) == {"done": 4}
+    assert sum(each["amount"] for each in _refunds(kit)) == 40000
+    assert [await refunded(kit, each) for each in bookings] == [usd("100.00")] * 4
+
+
+@pytest.mark.parametrize("first", ["the seats", "the event"])
+@pytest.mark.parametrize("fault", [None, "timeout_before", "timeout_after"])
+async def test_seats_given_back_while_the_event_is_canceled_are_refunded_once(
+    kit: PaymentsTestKit, first: str, fault: str | None
+) -> None:
+    seats = {"adult": (2, "30.00"), "child": (1, "40.00")}
+    bookings = [await booked(kit, number, items=seats) for number in range(4)]
+    one = [ItemCount(id="adult", quantity=1)]
+    if fault:
+        kit.stripe.faults.script(REFUND, fault, times=5)
+    job = await kit.payments.cancel_event(EVENT, OPERATOR)
+    refunds = [kit.payments.refund_payment(each.id, OPERATOR, items=one) for each in bookings[:2]]
+    cancels = [kit.payments.cancel_booking(each.id, ANN, items=one) for each in bookings[2:]]
+    run = kit.payments.run_event_job(job)
+
+    calls = [*refunds, *cancels, run] if first == "the seats" else [run, *refunds, *cancels]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    for _ in range(3):
+        await kit.settle()
+
+    assert all(isinstance(each, PaymentError) for each in outcomes if isinstance(each, BaseException)), outcomes
+    assert counted(await kit.payments.event_report(EVENT)) == {"done": 4}
+    assert sum(each["amount"] for each in _refunds(kit)) == 40000
+    assert [await refunded(kit, each) for each in bookings] == [usd("100.00")] * 4
+
+
+async def test_a_job_goes_on_after_the_balance_was_topped_up() -> None:
+    kit = PaymentsTestKit(refunds_need_balance=True)
+    by_card = [await booked(kit, number) for number in range(2)]
+    by_debit = [await booked(kit, number, "pm_usBankAccount_success") for number in (3, 4)]
+    await kit.settle()
+    balances = kit.stripe._account.balances
+    taken = dict(balances)
+    balances.clear()
+
+    first = await canceled(kit)
+    balances.update(taken)
+    again = await canceled(kit)
+    await kit.settle()
+
+    assert counted(first) == {"owed": 2, "failed": 2}, "refunds of cards wait for money, other ones fail"
+    assert counted(again) == {"owed": 4}, "sent, and on their way"
+    report = await kit.payments.event_report(EVENT)
+    assert (counted(report), report.needs_person) == ({"done": 4}, False)
+    assert [await refunded(kit, each) for each in (*by_card, *by_debit)] == [usd("100.00")] * 4
+    assert balances == {"usd": 0}
 
 
 async def test_payments_and_amendments_at_the_same_time_leave_nothing_kept(kit: PaymentsTestKit) -> None:

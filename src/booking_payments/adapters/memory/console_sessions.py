@@ -1,6 +1,6 @@
 """The console's sessions in memory."""
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from datetime import datetime
 
 from attrs import evolve
@@ -11,7 +11,7 @@ from booking_payments.ports.console_sessions import ConsoleSession, OperatorIden
 class MemoryConsoleSessions:
     """The sessions of the port, over the rows of one transaction."""
 
-    def __init__(self, rows: dict[str, ConsoleSession]) -> None:
+    def __init__(self, rows: MutableMapping[str, ConsoleSession]) -> None:
         self._rows = rows
 
     async def get(self, session_id: str) -> ConsoleSession | None:
@@ -26,8 +26,10 @@ class MemoryConsoleSessions:
             self._rows[session_id] = evolve(known, last_used_at=last_used_at, check_at=check_at)
 
     async def of_operator(self, operator: OperatorIdentity) -> Sequence[ConsoleSession]:
-        its = [each for each in self._rows.values() if _key(each.operator) == _key(operator)]
-        return sorted(its, key=lambda each: (each.last_used_at, each.id), reverse=True)
+        return [each for each in await self.all() if _key(each.operator) == _key(operator)]
+
+    async def all(self) -> Sequence[ConsoleSession]:
+        return sorted(self._rows.values(), key=lambda each: (each.last_used_at, each.id), reverse=True)
 
     async def remove(self, session_id: str) -> bool:
         return self._rows.pop(session_id, None) is not None

@@ -1,7 +1,7 @@
 """Event jobs in memory."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
 
 from booking_payments.domain.booking import Booking, BookingStatus
@@ -29,8 +29,8 @@ class MemoryEventJobs:
 
     def __init__(
         self,
-        jobs: dict[str, EventJob],
-        results: dict[tuple[str, str], BookingResult],
+        jobs: MutableMapping[str, EventJob],
+        results: MutableMapping[tuple[str, str], BookingResult],
         bookings: Mapping[str, Booking],
         payments: Mapping[str, Payment],
     ) -> None:
@@ -90,7 +90,8 @@ class MemoryEventJobs:
         return sorted(found, key=lambda each: each.booking_id)[:limit]
 
     async def reopened(self, job_id: str, after: str, limit: int) -> Sequence[BookingResult]:
-        owed = {each.booking_id for each in self._payments.values() if each.owed.amount or each.refund_pending}
+        payments = self._payments.values()
+        owed = {each.booking_id for each in payments if each.owed.amount or each.refund_pending or each.disputes}
         done = await self.results(job_id, (BookingOutcome.DONE,), after, len(self._results))
         return [each for each in done if each.booking_id in owed][:limit]
 

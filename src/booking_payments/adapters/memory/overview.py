@@ -1,7 +1,7 @@
 """The overview in memory."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from datetime import datetime
 
 from booking_payments.adapters.memory.cursors import bad_cursor
@@ -34,7 +34,7 @@ class MemoryOverview:
         postings: Mapping[str, Sequence[Posting]],
         poll_states: Mapping[str, PollState],
         inbox: Mapping[EventKey, InboxEntry],
-        reports: dict[int, DriftReport],
+        reports: MutableMapping[int, DriftReport],
     ) -> None:
         self._payments = payments
         self._journals = journals

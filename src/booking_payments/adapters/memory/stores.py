@@ -1,10 +1,11 @@
 """Storage in memory: one dictionary per table and one transaction at a time, with all rules of the port.
 
-A transaction works on a copy of the tables, which replaces them when it commits. So a rollback is exact, and readers
-see committed data only. Rows are frozen values; a copy costs no more than its dictionaries.
+A transaction keeps its changes beside the tables, which get them when it commits. So a rollback is exact, and readers
+see committed data only: tables that somebody is reading are replaced, not changed. Rows are frozen values. The time of
+a transaction does not depend on the number of rows, except for questions about all of them.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Final, TypeVar
@@ -17,6 +18,7 @@ from booking_payments.adapters.memory.console_sessions import MemoryConsoleSessi
 from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor, unknown_cursor
 from booking_payments.adapters.memory.event_jobs import MemoryEventJobs
 from booking_payments.adapters.memory.overview import MemoryOverview
+from booking_payments.adapters.memory.rows import Rows
 from booking_payments.adapters.unit_of_work import (
     ChangeSet,
     Database,
@@ -71,29 +73,61 @@ class MemoryDelivery:
 
 @define
 class Tables:
-    """Everything that is stored."""
+    """Everything that is stored.
 
-    bookings: dict[str, Booking] = field(factory=dict)
-    payments: dict[str, Payment] = field(factory=dict)
-    journals: dict[str, tuple[Recorded, ...]] = field(factory=dict)
-    postings: dict[str, tuple[Posting, ...]] = field(factory=dict)
-    keys: dict[str, str] = field(factory=dict)
-    gateway_ids: dict[str, str] = field(factory=dict)
-    client_actions: dict[str, ClientAction] = field(factory=dict)
-    poll_states: dict[str, PollState] = field(factory=dict)
-    inbox: dict[EventKey, InboxEntry] = field(factory=dict)
-    answers: dict[AnswerKey, StoredAnswer] = field(factory=dict)
-    messages: dict[str, Message] = field(factory=dict)
-    deliveries: dict[tuple[str, str], MemoryDelivery] = field(factory=dict)
-    unassigned: dict[str, None] = field(factory=dict)
-    channels: dict[str, Channel] = field(factory=dict)
-    sequences: dict[str, int] = field(factory=dict)
-    refused: dict[tuple[str, datetime], int] = field(factory=dict)
-    audit: dict[int, AuditRecord] = field(factory=dict)
-    event_jobs: dict[str, EventJob] = field(factory=dict)
-    event_results: dict[tuple[str, str], BookingResult] = field(factory=dict)
-    reports: dict[int, DriftReport] = field(factory=dict)
-    console_sessions: dict[str, ConsoleSession] = field(factory=dict)
+    ``payments_of``, ``live_references`` and ``entries_of`` are indexes: ids of the payments of a booking, the live
+    booking with a reference, and the keys of the inbox entries with an event's id.
+    """
+
+    bookings: MutableMapping[str, Booking] = field(factory=dict)
+    payments: MutableMapping[str, Payment] = field(factory=dict)
+    journals: MutableMapping[str, tuple[Recorded, ...]] = field(factory=dict)
+    postings: MutableMapping[str, tuple[Posting, ...]] = field(factory=dict)
+    keys: MutableMapping[str, str] = field(factory=dict)
+    gateway_ids: MutableMapping[str, str] = field(factory=dict)
+    client_actions: MutableMapping[str, ClientAction] = field(factory=dict)
+    poll_states: MutableMapping[str, PollState] = field(factory=dict)
+    inbox: MutableMapping[EventKey, InboxEntry] = field(factory=dict)
+    answers: MutableMapping[AnswerKey, StoredAnswer] = field(factory=dict)
+    messages: MutableMapping[str, Message] = field(factory=dict)
+    deliveries: MutableMapping[tuple[str, str], MemoryDelivery] = field(factory=dict)
+    unassigned: MutableMapping[str, None] = field(factory=dict)
+    channels: MutableMapping[str, Channel] = field(factory=dict)
+    sequences: MutableMapping[str, int] = field(factory=dict)
+    refused: MutableMapping[tuple[str, datetime], int] = field(factory=dict)
+    audit: MutableMapping[int, AuditRecord] = field(factory=dict)
+    event_jobs: MutableMapping[str, EventJob] = field(factory=dict)
+    event_results: MutableMapping[tuple[str, str], BookingResult] = field(factory=dict)
+    reports: MutableMapping[int, DriftReport] = field(factory=dict)
+    console_sessions: MutableMapping[str, ConsoleSession] = field(factory=dict)
+    payments_of: MutableMapping[str, tuple[str, ...]] = field(factory=dict)
+    live_references: MutableMapping[str, str] = field(factory=dict)
+    entries_of: MutableMapping[str, tuple[EventKey, ...]] = field(factory=dict)
+
+    def put_booking(self, booking: Booking) -> None:
+        """Store a booking. Raises ``AlreadyExists`` when another live one has its reference."""
+        known, reference = self.bookings.get(booking.id), booking.reference
+        if booking.status.is_live:
+            if self.live_references.setdefault(reference, booking.id) != booking.id:
+                raise AlreadyExists(reference)
+        elif known is not None and known.status.is_live:
+            del self.live_references[reference]
+        self.bookings[booking.id] = booking
+
+    def put_payment(self, payment: Payment) -> None:
+        """Store a payment."""
+        if payment.id not in self.payments:
+            self.payments_of[payment.booking_id] = (*self.payments_of.get(payment.booking_id, ()), payment.id)
+        self.payments[payment.id] = payment
+
+    def payments_of_booking(self, booking_id: str) -> list[Payment]:
+        return [self.payments[each] for each in self.payments_of.get(booking_id, ())]
+
+    def put_entry(self, key: EventKey, entry: InboxEntry) -> None:
+        """Store an entry of the inbox."""
+        if key not in self.inbox:
+            self.entries_of[entry.event_id] = (*self.entries_of.get(entry.event_id, ()), key)
+        self.inbox[key] = entry
 
     def add_message(self, message: Message) -> None:
         """Store a message behind all others of its booking, for every recorded channel."""
@@ -112,10 +146,20 @@ class Tables:
             self.deliveries[channel, message_id] = MemoryDelivery(delivery=delivery)
 
     def copy(self) -> "Tables":
-        return Tables(*[table.copy() for table in _each_table(self)])
+        return Tables(*[dict(table) for table in _each_table(self)])
+
+    def changeable(self) -> "Tables":
+        """Return the same tables for one transaction; its changes are kept beside them."""
+        return Tables(*map(Rows, _each_table(self)))
+
+    def apply_to(self, committed: "Tables") -> None:
+        """Make the changes of a transaction, whose tables these are, in the committed tables."""
+        for rows, table in zip(_each_table(self), _each_table(committed), strict=True):
+            rows.apply_to(table)
 
 
 _each_table: Final = attrgetter(*Tables.__annotations__)
+_created_at: Final = attrgetter("created_at")
 
 
 class MemoryStorage:
@@ -124,19 +168,26 @@ class MemoryStorage:
     def __init__(self, on_jobs: Callable[[Sequence[tuple[Job, datetime]]], None] | None = None) -> None:
         self._tables = Tables()
         self._lock = anyio.Lock()
+        self._readers = 0
         self.on_jobs = on_jobs
 
     async def transact(self, work: TransactionBody[T], scope: LockScope | None = None) -> T:
         async with self._lock:
-            uow = MemoryUnitOfWork(self._tables.copy())
+            uow = MemoryUnitOfWork(self._tables.changeable())
             result = await work(uow)
-            self._tables = uow.tables
+            if self._readers:
+                self._tables = self._tables.copy()
+            uow.tables.apply_to(self._tables)
         if self.on_jobs is not None and uow.jobs.deferred:
             self.on_jobs(tuple(uow.jobs.deferred))
         return result
 
     async def read(self, work: TransactionBody[T]) -> T:
-        return await work(MemoryUnitOfWork(self._tables.copy()))
+        self._readers += 1
+        try:
+            return await work(MemoryUnitOfWork(self._tables.changeable()))
+        finally:
+            self._readers -= 1
 
 
 class MemoryUnitOfWork:
@@ -173,10 +224,10 @@ class MemoryDatabase:
             case ScopeKind.BOOKING | ScopeKind.LOCKED_BOOKING:
                 return Loaded(booking=tables.bookings.get(scope.id))
             case ScopeKind.EVENT:
-                return Loaded(entries=[row for row in tables.inbox.values() if row.event_id == scope.id])
+                return Loaded(entries=[tables.inbox[key] for key in tables.entries_of.get(scope.id, ())])
             case ScopeKind.PAYMENTS_OF_BOOKING:
-                found = [each for each in tables.payments.values() if each.booking_id == scope.id]
-                found.sort(key=lambda payment: payment.created_at)
+                found = tables.payments_of_booking(scope.id)
+                found.sort(key=_created_at)
             case ScopeKind.PAYMENT | ScopeKind.GATEWAY_ID:
                 is_id = scope.kind is ScopeKind.PAYMENT
                 payment = tables.payments.get(scope.id if is_id else tables.gateway_ids.get(scope.id, ""))
@@ -194,23 +245,21 @@ class MemoryDatabase:
         tables = self._tables
         for booking in changes.new_bookings:
             self._add_booking(booking)
-        for its, booking in changes.bookings.items():
-            tables.bookings[its] = booking
+        for booking in changes.bookings.values():
+            tables.put_booking(booking)
         for change in changes.payments.values():
             self._change_payment(change)
         for key, each in changes.entries.items():
-            tables.inbox[key] = each.entry
+            tables.put_entry(key, each.entry)
         for message in changes.messages:
             tables.add_message(message)
         for record in changes.records:
             tables.audit[len(tables.audit) + 1] = record
 
     def _add_booking(self, booking: Booking) -> None:
-        known = self._tables.bookings
-        others = (row.reference for row in known.values() if row.status.is_live)
-        if booking.id in known or (booking.status.is_live and booking.reference in others):
+        if booking.id in self._tables.bookings:
             raise AlreadyExists(booking.reference)
-        known[booking.id] = booking
+        self._tables.put_booking(booking)
 
     def _change_payment(self, change: PaymentChange) -> None:
         tables, its = self._tables, change.payment_id
@@ -227,8 +276,7 @@ class MemoryDatabase:
         if [entry.sequence for entry in change.recorded] != list(range(len(known) + 1, payment.version + 1)):
             raise AlreadyExists(f"{payment.id} has moved on")
         if payment.holds_booking and any(
-            other.booking_id == payment.booking_id and other.holds_booking and other.id != payment.id
-            for other in tables.payments.values()
+            other.holds_booking and other.id != payment.id for other in tables.payments_of_booking(payment.booking_id)
         ):
             raise AlreadyExists(payment.booking_id)
         for key in change.idempotency_keys:
@@ -238,7 +286,7 @@ class MemoryDatabase:
         for gateway_id in gateway_ids(payment):
             if tables.gateway_ids.setdefault(gateway_id, payment.id) != payment.id:
                 raise AlreadyExists(gateway_id)
-        tables.payments[payment.id] = payment
+        tables.put_payment(payment)
         tables.journals[payment.id] = (*known, *change.recorded)
         tables.postings[payment.id] = (*tables.postings.get(payment.id, ()), *change.postings)
 
@@ -249,12 +297,13 @@ class MemoryBookings(RecordingBookings):
     def __init__(self, session: UnitOfWorkSession, tables: Tables) -> None:
         super().__init__(session)
         self._rows = tables.bookings
+        self._live_references = tables.live_references
         self._payments = tables.payments
         self._messages = tables.messages
 
     async def by_reference(self, reference: str) -> Booking | None:
-        live = (row for row in self._rows.values() if row.reference == reference and row.status.is_live)
-        return next(live, None)
+        booking_id = self._live_references.get(reference)
+        return self._rows[booking_id] if booking_id is not None else None
 
     async def due_to_warn(
         self, now: datetime, until: datetime, limit: int, booking_id: str | None = None
@@ -366,6 +415,10 @@ class MemoryPaymentReader:
             for intent_id, payment_id in found.items()
             if payment_id in payments and payments[payment_id].intent_id == intent_id
         }
+
+    async def of_bookings(self, booking_ids: Collection[str]) -> Mapping[str, Sequence[Payment]]:
+        found = {its: self._tables.payments_of_booking(its) for its in booking_ids}
+        return {its: sorted(payments, key=_created_at) for its, payments in found.items() if payments}
 
     async def histories(self, ids: Collection[str]) -> Mapping[str, PaymentHistory]:
         return {each: self._story(payment) for each, payment in (await self.payments(ids)).items()}
@@ -578,7 +631,7 @@ class MemoryOutbox(RecordingOutbox):
 class MemoryChannels:
     """The channels of the port, in memory."""
 
-    def __init__(self, rows: dict[str, Channel]) -> None:
+    def __init__(self, rows: MutableMapping[str, Channel]) -> None:
         self._rows = rows
 
     async def lock(self) -> None:

@@ -1,5 +1,6 @@
 """The operator and the roles that the claims of an ID token name."""
 
+import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -17,9 +18,18 @@ def operator_in(claims: Mapping[str, Any]) -> OperatorIdentity:
     issuer, subject = claims["iss"], claims["sub"]
     if not 0 < len(subject) <= LONGEST_SUBJECT or not subject.isprintable():
         raise LogInRejected("the subject of the ID token is empty, too long, or not printable")
-    name = _line(claims.get("name")) or _line(claims.get("preferred_username"))
-    email = None if claims.get("email_verified") is False else _line(claims.get("email"))
+    email = _line(claims.get("email")) if claims.get("email_verified") is True else None
+    if email != claims.get("email"):
+        email = None  # what is left of it may be the address of somebody else
+    names = (_line(claims.get(claim)) for claim in ("name", "preferred_username"))
+    name = next((each for each in names if each and not _may_mislead(each, email)), None)
     return OperatorIdentity(way=LogInWay.OPENID, issuer=issuer, subject=subject, name=name, email=email)
+
+
+def _may_mislead(name: str, email: str | None) -> bool:
+    """Return whether the name looks like an e-mail address that the provider has not verified. Users can often change
+    their names, and an address there would be read as proof of who acted."""
+    return "@" in unicodedata.normalize("NFKC", name) and name != email
 
 
 def _line(value: object) -> str | None:

@@ -1,6 +1,7 @@
 """The OpenID provider: Authlib speaks the protocol, joserfc checks signatures, and httpx2 carries the requests."""
 
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -21,7 +22,13 @@ from booking_payments.adapters.openid.claims import has_one_of, operator_in
 from booking_payments.adapters.openid.metadata import Metadata, keys_in, metadata_in
 from booking_payments.adapters.openid.transport import GuardedTransport, NotAllowed
 from booking_payments.ports.clock import Clock
-from booking_payments.ports.identity_provider import LoggedIn, LogInRejected, LogInSecrets, ProviderUnavailable
+from booking_payments.ports.identity_provider import (
+    LoggedIn,
+    LogInRejected,
+    LogInSecrets,
+    ProviderUnavailable,
+    TooManyLogIns,
+)
 
 TIMEOUT_S: Final = 10
 """Seconds for one request to the provider."""
@@ -30,6 +37,14 @@ FRESH: Final = timedelta(hours=1)
 FAILED_FOR: Final = timedelta(seconds=10)
 """How long the provider is not asked again for its discovery document after it could not be read: anybody can open the
 address that asks for it."""
+AT_ONCE: Final = 10
+"""Log-ins for which the provider is asked at the same time. Each callback with a made-up code causes a request to the
+provider, and anybody can send such callbacks."""
+WAIT_S: Final = 5
+"""Seconds for which a further log-in waits for its turn."""
+LONGEST_HINT: Final = 4096
+"""Characters of an ID token that is sent with a log-out. A larger one, of an account in many groups, would make an
+address that servers refuse; without it the provider asks the user."""
 LEEWAY_S: Final = 30
 """Seconds by which the provider's clock and ours may differ."""
 _WELL_KNOWN: Final = "/.well-known/openid-configuration"
@@ -90,6 +105,7 @@ class OpenIdProvider:
     Args:
         config: the settings.
         clock: the time, for the validity of ID tokens.
+        wait_s: seconds for which a log-in waits while ``AT_ONCE`` others are finished.
         network: proxies and certificates; None: from the environment.
         inner: sends the requests in place of connections to the network, for tests.
     """
@@ -99,10 +115,11 @@ class OpenIdProvider:
         config: ProviderConfig,
         clock: Clock,
         *,
+        wait_s: float = WAIT_S,
         network: Network | None = None,
         inner: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        self._config, self._clock = config, clock
+        self._config, self._clock, self._wait_s = config, clock, wait_s
         self._loopback = config.host in _LOOPBACK
         self._transport = GuardedTransport(
             {config.host, *config.endpoint_hosts},
@@ -111,6 +128,7 @@ class OpenIdProvider:
             inner=inner,
         )
         self._reading = anyio.Lock()
+        self._turns = anyio.Semaphore(AT_ONCE)
         self._failure: _Read | None = None
         self._metadata: _Read | None = None
         self._keys: _Read | None = None
@@ -139,11 +157,12 @@ class OpenIdProvider:
             raise LogInRejected("the callback does not name the issuer, which the provider says that it does")
         if issuer not in (None, metadata.issuer):
             raise LogInRejected("the callback names another issuer")
-        tokens = await self._redeem(metadata, code, secrets.code_verifier)
-        id_token = tokens.get("id_token")
-        if not isinstance(id_token, str):
-            raise LogInRejected("the provider sent no ID token")
-        claims = await self._verified(metadata, id_token, secrets.nonce, tokens.get("access_token"))
+        async with self._turn():
+            tokens = await self._redeem(metadata, code, secrets.code_verifier)
+            id_token = tokens.get("id_token")
+            if not isinstance(id_token, str):
+                raise LogInRejected("the provider sent no ID token")
+            claims = await self._verified(metadata, id_token, secrets.nonce, tokens.get("access_token"))
         config = self._config
         may_act = has_one_of(config.operate_values, claims, config.role_claim)
         return LoggedIn(
@@ -164,7 +183,7 @@ class OpenIdProvider:
         if end_session_endpoint is None:
             return None
         given = {
-            "id_token_hint": id_token,
+            "id_token_hint": id_token if id_token and len(id_token) <= LONGEST_HINT else None,
             "client_id": self._config.client_id,
             "post_logout_redirect_uri": f"{self._config.own_address}{self._config.after_log_out}",
         }
@@ -186,6 +205,21 @@ class OpenIdProvider:
         await self._transport.close()
 
     # --- requests
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait for one of the ``AT_ONCE`` places. Raises ``TooManyLogIns`` when none becomes free in time."""
+        try:
+            self._turns.acquire_nowait()
+        except anyio.WouldBlock:
+            with anyio.move_on_after(self._wait_s) as waiting:
+                await self._turns.acquire()
+            if waiting.cancelled_caught:
+                raise TooManyLogIns from None
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def _client(self, metadata: Metadata) -> Any:  # Authlib ships no types
         return AsyncOAuth2Client(

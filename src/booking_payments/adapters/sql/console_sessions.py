@@ -15,14 +15,11 @@ _BY_ID: Final = _COLUMNS.id == bindparam("its")
 _GET: Final = select(console_sessions).where(_BY_ID)
 _ADD: Final = insert(console_sessions)
 _SAVE_USE: Final = update(console_sessions).where(_BY_ID)
-_OF_OPERATOR: Final = (
-    select(console_sessions)
-    .where(
-        _COLUMNS.way == bindparam("its_way"),
-        _COLUMNS.issuer == bindparam("its_issuer"),
-        _COLUMNS.subject == bindparam("its_subject"),
-    )
-    .order_by(_COLUMNS.last_used_at.desc(), _COLUMNS.id.desc())
+_ALL: Final = select(console_sessions).order_by(_COLUMNS.last_used_at.desc(), _COLUMNS.id.desc())
+_OF_OPERATOR: Final = _ALL.where(
+    _COLUMNS.way == bindparam("its_way"),
+    _COLUMNS.issuer == bindparam("its_issuer"),
+    _COLUMNS.subject == bindparam("its_subject"),
 )
 _REMOVE: Final = delete(console_sessions).where(_BY_ID)
 _REMOVE_ENDED: Final = delete(console_sessions).where(
@@ -51,6 +48,9 @@ class SqlConsoleSessions:
         its = {"its_way": operator.way.value, "its_issuer": operator.issuer, "its_subject": operator.subject}
         return [_session(row) for row in (await self._connection.execute(_OF_OPERATOR, its)).mappings()]
 
+    async def all(self) -> Sequence[ConsoleSession]:
+        return [_session(row) for row in (await self._connection.execute(_ALL)).mappings()]
+
     async def remove(self, session_id: str) -> bool:
         return bool((await self._connection.execute(_REMOVE, {"its": session_id})).rowcount)
 
@@ -74,6 +74,7 @@ def console_session_values(session: ConsoleSession) -> dict[str, Any]:
         "last_used_at": session.last_used_at,
         "check_at": session.check_at,
         "ends_at": session.ends_at,
+        "form_seed": session.form_seed,
         "sealed_id_token": session.sealed_id_token,
     }
 
@@ -86,5 +87,5 @@ def _session(row: RowMapping) -> ConsoleSession:
         name=row["name"],
         email=row["email"],
     )
-    names = ("id", "device", "started_at", "last_used_at", "check_at", "ends_at", "sealed_id_token")
+    names = ("id", "device", "started_at", "last_used_at", "check_at", "ends_at", "form_seed", "sealed_id_token")
     return ConsoleSession(operator=operator, may_act=bool(row["may_act"]), **{name: row[name] for name in names})

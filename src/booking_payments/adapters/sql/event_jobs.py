@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from attrs import fields
-from sqlalchemy import RowMapping, and_, case, exists, func, insert, or_, select, text, update
+from sqlalchemy import RowMapping, and_, bindparam, case, exists, func, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.failures import is_taken
+from booking_payments.adapters.sql.in_array import in_array
 from booking_payments.adapters.sql.tables import LIVE, bookings, event_jobs, event_results, one_of, payments
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -117,7 +118,7 @@ class SqlEventJobs:
         return [_result(row) for row in (await self._connection.execute(statement)).mappings()]
 
     async def reopened(self, job_id: str, after: str, limit: int) -> Sequence[BookingResult]:
-        owed = or_(payments.c.owed_minor != 0, payments.c.refund_pending_minor != 0)
+        owed = or_(payments.c.owed_minor != 0, payments.c.refund_pending_minor != 0, payments.c.disputed == 1)
         statement = (
             select(event_results)
             .where(
@@ -156,22 +157,58 @@ class SqlEventJobs:
         ]
 
     async def upcoming(self, now: datetime, after: UpcomingEvent | None, limit: int) -> Sequence[UpcomingEvent]:
-        starts_at = func.min(bookings.c.event_starts_at, type_=bookings.c.event_starts_at.type)
+        found: list[UpcomingEvent] = []
+        last, read = (after.starts_at, after.event_id) if after is not None else None, _DATES_AT_ONCE
+        while len(found) < limit:
+            dates = await self._dates(now, last, read)
+            events = await self._coming(now, {event_id for _, event_id in dates})
+            # Listed at the first of its dates: at a later one it has been listed already.
+            found += [events[event_id] for at, event_id in dates if events[event_id].starts_at == at]
+            if len(dates) < read:
+                break
+            last, read = dates[-1], 2 * read
+        return found[:limit]
+
+    async def _dates(
+        self, now: datetime, last: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[tuple[datetime, str]]:
+        """The next dates with their events, of those after ``now`` and behind ``last``; the database decides the order
+        of events of the same date."""
+        starts_at, event_id = bookings.c.event_starts_at, bookings.c.event_id
+        behind = [starts_at > now]
+        if last is not None:  # the first part is for the index
+            behind += [starts_at >= last[0], or_(starts_at > last[0], event_id > last[1])]
         statement = (
-            select(bookings.c.event_id, starts_at.label("starts_at"), func.count().label("bookings"))
-            .where(bookings.c.event_id.is_not(None), bookings.c.event_starts_at > now)
-            .group_by(bookings.c.event_id)
-            .order_by(starts_at, bookings.c.event_id)
+            select(starts_at, event_id)
+            .where(event_id.is_not(None), *behind)
+            .group_by(starts_at, event_id)
+            .order_by(starts_at, event_id)
             .limit(limit)
         )
-        if after is not None:
-            later = starts_at > after.starts_at
-            statement = statement.having(
-                or_(later, and_(starts_at == after.starts_at, bookings.c.event_id > after.event_id))
-            )
-        found = (await self._connection.execute(statement)).mappings()
-        return [UpcomingEvent(**row) for row in found]
+        return [(row.event_starts_at, row.event_id) for row in await self._connection.execute(statement)]
 
+    async def _coming(self, now: datetime, event_ids: Collection[str]) -> Mapping[str, UpcomingEvent]:
+        result = await self._connection.execute(_COMING, {"now": now, "ids": event_ids})
+        return {row["event_id"]: UpcomingEvent(**row) for row in result.mappings()}
+
+
+_DATES_AT_ONCE: Final = 100
+"""Dates of events that are read at first; there are as many as events, unless events have several dates."""
+
+_COMING: Final = (
+    select(
+        bookings.c.event_id,
+        func.min(bookings.c.event_starts_at, type_=bookings.c.event_starts_at.type).label("starts_at"),
+        func.count().label("bookings"),
+    )
+    .where(
+        in_array(bookings.c.event_id),
+        bookings.c.event_id.is_not(None),
+        bookings.c.event_starts_at > bindparam("now"),
+    )
+    .group_by(bookings.c.event_id)
+)
+"""Events with their first date after ``now`` and their number of bookings."""
 
 _BY_STATUS: Final = select(
     bookings.c.currency,

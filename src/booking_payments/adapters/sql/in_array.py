@@ -12,7 +12,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
 
-class _TextArray(TypeDecorator[Collection[str]]):
+class TextArray(TypeDecorator[Collection[str]]):
     """An array on PostgreSQL, JSON on SQLite."""
 
     impl = Text
@@ -51,7 +51,7 @@ class _InArray(FunctionElement[bool]):
 
 def in_array(column: ColumnElement[str], name: str = "ids") -> ColumnElement[bool]:
     """True where the value of ``column`` is among the texts bound under ``name``."""
-    return _InArray(column, bindparam(name, type_=_TextArray()))
+    return _InArray(column, bindparam(name, type_=TextArray()))
 
 
 def in_array_int(column: ColumnElement[int], name: str) -> ColumnElement[bool]:

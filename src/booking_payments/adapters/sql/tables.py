@@ -153,6 +153,8 @@ bookings = Table(
     sqlite_strict=True,
 )
 
+_SOME: Final = "refunded_minor > 0"
+
 payments = Table(
     "bp_payments",
     metadata,
@@ -206,7 +208,13 @@ payments = Table(
     Index("bp_payments_status", "status", "created_at", "id"),
     Index("bp_payments_last4", "last4", "created_at", "id", **_only(text("last4 IS NOT NULL"))),
     Index("bp_payments_amount", "amount_minor", "created_at", "id"),
-    Index("bp_payments_refunded", "created_at", "id", **_only(text("refunded_minor > 0"))),
+    Index("bp_payments_refunded", "created_at", "id", **_only(text(_SOME))),
+    Index(
+        "bp_payments_partly_refunded", "created_at", "id", **_only(text(f"{_SOME} AND refunded_minor < captured_minor"))
+    ),
+    Index(
+        "bp_payments_fully_refunded", "created_at", "id", **_only(text(f"{_SOME} AND refunded_minor >= captured_minor"))
+    ),
     Index("bp_payments_disputed", "created_at", "id", **_only(text("disputed = 1"))),
     Index(
         "bp_payments_due",
@@ -487,6 +495,7 @@ console_sessions = Table(
     Column("last_used_at", UtcTime, nullable=False),
     Column("check_at", UtcTime),
     Column("ends_at", UtcTime, nullable=False),
+    Column("form_seed", Text, nullable=False),
     Column("sealed_id_token", Text),
     Index("bp_console_sessions_operator", "way", "issuer", "subject"),
     sqlite_strict=True,

@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
+from attrs import frozen
 from sqlalchemy import (
     ColumnElement,
     Executable,
@@ -30,7 +31,7 @@ from sqlalchemy import (
 )
 
 from booking_payments.adapters.memory.cursors import decode_cursor, encode_cursor
-from booking_payments.adapters.sql import rows, tables
+from booking_payments.adapters.sql import rows, search, tables
 from booking_payments.adapters.sql.audit import SqlAudit
 from booking_payments.adapters.sql.channels import SqlChannels
 from booking_payments.adapters.sql.console_sessions import SqlConsoleSessions
@@ -60,6 +61,7 @@ from booking_payments.ports.inbox import REFUSALS_KEPT, EventKey, InboxEntry, In
 from booking_payments.ports.payments import PaymentFilter, PaymentHistory, PaymentPage, Refunded
 
 Item = TypeVar("Item", Booking, Payment)
+Filter = TypeVar("Filter", BookingFilter, PaymentFilter)
 
 
 class Flushed:
@@ -102,30 +104,99 @@ class SqlUnitOfWork:
 # --- pages -----------------------------------------------------------------------------------------------------
 
 
-def _page_behind(
-    table: Table, wanted: Iterable[ColumnElement[bool] | None], cursor: str | None, limit: int
-) -> Select[Any]:
-    """Return the newest rows after ``cursor`` that fulfil ``wanted``: up to ``limit``, and one more if another page
-    follows.
+@frozen
+class _List(Generic[Filter, Item]):
+    """What can be listed page by page, newest first.
 
-    Raises ``InvalidInput`` for an invalid cursor.
+    Attributes:
+        booking_id: the column with the id of the booking.
+        wanted: returns the conditions of a filter, without those on texts.
+        texts: returns what the filter looks for in texts of the booking.
+        may_be_rare: whether its other conditions may be fulfilled by few rows that no index finds in their order.
     """
-    columns = table.c
-    statement = select(table).where(and_(True, *(each for each in wanted if each is not None)))
-    if cursor is not None:
-        at, last_id = decode_cursor(cursor)
-        same_moment = and_(columns.created_at == at, columns.id < last_id)
-        statement = statement.where(or_(columns.created_at < at, same_moment))
-    return statement.order_by(columns.created_at.desc(), columns.id.desc()).limit(limit + 1)
+
+    table: Table
+    booking_id: ColumnElement[str]
+    read: Callable[[RowMapping], Item]
+    wanted: Callable[[Filter], Sequence[ColumnElement[bool] | None]]
+    texts: Callable[[Filter], Mapping[ColumnElement[str], str | None]]
+    may_be_rare: Callable[[Filter], bool]
 
 
-async def _read_page(
-    connection: Execute, statement: Select[Any], read: Callable[[RowMapping], Item], limit: int
-) -> tuple[tuple[Item, ...], str | None]:
-    """The items of a page of ``_page_behind``, and the cursor of the next one; None when this is the last."""
-    found = [read(row) for row in (await connection.execute(statement)).mappings()]
-    last = found[limit - 1] if len(found) > limit else None
-    return tuple(found[:limit]), encode_cursor(last.created_at, last.id) if last else None
+LOOKED_AT: Final = 1_000
+"""How many of the newest rows are looked at one by one, before a search asks the index: it is quicker for what is
+common."""
+
+FOUND: Final = 5_000
+"""How many bookings that are found by the index are named to the database one by one."""
+
+
+class _Search(Generic[Filter, Item]):
+    """Reads one page behind ``cursor``: up to ``limit`` items."""
+
+    def __init__(
+        self, connection: Execute, of: _List[Filter, Item], which: Filter, cursor: str | None, limit: int
+    ) -> None:
+        self._connection, self._cursor, self._limit = connection, cursor, limit
+        self._table, self._booking_id = of.table, of.booking_id
+        self._item: Callable[[RowMapping], Item] = of.read
+        self._wanted = [each for each in of.wanted(which) if each is not None]
+        self._texts = {column: part for column, part in of.texts(which).items() if part and search.trigrams(part)}
+        self._is_rare = of.may_be_rare(which)
+
+    async def page(self) -> tuple[tuple[Item, ...], str | None]:
+        """The items, and the cursor of the next page; None when this is the last. Raises ``InvalidInput`` for an
+        invalid cursor."""
+        if self._texts or self._is_rare:
+            page = await self._among_newest()
+            if page is not None:
+                return page
+        if not self._texts:
+            return await self._read(self._behind(self._wanted))
+        (column, part), *others = self._texts.items()
+        found = search.bookings_with(column, part)
+        ids = [row.booking_id for row in await self._connection.execute(found.limit(FOUND + 1))]
+        if len(ids) > FOUND:
+            wanted = [*self._wanted, *self._one_by_one(others), self._booking_id.in_(found)]
+            return await self._read(self._behind(wanted))
+        wanted = [*self._wanted, *self._one_by_one(others), in_array(self._booking_id)]
+        return await self._read(self._behind(wanted, by_page=False), ids=ids)
+
+    async def _among_newest(self) -> tuple[tuple[Item, ...], str | None] | None:
+        """The page when the next ``LOOKED_AT`` rows fill it, or are all that there are; None otherwise."""
+        created_at = self._table.c.created_at
+        behind = self._behind(()).with_only_columns(created_at).offset(LOOKED_AT).limit(1)
+        found = (await self._connection.execute(behind)).mappings().one_or_none()
+        newest: list[ColumnElement[bool]] = [created_at >= found["created_at"]] if found else []
+        page = await self._read(self._behind([*self._wanted, *self._one_by_one(self._texts.items()), *newest]))
+        return page if found is None or page[1] is not None else None
+
+    def _one_by_one(self, texts: Iterable[tuple[ColumnElement[str], str]]) -> Sequence[ColumnElement[bool]]:
+        """The conditions on texts, put to the booking of each row."""
+        has = [search.has_part(column, part) for column, part in texts]
+        if self._table is tables.bookings:
+            return has
+        return [exists().where(tables.bookings.c.id == self._booking_id, each) for each in has]
+
+    def _behind(self, wanted: Iterable[ColumnElement[bool]], *, by_page: bool = True) -> Select[Any]:
+        """The newest rows that fulfil ``wanted``: up to ``limit``, and one more if another page follows.
+
+        Without ``by_page`` they are found by ``wanted`` and then sorted, and not by a walk from the newest on.
+        """
+        columns = self._table.c
+        # No index has this expression.
+        created_at = columns.created_at if by_page else func.coalesce(columns.created_at, columns.created_at)
+        statement = select(self._table).where(and_(True, *wanted))
+        if self._cursor is not None:
+            at, last_id = decode_cursor(self._cursor)
+            statement = statement.where(or_(created_at < at, and_(created_at == at, columns.id < last_id)))
+        return statement.order_by(created_at.desc(), columns.id.desc()).limit(self._limit + 1)
+
+    async def _read(self, statement: Select[Any], **values: Any) -> tuple[tuple[Item, ...], str | None]:
+        result = await self._connection.execute(statement, values)
+        found = [self._item(row) for row in result.mappings()]
+        last = found[self._limit - 1] if len(found) > self._limit else None
+        return tuple(found[: self._limit]), encode_cursor(last.created_at, last.id) if last else None
 
 
 # --- bookings --------------------------------------------------------------------------------------------------
@@ -182,8 +253,17 @@ def _wanted_bookings(which: BookingFilter) -> Sequence[ColumnElement[bool] | Non
         columns.customer_id == which.customer_id if which.customer_id is not None else None,
         columns.event_id == which.event_id if which.event_id is not None else None,
         columns.status == which.status.value if which.status else None,
-        _has_part(columns.search_text, which.text) if which.text is not None else None,
     )
+
+
+_BOOKING_LIST: Final = _List(
+    table=tables.bookings,
+    booking_id=tables.bookings.c.id,
+    read=rows.booking_from,
+    wanted=_wanted_bookings,
+    texts=lambda which: {tables.bookings.c.search_text: which.text},
+    may_be_rare=lambda which: False,
+)
 
 
 class SqlBookings(RecordingBookings):
@@ -213,8 +293,7 @@ class SqlBookings(RecordingBookings):
         return [row.id for row in result]
 
     async def page(self, which: BookingFilter, cursor: str | None, limit: int) -> BookingPage:
-        statement = _page_behind(tables.bookings, _wanted_bookings(which), cursor, limit)
-        items, following = await _read_page(self._connection, statement, rows.booking_from, limit)
+        items, following = await _Search(self._connection, _BOOKING_LIST, which, cursor, limit).page()
         return BookingPage(items=items, next_cursor=following)
 
     async def many(self, ids: Collection[str]) -> Mapping[str, Booking]:
@@ -261,26 +340,7 @@ class SqlPayments(RecordingPayments):
         return [rows.posting_from(row) for row in result.mappings()]
 
     async def page(self, which: PaymentFilter, cursor: str | None, limit: int) -> PaymentPage:
-        if which.text is not None or which.email is not None or which.amount is not None:
-            found = await self._among_newest(which, cursor, limit)
-            if found is not None:
-                return found
-        return await self._page_of(_page_behind(tables.payments, _wanted_payments(which), cursor, limit), limit)
-
-    async def _among_newest(self, which: PaymentFilter, cursor: str | None, limit: int) -> PaymentPage | None:
-        """Return the page when the next ``LOOKED_AT`` payments fill it, or are all that there are; None otherwise.
-
-        What is common is found here, without a look at every booking.
-        """
-        behind = _page_behind(tables.payments, (), cursor, LOOKED_AT).with_only_columns(tables.payments.c.created_at)
-        found = (await self._connection.execute(behind.offset(LOOKED_AT).limit(1))).mappings().one_or_none()
-        last = found["created_at"] if found else None
-        wanted = [*_wanted_payments(which, one_by_one=True), tables.payments.c.created_at >= last if last else None]
-        page = await self._page_of(_page_behind(tables.payments, wanted, cursor, limit), limit)
-        return page if last is None or page.next_cursor is not None else None
-
-    async def _page_of(self, statement: Select[Any], limit: int) -> PaymentPage:
-        items, following = await _read_page(self._connection, statement, rows.payment_from, limit)
+        items, following = await _Search(self._connection, _PAYMENT_LIST, which, cursor, limit).page()
         return PaymentPage(items=items, next_cursor=following)
 
     async def due(self, now: datetime, limit: int, gateway: str | None = None) -> Sequence[str]:
@@ -291,14 +351,8 @@ class SqlPayments(RecordingPayments):
         return [row.id for row in result]
 
 
-LOOKED_AT: Final = 1_000
-"""How many of the newest payments are looked at one by one, before a search reads all bookings."""
-
-
-def _wanted_payments(which: PaymentFilter, *, one_by_one: bool = False) -> Sequence[ColumnElement[bool] | None]:
-    """Return the conditions; with ``one_by_one`` those on texts are put to the booking of each payment."""
+def _wanted_payments(which: PaymentFilter) -> Sequence[ColumnElement[bool] | None]:
     columns, of_booking = tables.payments.c, tables.bookings.c
-    texts = _of_each_booking if one_by_one else _of_bookings
     return (
         columns.status == which.status.value if which.status else None,
         columns.customer_id == which.customer_id if which.customer_id is not None else None,
@@ -306,28 +360,14 @@ def _wanted_payments(which: PaymentFilter, *, one_by_one: bool = False) -> Seque
         columns.created_at >= which.created_from if which.created_from else None,
         columns.created_at < which.created_to if which.created_to else None,
         columns.updated_at >= which.updated_from if which.updated_from else None,
-        _of_bookings(of_booking.event_id == which.event_id) if which.event_id is not None else None,
-        texts(_has_part(of_booking.search_text, which.text)) if which.text is not None else None,
-        texts(_has_part(of_booking.search_email, which.email)) if which.email is not None else None,
+        columns.booking_id.in_(select(of_booking.id).where(of_booking.event_id == which.event_id))
+        if which.event_id is not None
+        else None,
         _charges(which.amount) if which.amount is not None else None,
         columns.last4 == which.last4 if which.last4 is not None else None,
         _is_refunded(which.refunded) if which.refunded is not None else None,
         columns.disputed == int(which.disputed) if which.disputed is not None else None,
     )
-
-
-def _of_bookings(wanted: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Payments of the bookings that fulfil ``wanted``."""
-    return tables.payments.c.booking_id.in_(select(tables.bookings.c.id).where(wanted))
-
-
-def _of_each_booking(wanted: ColumnElement[bool]) -> ColumnElement[bool]:
-    """The same, looked up for each payment."""
-    return exists().where(tables.bookings.c.id == tables.payments.c.booking_id, wanted)
-
-
-def _has_part(column: ColumnElement[str], part: str) -> ColumnElement[bool]:
-    return func.coalesce(column, "").contains(part.casefold(), autoescape=True)
 
 
 def _charges(amount: Decimal) -> ColumnElement[bool]:
@@ -355,13 +395,23 @@ _EXPONENTS: Final = {
 
 def _is_refunded(how_much: Refunded) -> ColumnElement[bool]:
     refunded, captured = tables.payments.c.refunded_minor, tables.payments.c.captured_minor
-    some = refunded > literal_column("0")  # as in the condition of the index
+    some = refunded > literal_column("0")  # all three as in the conditions of the indexes
     return {
         Refunded.NONE: refunded == 0,
         Refunded.PARTLY: and_(some, refunded < captured),
         Refunded.FULLY: and_(some, refunded >= captured),
         Refunded.ANY: some,
     }[how_much]
+
+
+_PAYMENT_LIST: Final = _List(
+    table=tables.payments,
+    booking_id=tables.payments.c.booking_id,
+    read=rows.payment_from,
+    wanted=_wanted_payments,
+    texts=lambda which: {tables.bookings.c.search_text: which.text, tables.bookings.c.search_email: which.email},
+    may_be_rare=lambda which: which.amount is not None,
+)
 
 
 # --- books ----------------------------------------------------------------------------------------------------
@@ -384,6 +434,11 @@ def _may_move(since: datetime) -> ColumnElement[bool]:
 
 _MANY_PAYMENTS: Final = select(tables.payments).where(in_array(tables.payments.c.id))
 _MANY_BY_INTENT: Final = select(tables.payments).where(in_array(tables.payments.c.intent_id))
+_MANY_BY_BOOKING: Final = (
+    select(tables.payments)
+    .where(in_array(tables.payments.c.booking_id))
+    .order_by(tables.payments.c.booking_id, tables.payments.c.created_at)
+)
 _MANY_JOURNALS: Final = (
     select(tables.journal)
     .where(in_array(tables.journal.c.payment_id))
@@ -419,6 +474,12 @@ class SqlPaymentReader:
     async def of_intents(self, intent_ids: Collection[str]) -> Mapping[str, Payment]:
         return {row["intent_id"]: rows.payment_from(row) for row in await self._rows(_MANY_BY_INTENT, intent_ids)}
 
+    async def of_bookings(self, booking_ids: Collection[str]) -> Mapping[str, Sequence[Payment]]:
+        found: dict[str, list[Payment]] = defaultdict(list)
+        for row in await self._rows(_MANY_BY_BOOKING, booking_ids):
+            found[row["booking_id"]].append(rows.payment_from(row))
+        return found
+
     async def histories(self, ids: Collection[str]) -> Mapping[str, PaymentHistory]:
         journals: dict[str, list[Recorded]] = defaultdict(list)
         for row in await self._rows(_MANY_JOURNALS, ids):
@@ -446,7 +507,7 @@ class SqlPaymentReader:
 
 _UNFINISHED: Final = (
     select(tables.inbox)
-    .where(tables.inbox.c.status.in_(["received", "failed"]))
+    .where(tables.UNFINISHED)
     .order_by(tables.inbox.c.received_at, tables.inbox.c.id)
     .limit(bindparam("most"))
 )

@@ -24,6 +24,7 @@ COMMANDS = LazyCommands(
         "export": ("export:export", "Write payments, refunds, disputes or postings as CSV."),
         "webhooks": ("webhooks:webhooks", "List received webhook events and process them again."),
         "messages": ("messages:messages", "List, retry and discard messages to the booking app; manage channels."),
+        "console": ("console:console", "List and end the sessions of operators in the console."),
         "transfers": ("transfers:transfers", "List bank transfers and record their receipt and refunds."),
         "sandbox": ("sandbox:sandbox", "Run an offline emulator of Stripe's HTTP API."),
         "doctor": ("service:doctor", "Check settings, database, migrations and gateway."),

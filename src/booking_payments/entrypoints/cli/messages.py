@@ -120,7 +120,7 @@ def _row(delivery: MessageDelivery) -> tuple[str, ...]:
 @_channel
 @_json
 def replay(message_ids: tuple[str, ...], dead: bool, channel: str | None, as_json: bool) -> None:
-    """Deliver dead letters again, with a new series of tries.
+    """Deliver dead letters again, with a new series of tries. The operator is recorded in the audit trail.
 
     Exit status 1 when one of the ids is not a dead letter, else 0.
 
@@ -134,7 +134,7 @@ def replay(message_ids: tuple[str, ...], dead: bool, channel: str | None, as_jso
 
     async def work(services: Services) -> tuple[int, int]:
         ids = message_ids or await _dead_ids(services, channel)
-        return len(ids), await services.payments.replay_messages(ids, channel=channel)
+        return len(ids), await services.payments.replay_messages(ids, _operator("replay"), channel=channel)
 
     _report("are delivered again", run_with_services(settings_or_fail(), work), as_json)
 

@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
 
@@ -94,11 +95,15 @@ _SCOPES_OF: Final = {
 
 @frozen(kw_only=True)
 class Principal:
-    """The bearer of a valid token. ``subject`` is a customer's id, or the name of an operator or service."""
+    """The bearer of a valid token. ``subject`` is a customer's id, or the name of an operator or service.
+
+    ``expires_at`` is the token's ``exp``; None without a token.
+    """
 
     subject: str
     issuer: str | None
     scopes: frozenset[str]
+    expires_at: datetime | None = None
 
     @property
     def is_operator(self) -> bool:
@@ -310,4 +315,5 @@ def _principal(claims: dict[str, Any]) -> Principal | None:
     named = isinstance(subject, str) and 0 < len(subject) <= MAX_SUBJECT and subject.isprintable()
     if not named or not isinstance(scope, str) or not isinstance(issuer, str | None):
         return None
-    return Principal(subject=subject, issuer=issuer, scopes=_scopes(scope))
+    expires_at = datetime.fromtimestamp(int(claims["exp"]), UTC)
+    return Principal(subject=subject, issuer=issuer, scopes=_scopes(scope), expires_at=expires_at)

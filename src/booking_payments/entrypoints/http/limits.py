@@ -37,6 +37,16 @@ async def count_failure(limits: RateLimits, scope: Scope, metrics: Metrics) -> N
     _judge(decision.wait_s, "failures", decision.alone, metrics)
 
 
+async def count_log_in(limits: RateLimits, scope: Scope, metrics: Metrics) -> None:
+    """Count a log-in for which the OpenID provider is to be asked. Raises ``RequestRefused`` (429) when too many came
+    from this address.
+
+    They are not counted with the failures: those of others at the same address would keep operators out.
+    """
+    decision = await limits.log_ins.take(address_of(scope))
+    _judge(decision.wait_s, "log_ins", decision.alone, metrics)
+
+
 async def count_money(limits: RateLimits, subject: str, issuer: str | None, metrics: Metrics) -> None:
     """Count a request that moves money. Raises ``RequestRefused`` (429) when its principal sent too many."""
     name = hashlib.sha256(f"{issuer or ''}\n{subject}".encode()).hexdigest()

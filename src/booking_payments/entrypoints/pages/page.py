@@ -17,6 +17,7 @@ from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.commands import as_response
 from booking_payments.entrypoints.http.limits import count_failure
+from booking_payments.entrypoints.http.limits import count_log_in as count_log_in_of_address
 from booking_payments.entrypoints.http.middleware import request_id_of
 from booking_payments.entrypoints.http.problems import (
     EXPLAINED_ERRORS,
@@ -47,6 +48,7 @@ TITLES: Final = {
     "busy": "Too much is going on at once",
     "operation_in_flight": "This payment is being worked on",
     "missing_role": "You may look, and not act",
+    "session_ended": "You are logged out",
     "internal_error": "Something went wrong on our side",
 }
 """Title of an error page by the problem's code, for statuses that stand for several problems."""
@@ -123,6 +125,17 @@ async def count_guess(request: AnyRequest) -> None:
     limits = request.app.state["services"].limits
     if limits is not None:
         await count_failure(limits, request.scope, request.app.state["metrics"])
+
+
+async def count_log_in(request: AnyRequest) -> None:
+    """Count a log-in for which the OpenID provider is to be asked.
+
+    Raises:
+        RequestRefused: (429) too many came from this client address.
+    """
+    limits = request.app.state["services"].limits
+    if limits is not None:
+        await count_log_in_of_address(limits, request.scope, request.app.state["metrics"])
 
 
 def _elsewhere(_: AnyRequest, error: SeeOther) -> PageResponse:

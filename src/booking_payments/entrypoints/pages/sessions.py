@@ -7,7 +7,6 @@ have it, so it cannot forge a form.
 
 import hashlib
 import hmac
-from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -15,13 +14,11 @@ from attrs import field, frozen
 from litestar import Request
 from litestar.datastructures import Cookie
 
-from booking_payments.application.console_sessions import OperatorSessions
 from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.auth import Principal, authenticate
 from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.entrypoints.pages.customer_texts import LINK_TOO_OLD, OTHER_BROWSER
 from booking_payments.entrypoints.pages.forms import Form
-from booking_payments.runtime.services import Services
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -33,16 +30,21 @@ _OWN_SITE: Final = frozenset({"same-origin", "none"})
 
 @frozen(kw_only=True)
 class Session:
-    """A principal, the token or secret that proves it, and the path of its cookie."""
+    """A principal, the token or secret that proves it, and the path of its cookie.
+
+    ``form_secret`` is what the values of forms are derived from; None: the token.
+    """
 
     principal: Principal
     token: str = field(repr=False)
     path: str
+    form_secret: str | None = field(default=None, repr=False)
 
     @property
     def form_token(self) -> str:
         """The value that every form of this session carries."""
-        return hmac.new(self.token.encode(), f"form {self.path}".encode(), hashlib.sha256).hexdigest()
+        secret = self.form_secret or self.token
+        return hmac.new(secret.encode(), f"form {self.path}".encode(), hashlib.sha256).hexdigest()
 
     def require_own(self, request: AnyRequest, form: Form) -> None:
         """Raise ``RequestRefused`` (403) unless the form was made for this session and sent from a page of this
@@ -58,6 +60,32 @@ def require_own_site(request: AnyRequest) -> None:
     site = request.headers.get("sec-fetch-site")
     if site is not None and site not in _OWN_SITE:
         raise _forged()
+
+
+def require_sent_from_here(request: AnyRequest) -> None:
+    """Check a form that has no form token: it has to come from a page of this service.
+
+    Browsers send ``Sec-Fetch-Site`` under TLS and to localhost only, and old ones never. Without it ``Origin`` or
+    ``Referer`` has to name this service: ``PUBLIC_URL``, or the host to which the request was sent.
+
+    Raises:
+        RequestRefused: (403) it comes from elsewhere, or the browser does not say where from.
+    """
+    require_own_site(request)
+    if "sec-fetch-site" in request.headers:
+        return
+    said = request.headers.get("origin") or request.headers.get("referer") or ""
+    settings = request.app.state["services"].settings
+    schemes = ("https",) if _by_tls(request) else ("https", "http")
+    own = (settings.public_url or "", *(f"{scheme}://{request.headers.get('host', '')}" for scheme in schemes))
+    if parsing.origin_of(said) not in parsing.allowed_origins(own):
+        raise RequestRefused(403, "form_not_ours", _NOT_SENT_FROM_HERE)
+
+
+_NOT_SENT_FROM_HERE: Final = (
+    "This form was not sent from the log-in page under the address of this service, or the browser does not say so. "
+    "Open the log-in page and try again. If you run this service: PUBLIC_URL must be its address in the browser."
+)
 
 
 def _forged() -> RequestRefused:
@@ -194,15 +222,3 @@ def console_cookie(request: AnyRequest, name: str = CONSOLE_COOKIE, path: str = 
     """Return the cookie called ``name``, as this browser's connection allows it."""
     secure = _by_tls(request) or request.app.state["services"].settings.own_address.startswith("https://")
     return ConsoleCookie(name=f"__Host-{name}" if secure else name, path="/" if secure else path, secure=secure)
-
-
-def sessions_of(services: Services) -> OperatorSessions:
-    """Return the use cases of the console's sessions."""
-    settings = services.settings
-    return OperatorSessions(
-        storage=services.storage,
-        clock=services.clock,
-        key=settings.jwt_verification_key,
-        idle=timedelta(seconds=settings.console_session_idle_s),
-        lifetime=timedelta(seconds=settings.console_session_lifetime_s),
-    )

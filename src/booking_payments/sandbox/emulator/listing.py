@@ -1,6 +1,6 @@
 """Lists with cursors and filters."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any, Final
@@ -19,7 +19,7 @@ from booking_payments.sandbox.emulator.params import (
     strings,
     text,
 )
-from booking_payments.sandbox.emulator.records import NOUNS, Record, StripeAccount
+from booking_payments.sandbox.emulator.records import NOUNS, OWNERS, Record, StripeAccount
 
 PAGE_FIELDS: Final = {
     "limit": integer(minimum=1, maximum=100),
@@ -71,11 +71,19 @@ def page(account: StripeAccount, kind: str, params: Json, url: str) -> Json:
 def _matching(account: StripeAccount, kind: str, params: Json) -> Iterator[Record]:
     """Matching records in the direction of paging: older ones, or newer ones for ``ending_before``."""
     newer, cursor = bool(params.get("ending_before")), _cursor(account, kind, params)
-    records: Iterable[Record] = account.table(kind).values()
-    for record in records if newer else reversed(account.table(kind).values()):
+    records = _candidates(account, kind, params).values()
+    for record in records if newer else reversed(records):
         beyond = cursor is None or (record.seq > cursor.seq if newer else record.seq < cursor.seq)
         if beyond and all(_passes(record, name, params[name]) for name in params if name in _FILTER_FIELDS):
             yield record
+
+
+def _candidates(account: StripeAccount, kind: str, params: Json) -> dict[str, Record]:
+    """Records among which the matching ones are, oldest first: those of an owner, if the list is of one."""
+    for owner in sorted(OWNERS & params.keys()):
+        if params[owner] is not None:
+            return account.owned(kind, owner, params[owner])
+    return account.table(kind)
 
 
 def _cursor(account: StripeAccount, kind: str, params: Json) -> Record | None:

@@ -21,6 +21,9 @@ _ALPHABET: Final = string.ascii_letters + string.digits
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
+OWNERS: Final = frozenset({"charge", "payment_intent"})
+"""Fields with the id of the object to which others belong, by which they are listed."""
+
 NOUNS: Final = {"payment_method": "PaymentMethod", "radar.early_fraud_warning": "early fraud warning"}
 """How Stripe's messages call an object, where it is not by its kind."""
 
@@ -72,8 +75,10 @@ class StripeAccount:
     _seq: int = 0
     balances: dict[str, int] = field(factory=dict)
     """The sum of all movements in each currency, without Stripe's fees; kept by ``balance.py``."""
-    waiting_refunds: set[str] = field(factory=set)
-    """Refunds that the balance did not cover; kept by ``refunds.py``."""
+    waiting_refunds: dict[str, None] = field(factory=dict)
+    """Refunds that the balance did not cover, oldest first; kept by ``refunds.py``."""
+    _owned: dict[tuple[str, str, str], dict[str, Record]] = field(factory=dict)
+    """Records by kind and owner, so that a list of one owner does not read the whole table."""
 
     # --- time and ids
 
@@ -104,8 +109,25 @@ class StripeAccount:
     def add(self, kind: str, id_: str, body: Json, **private: Any) -> Record:
         self._seq += 1
         record = Record(kind, id_, self._seq, body, private)
-        self.table(kind)[id_] = record
+        self._put(record)
         return self._touch(record)
+
+    def owned(self, kind: str, owner: str, id_: str) -> dict[str, Record]:
+        """The records of a kind that belong to an object, oldest first; ``owner``: one of ``OWNERS``."""
+        found = self._owned.get((kind, owner, id_), {}).values()
+        return {record.id: record for record in sorted(found, key=lambda record: record.seq)}
+
+    def _put(self, record: Record) -> None:
+        self.table(record.kind)[record.id] = record
+        self._own(record)
+
+    def _own(self, record: Record) -> None:
+        for key in _owners(record):
+            self._owned.setdefault(key, {})[record.id] = record
+
+    def _disown(self, record: Record) -> None:
+        for key in _owners(record):
+            self._owned.get(key, {}).pop(record.id, None)
 
     def find(self, kind: str, id_: str | None) -> Record | None:
         return self.table(kind).get(id_ or "")
@@ -124,13 +146,20 @@ class StripeAccount:
     def update(self, record: Record, **fields: Any) -> Json:
         """Change fields of the object; returns their values before, as ``previous_attributes``."""
         previous = {name: copy_json(record.body.get(name)) for name in fields if record.body.get(name) != fields[name]}
+        owners = OWNERS & previous.keys()
+        if owners:
+            self._disown(record)
         record.body.update(fields)
+        if owners:
+            self._own(record)
         self._touch(record)
         return previous
 
     def drop(self, record: Record, *names: str) -> Json:
         """Take fields out of the object; returns their values before."""
+        self._disown(record)
         previous = {name: record.body.pop(name) for name in names if name in record.body}
+        self._own(record)
         self._touch(record)
         return previous
 
@@ -141,6 +170,7 @@ class StripeAccount:
 
     def remove(self, record: Record) -> None:
         del self.table(record.kind)[record.id]
+        self._disown(record)
         self._dirty[record.kind, record.id] = None
 
     def _touch(self, record: Record) -> Record:
@@ -155,7 +185,7 @@ class StripeAccount:
             return
         for kind, id_, document in sorted(self.store.load(), key=lambda entry: int(entry[2]["seq"])):
             body, private = copy_json(document["body"]), copy_json(document["private"])
-            self.table(kind)[id_] = Record(kind, id_, document["seq"], body, private)
+            self._put(Record(kind, id_, document["seq"], body, private))
             self._seq = max(self._seq, document["seq"])
 
     def flush(self) -> None:
@@ -170,6 +200,11 @@ class StripeAccount:
             return
         for (kind, id_), record in self._dirty.items():
             yield kind, id_, None if record is None else _document(record)
+
+
+def _owners(record: Record) -> list[tuple[str, str, str]]:
+    owners = ((name, record.body.get(name)) for name in OWNERS)
+    return [(record.kind, name, id_) for name, id_ in owners if isinstance(id_, str)]
 
 
 def _document(record: Record) -> Json:

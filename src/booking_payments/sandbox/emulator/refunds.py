@@ -141,7 +141,7 @@ def _refund(account: StripeAccount, charge: Record, amount: int, params: Json) -
         _send(account, refund)
         account.update(refund, **_first_status(account, charge, params, course))
     else:
-        account.waiting_refunds.add(refund.id)
+        account.waiting_refunds[refund.id] = None
         account.update(refund, status="pending", pending_reason=NO_FUNDS)
     emit(account, "refund.created", refund.body)
     emit(account, "charge.refunded", charge.body, previous)
@@ -202,16 +202,17 @@ def _fail_uncovered(account: StripeAccount, refund: Record) -> Record:
 def load(account: StripeAccount) -> None:
     """Find the refunds that wait for money again, after the records were loaded."""
     waiting = (each for each in account.table("refund").values() if each.body.get("pending_reason") == NO_FUNDS)
-    account.waiting_refunds = {each.id for each in waiting}
+    account.waiting_refunds = dict.fromkeys(each.id for each in waiting)
 
 
 def send_waiting(account: StripeAccount) -> None:
     """Send the refunds that the balance covers by now, oldest first."""
-    for refund in sorted((account.get("refund", id_) for id_ in account.waiting_refunds), key=lambda each: each.seq):
+    while account.waiting_refunds:
+        refund = account.get("refund", next(iter(account.waiting_refunds)))
         if not covers(account, refund.body["amount"], refund.body["currency"]):
             return
         _send(account, refund)
-        account.waiting_refunds.discard(refund.id)
+        del account.waiting_refunds[refund.id]
         move_to(account, refund, "succeeded")
 
 
@@ -262,7 +263,7 @@ def _plan(account: StripeAccount, refund: Record, course: RefundCourse) -> None:
 def move_to(account: StripeAccount, refund: Record, status: str, failure_reason: str = "unknown") -> None:
     """The bank moves a refund; money of a failed or canceled one returns to the balance."""
     fields: dict[str, Any] = {"status": status}
-    account.waiting_refunds.discard(refund.id)
+    account.waiting_refunds.pop(refund.id, None)
     previous = account.drop(refund, *(("pending_reason", "next_action") if status != "pending" else ()))
     if status in _MONEY_BACK:
         fields |= {"failure_reason": failure_reason}

@@ -154,8 +154,9 @@ async def missing(engine: AsyncEngine) -> Sequence[str]:
 @cache
 def _expected(dialect: str) -> frozenset[tuple[str, str]]:
     from booking_payments.adapters.gateways.bank_transfer import tables as _  # noqa: F401 - its tables are among them
+    from booking_payments.adapters.sql import search
     from booking_payments.adapters.sql.tables import metadata
 
     queue = {(_QUEUE_TABLE, "id")} if dialect == "postgresql" else set()
     ours = {(table.name, column.name) for table in metadata.tables.values() for column in table.columns}
-    return frozenset(ours | queue)
+    return frozenset(ours | queue | {(search.INDEXED, "booking_id"), (search.INDEXED, "search_text")})

@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from litestar import get, post
 
-from booking_payments.domain.errors import InvalidInput
+from booking_payments.domain.errors import InvalidInput, NotFound
+from booking_payments.entrypoints.http.parsing import is_id
 from booking_payments.entrypoints.pages.console.operator_context import GivenOperator
 from booking_payments.entrypoints.pages.page import BROWSER, GivenForm, GivenServices, PageResponse, SeeOther
 from booking_payments.ports.publisher import MOST_COUNTED
@@ -42,13 +43,15 @@ async def replay(services: GivenServices, operator: GivenOperator, form: GivenFo
     """Make one dead letter due again, or with ``all=yes`` all of them. A background task delivers them."""
     message = form.get("message")
     if message:
+        if not is_id(message):
+            raise NotFound()
         ids = [message]
     elif form.get("all") != "yes":
         raise InvalidInput("message: say which message, or send the form of all of them")
     else:
         dead = await services.payments.undelivered_messages(dead=True, limit=AT_ONCE)
         ids = [each.message.id for each in dead]
-    await services.payments.replay_messages(ids)
+    await services.payments.replay_messages(ids, operator.caller)
     raise SeeOther(f"{PATH}?done={'one' if message else 'all'}")
 
 

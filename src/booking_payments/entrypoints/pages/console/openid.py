@@ -22,6 +22,8 @@ from booking_payments.entrypoints.pages.console.operator_context import (
     BY_PROVIDER,
     LOGIN,
     begin_session,
+    is_current,
+    is_due,
     local_page,
 )
 from booking_payments.entrypoints.pages.forms import Form
@@ -32,16 +34,18 @@ from booking_payments.entrypoints.pages.page import (
     GivenServices,
     PageResponse,
     count_guess,
+    count_log_in,
     see_other,
 )
 from booking_payments.entrypoints.pages.rendering import html
-from booking_payments.entrypoints.pages.sessions import ConsoleCookie, console_cookie, sessions_of
+from booking_payments.entrypoints.pages.sessions import CONSOLE, ConsoleCookie, console_cookie
 from booking_payments.ports.identity_provider import (
     IdentityProvider,
     LoggedIn,
     LogInRejected,
     LogInSecrets,
     ProviderUnavailable,
+    TooManyLogIns,
 )
 from booking_payments.runtime.services import Services
 
@@ -55,6 +59,8 @@ LONGEST_PATH: Final = 1000
 """Characters of an address to come back to; a longer one leads to the first page."""
 _HELD: Final = re.compile(r"(?P<secret>[A-Za-z0-9_\-]{43})(?P<wanted>[A-Za-z0-9_\-]{0,1400})", re.ASCII)
 """The cookie's value: the secret, and the page to come back to in base64."""
+_FAULTS: Final = ("server_error", "temporarily_unavailable")
+"""Errors of RFC 6749, section 4.1.2.1, that say nothing of the operator."""
 _CODE: Final = re.compile(r"[ -~]{1,4096}", re.ASCII)
 """RFC 6749, appendix A.11."""
 
@@ -97,22 +103,27 @@ async def start(request: AnyRequest, services: GivenServices, search: GivenForm)
     try:
         url = await provider.log_in_url(secrets_of(secret))
     except ProviderUnavailable as error:
-        _log_unavailable(error)
-        return await _without_provider(request, services, wanted)
+        return await _without_provider(request, services, wanted, error)
     answer = see_other(url)
     back = wanted if len(wanted) <= LONGEST_PATH else ""
     answer.set_cookie(_cookie(request).holding(f"{secret}{_base64(back.encode())}", max_age_s=LASTS_S))
     return answer
 
 
-async def _without_provider(request: AnyRequest, services: Services, wanted: str) -> PageResponse:
+async def _without_provider(
+    request: AnyRequest, services: Services, wanted: str, error: ProviderUnavailable | TooManyLogIns
+) -> PageResponse:
     """Let a logged-in operator go on until the session ends; tell others how to log in."""
-    sessions = sessions_of(services)
+    if isinstance(error, ProviderUnavailable):
+        log.warning("console.provider_unavailable", reason=str(error))
+    else:
+        log.warning("console.too_many_log_ins")
+    sessions = services.operator_sessions
     stored = await sessions.use(console_cookie(request).value_in(request) or "")
-    if stored is not None:
+    if stored is not None and is_current(stored, services):
         await sessions.postpone_check(stored)
         return see_other(wanted)
-    return _problem_page("unavailable", 503)
+    return _problem_page("busy" if isinstance(error, TooManyLogIns) else "unavailable", 503)
 
 
 @get(CALLBACK, **PUBLIC)
@@ -124,29 +135,39 @@ async def callback(request: AnyRequest, services: GivenServices, search: GivenFo
     if held is None or secrets is None or not hmac.compare_digest(search.get("state").encode(), secrets.state.encode()):
         # The cookie stays: it may belong to a log-in in another tab, which began later.
         await count_guess(request)
-        return _problem_page("other_browser", 400)
+        is_logged_in = await _was_checked_elsewhere(request, services)
+        return see_other(f"{CONSOLE}/") if is_logged_in else _problem_page("other_browser", 400)
+    wanted = local_page(_text_in(held["wanted"]))
     try:
+        if search.get("error") in _FAULTS:
+            raise ProviderUnavailable(f"the provider answered {search.get('error')}")
         if search.get("error"):
             return _finished(cookie, _declined(search))
         code = search.get("code")
         if not _CODE.fullmatch(code):
             raise LogInRejected("the callback has no code")
+        # Before the provider is asked, whatever it will say: each made-up code causes a request to it.
+        await count_log_in(request)
         logged_in = await provider.log_in(code, secrets, search.get("iss") or None)
     except LogInRejected as error:
         _log_rejected(str(error))
-        await count_guess(request)
         return _finished(cookie, _problem_page("rejected", 400))
-    except ProviderUnavailable as error:
-        _log_unavailable(error)
-        return _finished(cookie, _problem_page("unavailable", 503))
-    return _finished(cookie, await _logged_in(request, services, logged_in, _text_in(held["wanted"])))
+    except (ProviderUnavailable, TooManyLogIns) as error:
+        return _finished(cookie, await _without_provider(request, services, wanted, error))
+    return _finished(cookie, await _logged_in(request, services, logged_in, wanted))
+
+
+async def _was_checked_elsewhere(request: AnyRequest, services: Services) -> bool:
+    """Return whether a log-in in another tab was finished already, as when all tabs of a window ask the provider."""
+    stored = await services.operator_sessions.use(console_cookie(request).value_in(request) or "")
+    return stored is not None and is_current(stored, services) and not is_due(stored, services.clock.now())
 
 
 async def _logged_in(request: AnyRequest, services: Services, logged_in: LoggedIn, wanted: str) -> PageResponse:
     from booking_payments.adapters.openid.sealing import sealed
 
     if not logged_in.may_read:
-        await sessions_of(services).refuse(logged_in.operator, request_id_of(request.scope))
+        await services.operator_sessions.refuse(logged_in.operator, request_id_of(request.scope))
         log.warning("console.role_missing", subject=logged_in.operator.subject)
         return _problem_page("no_role", 403, logged_in.operator.label)
     secret = new_secret()
@@ -170,10 +191,6 @@ def _declined(search: Form) -> PageResponse:
 
 def _log_rejected(reason: str) -> None:
     log.warning("console.log_in_rejected", reason=reason)
-
-
-def _log_unavailable(error: ProviderUnavailable) -> None:
-    log.warning("console.provider_unavailable", reason=str(error))
 
 
 def _cookie(request: AnyRequest) -> ConsoleCookie:

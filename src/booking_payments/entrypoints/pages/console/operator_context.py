@@ -35,8 +35,7 @@ from booking_payments.entrypoints.pages.sessions import (
     Session,
     console_cookie,
     principal_of,
-    require_own_site,
-    sessions_of,
+    require_sent_from_here,
 )
 from booking_payments.ports.console_sessions import ConsoleSession, LogInWay, OperatorIdentity
 from booking_payments.presentation import render
@@ -81,13 +80,17 @@ async def require_operator(request: AnyRequest, services: Services) -> OperatorC
 
     Raises:
         SeeOther: to the login page when no operator is logged in, and to the provider when it has to be asked again.
-        RequestRefused: (403) the operator may only look, and the request is a form.
+        RequestRefused: (401) the session ended before the form was sent; (403) the operator may only look, and the
+            request is a form.
     """
     secret = console_cookie(request).value_in(request) or ""
-    stored = await sessions_of(services).use(secret)
-    if stored is None or not _is_current(stored, services):
+    sessions = services.operator_sessions
+    stored = await sessions.use(secret)
+    if stored is None or not is_current(stored, services):
+        if secret and request.method == "POST" and not _is_own_session(request):
+            raise RequestRefused(401, "session_ended", _LOG_IN_ELSEWHERE)
         raise SeeOther(_log_in_path(LOGIN, request))
-    if _is_navigation(request) and _is_due(stored, services.clock.now()):
+    if _is_navigation(request) and is_due(stored, services.clock.now()):
         raise SeeOther(_log_in_path(BY_PROVIDER, request))
     _require_role(request, stored)
     operator = stored.operator
@@ -95,13 +98,19 @@ async def require_operator(request: AnyRequest, services: Services) -> OperatorC
     principal = Principal(subject=operator.subject, issuer=operator.issuer or None, scopes=scopes)
     return OperatorContext(
         services=services,
-        session=Session(principal=principal, token=secret, path=CONSOLE),
+        session=Session(principal=principal, token=secret, path=CONSOLE, form_secret=sessions.form_secret_of(stored)),
         stored=stored,
         caller=Caller.operator_of(operator.actor, request_id_of(request.scope)),
     )
 
 
-def _is_current(stored: ConsoleSession, services: Services) -> bool:
+_LOG_IN_ELSEWHERE: Final = (
+    "Your session ended before this form was sent, and nothing was done. Log in in another tab, then load this page "
+    "again: your browser sends the form once more, as you filled it in."
+)
+
+
+def is_current(stored: ConsoleSession, services: Services) -> bool:
     """Return whether the settings still have the provider that the operator logged in at."""
     by_provider = stored.operator.way is LogInWay.OPENID
     return not by_provider or (
@@ -109,7 +118,8 @@ def _is_current(stored: ConsoleSession, services: Services) -> bool:
     )
 
 
-def _is_due(stored: ConsoleSession, now: datetime) -> bool:
+def is_due(stored: ConsoleSession, now: datetime) -> bool:
+    """Return whether the provider has to be asked again."""
     return stored.check_at is not None and now >= stored.check_at
 
 
@@ -119,11 +129,15 @@ def _is_navigation(request: AnyRequest) -> bool:
 
 
 def _require_role(request: AnyRequest, stored: ConsoleSession) -> None:
-    only_looks = request.method in ("GET", "HEAD") or request.route_handler.opt.get("own_session", False)
+    only_looks = request.method in ("GET", "HEAD") or _is_own_session(request)
     if not only_looks and not stored.may_act:
         raise RequestRefused(
             403, "missing_role", f"You are logged in with the role {READ}. To do this, the role {OPERATE} is needed."
         )
+
+
+def _is_own_session(request: AnyRequest) -> bool:
+    return bool(request.route_handler.opt.get("own_session", False))
 
 
 def _log_in_path(start: str, request: AnyRequest) -> str:
@@ -160,17 +174,22 @@ async def begin_session(
     *,
     may_act: bool,
     wanted: str,
+    until: datetime | None = None,
     secret: str | None = None,
     sealed_id_token: str | None = None,
 ) -> PageResponse:
-    """Begin a session with a new secret, ignoring a cookie that the browser has, and redirect to ``wanted``."""
+    """Begin a session with a new secret, ignoring a cookie that the browser has, and redirect to ``wanted``.
+
+    ``until``: the session ends then at the latest.
+    """
     cookie, secret = console_cookie(request), secret or new_secret()
-    await sessions_of(services).begin(
+    await services.operator_sessions.begin(
         secret,
         operator,
         may_act=may_act,
         device=device_of(request.headers.get("user-agent", "")),
         cause=request_id_of(request.scope),
+        until=until,
         replaced=cookie.value_in(request),
         sealed_id_token=sealed_id_token,
     )
@@ -189,16 +208,23 @@ async def login_page(services: GivenServices, search: GivenForm) -> PageResponse
 async def log_in(request: AnyRequest, services: GivenServices) -> PageResponse:
     """Log an operator in by a token with scope ``payments:operate``, or ``payments:read`` to look only."""
     form = await read_form(request)
-    require_own_site(request)
+    require_sent_from_here(request)
     wanted = form.get("next")
     principal = principal_of(request, form.get("token"))
-    if principal is None or principal.scopes.isdisjoint((OPERATE, READ)):
+    if principal is None or principal.scopes.isdisjoint((OPERATE, READ)) or _has_ended(principal, services):
         await count_guess(request)
         return _login_page(
             services, wanted, "This token is wrong, has expired, or lacks the scope payments:operate.", 401
         )
     operator = OperatorIdentity(way=LogInWay.TOKEN, issuer=principal.issuer or "", subject=principal.subject)
-    return await begin_session(request, services, operator, may_act=principal.is_operator, wanted=wanted)
+    return await begin_session(
+        request, services, operator, may_act=principal.is_operator, wanted=wanted, until=principal.expires_at
+    )
+
+
+def _has_ended(principal: Principal, services: Services) -> bool:
+    """Return whether the token is at its end, which authentication passes over for some seconds."""
+    return principal.expires_at is not None and principal.expires_at <= services.clock.now()
 
 
 def _login_page(services: Services, wanted: str, problem: str | None = None, status: int = 200) -> PageResponse:
@@ -213,7 +239,8 @@ def _login_page(services: Services, wanted: str, problem: str | None = None, sta
         "provider": provider.title if provider else None,
         "by_provider": f"{by_provider}?next={quote(wanted, safe='/')}" if wanted else by_provider,
     }
-    return html("console/login.html", context, status=status)
+    # Under our usual policy browsers would send ``Origin: null`` with the form, which says nothing of its page.
+    return html("console/login.html", context, status=status, headers={"Referrer-Policy": "same-origin"})
 
 
 PAGES: Final = (login_page, log_in)

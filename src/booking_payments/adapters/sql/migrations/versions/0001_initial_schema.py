@@ -75,9 +75,12 @@ def upgrade() -> None:
     _create_operator_gateway("bp_manual_receipts", "bp_manual_refunds")
     if op.get_bind().dialect.name == "postgresql":
         _create_postgresql_triggers()
+        _run_script(POSTGRESQL_SEARCH)
         _run_script(JOB_QUEUE.read_text())
     else:
         _create_sqlite_triggers()
+        for statement in SQLITE_SEARCH:
+            op.execute(statement)
 
 
 def downgrade() -> None:
@@ -85,10 +88,13 @@ def downgrade() -> None:
     not delete payments."""
     if op.get_bind().execute(sa.text("SELECT 1 FROM bp_bookings LIMIT 1")).first() is not None:
         raise RuntimeError("the database has bookings; drop the schema or the file yourself if they may be deleted")
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("DROP TABLE bp_search_trigrams")
+    op.drop_table("bp_search_bookings")
     for table in reversed(TABLES):
         op.drop_table(table)
     if op.get_bind().dialect.name == "postgresql":
-        op.execute("DROP FUNCTION booking_payments_append_only()")
+        op.execute("DROP FUNCTION booking_payments_append_only(), bp_keep_search(), bp_trigrams(text)")
         _run_script(DROP_JOB_QUEUE)
 
 
@@ -221,6 +227,20 @@ def _create_payments() -> None:
     _index("bp_payments_page", "bp_payments", "created_at", "id")
     _index("bp_payments_reference", "bp_payments", "reference")
     _index("bp_payments_refunded", "bp_payments", "created_at", "id", where="refunded_minor > 0")
+    _index(
+        "bp_payments_partly_refunded",
+        "bp_payments",
+        "created_at",
+        "id",
+        where="refunded_minor > 0 AND refunded_minor < captured_minor",
+    )
+    _index(
+        "bp_payments_fully_refunded",
+        "bp_payments",
+        "created_at",
+        "id",
+        where="refunded_minor > 0 AND refunded_minor >= captured_minor",
+    )
     _index("bp_payments_status", "bp_payments", "status", "created_at", "id")
     op.create_table(
         "bp_gateway_ids",
@@ -524,6 +544,7 @@ def _create_console_sessions() -> None:
         sa.Column("last_used_at", UTC_TIME, nullable=False),
         sa.Column("check_at", UTC_TIME, nullable=True),
         sa.Column("ends_at", UTC_TIME, nullable=False),
+        sa.Column("form_seed", sa.Text(), nullable=False),
         sa.Column("sealed_id_token", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("bp_console_sessions_pkey")),
         sqlite_strict=True,
@@ -586,6 +607,60 @@ def _create_postgresql_triggers() -> None:
             "FOR EACH STATEMENT EXECUTE FUNCTION booking_payments_append_only()"
         )
 
+
+SQLITE_SEARCH: Final = (
+    "CREATE TABLE bp_search_bookings (number INTEGER PRIMARY KEY, booking_id TEXT NOT NULL UNIQUE, "
+    "search_text TEXT NOT NULL) STRICT",
+    "CREATE VIRTUAL TABLE bp_search_trigrams USING fts5(search_text, content='bp_search_bookings', "
+    "content_rowid='number', tokenize='trigram case_sensitive 1', detail=none, columnsize=0)",
+    "CREATE TRIGGER bp_search_bookings_added AFTER INSERT ON bp_search_bookings BEGIN "
+    "INSERT INTO bp_search_trigrams (rowid, search_text) VALUES (NEW.number, NEW.search_text); END",
+    "CREATE TRIGGER bp_search_bookings_changed AFTER UPDATE ON bp_search_bookings BEGIN "
+    "INSERT INTO bp_search_trigrams (bp_search_trigrams, rowid, search_text) "
+    "VALUES ('delete', OLD.number, OLD.search_text); "
+    "INSERT INTO bp_search_trigrams (rowid, search_text) VALUES (NEW.number, NEW.search_text); END",
+    "CREATE TRIGGER bp_search_bookings_removed AFTER DELETE ON bp_search_bookings BEGIN "
+    "INSERT INTO bp_search_trigrams (bp_search_trigrams, rowid, search_text) "
+    "VALUES ('delete', OLD.number, OLD.search_text); END",
+    "CREATE TRIGGER bp_bookings_search_added AFTER INSERT ON bp_bookings BEGIN "
+    "INSERT INTO bp_search_bookings (booking_id, search_text) VALUES (NEW.id, NEW.search_text); END",
+    "CREATE TRIGGER bp_bookings_search_changed AFTER UPDATE OF search_text ON bp_bookings "
+    "WHEN OLD.search_text <> NEW.search_text BEGIN "
+    "UPDATE bp_search_bookings SET search_text = NEW.search_text WHERE booking_id = NEW.id; END",
+    "CREATE TRIGGER bp_bookings_search_removed AFTER DELETE ON bp_bookings BEGIN "
+    "DELETE FROM bp_search_bookings WHERE booking_id = OLD.id; END",
+)
+"""The index of search texts (``adapters/sql/search.py``). The table of bookings has no number that FTS5 could refer to:
+VACUUM may give new ones to rows whose key is a text."""
+
+POSTGRESQL_SEARCH: Final = """
+    CREATE FUNCTION bp_trigrams(searched text) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
+        $$ SELECT ARRAY(SELECT substr(searched, place, 3) FROM generate_series(1, length(searched) - 2) AS place) $$;
+    CREATE TABLE bp_search_bookings (booking_id text NOT NULL PRIMARY KEY, search_text text NOT NULL);
+    CREATE INDEX bp_search_trigrams ON bp_search_bookings USING gin ((bp_trigrams(search_text)) COLLATE "C")
+        WITH (gin_pending_list_limit = 512);
+    CREATE FUNCTION bp_keep_search() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF TG_OP = 'INSERT' THEN
+            INSERT INTO bp_search_bookings SELECT id, search_text FROM added;
+        ELSIF TG_OP = 'UPDATE' THEN
+            UPDATE bp_search_bookings SET search_text = NEW.search_text WHERE booking_id = NEW.id;
+        ELSIF TG_OP = 'DELETE' THEN
+            DELETE FROM bp_search_bookings WHERE booking_id = OLD.id;
+        ELSE
+            TRUNCATE bp_search_bookings;
+        END IF;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER bp_bookings_search_added AFTER INSERT ON bp_bookings REFERENCING NEW TABLE AS added
+        FOR EACH STATEMENT EXECUTE FUNCTION bp_keep_search();
+    CREATE TRIGGER bp_bookings_search_changed AFTER UPDATE ON bp_bookings
+        FOR EACH ROW WHEN (OLD.search_text <> NEW.search_text) EXECUTE FUNCTION bp_keep_search();
+    CREATE TRIGGER bp_bookings_search_removed AFTER DELETE ON bp_bookings
+        FOR EACH ROW EXECUTE FUNCTION bp_keep_search();
+    CREATE TRIGGER bp_bookings_search_emptied AFTER TRUNCATE ON bp_bookings
+        FOR EACH STATEMENT EXECUTE FUNCTION bp_keep_search();
+"""
+"""The same on PostgreSQL. What waits to be sorted into the index (kB) is kept short, since each search reads it."""
 
 DROP_JOB_QUEUE: Final = """
     DROP TABLE procrastinate_events, procrastinate_periodic_defers, procrastinate_jobs, procrastinate_workers CASCADE;
