@@ -111,7 +111,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(request: pytest.FixtureRequest, run_folder: Path, postgres_server: Server) -> str:
+def postgres_template(request: pytest.FixtureRequest, run_folder: Path, postgres_server: PostgresServer) -> str:
     """The URL of an empty, migrated PostgreSQL database, to be copied; one for all workers of the run."""
     from booking_payments.adapters.sql.migrations import migrate
 
@@ -125,7 +125,7 @@ def postgres_template(request: pytest.FixtureRequest, run_folder: Path, postgres
 
 
 @pytest.fixture(scope="session")
-def postgres_copies(postgres_server: Server, postgres_template: str) -> Iterator[Copies]:
+def postgres_copies(postgres_server: PostgresServer, postgres_template: str) -> Iterator[Copies]:
     """Databases that tests of this worker have left and that are empty again."""
     with Copies(postgres_server, postgres_template) as copies:
         yield copies
