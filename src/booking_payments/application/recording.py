@@ -194,6 +194,7 @@ class Recorder:
         the next check.
         """
         self.add(decisions.paid_out_beyond(self.payment))
+        self.change_refunded_items()
         self.release_refunded()
         payment, before = self.payment, self._in_flight
         if decisions.attempts_exhausted(payment):
@@ -214,6 +215,12 @@ class Recorder:
         operation = self.payment.operation
         same = operation and before and operation.idempotency_key == before.idempotency_key
         return None if same else operation
+
+    def change_refunded_items(self) -> None:
+        """Give the booking the content that a refund of items leaves, once its promise can't be withdrawn any more."""
+        if self._payment is not None:
+            status = decisions.booking_after(self.booking, self._events())
+            self.add(decisions.change_refunded_items(status, self._payment))
 
     def release_refunded(self) -> None:
         """Cancel the booking if everything was refunded, by its customer or in the gateway's dashboard."""

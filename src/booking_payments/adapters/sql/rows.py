@@ -11,7 +11,15 @@ from sqlalchemy import RowMapping
 
 from booking_payments.adapters.sql.codec import event_from_json, event_name, event_to_json, from_json, to_json
 from booking_payments.adapters.unit_of_work import StoredPayment
-from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, BookingStatus, EndReason, Item
+from booking_payments.domain.booking import (
+    NO_DETAILS,
+    Booking,
+    BookingDetails,
+    BookingStatus,
+    EndReason,
+    Item,
+    ItemsRequest,
+)
 from booking_payments.domain.events import AuthorizationReleased, BurntMethod, DriftFound, Recorded
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod, Client
@@ -44,6 +52,7 @@ class _Content:
     refund_grace_until: datetime | None = None
     registered_as: str | None = None
     amended_by: tuple[str, ...] = ()
+    unanswered: tuple[ItemsRequest, ...] = ()
 
 
 _NO_CONTENT: Final = _Content()
@@ -73,6 +82,7 @@ def booking_changes(booking: Booking) -> Values:
         refund_grace_until=booking.refund_grace_until,
         registered_as=booking.registered_as,
         amended_by=booking.amended_by,
+        unanswered=booking.unanswered,
     )
     return {
         "status": booking.status.value,
@@ -112,6 +122,7 @@ def booking_from(row: Row) -> Booking:
         refund_grace_until=content.refund_grace_until,
         registered_as=content.registered_as,
         amended_by=content.amended_by,
+        unanswered=content.unanswered,
     )
 
 
