@@ -21,6 +21,7 @@ from booking_payments.adapters.sql.engine import normalize_url, prepare_postgres
 from booking_payments.adapters.sql.groups.statements import COUNTED, READ, ROWS, SESSION, count_of, write
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.sql.unit_of_work import LOOKED_AT, SqlUnitOfWork
+from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.bookings import BookingFilter
 from booking_payments.ports.overview import Period
@@ -57,6 +58,7 @@ RARE_BOOKINGS = {
     "by a part of a text": BookingFilter(text="nobody of this name"),
     "by the beginning of a word": BookingFilter(text="zq"),
     "of an event": BookingFilter(event_id="evening"),
+    "expired": BookingFilter(status=BookingStatus.EXPIRED),
 }
 FEW = [f"a page of payments {name}" for name in RARE] + [f"a page of bookings {name}" for name in RARE_BOOKINGS]
 WALK = ("bp_payments_page", "bp_bookings_page")
