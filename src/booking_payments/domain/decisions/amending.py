@@ -17,7 +17,7 @@ from booking_payments.domain.decisions.commands import intent_of, require_idle
 from booking_payments.domain.decisions.drift import Events
 from booking_payments.domain.decisions.obligations import (
     NewIds,
-    Request,
+    RefundParameters,
     marked,
     promise_on_cancel,
     promise_reduction,
@@ -182,7 +182,9 @@ def amended(booking: Booking, payment: Payment | None, amendment: Amendment) -> 
     )
 
 
-def amend_paid(booking: Booking, payment: Payment, amendment: Amendment, request: Request, ids: NewIds) -> Events:
+def amend_paid(
+    booking: Booking, payment: Payment, amendment: Amendment, request: RefundParameters, ids: NewIds
+) -> Events:
     """Return the events that give a paid booking its new content and send the difference back.
 
     Nothing goes back for units whose money has gone back already. A refund for the customer after which everything has
@@ -200,7 +202,13 @@ def amend_paid(booking: Booking, payment: Payment, amendment: Amendment, request
 
 
 def request_items(
-    booking: Booking, payment: Payment, amendment: Amendment | None, request: Request, ids: NewIds, *, in_full: bool
+    booking: Booking,
+    payment: Payment,
+    amendment: Amendment | None,
+    request: RefundParameters,
+    ids: NewIds,
+    *,
+    in_full: bool,
 ) -> Events:
     """Return the events of a refund of single items. The booking changes once its promise can't be withdrawn any more.
 

@@ -59,7 +59,7 @@ def observe_method(payment: Payment, report: IntentReport) -> Events:
     """Return the event that records what a charge was made with; nothing when the payment has it already.
 
     A report without a capture deadline leaves the known one unchanged. The first receipt of a method is kept: Stripe
-    signs the link anew for each response, so a later one is no news.
+    signs the link anew for each response, so a later one is no change.
     """
     if report.method is None or report.status not in _CHARGED:
         return ()
@@ -156,8 +156,8 @@ def _intent_news(payment: Payment, report: IntentReport, booking: Booking, alone
 
 def _canceled(payment: Payment, failure: Failure | None) -> Events:
     """Return the end of the payment, preceded by a verdict that was not recorded before it."""
-    news = failure is not None and payment.status.awaits_customer and _is_unrecorded(payment, failure)
-    verdict = _refused(payment, failure) if failure is not None and news else ()
+    unrecorded = failure is not None and payment.status.awaits_customer and _is_unrecorded(payment, failure)
+    verdict = _refused(payment, failure) if failure is not None and unrecorded else ()
     after = payment
     for event in verdict:
         after = applied(after, event, payment.updated_at)
@@ -168,8 +168,8 @@ def _goes_on(payment: Payment, report: IntentReport, event: PaymentEvent) -> Eve
     """Return the events of a report with an unchanged status: nothing, unless another payment method is being tried."""
     method = report.payment_method_id
     known = _running_with(payment, method)
-    told = known is not None and known.method_seen == method and not payment.is_in_flight(known)
-    if method is None or (told and not _dropped(payment, known)):
+    is_recorded = known is not None and known.method_seen == method and not payment.is_in_flight(known)
+    if method is None or (is_recorded and not _dropped(payment, known)):
         return ()
     return _under_way(payment, report, event)
 
