@@ -69,7 +69,7 @@ Ask = Callable[[BookingPayments], Awaitable[Any]]
 
 
 @attrs.frozen
-class Model:
+class PatternRows:
     """The rows of one payment, from which others are made: with the names that differ, and the time it began."""
 
     rows: Mapping[Table, Sequence[Rows]]
@@ -77,7 +77,7 @@ class Model:
     began: datetime
 
 
-async def make_models() -> list[Model]:
+async def make_models() -> list[PatternRows]:
     """Pay bookings with each of ``CARDS`` in memory; some are refunded."""
     models = []
     for number, card in enumerate(CARDS):
@@ -105,8 +105,8 @@ async def make_models() -> list[Model]:
     return models
 
 
-async def _model(kit: PaymentsTestKit, booking_id: str) -> Model:
-    async def work(uow: Any) -> Model:
+async def _model(kit: PaymentsTestKit, booking_id: str) -> PatternRows:
+    async def work(uow: Any) -> PatternRows:
         booking, (payment,) = await uow.bookings.get(booking_id), await uow.payments.of_booking(booking_id)
         journal, postings = await uow.payments.journal(payment.id), await uow.payments.postings(payment.id)
         inbox = await uow.inbox.latest(InboxFilter(), 20)
@@ -126,7 +126,7 @@ async def _model(kit: PaymentsTestKit, booking_id: str) -> Model:
         refunds = [each.id for each in payment.refunds]
         events = [each.event_id for each in inbox]
         names = [booking.id, payment.id, *sorted(ids - {None}), *sorted(keys), *refunds, *events]
-        return Model(made, names, payment.created_at)
+        return PatternRows(made, names, payment.created_at)
 
     return await kit.storage.read(work)
 
@@ -134,7 +134,7 @@ async def _model(kit: PaymentsTestKit, booking_id: str) -> Model:
 class Press:
     """Makes rows of many payments from the models."""
 
-    def __init__(self, models: Sequence[Model], count: int) -> None:
+    def __init__(self, models: Sequence[PatternRows], count: int) -> None:
         self._models, self._count, self._days = models, count, DAYS if count < BLOCK else 4
         self._random = Random(7)  # noqa: S311 - repeatable on purpose
         self._ids = RandomIds(self._random)
@@ -177,7 +177,7 @@ def _stamped(column: str, value: Any, named: dict[str, str], later: timedelta) -
     return _renamed(value, named)
 
 
-def fill(url: str, models: Sequence[Model], count: int) -> None:
+def fill(url: str, models: Sequence[PatternRows], count: int) -> None:
     """Write ``count`` payments."""
     engine = _open(url)
     press, todo = Press(models, count), iter(range(count))

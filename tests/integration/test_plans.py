@@ -29,7 +29,7 @@ from booking_payments.ports.payments import PaymentFilter, Refunded
 from booking_payments.ports.schema_name import SCHEMA
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import NOW
-from tests.integration.postgres import Server
+from tests.integration.postgres import PostgresServer
 
 PAYMENTS = 5_000
 INTENTS = [f"pi_{number:06d}" for number in range(PAYMENTS)]
@@ -117,7 +117,7 @@ def pattern() -> Pattern:
 
 
 @pytest.fixture(scope="module")
-def filled(postgres_server: Server, pattern: Pattern) -> Iterator[str]:
+def filled(postgres_server: PostgresServer, pattern: Pattern) -> Iterator[str]:
     """A database with some thousand payments and up-to-date statistics for the planner."""
     with postgres_server.database() as url:
         migrate(url)

@@ -298,7 +298,7 @@ async def reschedule_event(
         NotPossibleNow: the event is canceled (``event_canceled``), or another job is running (``event_job_running``).
     """
     if event_starts_at <= deps.clock.now():
-        raise RefusedByRule("event_starts_at lies in the past", code="event_in_past")
+        raise RefusedByRule("event_starts_at is in the past", code="event_in_past")
     job = EventJob(
         id=deps.ids.new("evj"),
         event_id=require_event_id(event_id),
@@ -393,13 +393,13 @@ async def continue_event_jobs(deps: Dependencies) -> int:
     """
     jobs = await deps.storage.read(lambda uow: uow.events.running(PAGE))
     turns = [
-        _Turn(deps, job, deps.ids.new("run")) for job in jobs if not deps.postponed.holds(job.id, deps.clock.now())
+        _JobTurn(deps, job, deps.ids.new("run")) for job in jobs if not deps.postponed.holds(job.id, deps.clock.now())
     ]
     await while_answered(turns, _with_turn)
     return sum(turn.taken for turn in turns)
 
 
-async def _with_turn(turn: "_Turn") -> bool | None:
+async def _with_turn(turn: "_JobTurn") -> bool | None:
     await turn.run()
     turn.raise_broken()
     return None if not turn.taken else not turn.silent
@@ -415,7 +415,7 @@ async def run_event_job(deps: Dependencies, job: EventJob, progress: Progress = 
     holder, broken = deps.ids.new("run"), list[Exception]()
     until = deps.clock.now() + deps.config.lease + AGAIN_AFTER
     while True:
-        turn = _Turn(deps, job, holder)
+        turn = _JobTurn(deps, job, holder)
         await turn.run()
         broken += turn.broken
         newest, done, bookings = await deps.storage.read(partial(_progress_of, job))
@@ -427,7 +427,7 @@ async def run_event_job(deps: Dependencies, job: EventJob, progress: Progress = 
         if not turn.settled:
             await deps.clock.sleep(timedelta(seconds=1))
     if broken:
-        raise ExceptionGroup(f"{len(broken)} broke in this job", broken)
+        raise ExceptionGroup(f"{len(broken)} errors in this job", broken)
     return await event_report(deps, job.event_id)
 
 
@@ -446,7 +446,7 @@ def _runs(newest: EventJob, job: EventJob) -> bool:
     return newest.id == job.id and newest.state is EventJobState.RUNNING
 
 
-class _Turn:
+class _JobTurn:
     """One turn of a job: it processes ``AT_ONCE`` of its bookings, fewer when the gateway stops responding.
 
     Attributes:
@@ -485,7 +485,7 @@ class _Turn:
     def raise_broken(self) -> None:
         """Raise an ``ExceptionGroup`` of what broke."""
         if self.broken:
-            raise ExceptionGroup(f"{len(self.broken)} bookings of {self._job.id} broke", self.broken)
+            raise ExceptionGroup(f"{len(self.broken)} bookings of {self._job.id} failed", self.broken)
 
     async def _next(self) -> list[str]:
         """Return the bookings for the rest of this turn, past those whose result could not be stored.

@@ -180,7 +180,7 @@ def amendment_of(booking: Booking, change: BookingChange, *, refund: str, by: st
     amount, items = _price(booking, change)
     starts_at = _kept(change.event_starts_at, booking.event_starts_at)
     if starts_at != booking.event_starts_at and starts_at <= now:
-        raise RefusedByRule("event_starts_at lies in the past", code="event_in_past")
+        raise RefusedByRule("event_starts_at is in the past", code="event_in_past")
     expires_at, follows = _deadline(booking, change, starts_at, now)
     metadata = _kept(change.metadata, booking.metadata)
     require_metadata(metadata)
@@ -266,7 +266,7 @@ def _deadline(booking: Booking, change: BookingChange, starts_at: datetime, now:
             return starts_at, True
         return min(booking.expires_at, starts_at), False
     if change.expires_at > starts_at:
-        raise RefusedByRule("expires_at must not lie after event_starts_at", code="expires_after_event")
+        raise RefusedByRule("expires_at must not be after event_starts_at", code="expires_after_event")
     if change.expires_at <= now:
-        raise RefusedByRule("expires_at lies in the past", code="expiry_in_past")
+        raise RefusedByRule("expires_at is in the past", code="expiry_in_past")
     return change.expires_at, False

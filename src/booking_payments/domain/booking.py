@@ -169,7 +169,7 @@ class Item:
 
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.refunded <= self.quantity:
-            raise InvalidInput("items: no more units can be refunded than there are")
+            raise InvalidInput("items: more units than the booking has")
 
     @property
     def amount(self) -> Money:

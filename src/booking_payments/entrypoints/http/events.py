@@ -35,7 +35,7 @@ _MOVE: Final = {"event_starts_at": "2030-02-01T20:00:00Z", "refund_grace_until":
 EventId = Annotated[str, PathParameter(description="your own id of the event")]
 
 
-class Events(Controller):
+class EventRoutes(Controller):
     """The routes of events, each named by the ``event_id`` of its bookings."""
 
     path = "/api/events/{event_id:str}"

@@ -43,7 +43,7 @@ from booking_payments.presentation.models import (
 _SETTLED: Final = {"amount": "50.00", "how": "paid_elsewhere", "note": "in cash at the box office"}
 
 
-class RefundsOfBooking(Controller):
+class BookingRefundRoutes(Controller):
     """Refunds of the payment that holds a booking."""
 
     path = "/api/bookings/{booking_id:str}/payment/refund"
@@ -93,7 +93,7 @@ class RefundsOfBooking(Controller):
         return render.quote(entity)
 
 
-class RefundsOfPayment(Controller):
+class PaymentRefundRoutes(Controller):
     """Refunds and debts of a payment by its own id, also when it does not hold its booking any more."""
 
     path = "/api/payments/{payment_id:str}"
