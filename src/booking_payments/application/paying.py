@@ -236,9 +236,11 @@ def _may_choose_capture(deps: Dependencies, caller: Caller) -> bool:
 def _goes_on(payment: Payment | None) -> bool:
     """Return True when the booking's payment is continued, and False when a new one starts.
 
+    Late money goes back, so another payment pays a booking that still waits.
+
     Raises ``NotPossibleNow`` or ``RefusedByRule`` if the payment has failed or is paid.
     """
-    if payment is None or payment.status is PaymentStatus.CANCELED:
+    if payment is None or payment.status is PaymentStatus.CANCELED or payment.late:
         return False
     if not payment.status.is_open:
         require(payment.status, Command.CONFIRM)
@@ -434,10 +436,15 @@ async def capture_payment(deps: Dependencies, booking_id: str, caller: Caller, *
 async def cancel_payment(deps: Dependencies, booking_id: str, caller: Caller) -> PaymentView:
     """Cancel the booking's open payment; the booking stays pending and can be paid by a new payment.
 
-    Raises ``NotPossibleNow`` when the payment cannot be canceled, ``OutcomeUnknown`` when the gateway did not answer.
+    Raises:
+        NotPossibleNow: the payment cannot be canceled.
+        RefusedByRule: a customer releases held money after the event has started (``event_started``).
+        OutcomeUnknown: the gateway did not answer.
     """
 
     def decide(recorder: Recorder) -> None:
+        if caller.customer_id is not None:
+            decisions.require_given_up_in_time(recorder.booking, recorder.payment, recorder.now)
         key = deps.ids.idempotency_key()
         recorder.add(decisions.intend_cancel(recorder.payment, idempotency_key=key, purpose=ev.Purpose.CANCEL_PAYMENT))
 

@@ -50,6 +50,7 @@ from booking_payments.domain.decisions.closing import (
     release_refunded,
     replacement_after,
     require_cancelable_by_owner,
+    require_given_up_in_time,
     settle,
     starts_replacement,
 )
@@ -220,6 +221,7 @@ __all__ = [
     "request_items",
     "request_refund",
     "require_cancelable_by_owner",
+    "require_given_up_in_time",
     "require_payable",
     "require_same_capture",
     "send_deferred",

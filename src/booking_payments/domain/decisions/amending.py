@@ -18,6 +18,7 @@ from booking_payments.domain.decisions.drift import Events
 from booking_payments.domain.decisions.obligations import (
     NewIds,
     RefundParameters,
+    marked,
     promise_on_cancel,
     promise_reduction,
     quote,
@@ -186,7 +187,8 @@ def amend_paid(
 ) -> Events:
     """Return the events that give a paid booking its new content and send the difference back.
 
-    Nothing goes back for units whose money has gone back already.
+    Nothing goes back for units whose money has gone back already. A refund for the customer after which everything has
+    gone back is marked as canceling the booking.
     """
     event = amended(booking, payment, amendment)
     before = money_left(booking.amount, booking.items)
@@ -196,7 +198,7 @@ def amend_paid(
     given = moved.refundable.for_reduction(request.made_at, reduction, mode)
     event = evolve(event, reduced=reduction, given_back=given)
     in_full = mode is RefundOnCancel.FULL or moved.refundable.in_grace(request.made_at)
-    return (event, *promise_reduction(payment, event, given, request, ids, in_full=in_full))
+    return marked(payment, request, (event, *promise_reduction(payment, event, given, request, ids, in_full=in_full)))
 
 
 def request_items(

@@ -124,12 +124,15 @@ def request_refund(payment: Payment, request: RefundParameters, ids: NewIds) -> 
     dropped = [ev.DeferredRefundDropped(refund_id=each.id) for each in payment.deferred] if beside else []
     new = _NewRefund(refund_id=ids.refund_id(), request=request, given=given, promised=raised, beside=beside)
     if quoted.deferred_by is None:
-        return (*dropped, *_marked(payment, request, new.sent(payment, ids.idempotency_key())))
-    return (*dropped, *_marked(payment, request, (new.deferred(quoted.deferred_by),)))
+        return (*dropped, *marked(payment, request, new.sent(payment, ids.idempotency_key())))
+    return (*dropped, *marked(payment, request, (new.deferred(quoted.deferred_by),)))
 
 
-def _marked(payment: Payment, request: RefundParameters, events: Events) -> Events:
-    """Return the events; a refund that completes a full refund for the customer is marked as canceling the booking."""
+def marked(payment: Payment, request: RefundParameters, events: Events) -> Events:
+    """Return the events; a refund that completes a full refund for the customer is marked as canceling the booking.
+
+    Every refund that a customer requests passes here, by amount or by items: their order makes no difference.
+    """
     after = payment
     for event in events:
         after = applied(after, event, request.made_at)

@@ -41,7 +41,8 @@ def observe_intent(
         after = payment
         for event in amendment:
             after = applied(after, event, payment.updated_at)
-        rest = observe_intent(after, report, booking, alone=alone, read=read, answered_with=answered_with)
+        priced = changed(booking, amount=after.booking_amount)
+        rest = observe_intent(after, report, priced, alone=alone, read=read, answered_with=answered_with)
         return (*amendment, *rest)
     drift = intent_drift(payment, report)
     if drift is not None:
@@ -285,11 +286,12 @@ def _authorized(payment: Payment, report: IntentReport) -> Events:
 def _succeeded(payment: Payment, report: IntentReport, booking: Booking, alone: bool) -> Events:
     """Return the events of a success. A success is always recorded.
 
-    It is late when the booking no longer waits, or when another payment holds it.
+    It is late when the booking no longer waits, when another payment holds it, or when the booking costs something else
+    by now. Only a payment that had ended can succeed at an old price: an amendment changes the price of an open one.
     """
     started, number = _charged_attempt(payment, report)
     breakdown = payment.fee_policy.of_captured(report.amount_received, payment.breakdown)
-    late = not alone or booking.status is not BookingStatus.PENDING
+    late = not alone or booking.status is not BookingStatus.PENDING or payment.booking_amount != booking.amount
     succeeded = ev.PaymentSucceeded(
         breakdown=breakdown,
         charge_id=report.charge_id,
