@@ -20,7 +20,7 @@ from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.passes import while_answered
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.views import RefundOnCancel
-from booking_payments.domain.amendments import KEEP, BookingChange
+from booking_payments.domain.amendments import KEEP, BookingChange, require_grace_ahead
 from booking_payments.domain.booking import Booking, BookingStatus, require_event_id
 from booking_payments.domain.errors import (
     AlreadyUnderWay,
@@ -167,14 +167,22 @@ class EventLine:
 
 
 async def preview_event(
-    deps: Dependencies, event_id: str, *, refund: RefundOnCancel | None, event_starts_at: datetime | None = None
+    deps: Dependencies,
+    event_id: str,
+    *,
+    refund: RefundOnCancel | None,
+    event_starts_at: datetime | None = None,
+    refund_grace_until: datetime | None = None,
 ) -> EventPreview:
     """Return what canceling an event, or moving it to ``event_starts_at``, would do now. Changes nothing.
 
-    Raises ``NotFound`` for an event without bookings.
+    Raises:
+        NotFound: the event has no bookings.
+        RefusedByRule: ``event_in_past``, ``grace_in_past``.
     """
     mode = refund or RefundOnCancel.FULL
     canceled = event_starts_at is None
+    _require_ahead(deps, event_starts_at, refund_grace_until)
     found: list[tuple[Booking, Payment | None]] = []
     async for booking, payments in _each_booking(deps, event_id):
         found.append((booking, payment_of_booking(payments)))
@@ -260,8 +268,10 @@ async def cancel_event(
     bookings again. A running job that moves the event is ended.
 
     Args:
-        refund: how much paid bookings give back; None: everything.
+        refund: how much paid bookings give back; None: everything, or what the known job gives back.
         reason: recorded in the journals; one line.
+
+    Raises ``NotPossibleNow`` (``event_refund_differs``) when the event was canceled with another ``refund``.
     """
     require_reason(reason)
     job = EventJob(
@@ -274,7 +284,7 @@ async def cancel_event(
         refund=refund or RefundOnCancel.FULL,
         reason=reason,
     )
-    return await _begin(deps, job)
+    return await _begin(deps, job, refund)
 
 
 async def reschedule_event(
@@ -287,18 +297,18 @@ async def reschedule_event(
 ) -> EventJob:
     """Move an event: a job gives all its live bookings the new date.
 
-    Returns the job. The same event and date again: the same job.
+    Returns the job. The same event and date again: the same job, which then also moves the bookings that were
+    registered with another date since.
 
     Args:
-        refund_grace_until: until then customers may have everything back.
+        refund_grace_until: until then the customers whose date changes may have everything back.
 
     Raises:
-        RefusedByRule: ``event_in_past``.
+        RefusedByRule: ``event_in_past``, ``grace_in_past``.
         NotFound: the event has no bookings.
         NotPossibleNow: the event is canceled (``event_canceled``), or another job is running (``event_job_running``).
     """
-    if event_starts_at <= deps.clock.now():
-        raise RefusedByRule("event_starts_at is in the past", code="event_in_past")
+    _require_ahead(deps, event_starts_at, refund_grace_until)
     job = EventJob(
         id=deps.ids.new("evj"),
         event_id=require_event_id(event_id),
@@ -312,14 +322,27 @@ async def reschedule_event(
     return await _begin(deps, job)
 
 
+def _require_ahead(deps: Dependencies, starts_at: datetime | None, grace_until: datetime | None) -> None:
+    """Raise ``RefusedByRule`` for a date or the end of a grace that does not lie in the future."""
+    now = deps.clock.now()
+    if starts_at is not None and starts_at <= now:
+        raise RefusedByRule("event_starts_at is in the past", code="event_in_past")
+    if grace_until is not None:
+        require_grace_ahead(grace_until, now)
+
+
 def _cause(what: str, reason: str | None) -> str:
     return f"{what}: {reason}" if reason else what
 
 
-async def _begin(deps: Dependencies, job: EventJob) -> EventJob:
+async def _begin(deps: Dependencies, job: EventJob, refund: RefundOnCancel | None = None) -> EventJob:
+    """Store a job, or take the known one up again. ``refund`` is what its caller asked for; None for no wish."""
+
     async def work(uow: UnitOfWork) -> EventJob:
         known = await uow.events.latest(job.event_id)
         if known is not None and _is_same(known, job):
+            if known.kind is EventJobKind.CANCEL and refund not in (None, known.refund):
+                raise _refund_differs(known)
             return await _again(uow, known)
         if known is not None and known.kind is EventJobKind.CANCEL:
             raise event_canceled()
@@ -359,14 +382,23 @@ def _is_same(known: EventJob, job: EventJob) -> bool:
     return known.kind is EventJobKind.CANCEL or asked
 
 
+def _refund_differs(known: EventJob) -> NotPossibleNow:
+    message = (
+        f"this event was canceled with refund {known.refund.value}, which stays: leave refund out to go on with it; "
+        "to give more back, cancel each of its bookings again with refund full"
+    )
+    return NotPossibleNow(message, code="event_refund_differs")
+
+
 async def _again(uow: UnitOfWork, known: EventJob) -> EventJob:
-    """Have the bookings of a known job that failed taken up again."""
+    """Have the bookings of a known job taken up again that failed, and those that were registered since it ended."""
     failed = (BookingOutcome.FAILED,)
     after, found = "", 0
     while results := await uow.events.results(known.id, failed, after, PAGE):
         for result in results:
             await uow.events.put(evolve(result, outcome=BookingOutcome.WAITING, at=known.created_at))
         after, found = results[-1].booking_id, found + len(results)
+    found = found or len(await uow.events.next_bookings(known, known.created_at, 1))
     if not found or known.state is EventJobState.RUNNING:
         return known
     running = evolve(known, state=EventJobState.RUNNING, finished_at=None)
@@ -593,10 +625,10 @@ async def _carry_out(deps: Dependencies, job: EventJob, booking_id: str) -> bool
     if booking.status.is_live and job.kind is EventJobKind.CANCEL:
         await cancel_booking(deps, booking_id, caller, reason=None, refund=job.refund)
     elif booking.status.is_live and job.event_starts_at is not None:
-        change = BookingChange(
-            event_starts_at=job.event_starts_at,
-            refund_grace_until=job.refund_grace_until if job.refund_grace_until is not None else KEEP,
-        )
+        # A customer who booked the new date needs no grace; one who was moved before may get a longer one.
+        moved = booking.event_starts_at != job.event_starts_at or booking.refund_grace_until is not None
+        grace = job.refund_grace_until if moved else None
+        change = BookingChange(event_starts_at=job.event_starts_at, refund_grace_until=KEEP if grace is None else grace)
         await amend_booking(deps, booking_id, caller, change, expected_version=booking.version)
     elif booking.status is BookingStatus.CANCELED and job.kind is EventJobKind.CANCEL and _has_failed(payments):
         # It was canceled before: with POLICY, canceling it again only requests the failed refund again.

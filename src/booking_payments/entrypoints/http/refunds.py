@@ -31,7 +31,7 @@ from booking_payments.entrypoints.http.payments import payment_done
 from booking_payments.entrypoints.http.routing import for_token, operation
 from booking_payments.presentation import render
 from booking_payments.presentation.models import (
-    ItemNamed,
+    NamedItems,
     PaymentAnswer,
     QuoteAnswer,
     QuoteQuery,
@@ -164,7 +164,7 @@ def items_of(text: str | None) -> tuple[ItemCount, ...]:
         return ()
     if text.startswith("["):
         try:
-            return named_items(msgspec.json.decode(text, type=list[ItemNamed]))
+            return named_items(msgspec.json.decode(text, type=NamedItems))
         except msgspec.MsgspecError:
             raise _bad_items() from None
     named = [_ITEM.fullmatch(each) for each in text.split(",")]

@@ -254,7 +254,9 @@ async def _move_page(
             starts_at, grace = _dates(form)
             if starts_at <= services.clock.now():
                 raise InvalidInput("the new date is in the past")
-            preview = await services.payments.preview_event(event_id, event_starts_at=starts_at)
+            preview = await services.payments.preview_event(
+                event_id, event_starts_at=starts_at, refund_grace_until=grace
+            )
         except PaymentError as error:
             message = sentence(error.message)
     newest = overview.newest
