@@ -67,6 +67,8 @@ class Expected:
     returnable: int
     promised: int = 0
     beside: int = 0
+    settled: int = 0
+    """What an operator has paid outside the gateway: it is never paid again."""
     started: bool = False
     in_full: bool = False
     """Whether the organizer has given everything back, fee included, with nothing taken off that since."""
@@ -87,6 +89,7 @@ class Expected:
 
     def cancel(self, ceiling: int) -> None:
         """The customer is to have ``ceiling`` in all, from us or from the bank."""
+        ceiling = max(ceiling - self.settled, 0)
         self.beside = min(self.beside, max(self.promised - ceiling, 0))
         self.promised = max(self.promised, ceiling)
 
@@ -101,10 +104,10 @@ class Expected:
 
     def accepts(self, asked: int, given: int, taken: int, waiting: int, held: int, *, override: bool) -> bool:
         """Whether a refund of ``asked`` is accepted: within the tier or what failed, and within the bound."""
-        back = given + waiting + taken
+        back = given + waiting + taken + self.settled
         failed = self.promised - given - waiting - max(taken, self.beside)
         by_rule = self.gross - back if override else max(self.ceiling() - back, failed)
-        return asked <= min(by_rule, self.gross - given - waiting - held)
+        return asked <= min(by_rule, self.gross - given - waiting - held - self.settled)
 
     def owed(self, given: int, taken: int) -> int:
         """The promised amount that was not returned yet."""
@@ -291,6 +294,7 @@ async def _settles(history: History) -> bool:
         history.payment.id, OPERATOR, amount=owed.major(), how=Settlement.PAID_ELSEWHERE, note="by transfer"
     )
     history.expected.promised -= owed.minor
+    history.expected.settled += owed.minor
     history.expected.in_full = False
     return True
 

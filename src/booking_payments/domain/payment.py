@@ -353,6 +353,8 @@ class Payment:
         promised: the total that the customer was promised back, by refunds or by their bank.
         beside: the part of ``promised`` that the bank had withdrawn before a refund was requested in addition. If the
             bank returns it to the merchant, it is not owed.
+        settled: what operators settled of promises without a refund: paid elsewhere, or waived. It is not part of
+            ``promised`` any more, and is never refunded.
         deferred: promised refunds that could not be sent yet.
         releases: refunds at the gateway that released held money.
         method: the method that paid; None until reported.
@@ -402,6 +404,7 @@ class Payment:
     drifts: tuple[ev.DriftFound, ...] = ()
     promised: GivenBack = field(default=Factory(lambda self: GivenBack.zero(self.captured), takes_self=True))
     beside: Money = field(default=Factory(lambda self: Money.zero(self.captured.currency), takes_self=True))
+    settled: GivenBack = field(default=Factory(lambda self: GivenBack.zero(self.captured), takes_self=True))
     deferred: tuple[DeferredRefund, ...] = ()
     releases: tuple[ev.AuthorizationReleased, ...] = ()
     method: MethodDetails | None = None
@@ -603,6 +606,7 @@ class Payment:
             given=self.given_back,
             deferred=self._waiting,
             promised=self.promised,
+            settled=self.settled,
             taken=self.taken_by_disputes,
             beside=self.beside,
             held=self.held_by_disputes,
@@ -1139,7 +1143,7 @@ def _debt_settled(payment: Payment, event: ev.DebtSettled, at: datetime) -> Chan
         most = most - left.amount
         if left.amount:
             deferred.append(attrs.evolve(each, amount=left.amount, fee_refunded=left.fee))
-    return {"promised": promised, "deferred": tuple(deferred)}
+    return {"promised": promised, "settled": payment.settled + event.settled, "deferred": tuple(deferred)}
 
 
 @_folds(ev.RefundAcknowledged)

@@ -142,6 +142,7 @@ class _State:
     late: bool
     promised: GivenBack
     beside: Money
+    settled: GivenBack | None = None
     deferred: tuple[DeferredRefund, ...] = ()
     releases: tuple[AuthorizationReleased, ...] = ()
     return_url: str | None = None
@@ -187,6 +188,7 @@ def payment_values(payment: Payment) -> Values:
         late=payment.late,
         promised=payment.promised,
         beside=payment.beside,
+        settled=payment.settled if payment.settled.amount else None,
         deferred=payment.deferred,
         releases=payment.releases,
         return_url=payment.return_url,
@@ -276,6 +278,7 @@ def payment_from(row: Row) -> Payment:
         late=state.late,
         promised=state.promised,
         beside=state.beside,
+        settled=state.settled or GivenBack.zero(zero),
         deferred=state.deferred,
         releases=state.releases,
         return_url=state.return_url,
