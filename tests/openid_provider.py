@@ -5,17 +5,22 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from html import escape
+from threading import Thread
 from typing import Any, Final
 from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
 
 import httpx2
 import jwt
+import uvicorn
 from attrs import define, field
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm
-from litestar import Litestar, Request, get, post
+from litestar import Litestar, MediaType, Request, get, post
 from litestar.response import Response
 
 from booking_payments.adapters.memory.clock import ManualClock
@@ -53,6 +58,7 @@ class Provider:
         sign: makes the ID token from the claims.
         change_metadata: changes the discovery document.
         requests: the paths that were requested.
+        logged_out: the subjects of those who were logged out.
         down: no request is answered.
     """
 
@@ -70,6 +76,7 @@ class Provider:
     down: bool = False
     redirects: bool = False
     grants: dict[str, Grant] = field(factory=dict)
+    logged_out: list[str] = field(factory=list)
 
     # --- what a browser does
 
@@ -106,7 +113,35 @@ class Provider:
             self.requests.append("/token")
             return self._token(request.headers.get("authorization", ""), (await request.body()).decode())
 
-        return Litestar([discovery, keys, token], openapi_config=None, logging_config=None)
+        @get("/authorize")
+        async def authorize(request: AnyRequest) -> Response[str]:
+            """The page on which a user logs in."""
+            way_back = escape(self.authorize(str(request.url)))
+            head = '<!doctype html><html lang="en"><title>Log in</title><link rel="icon" href="data:,">'
+            page = f'{head}<a href="{way_back}">Log in here</a></html>'
+            return Response(page, media_type=MediaType.HTML)
+
+        @get("/log-out")
+        async def log_out(request: AnyRequest) -> Response[None]:
+            asked = dict(parse_qsl(urlsplit(str(request.url)).query))
+            self.logged_out.append(jwt.decode(asked["id_token_hint"], options={"verify_signature": False})["sub"])
+            return Response(None, status_code=303, headers={"Location": asked["post_logout_redirect_uri"]})
+
+        pages = [discovery, keys, token, authorize, log_out]
+        return Litestar(pages, openapi_config=None, logging_config=None)
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Serve the endpoints on a free port of this machine, and be the issuer there until the block ends."""
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            self.issuer = f"http://localhost:{listening.getsockname()[1]}"  # another site than http://127.0.0.1
+            server = uvicorn.Server(uvicorn.Config(self.app, log_config=None, ws="none"))
+            thread = Thread(target=server.run, args=([listening],))
+            thread.start()
+            yield
+            server.should_exit = True
+            thread.join()
 
     @property
     def transport(self) -> httpx2.AsyncBaseTransport:

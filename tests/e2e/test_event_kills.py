@@ -128,7 +128,7 @@ def killed_repeatedly(database: str, folder: Path, *bugs: str) -> Ended:
         )
 
 
-@pytest.mark.timeout(240 + 10 * KILLS)
+@pytest.mark.timeout(240 + 30 * KILLS)
 def test_a_killed_event_job_refunds_every_booking_once(database: str, tmp_path: Path) -> None:
     ended = killed_repeatedly(database, tmp_path)
 
@@ -142,7 +142,7 @@ def test_a_killed_event_job_refunds_every_booking_once(database: str, tmp_path: 
     assert {(each["amount"], each["status"]) for each in ended.refunds} == {(1000, "succeeded")}
 
 
-@pytest.mark.timeout(240 + 10 * KILLS)
+@pytest.mark.timeout(240 + 30 * KILLS)
 @pytest.mark.skipif(not NIGHTLY, reason="nightly: takes as long as the test above, whose worth it proves")
 def test_the_kills_find_a_job_that_forgets_its_refunds(tmp_path: Path) -> None:
     ended = killed_repeatedly(f"sqlite:///{tmp_path / 'books.db'}", tmp_path, "event_job_forgets_its_refunds")

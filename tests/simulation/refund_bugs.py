@@ -170,6 +170,11 @@ def canceled_again_is_promised_on_top(patch: Patch) -> None:
     patch.setattr(decisions, "promise_on_cancel", other)
 
 
+@_bug("the customer takes what the cancellation kept", "cancel none", "refund")
+def cancellation_leaves_no_trace(patch: Patch) -> None:
+    patch.setitem(payment_module._FOLDS, ev.BookingReleased, payment_module._unchanged)
+
+
 # --- 2. the bound ----------------------------------------------------------------------------------------------
 
 

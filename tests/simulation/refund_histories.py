@@ -70,6 +70,8 @@ class Expected:
     settled: int = 0
     """What an operator has paid outside the gateway: it is never paid again."""
     started: bool = False
+    canceled: bool = False
+    """Whether the booking was canceled, after which only what failed is given again without an override."""
     in_full: bool = False
     """Whether the organizer has given everything back, fee included, with nothing taken off that since."""
     unacknowledged: dict[int, datetime] = field(factory=dict)
@@ -103,10 +105,14 @@ class Expected:
             self.promised, self.beside = given + bank + asked, bank
 
     def accepts(self, asked: int, given: int, taken: int, waiting: int, held: int, *, override: bool) -> bool:
-        """Whether a refund of ``asked`` is accepted: within the tier or what failed, and within the bound."""
+        """Whether a refund of ``asked`` is accepted: within the tier or what failed, and within the bound.
+
+        A cancellation decides what goes back: after it only what failed is given again.
+        """
         back = given + waiting + taken + self.settled
         failed = self.promised - given - waiting - max(taken, self.beside)
-        by_rule = self.gross - back if override else max(self.ceiling() - back, failed)
+        by_tier = 0 if self.canceled else self.ceiling() - back
+        by_rule = self.gross - back if override else max(by_tier, failed)
         return asked <= min(by_rule, self.gross - given - waiting - held - self.settled)
 
     def owed(self, given: int, taken: int) -> int:
@@ -229,6 +235,7 @@ def _cancels(refund: RefundOnCancel, *, fault: str | None = None) -> Step:
         with suppress(RefundRefused):
             await kit.payments.cancel_booking(history.booking_id, refund=refund)
         kit.stripe.faults.clear()
+        expected.canceled = True
         if refund is RefundOnCancel.FULL:
             expected.cancel(expected.gross)
             given = sum(each["amount"] for each in history.refunds() if each["status"] not in LOST)

@@ -36,7 +36,10 @@ FOUND: Final = {
     "event_job_repeats": ("events", 1),
     "seat_released_although_unknown": ("items", 7),
 }
-"""The first seed of a scenario that finds each bug, but the one that needs a process to be killed. Changes of the product move it, and then it is looked for anew."""
+"""The first seed of a scenario that finds each bug, but the one that needs a killed process.
+
+Changes of the product move it, and then it is looked for anew.
+"""
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ ONE_IN: Final = 20
 
 WORDS: Final = {
     "cancel full": {3: 173, 4: 2_050},
-    "cancel none": {3: 175, 4: 2_113},
+    "cancel none": {3: 173, 4: 2_061},
     "cancel policy": {3: 197, 4: 2_463},
     "dispute": {3: 122, 4: 1_182},
     "event starts": {3: 148, 4: 1_630},

@@ -5,7 +5,7 @@ operator would use, which promises a total, so that taking it up again after a c
 result is stored afterwards. A process that runs the job holds a lease on it; when it dies another one goes on.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
@@ -658,16 +658,17 @@ async def _read(deps: Dependencies, booking_id: str) -> tuple[Booking, Sequence[
 async def _each_booking(deps: Dependencies, event_id: str) -> Any:
     cursor: str | None = None
     while True:
-        page = await deps.storage.read(partial(_page, BookingFilter(event_id=event_id), cursor))
+        page, payments = await deps.storage.read(partial(_page, BookingFilter(event_id=event_id), cursor))
         for booking in page.items:
-            yield await _read(deps, booking.id)
+            yield booking, payments.get(booking.id, ())
         cursor = page.next_cursor
         if cursor is None:
             return
 
 
 async def _page(which: BookingFilter, cursor: str | None, uow: UnitOfWork) -> Any:
-    return await uow.bookings.page(which, cursor, PAGE)
+    page = await uow.bookings.page(which, cursor, PAGE)
+    return page, await uow.payment_reader.of_bookings([booking.id for booking in page.items])
 
 
 # --- reporting -------------------------------------------------------------------------------------------------
@@ -700,22 +701,21 @@ async def event_report(deps: Dependencies, event_id: str) -> EventReport:
 
 async def _refresh(deps: Dependencies, job: EventJob) -> None:
     """Bring the results up to date that may have changed since they were stored."""
-    async for result in _results(deps, job, _OPEN):
-        await _refresh_one(deps, job, result)
+    async for found in _results(deps, job, _OPEN):
+        await _refresh_one(deps, job, found)
     after = ""
-    while found := await deps.storage.read(partial(_reopened, job.id, after)):
-        for result in found:
-            await _refresh_one(deps, job, result)
-        after = found[-1].booking_id
+    while page := await deps.storage.read(partial(_reopened, job.id, after)):
+        for found in page:
+            await _refresh_one(deps, job, found)
+        after = page[-1].booking.id
 
 
-async def _reopened(job_id: str, after: str, uow: UnitOfWork) -> Sequence[BookingResult]:
-    return await uow.events.reopened(job_id, after, PAGE)
+async def _reopened(job_id: str, after: str, uow: UnitOfWork) -> Sequence["_Found"]:
+    return await _with_payments(uow, await uow.events.reopened(job_id, after, PAGE))
 
 
-async def _refresh_one(deps: Dependencies, job: EventJob, result: BookingResult) -> None:
-    booking, payments = await _read(deps, result.booking_id)
-    outcome, reason = outcome_of(job, booking, payments)
+async def _refresh_one(deps: Dependencies, job: EventJob, found: "_Found") -> None:
+    result, (outcome, reason) = found.result, outcome_of(job, found.booking, found.payments)
     refused = result.outcome is BookingOutcome.FAILED and outcome is BookingOutcome.WAITING
     if not refused and (outcome, reason) != (result.outcome, result.reason):
         await deps.storage.transact(partial(_put, evolve(result, outcome=outcome, reason=reason)))
@@ -725,39 +725,50 @@ async def _put(result: BookingResult, uow: UnitOfWork) -> None:
     await uow.events.put(result)
 
 
-async def _results(deps: Dependencies, job: EventJob, outcomes: Sequence[BookingOutcome]) -> Any:
+@frozen
+class _Found:
+    """A stored result with its booking and all payments of the booking."""
+
+    result: BookingResult
+    booking: Booking
+    payments: Sequence[Payment]
+
+
+async def _results(deps: Dependencies, job: EventJob, outcomes: Sequence[BookingOutcome]) -> AsyncIterator["_Found"]:
     after = ""
-    while True:
-        read: Callable[[UnitOfWork], Any] = partial(_results_page, job.id, outcomes, after)
-        found = await deps.storage.read(read)
-        for result in found:
-            yield result
-        if not found:
-            return
-        after = found[-1].booking_id
+    while page := await deps.storage.read(partial(_results_page, job.id, outcomes, after)):
+        for found in page:
+            yield found
+        after = page[-1].booking.id
 
 
 async def _results_page(
     job_id: str, outcomes: Sequence[BookingOutcome], after: str, uow: UnitOfWork
-) -> Sequence[BookingResult]:
-    return await uow.events.results(job_id, outcomes, after, PAGE)
+) -> Sequence[_Found]:
+    return await _with_payments(uow, await uow.events.results(job_id, outcomes, after, PAGE))
+
+
+async def _with_payments(uow: UnitOfWork, results: Sequence[BookingResult]) -> Sequence[_Found]:
+    """Read the bookings and payments of all ``results`` together."""
+    ids = [result.booking_id for result in results]
+    bookings, payments = await uow.bookings.many(ids), await uow.payment_reader.of_bookings(ids)
+    return [_Found(each, bookings[each.booking_id], payments.get(each.booking_id, ())) for each in results]
 
 
 async def event_lines(deps: Dependencies, event_id: str) -> AsyncIterator[EventLine]:
-    """Yield a line for each booking that the newest job has processed, by booking id. Each is read when it is needed.
+    """Yield a line for each booking that the newest job has processed, by booking id, read page by page.
 
     The results are as stored; ``event_report`` brings them up to date. Raises ``NotFound`` for an event without a job.
     """
     job = await deps.storage.read(lambda uow: uow.events.latest(event_id))
     if job is None:
         raise NotFound("no job of this event")
-    async for result in _results(deps, job, list(BookingOutcome)):
-        booking, payments = await _read(deps, result.booking_id)
-        currency = booking.amount.currency
+    async for found in _results(deps, job, list(BookingOutcome)):
+        currency = found.booking.amount.currency
         yield EventLine(
-            booking=booking,
-            outcome=result.outcome,
-            reason=result.reason,
-            refunded=total((payment.refunded for payment in payments), currency),
-            owed=total((payment.owed.amount for payment in payments), currency),
+            booking=found.booking,
+            outcome=found.result.outcome,
+            reason=found.result.reason,
+            refunded=total((payment.refunded for payment in found.payments), currency),
+            owed=total((payment.owed.amount for payment in found.payments), currency),
         )

@@ -18,6 +18,7 @@ from attrs import Factory, field, frozen
 from booking_payments.domain import events as ev
 from booking_payments.domain import metadata_keys
 from booking_payments.domain.amendments import Amendment
+from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.changing import changed
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
@@ -374,6 +375,7 @@ class Payment:
         reduced_back: the part of ``reduced`` that was given back.
         intent_price: the booking's price for which the intent of a hold was made, if the booking became cheaper since;
             None: ``booking_amount``.
+        booking_canceled: the booking was canceled, which decided what goes back.
     """
 
     id: str
@@ -422,6 +424,7 @@ class Payment:
     reduced: Money = field(default=Factory(lambda self: Money.zero(self.captured.currency), takes_self=True))
     reduced_back: Money = field(default=Factory(lambda self: Money.zero(self.captured.currency), takes_self=True))
     intent_price: Money | None = None
+    booking_canceled: bool = False
 
     @property
     def amount(self) -> Money:
@@ -620,6 +623,7 @@ class Payment:
             grace_until=self.refund_grace_until,
             reduced=self.reduced,
             reduced_back=self.reduced_back,
+            canceled=self.booking_canceled,
         )
 
     def to_dict(
@@ -1275,9 +1279,13 @@ def _reduced(payment: Payment, event: ev.BookingAmended | ev.Overcaptured) -> Ch
     return {"reduced": payment.reduced + event.reduced, "reduced_back": payment.reduced_back + event.given_back}
 
 
+@_folds(ev.BookingReleased)
+def _booking_released(payment: Payment, event: ev.BookingReleased, at: datetime) -> Changes:
+    return {"booking_canceled": True} if event.status == BookingStatus.CANCELED.value else {}
+
+
 for _kind in (
     ev.BookingConfirmed,
-    ev.BookingReleased,
     ev.LatePaymentDecided,
     ev.ObservationDeferred,
     ev.PaymentAdopted,

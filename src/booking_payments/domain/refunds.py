@@ -4,7 +4,8 @@ Three limits apply to a refund, each in one place:
 
 1. *The rules* (``Refundable._allowed``): only after success, before the event starts, and the share of the tier,
    rounded down to the gateway's step. When the organizer cancels, when the money came late, or when an operator
-   overrides, the rules allow everything.
+   overrides, the rules allow everything. The cancellation of the booking decides what goes back: after it the rules
+   allow nothing more (``Refundable.canceled``).
 2. *The debt* (``Refundable.failed``): a promised refund that failed may be requested again independent of rules and
    deadlines, with the fee that was promised.
 3. *The limit* (``Refundable.room``): refunds that succeeded or are pending, deferred ones, and the amounts held by
@@ -130,6 +131,10 @@ class QuoteReason(Enum):
     NOT_CAPTURED = "not_captured", "the money was not captured yet; cancel the payment instead of refunding it"
     DISPUTED = "disputed", "the payment is disputed with the bank; it can't be refunded until that is settled"
     EVENT_STARTED = "event_started", "the event has started; the booking can no longer be refunded"
+    BOOKING_CANCELED = (
+        "booking_canceled",
+        "this booking was canceled, which decided what goes back; only the organizer can give back more",
+    )
     EVENT_MOVED = "event_moved", "the event was moved; everything is refunded to customers who ask for it in time"
     TOO_LATE = "too_late", "the refund policy of this booking allows no refund so close to the event"
     NOTHING_LEFT = "nothing_left", "everything refundable has been refunded"
@@ -150,10 +155,17 @@ class QuoteReason(Enum):
 
     def error(self) -> PaymentError:
         """Return the error to raise for a refund that is refused for this reason."""
-        if self in (QuoteReason.NOT_PAID, QuoteReason.NOT_CAPTURED, QuoteReason.DISPUTED):
+        if self in _NOT_POSSIBLE_NOW:
             return NotPossibleNow(self.message, code=self.code)
         return RefusedByRule(self.message, code=self.code)
 
+
+_NOT_POSSIBLE_NOW = frozenset(
+    {
+        *(QuoteReason.NOT_PAID, QuoteReason.NOT_CAPTURED, QuoteReason.DISPUTED),
+        QuoteReason.BOOKING_CANCELED,
+    }
+)
 
 _ALLOWING = frozenset(
     {
@@ -312,6 +324,8 @@ class Refundable:
         grace_until: until then everything may go back, because the event was moved; None without such a time.
         reduced: the part of the charge that the booking no longer costs: it became cheaper, or items were given back.
         reduced_back: the part of ``reduced`` that was given back. The tiers apply to the rest of the charge.
+        canceled: the booking was canceled. That decided what goes back, so only failed refunds are given again,
+            whatever the tiers and ``grace_until`` say.
     """
 
     breakdown: FeeBreakdown
@@ -332,6 +346,7 @@ class Refundable:
     grace_until: datetime | None = None
     reduced: Money | None = None
     reduced_back: Money | None = None
+    canceled: bool = False
 
     @cached_property
     def back(self) -> Money:
@@ -393,7 +408,7 @@ class Refundable:
         """
         if amount is not None and amount.minor <= 0:
             raise InvalidAmount("the amount to refund must be more than zero")
-        in_full = in_full or self.in_grace(now)
+        in_full = in_full or (self.in_grace(now) and not self.canceled)
         reason, allowed, until = self._allowed(now, in_full=in_full, override=override)
         left = min(allowed, self.room).rounded_down(self.amount_step)
         asked = left if amount is None else amount
@@ -520,12 +535,15 @@ class Refundable:
         if self.denied is not None:
             return self.denied, gross, starts
         failed = self.failed.amount
-        if self.in_grace(now) and self.grace_until is not None:
+        if self.in_grace(now) and self.grace_until is not None and not self.canceled:
             return QuoteReason.EVENT_MOVED, not_negative(gross - self.back), self.grace_until
         if in_full or self.late:
             return QuoteReason.ORGANIZER_CANCELED, not_negative(gross - self.back), max(now, starts)
         if override:
             return QuoteReason.OVERRIDDEN, not_negative(gross - self.back), max(now, starts)
+        if self.canceled:
+            over = QuoteReason.BOOKING_CANCELED if self.back < gross else QuoteReason.NOTHING_LEFT
+            return QuoteReason.REFUND_OWED if failed else over, failed, max(now, starts)
         reason, ceiling, until = self._by_policy(now)
         by_policy = not_negative(ceiling - self.back) if reason.allows else Money.zero(gross.currency)
         if failed and failed >= by_policy:

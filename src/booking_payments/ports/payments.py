@@ -250,6 +250,10 @@ class PaymentReader(Protocol):
         """Return the payments with these intents, by intent id."""
         ...
 
+    async def of_bookings(self, booking_ids: Collection[str]) -> Mapping[str, Sequence[Payment]]:
+        """Return the payments of these bookings by booking id, oldest first; bookings without any are left out."""
+        ...
+
     async def histories(self, ids: Collection[str]) -> Mapping[str, PaymentHistory]:
         """Return the payments with these ids, with their journals and postings.
 

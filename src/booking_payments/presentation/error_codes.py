@@ -105,7 +105,12 @@ ERROR_CODES: Final = (
     ErrorCode("already_paid", 409, "The booking is paid.", "Ask for a refund instead."),
     ErrorCode("already_received", 409, "The transfer was received before.", "Send a second receipt back."),
     ErrorCode("balance_needed", 409, "The new price exceeds the paid or held amount.", "Register another booking."),
-    ErrorCode("booking_canceled", 409, "The booking was canceled.", "Register it again under its reference."),
+    ErrorCode(
+        "booking_canceled",
+        409,
+        "The booking was canceled, which also decided what goes back.",
+        "Register it again under its reference. More money back: an operator with `override`.",
+    ),
     ErrorCode("booking_expired", 409, "The hold of the booking has ended.", "Register it again under its reference."),
     ErrorCode("capture_method_fixed", 409, "The open payment has another capture method.", "Cancel it, start anew."),
     ErrorCode("disputed", 409, "The customer's bank disputes the payment.", "Wait for the dispute, or answer it."),

@@ -882,6 +882,18 @@ class StorageContract:
         found = await storage.read(lambda uow: uow.payment_reader.of_intents(["pi_1", "pi_2"]))
         assert found == {"pi_1": payment}
 
+    async def test_payments_are_found_by_their_bookings_oldest_first(self, storage: Storage) -> None:
+        await store(storage, booking(1), booking(2), booking(3))
+        first = await stored(storage, started_payment(booking(1), 1).happen(ev.PaymentCanceled()))
+        second = await stored(storage, started_payment(booking(1), 2))
+        other = await stored(storage, started_payment(booking(2), 3))
+
+        found = await storage.read(lambda uow: uow.payment_reader.of_bookings(["bk_1", "bk_2", "bk_3", "bk_9"]))
+
+        oldest_first = sorted([first, second], key=lambda payment: payment.created_at)
+        assert {its: list(payments) for its, payments in found.items()} == {"bk_1": oldest_first, "bk_2": [other]}
+        assert dict(await storage.read(lambda uow: uow.payment_reader.of_bookings([]))) == {}
+
     async def test_a_charge_is_no_intent(self, storage: Storage) -> None:
         await store(storage, booking(1))
         await stored(storage, payment_with_every_event(booking(1)))

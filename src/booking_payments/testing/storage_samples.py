@@ -136,6 +136,7 @@ PAYMENT_CHANGED: Final = attrs.evolve(
     reduced=_usd(1200),
     reduced_back=_usd(600),
     intent_price=_usd(9500),
+    booking_canceled=not PAYMENT.booking_canceled,
 )
 PAYMENT_FIXED: Final = frozenset(
     {

@@ -86,6 +86,26 @@ def test_who_may_look_sees_every_page_and_no_form(site: OpenIdSite) -> None:
             assert answer.text.count('<form method="post"') <= answer.text.count('action="/console/logout"'), path
 
 
+def test_who_may_look_is_offered_nothing_that_they_may_not_do(site: OpenIdSite) -> None:
+    booking_id = site.paid(reference="R-offered", event_id="ev_offered")
+    payment_id = site.payment_of(booking_id).id
+    offers = {
+        f"/console/payments/{payment_id}": "Look at the quote",
+        f"/console/bookings/{booking_id}": "Cancel the booking",
+        "/console/events/ev_offered": "Cancel the event",
+        f"/console/payments/{payment_id}/refund?amount=1.00": "Give the money back",
+        f"/console/bookings/{booking_id}/cancel?look=1&refund=policy": 'id="confirm"',
+        "/console/record": 'id="receipt"',
+    }
+    site.log_in_there()
+    assert [path for path, offer in offers.items() if offer not in site.get(path).text] == ["/console/record"]
+
+    site.provider.roles = ["payments:read"]
+    site.log_in_there()
+    assert [path for path, offer in offers.items() if offer in site.get(path).text] == []
+    assert "At most 100.00 USD can be refunded" in site.get(f"/console/payments/{payment_id}").text
+
+
 @pytest.mark.parametrize("path", [path for path in ACTIONS if path not in ("/console/logout", "/console/sessions/end")])
 def test_who_may_look_can_do_nothing(site: OpenIdSite, path: str) -> None:
     site.provider.roles = ["payments:read"]
@@ -421,8 +441,16 @@ def test_a_session_by_token_ends_after_eight_hours_of_use(site: OpenIdSite) -> N
     assert not site.is_logged_in()
 
 
-def test_a_session_by_token_ends_with_the_token(site: OpenIdSite) -> None:
-    site.kit.clock.advance(datetime.now(UTC) - site.kit.clock.now())  # tokens are checked by this machine's clock
+@pytest.fixture
+def site_of_today() -> Iterator[OpenIdSite]:
+    """A site at the time of this machine, by which tokens are checked."""
+    with open_openid_site() as site:
+        site.kit.clock.advance(datetime.now(UTC) - site.kit.clock.now())
+        yield site
+
+
+def test_a_session_by_token_ends_with_the_token(site_of_today: OpenIdSite) -> None:
+    site = site_of_today
     ends = int(site.kit.clock.now().timestamp()) + 600
     site.post("/console/login", {"token": token("olga", "payments:operate", exp=ends), "next": ""})
     site.kit.clock.advance(timedelta(seconds=590))
@@ -432,10 +460,10 @@ def test_a_session_by_token_ends_with_the_token(site: OpenIdSite) -> None:
     assert not site.is_logged_in()
 
 
-def test_a_token_in_its_last_seconds_begins_no_session(site: OpenIdSite) -> None:
-    site.kit.clock.advance(datetime.now(UTC) - site.kit.clock.now())
-    ends = int(site.kit.clock.now().timestamp()) - 1
-    answer = site.post("/console/login", {"token": token("olga", "payments:operate", exp=ends), "next": ""})
+def test_a_token_in_its_last_seconds_begins_no_session(site_of_today: OpenIdSite) -> None:
+    ends = int(site_of_today.kit.clock.now().timestamp()) - 1
+    fields = {"token": token("olga", "payments:operate", exp=ends), "next": ""}
+    answer = site_of_today.post("/console/login", fields)
 
     assert answer.status_code == 401
     assert "has expired" in answer.text

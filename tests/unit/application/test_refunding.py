@@ -16,7 +16,7 @@ from booking_payments.domain.errors import (
 )
 from booking_payments.domain.fees import FeeOnRefund, FeePayer, FeePolicy
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
-from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundReason, RefundTier
+from booking_payments.domain.refunds import QuoteReason, RefundOnCancel, RefundPolicy, RefundReason, RefundTier
 from booking_payments.ports.storage import Storage
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import paid_booking, payment_of
@@ -303,3 +303,14 @@ async def test_the_customers_fee_is_kept_if_the_policy_keeps_it(storage: Storage
     quote = await kit.payments.quote_refund(booking_id, ANN)
 
     assert (quote.amount.major(), quote.fee_refunded.major()) == ("100.00", "0.00")
+
+
+async def test_what_a_cancellation_kept_cannot_be_taken_by_the_customer_afterwards(kit: PaymentsTestKit) -> None:
+    booking = await paid_booking(kit, deliver=True)
+    await kit.payments.cancel_booking(booking.id, OPERATOR, refund=RefundOnCancel.NONE)
+
+    with pytest.raises(NotPossibleNow) as refused:
+        await kit.payments.refund_payment(booking.id, ANN)
+
+    assert refused.value.code == "booking_canceled"
+    assert not (await payment_of(kit, booking)).refunds

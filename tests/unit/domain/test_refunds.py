@@ -105,6 +105,7 @@ REFUSALS = {
     QuoteReason.NOT_PAID: NotPossibleNow,
     QuoteReason.NOT_CAPTURED: NotPossibleNow,
     QuoteReason.DISPUTED: NotPossibleNow,
+    QuoteReason.BOOKING_CANCELED: NotPossibleNow,
     QuoteReason.EVENT_STARTED: RefusedByRule,
     QuoteReason.TOO_LATE: RefusedByRule,
     QuoteReason.NOTHING_LEFT: RefusedByRule,

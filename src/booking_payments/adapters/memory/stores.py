@@ -159,6 +159,7 @@ class Tables:
 
 
 _each_table: Final = attrgetter(*Tables.__annotations__)
+_created_at: Final = attrgetter("created_at")
 
 
 class MemoryStorage:
@@ -226,7 +227,7 @@ class MemoryDatabase:
                 return Loaded(entries=[tables.inbox[key] for key in tables.entries_of.get(scope.id, ())])
             case ScopeKind.PAYMENTS_OF_BOOKING:
                 found = tables.payments_of_booking(scope.id)
-                found.sort(key=lambda payment: payment.created_at)
+                found.sort(key=_created_at)
             case ScopeKind.PAYMENT | ScopeKind.GATEWAY_ID:
                 is_id = scope.kind is ScopeKind.PAYMENT
                 payment = tables.payments.get(scope.id if is_id else tables.gateway_ids.get(scope.id, ""))
@@ -414,6 +415,10 @@ class MemoryPaymentReader:
             for intent_id, payment_id in found.items()
             if payment_id in payments and payments[payment_id].intent_id == intent_id
         }
+
+    async def of_bookings(self, booking_ids: Collection[str]) -> Mapping[str, Sequence[Payment]]:
+        found = {its: self._tables.payments_of_booking(its) for its in booking_ids}
+        return {its: sorted(payments, key=_created_at) for its, payments in found.items() if payments}
 
     async def histories(self, ids: Collection[str]) -> Mapping[str, PaymentHistory]:
         return {each: self._story(payment) for each, payment in (await self.payments(ids)).items()}

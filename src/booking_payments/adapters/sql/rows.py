@@ -161,6 +161,7 @@ class _State:
     reduced: Money | None = None
     reduced_back: Money | None = None
     intent_price: Money | None = None
+    booking_canceled: bool = False
 
 
 # fmt: off
@@ -205,6 +206,7 @@ def payment_values(payment: Payment) -> Values:
         reduced=payment.reduced or None,
         reduced_back=payment.reduced_back or None,
         intent_price=payment.intent_price,
+        booking_canceled=payment.booking_canceled,
     )
     return {
         "status": payment.status.value,
@@ -295,6 +297,7 @@ def payment_from(row: Row) -> Payment:
         reduced=state.reduced or zero,
         reduced_back=state.reduced_back or zero,
         intent_price=state.intent_price,
+        booking_canceled=state.booking_canceled,
     )
 
 

@@ -434,6 +434,11 @@ def _may_move(since: datetime) -> ColumnElement[bool]:
 
 _MANY_PAYMENTS: Final = select(tables.payments).where(in_array(tables.payments.c.id))
 _MANY_BY_INTENT: Final = select(tables.payments).where(in_array(tables.payments.c.intent_id))
+_MANY_BY_BOOKING: Final = (
+    select(tables.payments)
+    .where(in_array(tables.payments.c.booking_id))
+    .order_by(tables.payments.c.booking_id, tables.payments.c.created_at)
+)
 _MANY_JOURNALS: Final = (
     select(tables.journal)
     .where(in_array(tables.journal.c.payment_id))
@@ -468,6 +473,12 @@ class SqlPaymentReader:
 
     async def of_intents(self, intent_ids: Collection[str]) -> Mapping[str, Payment]:
         return {row["intent_id"]: rows.payment_from(row) for row in await self._rows(_MANY_BY_INTENT, intent_ids)}
+
+    async def of_bookings(self, booking_ids: Collection[str]) -> Mapping[str, Sequence[Payment]]:
+        found: dict[str, list[Payment]] = defaultdict(list)
+        for row in await self._rows(_MANY_BY_BOOKING, booking_ids):
+            found[row["booking_id"]].append(rows.payment_from(row))
+        return found
 
     async def histories(self, ids: Collection[str]) -> Mapping[str, PaymentHistory]:
         journals: dict[str, list[Recorded]] = defaultdict(list)

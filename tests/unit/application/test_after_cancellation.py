@@ -1,0 +1,98 @@
+"""A cancellation decides what goes back; its customer cannot take more afterwards."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from booking_payments.application.views import RefundOnCancel
+from booking_payments.domain.booking import Booking
+from booking_payments.domain.errors import NotPossibleNow, RefusedByRule
+from booking_payments.domain.payment import Payment
+from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTier
+from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
+from tests.payments import paid_booking, payment_of
+
+HALF = RefundPolicy(tiers=(RefundTier(hours_before=0, percent=Decimal(50)),))
+
+
+async def canceled(kit: PaymentsTestKit, refund: RefundOnCancel, policy: RefundPolicy | None = None) -> Booking:
+    booking = await paid_booking(kit, deliver=True, refund_policy=policy)
+    await kit.payments.cancel_booking(booking.id, OPERATOR, refund=refund)
+    await kit.settle()
+    return booking
+
+
+async def fail_refund(kit: PaymentsTestKit, booking: Booking) -> Payment:
+    payment = await payment_of(kit, booking)
+    assert kit.stripe.fail_refund(payment.refunds[-1].gateway_refund_id or "").ok
+    await kit.settle()
+    return await payment_of(kit, booking)
+
+
+async def is_refused(kit: PaymentsTestKit, booking: Booking) -> None:
+    quote = await kit.payments.quote_refund(booking.id, ANN)
+    assert quote.reason is QuoteReason.BOOKING_CANCELED
+    with pytest.raises(NotPossibleNow) as refused:
+        await kit.payments.refund_payment(booking.id, ANN)
+    assert refused.value.code == "booking_canceled"
+
+
+async def test_what_a_cancellation_by_policy_kept_stays_kept_in_a_later_grace() -> None:
+    kit = PaymentsTestKit()
+    booking = await paid_booking(kit, deliver=True, refund_policy=HALF, event_id="E")
+    grace = kit.clock.now() + timedelta(days=9)
+    moved = kit.clock.now() + timedelta(days=60)
+    job = await kit.payments.reschedule_event("E", OPERATOR, event_starts_at=moved, refund_grace_until=grace)
+    await kit.payments.run_event_job(job)
+    await kit.payments.cancel_booking(booking.id, OPERATOR, refund=RefundOnCancel.NONE)
+
+    await is_refused(kit, booking)
+
+
+async def test_what_the_cancellation_of_an_event_kept_stays_kept() -> None:
+    kit = PaymentsTestKit()
+    booking = await paid_booking(kit, deliver=True, event_id="E")
+    await kit.payments.run_event_job(await kit.payments.cancel_event("E", OPERATOR, refund=RefundOnCancel.NONE))
+
+    await is_refused(kit, booking)
+
+
+async def test_the_refund_that_a_cancellation_promised_and_that_failed_is_given_to_its_customer_again() -> None:
+    kit = PaymentsTestKit()
+    booking = await canceled(kit, RefundOnCancel.POLICY, HALF)
+    await is_refused(kit, booking)
+    await fail_refund(kit, booking)
+
+    with pytest.raises(RefusedByRule) as refused:
+        await kit.payments.refund_payment(booking.id, ANN, amount="50.01")
+    given = await kit.payments.refund_payment(booking.id, ANN)
+
+    assert refused.value.code == "exceeds_refundable"
+    assert given.refund.amount.major() == "50.00"
+    await is_refused(kit, booking)
+
+
+async def test_more_than_the_cancellation_gave_needs_an_operator_who_overrides_or_cancels_in_full() -> None:
+    kit = PaymentsTestKit()
+    booking = await canceled(kit, RefundOnCancel.NONE)
+    with pytest.raises(NotPossibleNow):
+        await kit.payments.refund_payment(booking.id, OPERATOR)
+
+    quote = await kit.payments.quote_refund(booking.id, OPERATOR, override=True)
+    await kit.payments.refund_payment(booking.id, OPERATOR, amount="30.00", override=True, note="as agreed")
+    await kit.payments.cancel_booking(booking.id, OPERATOR, refund=RefundOnCancel.FULL)
+    await kit.settle()
+
+    assert quote.overrides == ("booking_canceled",)
+    assert (await payment_of(kit, booking)).refunded.major() == "100.00"
+
+
+async def test_of_a_canceled_booking_nothing_remains_refundable_in_its_messages() -> None:
+    kit = PaymentsTestKit()
+    await canceled(kit, RefundOnCancel.NONE)
+    await kit.payments.deliver_messages()
+
+    messages = {message.type: message.data for message in kit.publisher.published}
+
+    assert messages["booking.canceled"]["remaining_refundable"] == "0.00"
