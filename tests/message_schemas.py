@@ -32,8 +32,8 @@ def install() -> None:
     """Look at every message from now on."""
     complete = Recorder._complete
 
-    def checked(self: Recorder, message: Message) -> Message:
-        made = complete(self, message)
+    def checked(self: Recorder, draft: Any) -> Message:
+        made = complete(self, draft)
         wrong.extend(errors_of(json.loads(payload(attrs.evolve(made, sequence=1)))))  # the storage numbers it later
         return made
 

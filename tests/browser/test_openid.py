@@ -1,5 +1,6 @@
 """Log-in at an OpenID provider in a real browser: there, back, in a role, and out again everywhere."""
 
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -85,3 +86,24 @@ async def test_operators_log_in_at_the_provider_in_their_role_and_log_out_everyw
     await again.wait_for("Operator console")
     await rita.page.reload()
     await expect(rita.page.get_by_role("link", name="Rita Example")).to_be_visible()
+
+
+async def test_a_form_that_came_too_late_is_sent_again_by_the_browser_after_a_log_in(console: Console) -> None:
+    """The page says so: log in in another tab, then load this page again."""
+    service, provider, late = console.service, console.provider, console.browsers[0]
+    provider.claims, provider.roles = OLGA, ["payments:operate"]
+    await console.log_in(late, "/console/drift")
+    await late.wait_for("Drift")
+    with sqlite3.connect(service.folder / "booking-payments.db") as books:
+        books.execute("UPDATE bp_console_sessions SET ends_at = started_at")
+    books.close()
+
+    await late.page.get_by_role("button", name="Compare with the gateway now").click()
+    await late.wait_for("You are logged out")
+    other_tab = BrowserPage(await late.page.context.new_page())
+    await console.log_in(other_tab, "/console/")
+    await other_tab.wait_for("Dashboard")
+    await late.page.reload()
+
+    await late.wait_for("Drift")
+    assert late.page.url == f"{service.address}/console/drift"  # where the form leads when it is taken

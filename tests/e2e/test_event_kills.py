@@ -28,6 +28,8 @@ NIGHTLY = os.environ.get("SIMULATION") == "nightly"
 KILLS = int(os.environ.get("EVENT_KILLS", "2"))
 BOOKINGS = 10 + 10 * KILLS
 EVENT = "evening"
+GIVE_UP_S = 300
+"""Longer than anything takes on a machine that is busy with other work."""
 NEW = {"customer_id": "ann", "amount": "100.00", "currency": "usd", "event_starts_at": "2100-01-01T20:00:00Z"}
 A_TENTH = {"refund_policy": {"tiers": [{"hours_before": 1, "percent": "10"}]}}
 """So that the gateway would accept a second refund, and a third."""
@@ -47,7 +49,7 @@ def _book(client: httpx2.Client, app: dict[str, str], ann: dict[str, str]) -> No
 
 def _insist_on_cancellation(client: httpx2.Client, operator: dict[str, str]) -> str:
     """Ask until the service answers with the job; return its id."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + GIVE_UP_S
     while time.monotonic() < until:
         try:
             answer = client.post(f"/api/events/{EVENT}/cancel/", json={"refund": "policy"}, headers=operator)
@@ -56,7 +58,7 @@ def _insist_on_cancellation(client: httpx2.Client, operator: dict[str, str]) -> 
             continue
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
-    raise AssertionError("no answer after 60 s")
+    raise AssertionError(f"no answer after {GIVE_UP_S} s")
 
 
 @define
@@ -102,7 +104,7 @@ def killed_repeatedly(database: str, folder: Path, *bugs: str) -> Ended:
         assert stripe.post("/_sandbox/webhook_endpoints", json=hook).is_success
         with (
             restartable_service(port, folder, settings, *bugs) as service,
-            httpx2.Client(base_url=address, trust_env=False, timeout=20) as client,
+            httpx2.Client(base_url=address, trust_env=False, timeout=GIVE_UP_S) as client,
         ):
             service.start()
             _wait_until_ready(client)
@@ -151,7 +153,7 @@ def test_the_kills_find_a_job_that_forgets_its_refunds(tmp_path: Path) -> None:
 
 
 def _wait_until_ready(client: httpx2.Client) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + GIVE_UP_S
     while time.monotonic() < until:
         try:
             if client.get("/health/ready").status_code == 200:
@@ -159,14 +161,14 @@ def _wait_until_ready(client: httpx2.Client) -> None:
         except httpx2.TransportError:
             pass
         time.sleep(0.05)
-    raise AssertionError("not ready after 60 s")
+    raise AssertionError(f"not ready after {GIVE_UP_S} s")
 
 
 def _wait_until_done(client: httpx2.Client, operator: dict[str, str]) -> None:
-    until, job = time.monotonic() + 120, None
+    until, job = time.monotonic() + GIVE_UP_S, None
     while time.monotonic() < until:
         job = client.get(f"/api/events/{EVENT}/", headers=operator).json()["job"]
         if job["state"] == "done" and job["done"] == BOOKINGS:
             return
         time.sleep(0.2)
-    raise AssertionError(f"not done after 120 s: {job}")
+    raise AssertionError(f"not done after {GIVE_UP_S} s: {job}")

@@ -47,7 +47,42 @@ def test_no_page_is_shown_in_a_frame(site: Site, path: str, logged_in: bool) -> 
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
 
 
+PAGES_OF_OPERATORS = (
+    "/console/",
+    "/console/payments",
+    "/console/sessions",
+    "/console/login",
+    "/console/exports/payments",
+)
+
+
+@pytest.mark.parametrize("path", [*PAGES_OF_OPERATORS, "/console/payments/pay_nobody", "/console/nowhere"])
+def test_no_page_of_the_console_is_kept_by_browsers_and_proxies(site: Site, path: str) -> None:
+    site.client.cookies.clear()
+    site.log_in()
+
+    assert site.get(path).headers["cache-control"] == "no-store"
+    assert site.post("/console/drift/run", {"form_token": "x"}).headers["cache-control"] == "no-store"
+
+
 # --- sessions
+
+
+@pytest.mark.parametrize(("proto", "secure"), [("https", True), ("https, http", True), ("http", False), ("", False)])
+def test_behind_a_proxy_with_tls_the_cookie_is_for_tls_and_this_host_only(site: Site, proto: str, secure: bool) -> None:
+    site.client.cookies.clear()
+    fields = {"token": token("olga", "payments:operate"), "next": ""}
+    headers = {
+        "X-Forwarded-Proto": proto,
+        "Origin": "https://testserver.local" if secure else "http://testserver.local",
+    }
+
+    cookie = site.post("/console/login", fields, headers=headers).headers["set-cookie"]
+
+    parts = {part.strip().lower() for part in cookie.split(";")}
+    assert {"httponly", "samesite=lax"} <= parts
+    assert ("secure" in parts, cookie.startswith("__Host-"), "path=/" in parts) == (secure, secure, secure)
+    assert not any(part.startswith("domain") for part in parts)
 
 
 def test_a_planted_cookie_is_replaced_at_the_login(site: Site) -> None:

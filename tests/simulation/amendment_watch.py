@@ -208,10 +208,12 @@ class AmendmentWatch:
             yield f"the report owes {line.owed.minor} for {booking.id}, our books {owed}"
         done = line.outcome is BookingOutcome.DONE
         processing = any(payment.status is PaymentStatus.PROCESSING for payment in payments)
-        disputed = any(payment.has_open_dispute for payment in payments)
+        disputed = any(each.has_open_dispute for each in payments)
         if done != (not owed and not pending and not processing and not disputed):
             yield f"{booking.id} is {line.outcome.value}, with {owed} owed and {pending} pending"
-        if line.outcome is BookingOutcome.DISPUTED and not disputed:
+        if disputed and line.outcome not in (BookingOutcome.DISPUTED, BookingOutcome.FAILED):
+            yield f"{booking.id} is {line.outcome.value} although its payment is disputed"
+        if line.outcome is BookingOutcome.DISPUTED and not any(payment.has_open_dispute for payment in payments):
             yield f"{booking.id} is disputed in the report, and has no open dispute"
         if job.refund.value != "full" or self.released_by.get(booking.id) != job.cause:
             return

@@ -104,6 +104,9 @@ async def test_the_request_proves_the_browser_and_asks_for_no_more_than_the_sett
         (lambda claims: {**claims, "sub": ""}, "subject"),
         (lambda claims: {**claims, "sub": "x" * 256}, "subject"),
         (lambda claims: {**claims, "sub": "a\u202eb"}, "subject"),
+        (lambda claims: {**claims, "sub": "a\r\nSet-Cookie: x=1"}, "subject"),
+        (lambda claims: {**claims, "sub": 248289761001}, "sub"),
+        (lambda claims: {**claims, "sub": ["248289761001"]}, "sub"),
         (lambda claims: {**claims, "at_hash": "of-another-access-token"}, "at_hash"),
     ],
 )

@@ -6,15 +6,16 @@ process learns of it.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import attrs
 from attrs import frozen
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.command import BookingCommand, begin
+from booking_payments.application.command import Begun, BookingCommand, begin
 from booking_payments.application.dependencies import Dependencies
-from booking_payments.application.operations import carry_out
+from booking_payments.application.operations import Ended, carry_out
 from booking_payments.application.pricing import require_chargeable
 from booking_payments.application.quoted import UNQUOTED, Quoted
 from booking_payments.application.reading import Target
@@ -22,6 +23,7 @@ from booking_payments.application.recording import Recorder
 from booking_payments.application.resuming import earlier_run
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.domain import decisions
+from booking_payments.domain import events as ev
 from booking_payments.domain.amendments import (
     Amendment,
     BookingChange,
@@ -29,7 +31,7 @@ from booking_payments.domain.amendments import (
     require_amendable,
     without_items,
 )
-from booking_payments.domain.booking import Booking, BookingStatus, ItemCount
+from booking_payments.domain.booking import Booking, BookingStatus, ItemCount, ItemsRequest
 from booking_payments.domain.decisions import AmendmentDenial, PriceChange, Step
 from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown, RefundRefused, RefusedByRule
 from booking_payments.domain.instructions import Replacement
@@ -37,7 +39,8 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.texts import require_reason
-from booking_payments.ports.unit_of_work import UnitOfWork
+from booking_payments.ports.storage import CommitLost, StorageConflict
+from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 
 Change = Callable[[Booking], BookingChange]
 
@@ -55,12 +58,14 @@ class AmendmentRequest:
         refund: how much a paid booking that becomes cheaper gives back; None: as its policy says.
         expected: the version and the refund that the caller has seen in a preview.
         all_when_free: if ``refund`` is None, a new price of zero gives everything back.
+        asked: the request for units of items, where that is what identifies it; None for an absolute change.
     """
 
     change: Change
     refund: RefundOnCancel | None = None
     expected: Quoted = UNQUOTED
     all_when_free: bool = False
+    asked: ItemsRequest | None = None
 
 
 async def amend_booking(
@@ -102,7 +107,10 @@ async def amend_booking(
         expected=Quoted(version=expected_version, refund=expected_refund),
         all_when_free=True,
     )
-    return await _amend(deps, booking_id, caller, request)
+    booking, refused = await _amend(deps, booking_id, caller, request)
+    if refused:
+        raise RefundRefused("the booking is amended, but its refund was refused; the difference is owed")
+    return booking
 
 
 async def cancel_items(
@@ -120,15 +128,41 @@ async def cancel_items(
     Returns None, and changes nothing, when no unit would be left: the whole booking has to be canceled then. The rules
     for the cancellation of the whole booking apply to each unit: how much is refunded, and who may do it.
 
-    Raises as ``amend_booking``; ``RefusedByRule`` (``no_items``, ``item_unknown``, ``item_given_back``).
+    If the caller made an equal request within the last 24 hours, it was carried out, and the caller did not receive its
+    outcome, this one is its repetition: no further units are given up. A refund that the gateway refuses is owed.
+
+    Raises as ``amend_booking``, but not ``RefundRefused``; ``RefusedByRule`` (``no_items``, ``item_unknown``,
+    ``item_given_back``).
     """
     require_reason(reason)
     caller = attrs.evolve(caller, cause=f"{caller.cause}: {reason}") if reason else caller
-    request = AmendmentRequest(change=giving_up(items), refund=refund, expected=expected)
+    asked = ItemsRequest.of(caller.subject, items, refund.value if refund else None, deps.clock.now())
+    request = AmendmentRequest(change=giving_up(items), refund=refund, expected=expected, asked=asked)
     try:
-        return await _amend(deps, booking_id, caller, request)
+        booking, _ = await _amend(deps, booking_id, caller, request)
     except NothingLeft:
         return None
+    return await _answered(deps, booking, asked)
+
+
+async def _answered(deps: Dependencies, booking: Booking, asked: ItemsRequest) -> Booking:
+    """Record that the caller of ``asked`` receives its outcome, so that the next equal request is a new one.
+
+    When that fails, the next equal request counts as a repetition.
+    """
+
+    async def work(uow: UnitOfWork) -> Booking:
+        found = await uow.bookings.lock(booking.id) or booking
+        answered = found.repeated(asked)
+        if answered is None:
+            return found
+        found = attrs.evolve(found, unanswered=tuple(each for each in found.unanswered if each != answered))
+        await uow.bookings.save(found)
+        return found
+
+    with suppress(StorageConflict, CommitLost):
+        return await deps.storage.transact(work, LockScope(booking_id=booking.id))
+    return booking
 
 
 def giving_up(items: Sequence[ItemCount]) -> Change:
@@ -143,29 +177,35 @@ def giving_up(items: Sequence[ItemCount]) -> Change:
     return change
 
 
-async def _amend(deps: Dependencies, booking_id: str, caller: Caller, request: AmendmentRequest) -> Booking:
+async def _amend(
+    deps: Dependencies, booking_id: str, caller: Caller, request: AmendmentRequest
+) -> tuple[Booking, bool]:
+    """Return the amended booking, and whether the gateway refused its refund."""
     target = Target(booking_id=booking_id)
-    await earlier_run(deps, booking_id, caller)
+    begun: Begun[Amendment | None] | None = None
+    ended: Ended | None = None
+    earlier = await earlier_run(deps, booking_id, caller)
     command = BookingCommand(
         target=target,
         caller=caller,
         decide=partial(decide_amendment, deps, caller, request),
         needs_payment=False,
-        waits=lambda recorder: not _is_done(recorder, caller),
+        waits=lambda recorder: not _is_done(recorder, caller, request.asked),
     )
-    begun = await begin(deps, command)
-    ended = await carry_out(deps, begun.claimed, caller) if begun.claimed is not None else None
+    if earlier is None:
+        begun = await begin(deps, command)
+        ended = await carry_out(deps, begun.claimed, caller) if begun.claimed is not None else None
 
-    async def look(uow: UnitOfWork) -> tuple[Booking, Payment | None]:
+    async def look(uow: UnitOfWork) -> tuple[Booking, Payment | None, bool]:
         booking = caller.require(await uow.bookings.get(booking_id))
-        return booking, await target.find_payment(uow, booking_id)
+        applied = booking.was_amended_by(caller.cause) if begun is None else await _was_applied(uow, begun)
+        return booking, await target.find_payment(uow, booking_id), applied
 
-    booking, payment = await deps.storage.read(look)
+    booking, payment, applied = await deps.storage.read(look)
     error = ended.error if ended is not None else None
-    if begun.decided is None or begun.decided.is_content_of(booking):
-        if payment is not None and payment.owed.amount > payment.owed_waiting and ended is not None:
-            raise RefundRefused("the booking is amended, but its refund was refused; the difference is owed")
-        return booking
+    if applied:
+        refused = payment is not None and payment.owed.amount > payment.owed_waiting and ended is not None
+        return booking, refused
     if isinstance(error, OutcomeUnknown):
         raise error
     if payment is not None and payment.status is PaymentStatus.SUCCEEDED:
@@ -175,9 +215,28 @@ async def _amend(deps: Dependencies, booking_id: str, caller: Caller, request: A
     raise error or AlreadyUnderWay()
 
 
-def _is_done(recorder: Recorder, caller: Caller) -> bool:
-    """True when an earlier run of the same request has amended the booking."""
-    return caller.resumed and recorder.booking.was_amended_by(caller.cause)
+async def _was_applied(uow: UnitOfWork, begun: Begun[Amendment | None]) -> bool:
+    """True when the booking has got this amendment's content, although other amendments may have followed it.
+
+    It has when the amendment was recorded with the decision, when it changes nothing, and when an earlier run recorded
+    it. After a call of the gateway, the journal of the payment that was called for it says so.
+    """
+    amendment, claimed = begun.decided, begun.claimed
+    if amendment is None or amendment.is_content_of(begun.booking):
+        return True
+    if claimed is None:
+        return False
+    since = claimed.payment.version
+    journal = await uow.payments.journal(claimed.payment.id)
+    events = [each.event for each in journal if each.sequence > since]
+    return any(isinstance(each, ev.BookingAmended) and each.amendment == amendment for each in events)
+
+
+def _is_done(recorder: Recorder, caller: Caller, asked: ItemsRequest | None = None) -> bool:
+    """True when an earlier run of the same request, or the request that this one repeats, has amended the booking."""
+    booking = recorder.booking
+    repeats = asked is not None and booking.repeated(asked) is not None
+    return repeats or (caller.resumed and booking.was_amended_by(caller.cause))
 
 
 def decide_amendment(
@@ -185,7 +244,7 @@ def decide_amendment(
 ) -> Amendment | None:
     """Record the amendment, or the call that comes first. Returns it; None when an earlier run has recorded it."""
     booking, refund = recorder.booking, request.refund
-    if _is_done(recorder, caller):
+    if _is_done(recorder, caller, request.asked):
         return None
     _require_allowed(deps, caller, booking, recorder.payment_or_none, refund)
     request.expected.require_version(booking)
@@ -193,6 +252,7 @@ def decide_amendment(
     mode = refund or RefundOnCancel.POLICY
     change = request.change(booking)
     amendment = amendment_of(booking, change, refund=mode.value, by=caller.cause, now=recorder.now)
+    amendment = attrs.evolve(amendment, asked=request.asked)
     if request.all_when_free and refund is None and amendment.amount.minor == 0:
         amendment = attrs.evolve(amendment, refund=RefundOnCancel.FULL.value)
     before = recorder.payment_or_none

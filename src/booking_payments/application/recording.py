@@ -6,6 +6,7 @@ added, so that the next decision sees them; ``save`` stores them all.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import attrs
 
@@ -36,6 +37,15 @@ LOST_LOOKED_FOR = timedelta(hours=1)
 """The longest time between two searches for the effect of a lost call."""
 
 
+class _Draft(NamedTuple):
+    """A message without the booking's status, which is known at the end of the transaction."""
+
+    id: str
+    type: str
+    payment_id: str | None
+    data: dict[str, object]
+
+
 class Recorder:
     """Collects the events of one transaction about ``booking`` and its ``payment`` (None until it is started)."""
 
@@ -48,7 +58,7 @@ class Recorder:
         self._in_flight = payment.operation if payment else None
         self._recorded: list[ev.Recorded] = []
         self._postings: list[Posting] = []
-        self._messages: list[Message] = []
+        self._messages: list[_Draft] = []
         self._seen: IntentReport | None = None
         self._stands: tuple[Refundable, Mapping[str, object]] | None = None
         self._events_without_payment: list[ev.Event] = []
@@ -101,13 +111,11 @@ class Recorder:
         if made is not None:
             self._messages.append(self._message(*made))
 
-    def _message(self, kind: str, data: dict[str, object]) -> Message:
-        return Message(
+    def _message(self, kind: str, data: dict[str, object]) -> _Draft:
+        return _Draft(
             id=self._deps.ids.new("msg"),
             type=kind,
-            booking_id=self.booking.id,
             payment_id=self._payment.id if self._payment else None,
-            at=self.now,
             data={
                 "schema_version": SCHEMA_VERSION,
                 "booking_id": self.booking.id,
@@ -132,10 +140,16 @@ class Recorder:
         await self._uow.outbox.append(self._complete(self._message(kind, data)))
         self._uow.jobs.defer(DeliverMessages(), self.now)
 
-    def _complete(self, message: Message) -> Message:
+    def _complete(self, draft: _Draft) -> Message:
         """Return the message with the booking's status at the end of this transaction, and the actor's role."""
-        said = {"booking_status": self.booking.status.value, "actor": self._caller.role}
-        return changed(message, data={**message.data, **said})
+        return Message(
+            id=draft.id,
+            type=draft.type,
+            booking_id=self.booking.id,
+            payment_id=draft.payment_id,
+            at=self.now,
+            data={**draft.data, "booking_status": self.booking.status.value, "actor": self._caller.role},
+        )
 
     def release(self, status: str) -> None:
         """Close the booking with ``status``; the event goes into the journal of its payment, if it has one."""
@@ -180,6 +194,7 @@ class Recorder:
         the next check.
         """
         self.add(decisions.paid_out_beyond(self.payment))
+        self.change_refunded_items()
         self.release_refunded()
         payment, before = self.payment, self._in_flight
         if decisions.attempts_exhausted(payment):
@@ -200,6 +215,12 @@ class Recorder:
         operation = self.payment.operation
         same = operation and before and operation.idempotency_key == before.idempotency_key
         return None if same else operation
+
+    def change_refunded_items(self) -> None:
+        """Give the booking the content that a refund of items leaves, once its promise can't be withdrawn any more."""
+        if self._payment is not None:
+            status = decisions.booking_after(self.booking, self._events())
+            self.add(decisions.change_refunded_items(status, self._payment))
 
     def release_refunded(self) -> None:
         """Cancel the booking if everything was refunded, by its customer or in the gateway's dashboard."""

@@ -19,6 +19,7 @@ from booking_payments.application.webhooks import take_in
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
 from booking_payments.domain.amendments import (
+    Amendment,
     amendment_of,
     refunding_items,
     require_amendable,
@@ -26,6 +27,7 @@ from booking_payments.domain.amendments import (
 )
 from booking_payments.domain.booking import Booking, ItemCount
 from booking_payments.domain.errors import InvalidInput, NotFound, PaymentError, RefusedByRule
+from booking_payments.domain.instructions import CreateRefund
 from booking_payments.domain.payment import DeferredRefund, Payment, Refund
 from booking_payments.domain.refunds import CustomerRefunds, QuoteReason, RefundOnCancel, RefundQuote, RefundReason
 from booking_payments.domain.texts import require_note
@@ -160,6 +162,8 @@ async def _refund_payment(deps: Dependencies, target: Target, caller: Caller, re
         return _view_of_begun(begun)
     refund_id = begun.decided.refund_id
     ended = await carry_out(deps, begun.claimed, caller)
+    if not _is_sent_by(begun.claimed, refund_id):
+        return await _view(deps, begun.claimed.payment.id, refund_id)  # it is deferred; the call is another refund's
     if ended.error is None and ended.view is not None:
         # Not read again: if the database failed here, the caller would not receive a refund recorded as acknowledged.
         return RefundView(payment=ended.view.payment, refund=_found(ended.view.payment, refund_id))
@@ -213,32 +217,53 @@ def _view_of_begun(begun: Begun[_Decided]) -> RefundView:
 
 
 def _decide_items(deps: Dependencies, caller: Caller, request: RefundRequest, recorder: Recorder) -> _Decided:
-    """Refund single items.
+    """Refund single items, or acknowledge the refund that this request repeats.
 
-    One event records the refund and the units, so that no unit is refunded twice. Units that a customer has refunded
-    leave the booking; without any unit left the booking is canceled.
+    The refund carries the units with it, and one event gives the booking its new content: no unit is refunded twice,
+    and a refused refund gives no unit up. Units that a customer has refunded leave the booking; without any unit left
+    the booking is canceled.
     """
-    booking, payment = recorder.booking, recorder.payment
+    booking, payment, items = recorder.booking, recorder.payment, request.items
+    again = decisions.repeated(payment, caller.subject, None, recorder.now, items)
+    if again is not None:
+        recorder.add((ev.RefundAcknowledged(refund_id=again.id),))
+        return _Decided(refund_id=again.id, replayed=True)
     require_amendable(booking)
+    made_at = decisions.first_made_at(payment, caller.subject, None, recorder.now, items)
     denied, mode = _denied(deps, booking, caller), RefundOnCancel.FULL if request.override else RefundOnCancel.POLICY
-    quoted = decisions.quote_items(
-        booking, payment, recorder.now, request.items, override=request.override, denied=denied
-    )
+    quoted = decisions.quote_items(booking, payment, made_at, items, override=request.override, denied=denied)
     if not quoted.allowed:
         raise quoted.reason.error()
-    asked = evolve(recorder.refund_request(request.note), reason=request.reason, override=request.override)
-    by_owner = caller.customer_id is not None
-    change = without_items(booking, request.items) if by_owner else None
-    if by_owner and change is None:
-        recorder.cancel_with_refund(mode, recorder.now)
-    else:
-        amendment = (
-            amendment_of(booking, change, refund=mode.value, by=caller.cause, now=recorder.now)
-            if change is not None
-            else refunding_items(booking, request.items, refund=mode.value, by=caller.cause)
-        )
-        recorder.add(decisions.amend_paid(booking, payment, amendment, asked, recorder.new_ids))
+    asked = evolve(
+        recorder.refund_request(request.note),
+        reason=request.reason,
+        made_at=made_at,
+        by=caller.subject,
+        override=request.override,
+        items=items,
+    )
+    amendment = _without_refunded(booking, items, caller, mode, recorder)
+    in_full = mode is RefundOnCancel.FULL
+    recorder.add(decisions.request_items(booking, payment, amendment, asked, recorder.new_ids, in_full=in_full))
+    recorder.change_refunded_items()
     return _Decided(refund_id=_newest(payment, recorder.payment).id)
+
+
+def _without_refunded(
+    booking: Booking, items: tuple[ItemCount, ...], caller: Caller, mode: RefundOnCancel, recorder: Recorder
+) -> Amendment | None:
+    """Return the booking's content after a refund of ``items``; None when a customer has no unit left."""
+    if caller.customer_id is None:
+        return refunding_items(booking, items, refund=mode.value, by=caller.cause)
+    change = without_items(booking, items)
+    if change is None:
+        return None
+    return amendment_of(booking, change, refund=mode.value, by=caller.cause, now=recorder.now)
+
+
+def _is_sent_by(claimed: Claimed, refund_id: str) -> bool:
+    instruction = claimed.operation.instruction
+    return isinstance(instruction, CreateRefund) and instruction.refund_id == refund_id
 
 
 def _newest(before: Payment, after: Payment) -> Refund | DeferredRefund:

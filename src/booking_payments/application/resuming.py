@@ -49,7 +49,12 @@ class Earlier:
 
     @property
     def did_nothing(self) -> bool:
-        """True when the gateway refused it, so that the request may run again."""
+        """True when the gateway refused it, so that the request may run again.
+
+        A refund whose refusal its caller did not receive keeps its promise, so it did something.
+        """
+        if self.refund_id is not None and self.end is not None and not self.end.answered:
+            return False
         return self.end is not None and self.end.refusal is not None and self.decline is None
 
 

@@ -13,11 +13,13 @@ from attrs import evolve, field, fields, frozen
 
 from booking_payments.domain.booking import (
     REMEMBERED_AMENDMENTS,
+    REMEMBERED_REQUESTS,
     Booking,
     BookingDetails,
     BookingStatus,
     Item,
     ItemCount,
+    ItemsRequest,
     Payability,
     digest_of_cause,
     money_left,
@@ -87,6 +89,8 @@ class Amendment:
     Attributes:
         refund: what a paid booking that becomes cheaper gives back, as a value of ``RefundOnCancel``.
         by: the cause, which recognizes a repetition of the request.
+        asked: the request for it, whose caller has not received the outcome yet; None for a change that is absolute, so
+            that it may be made twice.
     """
 
     amount: Money
@@ -99,6 +103,7 @@ class Amendment:
     details: BookingDetails
     refund: str
     by: str
+    asked: ItemsRequest | None = None
 
     def apply_to(self, booking: Booking) -> Booking:
         """Return ``booking`` with this content and the next version."""
@@ -115,6 +120,7 @@ class Amendment:
             version=booking.version + 1,
             registered_as=booking.registered_as or booking.content_digest,
             amended_by=(*booking.amended_by, digest_of_cause(self.by))[-REMEMBERED_AMENDMENTS:],
+            unanswered=(*booking.unanswered, *((self.asked,) if self.asked else ()))[-REMEMBERED_REQUESTS:],
         )
 
     def is_content_of(self, booking: Booking) -> bool:

@@ -3,7 +3,7 @@
 import hashlib  # standard library: a digest recognizes the repetition of a registration
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
@@ -335,6 +335,36 @@ REMEMBERED_AMENDMENTS: Final = 32
 """How many amendments of a booking are recognized when their requests are repeated, although others followed."""
 
 
+ASKED_AGAIN_WITHIN: Final = timedelta(hours=24)
+"""Within this time an equal request of the same caller repeats an earlier one whose outcome was not received."""
+
+REMEMBERED_REQUESTS: Final = 8
+"""How many requests without a received outcome a booking remembers."""
+
+
+@frozen(kw_only=True)
+class ItemsRequest:
+    """A request to give up units of a booking's items, which is relative: carried out twice, it gives up twice as many.
+
+    Attributes:
+        digest: of its caller and its content, which recognizes its repetition.
+        at: when it was made.
+    """
+
+    digest: str
+    at: datetime
+
+    @classmethod
+    def of(cls, caller: str, items: Sequence[ItemCount], refund: str | None, at: datetime) -> "ItemsRequest":
+        """Return the request of the subject ``caller`` for these units, in any order, with this kind of refund."""
+        named = sorted((each.id, each.quantity or 0) for each in items)
+        return cls(digest=digest_of_cause(repr((caller, named, refund))), at=at)
+
+    def repeats(self, earlier: "ItemsRequest") -> bool:
+        """True when this request is equal to ``earlier``, and not too late to be its repetition."""
+        return self.digest == earlier.digest and self.at - earlier.at < ASKED_AGAIN_WITHIN
+
+
 def digest_of_cause(cause: str) -> str:
     """Return a short digest of a cause, which may be long."""
     return hashlib.sha256(cause.encode()).hexdigest()[:16]
@@ -358,6 +388,7 @@ class Booking:
         refund_grace_until: until then the customer may have everything back, because the event was moved.
         registered_as: digest of the content it was registered with, once it was amended; None before.
         amended_by: digests of the causes of the latest amendments, the newest last, which recognize repetitions.
+        unanswered: requests that gave up units of items, until their callers have received the outcome.
     """
 
     id: str
@@ -379,6 +410,7 @@ class Booking:
     refund_grace_until: datetime | None = None
     registered_as: str | None = None
     amended_by: tuple[str, ...] = ()
+    unanswered: tuple[ItemsRequest, ...] = ()
 
     @property
     def free(self) -> bool:
@@ -388,6 +420,10 @@ class Booking:
     def was_amended_by(self, cause: str) -> bool:
         """True when one of the latest amendments, ``REMEMBERED_AMENDMENTS`` at most, had this cause."""
         return digest_of_cause(cause) in self.amended_by
+
+    def repeated(self, request: ItemsRequest) -> ItemsRequest | None:
+        """Return the earlier request that this one repeats, which has been carried out; None without one."""
+        return next((each for each in self.unanswered if request.repeats(each)), None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the booking as the HTTP API represents it; ``describe_booking`` adds ``refund_owed``."""

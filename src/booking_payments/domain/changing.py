@@ -18,7 +18,9 @@ def changed(value: T, /, **changes: Any) -> T:
     """
     cls: Any = type(value)
     names, values = _fields_of(cls)
-    made: T = cls(**{**dict(zip(names, values(value), strict=True)), **changes})
+    given = dict(zip(names, values(value), strict=True))
+    given.update(changes)
+    made: T = cls(**given)
     return made
 
 

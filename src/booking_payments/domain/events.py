@@ -10,6 +10,7 @@ from enum import Enum
 from attrs import field, frozen
 
 from booking_payments.domain.amendments import Amendment
+from booking_payments.domain.booking import ItemCount
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod, Client, Instruction, Replacement
@@ -329,6 +330,8 @@ class RefundRequested:
             which tells the two apart.
         cancels_booking: it completes a full refund that the customer requested. The booking is canceled once the
             promise can no longer be withdrawn.
+        requested_items: the units of items in the request; empty for a request without items.
+        change: the change of the booking by a refund of items; it is made once the promise can no longer be withdrawn.
     """
 
     refund_id: str
@@ -345,6 +348,8 @@ class RefundRequested:
     override: bool = False
     again: bool = False
     cancels_booking: bool = False
+    requested_items: tuple[ItemCount, ...] = ()
+    change: "ItemsChange | None" = None
 
 
 @frozen(kw_only=True)
@@ -367,6 +372,8 @@ class RefundDeferred:
     requested_by: str | None = None
     requested_amount: Money | None = None
     cancels_booking: bool = False
+    requested_items: tuple[ItemCount, ...] = ()
+    change: "ItemsChange | None" = None
 
 
 @frozen(kw_only=True)
@@ -561,6 +568,17 @@ class BookingAmended:
     def event_starts_at(self) -> datetime:
         """The start of the event from now on."""
         return self.amendment.event_starts_at
+
+
+@frozen(kw_only=True)
+class ItemsChange:
+    """What a refund of single items changes in its booking.
+
+    Attributes:
+        amended: the event that gives the booking its new content; None when no unit is left: the booking is canceled.
+    """
+
+    amended: BookingAmended | None = None
 
 
 @frozen(kw_only=True)

@@ -18,7 +18,7 @@ from attrs import Factory, field, frozen
 from booking_payments.domain import events as ev
 from booking_payments.domain import metadata_keys
 from booking_payments.domain.amendments import Amendment
-from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.booking import BookingStatus, ItemCount
 from booking_payments.domain.changing import changed
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
@@ -152,6 +152,9 @@ class Refund:
         acknowledged: the caller received the outcome. Until then an equal request of the same caller is a repetition.
         again: an earlier call for it was abandoned, under another key.
         cancels_booking: the customer requested it and it completes a full refund, so that the booking is canceled.
+        requested_items: the units of items in the request; empty for a request without items.
+        change: the change of the booking that is still to be made by a refund of items; None when there is none any
+            more.
     """
 
     id: str
@@ -174,6 +177,8 @@ class Refund:
     acknowledged: bool = True
     again: bool = False
     cancels_booking: bool = False
+    requested_items: tuple[ItemCount, ...] = ()
+    change: ev.ItemsChange | None = None
 
 
 @frozen(kw_only=True)
@@ -197,6 +202,8 @@ class DeferredRefund:
     requested_amount: Money | None = None
     again: bool = False
     cancels_booking: bool = False
+    requested_items: tuple[ItemCount, ...] = ()
+    change: ev.ItemsChange | None = None
 
     @property
     def given(self) -> GivenBack:
@@ -1074,6 +1081,8 @@ def _refund_requested(payment: Payment, event: ev.RefundRequested, at: datetime)
         acknowledged=event.requested_by is None,
         again=event.again,
         cancels_booking=event.cancels_booking,
+        requested_items=event.requested_items,
+        change=event.change,
     )
     return {
         "refunds": (*payment.refunds, refund),
@@ -1098,6 +1107,8 @@ def _refund_deferred(payment: Payment, event: ev.RefundDeferred, at: datetime) -
         requested_amount=event.requested_amount,
         again=again,
         cancels_booking=event.cancels_booking,
+        requested_items=event.requested_items,
+        change=event.change,
     )
     return {
         # A refund that was requested and never sent is only a deferred one until it is sent.
@@ -1133,7 +1144,8 @@ def _promise_confirmed(payment: Payment, event: ev.PromiseConfirmed, at: datetim
 
 @_folds(ev.PromiseWithdrawn)
 def _promise_withdrawn(payment: Payment, event: ev.PromiseWithdrawn, at: datetime) -> Changes:
-    return {"promised": payment.promised - event.promised} | _refund(payment, event.refund_id, cancels_booking=False)
+    withdrawn = {"promised": payment.promised - event.promised}
+    return withdrawn | _refund(payment, event.refund_id, cancels_booking=False, change=None)
 
 
 @_folds(ev.DebtSettled)
@@ -1256,6 +1268,7 @@ def _booking_amended(payment: Payment, event: ev.BookingAmended, at: datetime) -
         "event_starts_at": amendment.event_starts_at,
         "refund_grace_until": amendment.refund_grace_until,
         **_reduced(payment, event),
+        **_changed_booking(payment),
     }
     operation = payment.operation
     if operation is not None and operation.amendment == amendment:
@@ -1281,7 +1294,18 @@ def _reduced(payment: Payment, event: ev.BookingAmended | ev.Overcaptured) -> Ch
 
 @_folds(ev.BookingReleased)
 def _booking_released(payment: Payment, event: ev.BookingReleased, at: datetime) -> Changes:
-    return {"booking_canceled": True} if event.status == BookingStatus.CANCELED.value else {}
+    canceled = {"booking_canceled": True} if event.status == BookingStatus.CANCELED.value else {}
+    return {**canceled, **_changed_booking(payment)}
+
+
+def _changed_booking(payment: Payment) -> Changes:
+    """Return the change after which no refund of items waits to change the booking: that has happened now."""
+    if all(each.change is None for each in payment.refunds) and all(each.change is None for each in payment.deferred):
+        return {}
+    return {
+        "refunds": tuple(attrs.evolve(each, change=None) for each in payment.refunds),
+        "deferred": tuple(attrs.evolve(each, change=None) for each in payment.deferred),
+    }
 
 
 for _kind in (

@@ -14,7 +14,7 @@ import attrs
 from attrs import frozen
 
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import BookingDetails, BookingStatus, EndReason, Item
+from booking_payments.domain.booking import BookingDetails, BookingStatus, EndReason, Item, ItemsRequest
 from booking_payments.domain.declines import Decline
 from booking_payments.domain.fees import FeePayer, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod, Client
@@ -53,6 +53,7 @@ BOOKING: Final = attrs.evolve(
     refund_grace_until=NOW + timedelta(days=2),
     registered_as="0" * 64,
     amended_by=("req_1",),
+    unanswered=(ItemsRequest(digest="0" * 16, at=NOW),),
 )
 BOOKING_ENDED: Final = attrs.evolve(
     BOOKING,
@@ -69,6 +70,7 @@ BOOKING_ENDED: Final = attrs.evolve(
     refund_grace_until=None,
     registered_as="1" * 64,
     amended_by=("req_1", "req_2"),
+    unanswered=(ItemsRequest(digest="1" * 16, at=NOW),),
 )
 BOOKING_FIXED: Final = frozenset({"id", "reference", "customer_id", "created_at", "refund_policy", "event_id"})
 """The fields of a booking that never change."""

@@ -11,7 +11,15 @@ from sqlalchemy import RowMapping
 
 from booking_payments.adapters.sql.codec import event_from_json, event_name, event_to_json, from_json, to_json
 from booking_payments.adapters.unit_of_work import StoredPayment
-from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, BookingStatus, EndReason, Item
+from booking_payments.domain.booking import (
+    NO_DETAILS,
+    Booking,
+    BookingDetails,
+    BookingStatus,
+    EndReason,
+    Item,
+    ItemsRequest,
+)
 from booking_payments.domain.events import AuthorizationReleased, BurntMethod, DriftFound, Recorded
 from booking_payments.domain.fees import FeeBreakdown, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod, Client
@@ -44,6 +52,7 @@ class _Content:
     refund_grace_until: datetime | None = None
     registered_as: str | None = None
     amended_by: tuple[str, ...] = ()
+    unanswered: tuple[ItemsRequest, ...] = ()
 
 
 _NO_CONTENT: Final = _Content()
@@ -73,6 +82,7 @@ def booking_changes(booking: Booking) -> Values:
         refund_grace_until=booking.refund_grace_until,
         registered_as=booking.registered_as,
         amended_by=booking.amended_by,
+        unanswered=booking.unanswered,
     )
     return {
         "status": booking.status.value,
@@ -112,6 +122,7 @@ def booking_from(row: Row) -> Booking:
         refund_grace_until=content.refund_grace_until,
         registered_as=content.registered_as,
         amended_by=content.amended_by,
+        unanswered=content.unanswered,
     )
 
 
@@ -128,20 +139,26 @@ class _Terms:
     amount_step: int = 1
 
 
-@frozen(kw_only=True)
-class _State:
-    """The fields of a payment that change and have no column of their own."""
+_NONE: Final = msgspec.Raw(b"null")
+
+
+class _State(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The fields of a payment that change and have no column of their own.
+
+    Most have their default most of the time; these are left out of the JSON, which is half as long then. An amount of
+    zero is None.
+    """
 
     breakdown: FeeBreakdown
-    authorized: Money
-    attempts: tuple[Attempt, ...]
-    refunds: tuple[Refund, ...]
-    disputes: tuple[Dispute, ...]
-    operation: msgspec.Raw
-    drifts: tuple[DriftFound, ...]
-    late: bool
-    promised: GivenBack
-    beside: Money
+    authorized: Money | None = None
+    attempts: tuple[Attempt, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
+    operation: msgspec.Raw = _NONE
+    drifts: tuple[DriftFound, ...] = ()
+    late: bool = False
+    promised: GivenBack | None = None
+    beside: Money | None = None
     settled: GivenBack | None = None
     deferred: tuple[DeferredRefund, ...] = ()
     releases: tuple[AuthorizationReleased, ...] = ()
@@ -171,24 +188,22 @@ _TERMS: Final = (
 # fmt: on
 
 
-_NONE: Final = msgspec.Raw(b"null")
-
-
 def payment_values(payment: Payment) -> Values:
     """The columns that change with the payment."""
+    promised = payment.promised
     state = _State(
         booking_amount=payment.booking_amount,
         event_starts_at=payment.event_starts_at,
         breakdown=payment.breakdown,
-        authorized=payment.authorized,
+        authorized=payment.authorized or None,
         attempts=payment.attempts,
         refunds=payment.refunds,
         disputes=payment.disputes,
         operation=msgspec.Raw(to_json(payment.operation, Operation).encode()) if payment.operation else _NONE,
         drifts=payment.drifts,
         late=payment.late,
-        promised=payment.promised,
-        beside=payment.beside,
+        promised=promised if promised.amount or promised.fee else None,
+        beside=payment.beside or None,
         settled=payment.settled if payment.settled.amount else None,
         deferred=payment.deferred,
         releases=payment.releases,
@@ -271,15 +286,15 @@ def payment_from(row: Row) -> Payment:
         max_attempts=terms.max_attempts,
         amount_step=terms.amount_step,
         breakdown=state.breakdown,
-        authorized=state.authorized,
+        authorized=state.authorized or zero,
         attempts=state.attempts,
         refunds=state.refunds,
         disputes=state.disputes,
         operation=from_json(bytes(state.operation), Operation) if state.operation != _NONE else None,
         drifts=state.drifts,
         late=state.late,
-        promised=state.promised,
-        beside=state.beside,
+        promised=state.promised or GivenBack.zero(zero),
+        beside=state.beside or zero,
         settled=state.settled or GivenBack.zero(zero),
         deferred=state.deferred,
         releases=state.releases,

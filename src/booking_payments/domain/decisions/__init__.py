@@ -29,6 +29,7 @@ from booking_payments.domain.decisions.amending import (
     quote_items,
     reduction_of,
     replace_after_update,
+    request_items,
     step_of,
 )
 from booking_payments.domain.decisions.closing import (
@@ -39,6 +40,7 @@ from booking_payments.domain.decisions.closing import (
     booking_after,
     cancels_again,
     cancels_although_paid,
+    change_refunded_items,
     counts_as_deleted,
     end_reason_after,
     has_stale_authorization,
@@ -159,6 +161,7 @@ __all__ = [
     "cancels_although_paid",
     "capture_method_of",
     "capture_of",
+    "change_refunded_items",
     "charges",
     "choose_return_url",
     "counts_as_deleted",
@@ -214,6 +217,7 @@ __all__ = [
     "repeated",
     "replace_after_update",
     "replacement_after",
+    "request_items",
     "request_refund",
     "require_cancelable_by_owner",
     "require_payable",

@@ -15,7 +15,13 @@ from booking_payments.domain.amendments import Amendment, require_has_items
 from booking_payments.domain.booking import Booking, BookingStatus, ItemCount, money_left, with_refunded
 from booking_payments.domain.decisions.commands import intent_of, require_idle
 from booking_payments.domain.decisions.drift import Events
-from booking_payments.domain.decisions.obligations import NewIds, Request, promise_reduction, quote
+from booking_payments.domain.decisions.obligations import (
+    NewIds,
+    Request,
+    promise_on_cancel,
+    promise_reduction,
+    quote,
+)
 from booking_payments.domain.errors import NotPossibleNow
 from booking_payments.domain.instructions import CancelIntent, CancellationReason, Replacement, UpdateIntent
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -189,6 +195,37 @@ def amend_paid(booking: Booking, payment: Payment, amendment: Amendment, request
     event = evolve(event, reduced=reduction.amount, given_back=given)
     in_full = mode is RefundOnCancel.FULL or moved.refundable.in_grace(request.made_at)
     return (event, *promise_reduction(payment, event, given, request, ids, in_full=in_full))
+
+
+def request_items(
+    booking: Booking, payment: Payment, amendment: Amendment | None, request: Request, ids: NewIds, *, in_full: bool
+) -> Events:
+    """Return the events of a refund of single items. The booking changes once its promise can't be withdrawn any more.
+
+    A refund that is refused to its caller so changes nothing. Until then the refund carries the booking's change, which
+    ``change_refunded_items`` makes; the booking has no other amendment in between, since the refund is in flight.
+
+    Args:
+        amendment: the booking's new content; None when no unit is left, and the booking is canceled.
+        request: who asks for which items.
+        in_full: an operator overrides the tiers; used where no unit is left.
+
+    Raises ``RefusedByRule`` (``nothing_left``) when nothing can go back.
+    """
+    amended: ev.BookingAmended | None = None
+    if amendment is None:
+        events = promise_on_cancel(payment, request, ids, in_full=in_full, again=False)
+    else:
+        first, *rest = amend_paid(booking, payment, amendment, request, ids)
+        assert isinstance(first, ev.BookingAmended)  # noqa: S101 - its first event is the amendment
+        amended, events = first, tuple(rest)
+    deferred = [each for each in events if isinstance(each, ev.RefundDeferred)]
+    sent = [each for each in events if isinstance(each, ev.RefundRequested)]
+    if not deferred and not sent:
+        raise QuoteReason.NOTHING_LEFT.error()
+    carrier = (deferred or sent)[0]  # the promise of a refund that is deferred in part can't be withdrawn any more
+    change = ev.ItemsChange(amended=amended)
+    return tuple(evolve(each, change=change) if each is carrier else each for each in events)
 
 
 def quote_items(

@@ -237,6 +237,22 @@ def release_refunded(
     return (ev.PromiseRaised(promised=raised), released) if raised else (released,)
 
 
+def change_refunded_items(status: BookingStatus, payment: Payment) -> Events:
+    """Return the event of a refund of items that changes its booking; nothing while its promise can be withdrawn.
+
+    It can't be any more when the refund is deferred, when its outcome is unknown, and when the gateway accepted it.
+    A booking that was closed meanwhile keeps its items.
+
+    ``status`` is the booking's current status.
+    """
+    changes = [each.change for each in payment.deferred]
+    changes += [each.change for each in payment.refunds if each.change is not None and _stands(payment, each)]
+    found = next(filter(None, changes), None)
+    if found is None or not status.is_live:
+        return ()
+    return (found.amended or ev.BookingReleased(status=BookingStatus.CANCELED.value),)
+
+
 def _stands(payment: Payment, refund: Refund) -> bool:
     """True when a refusal of the refund's call can no longer withdraw the amount that its request promised."""
     operation = payment.operation

@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 
 from booking_payments.domain import events as ev
 from booking_payments.domain import metadata_keys
+from booking_payments.domain.booking import ItemCount
 from booking_payments.domain.decisions.commands import intent_of, metadata_of, require_idle
 from booking_payments.domain.decisions.drift import Events, has_drift
 from booking_payments.domain.decisions.lost import NEVER_SENT, may_send_again
@@ -62,6 +63,7 @@ class Request:
         again: an earlier call for the same refund was abandoned, and its refund may still appear.
         denied: why this caller may not request refunds of this booking; None when they may.
         for_customer: the customer wants the refund, so that a full refund cancels the booking.
+        items: the units of items that are requested instead of an amount; with ``by`` they identify the request.
     """
 
     amount: Money | None
@@ -75,6 +77,7 @@ class Request:
     again: bool = False
     denied: QuoteReason | None = None
     for_customer: bool = False
+    items: tuple[ItemCount, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -274,7 +277,10 @@ def _promise(payment: Payment, request: Request, ids: NewIds, given: GivenBack, 
     first = sent[0] if sent else None
     if not isinstance(first, ev.RefundRequested) or first.refund_id != deferred.refund_id:
         return (deferred, *sent)
-    return (evolve(first, promised=deferred.promised, beside=deferred.beside), *sent[1:])
+    in_part = any(isinstance(each, ev.RefundDeferred) for each in sent)
+    by = None if in_part else request.by  # a refund that is deferred in part is promised, whatever the call's outcome
+    first = evolve(first, promised=deferred.promised, beside=deferred.beside, requested_by=by)
+    return (evolve(first, override=request.override), *sent[1:])
 
 
 def owes_overcaptured(payment: Payment) -> Money:
@@ -344,6 +350,7 @@ def _send_part(
         correlation_id=correlation_id,
         installation_id=installation_id,
         again=deferred.again,
+        items=deferred.requested_items,
     )
     # The last part takes the whole remaining fee, so that rounding does not depend on the order of the events.
     owed = payment.owed
@@ -376,31 +383,43 @@ def settle_debt(payment: Payment, amount: Money, how: ev.Settlement, note: str) 
 # --- repetitions -----------------------------------------------------------------------------------------------
 
 
-def repeated(payment: Payment, by: str, amount: Money | None, now: datetime) -> Refund | DeferredRefund | None:
+def repeated(
+    payment: Payment, by: str, amount: Money | None, now: datetime, items: Sequence[ItemCount] = ()
+) -> Refund | DeferredRefund | None:
     """Return the refund that this request repeats; None without one within ``REPEATED_WITHIN``.
 
-    It is the oldest refund of an equal request of the same caller, who has not received its outcome.
+    It is the oldest refund of an equal request of the same caller, who has not received its outcome. Requests are equal
+    that name the same amount, or the same units of items in any order.
     """
     candidates: list[Refund | DeferredRefund] = [each for each in payment.refunds if not each.acknowledged]
     candidates += [each for each in payment.deferred if each.requested_by is not None]
     for refund in candidates:
         fresh = now - refund.created_at < REPEATED_WITHIN
-        if fresh and refund.requested_by == by and _is_same_amount(refund, amount):
+        if fresh and refund.requested_by == by and _is_same_request(refund, amount, items):
             return refund
     return None
 
 
-def first_made_at(payment: Payment, by: str, amount: Money | None, now: datetime) -> datetime:
-    """Return when this request was first made: before ``now`` if an equal one of the same caller was never sent."""
+def first_made_at(
+    payment: Payment, by: str, amount: Money | None, now: datetime, items: Sequence[ItemCount] = ()
+) -> datetime:
+    """Return when this request was first made: before ``now`` if an equal one of the same caller was never sent.
+
+    It ends with a refund that was sent: the next equal request is a new one.
+    """
+    made_at = now
     for refund in payment.refunds:
-        never_sent = refund.failure_reason == NEVER_SENT and refund.requested_by == by
-        made_at = refund.requested_at or refund.created_at
-        if never_sent and _is_same_amount(refund, amount) and now - made_at < REPEATED_WITHIN:
-            return made_at
-    return now
+        if refund.requested_by != by or not _is_same_request(refund, amount, items):
+            continue
+        asked_at = refund.requested_at or refund.created_at
+        never_sent = refund.failure_reason == NEVER_SENT and now - asked_at < REPEATED_WITHIN
+        made_at = min(made_at, asked_at) if never_sent else now
+    return made_at
 
 
-def _is_same_amount(refund: Refund | DeferredRefund, amount: Money | None) -> bool:
+def _is_same_request(refund: Refund | DeferredRefund, amount: Money | None, items: Sequence[ItemCount]) -> bool:
+    if items or refund.requested_items:  # a refund of items names no amount, just as one of everything
+        return frozenset(items) == frozenset(refund.requested_items)
     return refund.requested_amount == amount or (amount is not None and refund.amount == amount)
 
 
@@ -501,6 +520,7 @@ class _NewRefund:
     beside: Money | None = None
     waits: str | None = None
     cancels_booking: bool = False
+    change: ev.ItemsChange | None = None
 
     @classmethod
     def again(cls, refund: Refund, waits: str | None) -> "_NewRefund":
@@ -512,10 +532,12 @@ class _NewRefund:
                 reason=RefundReason.read(refund.reason or "")[0],
                 note=refund.note,
                 made_at=refund.requested_at or refund.created_at,
+                items=refund.requested_items,
             ),
             given=GivenBack(amount=refund.amount, fee=refund.fee_refunded),
             waits=waits,
             cancels_booking=refund.cancels_booking,
+            change=refund.change,
         )
 
     def deferred(self, why: Deferral) -> ev.RefundDeferred:
@@ -532,6 +554,8 @@ class _NewRefund:
             requested_by=self.waits,
             requested_amount=self.request.amount,
             cancels_booking=self.cancels_booking,
+            requested_items=self.request.items,
+            change=self.change,
         )
 
     def sent(self, payment: Payment, key: str) -> Events:
@@ -553,6 +577,7 @@ class _NewRefund:
             requested_at=request.made_at,
             override=request.override,
             again=request.again,
+            requested_items=request.items,
         )
         named = {metadata_keys.IDEMPOTENCY_KEY: key} if request.again else {}
         own = metadata_of(payment, request.correlation_id, request.installation_id)

@@ -279,8 +279,9 @@ class MemberSession(UnitOfWorkSession):
     """Raises ``NeedsOwnTransaction`` as soon as the work needs more than the snapshot, so that it runs once more,
     alone.
 
-    It looks again when one more thing is changed. Whether later changes of the same things are served too is found when
-    they are written.
+    The flush would be too late: the work would be run to its end twice, with everything else that it calls (decision
+    20). It looks again when one more thing is changed. Whether later changes of the same things are served too is found
+    when they are written.
     """
 
     def __init__(self, database: MemberDatabase) -> None:
