@@ -682,6 +682,7 @@ class Payment:
             "disputes": [each.to_dict() for each in self.disputes],
             "capture_before": rfc3339_or_none(self.captured_by),
             "method": self.method.to_dict() if self.method else None,
+            "receipt_url": self.receipt_url if self.captured.minor else None,
             "attempts_made": self.attempts_made,
             "attempts_left": self.attempts_left,
             "error": decline.message if decline else None,
