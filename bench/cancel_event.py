@@ -90,7 +90,7 @@ class Unreliable:
 
 
 @define
-class Run:
+class EventRun:
     """One event at an unreliable gateway."""
 
     kit: PaymentsTestKit
@@ -99,7 +99,7 @@ class Run:
     bookings: dict[str, list[Booking]] = field(factory=dict)
 
     @classmethod
-    def over(cls, storage: Storage | None, seed: int, max_per_s: int) -> "Run":
+    def over(cls, storage: Storage | None, seed: int, max_per_s: int) -> "EventRun":
         """Return a run whose gateway is called at most ``max_per_s`` times in a simulated second."""
         kit, random = PaymentsTestKit(storage=storage, seed=seed, refunds_need_balance=True), Random(seed)  # noqa: S311
 
@@ -233,7 +233,7 @@ class Run:
         return {BookingOutcome.DONE: sum(number.values()) - sum(special.values()), **special}
 
 
-async def measured(run: Run, bookings: int) -> dict[str, Any]:
+async def measured(run: EventRun, bookings: int) -> dict[str, Any]:
     """Book, cancel with too little balance, add the balance, cancel again; return the figures and the differences."""
     begun = time.perf_counter()
     await run.book(bookings)
@@ -274,13 +274,13 @@ async def main(bookings: int, database: str | None, seed: int, max_per_s: int) -
 
     with tempfile.TemporaryDirectory() as folder:
         if database == "memory":
-            figures = await measured(Run.over(None, seed, max_per_s), bookings)
+            figures = await measured(EventRun.over(None, seed, max_per_s), bookings)
         else:
             url = database or f"sqlite:///{Path(folder) / 'event.db'}"
             await asyncio.to_thread(migrate, url)
             storage = SqlStorage.open(url)
             try:
-                figures = await measured(Run.over(storage, seed, max_per_s), bookings)
+                figures = await measured(EventRun.over(storage, seed, max_per_s), bookings)
             finally:
                 await storage.close()
     print(json.dumps(figures, indent=2))

@@ -1,4 +1,5 @@
-"""Times the pages of the console over a database with many payments, with the processor time of this process.
+"""Times the pages of the console over a database with many payments: the processor time of this process, and on
+PostgreSQL that of the server's processes for it, if the server runs on this machine.
 
     bench/console.py --payments 1000000 --folder /dev/shm
     DATABASE_URL=postgresql://... bench/console.py --payments 1000000
@@ -13,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
@@ -23,7 +25,7 @@ from typing import Any, Final
 
 import attrs
 import click
-from sqlalchemy import Table, func, select, text
+from sqlalchemy import Connection, Engine, Table, create_engine, func, select, text
 
 from bench.seed import AT_ONCE, Rows, _open, _renamed, _write
 from booking_payments.adapters.memory.ids import RandomIds
@@ -33,7 +35,7 @@ from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking
-from booking_payments.domain.booking import BookingDetails
+from booking_payments.domain.booking import BookingDetails, BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.ports.bookings import BookingFilter
@@ -43,6 +45,8 @@ from booking_payments.testing.kit import PaymentsTestKit
 
 DAYS: Final = 400
 CUSTOMERS: Final = 50_000
+BOOKINGS: Final = 300
+"""Of an event, all of which start at the same time."""
 CARDS: Final = (
     *["visa", "mastercard", "amex"] * 8,
     "chargeDeclinedInsufficientFunds",
@@ -65,7 +69,7 @@ Ask = Callable[[BookingPayments], Awaitable[Any]]
 
 
 @attrs.frozen
-class Model:
+class PatternRows:
     """The rows of one payment, from which others are made: with the names that differ, and the time it began."""
 
     rows: Mapping[Table, Sequence[Rows]]
@@ -73,7 +77,7 @@ class Model:
     began: datetime
 
 
-async def make_models() -> list[Model]:
+async def make_models() -> list[PatternRows]:
     """Pay bookings with each of ``CARDS`` in memory; some are refunded."""
     models = []
     for number, card in enumerate(CARDS):
@@ -101,8 +105,8 @@ async def make_models() -> list[Model]:
     return models
 
 
-async def _model(kit: PaymentsTestKit, booking_id: str) -> Model:
-    async def work(uow: Any) -> Model:
+async def _model(kit: PaymentsTestKit, booking_id: str) -> PatternRows:
+    async def work(uow: Any) -> PatternRows:
         booking, (payment,) = await uow.bookings.get(booking_id), await uow.payments.of_booking(booking_id)
         journal, postings = await uow.payments.journal(payment.id), await uow.payments.postings(payment.id)
         inbox = await uow.inbox.latest(InboxFilter(), 20)
@@ -122,7 +126,7 @@ async def _model(kit: PaymentsTestKit, booking_id: str) -> Model:
         refunds = [each.id for each in payment.refunds]
         events = [each.event_id for each in inbox]
         names = [booking.id, payment.id, *sorted(ids - {None}), *sorted(keys), *refunds, *events]
-        return Model(made, names, payment.created_at)
+        return PatternRows(made, names, payment.created_at)
 
     return await kit.storage.read(work)
 
@@ -130,7 +134,7 @@ async def _model(kit: PaymentsTestKit, booking_id: str) -> Model:
 class Press:
     """Makes rows of many payments from the models."""
 
-    def __init__(self, models: Sequence[Model], count: int) -> None:
+    def __init__(self, models: Sequence[PatternRows], count: int) -> None:
         self._models, self._count, self._days = models, count, DAYS if count < BLOCK else 4
         self._random = Random(7)  # noqa: S311 - repeatable on purpose
         self._ids = RandomIds(self._random)
@@ -144,17 +148,23 @@ class Press:
         for number in numbers:
             model = self._models[self._random.randrange(len(self._models))]
             later = timedelta(days=self._days) * number / self._count
+            of_event = timedelta(days=self._days) * (number // BOOKINGS + 1) * BOOKINGS / self._count
             named = {
                 name: f"{name.partition('_')[0]}_{number:08x}{place:04x}" for place, name in enumerate(model.names)
             }
             named |= {
                 "REFERENCE-0": f"R-{number:07d}",
+                "reference-0": f"r-{number:07d}",
                 CUSTOMER: f"customer-{self._random.randrange(CUSTOMERS):07d}",
-                "evening-0": f"evening-{number // 300}",
+                "evening-0": f"evening-{number // BOOKINGS}",
             }
             for table, patterns in model.rows.items():
                 made[table] += [
-                    tuple(_stamped(name, value, named, later) for name, value in row.items()) for row in patterns
+                    tuple(
+                        _stamped(name, value, named, of_event if name == "event_starts_at" else later)
+                        for name, value in row.items()
+                    )
+                    for row in patterns
                 ]
         return made
 
@@ -167,7 +177,7 @@ def _stamped(column: str, value: Any, named: dict[str, str], later: timedelta) -
     return _renamed(value, named)
 
 
-def fill(url: str, models: Sequence[Model], count: int) -> None:
+def fill(url: str, models: Sequence[PatternRows], count: int) -> None:
     """Write ``count`` payments."""
     engine = _open(url)
     press, todo = Press(models, count), iter(range(count))
@@ -179,8 +189,6 @@ def fill(url: str, models: Sequence[Model], count: int) -> None:
                     _write(connection, table, press.columns(table), values)
             progress.update(len(batch))
     gc.enable()
-    with engine.begin() as connection:
-        connection.exec_driver_sql("ANALYZE")
 
 
 BLOCK: Final = 10_000
@@ -206,14 +214,50 @@ def copy(url: str, copies: int) -> None:
     """Multiply the payments of the first block, each copy a few days later. JSON columns keep the first block's ids."""
     engine = _open(url)
     words = _COPIED[engine.dialect.name]
-    with click.progressbar(range(1, copies), label="copies", file=sys.stderr) as numbers:
+    with _bulk(engine) as connection, click.progressbar(range(1, copies), label="copies", file=sys.stderr) as numbers:
         for number in numbers:
             given = {"mark": f"-{number}", "days": DAYS * number // copies, "first": number * BLOCK}
-            with engine.begin() as connection:
-                for table in COPIED:
-                    connection.execute(text(_copying(table, words)), given)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("ANALYZE")
+            for table in COPIED:
+                connection.execute(text(_copying(table, words)), given)
+    engine.dispose()
+
+
+_SECONDARY: Final = {
+    "sqlite": "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name LIKE 'bp_%'",
+    "postgresql": "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema() "
+    "AND indexname NOT IN (SELECT conname FROM pg_constraint) AND starts_with(tablename, 'bp_')",
+}
+_BEFORE: Final = {
+    "sqlite": ("journal_mode = DELETE", "synchronous = OFF", "cache_size = -2000000", "locking_mode = EXCLUSIVE"),
+    "postgresql": ("session_replication_role = replica", "maintenance_work_mem = '512MB'"),
+}
+_SEARCHED: Final = "INSERT INTO bp_search_bookings (booking_id, search_text) SELECT id, search_text FROM bp_bookings"
+"""Fills the index of searches where the triggers are disabled."""
+
+
+@contextmanager
+def _bulk(engine: Engine) -> Iterator[Connection]:
+    """A transaction for very many rows: indexes are dropped before and created after it, and the database is not
+    durable meanwhile. The planner has statistics at the end."""
+    name = engine.dialect.name
+    if name == "sqlite":
+        engine = create_engine(engine.url)  # without our own handling of transactions
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for setting in _BEFORE[name]:
+            connection.exec_driver_sql(f"{'PRAGMA' if name == 'sqlite' else 'SET'} {setting}")
+        if name == "postgresql":
+            connection.exec_driver_sql("TRUNCATE bp_search_bookings")
+        indexes = connection.exec_driver_sql(_SECONDARY[name]).all()
+        for index, _ in indexes:
+            connection.exec_driver_sql(f"DROP INDEX {index}")
+        connection.exec_driver_sql("BEGIN")
+        yield connection
+        if name == "postgresql":
+            connection.exec_driver_sql(_SEARCHED)
+        connection.exec_driver_sql("COMMIT")
+        for _, definition in indexes:
+            connection.exec_driver_sql(definition)
+        connection.exec_driver_sql("ANALYZE" if name == "sqlite" else "VACUUM (FREEZE, ANALYZE)")
 
 
 def _copying(table: Table, words: Mapping[str, str]) -> str:
@@ -251,6 +295,8 @@ def asked(payments: int) -> Iterator[tuple[str, Ask]]:
         "by a part of a name": PaymentFilter(text="name customer-00041"),
         "by an unknown name": PaymentFilter(text="nobody of this name"),
         "by a common word": PaymentFilter(text="evening"),
+        "by one of a hundred, none new": PaymentFilter(text=f"r-{payments // 2:07d}"[:5]),
+        "by one of ten, none new": PaymentFilter(text=f"r-{payments // 2:07d}"[:4]),
         "by two letters": PaymentFilter(text="zq"),
         "by e-mail": PaymentFilter(email="customer-0004123@"),
         "by an unknown e-mail": PaymentFilter(email="nobody@nowhere"),
@@ -272,7 +318,16 @@ def asked(payments: int) -> Iterator[tuple[str, Ask]]:
     }
     for name, which in filters.items():
         yield f"list: {name}", lambda of, which=which: of.list_payments(which, limit=25)  # type: ignore[misc]
-    yield "list: bookings", lambda of: of.list_bookings(BookingFilter(), limit=25)
+    of_bookings = {
+        "bookings": BookingFilter(),
+        "bookings, by a part of a reference": BookingFilter(text=some[3:]),
+        "bookings, by an unknown name": BookingFilter(text="nobody of this name"),
+        "bookings, of an event": BookingFilter(event_id="evening-1500"),
+        "bookings, confirmed": BookingFilter(status=BookingStatus.CONFIRMED),
+        "bookings, expired": BookingFilter(status=BookingStatus.EXPIRED),
+    }
+    for name, of_booking in of_bookings.items():
+        yield f"list: {name}", lambda of, which=of_booking: of.list_bookings(which, limit=25)  # type: ignore[misc]
     yield "list: disputes", lambda of: of.disputes()
     yield "list: events to come", lambda of: of.upcoming_events(limit=25)
     for days in (1, 7, 30, 90):
@@ -291,14 +346,28 @@ async def measure(url: str, rounds: int, only: str) -> None:
     for name, ask in asked(count):
         if only not in name:
             continue
-        times, processor = [], []
+        times, processor, server = [], [], []
         for _ in range(rounds):
+            spent = await _server_s(storage)
             begun, worked = time.perf_counter(), time.process_time()
             await ask(payments)
-            times.append((time.perf_counter() - begun) * 1000)
             processor.append((time.process_time() - worked) * 1000)
-        click.echo(f"{name:<32} {median(times):>9.1f} ms, {median(processor):>9.1f} ms of this process")
+            times.append((time.perf_counter() - begun) * 1000)
+            server.append((await _server_s(storage) - spent) * 1000)
+        of_server = f", {median(server):>7.1f} ms of the server" if any(server) else ""
+        click.echo(f"{name:<44} {median(times):>9.1f} ms, {median(processor):>7.1f} ms of this process{of_server}")
     await storage.close()
+
+
+async def _server_s(storage: SqlStorage) -> float:
+    """Seconds of processor time that a PostgreSQL on this machine has spent for the connections of this database."""
+    if storage.engine.dialect.name == "sqlite":
+        return 0.0
+    of_database = text("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
+    async with storage.engine.connect() as connection:
+        pids = (await connection.execute(of_database)).scalars().all()
+    files = [Path(f"/proc/{pid}/schedstat") for pid in pids]
+    return sum(int(file.read_text().split()[0]) for file in files if file.exists()) / 1e9
 
 
 @click.command(help=__doc__.split("\n\n", maxsplit=1)[0])

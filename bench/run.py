@@ -24,7 +24,7 @@ from typing import Any, Final
 import click
 import psycopg
 from attrs import define, field
-from tests.integration.postgres import Server, postgres_binaries, private_server
+from tests.integration.postgres import PostgresServer, postgres_binaries, private_server
 
 from bench import events, paying, small
 from bench.load import Load, drive
@@ -86,7 +86,7 @@ class Slot:
 class Bench:
     """The server, and how long and how often everything is run."""
 
-    server: Server
+    server: PostgresServer
     seconds: float
     rounds: int
     payments: int
@@ -131,7 +131,7 @@ class Bench:
             connection.execute("CHECKPOINT")
 
     @contextmanager
-    def _serving(self, url: str, gateway: str, workers: int = WORKERS) -> Iterator[small.Server]:
+    def _serving(self, url: str, gateway: str, workers: int = WORKERS) -> Iterator[small.RunningServer]:
         settings = {**paying.SETTINGS, "DATABASE_URL": url, "STRIPE_API_BASE": gateway}
         settings["STRIPE_WEBHOOK_SECRET"] = events.SECRET
         command = [sys.executable, "-m", "booking_payments", "serve", "--workers", str(workers)]
@@ -195,7 +195,7 @@ class Bench:
             connection.execute("ANALYZE")
             connection.execute("CHECKPOINT")
 
-    def _deliver(self, server: small.Server, intents: Sequence[str]) -> Load:
+    def _deliver(self, server: small.RunningServer, intents: Sequence[str]) -> Load:
         prepared = list(events.requests(intents, next(self.numbers)))
         before = server.processor_s
         load = asyncio.run(drive(server.port, iter(prepared), connections=CONNECTIONS, seconds=self.seconds))

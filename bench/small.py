@@ -20,11 +20,11 @@ from booking_payments.embedding import SyncBookingPayments
 from booking_payments.testing.kit import PaymentsTestKit
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-READY_WITHIN_S: Final = 30
+READY_WITHIN_S: Final = 120
 
 
 @frozen
-class Server:
+class RunningServer:
     """A server that runs: its port on loopback, and its process."""
 
     port: int
@@ -39,9 +39,14 @@ class Server:
     @property
     def processor_s(self) -> float:
         """Processor time that it and its workers have taken so far (Linux)."""
+        return sum(self.processor_s_of_each.values())
+
+    @property
+    def processor_s_of_each(self) -> dict[int, float]:
+        """Processor time by process: of the server and of its workers (Linux)."""
         tasks = Path(f"/proc/{self.pid}/task").glob("*/children")
         workers = [int(each) for task in tasks for each in task.read_text().split()]
-        return sum(_processor_s(pid) for pid in (self.pid, *workers))
+        return {pid: _processor_s(pid) for pid in (self.pid, *workers)}
 
 
 def _processor_s(pid: int) -> float:
@@ -50,7 +55,7 @@ def _processor_s(pid: int) -> float:
 
 
 @contextmanager
-def serving(command: Sequence[str], settings: Mapping[str, str]) -> Iterator[Server]:
+def serving(command: Sequence[str], settings: Mapping[str, str]) -> Iterator[RunningServer]:
     """``command``, which serves until the block ends."""
     port = _free_port()
     with tempfile.TemporaryFile() as log:
@@ -59,7 +64,7 @@ def serving(command: Sequence[str], settings: Mapping[str, str]) -> Iterator[Ser
         )
         try:
             _wait(process, port)
-            yield Server(port, process.pid)
+            yield RunningServer(port, process.pid)
         finally:
             process.terminate()
             process.wait(READY_WITHIN_S)

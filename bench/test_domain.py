@@ -19,7 +19,7 @@ from booking_payments.domain.reports import IntentReport
 
 @pytest.fixture(scope="module")
 def pattern() -> Pattern:
-    """A payment in ``processing`` with its booking and its journal of six facts."""
+    """A payment in ``processing`` with its booking and its journal of six events."""
     return asyncio.run(make_pattern("10.99", "usd"))
 
 
@@ -39,24 +39,24 @@ def report(pattern: Pattern) -> IntentReport:
 
 @pytest.fixture(scope="module")
 def succeeded(pattern: Pattern, report: IntentReport) -> Recorded:
-    """The fact that follows from it."""
-    fact = decisions.observe_intent(pattern.payment, report, pattern.booking, alone=True)[0]
-    return attrs.evolve(pattern.journal[-1], sequence=len(pattern.journal) + 1, event=fact)
+    """The event that follows from it."""
+    event = decisions.observe_intent(pattern.payment, report, pattern.booking, alone=True)[0]
+    return attrs.evolve(pattern.journal[-1], sequence=len(pattern.journal) + 1, event=event)
 
 
 def test_decide_what_a_success_means(benchmark: BenchmarkFixture, pattern: Pattern, report: IntentReport) -> None:
-    facts = benchmark(decisions.observe_intent, pattern.payment, report, pattern.booking, alone=True)
+    events = benchmark(decisions.observe_intent, pattern.payment, report, pattern.booking, alone=True)
 
-    assert len(facts) == 2
+    assert len(events) == 2
 
 
-def test_evolve_by_one_fact(benchmark: BenchmarkFixture, pattern: Pattern, succeeded: Recorded) -> None:
+def test_evolve_by_one_event(benchmark: BenchmarkFixture, pattern: Pattern, succeeded: Recorded) -> None:
     paid = benchmark(evolve, pattern.payment, succeeded)
 
     assert paid.status is PaymentStatus.SUCCEEDED
 
 
-def test_fold_a_journal_of_six_facts(benchmark: BenchmarkFixture, pattern: Pattern) -> None:
+def test_fold_a_journal_of_six_events(benchmark: BenchmarkFixture, pattern: Pattern) -> None:
     assert benchmark(fold, pattern.journal) == pattern.payment
 
 

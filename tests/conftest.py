@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from tests import egress, message_schemas, preloaded
 from tests.integration.copies import Copies
-from tests.integration.postgres import Server, server_dsn
+from tests.integration.postgres import PostgresServer, server_dsn
 from tests.sharing import SHARED, folder_of_the_run, shared
 
 egress.install()
@@ -35,14 +35,16 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Prepare a place for what this process shares with the other workers of the run."""
+    """Create the stack of resources that this process shares with the other workers of the run."""
     config.stash[SHARED] = ExitStack()
     gc.disable()  # until all tests are collected
 
 
 def pytest_collection_finish() -> None:
-    """Leave everything that was imported and collected out of garbage collection, and collect less often: else it takes
-    a tenth to a fifth of all time."""
+    """Exclude all imported and collected objects from garbage collection, and run it less often.
+
+    Otherwise it takes a tenth to a fifth of the run.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
@@ -85,14 +87,14 @@ def preloaded_processes(request: pytest.FixtureRequest, run_folder: Path) -> Non
 
 
 @pytest.fixture(scope="session")
-def postgres_server(request: pytest.FixtureRequest, run_folder: Path) -> Server:
+def postgres_server(request: pytest.FixtureRequest, run_folder: Path) -> PostgresServer:
     """One PostgreSQL for the whole run, started when the first test of any worker asks for it."""
     stack = request.config.stash[SHARED]
-    return Server(stack.enter_context(shared(run_folder, "postgres", server_dsn)))
+    return PostgresServer(stack.enter_context(shared(run_folder, "postgres", server_dsn)))
 
 
 @pytest.fixture(scope="module")
-def postgres_url(postgres_server: Server) -> Iterator[str]:
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """The SQLAlchemy URL of an empty PostgreSQL database that belongs to the test module."""
     with postgres_server.database() as url:
         yield url
@@ -109,7 +111,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(request: pytest.FixtureRequest, run_folder: Path, postgres_server: Server) -> str:
+def postgres_template(request: pytest.FixtureRequest, run_folder: Path, postgres_server: PostgresServer) -> str:
     """The URL of an empty, migrated PostgreSQL database, to be copied; one for all workers of the run."""
     from booking_payments.adapters.sql.migrations import migrate
 
@@ -123,7 +125,7 @@ def postgres_template(request: pytest.FixtureRequest, run_folder: Path, postgres
 
 
 @pytest.fixture(scope="session")
-def postgres_copies(postgres_server: Server, postgres_template: str) -> Iterator[Copies]:
+def postgres_copies(postgres_server: PostgresServer, postgres_template: str) -> Iterator[Copies]:
     """Databases that tests of this worker have left and that are empty again."""
     with Copies(postgres_server, postgres_template) as copies:
         yield copies

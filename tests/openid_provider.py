@@ -1,4 +1,4 @@
-"""A small OpenID provider with real keys, run in this process, which can be told to misbehave."""
+"""A small OpenID provider with real keys, run in this process. Its attributes make it respond incorrectly."""
 
 import base64
 import hashlib

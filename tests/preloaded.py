@@ -1,4 +1,4 @@
-"""Python processes that start without importing: forks of one process that has imported what they need.
+"""Python processes that start without importing: forks of one process that has imported their modules.
 
 A new interpreter needs two seconds of CPU time to import the service, more than most tests need besides. One server
 (``tests/preloading.py``), started for the whole run when the first test asks, imports everything once and forks for
@@ -73,7 +73,7 @@ def _listens(path: str) -> bool:
         return probe.connect_ex(path) == 0
 
 
-class Process:
+class ForkedProcess:
     """A process that was forked for a test. Attributes and methods are those of ``subprocess.Popen`` with texts."""
 
     def __init__(self, words: Sequence[str], line: socket.socket, pipes: Mapping[str, IO[str]]) -> None:
@@ -151,8 +151,8 @@ def started(
     stdin: Target = None,
     stdout: Target = None,
     stderr: Target = None,
-) -> Process:
-    """Start what follows the interpreter on a command line: ``-m module``, ``-c code`` or a script, and arguments."""
+) -> ForkedProcess:
+    """Start Python with these command line arguments: ``-m module``, ``-c code`` or a script, and its arguments."""
     line = socket.socket(socket.AF_UNIX)
     line.connect(_server_address())
     given, pipes, ours = [], dict[str, IO[str]](), list[int]()
@@ -174,7 +174,7 @@ def started(
     for each in ours:
         os.close(each)
     line.sendall(json.dumps({"words": [*words], "cwd": str(cwd), "env": {**env}}).encode() + b"\n")
-    return Process(words, line, pipes)
+    return ForkedProcess(words, line, pipes)
 
 
 _COMMAND: Final = """#!{python} -IS

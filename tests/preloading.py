@@ -49,7 +49,7 @@ MODULES: Final = (
     "sqlalchemy.ext.asyncio",
     "uvicorn.main",
 )
-"""What is imported before the first fork. Modules of examples are not here: they read settings on import."""
+"""The modules imported before the first fork; none of the examples, which read settings on import."""
 
 
 def main() -> list[str]:
@@ -86,7 +86,7 @@ def _forked(line: socket.socket) -> list[str]:
     """Fork the command that is asked for, and wait for it."""
     _, given, _, _ = socket.recv_fds(line, 1, 3)
     if not given:
-        os._exit(0)  # somebody looked whether the server is there
+        os._exit(0)  # a test connected only to check that the server runs
     with line.makefile("rb") as asked:
         request = json.loads(asked.readline())
     child = os.fork()
@@ -121,7 +121,7 @@ def _become(given: list[int], folder: str, environment: dict[str, str]) -> None:
 
 
 def run(words: list[str]) -> None:
-    """Run what follows the interpreter on a command line: ``-m module``, ``-c code`` or a script, and arguments."""
+    """Run Python with these command line arguments: ``-m module``, ``-c code`` or a script, and its arguments."""
     if words[0] == "-m":
         sys.path.insert(0, str(Path.cwd()))
         sys.argv = words[1:]

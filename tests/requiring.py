@@ -26,7 +26,7 @@ def named(*extras: str) -> set[str]:
 def closure(*extras: str) -> set[str]:
     """The packages of a fresh install with ``extras``: those that are asked for, those that they ask for, and so on.
 
-    One that was not installed is none of this system's.
+    A package that is not installed is left out: its marker excludes this system.
     """
     found: set[tuple[str, frozenset[str]]] = set()
     waiting = [(canonicalize_name(each.name), frozenset(each.extras)) for each in map(Requirement, asked_for(*extras))]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 SHARED = pytest.StashKey[ExitStack]()
-"""What this process shares with the other workers, ended when its last test has run."""
+"""The resources that this process shares with the other workers; closed after its last test."""
 
 
 def folder_of_the_run(factory: pytest.TempPathFactory) -> Path:

@@ -77,7 +77,7 @@ def _kind(body: object) -> str:
 
 
 def _wrong(what: str, body: object) -> Iterator[str]:
-    """Most bodies conform, which the faster library finds; the other one tells best what is wrong with the rest."""
+    """Yield the errors of ``body``. The faster library finds the valid ones; the slower one has better error texts."""
     if _fast_validator(what).is_valid(body):
         return
     errors = list(_validator(what).iter_errors(body))

@@ -60,7 +60,7 @@ class Example:
 
 
 @define
-class Recorder:
+class ExampleRecorder:
     """Sends requests and keeps the first example of each status of an operation."""
 
     client: TestClient[Any]
@@ -95,7 +95,7 @@ def examples() -> Mapping[tuple[str, str], list[Example]]:
     """Return the examples of each operation, by method and path."""
     kit = PaymentsTestKit()
     with _silent(), TestClient(create_app(services_over(kit, load_settings(SETTINGS, env_file=None)))) as client:
-        recorder = Recorder(client, kit)
+        recorder = ExampleRecorder(client, kit)
         _a_booking_is_paid_and_refunded(recorder)
         _a_card_is_declined(recorder)
         _the_bank_asks(recorder)
@@ -106,17 +106,17 @@ def examples() -> Mapping[tuple[str, str], list[Example]]:
         return recorder.found
 
 
-def _booked(recorder: Recorder, reference: str, **changes: Any) -> str:
+def _booked(recorder: ExampleRecorder, reference: str, **changes: Any) -> str:
     body = {"reference": reference, "customer_id": "ann", "amount": "70.00", "currency": "usd", **TIMES, **changes}
     return str(recorder.send("POST /api/bookings/", BOOKING_APP, body)["id"])
 
 
-def _settle(recorder: Recorder) -> None:
+def _settle(recorder: ExampleRecorder) -> None:
     """Deliver the gateway's events, and run the background work."""
     recorder.client.blocking_portal.call(recorder.kit.settle)
 
 
-def _a_booking_is_paid_and_refunded(recorder: Recorder) -> None:
+def _a_booking_is_paid_and_refunded(recorder: ExampleRecorder) -> None:
     seats = [
         {"id": "adult", "label": "Adult", "quantity": 2, "unit_amount": "30.00"},
         {"id": "child", "label": "Child", "unit_amount": "10.00"},
@@ -141,7 +141,7 @@ def _a_booking_is_paid_and_refunded(recorder: Recorder) -> None:
     recorder.send("POST /api/payments/{payment_id}/refund/", OPERATOR, goodwill, payment_id=payment)
 
 
-def _deliver(recorder: Recorder) -> None:
+def _deliver(recorder: ExampleRecorder) -> None:
     """Deliver the gateway's events over HTTP; the example is the event that confirms the payment."""
     for event_id, endpoint, body in list(due_deliveries(recorder.kit.stripe)):
         signed = {"Stripe-Signature": sign(body, SECRET, recorder.kit.clock.now())}
@@ -152,7 +152,7 @@ def _deliver(recorder: Recorder) -> None:
         recorder.kit.stripe.delivered(event_id, True, endpoint)
 
 
-def _a_card_is_declined(recorder: Recorder) -> None:
+def _a_card_is_declined(recorder: ExampleRecorder) -> None:
     booking = _booked(recorder, "order-1002")
     declined = {"payment_method_id": "pm_card_visa_chargeDeclinedInsufficientFunds", "confirm_immediately": True}
     recorder.send("POST /api/bookings/{booking_id}/payment/intent/", ANN, declined, booking_id=booking)
@@ -160,7 +160,7 @@ def _a_card_is_declined(recorder: Recorder) -> None:
     recorder.send("POST /api/bookings/{booking_id}/payment/retry/", ANN, other, booking_id=booking)
 
 
-def _the_bank_asks(recorder: Recorder) -> None:
+def _the_bank_asks(recorder: ExampleRecorder) -> None:
     booking = _booked(recorder, "order-1003")
     started = recorder.send("POST /api/bookings/{booking_id}/payment/intent/", ANN, {}, booking_id=booking)
     card = {"payment_method_id": "pm_card_authenticationRequired"}
@@ -171,7 +171,7 @@ def _the_bank_asks(recorder: Recorder) -> None:
     _settle(recorder)
 
 
-def _money_is_held(recorder: Recorder) -> None:
+def _money_is_held(recorder: ExampleRecorder) -> None:
     held = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}
     captured, released = (
         _booked(recorder, reference, capture_method="manual") for reference in ("order-1004", "order-1005")
@@ -183,7 +183,7 @@ def _money_is_held(recorder: Recorder) -> None:
     recorder.send("POST /api/bookings/{booking_id}/payment/cancel/", OPERATOR, {}, booking_id=released)
 
 
-def _a_debt_is_settled(recorder: Recorder) -> None:
+def _a_debt_is_settled(recorder: ExampleRecorder) -> None:
     booking = _booked(recorder, "order-1006")
     pay = {"payment_method_id": "pm_card_createDispute", "confirm_immediately": True}
     started = recorder.send("POST /api/bookings/{booking_id}/payment/intent/", ANN, pay, booking_id=booking)
@@ -194,7 +194,7 @@ def _a_debt_is_settled(recorder: Recorder) -> None:
     recorder.send("POST /api/payments/{payment_id}/owed/settle/", OPERATOR, in_cash, payment_id=started["payment_id"])
 
 
-def _an_event_is_moved_and_canceled(recorder: Recorder) -> None:
+def _an_event_is_moved_and_canceled(recorder: ExampleRecorder) -> None:
     recorder.send("GET /api/events/{event_id}/", OPERATOR, event_id="evening-1")
     moved = {"event_starts_at": "2026-07-01T20:00:00Z", "refund_grace_until": "2026-06-15T00:00:00Z"}
     recorder.send("POST /api/events/{event_id}/reschedule/", OPERATOR, moved, event_id="evening-1")
@@ -205,7 +205,7 @@ def _an_event_is_moved_and_canceled(recorder: Recorder) -> None:
     recorder.send("POST /api/events/{event_id}/cancel/", OPERATOR, canceled, event_id="evening-1")
 
 
-def _the_rest(recorder: Recorder) -> None:
+def _the_rest(recorder: ExampleRecorder) -> None:
     recorder.send("GET /api/bookings/?reference=order-1002", BOOKING_APP)
     recorder.send("GET /api/payments/?status=succeeded&limit=1", OPERATOR)
     recorder.send("GET /api/exports/{kind}/", OPERATOR, kind="refunds")

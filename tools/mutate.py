@@ -29,7 +29,7 @@ ALIVE: Final = (0, 5, 33, None)
 COPIED: Final = ("src", "tests", "docs", "tools", "requirements")
 
 
-class Target(NamedTuple):
+class MutationTarget(NamedTuple):
     """The mutated modules, and the tests that have to detect the mutants."""
 
     modules: tuple[str, ...]
@@ -37,16 +37,18 @@ class Target(NamedTuple):
 
 
 TARGETS: Final = {
-    "money": Target(("domain/money.py",), ("tests/unit/domain/test_money.py", "tests/unit/stripe/test_currencies.py")),
-    "lifecycle": Target(("domain/lifecycle.py",), ("tests/unit/domain/test_lifecycle.py",)),
-    "fees": Target(("domain/fees.py",), ("tests/unit/domain/test_fees.py",)),
-    "refunds": Target(("domain/refunds.py",), ("tests/unit/domain/test_refunds.py",)),
-    "retry": Target(("domain/retry.py", "domain/declines.py"), ("tests/unit/domain/test_retry.py",)),
-    "signature": Target(
+    "money": MutationTarget(
+        ("domain/money.py",), ("tests/unit/domain/test_money.py", "tests/unit/stripe/test_currencies.py")
+    ),
+    "lifecycle": MutationTarget(("domain/lifecycle.py",), ("tests/unit/domain/test_lifecycle.py",)),
+    "fees": MutationTarget(("domain/fees.py",), ("tests/unit/domain/test_fees.py",)),
+    "refunds": MutationTarget(("domain/refunds.py",), ("tests/unit/domain/test_refunds.py",)),
+    "retry": MutationTarget(("domain/retry.py", "domain/declines.py"), ("tests/unit/domain/test_retry.py",)),
+    "signature": MutationTarget(
         ("adapters/gateways/stripe/signature.py",),
         ("tests/unit/stripe/test_signature.py", "tests/unit/stripe/test_hostile_signatures.py"),
     ),
-    "idempotency": Target(
+    "idempotency": MutationTarget(
         ("entrypoints/http/idempotency.py", "application/idempotency.py"),
         (
             "tests/unit/application/test_idempotency.py",
@@ -54,7 +56,7 @@ TARGETS: Final = {
             "tests/integration/http/test_idempotency_marks.py",
         ),
     ),
-    "authorization": Target(
+    "authorization": MutationTarget(
         ("entrypoints/http/auth.py", "application/callers.py"),
         (
             "tests/unit/application/test_callers.py",
@@ -99,7 +101,7 @@ def _worded(line: str, stand_in: str) -> str:
     return _LITERAL.sub(lambda match: stand_in if " " in match[0] else match[0], line)
 
 
-def configuration(target: Target) -> str:
+def configuration(target: MutationTarget) -> str:
     """Return pyproject.toml with mutmut's section for ``target``."""
     settings = {
         "source_paths": ["src"],
@@ -115,7 +117,7 @@ def configuration(target: Target) -> str:
     return "\n".join([(ROOT / "pyproject.toml").read_text(), "[tool.mutmut]", *lines, ""])
 
 
-def run(target: Target, folder: Path) -> Score:
+def run(target: MutationTarget, folder: Path) -> Score:
     """Mutate ``target`` in a copy of the repository at ``folder``."""
     for name in COPIED:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

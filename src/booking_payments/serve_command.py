@@ -8,12 +8,12 @@ import click
 
 
 @click.command(short_help="Serve the HTTP API and the pages.")
-@click.option("--host", metavar="ADDRESS", help="Where to listen; over HOST.  [default: 127.0.0.1]")
+@click.option("--host", metavar="ADDRESS", help="Address to listen on; overrides HOST.  [default: 127.0.0.1]")
 @click.option(
-    "--port", metavar="PORT", type=click.IntRange(1, 65535), help="Where to listen; over PORT.  [default: 8000]"
+    "--port", metavar="PORT", type=click.IntRange(1, 65535), help="Port to listen on; overrides PORT.  [default: 8000]"
 )
 @click.option(
-    "--workers", metavar="N", type=click.IntRange(1, 256), help="How many processes; over WORKERS.  [default: 1]"
+    "--workers", metavar="N", type=click.IntRange(1, 256), help="Number of processes; overrides WORKERS.  [default: 1]"
 )
 @click.option(
     "--wait",

@@ -16,7 +16,6 @@ from booking_payments.runtime.process import (
     collect_garbage_less,
     collecting_traces,
     listen,
-    new_event_loop,
     reserve,
 )
 from booking_payments.runtime.settings import PREFIX, LogFormat, Settings
@@ -67,8 +66,7 @@ def serve_until_stopped(settings: Settings, listening: socket.socket, wait: time
     Raises:
         SettingsError: When the settings or the database can't be used, or the other ``serve`` still runs.
     """
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve(settings, listening, wait))
+    asyncio.run(_serve(settings, listening, wait))
 
 
 def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
@@ -83,9 +81,9 @@ def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
         log.warning(
             "serve.rate_limits_per_worker", remedy="set RATE_LIMIT_STORE_URL to count the workers' requests together"
         )
-    told = {"HOST": settings.host, "PORT": settings.port, "WORKERS": settings.workers}
+    overrides = {"HOST": settings.host, "PORT": settings.port, "WORKERS": settings.workers}
     # The workers inherit the environment, in which the prefixed names override file and other names.
-    os.environ.update({f"{PREFIX}{name}": str(value) for name, value in told.items()})
+    os.environ.update({f"{PREFIX}{name}": str(value) for name, value in overrides.items()})
     config = _config("booking_payments.asgi:app", factory=True)
     _announce(settings)
     with listening:
@@ -149,6 +147,7 @@ def _config(app: Any, **more: Any) -> "uvicorn.Config":
 
     return uvicorn.Config(
         app,
+        loop="asyncio",
         http=StrictHttpProtocol,
         ws="none",
         log_config=None,

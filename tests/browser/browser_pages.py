@@ -46,7 +46,7 @@ TOO_SMALL = """[...document.querySelectorAll(".pygal-chart text, .lifecycle text
   .filter((each) => each.checkVisibility() && each.textContent.trim() && each.getClientRects().length)
   .filter((each) => parseFloat(getComputedStyle(each).fontSize) * each.getScreenCTM().a < 9.5)
   .map((each) => each.textContent)"""
-"""Labels of diagrams and charts that nobody can read: smaller than 9.5 pixels."""
+"""Labels of diagrams and charts that are too small to read: below 9.5 pixels."""
 
 
 @define
@@ -145,9 +145,9 @@ class BrowserPage:
         assert self.elsewhere == []
 
     async def look_at_every_width(self, name: str, turn: int) -> list[str]:
-        """Return what is wrong with the page at any width, or for a screen reader.
+        """Return the layout errors of the page at each width, and the accessibility errors that axe reports.
 
-        axe is slow, so it looks at each page twice, in light and in dark; ``turn`` (0, 1, ...) chooses the widths.
+        axe is slow, so it checks each page at two widths, in light and in dark; ``turn`` (0, 1, ...) chooses them.
         """
         faults = []
         by_axe = {WIDTHS[turn % len(WIDTHS)]: SCHEMES[0], WIDTHS[(turn + 2) % len(WIDTHS)]: SCHEMES[1]}

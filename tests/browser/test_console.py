@@ -62,7 +62,7 @@ async def test_an_address_that_leads_nowhere_has_a_way_back(
     await operator.wait_for("Dashboard")
 
 
-async def test_what_is_clicked_is_not_printed(operator: BrowserPage, used_service: RunningService) -> None:
+async def test_buttons_and_navigation_are_not_printed(operator: BrowserPage, used_service: RunningService) -> None:
     await open_payment(operator, used_service, "ROW-2")
     await operator.page.emulate_media(media="print")
 

@@ -272,7 +272,7 @@ async def test_events_report_that_the_form_is_ready_and_complete(shop: ShopPage)
     }
 
 
-async def test_no_form_is_shown_for_an_intent_that_cannot_be_paid(shop: ShopPage) -> None:
+async def test_no_form_is_shown_for_an_intent_that_is_no_longer_payable(shop: ShopPage) -> None:
     intent = shop.intent(
         payment_method="pm_card_visa",
         confirm=True,

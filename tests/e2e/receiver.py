@@ -49,7 +49,7 @@ class Received:
         return list(dict.fromkeys(message["sequence"] for message in self.messages[booking_id]))
 
 
-class Server(ThreadingHTTPServer):
+class ReceivingServer(ThreadingHTTPServer):
     """Senders may be killed in the middle of a request; that is no news."""
 
     daemon_threads = True
@@ -75,7 +75,7 @@ def receiving(received: Received) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    server = Server(("127.0.0.1", 0), Handler)
+    server = ReceivingServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

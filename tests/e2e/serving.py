@@ -85,7 +85,9 @@ def sandboxed(directory: Path, *words: str) -> Iterator[str]:
 
 
 @contextmanager
-def process(*words: str, directory: Path, settings: Mapping[str, str] | None = None) -> Iterator[preloaded.Process]:
+def process(
+    *words: str, directory: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[preloaded.ForkedProcess]:
     """Run a command until the block ends. Its log goes to ``<its name>.log`` in ``directory``."""
     with (directory / f"{words[0]}.log").open("ab") as log:
         module = ["-m", "booking_payments", *words]

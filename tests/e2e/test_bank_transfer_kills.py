@@ -49,7 +49,7 @@ class Operator:
     ``takes_s``: how long a command takes here and now. Most are killed within a little more than that.
     """
 
-    process: preloaded.Process
+    process: preloaded.ForkedProcess
     chance: random.Random
     takes_s: float = 0.0
     kills: int = 0

@@ -14,7 +14,7 @@ from booking_payments import Currency, Message, Money, NewBooking, SyncBookingPa
 from tests import preloaded
 from tests.e2e.receiver import Received, receiving
 from tests.e2e.serving import environment, printed, process, wait_until_ready
-from tests.integration.postgres import Server
+from tests.integration.postgres import PostgresServer
 from tests.ports import free_port
 
 TIMEOUT_S = 90
@@ -52,7 +52,7 @@ def a_worker_lives(url: str) -> bool:
     return bool(found and found[0])
 
 
-def test_consumers_beside_a_worker_get_every_message(postgres_server: Server, tmp_path: Path) -> None:
+def test_consumers_beside_a_worker_get_every_message(postgres_server: PostgresServer, tmp_path: Path) -> None:
     got: list[Message] = []
     with postgres_server.database() as url:
         settings = {**STRIPE, "DATABASE_URL": url}
@@ -67,7 +67,7 @@ def test_consumers_beside_a_worker_get_every_message(postgres_server: Server, tm
 
 
 def test_messages_written_by_a_serve_without_a_webhook_url_are_delivered_by_the_worker_that_has_one(
-    postgres_server: Server, tmp_path: Path
+    postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     received = Received(SECRET, random.Random(1))
     with postgres_server.database() as url, receiving(received) as address:
@@ -104,7 +104,7 @@ with open_payments_sync() as payments:
 
 def run(
     code: str, folder: Path, settings: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
-) -> preloaded.Process:
+) -> preloaded.ForkedProcess:
     words = ["-c", code, *arguments]
     return preloaded.started(words, cwd=folder, env=environment(settings), stdout=preloaded.PIPE)
 

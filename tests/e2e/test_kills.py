@@ -24,7 +24,7 @@ from click.testing import Result
 
 from tests import preloaded
 from tests.e2e.serving import STOP_S, environment, invoked, printed, sandboxed
-from tests.integration.postgres import Server
+from tests.integration.postgres import PostgresServer
 from tests.ports import free_port
 
 KILLS = int(os.environ.get("KILLS", "5"))
@@ -41,7 +41,7 @@ Json = dict[str, Any]
 class RestartableService:
     """A service that can be started and killed repeatedly, on the same port."""
 
-    process: preloaded.Process
+    process: preloaded.ForkedProcess
     child: int | None = None
 
     def start(self) -> None:
@@ -165,7 +165,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'books.db'}"
     else:
-        server: Server = request.getfixturevalue("postgres_server")
+        server: PostgresServer = request.getfixturevalue("postgres_server")
         with server.database() as url:
             yield url
 

@@ -22,7 +22,7 @@ import pytest
 from tests.e2e.receiver import Received, receiving
 from tests.e2e.serving import READY_S, printed, process, sandboxed
 from tests.e2e.test_kills import FAULTS, SEED, WEBHOOK_SECRET, Crowd, _compare, _run, restartable_service, settings_for
-from tests.integration.postgres import Server
+from tests.integration.postgres import PostgresServer
 from tests.ports import free_port
 
 KILLS = int(os.environ.get("PROCESS_KILLS", "5"))
@@ -32,7 +32,9 @@ DRAIN_S = 60
 
 
 @pytest.mark.timeout(240 + 10 * KILLS)
-def test_five_processes_share_the_work_while_some_of_them_are_killed(postgres_server: Server, tmp_path: Path) -> None:
+def test_five_processes_share_the_work_while_some_of_them_are_killed(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
     chance = random.Random(SEED)
     received = Received(SECRET, random.Random(SEED), refusals=0.1)
     with ExitStack() as stack:
@@ -129,7 +131,9 @@ def _is_success(message: dict[str, object]) -> bool:
     return message["type"] == "payment.succeeded"
 
 
-def test_a_worker_shows_that_it_is_alive_and_ends_with_a_signal(postgres_server: Server, tmp_path: Path) -> None:
+def test_a_worker_shows_that_it_is_alive_and_ends_with_a_signal(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
     with postgres_server.database() as database:
         settings = settings_for(database, "http://127.0.0.1:9")
         printed(tmp_path, "migrate", settings=settings)

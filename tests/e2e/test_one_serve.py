@@ -36,14 +36,14 @@ def settings(tmp_path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _serve(folder: Path, settings: Mapping[str, str], *words: str) -> Iterator[tuple[preloaded.Process, str]]:
+def _serve(folder: Path, settings: Mapping[str, str], *words: str) -> Iterator[tuple[preloaded.ForkedProcess, str]]:
     port = free_port()
     with process("serve", "--port", str(port), *words, directory=folder, settings=settings) as started:
         yield started, f"http://127.0.0.1:{port}"
 
 
 @contextmanager
-def _serving(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[preloaded.Process, str]]:
+def _serving(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[preloaded.ForkedProcess, str]]:
     with _serve(folder, settings) as (started, address):
         wait_until_ready(f"{address}/health/ready", started)
         yield started, address

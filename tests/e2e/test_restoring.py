@@ -29,7 +29,7 @@ from tests import preloaded
 from tests.e2e.blocks import ROOT, blocks_of
 from tests.e2e.serving import environment
 from tests.e2e.test_kills import settings_for
-from tests.integration.postgres import Server, postgres_binaries
+from tests.integration.postgres import PostgresServer, postgres_binaries
 
 GUIDE = ROOT / "docs/guides/recover-from-an-outage.md"
 BACK_UP, RESTORE, LOOK, REGISTER, ADOPT = (
@@ -52,7 +52,7 @@ with sqlite3.connect(sys.argv[1]) as books:
 
 
 @define
-class Place:
+class ServiceFolder:
     """Where the service is installed: a folder, with its settings."""
 
     folder: Path
@@ -94,7 +94,7 @@ def stripe() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, stripe: Sandbox) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest, tmp_path: Path, stripe: Sandbox) -> Iterator[ServiceFolder]:
     programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "sqlite3").write_text(SQLITE3.format(python=sys.executable))
@@ -102,12 +102,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, stripe: Sandbox) -> It
     preloaded.install(programs / "booking-payments", ["-m", "booking_payments"])
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent)])
     if request.param == "sqlite":
-        yield Place(tmp_path, settings_for("sqlite:///booking-payments.db", stripe.url), path)
+        yield ServiceFolder(tmp_path, settings_for("sqlite:///booking-payments.db", stripe.url), path)
         return
-    server: Server = request.getfixturevalue("postgres_server")
+    server: PostgresServer = request.getfixturevalue("postgres_server")
     with server.database() as url:
         settings = settings_for(_for_libpq(url), stripe.url)
-        yield Place(tmp_path, settings, os.pathsep.join([path, str(postgres_binaries())]))
+        yield ServiceFolder(tmp_path, settings, os.pathsep.join([path, str(postgres_binaries())]))
 
 
 def _for_libpq(url: str) -> str:
@@ -115,14 +115,14 @@ def _for_libpq(url: str) -> str:
 
 
 @contextmanager
-def lost(place: Place, request: pytest.FixtureRequest) -> Iterator[Place]:
+def lost(place: ServiceFolder, request: pytest.FixtureRequest) -> Iterator[ServiceFolder]:
     """The database is gone: a SQLite file is removed, on PostgreSQL there is a new and empty one."""
     if place.settings["DATABASE_URL"].startswith("sqlite"):
         for file in place.folder.glob("booking-payments.db*"):
             file.unlink()
         yield place
         return
-    server: Server = request.getfixturevalue("postgres_server")
+    server: PostgresServer = request.getfixturevalue("postgres_server")
     with server.database() as url:
         yield evolve(place, settings={**place.settings, "DATABASE_URL": _for_libpq(url)})
 
@@ -162,7 +162,7 @@ def _post(stripe: Sandbox, path: str, body: Mapping[str, str] | None = None) -> 
 @pytest.mark.parametrize("place", ["postgresql", *(["sqlite"] if NIGHTLY else [])], indirect=True)
 @pytest.mark.timeout(300)
 def test_the_guide_leads_from_the_backup_to_the_end(
-    place: Place, stripe: Sandbox, request: pytest.FixtureRequest
+    place: ServiceFolder, stripe: Sandbox, request: pytest.FixtureRequest
 ) -> None:
     place.run("booking-payments migrate")
     with place.open() as payments:
@@ -217,7 +217,7 @@ def test_the_guide_leads_from_the_backup_to_the_end(
 @pytest.mark.parametrize("place", ["sqlite", *(["postgresql"] if NIGHTLY else [])], indirect=True)
 @pytest.mark.timeout(300)
 def test_without_a_backup_the_setting_identifies_the_installation(
-    place: Place, stripe: Sandbox, request: pytest.FixtureRequest
+    place: ServiceFolder, stripe: Sandbox, request: pytest.FixtureRequest
 ) -> None:
     place.run("booking-payments migrate")
     with place.open() as payments:

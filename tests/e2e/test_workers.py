@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from tests.e2e.serving import READY_S, printed, process, wait_until_ready
-from tests.integration.postgres import Server
+from tests.integration.postgres import PostgresServer
 from tests.ports import free_port
 
 STRIPE = {
@@ -30,7 +30,7 @@ def _workers(of: int) -> set[int]:
     return {int(pid) for pid in found.stdout.split()}
 
 
-def test_a_worker_that_dies_is_replaced_and_all_end_together(postgres_server: Server, tmp_path: Path) -> None:
+def test_a_worker_that_dies_is_replaced_and_all_end_together(postgres_server: PostgresServer, tmp_path: Path) -> None:
     with postgres_server.database() as url:
         settings = {**STRIPE, "DATABASE_URL": url}
         printed(tmp_path, "migrate", settings=settings)
@@ -50,7 +50,9 @@ def test_a_worker_that_dies_is_replaced_and_all_end_together(postgres_server: Se
     assert "uvicorn.access" not in (tmp_path / "serve.log").read_text()
 
 
-def test_serve_ends_with_an_error_when_no_worker_can_start_again(postgres_server: Server, tmp_path: Path) -> None:
+def test_serve_ends_with_an_error_when_no_worker_can_start_again(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
     settings_file, log = tmp_path / ".env", tmp_path / "serve.log"
     with postgres_server.database() as url:
         settings_file.write_text(f"DATABASE_URL={url}\n")
@@ -69,7 +71,9 @@ def test_serve_ends_with_an_error_when_no_worker_can_start_again(postgres_server
     assert "DATABASE_URL" in log.read_text()
 
 
-def test_workers_end_with_a_parent_that_was_killed_and_leave_its_port(postgres_server: Server, tmp_path: Path) -> None:
+def test_workers_end_with_a_parent_that_was_killed_and_leave_its_port(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
     with postgres_server.database() as url:
         settings = {**STRIPE, "DATABASE_URL": url}
         printed(tmp_path, "migrate", settings=settings)

@@ -33,6 +33,6 @@ def installed(folder: Path, name: str, target: str) -> Iterator[None]:
 
 
 def _forget() -> None:
-    """A process looks once at what is installed; here that changes."""
+    """Clear the caches of the installed gateways: a process reads them once, and this test changes them."""
     plugin_named.cache_clear()
     installed_gateways.cache_clear()

@@ -14,7 +14,7 @@ import pytest
 from booking_payments.testing.sandbox import Sandbox
 from tests import preloaded
 from tests.e2e.serving import environment
-from tests.integration.postgres import Server
+from tests.integration.postgres import PostgresServer
 from tests.ports import free_port
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -72,7 +72,7 @@ def running(
             process.wait(20)
 
 
-def _wait(client: httpx2.Client, process: preloaded.Process, log: Path) -> None:
+def _wait(client: httpx2.Client, process: preloaded.ForkedProcess, log: Path) -> None:
     for _ in range(600):
         assert process.poll() is None, log.read_text()
         try:
@@ -169,7 +169,9 @@ def test_a_forged_webhook_is_refused(service: Service) -> None:
 
 
 @pytest.mark.parametrize("name", ["fastapi", "django"])
-def test_on_postgresql_seats_and_payments_share_a_database(name: str, postgres_server: Server, tmp_path: Path) -> None:
+def test_on_postgresql_seats_and_payments_share_a_database(
+    name: str, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
     with postgres_server.database() as url, running(SERVERS[name], tmp_path, {"DATABASE_URL": url}) as client:
         answers = [pay((name, client), "A-1", "pm_card_visa") for _ in range(2)]
         declined = pay((name, client), "A-2", "pm_card_chargeDeclined")

@@ -47,7 +47,7 @@ def test_a_setting_that_it_lacks_stops_the_start() -> None:
         load_settings({**CHOSEN, "WALLET_KEY": " "}, None)
 
 
-def test_its_form_and_script_are_those_of_its_package() -> None:
+def test_its_form_and_script_come_from_its_package() -> None:
     with open_site(None, PAYMENT_GATEWAYS="wallet", WALLET_KEY=KEY) as site:
         answer = site.get(f"/checkout/{site.book()}?token={token('ann')}")
         script = next(each for each in answer.text.split('"') if each.endswith("/wallet/wallet.js"))
@@ -63,7 +63,7 @@ def run(tmp_path: Path, *args: str, **more: str) -> Result:
     return CliRunner().invoke(main, args, env=env)
 
 
-def test_doctor_tells_what_it_examined(tmp_path: Path) -> None:
+def test_doctor_prints_its_checks(tmp_path: Path) -> None:
     migrate(f"sqlite:///{tmp_path}/books.db")
 
     done = run(tmp_path, "doctor", "--json")
@@ -94,7 +94,7 @@ def test_its_command_is_listed_and_runs(tmp_path: Path) -> None:
     assert run(tmp_path, "wallet").output == "the wallet is empty\n"
 
 
-def test_a_command_of_ours_is_not_replaced(tmp_path: Path) -> None:
+def test_a_gateway_does_not_replace_a_built_in_command(tmp_path: Path) -> None:
     plugin = tmp_path / "example_wallet" / "plugin.py"
     plugin.write_text(plugin.read_text().replace('commands={"wallet"', 'commands={"doctor"'))
 

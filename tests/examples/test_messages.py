@@ -14,7 +14,7 @@ import pytest
 from booking_payments import Currency, Money, NewBooking, open_payments_sync
 from tests import preloaded
 from tests.examples.test_examples import ENV, EXAMPLES, running
-from tests.integration.postgres import Server
+from tests.integration.postgres import PostgresServer
 
 NIGHTLY = os.environ.get("SIMULATION") == "nightly"
 SERVE = [["-m", "uvicorn", "fastapi_messages:app", "--app-dir", str(EXAMPLES), "--port", "PORT"]]
@@ -85,13 +85,13 @@ EXAMPLE = {"django": DJANGO, "fastapi": FASTAPI}
 DEALT_WITH = [("A-1", "sold", 1), ("A-2", "sold", 1), ("A-3", "free", 1)]
 
 
-class Place:
+class ExampleFolder:
     """A folder and a database for an example, whose code runs in a new process each time."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str], example: str) -> None:
         self._folder, self.env, self._example = folder, {**ENV, **settings}, example
 
-    def begun(self, code: str) -> preloaded.Process:
+    def begun(self, code: str) -> preloaded.ForkedProcess:
         words = ["-c", SETUP.format(examples=str(EXAMPLES)) + EXAMPLE[self._example] + code]
         return preloaded.started(words, cwd=self._folder, env=self.env, stdout=preloaded.PIPE, stderr=preloaded.PIPE)
 
@@ -112,18 +112,18 @@ def settings_on(database: str, request: pytest.FixtureRequest) -> Iterator[dict[
     if database == "sqlite":
         yield {}
         return
-    server: Server = request.getfixturevalue("postgres_server")
+    server: PostgresServer = request.getfixturevalue("postgres_server")
     with server.database() as url:
         yield {"DATABASE_URL": url, "SEATS_DATABASE_URL": url}
 
 
 @pytest.fixture(params=["django on sqlite", "django on postgresql", "fastapi on sqlite", "fastapi on postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ExampleFolder]:
     """An example with two paid seats of which one was canceled, and with unread messages."""
     example, _, database = request.param.partition(" on ")
     for settings in settings_on(database, request):
         pay_and_cancel(settings or {"DATABASE_URL": f"sqlite:///{tmp_path / 'booking-payments.db'}"})
-        yield Place(tmp_path, settings, example)
+        yield ExampleFolder(tmp_path, settings, example)
 
 
 def pay_and_cancel(settings: Mapping[str, str]) -> None:
@@ -145,7 +145,7 @@ def pay_and_cancel(settings: Mapping[str, str]) -> None:
     ["django on sqlite", "fastapi on postgresql", *(["django on postgresql", "fastapi on sqlite"] if NIGHTLY else [])],
     indirect=True,
 )
-def test_a_seat_is_changed_once_when_the_process_is_killed_before_its_commit(place: Place) -> None:
+def test_a_seat_is_changed_once_when_the_process_is_killed_before_its_commit(place: ExampleFolder) -> None:
     place.run("catch_up(then(app.apply, dies))", status=-signal.SIGKILL)
     after_the_kill = place.seats()
 
@@ -165,7 +165,7 @@ catch_up(then(app.apply, slow), times=20)
 
 
 @pytest.mark.parametrize("place", ["django on postgresql", "fastapi on sqlite"], indirect=True)
-def test_two_concurrent_processes_change_a_seat_once_for_each_message(place: Place) -> None:
+def test_two_concurrent_processes_change_a_seat_once_for_each_message(place: ExampleFolder) -> None:
     assert place.seats() == []  # creates the tables
     started = [place.begun(SLOWLY) for _ in range(2)]
     wrong = [each.communicate(timeout=120)[1] for each in started]
@@ -182,7 +182,7 @@ def test_two_concurrent_processes_change_a_seat_once_for_each_message(place: Pla
     ],
     indirect=["place"],
 )
-def test_an_unknown_message_changes_nothing(place: Place, call: str) -> None:
+def test_an_unknown_message_changes_nothing(place: ExampleFolder, call: str) -> None:
     assert place.run(f"{call}; print(seats())") == "[]"
 
 

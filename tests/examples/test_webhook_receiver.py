@@ -22,7 +22,7 @@ OTHER = "whsec_" + "YWJjZGVmZ2hpamtsbW5vcGFiY2RlZmdoaWprbG1ub3A="
 CONFIRMED, CANCELED = "booking.confirmed", "booking.canceled"
 
 
-class Receiver:
+class ReceiverExample:
     """The example in this process, with its database in a folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -62,11 +62,11 @@ class Receiver:
 
 
 @pytest.fixture
-def receiver(tmp_path: Path) -> Receiver:
-    return Receiver(tmp_path)
+def receiver(tmp_path: Path) -> ReceiverExample:
+    return ReceiverExample(tmp_path)
 
 
-def test_a_repeated_message_changes_the_seat_once(receiver: Receiver) -> None:
+def test_a_repeated_message_changes_the_seat_once(receiver: ReceiverExample) -> None:
     answers = [
         receiver.take(CONFIRMED, 1),
         receiver.take(CANCELED, 2),
@@ -77,20 +77,20 @@ def test_a_repeated_message_changes_the_seat_once(receiver: Receiver) -> None:
     assert receiver.seats() == [("A-1", "free")]
 
 
-def test_messages_in_the_wrong_order_lead_to_the_newest_state(receiver: Receiver) -> None:
+def test_messages_in_the_wrong_order_lead_to_the_newest_state(receiver: ReceiverExample) -> None:
     assert [receiver.take(CANCELED, 2), receiver.take(CONFIRMED, 1)] == [204, 204]
 
     assert receiver.seats() == [("A-1", "free")]
 
 
-def test_an_unknown_type_is_accepted_and_changes_nothing(receiver: Receiver) -> None:
+def test_an_unknown_type_is_accepted_and_changes_nothing(receiver: ReceiverExample) -> None:
     assert [receiver.take(CONFIRMED, 1), receiver.take("booking.painted", 2)] == [204, 204]
 
     assert receiver.seats() == [("A-1", "sold")]
 
 
 @pytest.mark.parametrize("changes", [{"secret": OTHER}, {"age": timedelta(minutes=6)}, {"age": timedelta(minutes=-6)}])
-def test_a_message_without_a_valid_signature_is_refused(receiver: Receiver, changes: dict[str, Any]) -> None:
+def test_a_message_without_a_valid_signature_is_refused(receiver: ReceiverExample, changes: dict[str, Any]) -> None:
     assert receiver.take(CONFIRMED, 1, **changes) == 401
 
 
@@ -103,7 +103,9 @@ def test_a_message_without_a_valid_signature_is_refused(receiver: Receiver, chan
         {"webhook-id": "msg_1", "webhook-timestamp": "0", "webhook-signature": "v1,\xff"},
     ],
 )
-def test_malformed_headers_are_refused_without_a_server_error(receiver: Receiver, signed: dict[str, str]) -> None:
+def test_malformed_headers_are_refused_without_a_server_error(
+    receiver: ReceiverExample, signed: dict[str, str]
+) -> None:
     assert receiver.send(b"{}", signed) == 401
     shown: dict[str, Any] = {}
     page = (EXAMPLES.parent / "docs" / "messages.md").read_text()
@@ -112,7 +114,7 @@ def test_malformed_headers_are_refused_without_a_server_error(receiver: Receiver
     assert not shown["is_genuine"](SECRET, signed, b"{}")
 
 
-def test_without_a_secret_every_message_is_refused(receiver: Receiver) -> None:
+def test_without_a_secret_every_message_is_refused(receiver: ReceiverExample) -> None:
     receiver.module.app.config["SECRET"] = ""
 
     assert receiver.take(CONFIRMED, 1) == 401

@@ -11,7 +11,7 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
-from tests.integration.postgres import Server, sees_our_tables
+from tests.integration.postgres import PostgresServer, sees_our_tables
 
 USES: Final = 50
 """So many tests may have a database one after another; then the dead rows in it would cost more than a new copy."""
@@ -43,7 +43,7 @@ class Copies:
     connects to it later, disturbs nobody. It is dropped when its tables, triggers or settings have changed.
     """
 
-    def __init__(self, server: Server, template: str) -> None:
+    def __init__(self, server: PostgresServer, template: str) -> None:
         self._server = server
         self._base, _, self._template = template.rpartition("/")
         self._spare: list[tuple[str, int]] = []

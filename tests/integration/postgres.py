@@ -39,7 +39,7 @@ MEMORY_NEEDED = 1 << 30
 
 
 @frozen
-class Server:
+class PostgresServer:
     """A running server: ``dsn`` is libpq's URL of a database from which others can be made."""
 
     dsn: str
@@ -76,13 +76,13 @@ def sees_our_tables(name: str) -> sql.Composed:
 
 
 @contextmanager
-def running_server() -> Iterator[Server]:
+def running_server() -> Iterator[PostgresServer]:
     """The server of ``TEST_DATABASE_URL``, or else a private one that ends with the block."""
     given = os.environ.get("TEST_DATABASE_URL", "").strip()
     if given:
         dsn = normalize_database_url(given).replace("postgresql+psycopg://", "postgresql://", 1)
         conninfo_to_dict(dsn)
-        yield Server(dsn)
+        yield PostgresServer(dsn)
     else:
         with private_server() as server:
             yield server
@@ -96,7 +96,7 @@ def server_dsn() -> Iterator[str]:
 
 
 @contextmanager
-def private_server(settings: Sequence[str] = SPEED) -> Iterator[Server]:
+def private_server(settings: Sequence[str] = SPEED) -> Iterator[PostgresServer]:
     """Start PostgreSQL from the wheel; stop it by its process id and remove its data at the end."""
     home = Path(tempfile.mkdtemp(prefix="bp-pg-", dir=_in_memory() if settings == SPEED else None))
     try:
@@ -107,7 +107,7 @@ def private_server(settings: Sequence[str] = SPEED) -> Iterator[Server]:
         process = _start(binaries, home, port, account, settings)
         try:
             _wait_until_ready(process, port, home)
-            yield Server(f"postgresql://postgres@127.0.0.1:{port}/postgres")
+            yield PostgresServer(f"postgresql://postgres@127.0.0.1:{port}/postgres")
         finally:
             _stop(process)
     finally:

@@ -41,7 +41,7 @@ from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import load_settings
 from booking_payments.testing.gateway_contract import GatewayContract, by_card, creation, refund_of
 from booking_payments.testing.kit import PaymentsTestKit
-from tests.integration.postgres import Server
+from tests.integration.postgres import PostgresServer
 
 OLGA = Caller.operator_of("olga", "test")
 GROSS = Money(10000, Currency.USD)
@@ -239,7 +239,7 @@ async def test_an_unknown_reference_is_reported(services: Services) -> None:
         await _operations(services).received("bt_nobody", GROSS, OLGA)
 
 
-async def test_a_transfer_that_is_being_booked_is_not_canceled(postgres_server: Server) -> None:
+async def test_a_transfer_that_is_being_booked_is_not_canceled(postgres_server: PostgresServer) -> None:
     with postgres_server.database() as url:
         migrate(url)
         async with _opened(url) as services:

@@ -19,7 +19,7 @@ from booking_payments.runtime.readiness import readiness
 from booking_payments.runtime.settings import load_settings
 from booking_payments.runtime.settings_error import SettingsError
 from tests import preloaded
-from tests.integration.postgres import Server
+from tests.integration.postgres import PostgresServer
 
 MODELS = """
 from sqlalchemy import Column, Integer, MetaData, Table, Text
@@ -103,7 +103,7 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[App]:
     if request.param == "sqlite":
         yield App(f"sqlite:///{tmp_path / 'shared.db'}", tmp_path, schemas=False)
         return
-    server: Server = request.getfixturevalue("postgres_server")
+    server: PostgresServer = request.getfixturevalue("postgres_server")
     with server.database() as url:
         server.run(_found_by_nobody(url))
         yield App(url, tmp_path, schemas=request.param != "postgresql")

@@ -39,7 +39,7 @@ from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 OLGA = bearer("olga", "payments:operate")
 
 
-class Failing(MemoryStorage):
+class FailingStorage(MemoryStorage):
     """A database that fails the ``at``-th transaction about a booking after it was armed; with ``kept`` the transaction
     is committed and only its confirmation is lost."""
 
@@ -73,8 +73,8 @@ class Scene:
     amount: str = "25.00"
 
     @property
-    def storage(self) -> Failing:
-        assert isinstance(self.kit.storage, Failing)
+    def storage(self) -> FailingStorage:
+        assert isinstance(self.kit.storage, FailingStorage)
         return self.kit.storage
 
 
@@ -83,7 +83,7 @@ Prepare = Callable[[Scene, Installation], None]
 
 
 @frozen(kw_only=True)
-class JournalEntry:
+class ExpectedError:
     """The error as a client sees it."""
 
     code: str
@@ -171,7 +171,7 @@ DECLINES = {
 
 
 def opened() -> PaymentsTestKit:
-    return PaymentsTestKit(storage=Failing())
+    return PaymentsTestKit(storage=FailingStorage())
 
 
 def scene_of(site: Installation, *, paid: bool) -> Scene:
@@ -182,13 +182,13 @@ def gone_back(payment: Payment) -> str:
     return (payment.refunded + payment.refund_pending).major()
 
 
-def error_in(answer: httpx.Response) -> JournalEntry:
+def error_in(answer: httpx.Response) -> ExpectedError:
     """What HTTP tells."""
     problem = answer.json()
     waits = answer.status_code == 503 or problem["code"] == "operation_in_flight"
     assert ("retry-after" in answer.headers) == waits
     retryable, unknown = problem.get("retryable", False), problem.get("outcome_unknown", False)
-    return JournalEntry(code=problem["code"], text=problem["detail"], retryable=retryable, unknown=unknown)
+    return ExpectedError(code=problem["code"], text=problem["detail"], retryable=retryable, unknown=unknown)
 
 
 def library_refund(scene: Scene, site: Installation) -> Exception | None:
@@ -211,12 +211,12 @@ def fields_of(site: Site, action: str, at: str | None = None) -> dict[str, str]:
     return {name: value for name, value in site.hidden(action).items() if name != "amount"}
 
 
-def told_of(error: Exception) -> JournalEntry:
+def told_of(error: Exception) -> ExpectedError:
     """What the library tells: by its class and attributes, as an embedding service reads them."""
     problem = problem_of(error)
     later = isinstance(error, TryAgainLater | errors.AlreadyUnderWay | StorageConflict | CommitLost)
     unknown = isinstance(error, CommitLost) or bool(getattr(error, "outcome_unknown", False))
-    return JournalEntry(code=problem.code, text=problem.detail, retryable=later, unknown=unknown)
+    return ExpectedError(code=problem.code, text=problem.detail, retryable=later, unknown=unknown)
 
 
 def restored(scene: Scene, site: Installation) -> None:

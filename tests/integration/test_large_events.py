@@ -7,7 +7,7 @@ By day in memory; in nightly runs over the databases too. ``EVENT_BOOKINGS`` set
 import os
 
 import pytest
-from bench.cancel_event import Run, measured
+from bench.cancel_event import EventRun, measured
 
 from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.storage import Storage
@@ -20,7 +20,7 @@ MAX_PER_S = 20
 
 
 async def is_right(storage: Storage | None) -> None:
-    figures = await measured(Run.over(storage, seed=BOOKINGS, max_per_s=MAX_PER_S), BOOKINGS)
+    figures = await measured(EventRun.over(storage, seed=BOOKINGS, max_per_s=MAX_PER_S), BOOKINGS)
 
     assert figures["differences"] == []
     assert figures["at_last"] == figures["expected"]
@@ -45,7 +45,7 @@ async def test_a_dispute_that_opens_during_the_job_is_reported_from_a_database_t
 
 
 async def test_the_gateway_is_called_no_faster_than_its_limit() -> None:
-    run = Run.over(None, seed=1, max_per_s=2)
+    run = EventRun.over(None, seed=1, max_per_s=2)
     await run.book(30)
     run.line.calls.clear()
     begun = run.kit.clock.now()

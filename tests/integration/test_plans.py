@@ -21,6 +21,7 @@ from booking_payments.adapters.sql.engine import normalize_url, prepare_postgres
 from booking_payments.adapters.sql.groups.statements import COUNTED, READ, ROWS, SESSION, count_of, write
 from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.sql.unit_of_work import LOOKED_AT, SqlUnitOfWork
+from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.bookings import BookingFilter
 from booking_payments.ports.overview import Period
@@ -28,7 +29,7 @@ from booking_payments.ports.payments import PaymentFilter, Refunded
 from booking_payments.ports.schema_name import SCHEMA
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import NOW
-from tests.integration.postgres import Server
+from tests.integration.postgres import PostgresServer
 
 PAYMENTS = 5_000
 INTENTS = [f"pi_{number:06d}" for number in range(PAYMENTS)]
@@ -57,6 +58,7 @@ RARE_BOOKINGS = {
     "by a part of a text": BookingFilter(text="nobody of this name"),
     "by the beginning of a word": BookingFilter(text="zq"),
     "of an event": BookingFilter(event_id="evening"),
+    "expired": BookingFilter(status=BookingStatus.EXPIRED),
 }
 FEW = [f"a page of payments {name}" for name in RARE] + [f"a page of bookings {name}" for name in RARE_BOOKINGS]
 WALK = ("bp_payments_page", "bp_bookings_page")
@@ -115,7 +117,7 @@ def pattern() -> Pattern:
 
 
 @pytest.fixture(scope="module")
-def filled(postgres_server: Server, pattern: Pattern) -> Iterator[str]:
+def filled(postgres_server: PostgresServer, pattern: Pattern) -> Iterator[str]:
     """A database with some thousand payments and up-to-date statistics for the planner."""
     with postgres_server.database() as url:
         migrate(url)

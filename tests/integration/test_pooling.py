@@ -14,13 +14,13 @@ from booking_payments.adapters.sql.pooling import Pooling, examine
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.cli.doctor import pooling_checks
 from tests.integration.pooler import pooled
-from tests.integration.postgres import Server
+from tests.integration.postgres import PostgresServer
 
 GOOD = Pooling(by_transaction=True, prepares=True, finds_schema=True, schema="tickets", role="payments")
 
 
 @pytest.fixture
-def direct(postgres_server: Server) -> Iterator[str]:
+def direct(postgres_server: PostgresServer) -> Iterator[str]:
     """A migrated database whose search path does not include the service's schema."""
     with postgres_server.database() as url:
         postgres_server.run(_forget_schema(url))
@@ -99,7 +99,7 @@ def test_doctor_does_not_mention_a_pooler_without_one(direct: str, monkeypatch: 
 
 
 def test_a_migration_finds_the_schema_though_a_pooler_lost_what_the_session_set(
-    postgres_server: Server, monkeypatch: pytest.MonkeyPatch
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrations, "prepare_postgresql", lambda *_: None)
     with postgres_server.database() as url:

@@ -2,7 +2,7 @@
 
 import psycopg
 
-from tests.integration.postgres import Server
+from tests.integration.postgres import PostgresServer
 
 
 def _libpq(url: str) -> str:
@@ -23,7 +23,7 @@ def test_gives_an_empty_database(postgres_url: str) -> None:
     assert rows == []
 
 
-def test_keeps_databases_apart(postgres_server: Server) -> None:
+def test_keeps_databases_apart(postgres_server: PostgresServer) -> None:
     with postgres_server.database() as one, postgres_server.database() as other:
         with psycopg.connect(_libpq(one)) as connection:
             connection.execute("create table t ()")
@@ -34,7 +34,7 @@ def test_keeps_databases_apart(postgres_server: Server) -> None:
     assert seen == (None,)
 
 
-def test_drops_a_database_that_is_still_in_use(postgres_server: Server) -> None:
+def test_drops_a_database_that_is_still_in_use(postgres_server: PostgresServer) -> None:
     with postgres_server.database() as url:
         name = url.rsplit("/", 1)[1]
         left_open = psycopg.connect(_libpq(url))

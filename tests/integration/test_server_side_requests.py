@@ -22,7 +22,7 @@ from booking_payments.application.delivering import deliver_messages, undelivere
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import SECRET, PaymentsTestKit
 from tests import egress
-from tests.e2e.receiver import Server
+from tests.e2e.receiver import ReceivingServer
 from tests.integration.http.api import BOOKING_APP, JWT_SECRET, bearer, token
 from tests.integration.http.routes import DOCUMENT, OPERATIONS
 from tests.integration.pages.site import Site, open_site
@@ -173,7 +173,7 @@ def answering(status: int, location: str, asked: list[str]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    server = Server(("127.0.0.1", 0), Redirecting)
+    server = ReceivingServer(("127.0.0.1", 0), Redirecting)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

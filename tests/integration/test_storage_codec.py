@@ -80,7 +80,7 @@ st.register_type_strategy(
     st.builds(MethodChoice, allowed=st.just(()))
     | st.builds(MethodChoice, excluded=st.just(()), configuration=st.none()),
 )
-FACT: SearchStrategy[ev.Event] = st.one_of([st.from_type(kind) for kind in EVENTS.values()])
+EVENT: SearchStrategy[ev.Event] = st.one_of([st.from_type(kind) for kind in EVENTS.values()])
 
 
 @settings(max_examples=100)
@@ -90,7 +90,7 @@ def test_any_amount_is_stored_and_read_unchanged(money: Money) -> None:
 
 
 @settings(max_examples=100)
-@given(FACT)
+@given(EVENT)
 def test_any_event_is_stored_and_read_unchanged(event: ev.Event) -> None:
     assert event_from_json(event_name(event), event_to_json(event)) == event
 

@@ -24,7 +24,7 @@ TIMEOUT_S = 50
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and Unix sockets")
 
 
-class Worker:
+class ScriptedWorker:
     """A worker process that waits for its order, or has had it."""
 
     def __init__(self, line: socket.socket) -> None:
@@ -54,12 +54,12 @@ class Supervised:
         self._workers = workers
         self._lines = lines
 
-    def started(self) -> Worker:
+    def started(self) -> ScriptedWorker:
         """The next worker that was started."""
         line, _ = self._workers.accept()
-        return Worker(self._lines.enter_context(line))
+        return ScriptedWorker(self._lines.enter_context(line))
 
-    def serving(self) -> Worker:
+    def serving(self) -> ScriptedWorker:
         """The next worker that was started, when the supervisor knows that it serves."""
         worker = self.started()
         worker.order("serve")

@@ -29,7 +29,7 @@ from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.sandbox.emulator.disputes import STATUSES
 from tests.simulation.faults import NoFaults
 from tests.simulation.scheduler import Pause, alone
-from tests.simulation.world import NOW, Process, ProcessDied, SimulatedWorld, StorageGone
+from tests.simulation.world import NOW, ProcessDied, ServiceProcess, SimulatedWorld, StorageGone
 
 T = TypeVar("T")
 Call = Callable[[BookingPayments], Awaitable[T]]
@@ -145,7 +145,7 @@ class Actor:
         self.world.tell(self.name, f"has it: {_seen(result)}")
         return result
 
-    def process(self) -> Process:
+    def process(self) -> ServiceProcess:
         """Return a random process, as a load balancer would."""
         return self.random.choice(self.world.processes)
 
@@ -600,7 +600,7 @@ class BackgroundActor(Actor, ABC):
 
 
 @define(eq=False)
-class WebhookSender(BackgroundActor):
+class WebhookCarrier(BackgroundActor):
     """Carries webhooks: late, twice, out of order, and again until they are taken."""
 
     async def round(self) -> bool:
@@ -629,7 +629,7 @@ class Resolver(BackgroundActor):
 
     async def round(self) -> bool:
         """One round; what breaks in it must be something that passes."""
-        before = self.world.ours.facts.total()
+        before = self.world.ours.events.total()
         try:
             await self.process().payments.work()
         except ProcessDied:
@@ -638,4 +638,4 @@ class Resolver(BackgroundActor):
             _, rest = broken.split(PASSING)
             if rest is not None:
                 raise
-        return self.world.ours.facts.total() > before
+        return self.world.ours.events.total() > before

@@ -28,10 +28,11 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import payment_of_booking
 from booking_payments.domain.refunds import Reduction, RefundOnCancel, RefundPolicy, RefundReason, RefundTier
 from booking_payments.ports.event_jobs import BookingOutcome
+from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import pay, pay_in_browser, start
-from tests.unit.application.failing_gateway import PowerCut
+from tests.unit.application.failing_gateway import FailingGateway, PowerCut, use_gateway
 
 Patch = pytest.MonkeyPatch
 Scenario = Callable[[PaymentsTestKit], Awaitable[list[str]]]
@@ -85,6 +86,31 @@ async def one_item_twice(kit: PaymentsTestKit) -> list[str]:
             continue
     back = (await kit.payments.payment_status(booking.id)).payment.refunded
     return [f"{back} went back for an item of 40.00"] if back.minor > 4000 else []
+
+
+async def one_request_twice(kit: PaymentsTestKit) -> list[str]:
+    booking = await kit.book(items={"adult": (3, "25.00")})
+    await pay(kit, booking)
+    kit.stripe.faults.script("POST /v1/refunds", "timeout_after", times=3)
+    for _ in range(2):
+        try:
+            await kit.payments.refund_payment(booking.id, ANN, items=[ItemCount(id="adult", quantity=1)])
+        except OutcomeUnknown:
+            await kit.settle()
+    left = sum(item.quantity for item in (await kit.payments.get_booking(booking.id)).items)
+    return [f"{3 - left} units are gone after one request, sent twice"] if left != 2 else []
+
+
+async def a_request_that_is_refused(kit: PaymentsTestKit) -> list[str]:
+    booking = await kit.book(items={"adult": (3, "25.00")})
+    await pay(kit, booking)
+    use_gateway(kit, FailingGateway(kit, create_refund=[GatewayRefused("no", code="balance_insufficient")]))
+    try:
+        await kit.payments.refund_payment(booking.id, ANN, items=[ItemCount(id="adult", quantity=1)])
+    except PaymentError:
+        left = sum(item.quantity for item in (await kit.payments.get_booking(booking.id)).items)
+        return [f"{3 - left} units are gone, and the refund was refused"] if left != 3 else []
+    return ["the refund was not refused"]
 
 
 async def an_event_whose_job_dies(kit: PaymentsTestKit) -> list[str]:
@@ -186,6 +212,19 @@ def _items_not_marked(patch: Patch) -> None:
     patch.setattr("booking_payments.domain.decisions.amending.reduction_of", reduction)
 
 
+def _items_without_identity(patch: Patch) -> None:
+    real = decisions.repeated
+
+    def repeated(payment: Any, by: str, amount: Any, now: Any, items: Any = ()) -> Any:
+        return None if items else real(payment, by, amount, now)
+
+    patch.setattr(decisions, "repeated", repeated)
+
+
+def _units_before_the_answer(patch: Patch) -> None:
+    patch.setattr("booking_payments.domain.decisions.closing._stands", lambda payment, refund: True)
+
+
 def _job_repeats(patch: Patch) -> None:
     async def again(deps: Any, job: Any, booking_id: str) -> bool:
         booking, payments = await event_jobs._read(deps, booking_id)
@@ -244,6 +283,14 @@ AMENDMENT_BUGS: Final[Mapping[str, AmendmentBug]] = {
         cheaper_while_the_page_is_open,
     ),
     "item_twice": AmendmentBug("refunded units are not marked", _items_not_marked, one_item_twice),
+    "item_request_repeated": AmendmentBug(
+        "an item request repeated gives a second unit back", _items_without_identity, one_request_twice
+    ),
+    "unit_gone_although_refused": AmendmentBug(
+        "a refund of items gives its units up before the gateway has answered",
+        _units_before_the_answer,
+        a_request_that_is_refused,
+    ),
     "dearer_by_an_old_page": AmendmentBug(
         "a dearer price changes the intent in place", _dearer_in_place, dearer_while_the_page_is_open
     ),

@@ -88,7 +88,7 @@ class _Watched:
 # --- in memory -------------------------------------------------------------------------------------------------
 
 
-class MemoryPaymentReader:
+class MemoryBackend:
     """The in-memory adapter's tables."""
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class MemoryPaymentReader:
 # --- in SQLite -------------------------------------------------------------------------------------------------
 
 
-class SqlPaymentReader:
+class SqlBackend:
     """The SQL adapter's unit of work over one migrated SQLite connection in memory.
 
     ``on_statement`` is called before each statement; an error that it raises ends the transaction.

@@ -204,15 +204,15 @@ def silent_cancel_is_done(patch: Patch) -> None:
 
     async def other(deps: Dependencies, claimed: Claimed, observation: Observation, caller: Any) -> Any:
         if observation.unknown and isinstance(claimed.operation.instruction, CancelIntent):
-            patch_facts.append(claimed.payment.id)
+            canceled.append(claimed.payment.id)
             observation = Observation()
         return await write_down(deps, claimed, observation, caller)
 
-    patch_facts: list[str] = []
+    canceled: list[str] = []
     settle = decisions.settle
 
     def settled(payment: Payment, operation: Operation, **how: Any) -> decisions.Events:
-        believed = payment.id in patch_facts and payment.status.is_open and payment.operation is not None
+        believed = payment.id in canceled and payment.status.is_open and payment.operation is not None
         return (*((ev.PaymentCanceled(),) if believed else ()), *settle(payment, operation, **how))
 
     patch.setattr(operations, "_write_down", other)
@@ -339,7 +339,7 @@ def nothing_is_sent_again(patch: Patch) -> None:
 
 @_bug("a call that was given up is not watched")
 def lost_is_not_watched(patch: Patch) -> None:
-    patch.setattr(decisions, "watch", _no_facts)
+    patch.setattr(decisions, "watch", _no_events)
 
 
 @_bug("one walk that finds nothing suffices")
@@ -443,7 +443,7 @@ def snapshot_is_trusted(patch: Patch) -> None:
 # --- decisions -------------------------------------------------------------------------------------------------
 
 
-def _no_facts(*_: Any, **__: Any) -> tuple[ev.Event, ...]:
+def _no_events(*_: Any, **__: Any) -> tuple[ev.Event, ...]:
     return ()
 
 
@@ -468,8 +468,8 @@ def late_success_is_dropped(patch: Patch) -> None:
 def paid_is_not_confirmed(patch: Patch) -> None:
     after = decisions.booking_after
 
-    def other(booking: Booking, facts: Sequence[ev.Event]) -> BookingStatus:
-        return after(booking, [fact for fact in facts if not isinstance(fact, ev.BookingConfirmed)])
+    def other(booking: Booking, events: Sequence[ev.Event]) -> BookingStatus:
+        return after(booking, [event for event in events if not isinstance(event, ev.BookingConfirmed)])
 
     patch.setattr(decisions, "booking_after", other)
 
@@ -513,17 +513,17 @@ def late_refund_failure_is_dropped(patch: Patch) -> None:
 
 @_bug("a refund made in the dashboard is ignored")
 def dashboard_refund_is_dropped(patch: Patch) -> None:
-    patch.setattr(observe_refunds, "_found_refund", _no_facts)
+    patch.setattr(observe_refunds, "_found_refund", _no_events)
 
 
 @_bug("disputes are not booked")
 def disputes_are_dropped(patch: Patch) -> None:
-    patch.setattr(decisions, "observe_dispute", _no_facts)
+    patch.setattr(decisions, "observe_dispute", _no_events)
 
 
 @_bug("what a dispute takes is not booked")
 def dispute_funds_are_dropped(patch: Patch) -> None:
-    patch.setattr(observe_disputes, "_funds", _no_facts)
+    patch.setattr(observe_disputes, "_funds", _no_events)
 
 
 @_bug("a partial refund refunds everything")
@@ -581,8 +581,8 @@ def cancel_does_not_wait(patch: Patch) -> None:
 def returned_refund_is_not_posted(patch: Patch) -> None:
     post = ledger._refund_moved
 
-    def other(before: Payment, fact: ev.RefundMoved) -> tuple[ledger.Movement, ...]:
-        return () if fact.status is RefundStatus.FAILED else post(before, fact)
+    def other(before: Payment, event: ev.RefundMoved) -> tuple[ledger.Movement, ...]:
+        return () if event.status is RefundStatus.FAILED else post(before, event)
 
     patch.setattr(ledger, "_refund_moved", other)
 
@@ -590,7 +590,7 @@ def returned_refund_is_not_posted(patch: Patch) -> None:
 @_bug("a refund is posted twice")
 def refund_is_posted_twice(patch: Patch) -> None:
     post = ledger._refund_moved
-    patch.setattr(ledger, "_refund_moved", lambda before, fact: post(before, fact) * 2)
+    patch.setattr(ledger, "_refund_moved", lambda before, event: post(before, event) * 2)
 
 
 @_bug("the booking is saved in a separate transaction")
@@ -604,8 +604,8 @@ def two_transactions(patch: Patch) -> None:
         for booking in waiting:
             await known(booking)
         waiting.clear()
-        facts = [recorded.event for recorded in self._recorded]
-        status = decisions.booking_after(before, facts)
+        events = [recorded.event for recorded in self._recorded]
+        status = decisions.booking_after(before, events)
         if status is BookingStatus.CONFIRMED:
             waiting.append(attrs.evolve(before, status=status))
         else:

@@ -23,11 +23,11 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.storage import StorageConflict
-from tests.simulation.actors import ALL, Repairs, Resolver, RunProfile, WebhookSender
-from tests.simulation.faults import CRASHES, FAULTS_AT, Fault, Kind, NextCall, NoFaults, OneFault, Point
+from tests.simulation.actors import ALL, Repairs, Resolver, RunProfile, WebhookCarrier
+from tests.simulation.faults import CRASHES, FAULTS_AT, BoundaryKind, InjectedFault, NextCall, NoFaults, OneFault, Point
 from tests.simulation.scheduler import alone
 from tests.simulation.settling import Settling
-from tests.simulation.world import NOW, Process, ProcessDied, Setup, SimulatedWorld, StorageGone
+from tests.simulation.world import NOW, ProcessDied, ServiceProcess, Setup, SimulatedWorld, StorageGone
 
 BEFORE: Final = Caller.customer("ann", "an earlier request")
 ANN: Final = Caller.customer("ann", "the request")
@@ -49,7 +49,7 @@ class UseCaseRun:
     event: Mapping[str, Any] | None = None
 
     @property
-    def process(self) -> Process:
+    def process(self) -> ServiceProcess:
         return self.world.processes[0]
 
     @property
@@ -171,7 +171,7 @@ def _refunded_in_dashboard(run: UseCaseRun) -> None:
 def _left_in_flight(run: UseCaseRun) -> None:
     """The process died in front of its call; its lease is over."""
     run.book()
-    with run.world.faults.instead(NextCall(Fault.CRASH_BEFORE)):
+    with run.world.faults.instead(NextCall(InjectedFault.CRASH_BEFORE)):
         _swallow(run, lambda: run.pay())
     run.world.time.advance(timedelta(minutes=2))
 
@@ -179,14 +179,14 @@ def _left_in_flight(run: UseCaseRun) -> None:
 def _left_unknown(run: UseCaseRun) -> None:
     """The charge was made, and the answer got lost."""
     run.book()
-    with run.world.faults.instead(NextCall(Fault.TIMEOUT_AFTER, times=3)):
+    with run.world.faults.instead(NextCall(InjectedFault.TIMEOUT_AFTER, times=3)):
         _swallow(run, lambda: run.pay())
     run.world.time.advance(timedelta(minutes=2))
 
 
 def _refund_left_unknown(run: UseCaseRun) -> None:
     _paid(run)
-    with run.world.faults.instead(NextCall(Fault.TIMEOUT_AFTER, times=3, label="POST")):
+    with run.world.faults.instead(NextCall(InjectedFault.TIMEOUT_AFTER, times=3, label="POST")):
         _swallow(run, lambda: run.do(run.payments.refund_payment(run.booking_id, BEFORE, amount="30.00")))
     run.world.time.advance(timedelta(minutes=2))
 
@@ -252,7 +252,7 @@ async def _refund_part(run: UseCaseRun, caller: Caller) -> object:
 
 
 async def _webhook(run: UseCaseRun, caller: Caller) -> object:
-    webhook_sender = WebhookSender(run.world, PROFILE, Random(1), "webhook sender")
+    webhook_sender = WebhookCarrier(run.world, PROFILE, Random(1), "webhook sender")
     assert run.event is not None
     return await webhook_sender.deliver(run.event)
 
@@ -316,9 +316,14 @@ def points(case: UseCase, *, sql: bool = False) -> tuple[Point, ...]:
 def faults_for(point: Point) -> Iterator[OneFault]:
     """Everything that can go wrong at a point. What the gateway does to one try it may do to all of them."""
     for fault in FAULTS_AT[point.kind]:
-        if fault is not Fault.ARRIVES_LATE:
+        if fault is not InjectedFault.ARRIVES_LATE:
             yield OneFault(point.number, fault)
-        if point.kind is Kind.GATEWAY and fault not in (*CRASHES, Fault.SLOW, Fault.DECLINE, Fault.ARRIVES_LATE):
+        if point.kind is BoundaryKind.GATEWAY and fault not in (
+            *CRASHES,
+            InjectedFault.SLOW,
+            InjectedFault.DECLINE,
+            InjectedFault.ARRIVES_LATE,
+        ):
             yield OneFault(point.number, fault, times=3)
 
 
@@ -329,7 +334,7 @@ def play(case: UseCase, fault: OneFault | None, repairs: Repairs, *, sql: bool =
     with run.world.faults.instead(fault or NoFaults()):
         _ask(run, case, case.caller)
     if repairs.client:
-        saved = fault is not None and fault.fault is Fault.ERROR_BEFORE
+        saved = fault is not None and fault.fault is InjectedFault.ERROR_BEFORE
         _ask_until_settled(run, case, A_DAY if saved else A_WHILE)
     if any(_is_sent_by_the_system(payment) for payment in run.world.ours.payments.values()):
         repairs = attrs.evolve(repairs, resolver=True)

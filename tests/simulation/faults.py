@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, Protocol
 from attrs import define, field
 
 
-class Kind(Enum):
+class BoundaryKind(Enum):
     """What kind of boundary a point is."""
 
     GATEWAY = "gateway"
@@ -20,7 +20,7 @@ class Kind(Enum):
     PUBLISH = "publish"
 
 
-class Fault(Enum):
+class InjectedFault(Enum):
     """What goes wrong. The first group takes the process down, the second is the gateway's and the network's, the
     third the database's, the fourth the consumer's of our messages."""
 
@@ -50,40 +50,40 @@ class Fault(Enum):
     CONSUMER_AFTER = "consumer takes it and fails"
 
 
-CRASHES: Final = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
+CRASHES: Final = (InjectedFault.CRASH_BEFORE, InjectedFault.CRASH_AFTER)
 
-SCRIPTS: Final[Mapping[Fault, str]] = {
-    Fault.TIMEOUT_BEFORE: "timeout_before",
-    Fault.TIMEOUT_AFTER: "timeout_after",
-    Fault.RESET_BEFORE: "reset_before",
-    Fault.RESET_AFTER: "reset_after",
-    Fault.CONFLICT: "409",
-    Fault.RATE_LIMIT: "429_limit",
-    Fault.LOCK_TIMEOUT: "429_lock",
-    Fault.ERROR_BEFORE: "500_before",
-    Fault.ERROR_AFTER: "500_after",
-    Fault.ERROR_LATER: "500_later",
-    Fault.UNAVAILABLE: "503",
-    Fault.SLOW: "slow",
+SCRIPTS: Final[Mapping[InjectedFault, str]] = {
+    InjectedFault.TIMEOUT_BEFORE: "timeout_before",
+    InjectedFault.TIMEOUT_AFTER: "timeout_after",
+    InjectedFault.RESET_BEFORE: "reset_before",
+    InjectedFault.RESET_AFTER: "reset_after",
+    InjectedFault.CONFLICT: "409",
+    InjectedFault.RATE_LIMIT: "429_limit",
+    InjectedFault.LOCK_TIMEOUT: "429_lock",
+    InjectedFault.ERROR_BEFORE: "500_before",
+    InjectedFault.ERROR_AFTER: "500_after",
+    InjectedFault.ERROR_LATER: "500_later",
+    InjectedFault.UNAVAILABLE: "503",
+    InjectedFault.SLOW: "slow",
 }
 """How the model of Stripe calls the faults of the gateway."""
 
-FAULTS_AT: Final[Mapping[Kind, tuple[Fault, ...]]] = {
-    Kind.GATEWAY: (
+FAULTS_AT: Final[Mapping[BoundaryKind, tuple[InjectedFault, ...]]] = {
+    BoundaryKind.GATEWAY: (
         *CRASHES,
-        *(each for each in SCRIPTS if each is not Fault.ERROR_LATER),
-        Fault.ARRIVES_LATE,
-        Fault.DECLINE,
+        *(each for each in SCRIPTS if each is not InjectedFault.ERROR_LATER),
+        InjectedFault.ARRIVES_LATE,
+        InjectedFault.DECLINE,
     ),
-    Kind.TRANSACTION: (
+    BoundaryKind.TRANSACTION: (
         *CRASHES,
-        Fault.STORAGE_CONFLICT,
-        Fault.STORAGE_GONE_BEFORE,
-        Fault.STORAGE_GONE_AFTER,
+        InjectedFault.STORAGE_CONFLICT,
+        InjectedFault.STORAGE_GONE_BEFORE,
+        InjectedFault.STORAGE_GONE_AFTER,
     ),
-    Kind.READ: (*CRASHES, Fault.STORAGE_CONFLICT, Fault.STORAGE_GONE_BEFORE),
-    Kind.STATEMENT: (Fault.CRASH_BEFORE,),
-    Kind.PUBLISH: (*CRASHES, Fault.CONSUMER_BEFORE, Fault.CONSUMER_AFTER),
+    BoundaryKind.READ: (*CRASHES, InjectedFault.STORAGE_CONFLICT, InjectedFault.STORAGE_GONE_BEFORE),
+    BoundaryKind.STATEMENT: (InjectedFault.CRASH_BEFORE,),
+    BoundaryKind.PUBLISH: (*CRASHES, InjectedFault.CONSUMER_BEFORE, InjectedFault.CONSUMER_AFTER),
 }
 """What can go wrong where. ``ERROR_LATER`` takes a day to be over, so only the scenario of stored errors has it."""
 
@@ -92,14 +92,14 @@ class Point(NamedTuple):
     """One crossing of a boundary: its number in the run, its kind, and a label of the request."""
 
     number: int
-    kind: Kind
+    kind: BoundaryKind
     label: str
 
 
-class Faults(Protocol):
+class FaultSource(Protocol):
     """Decides what goes wrong."""
 
-    def at(self, point: Point) -> Fault | None:
+    def at(self, point: Point) -> InjectedFault | None:
         """What goes wrong at ``point``, if anything does."""
         ...
 
@@ -107,7 +107,7 @@ class Faults(Protocol):
 class NoFaults:
     """Nothing goes wrong."""
 
-    def at(self, point: Point) -> Fault | None:
+    def at(self, point: Point) -> InjectedFault | None:
         return None
 
 
@@ -117,11 +117,11 @@ class OneFault:
     for the same request: so that it outlasts our retries."""
 
     number: int
-    fault: Fault
+    fault: InjectedFault
     times: int = 1
     _label: str | None = None
 
-    def at(self, point: Point) -> Fault | None:
+    def at(self, point: Point) -> InjectedFault | None:
         if point.number == self.number:
             self._label = point.label
         if self.times and point.label == self._label:
@@ -134,18 +134,18 @@ class OneFault:
 class NextCall:
     """The next ``times`` calls to the gateway whose label begins with ``label`` go wrong."""
 
-    fault: Fault
+    fault: InjectedFault
     times: int = 1
     label: str = ""
 
-    def at(self, point: Point) -> Fault | None:
-        if point.kind is not Kind.GATEWAY or not self.times or not point.label.startswith(self.label):
+    def at(self, point: Point) -> InjectedFault | None:
+        if point.kind is not BoundaryKind.GATEWAY or not self.times or not point.label.startswith(self.label):
             return None
         self.times -= 1
         return self.fault
 
 
-_OUTAGES: Final = (Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER, Fault.UNAVAILABLE)
+_OUTAGES: Final = (InjectedFault.TIMEOUT_BEFORE, InjectedFault.TIMEOUT_AFTER, InjectedFault.UNAVAILABLE)
 
 
 class Swarm:
@@ -154,10 +154,14 @@ class Swarm:
     occur; those in ``stored`` apply to many of the gateway's requests that change something."""
 
     def __init__(
-        self, random: Random, harshness: float, never: Collection[Fault] = (), stored: Collection[Fault] = ()
+        self,
+        random: Random,
+        harshness: float,
+        never: Collection[InjectedFault] = (),
+        stored: Collection[InjectedFault] = (),
     ) -> None:
         self._random = random
-        self.struck: Counter[Fault] = Counter()
+        self.struck: Counter[InjectedFault] = Counter()
         self._rates = {
             kind: {
                 fault: harshness * random.random() ** 2
@@ -167,11 +171,11 @@ class Swarm:
             for kind, faults in FAULTS_AT.items()
         }
         if harshness and random.random() < 0.03:
-            self._rates[Kind.GATEWAY] = {random.choice(_OUTAGES): 1.0}
+            self._rates[BoundaryKind.GATEWAY] = {random.choice(_OUTAGES): 1.0}
         self._stored = {fault: 0.4 * random.random() for fault in stored}
 
-    def at(self, point: Point) -> Fault | None:
-        if point.kind is Kind.GATEWAY and point.label.startswith("POST"):
+    def at(self, point: Point) -> InjectedFault | None:
+        if point.kind is BoundaryKind.GATEWAY and point.label.startswith("POST"):
             for fault, rate in self._stored.items():
                 if self._random.random() < rate:
                     self.struck[fault] += 1
@@ -187,17 +191,17 @@ class Swarm:
 class Switch:
     """Faults that can be healed: from then on nothing goes wrong any more. ``seen`` are all points crossed."""
 
-    faults: Faults
+    faults: FaultSource
     seen: list[Point] = field(factory=list)
     keep: bool = False
 
-    def at(self, point: Point) -> Fault | None:
+    def at(self, point: Point) -> InjectedFault | None:
         if self.keep:
             self.seen.append(point)
         return self.faults.at(point)
 
     @contextmanager
-    def instead(self, faults: Faults) -> Iterator[None]:
+    def instead(self, faults: FaultSource) -> Iterator[None]:
         """For a while other faults than usual."""
         usual, self.faults = self.faults, faults
         yield

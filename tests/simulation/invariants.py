@@ -238,7 +238,7 @@ class OurSide:
     payments: dict[str, Payment] = field(factory=dict)
     bookings: dict[str, BookingStatus] = field(factory=dict)
     ledgers: dict[str, Counter[Account]] = field(factory=lambda: defaultdict(Counter))
-    facts: Counter[str] = field(factory=Counter)
+    events: Counter[str] = field(factory=Counter)
     promised: Counter[str] = field(factory=Counter)
     dearest: dict[str, int] = field(factory=dict)
     walks: Walks = field(factory=Walks)
@@ -283,7 +283,7 @@ class OurSide:
         payment = self.payments.get(appended.payment.id)
         for recorded in appended.recorded:
             before, payment = payment, evolve(payment, recorded)
-            self.facts[type(recorded.event).__name__] += 1
+            self.events[type(recorded.event).__name__] += 1
             self._moves(before, payment)
             self._no_guess(before, recorded)
             if self.alone and before is not None:
@@ -306,34 +306,34 @@ class OurSide:
     def _no_guess(self, before: Payment | None, recorded: ev.Recorded) -> None:
         """Require that an operation stays unknown until the gateway has reported its outcome, and that the current
         state is read."""
-        fact = recorded.event
+        event = recorded.event
         operation = before.operation if before else None
-        if not self.alone or not isinstance(fact, ev.OperationSettled) or operation is None:
+        if not self.alone or not isinstance(event, ev.OperationSettled) or operation is None:
             return
-        since = self._unknown.get(fact.idempotency_key, 0)
+        since = self._unknown.get(event.idempotency_key, 0)
         subject = "refunds" if operation.purpose is ev.Purpose.REFUND else "intents"
-        told = max(self._answers.get(fact.idempotency_key, 0), self._answers.get(subject, 0))
-        what = f"{operation.purpose.value} {fact.idempotency_key} was unknown and settled without asking"
+        told = max(self._answers.get(event.idempotency_key, 0), self._answers.get(subject, 0))
+        what = f"{operation.purpose.value} {event.idempotency_key} was unknown and settled without asking"
         self.invariants.require(told >= since, what)
-        read = self._answers.get(subject, 0) >= self._replayed.get(fact.idempotency_key, 0)
+        read = self._answers.get(subject, 0) >= self._replayed.get(event.idempotency_key, 0)
         self.invariants.require(
-            read, f"{fact.idempotency_key} was settled by a stored answer, which may be out of date"
+            read, f"{event.idempotency_key} was settled by a stored answer, which may be out of date"
         )
 
     def _lost(self, before: Payment, recorded: ev.Recorded) -> None:
         """Require that an operation with a stored error is abandoned only after ten minutes and three complete walks,
         and that it is watched for a day after that."""
-        fact, operation = recorded.event, before.operation
-        if isinstance(fact, ev.CallGivenUp) and operation is not None and operation.stored_error:
+        event, operation = recorded.event, before.operation
+        if isinstance(event, ev.CallGivenUp) and operation is not None and operation.stored_error:
             is_refund = operation.purpose is ev.Purpose.REFUND
             subject = str(before.intent_id) if is_refund else "/v1/payment_intents"
-            walks = self.walks.since(subject, self.walks.stored[fact.idempotency_key] + _LOST_AFTER)
-            what = f"{fact.idempotency_key} was given up after {walks} walks"
+            walks = self.walks.since(subject, self.walks.stored[event.idempotency_key] + _LOST_AFTER)
+            what = f"{event.idempotency_key} was given up after {walks} walks"
             self.invariants.require(walks >= _LOST_WALKS, what)
-        if isinstance(fact, ev.LostCallEnded) and fact.found is None:
-            lost = next(each for each in before.lost if each.idempotency_key == fact.idempotency_key)
-            since = self.walks.stored.get(fact.idempotency_key, lost.sent_at)
-            early = f"{fact.idempotency_key} is not watched any more after {recorded.at - since}"
+        if isinstance(event, ev.LostCallEnded) and event.found is None:
+            lost = next(each for each in before.lost if each.idempotency_key == event.idempotency_key)
+            since = self.walks.stored.get(event.idempotency_key, lost.sent_at)
+            early = f"{event.idempotency_key} is not watched any more after {recorded.at - since}"
             self.invariants.require(recorded.at - since >= _WATCHED_FOR, early)
 
     def _money(self, appended: Appended) -> None:
@@ -354,15 +354,15 @@ class OurSide:
             ledger[Account.GATEWAY] == held, f"the ledger of {payment.id} differs from the amounts that it holds"
         )
 
-    def _owed(self, payment: Payment, fact: ev.Event) -> None:
+    def _owed(self, payment: Payment, event: ev.Event) -> None:
         """Owed = promised - refunded - withdrawn by disputes that ended against us, never below zero."""
         promised = self.promised
-        if isinstance(fact, ev.RefundRequested | ev.RefundDeferred | ev.PromiseRaised) and fact.promised is not None:
-            promised[payment.id] += fact.promised.amount.minor
-        elif isinstance(fact, ev.PromiseWithdrawn):
-            promised[payment.id] -= fact.promised.amount.minor
-        elif isinstance(fact, ev.DebtSettled):
-            promised[payment.id] -= fact.settled.amount.minor
+        if isinstance(event, ev.RefundRequested | ev.RefundDeferred | ev.PromiseRaised) and event.promised is not None:
+            promised[payment.id] += event.promised.amount.minor
+        elif isinstance(event, ev.PromiseWithdrawn):
+            promised[payment.id] -= event.promised.amount.minor
+        elif isinstance(event, ev.DebtSettled):
+            promised[payment.id] -= event.settled.amount.minor
         given = sum(each.amount.minor for each in payment.refunds if each.status.value not in _LOST)
         taken = sum(each.withdrawn.minor for each in payment.disputes if each.status.value in ("lost", "prevented"))
         owed = max(promised[payment.id] - given - max(taken, payment.beside.minor), 0)

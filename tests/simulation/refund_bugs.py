@@ -112,13 +112,13 @@ def failed_refund_is_sent_again(patch: Patch) -> None:
     observe = decisions.observe_refund
 
     def other(payment: Payment, report: RefundReport) -> Events:
-        facts = tuple(observe(payment, report))
-        lost = [each for each in facts if isinstance(each, ev.RefundMoved) and each.status is RefundStatus.FAILED]
+        events = tuple(observe(payment, report))
+        lost = [each for each in events if isinstance(each, ev.RefundMoved) and each.status is RefundStatus.FAILED]
         refund = payment.refund(report.id)
         if not lost or refund is None:
-            return facts
+            return events
         return (
-            *facts,
+            *events,
             obligations._NewRefund.again(attrs.evolve(refund, id="rf_again"), None).deferred(Deferral.DISPUTE),
         )
 
@@ -225,8 +225,8 @@ def settled_is_acknowledged(patch: Patch) -> None:
     settle = decisions.settle
 
     def other(*args: Any, **kwargs: Any) -> Events:
-        facts = settle(*args, **kwargs)
-        return tuple(attrs.evolve(f, answered=True) if isinstance(f, ev.OperationSettled) else f for f in facts)
+        events = settle(*args, **kwargs)
+        return tuple(attrs.evolve(f, answered=True) if isinstance(f, ev.OperationSettled) else f for f in events)
 
     patch.setattr(decisions, "settle", other)
 
@@ -263,7 +263,7 @@ def never_sent_stays_promised(patch: Patch) -> None:
     patch.setattr(closing, "after_refusal", lambda *args, answered, **kwargs: after(*args, answered=False, **kwargs))
 
 
-# --- 4. money is a fact of the balance -------------------------------------------------------------------------
+# --- 4. money is in the balance ------------------------------------------------------------------------------
 
 
 def _of_report(patch: Patch, withdrawn: Callable[[DisputeReport, Money], Money]) -> None:

@@ -19,11 +19,11 @@ from tests.simulation.actors import (
     Repairs,
     Resolver,
     RunProfile,
-    WebhookSender,
+    WebhookCarrier,
     register,
 )
 from tests.simulation.amending_actors import AMENDMENTS, register_amendable
-from tests.simulation.faults import Fault, Swarm
+from tests.simulation.faults import InjectedFault, Swarm
 from tests.simulation.invariants import KEPT_AT_LEAST, LONGEST_KEY_AGE, Pair
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.settling import Settling
@@ -35,7 +35,7 @@ _STEPS: Final = tuple(timedelta(milliseconds=each) for each in range(40))
 """How much time may pass before a step."""
 
 
-class Broken(Exception):  # noqa: N818 - it is not a mistake of the simulation
+class InvariantBroken(Exception):  # noqa: N818 - it is not a mistake of the simulation
     """Something did not hold, so that this run need not go on."""
 
 
@@ -50,8 +50,8 @@ class Scenario:
     skew: timedelta = timedelta(0)
     jumps_back: bool = False
     faults: bool = True
-    never: tuple[Fault, ...] = ()
-    stored: tuple[Fault, ...] = ()
+    never: tuple[InjectedFault, ...] = ()
+    stored: tuple[InjectedFault, ...] = ()
     banks_obey: bool = True
     first: str | None = None
     refused_in_action: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ CLIENT_ONLY: Final = Scenario(
     repairs=Repairs(webhooks=False, resolver=False),
     actions=tuple(each for each in _OURS if each != "authenticate"),
     methods=tuple(each for each in _CARDS if each in _QUIET and "pending" not in each),
-    never=(Fault.ARRIVES_LATE,),
+    never=(InjectedFault.ARRIVES_LATE,),
 )
 """The knowledge of a client that repeats requests: the outcomes of its own requests, and of an authentication."""
 
@@ -78,7 +78,7 @@ RESOLVER_ONLY: Final = Scenario(
     repairs=Repairs(client=False, webhooks=False),
     actions=(*_OURS, "start"),
     methods=_QUIET,
-    never=(Fault.ARRIVES_LATE,),
+    never=(InjectedFault.ARRIVES_LATE,),
 )
 """What our own looking finds out: everything about payments and refunds that are not final yet."""
 
@@ -108,7 +108,7 @@ _MINDS: Final = Scenario(
         "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds",
     ),
     first="pay own",
-    never=(Fault.DECLINE,),  # which charges another method than the one that was named
+    never=(InjectedFault.DECLINE,),  # which charges another method than the one that was named
 )
 SECOND: Final = _MINDS
 """Customers who change their minds: another method while one waits for its authentication, here and in the browser."""
@@ -164,12 +164,12 @@ EVENTS: Final = attrs.evolve(
 STORED: Final = Scenario(
     actions=("pay", "start", "confirm", "cancel", "refund", "capture", "cancel booking", "time"),
     methods=("pm_card_visa", "pm_card_mastercard", "pm_card_chargeDeclined", "pm_card_authenticationRequired"),
-    stored=(Fault.ERROR_LATER, Fault.ERROR_BEFORE),
+    stored=(InjectedFault.ERROR_LATER, InjectedFault.ERROR_BEFORE),
 )
 """Mostly 500s that the gateway stores under the key; the request is applied later, within a day, or never."""
 
 STORED_RESOLVER_ONLY: Final = attrs.evolve(
-    STORED, repairs=Repairs(client=False, webhooks=False), never=(Fault.ARRIVES_LATE,)
+    STORED, repairs=Repairs(client=False, webhooks=False), never=(InjectedFault.ARRIVES_LATE,)
 )
 """The same without the webhooks that report late effects."""
 
@@ -193,9 +193,9 @@ class Result:
     steps: int
     points: int
     crashes: int
-    struck: Counter[Fault]
+    struck: Counter[InjectedFault]
     pairs: Counter[Pair]
-    facts: Counter[str]
+    events: Counter[str]
     log: str = field(repr=False, default="")
 
 
@@ -213,7 +213,7 @@ def simulate(seed: int, scenario: Scenario = Scenario(), *, log: bool = False) -
         crashes=world.crashes,
         struck=run.swarm.struck,
         pairs=world.invariants.pairs,
-        facts=world.ours.facts + Counter(EventJob=len(world.watch.jobs) if world.watch is not None else 0),
+        events=world.ours.events + Counter(EventJob=len(world.watch.jobs) if world.watch is not None else 0),
         log=world.log.text() if log or world.invariants.broken else "",
     )
 
@@ -256,7 +256,7 @@ class Run:
         try:
             self._faults()
             self._settle()
-        except Broken:
+        except InvariantBroken:
             return
         except Exception as error:  # any error is a finding of the run
             self.world.invariants.require(False, _told(error))
@@ -285,7 +285,7 @@ class Run:
         self.scheduler.step()
         self.world.invariants.require(self.scheduler.steps <= MAX_STEPS, "no end in sight")
         if self.world.invariants.broken:
-            raise Broken
+            raise InvariantBroken
 
     def _before_step(self) -> None:
         self.world.time.advance(_STEPS[int(self.random.random() * len(_STEPS))])
@@ -351,10 +351,10 @@ class Run:
             more_actions=AMENDMENTS,
         )
 
-    def _background_actors(self) -> Iterator[WebhookSender | Resolver]:
+    def _background_actors(self) -> Iterator[WebhookCarrier | Resolver]:
         repairs = self.scenario.repairs
         if repairs.webhooks:
-            yield WebhookSender(self.world, self.profile, Random(self.random.random()), "webhook sender")
+            yield WebhookCarrier(self.world, self.profile, Random(self.random.random()), "webhook sender")
         if repairs.resolver:
             for number in range(self.random.randint(1, 2)):
                 yield Resolver(self.world, self.profile, Random(self.random.random()), f"resolver {number}")

@@ -16,7 +16,7 @@ from booking_payments.ports.bookings import BookingFilter
 from booking_payments.ports.event_jobs import EventJobKind
 from booking_payments.ports.payments import PollState
 from booking_payments.ports.unit_of_work import TransactionBody
-from tests.simulation.actors import Actor, Repairs, Resolver, RunProfile, WebhookSender
+from tests.simulation.actors import Actor, Repairs, Resolver, RunProfile, WebhookCarrier
 from tests.simulation.amendment_watch import EVENT
 from tests.simulation.invariants import differences
 from tests.simulation.scheduler import alone
@@ -46,7 +46,7 @@ class Settling:
     def __init__(self, world: SimulatedWorld, profile: RunProfile, random: Random) -> None:
         self.world = world
         self.repairs: Repairs = profile.repairs
-        self.webhook_sender = WebhookSender(world, profile, random, "webhook sender")
+        self.webhook_sender = WebhookCarrier(world, profile, random, "webhook sender")
         self.resolver = Resolver(world, profile, random, "resolver")
         self.client = Actor(world, profile, random, "client")
         self.checks: Counter[str] = Counter()

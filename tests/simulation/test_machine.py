@@ -42,7 +42,7 @@ amounts = st.none() | st.integers(min_value=1, max_value=PRICE + 500)
 
 
 @define
-class Model:
+class BookingModel:
     """The model: everything that matters about one booking and its payment."""
 
     booking: str = "pending"
@@ -74,7 +74,7 @@ class PaymentMachine(RuleBasedStateMachine):
     def book(self, manual: bool, hours: int) -> None:
         self.world = SimulatedWorld(Setup(skews=(timedelta(0),)))
         self.payments = self.world.processes[0].payments
-        self.model = Model(manual=manual)
+        self.model = BookingModel(manual=manual)
         self.ends = NOW + timedelta(hours=hours)
         new = NewBooking(
             reference="R-1",

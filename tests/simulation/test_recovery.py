@@ -17,7 +17,7 @@ from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.money import Currency, Money
 from tests.simulation.actors import Repairs, Resolver, RunProfile
-from tests.simulation.faults import Fault, Kind, Point
+from tests.simulation.faults import BoundaryKind, InjectedFault, Point
 from tests.simulation.invariants import differences
 from tests.simulation.scheduler import Scheduler, alone
 from tests.simulation.sizes import NIGHTLY
@@ -32,8 +32,8 @@ ANN: Final = Caller.customer("ann", "before the outage")
 class Outage:
     """The gateway receives every request, and every response is lost."""
 
-    def at(self, point: Point) -> Fault | None:
-        return Fault.TIMEOUT_AFTER if point.kind is Kind.GATEWAY else None
+    def at(self, point: Point) -> InjectedFault | None:
+        return InjectedFault.TIMEOUT_AFTER if point.kind is BoundaryKind.GATEWAY else None
 
 
 def _after_an_outage(payments: int, *, sql: bool = False) -> SimulatedWorld:

@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 import pytest
 
-from tests.simulation.faults import Fault
+from tests.simulation.faults import InjectedFault
 from tests.simulation.invariants import Pair
 from tests.simulation.runs import (
     CLIENT_ONLY,
@@ -111,7 +111,7 @@ def _hold(scenario: Scenario, seeds: range) -> None:
 
 
 def test_faults_of_all_kinds_together_break_nothing_and_all_of_them_happen() -> None:
-    struck: Counter[Fault] = Counter()
+    struck: Counter[InjectedFault] = Counter()
     pairs: Counter[str] = Counter()
     for scenario, seeds in ((FULL, SEEDS), (DISPUTES, SEEDS_OF_DISPUTES), (STORED, SEEDS_OF_STORED)):
         for result in many(scenario, seeds):
@@ -119,8 +119,8 @@ def test_faults_of_all_kinds_together_break_nothing_and_all_of_them_happen() -> 
             struck.update(result.struck)
             pairs.update({_named(pair): times for pair, times in result.pairs.items()})
 
-    print(_table("faults", {fault.value: struck[fault] for fault in Fault}), _table("moves", pairs), sep="\n")
-    assert [fault.value for fault in Fault if struck[fault] < AT_LEAST] == []
+    print(_table("faults", {fault.value: struck[fault] for fault in InjectedFault}), _table("moves", pairs), sep="\n")
+    assert [fault.value for fault in InjectedFault if struck[fault] < AT_LEAST] == []
     assert [pair for pair in OFTEN if pairs[pair] < AT_LEAST] == []
     assert [pair for pair in SELDOM if pairs[pair] < AT_LEAST_OF_THE_SELDOM] == []
 

@@ -19,7 +19,7 @@ from tests.simulation.fault_points import (
     replaced,
     untouched,
 )
-from tests.simulation.faults import Fault, Kind, OneFault, Point
+from tests.simulation.faults import BoundaryKind, InjectedFault, OneFault, Point
 from tests.simulation.sizes import NIGHTLY
 from tests.simulation.world import SimulatedWorld
 
@@ -83,7 +83,7 @@ def _what_breaks(case: UseCase, *, sql: bool) -> Iterator[str]:
                 continue
             world = play(case, fault, repair, sql=sql)
             wrong = list(world.invariants.broken)
-            if fault.fault is not Fault.DECLINE and not _ended_as(world, fault, case, expected):
+            if fault.fault is not InjectedFault.DECLINE and not _ended_as(world, fault, case, expected):
                 wrong.append(f"ended as {outcome(world)}")
             if wrong:
                 yield f"{fault} of {case.name}, repaired by {repair}: {wrong}\n{world.log.text()}"
@@ -92,7 +92,7 @@ def _what_breaks(case: UseCase, *, sql: bool) -> Iterator[str]:
 def _repairs(case: UseCase, fault: OneFault) -> tuple[Repairs, ...]:
     """How a fault is repaired: at night in each way that is possible, by day in one of them. Neighboring boundaries,
     faults of different kinds, and a fault once and several times have different ones."""
-    place = fault.number + list(Fault).index(fault.fault) + (fault.times > 1)
+    place = fault.number + list(InjectedFault).index(fault.fault) + (fault.times > 1)
     return case.repairs if NIGHTLY else (case.repairs[place % len(case.repairs)],)
 
 
@@ -105,7 +105,7 @@ def _ended_as(world: SimulatedWorld, fault: OneFault, case: UseCase, expected: s
     """Whether it ended as ``expected``. Where the payment that was to replace another one was lost, nothing is charged
     and the booking waits to be paid: the client's request was for a payment that is over."""
     found = _without_lost(world, fault)
-    if case.refused_in_action and fault.fault is Fault.ERROR_BEFORE and found[2] == ("canceled",):
+    if case.refused_in_action and fault.fault is InjectedFault.ERROR_BEFORE and found[2] == ("canceled",):
         found = (*found[:2], ("canceled", "requires_payment_method"), found[3])
         return found in untouched(case)
     return found in expected
@@ -116,7 +116,7 @@ def _without_lost(world: SimulatedWorld, fault: OneFault) -> Outcome:
     pays with a new payment, or does not."""
     intents, refunds, statuses, bookings = outcome(world)
     lost = any(each.intent_id is None and each.status.value == "canceled" for each in world.ours.payments.values())
-    if fault.fault is not Fault.ERROR_BEFORE or not lost:
+    if fault.fault is not InjectedFault.ERROR_BEFORE or not lost:
         return intents, refunds, statuses, bookings
     left = list(statuses)
     left.remove("canceled")
@@ -124,7 +124,7 @@ def _without_lost(world: SimulatedWorld, fault: OneFault) -> Outcome:
 
 
 ONE_IN: Final = 6
-_OF_BOOKS: Final = (Kind.TRANSACTION, Kind.READ, Kind.STATEMENT, Kind.PUBLISH)
+_OF_BOOKS: Final = (BoundaryKind.TRANSACTION, BoundaryKind.READ, BoundaryKind.STATEMENT, BoundaryKind.PUBLISH)
 
 
 def _faults(case: UseCase, sql: bool) -> Iterator[OneFault]:

@@ -31,8 +31,8 @@ from booking_payments.sandbox.emulator import FakeStripe
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import CHANNEL
 from tests.simulation.amendment_watch import AmendmentWatch
-from tests.simulation.books import Books, Changes, MemoryPaymentReader, SqlPaymentReader
-from tests.simulation.faults import SCRIPTS, Fault, Faults, Kind, NoFaults, Point, Switch
+from tests.simulation.books import Books, Changes, MemoryBackend, SqlBackend
+from tests.simulation.faults import SCRIPTS, BoundaryKind, FaultSource, InjectedFault, NoFaults, Point, Switch
 from tests.simulation.invariants import GatewaySide, Invariants, OurSide
 from tests.simulation.run_log import RunLog
 from tests.simulation.scheduler import PAUSE, Pause, Time
@@ -65,7 +65,7 @@ class Setup:
     """
 
     seed: int | str = 1
-    faults: Faults = field(factory=NoFaults)
+    faults: FaultSource = field(factory=NoFaults)
     terms: PaymentConfig = field(factory=lambda: PaymentConfig(capture_by_customer=True))
     sql: bool = False
     skews: tuple[timedelta, ...] = (timedelta(0), timedelta(0))
@@ -108,7 +108,7 @@ class SimulatedWorld:
         self.watch = AmendmentWatch(self.ours, self.theirs) if setup.amends else None
         if self.watch is not None:
             self.theirs.on_intent = self.watch.taken
-        self.books: Books = SqlPaymentReader(self._statement) if setup.sql else MemoryPaymentReader()
+        self.books: Books = SqlBackend(self._statement) if setup.sql else MemoryBackend()
         self.published: list[Message] = []
         self.booking_ids: list[str] = []
         self.amounts_asked: set[int] = set()
@@ -119,10 +119,10 @@ class SimulatedWorld:
         self.keys_sent: set[str] = set()
         self.in_transit: list[InTransit] = []
         self._delays = self.chance("delays")
-        self.sending: dict[str | None, Process] = {}
+        self.sending: dict[str | None, ServiceProcess] = {}
         self.ids = RandomIds(self.chance("ids"))
-        self._at_work: Process | None = None
-        self.processes = [Process(self, f"process {n}", skew) for n, skew in enumerate(setup.skews, start=1)]
+        self._at_work: ServiceProcess | None = None
+        self.processes = [ServiceProcess(self, f"process {n}", skew) for n, skew in enumerate(setup.skews, start=1)]
 
     def chance(self, what: str) -> Random:
         """Random numbers for one purpose, so that changes elsewhere don't change them."""
@@ -132,13 +132,13 @@ class SimulatedWorld:
         """Add an entry to the log."""
         self.log.tell(self.time.now, who, what)
 
-    def crash(self, process: "Process") -> None:
+    def crash(self, process: "ServiceProcess") -> None:
         """The process dies, and another one takes its place."""
         self.tell(process.name, "dies")
         process.alive = False
         self.crashes += 1
         place = self.processes.index(process)
-        self.processes[place] = Process(self, f"{process.name}'", process.skew)
+        self.processes[place] = ServiceProcess(self, f"{process.name}'", process.skew)
 
     def jump_back(self, by: timedelta) -> None:
         """Our clocks are set back; the gateway's is not."""
@@ -175,22 +175,22 @@ class SimulatedWorld:
 
     # --- crossing a boundary
 
-    def point(self, kind: Kind, label: str) -> Fault | None:
+    def point(self, kind: BoundaryKind, label: str) -> InjectedFault | None:
         """Count one crossing; what goes wrong there."""
         self.points += 1
         return self.faults.at(Point(self.points, kind, label))
 
-    def at_work(self, process: "Process") -> None:
+    def at_work(self, process: "ServiceProcess") -> None:
         """``process`` is the one whose transaction runs."""
         self._at_work = process
 
     def _statement(self, label: str) -> None:
-        if self._at_work is not None and self.point(Kind.STATEMENT, label) is Fault.CRASH_BEFORE:
+        if self._at_work is not None and self.point(BoundaryKind.STATEMENT, label) is InjectedFault.CRASH_BEFORE:
             self.crash(self._at_work)
             raise ProcessDied
 
 
-class Process:
+class ServiceProcess:
     """One running copy of the service, with everything that it keeps in memory."""
 
     def __init__(self, world: SimulatedWorld, name: str, skew: timedelta) -> None:
@@ -212,12 +212,12 @@ class Process:
             )
         )
 
-    async def cross(self, kind: Kind, label: str, act: Callable[[Fault | None], Awaitable[T]]) -> T:
+    async def cross(self, kind: BoundaryKind, label: str, act: Callable[[InjectedFault | None], Awaitable[T]]) -> T:
         """Do something outside this process."""
         await self.pause()
         fault = self.world.point(kind, label)
         self.world.tell(self.name, f"{label}{f'  -- {fault.value}' if fault else ''}")
-        if fault is Fault.CRASH_BEFORE:
+        if fault is InjectedFault.CRASH_BEFORE:
             self._die()
         try:
             result = await act(fault)
@@ -227,8 +227,8 @@ class Process:
         await self._after(fault)
         return result
 
-    async def _after(self, fault: Fault | None) -> None:
-        if fault is Fault.CRASH_AFTER:
+    async def _after(self, fault: InjectedFault | None) -> None:
+        if fault is InjectedFault.CRASH_AFTER:
             self._die()
         await self.pause()
 
@@ -246,7 +246,7 @@ class Process:
 class ProcessClock:
     """The clock of one process: its machine's, or the one that all on the same database share."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: ServiceProcess) -> None:
         self._process = process
         self._shared = DatabaseClock(self._wall, self._elapsed) if process.world.setup.shared_clock else None
 
@@ -274,7 +274,7 @@ class ProcessClock:
 class TransportBoundary:
     """Requests to the gateway."""
 
-    def __init__(self, process: Process, clock: ProcessClock) -> None:
+    def __init__(self, process: ServiceProcess, clock: ProcessClock) -> None:
         self._process = process
         self._world = process.world
         self._model = ModelTransport(process.world.stripe, clock)
@@ -282,18 +282,18 @@ class TransportBoundary:
     async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> TransportResponse:
         label = f"{method} {path}" + (f" {idempotency_key}" if idempotency_key else "")
         return await self._process.cross(
-            Kind.GATEWAY, label, lambda fault: self._call(fault, method, path, params, idempotency_key)
+            BoundaryKind.GATEWAY, label, lambda fault: self._call(fault, method, path, params, idempotency_key)
         )
 
     async def _call(
-        self, fault: Fault | None, method: str, path: str, params: Params, key: str | None
+        self, fault: InjectedFault | None, method: str, path: str, params: Params, key: str | None
     ) -> TransportResponse:
         self._script(fault, f"{method} {path}")
         self._enter(key)
         params = self._seen(fault, params, key)
         self._check_charge(method, path, params, key)
         try:
-            if fault is Fault.ARRIVES_LATE:
+            if fault is InjectedFault.ARRIVES_LATE:
                 self._world.send_later(InTransit(self._world.late(), method, path, params, key))
                 raise OutcomeAmbiguous("timeout", code="timeout")
             self._world.stripe.tick()  # separate from requests of the service, so that late effects can be told apart
@@ -324,17 +324,17 @@ class TransportBoundary:
             self._world.invariants.require(other is None or not other.alive, f"{key} is sent twice at once")
             sending[key] = self._process
 
-    def _script(self, fault: Fault | None, target: str) -> None:
+    def _script(self, fault: InjectedFault | None, target: str) -> None:
         if fault is not None and fault in SCRIPTS:
-            later = fault is Fault.ERROR_LATER
+            later = fault is InjectedFault.ERROR_LATER
             delay = self._world.completes_after() if later else self._world.late() - self._world.time.now
             self._world.stripe.faults.script(target, SCRIPTS[fault], delay=delay)
 
-    def _seen(self, fault: Fault | None, params: Params, key: str | None) -> Params:
+    def _seen(self, fault: InjectedFault | None, params: Params, key: str | None) -> Params:
         """What the gateway sees: the bank has no love for a card whose charge is to be declined."""
         world = self._world
         first = key is not None and key not in world.keys_sent
-        if first and fault is Fault.DECLINE and params.get("payment_method"):
+        if first and fault is InjectedFault.DECLINE and params.get("payment_method"):
             world.declined_keys.add(str(key))
         world.keys_sent.add(str(key))
         if key in world.declined_keys:
@@ -385,47 +385,49 @@ def _said(reply: TransportResponse) -> str:
 class StorageBoundary:
     """Transactions. Each runs in one piece, as if alone: what the databases guarantee."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: ServiceProcess) -> None:
         self._process = process
         self._world = process.world
 
     async def transact(self, work: TransactionBody[T], about: LockScope | None = None) -> T:
-        return await self._process.cross(Kind.TRANSACTION, f"writes {_name(work)}", partial(self._transact, work))
+        return await self._process.cross(
+            BoundaryKind.TRANSACTION, f"writes {_name(work)}", partial(self._transact, work)
+        )
 
     async def read(self, work: TransactionBody[T]) -> T:
-        return await self._process.cross(Kind.READ, f"reads {_name(work)}", partial(self._read, work))
+        return await self._process.cross(BoundaryKind.READ, f"reads {_name(work)}", partial(self._read, work))
 
-    async def _transact(self, work: TransactionBody[T], fault: Fault | None) -> T:
+    async def _transact(self, work: TransactionBody[T], fault: InjectedFault | None) -> T:
         self._break(fault)
         changes = Changes()
         self._world.at_work(self._process)
         self._process.clock.tell()
         result = await self._world.books.transact(work, changes)
         self._committed(changes)
-        if fault is Fault.STORAGE_GONE_AFTER:
+        if fault is InjectedFault.STORAGE_GONE_AFTER:
             raise CommitLost if self._world.setup.amends else StorageGone
         return result
 
     def _committed(self, changes: Changes) -> None:
         for appended in changes.appended:
-            facts = ", ".join(type(recorded.event).__name__ for recorded in appended.recorded)
-            self._world.tell("books", f"{appended.payment.id} {appended.payment.status.value}: {facts}")
+            events = ", ".join(type(recorded.event).__name__ for recorded in appended.recorded)
+            self._world.tell("books", f"{appended.payment.id} {appended.payment.status.value}: {events}")
         for booking in changes.bookings:
             self._world.tell("books", f"{booking.id} {booking.status.value}")
         self._world.ours.committed(changes)
         if self._world.watch is not None:
             self._world.watch.committed(changes)
 
-    async def _read(self, work: TransactionBody[T], fault: Fault | None) -> T:
+    async def _read(self, work: TransactionBody[T], fault: InjectedFault | None) -> T:
         self._break(fault)
         self._world.at_work(self._process)
         self._process.clock.tell()
         return await self._world.books.read(work)
 
-    def _break(self, fault: Fault | None) -> None:
-        if fault is Fault.STORAGE_CONFLICT:
+    def _break(self, fault: InjectedFault | None) -> None:
+        if fault is InjectedFault.STORAGE_CONFLICT:
             raise StorageConflict("the database is too busy; try again")
-        if fault is Fault.STORAGE_GONE_BEFORE:
+        if fault is InjectedFault.STORAGE_GONE_BEFORE:
             raise StorageDown if self._world.setup.amends else StorageGone
 
 
@@ -437,15 +439,15 @@ def _name(work: object) -> str:
 class PublisherBoundary:
     """Messages to the booking app."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: ServiceProcess) -> None:
         self._process = process
 
     async def publish(self, message: Message) -> None:
-        await self._process.cross(Kind.PUBLISH, f"publishes {message.type}", partial(self._publish, message))
+        await self._process.cross(BoundaryKind.PUBLISH, f"publishes {message.type}", partial(self._publish, message))
 
-    async def _publish(self, message: Message, fault: Fault | None) -> None:
-        if fault is Fault.CONSUMER_BEFORE:
+    async def _publish(self, message: Message, fault: InjectedFault | None) -> None:
+        if fault is InjectedFault.CONSUMER_BEFORE:
             raise ConnectionError("the consumer refuses")
         self._process.world.published.append(message)
-        if fault is Fault.CONSUMER_AFTER:
+        if fault is InjectedFault.CONSUMER_AFTER:
             raise ConnectionError("the consumer took it and failed")

@@ -3,7 +3,7 @@
 import pytest
 
 from booking_payments.adapters.gateways.stripe import amounts
-from booking_payments.sandbox.emulator.currencies import CURRENCIES, DEFAULT_DIGITS, HIGHEST_DIGITS, Currency
+from booking_payments.sandbox.emulator.currencies import CURRENCIES, DEFAULT_DIGITS, HIGHEST_DIGITS, StripeCurrency
 
 
 def test_the_emulator_accepts_the_same_currencies_as_the_adapter() -> None:
@@ -14,7 +14,7 @@ def test_the_emulator_accepts_the_same_currencies_as_the_adapter() -> None:
 def test_both_tables_have_the_same_rules_for_a_currency(code: str) -> None:
     largest = amounts.maximum(code)
 
-    ours = Currency(
+    ours = StripeCurrency(
         decimals=amounts.exponent(code),
         multiple=amounts.MULTIPLES.get(code, 1),
         minimum=amounts.minimum(code),

@@ -131,9 +131,9 @@ def _require_future(deps: Dependencies, booking: Booking) -> None:
     """Raise ``RefusedByRule`` for a hold that has ended; a known booking may be registered again at any time."""
     now = deps.clock.now()
     if booking.event_starts_at <= now:
-        raise RefusedByRule("event_starts_at lies in the past", code="event_in_past")
+        raise RefusedByRule("event_starts_at is in the past", code="event_in_past")
     if booking.expires_at <= now:
-        raise RefusedByRule("expires_at lies in the past", code="expiry_in_past")
+        raise RefusedByRule("expires_at is in the past", code="expiry_in_past")
 
 
 async def _require_room(deps: Dependencies, uow: UnitOfWork, customer_id: str) -> None:
@@ -150,7 +150,7 @@ async def _require_room(deps: Dependencies, uow: UnitOfWork, customer_id: str) -
 def _booked(deps: Dependencies, new: NewBooking) -> Booking:
     expires_at = new.expires_at or new.event_starts_at
     if expires_at > new.event_starts_at:
-        raise RefusedByRule("expires_at must not lie after event_starts_at", code="expires_after_event")
+        raise RefusedByRule("expires_at must not be after event_starts_at", code="expires_after_event")
     amount = new.price
     require_metadata(new.metadata)
     require_details(new.details)

@@ -27,7 +27,7 @@ MOST_KEPT = 1000
 
 
 @frozen(kw_only=True)
-class Fault:
+class LedgerFault:
     """A contradiction in the books of a payment. ``code`` is for scripts, ``text`` for operators."""
 
     payment_id: str
@@ -54,7 +54,7 @@ class LedgerCheck:
     postings: int
     balances: Mapping[tuple[str, Account, Currency], Money]
     faults_found: int
-    faults: tuple[Fault, ...]
+    faults: tuple[LedgerFault, ...]
 
     @property
     def agrees(self) -> bool:
@@ -64,7 +64,7 @@ class LedgerCheck:
 
 async def check_ledger(deps: Dependencies, progress: Progress = in_silence) -> LedgerCheck:
     """Check the books of all payments. Changes nothing."""
-    tally = _Tally()
+    tally = _RunningTotals()
     total = await deps.storage.read(lambda uow: uow.payment_reader.count())
     last = ""
     while True:
@@ -103,14 +103,14 @@ async def _history(deps: Dependencies, payment_id: str) -> PaymentHistory | Exce
 
 
 @define
-class _Tally:
+class _RunningTotals:
     """Counts, balances and faults of the payments checked so far."""
 
     payments: int = 0
     events: int = 0
     postings: int = 0
     sums: dict[tuple[str, Account, Currency], int] = field(factory=lambda: defaultdict(int))
-    faults: list[Fault] = field(factory=list)
+    faults: list[LedgerFault] = field(factory=list)
     faults_found: int = 0
 
     def add(self, payment_id: str, history: PaymentHistory | Exception) -> None:
@@ -122,7 +122,7 @@ class _Tally:
                 self.sums[history.payment.gateway, account, currency] += amount.minor
         self._keep(tuple(faults_of(payment_id, history)))
 
-    def _keep(self, faults: tuple[Fault, ...]) -> None:
+    def _keep(self, faults: tuple[LedgerFault, ...]) -> None:
         self.faults_found += len(faults)
         self.faults.extend(faults[: MOST_KEPT - len(self.faults)])
 
@@ -140,16 +140,16 @@ class _Tally:
 # --- one payment -----------------------------------------------------------------------------------------------
 
 
-def faults_of(payment_id: str, history: PaymentHistory | Exception) -> Iterator[Fault]:
+def faults_of(payment_id: str, history: PaymentHistory | Exception) -> Iterator[LedgerFault]:
     """Yield the faults in one payment's books; ``history`` is the error where it can't be read."""
     if isinstance(history, Exception):
-        yield Fault(
+        yield LedgerFault(
             payment_id=payment_id, code="unreadable", text=f"can't be read ({type(history).__name__}: {history})"
         )
         return
     for code, check in _CHECKS.items():
         for text in check(history):
-            yield Fault(payment_id=payment_id, code=code, text=text)
+            yield LedgerFault(payment_id=payment_id, code=code, text=text)
 
 
 def _gaps(history: PaymentHistory) -> Iterator[str]:
@@ -160,11 +160,11 @@ def _gaps(history: PaymentHistory) -> Iterator[str]:
 
 
 def _snapshot(history: PaymentHistory) -> Iterator[str]:
-    told = _folded(history)
-    if isinstance(told, Exception):
-        yield f"the journal can't be folded ({type(told).__name__}: {told})"
-    elif told != history.payment:
-        yield "the journal gives another " + ", ".join(_differing(told, history.payment))
+    folded = _folded(history)
+    if isinstance(folded, Exception):
+        yield f"the journal can't be folded ({type(folded).__name__}: {folded})"
+    elif folded != history.payment:
+        yield "the journal gives another " + ", ".join(_differing(folded, history.payment))
 
 
 def _folded(history: PaymentHistory) -> Payment | Exception:
@@ -174,9 +174,9 @@ def _folded(history: PaymentHistory) -> Payment | Exception:
         return error
 
 
-def _differing(told: Payment, kept: Payment) -> list[str]:
+def _differing(folded: Payment, kept: Payment) -> list[str]:
     names = [each.name for each in attrs.fields(Payment)]
-    return [name for name in names if getattr(told, name) != getattr(kept, name)]
+    return [name for name in names if getattr(folded, name) != getattr(kept, name)]
 
 
 def _columns(history: PaymentHistory) -> Iterator[str]:

@@ -186,7 +186,8 @@ def stage_of(payment: Payment | None, booking: Booking, payability: Payability) 
     if operation is not None and operation.purpose in _CANCELLATIONS:
         return CheckoutStage.CANCELING
     if payment is not None and payment.late and payment.status is PaymentStatus.SUCCEEDED:
-        return CheckoutStage.LATE
+        # Money that came at an old price goes back, and the booking still waits for its present price.
+        return CheckoutStage.PAY if payability is Payability.PAYABLE else CheckoutStage.LATE
     if payment is not None and payment.status in _BY_STATUS:
         return _BY_STATUS[payment.status] if booking.status.is_live else CheckoutStage.CANCELED
     if booking.status is BookingStatus.CONFIRMED:

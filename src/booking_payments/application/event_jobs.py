@@ -20,7 +20,7 @@ from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.passes import while_answered
 from booking_payments.application.progress import Progress, in_silence
 from booking_payments.application.views import RefundOnCancel
-from booking_payments.domain.amendments import KEEP, BookingChange
+from booking_payments.domain.amendments import KEEP, BookingChange, require_grace_ahead
 from booking_payments.domain.booking import Booking, BookingStatus, require_event_id
 from booking_payments.domain.errors import (
     AlreadyUnderWay,
@@ -167,14 +167,22 @@ class EventLine:
 
 
 async def preview_event(
-    deps: Dependencies, event_id: str, *, refund: RefundOnCancel | None, event_starts_at: datetime | None = None
+    deps: Dependencies,
+    event_id: str,
+    *,
+    refund: RefundOnCancel | None,
+    event_starts_at: datetime | None = None,
+    refund_grace_until: datetime | None = None,
 ) -> EventPreview:
     """Return what canceling an event, or moving it to ``event_starts_at``, would do now. Changes nothing.
 
-    Raises ``NotFound`` for an event without bookings.
+    Raises:
+        NotFound: the event has no bookings.
+        RefusedByRule: ``event_in_past``, ``grace_in_past``.
     """
     mode = refund or RefundOnCancel.FULL
     canceled = event_starts_at is None
+    _require_ahead(deps, event_starts_at, refund_grace_until)
     found: list[tuple[Booking, Payment | None]] = []
     async for booking, payments in _each_booking(deps, event_id):
         found.append((booking, payment_of_booking(payments)))
@@ -257,8 +265,10 @@ async def cancel_event(
     bookings again. A running job that moves the event is ended.
 
     Args:
-        refund: how much paid bookings give back; None: everything.
+        refund: how much paid bookings give back; None: everything, or what the known job gives back.
         reason: recorded in the journals; one line.
+
+    Raises ``NotPossibleNow`` (``event_refund_differs``) when the event was canceled with another ``refund``.
     """
     require_reason(reason)
     job = EventJob(
@@ -271,7 +281,7 @@ async def cancel_event(
         refund=refund or RefundOnCancel.FULL,
         reason=reason,
     )
-    return await _begin(deps, job)
+    return await _begin(deps, job, refund)
 
 
 async def reschedule_event(
@@ -284,18 +294,18 @@ async def reschedule_event(
 ) -> EventJob:
     """Move an event: a job gives all its live bookings the new date.
 
-    Returns the job. The same event and date again: the same job.
+    Returns the job. The same event and date again: the same job, which then also moves the bookings that were
+    registered with another date since.
 
     Args:
-        refund_grace_until: until then customers may have everything back.
+        refund_grace_until: until then the customers whose date changes may have everything back.
 
     Raises:
-        RefusedByRule: ``event_in_past``.
+        RefusedByRule: ``event_in_past``, ``grace_in_past``.
         NotFound: the event has no bookings.
         NotPossibleNow: the event is canceled (``event_canceled``), or another job is running (``event_job_running``).
     """
-    if event_starts_at <= deps.clock.now():
-        raise RefusedByRule("event_starts_at lies in the past", code="event_in_past")
+    _require_ahead(deps, event_starts_at, refund_grace_until)
     job = EventJob(
         id=deps.ids.new("evj"),
         event_id=require_event_id(event_id),
@@ -309,14 +319,27 @@ async def reschedule_event(
     return await _begin(deps, job)
 
 
+def _require_ahead(deps: Dependencies, starts_at: datetime | None, grace_until: datetime | None) -> None:
+    """Raise ``RefusedByRule`` for a date or the end of a grace that does not lie in the future."""
+    now = deps.clock.now()
+    if starts_at is not None and starts_at <= now:
+        raise RefusedByRule("event_starts_at is in the past", code="event_in_past")
+    if grace_until is not None:
+        require_grace_ahead(grace_until, now)
+
+
 def _cause(what: str, reason: str | None) -> str:
     return f"{what}: {reason}" if reason else what
 
 
-async def _begin(deps: Dependencies, job: EventJob) -> EventJob:
+async def _begin(deps: Dependencies, job: EventJob, refund: RefundOnCancel | None = None) -> EventJob:
+    """Store a job, or take the known one up again. ``refund`` is what its caller asked for; None for no wish."""
+
     async def work(uow: UnitOfWork) -> EventJob:
         known = await uow.events.latest(job.event_id)
         if known is not None and _is_same(known, job):
+            if known.kind is EventJobKind.CANCEL and refund not in (None, known.refund):
+                raise _refund_differs(known)
             return await _again(uow, known)
         if known is not None and known.kind is EventJobKind.CANCEL:
             raise event_canceled()
@@ -356,14 +379,23 @@ def _is_same(known: EventJob, job: EventJob) -> bool:
     return known.kind is EventJobKind.CANCEL or asked
 
 
+def _refund_differs(known: EventJob) -> NotPossibleNow:
+    message = (
+        f"this event was canceled with refund {known.refund.value}, which stays: leave refund out to go on with it; "
+        "to give more back, cancel each of its bookings again with refund full"
+    )
+    return NotPossibleNow(message, code="event_refund_differs")
+
+
 async def _again(uow: UnitOfWork, known: EventJob) -> EventJob:
-    """Have the bookings of a known job that failed taken up again."""
+    """Have the bookings of a known job taken up again that failed, and those that were registered since it ended."""
     failed = (BookingOutcome.FAILED,)
     after, found = "", 0
     while results := await uow.events.results(known.id, failed, after, PAGE):
         for result in results:
             await uow.events.put(evolve(result, outcome=BookingOutcome.WAITING, at=known.created_at))
         after, found = results[-1].booking_id, found + len(results)
+    found = found or len(await uow.events.next_bookings(known, known.created_at, 1))
     if not found or known.state is EventJobState.RUNNING:
         return known
     running = evolve(known, state=EventJobState.RUNNING, finished_at=None)
@@ -390,13 +422,13 @@ async def continue_event_jobs(deps: Dependencies) -> int:
     """
     jobs = await deps.storage.read(lambda uow: uow.events.running(PAGE))
     turns = [
-        _Turn(deps, job, deps.ids.new("run")) for job in jobs if not deps.postponed.holds(job.id, deps.clock.now())
+        _JobTurn(deps, job, deps.ids.new("run")) for job in jobs if not deps.postponed.holds(job.id, deps.clock.now())
     ]
     await while_answered(turns, _with_turn)
     return sum(turn.taken for turn in turns)
 
 
-async def _with_turn(turn: "_Turn") -> bool | None:
+async def _with_turn(turn: "_JobTurn") -> bool | None:
     await turn.run()
     turn.raise_broken()
     return None if not turn.taken else not turn.silent
@@ -412,7 +444,7 @@ async def run_event_job(deps: Dependencies, job: EventJob, progress: Progress = 
     holder, broken = deps.ids.new("run"), list[Exception]()
     until = deps.clock.now() + deps.config.lease + AGAIN_AFTER
     while True:
-        turn = _Turn(deps, job, holder)
+        turn = _JobTurn(deps, job, holder)
         await turn.run()
         broken += turn.broken
         newest, done, bookings = await deps.storage.read(partial(_progress_of, job))
@@ -424,7 +456,7 @@ async def run_event_job(deps: Dependencies, job: EventJob, progress: Progress = 
         if not turn.settled:
             await deps.clock.sleep(timedelta(seconds=1))
     if broken:
-        raise ExceptionGroup(f"{len(broken)} broke in this job", broken)
+        raise ExceptionGroup(f"{len(broken)} errors in this job", broken)
     return await event_report(deps, job.event_id)
 
 
@@ -443,7 +475,7 @@ def _runs(newest: EventJob, job: EventJob) -> bool:
     return newest.id == job.id and newest.state is EventJobState.RUNNING
 
 
-class _Turn:
+class _JobTurn:
     """One turn of a job: it processes ``AT_ONCE`` of its bookings, fewer when the gateway stops responding.
 
     Attributes:
@@ -482,7 +514,7 @@ class _Turn:
     def raise_broken(self) -> None:
         """Raise an ``ExceptionGroup`` of what broke."""
         if self.broken:
-            raise ExceptionGroup(f"{len(self.broken)} bookings of {self._job.id} broke", self.broken)
+            raise ExceptionGroup(f"{len(self.broken)} bookings of {self._job.id} failed", self.broken)
 
     async def _next(self) -> list[str]:
         """Return the bookings for the rest of this turn, past those whose result could not be stored.
@@ -590,10 +622,10 @@ async def _carry_out(deps: Dependencies, job: EventJob, booking_id: str) -> bool
     if booking.status.is_live and job.kind is EventJobKind.CANCEL:
         await cancel_booking(deps, booking_id, caller, reason=None, refund=job.refund)
     elif booking.status.is_live and job.event_starts_at is not None:
-        change = BookingChange(
-            event_starts_at=job.event_starts_at,
-            refund_grace_until=job.refund_grace_until if job.refund_grace_until is not None else KEEP,
-        )
+        # A customer who booked the new date needs no grace; one who was moved before may get a longer one.
+        moved = booking.event_starts_at != job.event_starts_at or booking.refund_grace_until is not None
+        grace = job.refund_grace_until if moved else None
+        change = BookingChange(event_starts_at=job.event_starts_at, refund_grace_until=KEEP if grace is None else grace)
         await amend_booking(deps, booking_id, caller, change, expected_version=booking.version)
     elif booking.status is BookingStatus.CANCELED and job.kind is EventJobKind.CANCEL and _has_failed(payments):
         # It was canceled before: with POLICY, canceling it again only requests the failed refund again.

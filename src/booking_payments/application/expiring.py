@@ -50,6 +50,6 @@ async def _announce(deps: Dependencies, booking_id: str) -> None:
             return
         payment = await current_payment(uow, booking_id)
         recorder = Recorder(deps, uow, booking, payment, Caller.system("expiry"))
-        await recorder.tell(EXPIRING, {"expires_at": booking.expires_at.isoformat()})
+        await recorder.add_message(EXPIRING, {"expires_at": booking.expires_at.isoformat()})
 
     await deps.storage.transact(work)

@@ -21,7 +21,7 @@ from booking_payments.ports.inbox import InboxStatus
 from booking_payments.ports.overview import JournalEntry, Moved, Period, ReceivedWebhook, Tally
 from booking_payments.ports.unit_of_work import UnitOfWork
 
-MOST_FACTS: Final = 5_000
+MOST_EVENTS: Final = 5_000
 MOST_WEBHOOKS: Final = 5_000
 MOST_WATCHED: Final = 500
 MOST_DISPUTES: Final = 500
@@ -239,20 +239,20 @@ async def figures(deps: Dependencies, since: datetime) -> Figures:
     periods = list(days.values())
 
     async def work(uow: UnitOfWork) -> Figures:
-        told = uow.overview
-        tallies = await told.tallies(periods)
-        moved = await told.moved(periods)
-        webhooks = await told.received_webhooks(since, MOST_WEBHOOKS)
-        requested = await told.events(ev.RefundRequested, since - timedelta(days=30), MOST_FACTS)
-        refunds_moved = await told.events(ev.RefundMoved, since, MOST_FACTS)
-        watched = await told.watched(MOST_WATCHED)
-        refused = await told.events(ev.AttemptRefused, since, MOST_FACTS)
+        overview = uow.overview
+        tallies = await overview.tallies(periods)
+        moved = await overview.moved(periods)
+        webhooks = await overview.received_webhooks(since, MOST_WEBHOOKS)
+        requested = await overview.events(ev.RefundRequested, since - timedelta(days=30), MOST_EVENTS)
+        refunds_moved = await overview.events(ev.RefundMoved, since, MOST_EVENTS)
+        watched = await overview.watched(MOST_WATCHED)
+        refused = await overview.events(ev.AttemptRefused, since, MOST_EVENTS)
         found, disputes_cut = await _disputes(uow, until)
         dead = await uow.outbox.undelivered(dead=True, limit=MOST_DEAD)
-        held = await told.held(MOST_HELD)
+        held = await overview.held(MOST_HELD)
         cut = {
-            Cut.DECLINES: len(refused) >= MOST_FACTS,
-            Cut.REFUND_TIMES: max(len(requested), len(refunds_moved)) >= MOST_FACTS,
+            Cut.DECLINES: len(refused) >= MOST_EVENTS,
+            Cut.REFUND_TIMES: max(len(requested), len(refunds_moved)) >= MOST_EVENTS,
             Cut.WEBHOOKS: len(webhooks) >= MOST_WEBHOOKS,
             Cut.UNKNOWN: len(watched) >= MOST_WATCHED,
             Cut.DISPUTES: disputes_cut,
@@ -269,7 +269,7 @@ async def figures(deps: Dependencies, since: datetime) -> Figures:
             refund_times_s=_refund_times(requested, refunds_moved),
             webhooks=tuple(_webhooks_of(day, period, webhooks) for day, period in days.items()),
             unknown=tuple(each for each in watched if each.operation is not None and each.operation.unknown),
-            unfinished=await told.unfinished_webhooks(),
+            unfinished=await overview.unfinished_webhooks(),
             disputes=tuple(each for each in found if each.dispute.status.is_open),
             declined_often=await _declined_often(uow, refused),
             dead_letters=len(dead),
@@ -371,9 +371,9 @@ def _money_of(day: date, moved: Moved | None, currency: Currency) -> MoneyOfDay:
     return MoneyOfDay(day=day, gross=moved.gross, refunded=moved.refunded, withdrawn=moved.withdrawn)
 
 
-def _declines(told: Sequence[JournalEntry]) -> tuple[tuple[str, int], ...]:
+def _declines(entries: Sequence[JournalEntry]) -> tuple[tuple[str, int], ...]:
     """Return the reasons of declines with their counts, the most frequent first."""
-    refused = [each.recorded.event for each in told]
+    refused = [each.recorded.event for each in entries]
     reasons = [
         event.decline.decline_code or event.decline.code for event in refused if isinstance(event, ev.AttemptRefused)
     ]

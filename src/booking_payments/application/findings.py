@@ -60,7 +60,7 @@ class Findings:
         """Add a refund that the system sends by itself once an obstacle, such as an open dispute, is gone."""
         self.waiting.append(_about(payment, code, text, gateway_id))
 
-    def tell_adopted(self, payment: Payment) -> None:
+    def add_adopted(self, payment: Payment) -> None:
         """Add the adoption of a charge that our books had lost to ``healed``."""
         text = f"{payment.amount} that our books had lost was adopted as {payment.status.value}"
         self.healed.append(_about(payment, "adopted", text, payment.intent_id))
@@ -69,9 +69,9 @@ class Findings:
         """Add the events since ``before`` to ``healed``; adds nothing without events, unless ``always`` is set."""
         journal = await self.deps.storage.read(lambda uow: uow.payments.journal(before.id))
         events = [recorded.event for recorded in journal if recorded.sequence > before.version]
-        told = ", ".join(_words(event) for event in events if not isinstance(event, _UNTOLD))
-        if told or always:
-            text = f"{text}: {told}" if told else text
+        described = ", ".join(_words(event) for event in events if not isinstance(event, _UNTOLD))
+        if described or always:
+            text = f"{text}: {described}" if described else text
             self.healed.append(_about(before, code, text, before.intent_id))
 
 

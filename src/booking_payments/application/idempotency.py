@@ -152,12 +152,12 @@ class Marks:
         used for another request, ``AlreadyUnderWay`` (``idempotency_key_in_use``) while another run owns the mark, and
         ``StorageConflict`` when the mark can't be stored; nothing was begun in any of these cases.
         """
-        # Callers choose their causes, so a cause alone may name the facts of several requests in the journal.
+        # Callers choose their causes, so a cause alone may stand at the events of several requests in the journal.
         own = f"{cause} {self.ids.new('once')}"
         try:
             return await self.storage.transact(lambda uow: self._begin(uow, request, own))
         except CommitLost as lost:  # only the mark may be stored; no operation has begun
-            raise StorageConflict("the key could not be marked; send the same again") from lost
+            raise StorageConflict("the idempotency key could not be stored; send the same request again") from lost
 
     async def end(self, claim: Claim, kept: Kept | None, *, nothing_done: bool = False) -> None:
         """Replace the mark by ``kept``. Without it the mark expires, or a first run with ``nothing_done`` removes it.
@@ -209,8 +209,8 @@ def library_request(command: str, caller: Caller, key: str, asked: Mapping[str, 
     an argument of a type that no command takes.
     """
     if not is_key(key):
-        told = "idempotency_key: give 16 to 255 printable ASCII characters, best a new UUID"
-        raise InvalidInput(told, code="idempotency_key_invalid")
+        text = "idempotency_key: give 16 to 255 printable ASCII characters, best a new UUID"
+        raise InvalidInput(text, code="idempotency_key_invalid")
     route = f"{LIBRARY_ROUTE}{command}"
     return KeyedRequest(
         caller=digest(_encoded([caller.actor, caller.customer_id, caller.operator])),
@@ -278,10 +278,10 @@ async def once(
     caller = evolve(caller, key=request.key)
     begun = await marks.begin(request, caller.cause)
     if isinstance(begun, StoredAnswer):
-        told = json.loads(begun.body or b"{}")
+        stored = json.loads(begun.body or b"{}")
         if begun.status != _RESULT:
-            raise _error_from(told)
-        result: T = await memory.read(caller, told)
+            raise _error_from(stored)
+        result: T = await memory.read(caller, stored)
         return result
     try:
         done = await work(begun.caller(caller))
@@ -302,13 +302,15 @@ async def _end(marks: Marks, claim: Claim, kept: Kept | None, *, nothing_done: b
 def _kept_error(error: BaseException) -> Kept | None:
     if fate_of(error) is not Fate.KEPT or not isinstance(error, PaymentError):
         return None
-    told: dict[str, Any] = {"message": error.message, "code": error.code, "not_found": isinstance(error, NotFound)}
+    content: dict[str, Any] = {"message": error.message, "code": error.code, "not_found": isinstance(error, NotFound)}
     if isinstance(error, CardDeclined):
-        told["decline"] = attrs.asdict(error.decline)
-    return Kept(status=_REFUSAL, body=_encoded(told))
+        content["decline"] = attrs.asdict(error.decline)
+    return Kept(status=_REFUSAL, body=_encoded(content))
 
 
-def _error_from(told: Mapping[str, Any]) -> PaymentError:
-    if "decline" in told:
-        return CardDeclined(Decline(**told["decline"]))
-    return NotFound(told["message"]) if told["not_found"] else RefusedByRule(told["message"], code=told["code"])
+def _error_from(content: Mapping[str, Any]) -> PaymentError:
+    if "decline" in content:
+        return CardDeclined(Decline(**content["decline"]))
+    if content["not_found"]:
+        return NotFound(content["message"])
+    return RefusedByRule(content["message"], code=content["code"])

@@ -230,8 +230,8 @@ async def _observation_of_held(deps: Dependencies, claimed: Claimed, intent_id: 
     try:
         disputes = await with_retries(deps, lambda: deps.gateway.list_disputes(intent_id))
     except (NotSent, OutcomeAmbiguous, Misconfigured) as error:
-        told = TryAgainLater() if isinstance(error, OutcomeAmbiguous) else to_payment_error(error)
-        return Observation(refusal=decisions.NEVER_SENT, error=told)
+        reported = TryAgainLater() if isinstance(error, OutcomeAmbiguous) else to_payment_error(error)
+        return Observation(refusal=decisions.NEVER_SENT, error=reported)
     except GatewayError:
         return None  # it answers to the refund itself, too
     if not decisions.must_wait(claimed.payment, claimed.operation, disputes):
@@ -274,13 +274,13 @@ def _nothing_happened(claimed: Claimed, error: NotSent | Misconfigured) -> Obser
     """
     if claimed.resumed:
         return Observation(settles=False, unknown=error.code, error=OutcomeUnknown())
-    told = to_payment_error(error)
+    reported = to_payment_error(error)
     purpose = claimed.operation.purpose
     if purpose is ev.Purpose.REFUND:
-        return Observation(refusal=decisions.NEVER_SENT, error=told)
+        return Observation(refusal=decisions.NEVER_SENT, error=reported)
     if purpose in _ASKED_FOR:
-        return Observation(refusal=error.code, error=told)
-    return Observation(settles=False, unknown=error.code, error=told)
+        return Observation(refusal=error.code, error=reported)
+    return Observation(settles=False, unknown=error.code, error=reported)
 
 
 _ASKED_FOR: Final = frozenset(
@@ -559,21 +559,21 @@ async def _write_down(
         if payment.version > (observation.as_of or claimed.payment.version) and observation.may_be_stale:
             return payment
         recorder = Recorder(deps, uow, booking, payment, caller)
-        told = _counted(recorder, claimed, observation)
-        if told.refusal:
-            _settle(recorder, claimed, told)  # first, so that its reserved amount is free again
-        await apply_observation(uow, recorder, told)
-        _settle(recorder, claimed, told)
-        if told.refused and told.refusal:
-            recorder.add(decisions.abandon(recorder.payment, claimed.operation, told.refusal, told.intent))
+        counted = _counted(recorder, claimed, observation)
+        if counted.refusal:
+            _settle(recorder, claimed, counted)  # first, so that its reserved amount is free again
+        await apply_observation(uow, recorder, counted)
+        _settle(recorder, claimed, counted)
+        if counted.refused and counted.refusal:
+            recorder.add(decisions.abandon(recorder.payment, claimed.operation, counted.refusal, counted.intent))
         recorder.add(decisions.release_after(claimed.operation, recorder.payment, recorder.booking))
-        _cancel_all_the_same(deps, recorder, payment.operation, told)
+        _cancel_all_the_same(deps, recorder, payment.operation, counted)
         if payment.operation is not None and payment.operation.idempotency_key == key:
-            _amend(deps, recorder, payment.operation, told)
-        _make_room(deps, recorder, claimed.operation, told)
-        new = recorder.follow_up(send=not told.refusal or told.walked_at is not None)
+            _amend(deps, recorder, payment.operation, counted)
+        _make_room(deps, recorder, claimed.operation, counted)
+        new = recorder.follow_up(send=not counted.refusal or counted.walked_at is not None)
         poll_state = await uow.payments.poll_state(payment.id)
-        in_vain = told.unknown is not None and payment.operation is not None and payment.operation.unknown
+        in_vain = counted.unknown is not None and payment.operation is not None and payment.operation.unknown
         checks = poll_state.checks + 1 if in_vain else 0
         still_there = payment.operation is not None and payment.operation.idempotency_key == key
         still_ours = still_there and poll_state.holder in (None, claimed.holder)  # our lease may have lapsed meanwhile

@@ -67,7 +67,7 @@ async def start_payment(
         raise _method_required()
     _require_known(deps, gateway)
 
-    def decide(recorder: Recorder) -> _Next:
+    def decide(recorder: Recorder) -> _NextStep:
         decisions.require_payable(recorder.booking, recorder.now)
         require_expected(deps, recorder.booking, recorder.payment_or_none, expected_price)
         captured = decisions.capture_of(
@@ -88,15 +88,15 @@ async def start_payment(
 
     command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide, needs_payment=False)
     done = await run(deps, command)
-    if done.decided is _Next.NEW_PAYMENT:
+    if done.decided is _NextStep.NEW_PAYMENT:
         return (await run(deps, command)).view
-    if done.decided is _Next.CHECK_ACTION:
+    if done.decided is _NextStep.CHECK_ACTION:
         acting = await _in_action(deps, booking_id, caller, payment_method_id, return_url, goes_on=True)
         return acting or (await run(deps, command)).view
     return done.view
 
 
-class _Next(Enum):
+class _NextStep(Enum):
     """The step after a decision to pay, in addition to the intended gateway call."""
 
     NOTHING = "nothing"
@@ -109,7 +109,7 @@ class _Next(Enum):
 
 def _go_on(
     deps: Dependencies, recorder: Recorder, payment_method_id: str | None, confirm: bool, return_url: str | None
-) -> _Next:
+) -> _NextStep:
     """Intend the creation, charge or change of the open payment's intent, as requested."""
     payment = recorder.payment
     if payment.intent_id is None:
@@ -117,13 +117,13 @@ def _go_on(
     elif decisions.needs_other_intent(payment, return_url, recorder.booking.expires_at - recorder.now):
         recorder.add(_replaced(deps, recorder, payment_method_id, confirm, return_url))
     elif payment_method_id is not None and decisions.asks_for_attempt_in_action(payment, payment_method_id):
-        return _Next.CHECK_ACTION
+        return _NextStep.CHECK_ACTION
     elif confirm:
         recorder.add(_confirmed(deps, payment, payment_method_id, return_url))
     else:
         recorder.add(decisions.choose_return_url(payment, return_url))
         recorder.add(_updated(deps, payment, payment_method_id))
-    return _Next.NOTHING
+    return _NextStep.NOTHING
 
 
 def _replaced(
@@ -162,7 +162,7 @@ def _leave(
     payment_method_id: str | None,
     confirm: bool,
     return_url: str | None,
-) -> _Next:
+) -> _NextStep:
     """Cancel the open payment for one at another ``gateway``.
 
     A payment without an intent is canceled at once. Otherwise its gateway has to confirm the cancellation before the
@@ -177,10 +177,10 @@ def _leave(
     if recorder.payment.intent_id is None:
         purpose = ev.Purpose.CANCEL_PAYMENT
         recorder.add(decisions.intend_cancel(recorder.payment, idempotency_key=key, purpose=purpose))
-        return _Next.NEW_PAYMENT
+        return _NextStep.NEW_PAYMENT
     other = Replacement(payment_method_id=payment_method_id, confirm=confirm, return_url=return_url, gateway=gateway)
     recorder.add(decisions.intend_replacement(recorder.payment, idempotency_key=key, replacement=other))
-    return _Next.NOTHING
+    return _NextStep.NOTHING
 
 
 def _updated(deps: Dependencies, payment: Payment, payment_method_id: str | None) -> decisions.Events:
@@ -236,9 +236,11 @@ def _may_choose_capture(deps: Dependencies, caller: Caller) -> bool:
 def _goes_on(payment: Payment | None) -> bool:
     """Return True when the booking's payment is continued, and False when a new one starts.
 
+    Late money goes back, so another payment pays a booking that still waits.
+
     Raises ``NotPossibleNow`` or ``RefusedByRule`` if the payment has failed or is paid.
     """
-    if payment is None or payment.status is PaymentStatus.CANCELED:
+    if payment is None or payment.status is PaymentStatus.CANCELED or payment.late:
         return False
     if not payment.status.is_open:
         require(payment.status, Command.CONFIRM)
@@ -290,7 +292,7 @@ async def record_payment(
     _require_operator(caller)
     method = receipt_method(kind, reference)
 
-    def decide(recorder: Recorder) -> _Next:
+    def decide(recorder: Recorder) -> _NextStep:
         booking, name = recorder.booking, _recording_gateway(deps)
         there = deps.at(name)
         decisions.require_payable(booking, recorder.now)
@@ -303,11 +305,11 @@ async def record_payment(
             before = recorder.payment_or_none
             recorder.start(started(there, booking, recorder.now, CaptureMethod.AUTOMATIC, before))
         recorder.add(created(there, recorder, method, True, None))
-        return _Next.NOTHING
+        return _NextStep.NOTHING
 
     command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide, needs_payment=False)
     done = await run(deps, command)
-    return (await run(deps, command)).view if done.decided is _Next.NEW_PAYMENT else done.view
+    return (await run(deps, command)).view if done.decided is _NextStep.NEW_PAYMENT else done.view
 
 
 def _require_operator(caller: Caller) -> None:
@@ -434,10 +436,15 @@ async def capture_payment(deps: Dependencies, booking_id: str, caller: Caller, *
 async def cancel_payment(deps: Dependencies, booking_id: str, caller: Caller) -> PaymentView:
     """Cancel the booking's open payment; the booking stays pending and can be paid by a new payment.
 
-    Raises ``NotPossibleNow`` when the payment cannot be canceled, ``OutcomeUnknown`` when the gateway did not answer.
+    Raises:
+        NotPossibleNow: the payment cannot be canceled.
+        RefusedByRule: a customer releases held money after the event has started (``event_started``).
+        OutcomeUnknown: the gateway did not answer.
     """
 
     def decide(recorder: Recorder) -> None:
+        if caller.customer_id is not None:
+            decisions.require_given_up_in_time(recorder.booking, recorder.payment, recorder.now)
         key = deps.ids.idempotency_key()
         recorder.add(decisions.intend_cancel(recorder.payment, idempotency_key=key, purpose=ev.Purpose.CANCEL_PAYMENT))
 

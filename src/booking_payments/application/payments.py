@@ -288,14 +288,26 @@ class BookingPayments:
     # --- events
 
     async def preview_event(
-        self, event_id: str, *, refund: RefundOnCancel | None = None, event_starts_at: datetime | None = None
+        self,
+        event_id: str,
+        *,
+        refund: RefundOnCancel | None = None,
+        event_starts_at: datetime | None = None,
+        refund_grace_until: datetime | None = None,
     ) -> EventPreview:
         """Return what canceling an event (or moving it to ``event_starts_at``) would do now, and change nothing.
 
         Raises:
             NotFound: When no booking has this event.
+            RefusedByRule: When the new date or the end of the grace lies in the past.
         """
-        return await event_jobs.preview_event(self._deps, event_id, refund=refund, event_starts_at=event_starts_at)
+        return await event_jobs.preview_event(
+            self._deps,
+            event_id,
+            refund=refund,
+            event_starts_at=event_starts_at,
+            refund_grace_until=refund_grace_until,
+        )
 
     async def cancel_event(
         self,
@@ -308,7 +320,11 @@ class BookingPayments:
         """Cancel an event: it accepts no new bookings, and a job cancels and refunds all its bookings.
 
         The job is run by background work, or by ``run_event_job``. A repeated call for the same event returns the same
-        job, which then tries its failed bookings again. ``refund`` says how much is given back; None: everything.
+        job, which then tries its failed bookings again. ``refund`` says how much is given back; None: everything, or
+        what the known job gives back.
+
+        Raises:
+            NotPossibleNow: ``event_refund_differs``, when the event was canceled with another ``refund``.
         """
         work = event_jobs.cancel_event(self._deps, event_id, caller, refund=refund, reason=reason)
         asked = {"event_id": event_id, "refund": (refund or RefundOnCancel.FULL).value}

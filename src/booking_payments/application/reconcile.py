@@ -336,7 +336,7 @@ class _Comparison:
         if adoption.payment is None:
             return adoption.not_adopted
         if adoption.made_here:
-            self.findings.tell_adopted(adoption.payment)
+            self.findings.add_adopted(adoption.payment)
         await self._examine(adoption.payment.id)
         return None
 

@@ -135,7 +135,7 @@ class Recorder:
             self._stands = payment.refundable, standing(self.booking, payment, self.now)
         return self._stands[1]
 
-    async def tell(self, kind: str, data: dict[str, object]) -> None:
+    async def add_message(self, kind: str, data: dict[str, object]) -> None:
         """Store a message that no event causes; nothing else changes."""
         await self._uow.outbox.append(self._complete(self._message(kind, data)))
         self._uow.jobs.defer(DeliverMessages(), self.now)
@@ -244,9 +244,9 @@ class Recorder:
             events = decisions.promise_on_cancel(self._payment, request, self.new_ids, in_full=in_full, again=again)
             self.add(events)
 
-    def refund_request(self, note: str | None) -> decisions.Request:
+    def refund_request(self, note: str | None) -> decisions.RefundParameters:
         """Return a request for a refund of everything, which another event causes and no caller waits for."""
-        return decisions.Request(
+        return decisions.RefundParameters(
             amount=None,
             reason=RefundReason.REQUESTED_BY_CUSTOMER,
             note=note,

@@ -220,8 +220,8 @@ def _decide_items(deps: Dependencies, caller: Caller, request: RefundRequest, re
     """Refund single items, or acknowledge the refund that this request repeats.
 
     The refund carries the units with it, and one event gives the booking its new content: no unit is refunded twice,
-    and a refused refund gives no unit up. Units that a customer has refunded leave the booking; without any unit left
-    the booking is canceled.
+    and a refused refund gives no unit up. Units that a customer has refunded leave the booking; without any unit left,
+    or with everything given back by this and earlier refunds, the booking is canceled.
     """
     booking, payment, items = recorder.booking, recorder.payment, request.items
     again = decisions.repeated(payment, caller.subject, None, recorder.now, items)
@@ -241,11 +241,13 @@ def _decide_items(deps: Dependencies, caller: Caller, request: RefundRequest, re
         by=caller.subject,
         override=request.override,
         items=items,
+        for_customer=caller.customer_id is not None and deps.config.full_refund_cancels,
     )
     amendment = _without_refunded(booking, items, caller, mode, recorder)
     in_full = mode is RefundOnCancel.FULL
     recorder.add(decisions.request_items(booking, payment, amendment, asked, recorder.new_ids, in_full=in_full))
     recorder.change_refunded_items()
+    recorder.release_refunded()
     return _Decided(refund_id=_newest(payment, recorder.payment).id)
 
 

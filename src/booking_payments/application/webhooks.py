@@ -130,7 +130,7 @@ async def take_in(deps: Dependencies, event: GatewayEvent) -> WebhookResult:
         return await _process(deps, event)
     except (GatewayError, StorageConflict, PaymentError) as error:
         await _keep_failed(deps, event, type(error).__name__)
-        raise WebhookFailed("the event was kept but not processed; it will be tried again") from error
+        raise WebhookFailed("the event was stored but not processed; it will be processed again") from error
     except Exception as error:
         await _keep_failed(deps, event, type(error).__name__)
         raise

@@ -171,7 +171,7 @@ def amendment_of(booking: Booking, change: BookingChange, *, refund: str, by: st
 
     Raises:
         RefusedByRule: ``items_do_not_add_up``, ``negative_amount``, ``event_in_past``, ``expiry_in_past``,
-            ``expires_after_event``, ``metadata_key_reserved``.
+            ``expires_after_event``, ``grace_in_past``, ``metadata_key_reserved``.
         CurrencyMismatch: the new price is in another currency.
         InvalidInput: nothing is to change, or a value is not allowed.
     """
@@ -180,7 +180,10 @@ def amendment_of(booking: Booking, change: BookingChange, *, refund: str, by: st
     amount, items = _price(booking, change)
     starts_at = _kept(change.event_starts_at, booking.event_starts_at)
     if starts_at != booking.event_starts_at and starts_at <= now:
-        raise RefusedByRule("event_starts_at lies in the past", code="event_in_past")
+        raise RefusedByRule("event_starts_at is in the past", code="event_in_past")
+    grace_until = _kept(change.refund_grace_until, booking.refund_grace_until)
+    if grace_until is not None and grace_until != booking.refund_grace_until:
+        require_grace_ahead(grace_until, now)
     expires_at, follows = _deadline(booking, change, starts_at, now)
     metadata = _kept(change.metadata, booking.metadata)
     require_metadata(metadata)
@@ -193,12 +196,18 @@ def amendment_of(booking: Booking, change: BookingChange, *, refund: str, by: st
         event_starts_at=starts_at,
         expires_at=expires_at,
         expiry_follows_event=follows,
-        refund_grace_until=_kept(change.refund_grace_until, booking.refund_grace_until),
+        refund_grace_until=grace_until,
         metadata=metadata,
         details=details,
         refund=refund,
         by=by,
     )
+
+
+def require_grace_ahead(until: datetime, now: datetime) -> None:
+    """Raise ``RefusedByRule`` (``grace_in_past``) for the end of a grace that does not lie in the future."""
+    if until <= now:
+        raise RefusedByRule("refund_grace_until is in the past", code="grace_in_past")
 
 
 def without_items(booking: Booking, given_up: Sequence[ItemCount]) -> BookingChange | None:
@@ -266,7 +275,7 @@ def _deadline(booking: Booking, change: BookingChange, starts_at: datetime, now:
             return starts_at, True
         return min(booking.expires_at, starts_at), False
     if change.expires_at > starts_at:
-        raise RefusedByRule("expires_at must not lie after event_starts_at", code="expires_after_event")
+        raise RefusedByRule("expires_at must not be after event_starts_at", code="expires_after_event")
     if change.expires_at <= now:
-        raise RefusedByRule("expires_at lies in the past", code="expiry_in_past")
+        raise RefusedByRule("expires_at is in the past", code="expiry_in_past")
     return change.expires_at, False

@@ -17,6 +17,7 @@ from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy
 from booking_payments.domain.texts import (
     is_line,
     require_email,
+    require_identifier,
     require_line,
     require_locale,
     require_text,
@@ -137,6 +138,8 @@ def _if_given(check: Callable[[str, str], str], details: BookingDetails, name: s
 
 MAX_ITEMS: Final = 100
 MAX_QUANTITY: Final = 10_000
+MAX_ITEM_ID: Final = 64
+MAX_ITEM_LABEL: Final = 200
 
 
 @frozen(kw_only=True)
@@ -144,8 +147,8 @@ class Item:
     """A part of a booking with its own price: seats of one category, for example.
 
     Attributes:
-        id: names the item within its booking.
-        label: text for pages.
+        id: names the item within its booking; ``MAX_ITEM_ID`` visible characters at most.
+        label: text for pages, on one line; ``MAX_ITEM_LABEL`` characters at most.
         quantity: number of units, at least 1.
         unit_amount: the price of one unit; zero or more.
         refunded: number of units whose money has gone back while the booking keeps them.
@@ -169,7 +172,7 @@ class Item:
 
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.refunded <= self.quantity:
-            raise InvalidInput("items: no more units can be refunded than there are")
+            raise InvalidInput("items: more units than the booking has")
 
     @property
     def amount(self) -> Money:
@@ -210,17 +213,27 @@ def require_items(items: Sequence[Item], amount: Money | None) -> Money:
 
     Raises:
         RefusedByRule: with code ``items_do_not_add_up``, the sum is not ``amount``.
-        InvalidInput: no item, too many items, or an id that occurs twice.
+        InvalidInput: no item, too many items, an id that occurs twice, or an id or a label that is not allowed.
     """
     if not 1 <= len(items) <= MAX_ITEMS:
         raise InvalidInput(f"items: give between 1 and {MAX_ITEMS}")
     if len({item.id for item in items}) != len(items):
         raise RefusedByRule("items: each needs a different id", code="item_repeated")
+    for item in items:
+        _require_named(item)
     price = total((item.amount for item in items), items[0].unit_amount.currency).single()
     if amount is not None and amount != price:
         message = f"the items add up to {price}, and the amount is {amount}; leave one of the two out, or correct it"
         raise RefusedByRule(message, code="items_do_not_add_up")
     return price
+
+
+def _require_named(item: Item) -> None:
+    """Raise ``InvalidInput`` for an id or a label that is too long, or has characters that nobody sees."""
+    require_identifier(item.id, "items: id")
+    require_line(item.label, "items: label")
+    if len(item.id) > MAX_ITEM_ID or len(item.label) > MAX_ITEM_LABEL:
+        raise InvalidInput(f"items: an id has at most {MAX_ITEM_ID} characters, and a label {MAX_ITEM_LABEL}")
 
 
 def without_units(items: Sequence[Item], given_up: Sequence[ItemCount]) -> tuple[Item, ...]:

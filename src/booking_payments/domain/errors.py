@@ -114,7 +114,7 @@ class AlreadyUnderWay(NotPossibleNow):
 
     def __init__(
         self,
-        message: str = "another operation on this payment is under way; look again in a moment",
+        message: str = "another operation on this payment is in flight; read it again in a moment",
         *,
         code: str | None = None,
     ) -> None:

@@ -594,7 +594,10 @@ class Overcaptured:
 
 @frozen(kw_only=True)
 class LatePaymentDecided:
-    """A payment succeeded for a closed booking and is refunded. ``booking_status`` is the booking's status then."""
+    """A payment succeeded for a closed booking, or at a price that its booking does not cost any more, and is refunded.
+
+    ``booking_status`` is the booking's status then.
+    """
 
     booking_status: str
 

@@ -159,17 +159,17 @@ def at_most(length: int) -> Callable[[str], str]:
     return read
 
 
-_TRUTHS: Final = {
+_BOOLEANS: Final = {
     **dict.fromkeys(("true", "1", "yes", "on", "t", "y"), True),
     **dict.fromkeys(("false", "0", "no", "off", "f", "n"), False),
 }
 
 
-def truth(text: str) -> bool:
+def boolean(text: str) -> bool:
     """Return the value of ``true`` or ``false``, in the spellings that all settings accept."""
-    if text.lower() not in _TRUTHS:
+    if text.lower() not in _BOOLEANS:
         raise ValueError
-    return _TRUTHS[text.lower()]
+    return _BOOLEANS[text.lower()]
 
 
 def url_parts(url: str) -> SplitResult:

@@ -38,7 +38,7 @@ class PollState:
 
     Attributes:
         next_check_at: time of the next check; None: no check is due.
-        looks: number of checks since the last change.
+        checks: number of checks since the last change.
         lease_until: until then the operation in flight belongs to ``holder``; None without a lease.
         holder: id of the process with the lease.
     """

@@ -920,7 +920,9 @@ class PaymentConditions(Asked):
     q: Annotated[
         Part | None,
         says(
-            "found in part and in any case in reference, customer id, name, address and title of the booking", "hamlet"
+            "found in part and in any case in reference, customer id, name, address and title of the booking; one or "
+            "two characters where a word begins",
+            "hamlet",
         ),
     ] = None
     amount: Annotated[

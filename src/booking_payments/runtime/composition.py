@@ -90,10 +90,10 @@ async def _serving_alone(settings: Settings, wait: timedelta) -> AsyncIterator[N
 
 
 def _log_wait(file: Path, wait: timedelta) -> Callable[[int | None], None]:
-    def told(holder: int | None) -> None:
+    def log_wait(holder: int | None) -> None:
         log.warning("serve.waiting_for_other_serve", file=str(file), process=holder, seconds=wait.total_seconds())
 
-    return told
+    return log_wait
 
 
 @asynccontextmanager

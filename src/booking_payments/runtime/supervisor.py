@@ -189,7 +189,7 @@ def _stop_signals() -> Iterator[Connection]:
         stopped.close()
 
 
-class _Server(uvicorn.Server):
+class _ReportingServer(uvicorn.Server):
     """Sets an event when it serves."""
 
     def __init__(self, config: uvicorn.Config, serves: threading.Event) -> None:
@@ -210,7 +210,7 @@ def _work(config: uvicorn.Config, listening: socket.socket, supervisor: Connecti
         supervisor.send(False)
     threading.Thread(target=_give_signs_of_life, args=(supervisor, serves, beat_s), daemon=True).start()
     with suppress(KeyboardInterrupt):  # the terminal interrupts all processes; the server has ended then
-        _Server(config, serves).run([listening])
+        _ReportingServer(config, serves).run([listening])
 
 
 def _give_signs_of_life(supervisor: Connection, serves: threading.Event, beat_s: float) -> None:

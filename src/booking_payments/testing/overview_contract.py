@@ -94,14 +94,14 @@ class OverviewContract:
 
     async def test_an_empty_storage_has_no_figures(self, storage: Storage) -> None:
         async def work(uow: UnitOfWork) -> list[object]:
-            told = uow.overview
+            overview = uow.overview
             return [
-                *await told.tallies([YESTERDAY, TODAY]),
-                *await told.moved([YESTERDAY, TODAY]),
-                *await told.received_webhooks(LONG_AGO, 10),
-                *await told.watched(10),
-                *await told.held(10),
-                *await told.reports(10),
+                *await overview.tallies([YESTERDAY, TODAY]),
+                *await overview.moved([YESTERDAY, TODAY]),
+                *await overview.received_webhooks(LONG_AGO, 10),
+                *await overview.watched(10),
+                *await overview.held(10),
+                *await overview.reports(10),
             ]
 
         assert await storage.read(work) == []

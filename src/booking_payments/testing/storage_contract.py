@@ -551,15 +551,15 @@ class StorageContract:
 
     # --- payments
 
-    async def test_every_fact_survives_its_storage(self, storage: Storage) -> None:
+    async def test_every_event_survives_its_storage(self, storage: Storage) -> None:
         await store(storage, booking())
         builder = payment_with_every_event(booking())
-        told = list(builder.journal)
+        written = list(builder.journal)
 
         payment = await stored(storage, builder)
 
         journal = await storage.read(lambda uow: uow.payments.journal("pay_1"))
-        assert list(journal) == told
+        assert list(journal) == written
         assert fold(journal) == payment
 
     async def test_a_payment_is_found_as_it_was_stored(self, storage: Storage) -> None:
@@ -569,7 +569,7 @@ class StorageContract:
 
         assert await storage.read(lambda uow: uow.payments.get("pay_1")) == payment
 
-    async def test_postings_are_stored_with_their_facts(self, storage: Storage) -> None:
+    async def test_postings_are_stored_with_their_events(self, storage: Storage) -> None:
         await store(storage, booking())
         await stored(storage, payment_with_every_event(booking()))
 
@@ -906,9 +906,9 @@ class StorageContract:
         await stored(storage, started_payment(booking(2), 2))
         payment = await stored(storage, payment_with_every_event(booking(1)))
 
-        story = (await storage.read(lambda uow: uow.payment_reader.histories(["pay_1", "pay_2"])))["pay_1"]
-        assert (story.payment, fold(story.journal), story.stale) == (payment, payment, ())
-        assert story.postings == postings_of(story.journal)
+        history = (await storage.read(lambda uow: uow.payment_reader.histories(["pay_1", "pay_2"])))["pay_1"]
+        assert (history.payment, fold(history.journal), history.stale) == (payment, payment, ())
+        assert history.postings == postings_of(history.journal)
 
     async def test_no_names_are_no_payments(self, storage: Storage) -> None:
         await self._pay_three(storage)
@@ -1161,27 +1161,27 @@ class StorageContract:
         assert await storage.transact(lambda uow: uow.answers.get("ann", new.route, "key-2")) == new
 
     async def test_messages_are_numbered_within_their_booking(self, storage: Storage) -> None:
-        await self._tell(storage, message(1), message(2, "bk_2"), message(3))
+        await self._store_messages(storage, message(1), message(2, "bk_2"), message(3))
 
         waiting = await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
         numbers = [(each.message.id, each.message.sequence) for each in waiting]
         assert numbers == [("msg_1", 1), ("msg_2", 1), ("msg_3", 2)]
 
     async def test_a_message_comes_out_as_it_went_in(self, storage: Storage) -> None:
-        await self._tell(storage, message(1))
+        await self._store_messages(storage, message(1))
 
         waiting = await storage.read(lambda uow: uow.outbox.undelivered(dead=False, limit=10))
         assert list(waiting) == [MessageDelivery(message=attrs.evolve(message(1), sequence=1), channel=CHANNEL)]
 
     async def test_a_delivered_message_waits_no_longer(self, storage: Storage) -> None:
-        await self._tell(storage, message(1), message(2))
+        await self._store_messages(storage, message(1), message(2))
 
         await storage.transact(lambda uow: uow.outbox.delivered(CHANNEL, ["msg_1"], NOW))
 
         assert await self._waiting(storage) == [("msg_2", CHANNEL)]
 
     async def test_numbers_go_on_after_a_delivery(self, storage: Storage) -> None:
-        await self._tell(storage, message(1))
+        await self._store_messages(storage, message(1))
         await storage.transact(lambda uow: uow.outbox.delivered(CHANNEL, ["msg_1"], NOW))
         await storage.transact(lambda uow: uow.outbox.append(message(2)))
 
@@ -1213,7 +1213,7 @@ class StorageContract:
         await storage.transact(work)
 
     async def test_a_claimed_booking_is_not_claimed_again_until_the_claim_lapses(self, storage: Storage) -> None:
-        await self._tell(storage, message(1), message(2), message(3, "bk_2"))
+        await self._store_messages(storage, message(1), message(2), message(3, "bk_2"))
 
         mine = await self._claim(storage, limit=1)
         theirs = await self._claim(storage)
@@ -1222,14 +1222,14 @@ class StorageContract:
         assert (mine, theirs, lapsed) == (["msg_1", "msg_2"], ["msg_3"], ["msg_1", "msg_2"])
 
     async def test_a_message_that_came_behind_a_claimed_one_is_not_due(self, storage: Storage) -> None:
-        await self._tell(storage, message(1))
+        await self._store_messages(storage, message(1))
         await self._claim(storage)
         await storage.transact(lambda uow: uow.outbox.append(message(2)))
 
         assert await self._claim(storage) == []
 
     async def test_a_message_that_was_put_off_is_due_at_its_time_with_all_behind_it(self, storage: Storage) -> None:
-        await self._tell(storage, message(1), message(2))
+        await self._store_messages(storage, message(1), message(2))
         later = NOW + timedelta(minutes=5)
         rescheduled = await self._reschedule(storage, tries=3, next_try_at=later, error="no")
 
@@ -1240,7 +1240,7 @@ class StorageContract:
         assert (found.tries, found.error) == (rescheduled.tries, rescheduled.error)
 
     async def test_behind_a_dead_letter_messages_wait_unless_they_may_pass(self, storage: Storage) -> None:
-        await self._tell(storage, message(1), message(2))
+        await self._store_messages(storage, message(1), message(2))
         await self._reschedule(storage, dead_at=NOW)
 
         waiting = await self._claim(storage)
@@ -1251,7 +1251,7 @@ class StorageContract:
         assert [each.message.id for each in dead] == ["msg_1"]
 
     async def test_a_revived_dead_letter_is_due_again_in_its_place(self, storage: Storage) -> None:
-        await self._tell(storage, message(1), message(2))
+        await self._store_messages(storage, message(1), message(2))
         await self._reschedule(storage, dead_at=NOW)
 
         requeued = await storage.transact(lambda uow: uow.outbox.requeue(["msg_1", "msg_2"]))
@@ -1259,7 +1259,7 @@ class StorageContract:
         assert (requeued, await self._claim(storage)) == (1, ["msg_1", "msg_2"])
 
     async def test_a_dropped_dead_letter_holds_up_nothing(self, storage: Storage) -> None:
-        await self._tell(storage, message(1), message(2))
+        await self._store_messages(storage, message(1), message(2))
         await self._reschedule(storage, dead_at=NOW)
 
         dropped = await storage.transact(lambda uow: uow.outbox.discard(["msg_1", "msg_2"], NOW, "olga"))
@@ -1271,7 +1271,7 @@ class StorageContract:
         await store(storage, *bookings)
         await self._record(storage, CHANNEL)
 
-        async def tell(uow: UnitOfWork) -> None:
+        async def store_all(uow: UnitOfWork) -> None:
             for place in range(1, 7):
                 await uow.outbox.append(attrs.evolve(message(place), booking_id=f"bk_{place}"))
 
@@ -1279,7 +1279,7 @@ class StorageContract:
             for each in (await uow.outbox.undelivered(dead=False, limit=6))[:4]:
                 await uow.outbox.reschedule(attrs.evolve(each, tries=1, next_try_at=NOW))
 
-        await storage.transact(tell)
+        await storage.transact(store_all)
         await storage.transact(fail)
 
         claimed = await self._claim(storage, NOW + timedelta(hours=1), limit=4)
@@ -1291,7 +1291,7 @@ class StorageContract:
         self, storage: Storage
     ) -> None:
         await self._record(storage, CHANNEL, "webhook")
-        await self._tell(storage, message(1))
+        await self._store_messages(storage, message(1))
 
         await storage.transact(lambda uow: uow.outbox.delivered(CHANNEL, ["msg_1"], NOW))
 
@@ -1301,7 +1301,7 @@ class StorageContract:
 
     async def test_a_claim_a_failure_and_a_dead_letter_are_those_of_one_channel(self, storage: Storage) -> None:
         await self._record(storage, CHANNEL, "webhook")
-        await self._tell(storage, message(1), message(2))
+        await self._store_messages(storage, message(1), message(2))
         await self._reschedule(storage, dead_at=NOW, error="no")
 
         claimed = await self._claim(storage, channel="webhook")
@@ -1330,14 +1330,14 @@ class StorageContract:
         )
 
     async def test_a_channel_that_is_added_later_gets_later_messages_only(self, storage: Storage) -> None:
-        await self._tell(storage, message(1))
+        await self._store_messages(storage, message(1))
         await self._record(storage, "webhook")
         await storage.transact(lambda uow: uow.outbox.append(message(2)))
 
         assert await self._claim(storage, channel="webhook") == ["msg_2"]
 
     async def test_several_messages_are_stored_at_once_in_their_order(self, storage: Storage) -> None:
-        await self._tell(storage, message(1))
+        await self._store_messages(storage, message(1))
 
         await storage.transact(lambda uow: uow.outbox.append(message(2), message(3)))
 
@@ -1387,7 +1387,7 @@ class StorageContract:
         ]
 
     async def test_a_backlog_says_how_much_waits_and_since_when(self, storage: Storage) -> None:
-        await self._tell(storage, message(1), message(2))
+        await self._store_messages(storage, message(1), message(2))
         await self._reschedule(storage, dead_at=NOW)
         await storage.transact(lambda uow: uow.outbox.delivered(CHANNEL, ["msg_2"], NOW))
 
@@ -1404,7 +1404,7 @@ class StorageContract:
         assert backlog == Backlog(channel=None, waiting=1, dead=0, discarded=0, oldest_at=message(1).at)
 
     async def test_a_removed_channel_with_discarded_messages_is_listed(self, storage: Storage) -> None:
-        await self._tell(storage, message(1))
+        await self._store_messages(storage, message(1))
         await storage.transact(lambda uow: uow.outbox.discard_waiting(CHANNEL, NOW, "olga"))
         await storage.transact(lambda uow: uow.channels.remove(CHANNEL))
 
@@ -1414,7 +1414,7 @@ class StorageContract:
 
     async def test_messages_are_read_with_a_cursor_again_and_again_in_the_same_order(self, storage: Storage) -> None:
         await self._record(storage, PULL)
-        await self._tell(storage, message(1), message(2, "bk_2"), message(3))
+        await self._store_messages(storage, message(1), message(2, "bk_2"), message(3))
 
         first = await self._read(storage, 0, 2)
         again = await self._read(storage, 0, 2)
@@ -1426,7 +1426,7 @@ class StorageContract:
 
     async def test_a_cursor_that_was_never_given_is_refused(self, storage: Storage) -> None:
         await self._record(storage, PULL)
-        await self._tell(storage, message(1))
+        await self._store_messages(storage, message(1))
         await self._read(storage, 0, 10)
 
         with pytest.raises(InvalidInput) as refused:
@@ -1435,7 +1435,7 @@ class StorageContract:
 
     async def test_an_older_cursor_returns_the_same_messages_again(self, storage: Storage) -> None:
         await self._record(storage, PULL)
-        await self._tell(storage, message(1), message(2))
+        await self._store_messages(storage, message(1), message(2))
         await self._read(storage, 0, 10)
         await self._read(storage, 2, 10)
 
@@ -1490,7 +1490,7 @@ class StorageContract:
         await storage.transact(lambda uow: uow.outbox.reschedule(rescheduled))
         return rescheduled
 
-    async def _tell(self, storage: Storage, *messages: Message) -> None:
+    async def _store_messages(self, storage: Storage, *messages: Message) -> None:
         """These messages are written; the channel is recorded where none is."""
         await store(storage, booking(1), booking(2))
         if not await storage.read(lambda uow: uow.channels.all()):

@@ -206,7 +206,7 @@ def test_a_customer_can_remove_an_unpaid_item(api: Api) -> None:
     assert api.pay(booking_id).json()["amount"] == "60.00"
 
 
-@pytest.mark.parametrize("items", ["adult:x", "", "adult;child", '[{"id":"adult","quantity":"1"}]'])
+@pytest.mark.parametrize("items", ["adult:x", "", "[]", "adult;child", '[{"id":"adult","quantity":"1"}]'])
 def test_unreadable_items_of_a_quote_are_400(api: Api, items: str) -> None:
     booking_id = paid_with_items(api)
 

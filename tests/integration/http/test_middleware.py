@@ -136,7 +136,7 @@ def test_a_host_that_is_not_allowed_is_a_problem(api: Api) -> None:
     assert api.client.get("/health/live", headers={"Host": "a b"}).status_code == 400
 
 
-class Broken(PaymentsTestKit):
+class FailingUseCasesKit(PaymentsTestKit):
     """A test kit whose use cases raise an unexpected error."""
 
     def __init__(self, error: Exception) -> None:
@@ -149,7 +149,7 @@ class Broken(PaymentsTestKit):
 
 
 def test_an_unexpected_error_is_500_without_details() -> None:
-    with open_api(kit=Broken(RuntimeError("canary"))) as api:
+    with open_api(kit=FailingUseCasesKit(RuntimeError("canary"))) as api:
         response = api.get("/api/bookings/bk_1/", ANN)
 
     assert (response.status_code, problem_of(response)["code"]) == (500, "internal_error")
@@ -157,7 +157,7 @@ def test_an_unexpected_error_is_500_without_details() -> None:
 
 
 def test_a_busy_storage_is_503_with_a_retry_time() -> None:
-    with open_api(kit=Broken(StorageConflict("canary"))) as api:
+    with open_api(kit=FailingUseCasesKit(StorageConflict("canary"))) as api:
         response = api.get("/api/bookings/bk_1/", ANN)
 
     assert (response.status_code, problem_of(response)["retryable"]) == (503, True)
@@ -165,7 +165,7 @@ def test_a_busy_storage_is_503_with_a_retry_time() -> None:
 
 
 def test_an_unreachable_database_is_503_and_says_that_nothing_was_changed() -> None:
-    with open_api(kit=Broken(StorageDown("canary"))) as api:
+    with open_api(kit=FailingUseCasesKit(StorageDown("canary"))) as api:
         response = api.get("/api/bookings/bk_1/", ANN)
 
     problem = problem_of(response)
@@ -174,7 +174,7 @@ def test_an_unreachable_database_is_503_and_says_that_nothing_was_changed() -> N
 
 
 def test_a_lost_commit_is_an_unknown_outcome() -> None:
-    with open_api(kit=Broken(CommitLost("canary"))) as api:
+    with open_api(kit=FailingUseCasesKit(CommitLost("canary"))) as api:
         response = api.get("/api/bookings/bk_1/", ANN)
 
     problem = problem_of(response)

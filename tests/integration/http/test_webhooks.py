@@ -140,7 +140,7 @@ def test_a_signed_body_that_is_not_an_event_is_400(api: Api, body: bytes) -> Non
     assert problem_of(response)["detail"]
 
 
-class Broken(PaymentsTestKit):
+class FailingWebhooksKit(PaymentsTestKit):
     """A test kit whose processing of webhooks raises."""
 
     def __init__(self, error: Exception) -> None:
@@ -155,7 +155,7 @@ class Broken(PaymentsTestKit):
 
 @pytest.mark.parametrize("error", [TryAgainLater(), StorageConflict("busy"), RuntimeError("canary")])
 def test_failed_processing_is_400_so_that_the_event_is_sent_again(error: Exception) -> None:
-    with open_api(kit=Broken(error)) as api:
+    with open_api(kit=FailingWebhooksKit(error)) as api:
         response = api.deliver(BODY)
 
     assert (response.status_code, problem_of(response)["code"]) == (400, "webhook_failed")

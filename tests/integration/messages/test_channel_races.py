@@ -23,7 +23,7 @@ def message(number: int, booking_id: str) -> Message:
 
 
 @define
-class Slow:
+class SlowTransaction:
     """A transaction that has written a message, and commits when it may."""
 
     storage: SqlStorage
@@ -62,7 +62,7 @@ async def test_a_channel_that_is_added_while_a_message_is_being_written_waits_fo
     one, other = SqlStorage.open(postgres), SqlStorage.open(postgres)
     await store(one, booking(1))
     await add(one, "webhook")()
-    slow, done = Slow(one, message(1, "bk_1")), anyio.Event()
+    slow, done = SlowTransaction(one, message(1, "bk_1")), anyio.Event()
 
     async def add_another() -> None:
         await add(other, "python:app")()
@@ -150,7 +150,7 @@ async def test_a_cursor_skips_no_message_that_commits_later_than_those_behind_it
         found = await other.transact(lambda uow: uow.outbox.number(PULL, after, 10, NOW))
         return [(each.id, each.cursor) for each in found]
 
-    slow = Slow(one, message(1, "bk_1"))
+    slow = SlowTransaction(one, message(1, "bk_1"))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(slow.run)
         await slow.appended.wait()

@@ -21,7 +21,7 @@ from tests.integration.http.apps import app_over
 
 @define
 class Installation:
-    """A test kit in an event loop of its own."""
+    """A test kit in a separate event loop."""
 
     kit: PaymentsTestKit
     portal: BlockingPortal
@@ -61,7 +61,7 @@ class Site(Installation):
 
     Attributes:
         stays: the operator who logs in again when their session has ended, since many tests move the clock by days;
-            empty: nobody does.
+            empty: no new log-in.
     """
 
     client: TestClient[Any]

@@ -1,4 +1,4 @@
-"""The checkout page: who may see it, what it shows at each stage, and that each form takes effect once."""
+"""The checkout page: access, content at each stage, and that each form takes effect once."""
 
 import re
 from collections.abc import Iterator

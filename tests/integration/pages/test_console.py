@@ -170,7 +170,7 @@ def test_the_console_can_be_switched_off() -> None:
 # --- the start page, and addresses that lead nowhere
 
 
-def test_the_start_page_leads_to_what_is_switched_on() -> None:
+def test_the_start_page_links_to_the_pages_that_are_enabled() -> None:
     with open_site() as site:
         assert re.findall('href="(/(?:console|schema)[^"]*)"', site.get("/").text) == [
             "/console/",
@@ -425,7 +425,7 @@ def test_the_current_status_is_highlighted_in_the_diagram(console: Site) -> None
         ("pm_usBankAccount_success", "not yet, the bank is working on it"),
     ],
 )
-def test_charged_is_what_was_charged(console: Site, method: str, charged: str) -> None:
+def test_the_charged_amount_follows_the_payments_state(console: Site, method: str, charged: str) -> None:
     console.get(page_of(console, console.paid(method)))
 
     assert fact(console, "Charged") == charged
@@ -445,7 +445,7 @@ def test_an_unknown_outcome_is_not_called_no_money(console: Site) -> None:
 
 
 def fact(console: Site, name: str) -> str:
-    """The value of ``name`` in the lists of facts on the page seen last."""
+    """Return the value next to ``name`` in the description lists of the last page."""
     found = re.search(rf"<dt>{re.escape(name)}</dt><dd[^>]*>([^<]*)", console.seen)
     assert found, name
     return found[1]
@@ -781,7 +781,7 @@ def test_without_a_reconciliation_the_page_says_so(console: Site) -> None:
 
 
 def test_a_failed_reconciliation_is_shown_as_failed() -> None:
-    class Broken(MemoryStorage):
+    class FailingReads(MemoryStorage):
         """A storage that fails when reconciliation reads the payments."""
 
         broken = False
@@ -791,7 +791,7 @@ def test_a_failed_reconciliation_is_shown_as_failed() -> None:
                 raise RuntimeError("the disk is gone")
             return await super().read(work)
 
-    storage = Broken()
+    storage = FailingReads()
     with open_site(PaymentsTestKit(storage=storage)) as site:
         site.log_in()
         site.paid()

@@ -248,7 +248,7 @@ def test_an_event_is_moved_after_a_preview(console: Site) -> None:
     ("starts", "told"),
     [
         ("tomorrow", "date and time like 2030-01-31 20:00, in UTC"),
-        ("2020-01-01T20:00", "lies in the past"),
+        ("2020-01-01T20:00", "is in the past"),
         ("2026-06-01T20:00&grace=soon", "date and time like 2030-01-31 20:00, in UTC"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Refunds, debts and disputes in the console: what is shown, and the commands of an operator."""
+"""Refunds, debts and disputes in the console: their pages, and the commands of an operator."""
 
 import re
 from datetime import timedelta
@@ -67,7 +67,7 @@ def test_a_dispute_of_any_status_is_shown_on_every_page(console: Site, status: s
     assert all(status.replace("_", " ").capitalize() in page.text for page in (pages[0], pages[2]))
 
 
-def test_all_disputes_are_shown_with_what_they_have_withdrawn_and_their_deadline(console: Site) -> None:
+def test_each_dispute_is_shown_with_its_withdrawn_amount_and_its_deadline(console: Site) -> None:
     booking_id = disputed(console, amount=3000)
     intent_id = console.payment_of(booking_id).intent_id
     assert console.kit.stripe.open_dispute(intent_id, inquiry=True, amount=2000).ok

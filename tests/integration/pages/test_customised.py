@@ -70,13 +70,13 @@ def out_of_attempts(site: Site) -> str:
 
 
 @pytest.mark.parametrize("end", [expired, canceled, refunded, canceled_without_refund, out_of_attempts])
-def test_every_bad_end_has_a_button_to_the_cancel_url(site: Site, end: object) -> None:
+def test_every_unsuccessful_outcome_has_a_button_to_the_cancel_url(site: Site, end: object) -> None:
     assert callable(end)
 
     assert way_on(page_of(site, end(site))) == (CART, "Back to the shop")
 
 
-def test_every_good_end_has_a_button_to_the_success_url(site: Site) -> None:
+def test_every_successful_outcome_has_a_button_to_the_success_url(site: Site) -> None:
     ends = site.paid(details=WAYS), site.book(reference="R-2", amount="0.00", details=WAYS)
     processing = site.paid("pm_usBankAccount_processing", reference="R-3", details=WAYS)
 
@@ -98,7 +98,7 @@ def test_an_address_whose_origin_is_not_allowed_is_not_shown() -> None:
     assert "shop.example" not in page
 
 
-def test_what_is_bought_is_shown(site: Site) -> None:
+def test_title_description_and_items_of_the_booking_are_shown(site: Site) -> None:
     details = BookingDetails(title="Hamlet & friends", description="Doors open at 19:00.\nNo pause.")
     page = page_of(site, site.book(items={"Balcony <left>": (2, "20.00")}, details=details))
 
@@ -172,7 +172,7 @@ def test_the_modes_are_those_of_the_style_sheet() -> None:
 # --- own templates
 
 
-def test_a_template_of_the_folder_replaces_ours_and_may_extend_it(tmp_path: Path) -> None:
+def test_a_template_of_the_folder_replaces_the_built_in_one_and_may_extend_it(tmp_path: Path) -> None:
     (tmp_path / "checkout.html").write_text(
         '{% extends "original/checkout.html" %}{% block brand %}<p>Banner of {{ booking.reference }}</p>{% endblock %}'
     )
@@ -206,7 +206,7 @@ def test_the_console_keeps_its_own_templates(tmp_path: Path) -> None:
         assert "<p>mine</p>" not in site.get("/console/login").text
 
 
-def test_a_template_that_cannot_be_compiled_stops_the_start(tmp_path: Path) -> None:
+def test_a_template_with_a_syntax_error_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "checkout.html").write_text("{% if %}\n")
 
     with (
@@ -216,7 +216,7 @@ def test_a_template_that_cannot_be_compiled_stops_the_start(tmp_path: Path) -> N
         pass
 
 
-def test_whatever_settings_say_of_the_merchant_is_read_by_a_page() -> None:
+def test_each_setting_of_the_appearance_is_used_by_a_page() -> None:
     pages = Path(appearance.__file__).parent
     texts = "\n".join(path.read_text(encoding="utf-8") for kind in ("*.html", "*.py") for path in pages.rglob(kind))
     names = [each.name for each in attrs.fields(appearance.Appearance)]

@@ -197,7 +197,7 @@ def test_a_catalogue_of_the_installation_replaces_single_texts(tmp_path: Path) -
         ("fr.po", 'msgid "Free"\nmsgstr "100 % gratuit"\n'),
     ],
 )
-def test_a_catalogue_that_cannot_be_read_stops_the_start(tmp_path: Path, name: str, text: str) -> None:
+def test_an_unreadable_catalogue_stops_the_start(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
 
     with (

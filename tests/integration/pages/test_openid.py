@@ -73,7 +73,7 @@ def test_an_address_that_is_not_verified_is_not_in_the_audit_trail(site: OpenIdS
 # --- roles
 
 
-def test_who_may_look_sees_every_page_and_no_form(site: OpenIdSite) -> None:
+def test_a_viewer_sees_every_page_and_no_form(site: OpenIdSite) -> None:
     site.provider.roles = ["payments:read"]
     site.log_in_there()
     booking_id = site.paid(reference="R-look")
@@ -107,7 +107,7 @@ def test_who_may_look_is_offered_nothing_that_they_may_not_do(site: OpenIdSite) 
 
 
 @pytest.mark.parametrize("path", [path for path in ACTIONS if path not in ("/console/logout", "/console/sessions/end")])
-def test_who_may_look_can_do_nothing(site: OpenIdSite, path: str) -> None:
+def test_a_viewer_may_not_send_a_form(site: OpenIdSite, path: str) -> None:
     site.provider.roles = ["payments:read"]
     site.log_in_there()
     site.get("/console/sessions")
@@ -118,7 +118,7 @@ def test_who_may_look_can_do_nothing(site: OpenIdSite, path: str) -> None:
     assert "payments:operate" in answer.text
 
 
-def test_a_token_to_look_with_opens_the_console_for_looking(site: OpenIdSite) -> None:
+def test_a_viewers_token_opens_the_console_read_only(site: OpenIdSite) -> None:
     site.post("/console/login", {"token": token("rita", "payments:read"), "next": ""})
 
     assert "you may look at everything" in site.get("/console/").text
@@ -131,7 +131,7 @@ def test_a_token_to_look_with_opens_the_console_for_looking(site: OpenIdSite) ->
 
 
 @pytest.mark.parametrize("roles", [[], "admin", ["payments:write"], None])
-def test_who_has_no_role_is_refused_by_name(site: OpenIdSite, roles: object) -> None:
+def test_an_operator_without_a_role_is_refused_by_name(site: OpenIdSite, roles: object) -> None:
     site.provider.roles = roles
     answer = site.log_in_there()
 
@@ -141,7 +141,7 @@ def test_who_has_no_role_is_refused_by_name(site: OpenIdSite, roles: object) -> 
     assert not site.is_logged_in()
 
 
-def test_who_lost_the_right_to_act_loses_it_in_all_browsers_at_the_next_log_in(site: OpenIdSite) -> None:
+def test_a_role_lost_at_the_provider_is_lost_in_all_browsers_at_the_next_log_in(site: OpenIdSite) -> None:
     other = site.other_browser()
     site.log_in_there()
     other.log_in_there()
@@ -154,7 +154,7 @@ def test_who_lost_the_right_to_act_loses_it_in_all_browsers_at_the_next_log_in(s
     assert not other.is_logged_in()
 
 
-def test_who_lost_all_roles_is_logged_out_of_all_browsers(site: OpenIdSite) -> None:
+def test_an_operator_who_lost_all_roles_is_logged_out_of_all_browsers(site: OpenIdSite) -> None:
     other = site.other_browser()
     other.log_in_there()
     site.provider.roles = []
@@ -167,7 +167,7 @@ def test_who_lost_all_roles_is_logged_out_of_all_browsers(site: OpenIdSite) -> N
 
 
 def test_the_callback_is_refused_in_another_browser(site: OpenIdSite) -> None:
-    """Else somebody could have a victim work under their own name."""
+    """Otherwise an attacker could log a victim in to the attacker's account."""
     other = site.other_browser()
     callback = site.provider.authorize(site.begin())
 
@@ -294,7 +294,7 @@ def test_an_error_of_the_provider_is_explained(site: OpenIdSite, error: str, sta
     assert "call this number" not in answer.text
 
 
-def test_a_wrong_id_token_logs_nobody_in_and_says_no_more_than_that(site: OpenIdSite) -> None:
+def test_a_wrong_id_token_opens_no_session_and_its_fault_is_not_shown(site: OpenIdSite) -> None:
     site.provider.change_token = lambda claims: {**claims, "nonce": "another"}
     answer = site.log_in_there()
 
@@ -387,7 +387,7 @@ def test_a_form_ends_with_its_session_when_the_operator_logs_out_or_another_logs
     assert site.post("/console/drift/run", {**form, "days": "1"}).status_code == 403
 
 
-def test_who_is_logged_in_goes_on_while_the_provider_is_down(site: OpenIdSite) -> None:
+def test_a_session_continues_while_the_provider_is_down(site: OpenIdSite) -> None:
     site.log_in_there()
     site.kit.clock.advance(CHECK_AFTER - timedelta(minutes=1))
     site.get("/console/")
@@ -472,7 +472,7 @@ def test_a_token_in_its_last_seconds_begins_no_session(site_of_today: OpenIdSite
 # --- log-out
 
 
-def test_logging_out_here_logs_out_there(site: OpenIdSite) -> None:
+def test_logging_out_of_the_console_logs_out_at_the_provider(site: OpenIdSite) -> None:
     site.log_in_there()
     secret = site.client.cookies[SESSION]
     answer = site.send("/console/", "/console/logout")
@@ -483,7 +483,7 @@ def test_logging_out_here_logs_out_there(site: OpenIdSite) -> None:
     assert not site.is_logged_in()
 
 
-def test_an_operator_sees_their_browsers_and_logs_one_out(site: OpenIdSite) -> None:
+def test_an_operator_sees_their_sessions_and_ends_one(site: OpenIdSite) -> None:
     other = site.other_browser()
     other.client.headers["User-Agent"] = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
     other.log_in_there()
@@ -513,7 +513,7 @@ def test_logging_out_everywhere_ends_all_sessions_of_the_operator_and_no_other(s
     assert somebody.is_logged_in()
 
 
-def test_nobody_ends_the_session_of_another_operator(site: OpenIdSite) -> None:
+def test_an_operator_cannot_end_the_session_of_another_operator(site: OpenIdSite) -> None:
     somebody = site.other_browser()
     somebody.log_in("rita")
     theirs = somebody.get("/console/sessions").text.split('name="session" value="')[1].split('"')[0]

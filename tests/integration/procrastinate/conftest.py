@@ -12,7 +12,7 @@ from booking_payments.adapters.sql.storage import SqlStorage
 
 
 @frozen
-class Jobs:
+class JobTable:
     """Looks at the jobs from outside."""
 
     dsn: str
@@ -30,8 +30,8 @@ class Jobs:
 
 
 @pytest.fixture
-def jobs(postgres_copy: str) -> Jobs:
-    return Jobs(postgres_copy.replace("+psycopg", ""))
+def jobs(postgres_copy: str) -> JobTable:
+    return JobTable(postgres_copy.replace("+psycopg", ""))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.jobs import DeliverMessages, SettlePayment
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.testing.kit import NOW, PaymentsTestKit
-from tests.integration.procrastinate.conftest import Jobs
+from tests.integration.procrastinate.conftest import JobTable
 from tests.payments import pay_in_browser
 
 
@@ -19,13 +19,13 @@ async def _ask(uow: UnitOfWork) -> None:
     uow.jobs.defer(DeliverMessages(), NOW)
 
 
-async def test_jobs_come_with_the_transaction(queued_storage: SqlStorage, jobs: Jobs) -> None:
+async def test_jobs_come_with_the_transaction(queued_storage: SqlStorage, jobs: JobTable) -> None:
     await queued_storage.transact(_ask)
 
     assert await jobs.waiting() == ["settle_payment pay_1", "deliver_messages"]
 
 
-async def test_jobs_go_with_the_transaction(queued_storage: SqlStorage, jobs: Jobs) -> None:
+async def test_jobs_go_with_the_transaction(queued_storage: SqlStorage, jobs: JobTable) -> None:
     async def ask_and_fail(uow: UnitOfWork) -> None:
         await _ask(uow)
         raise ZeroDivisionError
@@ -37,7 +37,7 @@ async def test_jobs_go_with_the_transaction(queued_storage: SqlStorage, jobs: Jo
 
 
 async def test_a_transaction_whose_connection_breaks_before_its_jobs_are_stored_is_retried(
-    queued_storage: SqlStorage, jobs: Jobs
+    queued_storage: SqlStorage, jobs: JobTable
 ) -> None:
     begun: list[int] = []
 
@@ -57,7 +57,7 @@ async def test_a_transaction_whose_connection_breaks_before_its_jobs_are_stored_
 
 
 async def test_a_transaction_is_retried_while_the_jobs_are_locked(
-    queued_storage: SqlStorage, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    queued_storage: SqlStorage, jobs: JobTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "BUSY_TIMEOUT_MS", 100)
     begun: list[int] = []
@@ -76,7 +76,7 @@ async def test_a_transaction_is_retried_while_the_jobs_are_locked(
 
 
 async def test_no_jobs_are_stored_without_a_worker(
-    queued_storage: SqlStorage, queue: ProcrastinateJobQueue, jobs: Jobs
+    queued_storage: SqlStorage, queue: ProcrastinateJobQueue, jobs: JobTable
 ) -> None:
     queue.has_workers = False
 
@@ -85,7 +85,7 @@ async def test_no_jobs_are_stored_without_a_worker(
     assert await jobs.waiting() == []
 
 
-async def test_a_payment_that_waits_for_news_is_settled_at_its_time(queued_storage: SqlStorage, jobs: Jobs) -> None:
+async def test_a_payment_that_waits_for_news_is_settled_at_its_time(queued_storage: SqlStorage, jobs: JobTable) -> None:
     kit = PaymentsTestKit(storage=queued_storage)
     view = await kit.payments.start_payment((await kit.book()).id)
 
@@ -94,7 +94,7 @@ async def test_a_payment_that_waits_for_news_is_settled_at_its_time(queued_stora
     assert scheduled == [({"payment_id": view.payment.id}, poll_state.next_check_at)]
 
 
-async def test_of_many_messages_few_deliveries_are_made(jobs: Jobs, postgres_copy: str) -> None:
+async def test_of_many_messages_few_deliveries_are_made(jobs: JobTable, postgres_copy: str) -> None:
     elapsed = [0.0]
     queue = ProcrastinateJobQueue(lambda: elapsed[0])
     queue.has_workers = True
@@ -112,7 +112,7 @@ async def test_of_many_messages_few_deliveries_are_made(jobs: Jobs, postgres_cop
     assert await jobs.waiting() == ["deliver_messages"] * 2
 
 
-async def test_webhooks_that_share_a_transaction_ask_in_it(queued_storage: SqlStorage, jobs: Jobs) -> None:
+async def test_webhooks_that_share_a_transaction_ask_in_it(queued_storage: SqlStorage, jobs: JobTable) -> None:
     kit = PaymentsTestKit(storage=queued_storage)
     view = await kit.payments.start_payment((await kit.book()).id)
     before = await jobs.waiting()
@@ -124,7 +124,7 @@ async def test_webhooks_that_share_a_transaction_ask_in_it(queued_storage: SqlSt
 
 
 async def test_workers_are_seen_by_their_heartbeat(
-    queued_storage: SqlStorage, queue: ProcrastinateJobQueue, jobs: Jobs
+    queued_storage: SqlStorage, queue: ProcrastinateJobQueue, jobs: JobTable
 ) -> None:
     liveness = WorkerLiveness(queued_storage.engine, queue)
     seen = [await liveness.look()]
@@ -136,7 +136,7 @@ async def test_workers_are_seen_by_their_heartbeat(
     assert seen == [0, 1, 0]
 
 
-async def test_processes_without_a_queue_see_live_workers(queued_storage: SqlStorage, jobs: Jobs) -> None:
+async def test_processes_without_a_queue_see_live_workers(queued_storage: SqlStorage, jobs: JobTable) -> None:
     liveness = WorkerLiveness(queued_storage.engine)
     await jobs.run("SELECT procrastinate_register_worker_v1()")
 

@@ -25,8 +25,8 @@ from booking_payments.ports.publisher import Message
 from booking_payments.ports.unit_of_work import UnitOfWork
 from booking_payments.runtime.maintenance import MaintenanceTasks
 from booking_payments.testing.kit import CHANNEL, NOW, PaymentsTestKit
-from tests.integration.postgres import Server
-from tests.integration.procrastinate.conftest import Jobs
+from tests.integration.postgres import PostgresServer
+from tests.integration.procrastinate.conftest import JobTable
 
 TIMEOUT_S = 60
 
@@ -126,7 +126,7 @@ async def _work(apps: list[App], until: Callable[[], Any], concurrency: int = 4)
         await _until(until)
 
 
-async def test_a_requested_job_is_run(queued_storage: SqlStorage, jobs: Jobs, diary: Diary) -> None:
+async def test_a_requested_job_is_run(queued_storage: SqlStorage, jobs: JobTable, diary: Diary) -> None:
     async def ask(uow: UnitOfWork) -> None:
         uow.jobs.defer(SettlePayment(payment_id="pay_1"), NOW.replace(year=2020))
         uow.jobs.defer(DeliverMessages(), NOW)
@@ -138,7 +138,7 @@ async def test_a_requested_job_is_run(queued_storage: SqlStorage, jobs: Jobs, di
 
 
 async def test_messages_do_not_stand_in_line_behind_payments_that_wait_for_the_gateway(
-    queued_storage: SqlStorage, jobs: Jobs, diary: Diary
+    queued_storage: SqlStorage, jobs: JobTable, diary: Diary
 ) -> None:
     """Payments were asked for first; they and the messages are done by a worker that does one thing at a time."""
     done: list[str] = []
@@ -161,7 +161,7 @@ async def test_messages_do_not_stand_in_line_behind_payments_that_wait_for_the_g
     assert done == ["delivered", "settled", "settled", "settled"]
 
 
-async def test_due_work_of_a_tick_runs_before_jobs_of_a_lower_priority(jobs: Jobs, diary: Diary) -> None:
+async def test_due_work_of_a_tick_runs_before_jobs_of_a_lower_priority(jobs: JobTable, diary: Diary) -> None:
     periodic = (Periodic("tick", "* * * * * */1", diary.tick, FIRST),)
 
     await jobs.run(
@@ -175,7 +175,7 @@ async def test_due_work_of_a_tick_runs_before_jobs_of_a_lower_priority(jobs: Job
     assert ticks == [(FIRST,)]
 
 
-async def test_a_tick_is_worked_on_once_however_many_workers_there_are(jobs: Jobs, diary: Diary) -> None:
+async def test_a_tick_is_worked_on_once_however_many_workers_there_are(jobs: JobTable, diary: Diary) -> None:
     await jobs.run(REMEMBER_TICKS)
     apps = [make_app(jobs.dsn, diary.tasks(), 2) for _ in range(3)]
 
@@ -186,7 +186,7 @@ async def test_a_tick_is_worked_on_once_however_many_workers_there_are(jobs: Job
     assert diary.ticks <= len(ticks)
 
 
-async def test_the_job_of_a_killed_worker_is_taken_up(jobs: Jobs, diary: Diary) -> None:
+async def test_the_job_of_a_killed_worker_is_taken_up(jobs: JobTable, diary: Diary) -> None:
     await jobs.run(STALLED)
 
     await _work([make_app(jobs.dsn, diary.tasks(), 2)], lambda: diary.settled)
@@ -194,7 +194,7 @@ async def test_the_job_of_a_killed_worker_is_taken_up(jobs: Jobs, diary: Diary) 
     assert diary.settled == ["pay_left"]
 
 
-async def _both_take_up(jobs: Jobs) -> list[tuple[str, str]]:
+async def _both_take_up(jobs: JobTable) -> list[tuple[str, str]]:
     """Two workers take over the jobs of a killed one at the same moment; returns the remaining jobs."""
     apps = [make_app(jobs.dsn, Diary().tasks(), 2) for _ in range(2)]
     async with apps[0].open_async(), apps[1].open_async():
@@ -205,13 +205,13 @@ async def _both_take_up(jobs: Jobs) -> list[tuple[str, str]]:
     return await jobs.run("SELECT status::text, task_name FROM procrastinate_jobs ORDER BY id")
 
 
-async def test_of_two_that_take_up_a_job_the_slower_one_leaves_it_where_the_other_put_it(jobs: Jobs) -> None:
+async def test_of_two_that_take_up_a_job_the_slower_one_leaves_it_where_the_other_put_it(jobs: JobTable) -> None:
     await jobs.run(STALLED)
 
     assert await _both_take_up(jobs) == [("todo", "booking_payments.settle_payment")]
 
 
-async def test_a_killed_workers_job_is_over_where_the_same_work_waits_already(jobs: Jobs) -> None:
+async def test_a_killed_workers_job_is_over_where_the_same_work_waits_already(jobs: JobTable) -> None:
     await jobs.run(STALLED)
     await jobs.run("UPDATE procrastinate_jobs SET queueing_lock = 'the same'")
     await jobs.run(
@@ -223,7 +223,7 @@ async def test_a_killed_workers_job_is_over_where_the_same_work_waits_already(jo
 
 
 async def test_a_job_that_fails_is_kept_and_ends_no_worker(
-    queued_storage: SqlStorage, queue: ProcrastinateJobQueue, jobs: Jobs, diary: Diary
+    queued_storage: SqlStorage, queue: ProcrastinateJobQueue, jobs: JobTable, diary: Diary
 ) -> None:
     async def broken(payment_id: str) -> None:
         raise ZeroDivisionError(payment_id)
@@ -260,7 +260,9 @@ class Hanging:
         await self.released.wait()
 
 
-async def test_a_receiver_that_hangs_does_not_delay_work_on_payments(queued_storage: SqlStorage, jobs: Jobs) -> None:
+async def test_a_receiver_that_hangs_does_not_delay_work_on_payments(
+    queued_storage: SqlStorage, jobs: JobTable
+) -> None:
     kit, receiver, slots = PaymentsTestKit(storage=queued_storage), Hanging(), 4
     kit.payments = BookingPayments(attrs.evolve(kit.deps, channels={CHANNEL: receiver}))
     booking = await kit.book(expires_in=timedelta(hours=1))
@@ -310,7 +312,7 @@ def outcomes_may_be_lost() -> Iterator[None]:
         loop.set_exception_handler(before)
 
 
-def _interrupt(server: Server, dsn: str) -> None:
+def _interrupt(server: PostgresServer, dsn: str) -> None:
     """Break all connections, and take no new ones, as while PostgreSQL is started anew."""
     name = dsn.rpartition("/")[2]
     server.run(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
@@ -319,12 +321,12 @@ def _interrupt(server: Server, dsn: str) -> None:
     )
 
 
-def _resume(server: Server, dsn: str) -> None:
+def _resume(server: PostgresServer, dsn: str) -> None:
     server.run(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(dsn.rpartition("/")[2])))
 
 
 async def test_a_worker_begins_again_when_postgresql_is_back(
-    postgres_server: Server, jobs: Jobs, diary: Diary, caplog: pytest.LogCaptureFixture
+    postgres_server: PostgresServer, jobs: JobTable, diary: Diary, caplog: pytest.LogCaptureFixture
 ) -> None:
     with outcomes_may_be_lost(), capture_logs() as logs:
         async with _working([make_app(jobs.dsn, diary.tasks(), 2)]):
@@ -337,7 +339,7 @@ async def test_a_worker_begins_again_when_postgresql_is_back(
             await _until(lambda: diary.ticks > before + 1)
 
 
-async def test_a_worker_that_was_taken_for_dead_begins_again(jobs: Jobs, diary: Diary) -> None:
+async def test_a_worker_that_was_taken_for_dead_begins_again(jobs: JobTable, diary: Diary) -> None:
     with outcomes_may_be_lost(), capture_logs() as logs:
         async with _working([make_app(jobs.dsn, diary.tasks(), 2)]):
             await _until(lambda: diary.ticks)

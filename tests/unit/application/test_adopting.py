@@ -577,13 +577,13 @@ async def test_an_error_in_one_adoption_does_not_stop_the_others(storage: Storag
     for reference in ("R-1", "R-2"):
         await kit.book(reference=reference)
 
-    class Broken(FakeGateway):
+    class BrokenIntentGateway(FakeGateway):
         async def retrieve_intent(self, intent_id: str) -> IntentReport:
             if intent_id == broken.payment.intent_id:
                 raise ValueError("odd")
             return await super().retrieve_intent(intent_id)
 
-    found = await with_gateway(kit, Broken(kit.stripe, kit.clock)).reconcile()
+    found = await with_gateway(kit, BrokenIntentGateway(kit.stripe, kit.clock)).reconcile()
 
     assert (adopted(found), left(found)) == ([fine.payment.id], [("broke", broken.payment.intent_id)])
 

@@ -21,7 +21,7 @@ from tests.payments import paid_booking
 WEBHOOK = "webhook"
 
 
-class Receiver:
+class RecordingPublisher:
     """A publisher that accepts messages, unless it is down."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ async def test_the_first_process_with_channels_records_them_and_delivers_the_wai
     kit: PaymentsTestKit,
 ) -> None:
     await paid_booking(kit)
-    python, webhook = Receiver(), Receiver()
+    python, webhook = RecordingPublisher(), RecordingPublisher()
 
     await another(kit, python=python, webhook=webhook).deliver_messages()
 
@@ -72,11 +72,11 @@ async def test_a_process_with_an_unrecorded_channel_fails_to_start_and_names_the
     await kit.payments.attach_channels()
 
     with pytest.raises(ChannelNotRecorded, match="booking-payments messages channels add webhook"):
-        await another(kit, webhook=Receiver()).attach_channels()
+        await another(kit, webhook=RecordingPublisher()).attach_channels()
 
 
 async def test_a_message_is_done_when_every_channel_has_delivered_it(kit: PaymentsTestKit) -> None:
-    up, down = Receiver(), Receiver()
+    up, down = RecordingPublisher(), RecordingPublisher()
     down.down = True
     payments = another(kit, python=up, webhook=down)
     await payments.attach_channels()
@@ -90,7 +90,7 @@ async def test_a_message_is_done_when_every_channel_has_delivered_it(kit: Paymen
 
 
 async def test_each_process_delivers_on_its_own_channel(kit: PaymentsTestKit) -> None:
-    python, webhook = Receiver(), Receiver()
+    python, webhook = RecordingPublisher(), RecordingPublisher()
     await kit.payments.attach_channels()
     await kit.payments.add_channel(WEBHOOK)
     await paid_booking(kit)
@@ -171,7 +171,7 @@ async def test_a_channel_is_reported_silent_when_no_process_served_it_for_ten_mi
 
 
 async def test_a_dead_letter_is_discarded_on_one_channel_and_stays_on_another(kit: PaymentsTestKit) -> None:
-    python, webhook = Receiver(), Receiver()
+    python, webhook = RecordingPublisher(), RecordingPublisher()
     python.down = webhook.down = True
     kit.deps = attrs.evolve(kit.deps, config=PaymentConfig(deliveries=DeliveryConfig(retry=RetryPolicy(max_tries=1))))
     payments = another(kit, python=python, webhook=webhook)

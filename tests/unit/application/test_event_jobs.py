@@ -142,7 +142,7 @@ async def test_canceling_an_event_again_returns_the_same_job_and_refunds_nothing
     first = await kit.payments.cancel_event(EVENT, OPERATOR)
     await kit.payments.run_event_job(first)
 
-    second = await kit.payments.cancel_event(EVENT, OPERATOR, refund=RefundOnCancel.POLICY)
+    second = await kit.payments.cancel_event(EVENT, OPERATOR, refund=RefundOnCancel.FULL)
     await kit.payments.run_event_job(second)
 
     assert second.id == first.id
@@ -553,3 +553,73 @@ async def test_payments_and_amendments_at_the_same_time_leave_nothing_kept(kit: 
     [totals] = (await kit.payments.event_report(EVENT)).totals
     assert (totals.captured - totals.refunded, totals.owed) == (usd("0.00"), usd("0.00"))
     assert totals.bookings == {"canceled": 5}
+
+
+# --- the same event again, with other arguments --------------------------------------------------------------------
+
+
+async def test_canceling_an_event_again_with_another_refund_is_refused(
+    kit: PaymentsTestKit,
+) -> None:
+    paid = await booked(kit, 1)
+    first = await kit.payments.cancel_event(EVENT, OPERATOR, refund=RefundOnCancel.NONE)
+    await kit.payments.run_event_job(first)
+
+    with pytest.raises(NotPossibleNow) as told:
+        await kit.payments.cancel_event(EVENT, OPERATOR, refund=RefundOnCancel.FULL)
+
+    assert (told.value.code, "refund none" in told.value.message) == ("event_refund_differs", True)
+    for refund in (None, RefundOnCancel.NONE):
+        assert (await kit.payments.cancel_event(EVENT, OPERATOR, refund=refund)).id == first.id
+    await kit.payments.cancel_booking(paid.id, OPERATOR, refund=RefundOnCancel.FULL)
+    assert await refunded(kit, paid) == usd("100.00")
+
+
+async def test_a_move_gives_its_grace_only_to_bookings_whose_date_changes(kit: PaymentsTestKit) -> None:
+    old, date, grace = await booked(kit, 1, None), NOW + timedelta(days=60), NOW + timedelta(days=20)
+    job = await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=date, refund_grace_until=grace)
+    new = await booked(kit, 2, None, starts_in=timedelta(days=60))
+    await kit.payments.run_event_job(job)
+
+    found = [(await kit.payments.get_booking(each.id)).refund_grace_until for each in (old, new)]
+    assert found == [grace, None]
+
+    longer = NOW + timedelta(days=30)
+    job = await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=date, refund_grace_until=longer)
+    await kit.payments.run_event_job(job)
+
+    found = [(await kit.payments.get_booking(each.id)).refund_grace_until for each in (old, new)]
+    assert found == [longer, None]
+
+
+async def test_the_same_move_again_moves_bookings_that_were_registered_with_the_old_date_since(
+    kit: PaymentsTestKit,
+) -> None:
+    await booked(kit, 1, None)
+    date = NOW + timedelta(days=60)
+    job = await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=date)
+    await kit.payments.run_event_job(job)
+    late = await booked(kit, 2, None)
+
+    again = await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=date)
+    await kit.payments.run_event_job(again)
+
+    assert (again.id, (await kit.payments.get_booking(late.id)).event_starts_at) == (job.id, date)
+
+
+async def test_a_grace_or_a_date_in_the_past_is_refused_in_the_preview_too(kit: PaymentsTestKit) -> None:
+    booking = await booked(kit, 1, None)
+    date, past = NOW + timedelta(days=60), NOW - timedelta(days=1)
+
+    for attempt, code in (
+        (kit.payments.preview_event(EVENT, event_starts_at=past), "event_in_past"),
+        (kit.payments.preview_event(EVENT, event_starts_at=date, refund_grace_until=past), "grace_in_past"),
+        (
+            kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=date, refund_grace_until=past),
+            "grace_in_past",
+        ),
+        (kit.payments.amend_booking(booking.id, BookingChange(refund_grace_until=past), OPERATOR), "grace_in_past"),
+    ):
+        with pytest.raises(RefusedByRule) as told:
+            await attempt
+        assert told.value.code == code

@@ -15,7 +15,7 @@ from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.views import NewBooking, RefundOnCancel
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, EndReason
+from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, EndReason, ItemCount
 from booking_payments.domain.errors import CardDeclined, NotFound, NotPossibleNow, OutcomeUnknown, RefusedByRule
 from booking_payments.domain.fees import FeePayer, FeePolicy
 from booking_payments.domain.instructions import CaptureMethod
@@ -604,3 +604,28 @@ async def test_a_repeated_registration_succeeds_after_its_amount_has_left_the_li
     registered = await BookingPayments(dearer).register_booking(new)
 
     assert (registered.booking, registered.created) == (booking, False)
+
+
+# --- held money after the start --------------------------------------------------------------------------------
+
+
+async def _gives_up(kit: PaymentsTestKit, booking_id: str, what: str, caller: Caller) -> None:
+    if what == "payment":
+        await kit.payments.cancel_payment(booking_id, caller)
+    else:
+        items = [ItemCount(id="seat", quantity=1)] if what == "items" else []
+        await kit.payments.cancel_booking(booking_id, caller, items=items)
+
+
+@pytest.mark.parametrize("what", ["booking", "items", "payment"])
+async def test_customers_give_held_money_up_only_before_the_event_starts(kit: PaymentsTestKit, what: str) -> None:
+    view = await authorize(kit, items={"seat": (2, "50.00")}, starts_in=timedelta(days=2))
+    booking_id = view.payment.booking_id
+    kit.clock.advance(timedelta(days=2))
+
+    with pytest.raises(RefusedByRule) as refused:
+        await _gives_up(kit, booking_id, what, ANN)
+
+    assert refused.value.code == "event_started"
+    assert (await payment_of(kit, booking_id)).status is PaymentStatus.REQUIRES_CAPTURE
+    await _gives_up(kit, booking_id, what, OPERATOR)

@@ -430,14 +430,14 @@ async def test_while_one_call_runs_the_next_is_refused(kit: PaymentsTestKit) -> 
     booking_id = await _paid(kit)
     told: list[str] = []
 
-    class Slow(FakeGateway):
+    class SlowRefundGateway(FakeGateway):
         async def create_refund(self, *args: Any, **kwargs: Any) -> Any:
             with pytest.raises(AlreadyUnderWay) as running:
                 await kit.payments.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
             told.append(running.value.code)
             return await super().create_refund(*args, **kwargs)
 
-    slow = BookingPayments(attrs.evolve(kit.deps, gateway=Slow(kit.stripe, kit.clock)))
+    slow = BookingPayments(attrs.evolve(kit.deps, gateway=SlowRefundGateway(kit.stripe, kit.clock)))
     await slow.refund_payment(booking_id, amount="20.00", idempotency_key=KEY)
 
     assert (told, await _refunded(kit, booking_id)) == (["idempotency_key_in_use"], 2000)

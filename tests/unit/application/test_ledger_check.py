@@ -23,7 +23,7 @@ async def _refunded(kit: PaymentsTestKit) -> str:
     return (await payment_of(kit, booking_id)).id
 
 
-async def _story(kit: PaymentsTestKit) -> PaymentHistory:
+async def _history_of(kit: PaymentsTestKit) -> PaymentHistory:
     payment_id = await _refunded(kit)
     return (await kit.storage.read(lambda uow: uow.payment_reader.histories([payment_id])))[payment_id]
 
@@ -86,7 +86,7 @@ async def test_checking_changes_nothing(kit: PaymentsTestKit) -> None:
 Plant = Callable[[PaymentHistory], PaymentHistory]
 
 
-def _without_fact(place: int) -> Plant:
+def _without_event(place: int) -> Plant:
     return lambda history: attrs.evolve(history, journal=history.journal[:place] + history.journal[place + 1 :])
 
 
@@ -135,18 +135,18 @@ PLANTED: list[tuple[Plant, set[str]]] = [
 
 @pytest.mark.parametrize(("plant", "expected"), PLANTED)
 async def test_a_planted_fault_is_found(kit: PaymentsTestKit, plant: Plant, expected: set[str]) -> None:
-    assert set(_codes(plant(await _story(kit)))) == expected
+    assert set(_codes(plant(await _history_of(kit)))) == expected
 
 
 @pytest.mark.parametrize("place", range(8))
 async def test_a_missing_event_is_found(kit: PaymentsTestKit, place: int) -> None:
-    codes = _codes(_without_fact(place)(await _story(kit)))
+    codes = _codes(_without_event(place)(await _history_of(kit)))
 
     assert "journal_gap" in codes
 
 
 async def test_a_journal_that_lost_its_end_is_found(kit: PaymentsTestKit) -> None:
-    history = await _story(kit)
+    history = await _history_of(kit)
 
     codes = _codes(attrs.evolve(history, journal=history.journal[:-2]))
 
@@ -154,20 +154,20 @@ async def test_a_journal_that_lost_its_end_is_found(kit: PaymentsTestKit) -> Non
 
 
 async def test_a_missing_event_is_named_by_its_number(kit: PaymentsTestKit) -> None:
-    history = _without_fact(2)(await _story(kit))
+    history = _without_event(2)(await _history_of(kit))
 
     gaps = [fault.text for fault in faults_of("pay_1", history) if fault.code == "journal_gap"]
     assert gaps == ["event 3 of the journal is missing; the next one is 4"]
 
 
 async def test_a_fault_names_the_difference(kit: PaymentsTestKit) -> None:
-    faults = list(faults_of("pay_1", _other_status(await _story(kit))))
+    faults = list(faults_of("pay_1", _other_status(await _history_of(kit))))
 
     assert [fault.text for fault in faults] == ["the journal gives another status"]
 
 
 async def test_a_requested_refund_above_the_refundable_amount_is_found(kit: PaymentsTestKit) -> None:
-    history = await _story(kit)
+    history = await _history_of(kit)
     requested = next(each.event for each in history.journal if isinstance(each.event, ev.RefundRequested))
     greedy = attrs.evolve(requested, refund_id="rf_2", amount=Money(9000, Currency.USD))
     last = history.journal[-1]
@@ -179,7 +179,7 @@ async def test_a_requested_refund_above_the_refundable_amount_is_found(kit: Paym
 async def test_a_dashboard_refund_above_the_refundable_amount_is_not_a_fault(
     kit: PaymentsTestKit,
 ) -> None:
-    history = await _story(kit)
+    history = await _history_of(kit)
     found = ev.RefundFound(
         refund_id="re_2",
         gateway_refund_id="re_2",
@@ -224,7 +224,7 @@ async def test_all_faults_are_counted_and_the_first_are_listed(monkeypatch: pyte
 
 
 async def test_a_journal_with_an_impossible_sequence_of_events_is_reported(kit: PaymentsTestKit) -> None:
-    history = await _story(kit)
+    history = await _history_of(kit)
     begins = ev.Recorded(sequence=1, at=kit.clock.now(), actor="x", cause="x", event=ev.MethodRequired())
 
     faults = list(faults_of("pay_1", attrs.evolve(history, journal=(begins, *history.journal[1:]))))

@@ -23,7 +23,7 @@ from tests.payments import paid_booking, payment_of
 Callback = Callable[[], Awaitable[None]]
 
 
-class Overtaken(FakeGateway):
+class OvertakenLater(FakeGateway):
     """A gateway that runs ``meanwhile`` once, after a refund was made or disputes were listed and before the
     response arrives.
     """
@@ -66,7 +66,7 @@ def _is_failed_without_doubt(payment: Payment) -> None:
 
 async def test_a_response_older_than_a_webhook_is_read_again(kit: PaymentsTestKit) -> None:
     booking = await paid_booking(kit)
-    gateway = Overtaken(kit, after="refund", act=_failing(kit))
+    gateway = OvertakenLater(kit, after="refund", act=_failing(kit))
     payments = BookingPayments(attrs.evolve(kit.deps, gateway=gateway))
 
     await payments.refund_payment(booking.id, ANN, amount="20.00")
@@ -79,7 +79,7 @@ async def test_a_read_for_a_webhook_is_repeated_when_the_state_has_changed_meanw
     await kit.deliver_webhooks()
     payment = await payment_of(kit, booking)
     made = kit.stripe.refund_in_dashboard(payment.intent_id or "", 2000).body
-    gateway = Overtaken(kit, after="look", act=_failing(kit))
+    gateway = OvertakenLater(kit, after="look", act=_failing(kit))
     overtaken = PaymentsTestKit(storage=kit.storage)
     overtaken.clock, overtaken.stripe = kit.clock, kit.stripe
     overtaken.payments = BookingPayments(attrs.evolve(kit.deps, gateway=gateway))
@@ -93,7 +93,7 @@ async def test_a_poll_that_is_older_than_a_webhook_changes_nothing(kit: Payments
     booking = await paid_booking(kit)
     payment = (await kit.payments.refund_payment(booking.id, ANN, amount="20.00")).payment
     await kit.deliver_webhooks()
-    gateway = Overtaken(kit, after="look", act=_failing(kit))
+    gateway = OvertakenLater(kit, after="look", act=_failing(kit))
 
     await resolve_payment(attrs.evolve(kit.deps, gateway=gateway), payment.id)
 

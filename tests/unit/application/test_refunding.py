@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from booking_payments.application.dependencies import PaymentConfig
+from booking_payments.domain.booking import BookingStatus, EndReason, ItemCount
 from booking_payments.domain.errors import (
     InvalidAmount,
     NotFound,
@@ -314,3 +316,19 @@ async def test_what_a_cancellation_kept_cannot_be_taken_by_the_customer_afterwar
 
     assert refused.value.code == "booking_canceled"
     assert not (await payment_of(kit, booking)).refunds
+
+
+@pytest.mark.parametrize("order", [("50.00", "a"), ("a", "50.00"), ("99.99", "a")])
+async def test_refunds_of_the_customer_that_give_everything_back_cancel_the_booking_in_any_order(
+    kit: PaymentsTestKit, order: tuple[str, str]
+) -> None:
+    booking = await paid_booking(kit, deliver=True, items={"a": (1, "50.00"), "b": (1, "50.00")})
+
+    for each in order:
+        assert (await kit.payments.get_booking(booking.id)).status is BookingStatus.CONFIRMED
+        named: dict[str, Any] = {"items": [ItemCount(id="a")]} if each == "a" else {"amount": each}
+        await kit.payments.refund_payment(booking.id, ANN, **named)
+
+    after = await kit.payments.get_booking(booking.id)
+    assert (await payment_of(kit, booking)).refunded.major() == "100.00"
+    assert (after.status, after.end_reason) == (BookingStatus.CANCELED, EndReason.REFUNDED)

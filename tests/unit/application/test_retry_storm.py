@@ -62,7 +62,7 @@ async def _all_tasks_blocked() -> None:
         await asyncio.sleep(0)
 
 
-class Failing:
+class FailingTransport:
     """A failing Stripe: every request takes a second and ends in the same error. Counts the requests."""
 
     def __init__(self, clock: JumpingClock, error: Callable[[], GatewayError]) -> None:
@@ -83,10 +83,10 @@ class Failing:
 
 def stricken(
     error: Callable[[], GatewayError], max_per_s: int = MAX_PER_S, max_concurrent: int = MAX_CONCURRENT
-) -> tuple[PaymentsTestKit, JumpingClock, Failing]:
+) -> tuple[PaymentsTestKit, JumpingClock, FailingTransport]:
     """A test kit whose gateway fails, with the default rate limits."""
     kit, clock = PaymentsTestKit(config=PaymentConfig(max_unpaid_bookings=0)), JumpingClock()
-    line = Failing(clock, error)
+    line = FailingTransport(clock, error)
 
     async def sleep(seconds: float) -> None:
         await clock.sleep(timedelta(seconds=seconds))

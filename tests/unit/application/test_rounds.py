@@ -57,7 +57,7 @@ async def test_a_payment_with_an_error_is_checked_again_later(kit: PaymentsTestK
 # --- while the gateway does not answer
 
 
-class JournalEntry:
+class TimedPublisher:
     """A publisher that accepts messages and records their time."""
 
     def __init__(self, kit: PaymentsTestKit) -> None:
@@ -74,7 +74,7 @@ async def test_message_delivery_does_not_wait_for_an_unresponsive_gateway(kit: P
         await lose_answer(kit, "timeout_after", reference=f"R-{number}")
     paid = await kit.book(reference="paid")
     await kit.payments.process_booking_payment(paid, "pm_card_visa")
-    told, line = JournalEntry(kit), UnansweredTransport(kit)
+    told, line = TimedPublisher(kit), UnansweredTransport(kit)
     line.dead = True
     kit.clock.advance(timedelta(seconds=10))
     begun = kit.clock.now()

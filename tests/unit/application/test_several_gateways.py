@@ -252,7 +252,7 @@ async def test_payments_of_both_gateways_agree_with_the_database(two: Two) -> No
     }
 
 
-class Unreadable(FailingGateway):
+class UnreadableLists(FailingGateway):
     """The default gateway, whose lists cannot be read."""
 
     async def list_intents(self, since: datetime, until: datetime | None = None) -> Sequence[IntentReport | Listed]:
@@ -266,7 +266,7 @@ async def test_an_unreadable_gateway_does_not_stop_the_comparison_of_others(two:
     booking = await two.kit.book()
     view = await two.payments.start_payment(booking.id, ANN, payment_method_id=VISA, gateway="other")
     two.stripe.call("POST", f"/v1/payment_intents/{view.payment.intent_id}/confirm", {}, None)
-    use_gateway(two.kit, Unreadable(two.kit))
+    use_gateway(two.kit, UnreadableLists(two.kit))
 
     found = await two.payments.reconcile()
 
@@ -294,7 +294,7 @@ async def test_what_is_left_names_its_gateway(two: Two) -> None:
 
 
 async def test_catching_up_names_the_gateway_that_cannot_be_read(two: Two) -> None:
-    use_gateway(two.kit, Unreadable(two.kit))
+    use_gateway(two.kit, UnreadableLists(two.kit))
 
     with pytest.raises(OutcomeAmbiguous) as unread:
         await two.payments.catch_up()

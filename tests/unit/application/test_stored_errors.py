@@ -16,10 +16,12 @@ from booking_payments.adapters.gateways.stripe.gateway import TransportResponse
 from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.domain import events as ev
+from booking_payments.domain.amendments import BookingChange
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown, RefundRefused
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
+from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.gateway import OutcomeAmbiguous
 from booking_payments.ports.storage import Storage
@@ -625,3 +627,21 @@ async def test_the_ten_minutes_begin_with_the_first_response_when_the_first_proc
     await _pass(kit, 9 * MINUTE, step=timedelta(seconds=30))
 
     assert _walks(await payment_of(kit, booking)) == 0
+
+
+@pytest.mark.parametrize("price", ["120.00", "80.00"])
+async def test_money_at_an_old_price_goes_back_and_the_booking_is_paid_at_its_present_one(
+    kit: PaymentsTestKit, price: str
+) -> None:
+    booking_id = await _lost(kit, appears=HOUR)
+    await _until_lost(kit)
+    await kit.payments.amend_booking(booking_id, BookingChange(amount=Money.parse(price, Currency.USD)), OPERATOR)
+    await _pass(kit, 2 * HOUR, step=15 * MINUTE, webhooks=True)
+
+    (late,) = await _payments(kit, booking_id)
+    waits = await _status(kit, booking_id)
+    paid = await pay(kit, booking_id)
+
+    assert (late.late, late.refunded.major(), waits) == (True, "100.00", BookingStatus.PENDING)
+    assert (paid.payment.captured.major(), await _status(kit, booking_id)) == (price, BookingStatus.CONFIRMED)
+    assert _kept(kit) == paid.payment.captured.minor

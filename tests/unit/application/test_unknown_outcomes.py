@@ -291,7 +291,7 @@ async def test_a_recorded_outcome_is_returned_although_a_later_write_fails(error
     assert (await payment_of(kit, view)).status is PaymentStatus.FAILED
 
 
-class Unreadable(FakeGateway):
+class UnreadableStorageGateway(FakeGateway):
     """A gateway that makes the refund and then makes all reads of the database fail."""
 
     def __init__(self, kit: PaymentsTestKit) -> None:
@@ -312,7 +312,7 @@ async def test_a_recorded_refund_is_returned_when_the_database_fails_afterwards(
     kit: PaymentsTestKit,
 ) -> None:
     booking = await paid_booking(kit)
-    payments = BookingPayments(attrs.evolve(kit.deps, gateway=Unreadable(kit)))
+    payments = BookingPayments(attrs.evolve(kit.deps, gateway=UnreadableStorageGateway(kit)))
 
     view = await payments.refund_payment(booking.id, ANN, amount="20.00")
 

@@ -123,8 +123,10 @@ def new_ids() -> decide.NewIds:
     return decide.NewIds(refund_id=lambda: f"rf_new_{next(refunds)}", idempotency_key=lambda: f"key_new_{next(keys)}")
 
 
-def a_request(amount: Money | None = None, **changes: Any) -> decide.Request:
-    usual = decide.Request(amount=amount, reason=RefundReason.REQUESTED_BY_CUSTOMER, note=None, made_at=NOW, by="ann")
+def a_request(amount: Money | None = None, **changes: Any) -> decide.RefundParameters:
+    usual = decide.RefundParameters(
+        amount=amount, reason=RefundReason.REQUESTED_BY_CUSTOMER, note=None, made_at=NOW, by="ann"
+    )
     return evolve(usual, **changes)
 
 

@@ -103,8 +103,8 @@ _ids = count(1)
 IDS: Final = decisions.NewIds(refund_id=lambda: f"rf_{next(_ids)}", idempotency_key=lambda: f"key-{next(_ids):016d}")
 
 
-def request() -> decisions.Request:
-    return decisions.Request(amount=None, reason=RefundReason.REQUESTED_BY_CUSTOMER, note=None, made_at=NOW)
+def request() -> decisions.RefundParameters:
+    return decisions.RefundParameters(amount=None, reason=RefundReason.REQUESTED_BY_CUSTOMER, note=None, made_at=NOW)
 
 
 def settled(payment: Payment, events: decisions.Events) -> Payment:

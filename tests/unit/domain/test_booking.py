@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, Item, Payability
-from booking_payments.domain.errors import NotPossibleNow, PaymentError, RefusedByRule
+from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, Item, Payability, require_items
+from booking_payments.domain.errors import InvalidInput, NotPossibleNow, PaymentError, RefusedByRule
 from booking_payments.domain.refunds import RefundPolicy
 from tests.unit.domain.builders import NOW, STARTS, TICK, a_booking, usd
 
@@ -107,3 +107,14 @@ def test_the_digest_of_a_registration_stays_the_one_that_databases_hold() -> Non
     assert booking.content_digest == "b7df8b99bd8dde749282c0535a3803146302b65f283c87dd2c065020597b8391", (
         "an amended booking of an earlier release would not know its own registration: give a new field a default"
     )
+
+
+@pytest.mark.parametrize(
+    ("its", "label"),
+    [("", "Adult"), ("a" * 65, "Adult"), ("a\u200bb", "Adult"), ("a", ""), ("a", "x" * 201), ("a", "two\nlines")],
+)
+def test_an_item_has_a_visible_id_and_a_label_on_one_line(its: str, label: str) -> None:
+    item = Item(id=its, label=label, quantity=1, unit_amount=usd("10.00"))
+
+    with pytest.raises(InvalidInput):
+        require_items([item], None)

@@ -121,12 +121,12 @@ async def test_a_changing_call_does_not_wait_behind_reads() -> None:
         while time < until - 1e-9:
             await moved.wait()
 
-    class Slow(RecordingTransport):
+    class SlowTransport(RecordingTransport):
         async def call(self, method: str, path: str, params: Params, idempotency_key: str | None) -> TransportResponse:
             await sleep(0.3)
             return TransportResponse({})
 
-    transport = RateLimitedTransport(Slow(), max_per_s=20, max_concurrent=10, now=lambda: time, sleep=sleep)
+    transport = RateLimitedTransport(SlowTransport(), max_per_s=20, max_concurrent=10, now=lambda: time, sleep=sleep)
 
     async def ask_or_give_up() -> None:
         with contextlib.suppress(NotSent):

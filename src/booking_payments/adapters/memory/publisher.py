@@ -58,9 +58,9 @@ class CallablePublisher:
 
     async def publish(self, message: Message) -> None:
         for consumer in self._consumers:
-            await self._tell(consumer, message)
+            await self._call_consumer(consumer, message)
 
-    async def _tell(self, consumer: Consumer, message: Message) -> None:
+    async def _call_consumer(self, consumer: Consumer, message: Message) -> None:
         if inspect.iscoroutinefunction(consumer):
             await consumer(message)
             return
@@ -86,13 +86,13 @@ async def _in_a_thread(call: Callable[[], T]) -> T:
 
     def run() -> None:
         try:
-            tell = partial(_settle, answer, result=call())
+            settle = partial(_settle, answer, result=call())
         except StopIteration as error:  # the one error that nothing that is awaited may raise
-            tell = partial(_settle, answer, error=RuntimeError(f"it raised {error!r}"))
+            settle = partial(_settle, answer, error=RuntimeError(f"it raised {error!r}"))
         except BaseException as error:
-            tell = partial(_settle, answer, error=error)
+            settle = partial(_settle, answer, error=error)
         with suppress(RuntimeError):  # the loop is closed, so the result is not awaited any more
-            loop.call_soon_threadsafe(tell)
+            loop.call_soon_threadsafe(settle)
 
     Thread(target=run, name="consumer", daemon=True).start()
     return await answer

@@ -44,7 +44,7 @@ class BrokerPublisher:
         self._options = {**_timeouts(url, self._timeout_s), **(options or {})}
         # The default exchange routes to the queue without a binding; Kombu caches bindings even when they failed.
         self._queue = kombu.Queue(queue, kombu.Exchange(""), routing_key=queue, durable=True)
-        self._line: _Line | None = None
+        self._line: _BrokerConnection | None = None
         self._turn = anyio.Lock()
 
     async def publish(self, message: Message) -> None:
@@ -55,7 +55,7 @@ class BrokerPublisher:
             raise DeliveryFailed(f"the broker did not accept the message ({type(error).__name__})") from None
 
     async def _publish(self, message: Message) -> None:
-        line = self._line = self._line or _Line(self._url, self._options, self._timeout_s)
+        line = self._line = self._line or _BrokerConnection(self._url, self._options, self._timeout_s)
         try:
             await anyio.to_thread.run_sync(line.publish, message, self._queue, abandon_on_cancel=True)
         except BaseException:  # a cancellation as well: the connection is in an unknown state
@@ -77,7 +77,7 @@ class BrokerPublisher:
         await self._abort()
 
 
-class _Line:
+class _BrokerConnection:
     """One connection, opened by the first message."""
 
     def __init__(self, url: str, options: Mapping[str, Any], timeout_s: float) -> None:

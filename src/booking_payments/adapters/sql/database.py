@@ -152,11 +152,11 @@ class SqlDatabase:
             raise AlreadyExists(f"{change.payment_id} has moved on")
 
     async def _numbers(self, changes: ChangeSet) -> Numbers:
-        told = dict.fromkeys(each.booking_id for each in changes.messages)
+        booking_ids = dict.fromkeys(each.booking_id for each in changes.messages)
         posted = [each.payment_id for each in changes.payments.values() if each.postings and not each.is_new]
         return Numbers(
             postings={its: await self._number(_LAST_POSTING, its) for its in posted},
-            messages={its: await self._number(_LAST_MESSAGE, its) for its in told},
+            messages={its: await self._number(_LAST_MESSAGE, its) for its in booking_ids},
         )
 
     async def _number(self, statement: Select[Any], its_id: str) -> int:

@@ -390,13 +390,13 @@ def poll_state_from(row: Row) -> PollState:
 
 
 def client_action_values(client_action: ClientAction) -> Values:
-    """The columns of a payment's row that hold its handover."""
+    """Return the columns of a payment's row that hold its client action."""
     action = client_action.next_action
     return {"client_secret": client_action.client_secret, "next_action": _json(action) if action else None}
 
 
 def client_action_from(row: Row) -> ClientAction | None:
-    """The handover in a row."""
+    """Return the client action in a row; None when it has none."""
     secret, action = row["client_secret"], row["next_action"]
     if secret is None and action is None:
         return None

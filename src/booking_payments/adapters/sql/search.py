@@ -27,17 +27,35 @@ TABLES: Final = (INDEXED, *(f"bp_search_trigrams{part}" for part in ("", "_confi
 """The tables of the index that there are on SQLite; only the first is one on PostgreSQL. They are not among the
 ``metadata``, which is the same for both databases."""
 
-MOST: Final = 12
-"""Trigrams of a text that are looked up. The search text of what they find is read in any case."""
+MOST: Final = 6
+"""Trigrams of a text that are looked up. One that most bookings have costs much and excludes little; the search text of
+what is found is read in any case."""
 
 
 def trigrams(text: str) -> Sequence[str]:
-    """Up to ``MOST`` trigrams of what is looked for, evenly spread over it; none of an empty text."""
+    """Up to ``MOST`` trigrams of what is looked for; none of an empty text.
+
+    Those with digits come first, then those inside a word: they are rarer than beginnings and ends. Of too many they
+    are spread evenly.
+    """
     part = looked_for(text)
-    found = list(dict.fromkeys(part[at : at + SHORTEST] for at in range(len(part) - SHORTEST + 1)))
-    if len(found) <= MOST:
+    found = dict.fromkeys(part[at : at + SHORTEST] for at in range(len(part) - SHORTEST + 1))
+    chosen: list[str] = []
+    for commonness in range(3):
+        chosen += _spread([each for each in found if _commonness(each) == commonness], MOST - len(chosen))
+    return chosen
+
+
+def _commonness(trigram: str) -> int:
+    if any(character.isdigit() for character in trigram):
+        return 0
+    return 2 if " " in trigram else 1
+
+
+def _spread(found: Sequence[str], most: int) -> Sequence[str]:
+    if len(found) <= most:
         return found
-    return [found[number * (len(found) - 1) // (MOST - 1)] for number in range(MOST)]
+    return [found[number * len(found) // most] for number in range(most)]
 
 
 class _Candidates(FunctionElement[Any]):

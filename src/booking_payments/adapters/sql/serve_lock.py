@@ -76,15 +76,15 @@ def _is_free(descriptor: int, lock: Path) -> bool:
     try:
         import fcntl
     except ModuleNotFoundError:  # pragma: no cover - Windows
-        told = "this system has no file locks (flock), so serve can't use a SQLite file; use PostgreSQL"
-        raise FileServedError(told) from None
+        text = "this system has no file locks (flock), so serve can't use a SQLite file; use PostgreSQL"
+        raise FileServedError(text) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
-        told = f"the lock file {lock} can't be locked: {_reason(error)}; keep the database on a local disk"
-        raise FileServedError(told) from error
+        text = f"the lock file {lock} can't be locked: {_reason(error)}; keep the database on a local disk"
+        raise FileServedError(text) from error
     return True
 
 

@@ -176,7 +176,9 @@ class _Search(Generic[Filter, Item]):
         has = [search.has_part(column, part) for column, part in texts]
         if self._table is tables.bookings:
             return has
-        return [exists().where(tables.bookings.c.id == self._booking_id, each) for each in has]
+        its = tables.bookings.c.id == self._booking_id
+        # A scalar subquery, since PostgreSQL may turn EXISTS into a join that reads all bookings.
+        return [select(each).where(its).scalar_subquery() for each in has]
 
     def _behind(self, wanted: Iterable[ColumnElement[bool]], *, by_page: bool = True) -> Select[Any]:
         """The newest rows that fulfil ``wanted``: up to ``limit``, and one more if another page follows.
@@ -253,6 +255,9 @@ def _wanted_bookings(which: BookingFilter) -> Sequence[ColumnElement[bool] | Non
         columns.customer_id == which.customer_id if which.customer_id is not None else None,
         columns.event_id == which.event_id if which.event_id is not None else None,
         columns.status == which.status.value if which.status else None,
+        columns.status != literal_column("'confirmed'")  # as in the condition of the index
+        if which.status not in (None, BookingStatus.CONFIRMED)
+        else None,
     )
 
 
@@ -395,12 +400,13 @@ _EXPONENTS: Final = {
 
 def _is_refunded(how_much: Refunded) -> ColumnElement[bool]:
     refunded, captured = tables.payments.c.refunded_minor, tables.payments.c.captured_minor
-    some = refunded > literal_column("0")  # all three as in the conditions of the indexes
+    none: ColumnElement[int] = literal_column("0")
+    part = refunded + none > none  # all three as in the conditions of the indexes
     return {
         Refunded.NONE: refunded == 0,
-        Refunded.PARTLY: and_(some, refunded < captured),
-        Refunded.FULLY: and_(some, refunded >= captured),
-        Refunded.ANY: some,
+        Refunded.PARTLY: and_(part, refunded < captured),
+        Refunded.FULLY: and_(part, refunded >= captured),
+        Refunded.ANY: refunded > none,
     }[how_much]
 
 

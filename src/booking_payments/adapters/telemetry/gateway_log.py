@@ -48,8 +48,8 @@ def _write(call: PortCall, began: float, **found: str | None) -> None:
     moves = call.method in MOVES_MONEY
     write = log.info if moves else log.debug
     asked = {"idempotency_key": call.args[1]} if moves else {}
-    told = {name: value for name, value in found.items() if value is not None}
-    write("gateway.call", call=call.method, **_origin(call), **asked, **told, seconds=_since(began))
+    given = {name: value for name, value in found.items() if value is not None}
+    write("gateway.call", call=call.method, **_origin(call), **asked, **given, seconds=_since(began))
 
 
 def _since(began: float) -> float:

@@ -17,7 +17,8 @@ from booking_payments.domain.decisions.commands import intent_of, require_idle
 from booking_payments.domain.decisions.drift import Events
 from booking_payments.domain.decisions.obligations import (
     NewIds,
-    Request,
+    RefundParameters,
+    marked,
     promise_on_cancel,
     promise_reduction,
     quote,
@@ -181,10 +182,13 @@ def amended(booking: Booking, payment: Payment | None, amendment: Amendment) -> 
     )
 
 
-def amend_paid(booking: Booking, payment: Payment, amendment: Amendment, request: Request, ids: NewIds) -> Events:
+def amend_paid(
+    booking: Booking, payment: Payment, amendment: Amendment, request: RefundParameters, ids: NewIds
+) -> Events:
     """Return the events that give a paid booking its new content and send the difference back.
 
-    Nothing goes back for units whose money has gone back already.
+    Nothing goes back for units whose money has gone back already. A refund for the customer after which everything has
+    gone back is marked as canceling the booking.
     """
     event = amended(booking, payment, amendment)
     before = money_left(booking.amount, booking.items)
@@ -194,11 +198,17 @@ def amend_paid(booking: Booking, payment: Payment, amendment: Amendment, request
     given = moved.refundable.for_reduction(request.made_at, reduction, mode)
     event = evolve(event, reduced=reduction.amount, given_back=given)
     in_full = mode is RefundOnCancel.FULL or moved.refundable.in_grace(request.made_at)
-    return (event, *promise_reduction(payment, event, given, request, ids, in_full=in_full))
+    return marked(payment, request, (event, *promise_reduction(payment, event, given, request, ids, in_full=in_full)))
 
 
 def request_items(
-    booking: Booking, payment: Payment, amendment: Amendment | None, request: Request, ids: NewIds, *, in_full: bool
+    booking: Booking,
+    payment: Payment,
+    amendment: Amendment | None,
+    request: RefundParameters,
+    ids: NewIds,
+    *,
+    in_full: bool,
 ) -> Events:
     """Return the events of a refund of single items. The booking changes once its promise can't be withdrawn any more.
 

@@ -281,12 +281,23 @@ def require_cancelable_by_owner(booking: Booking, payment: Payment | None, now: 
 
     Raises:
         NotPossibleNow: the booking is paid; the customer can request a refund.
-        RefusedByRule: the booking is free and its event has started.
+        RefusedByRule: as ``require_given_up_in_time``.
     """
     paid = payment is not None and payment.status is PaymentStatus.SUCCEEDED and not payment.late
     if paid or (booking.status is BookingStatus.CONFIRMED and not booking.free):
         raise NotPossibleNow("this booking is paid already; ask for a refund instead", code="already_paid")
-    if booking.free and now >= booking.event_starts_at:
+    require_given_up_in_time(booking, payment, now)
+
+
+def require_given_up_in_time(booking: Booking, payment: Payment | None, now: datetime) -> None:
+    """Raise ``RefusedByRule`` (``event_started``) when the customer would give up a seat that may have been used.
+
+    That is a free booking, or one whose money is held or on its way, once its event has started. Nobody pays for an
+    other booking any more then, so its customer may close it.
+    """
+    on_its_way = (PaymentStatus.REQUIRES_CAPTURE, PaymentStatus.PROCESSING)
+    held = payment is not None and payment.status in on_its_way
+    if (booking.free or held) and now >= booking.event_starts_at:
         raise RefusedByRule("the event has started; the booking can no longer be canceled", code="event_started")
 
 

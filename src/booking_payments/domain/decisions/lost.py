@@ -17,8 +17,8 @@ The first execution may still have had its effect, and Stripe may complete it la
 3. An abandoned call whose effect is unknown, lost or too old to be sent, is *watched* (``Payment.lost``) until its key
    is ``KEPT_FOR`` old and a complete walk begun after that has found nothing. An intent that appears is linked to its
    payment. While it can be paid it is canceled; money that it holds is released; money that it charged is a late
-   payment, unless the booking is pending and no other payment holds it: then the booking is paid. All of this happens
-   under the booking's lock, so the old charge and a new payment of the customer cannot miss each other.
+   payment, unless the booking is pending at the same price and no other payment holds it: then it is paid. All of this
+   happens under the booking's lock, so the old charge and a new payment of the customer cannot miss each other.
 4. A refund that appears is recorded. While the old call is watched, its replacement is sent under a new key only if
    both together exceed the captured amount: the gateway refuses the excess, so at most one of them is carried out. A
    smaller one could be paid out twice, and is sent again when the watch ends (``may_send_again``).

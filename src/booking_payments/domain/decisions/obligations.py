@@ -50,8 +50,8 @@ PAID_OUT_BEYOND: Final = "paid_out_beyond_captured"
 
 
 @frozen(kw_only=True)
-class Request:
-    """A request for a refund.
+class RefundParameters:
+    """The parameters of a refund that is requested, or that a rule requires.
 
     Attributes:
         amount: the requested amount; None for everything that can be refunded.
@@ -106,7 +106,7 @@ def quote(
     return payment.refundable.quote(now, amount, override=override, denied=denied)
 
 
-def request_refund(payment: Payment, request: Request, ids: NewIds) -> Events:
+def request_refund(payment: Payment, request: RefundParameters, ids: NewIds) -> Events:
     """Promise a refund and send it, or defer it while an obstacle remains.
 
     Raises:
@@ -124,12 +124,15 @@ def request_refund(payment: Payment, request: Request, ids: NewIds) -> Events:
     dropped = [ev.DeferredRefundDropped(refund_id=each.id) for each in payment.deferred] if beside else []
     new = _NewRefund(refund_id=ids.refund_id(), request=request, given=given, promised=raised, beside=beside)
     if quoted.deferred_by is None:
-        return (*dropped, *_marked(payment, request, new.sent(payment, ids.idempotency_key())))
-    return (*dropped, *_marked(payment, request, (new.deferred(quoted.deferred_by),)))
+        return (*dropped, *marked(payment, request, new.sent(payment, ids.idempotency_key())))
+    return (*dropped, *marked(payment, request, (new.deferred(quoted.deferred_by),)))
 
 
-def _marked(payment: Payment, request: Request, events: Events) -> Events:
-    """Return the events; a refund that completes a full refund for the customer is marked as canceling the booking."""
+def marked(payment: Payment, request: RefundParameters, events: Events) -> Events:
+    """Return the events; a refund that completes a full refund for the customer is marked as canceling the booking.
+
+    Every refund that a customer requests passes here, by amount or by items: their order makes no difference.
+    """
     after = payment
     for event in events:
         after = applied(after, event, request.made_at)
@@ -139,7 +142,9 @@ def _marked(payment: Payment, request: Request, events: Events) -> Events:
     return tuple(evolve(event, cancels_booking=True) if isinstance(event, kinds) else event for event in events)
 
 
-def promise_on_cancel(payment: Payment, request: Request, ids: NewIds, *, in_full: bool, again: bool) -> Events:
+def promise_on_cancel(
+    payment: Payment, request: RefundParameters, ids: NewIds, *, in_full: bool, again: bool
+) -> Events:
     """Promise the refund of a cancellation, and send the part that can be sent now.
 
     Returns no events unless the payment succeeded. Disputes do not reduce the promise of a cancellation; money won back
@@ -162,7 +167,7 @@ def promise_reduction(
     payment: Payment,
     event: ev.BookingAmended | ev.Overcaptured,
     given: Money,
-    request: Request,
+    request: RefundParameters,
     ids: NewIds,
     *,
     in_full: bool,
@@ -188,7 +193,7 @@ def promise_reduction(
     return _promise_up_to(after, request, ids, by_refunds + beside, beside, in_full=in_full)
 
 
-def promise_late_money(payment: Payment, request: Request, ids: NewIds) -> Events:
+def promise_late_money(payment: Payment, request: RefundParameters, ids: NewIds) -> Events:
     """Promise a full refund of a payment that succeeded for a closed booking; send or defer it.
 
     Returns no events unless ``owes_late_refund``.
@@ -199,7 +204,9 @@ def promise_late_money(payment: Payment, request: Request, ids: NewIds) -> Event
     return _promise_in_all(payment, request, ids, ceiling, in_full=True)
 
 
-def _promise_in_all(payment: Payment, request: Request, ids: NewIds, ceiling: Money, *, in_full: bool) -> Events:
+def _promise_in_all(
+    payment: Payment, request: RefundParameters, ids: NewIds, ceiling: Money, *, in_full: bool
+) -> Events:
     """Raise the promise to a total of ``ceiling``; send or defer the part that is neither sent nor deferred.
 
     That part is the increase, and refunds that failed. The promise is also raised when refunds in the gateway's
@@ -262,7 +269,9 @@ def _confirmed(payment: Payment, ceiling: Money) -> Events:
     )
 
 
-def _promise(payment: Payment, request: Request, ids: NewIds, given: GivenBack, beside: Money | None) -> Events:
+def _promise(
+    payment: Payment, request: RefundParameters, ids: NewIds, given: GivenBack, beside: Money | None
+) -> Events:
     """Defer ``given``, and send the part without an obstacle at once."""
     deferral = Deferral.GATEWAY_UNAVAILABLE if payment.operation is not None else None
     why = deferral or payment.refundable.deferral_of(given.amount) or Deferral.DISPUTE
@@ -296,7 +305,7 @@ def owes_overcaptured(payment: Payment) -> Money:
     return not_negative(payment.captured - price).rounded_down(payment.amount_step)
 
 
-def promise_overcaptured(payment: Payment, request: Request, ids: NewIds) -> Events:
+def promise_overcaptured(payment: Payment, request: RefundParameters, ids: NewIds) -> Events:
     """Promise the amount captured beyond the booking's price, with its part of the fee; send or defer it."""
     amount = owes_overcaptured(payment)
     priced = payment.fee_policy.of_booking(payment.booking_amount, payment.amount_step)
@@ -341,7 +350,7 @@ def _send_part(
     correlation_id: str | None,
     installation_id: str | None,
 ) -> Events:
-    request = Request(
+    request = RefundParameters(
         amount=deferred.requested_amount,
         reason=deferred.reason,
         note=deferred.note,
@@ -514,7 +523,7 @@ class _NewRefund:
     """
 
     refund_id: str
-    request: Request
+    request: RefundParameters
     given: GivenBack
     promised: GivenBack | None = None
     beside: Money | None = None
@@ -527,7 +536,7 @@ class _NewRefund:
         """Return a refund whose call had no effect, as it was requested."""
         return cls(
             refund_id=refund.id,
-            request=Request(
+            request=RefundParameters(
                 amount=refund.requested_amount,
                 reason=RefundReason.read(refund.reason or "")[0],
                 note=refund.note,

@@ -41,7 +41,8 @@ def observe_intent(
         after = payment
         for event in amendment:
             after = applied(after, event, payment.updated_at)
-        rest = observe_intent(after, report, booking, alone=alone, read=read, answered_with=answered_with)
+        priced = changed(booking, amount=after.booking_amount)
+        rest = observe_intent(after, report, priced, alone=alone, read=read, answered_with=answered_with)
         return (*amendment, *rest)
     drift = intent_drift(payment, report)
     if drift is not None:
@@ -58,7 +59,7 @@ def observe_method(payment: Payment, report: IntentReport) -> Events:
     """Return the event that records what a charge was made with; nothing when the payment has it already.
 
     A report without a capture deadline leaves the known one unchanged. The first receipt of a method is kept: Stripe
-    signs the link anew for each response, so a later one is no news.
+    signs the link anew for each response, so a later one is no change.
     """
     if report.method is None or report.status not in _CHARGED:
         return ()
@@ -155,8 +156,8 @@ def _intent_news(payment: Payment, report: IntentReport, booking: Booking, alone
 
 def _canceled(payment: Payment, failure: Failure | None) -> Events:
     """Return the end of the payment, preceded by a verdict that was not recorded before it."""
-    news = failure is not None and payment.status.awaits_customer and _is_unrecorded(payment, failure)
-    verdict = _refused(payment, failure) if failure is not None and news else ()
+    unrecorded = failure is not None and payment.status.awaits_customer and _is_unrecorded(payment, failure)
+    verdict = _refused(payment, failure) if failure is not None and unrecorded else ()
     after = payment
     for event in verdict:
         after = applied(after, event, payment.updated_at)
@@ -167,8 +168,8 @@ def _goes_on(payment: Payment, report: IntentReport, event: PaymentEvent) -> Eve
     """Return the events of a report with an unchanged status: nothing, unless another payment method is being tried."""
     method = report.payment_method_id
     known = _running_with(payment, method)
-    told = known is not None and known.method_seen == method and not payment.is_in_flight(known)
-    if method is None or (told and not _dropped(payment, known)):
+    is_recorded = known is not None and known.method_seen == method and not payment.is_in_flight(known)
+    if method is None or (is_recorded and not _dropped(payment, known)):
         return ()
     return _under_way(payment, report, event)
 
@@ -285,11 +286,12 @@ def _authorized(payment: Payment, report: IntentReport) -> Events:
 def _succeeded(payment: Payment, report: IntentReport, booking: Booking, alone: bool) -> Events:
     """Return the events of a success. A success is always recorded.
 
-    It is late when the booking no longer waits, or when another payment holds it.
+    It is late when the booking no longer waits, when another payment holds it, or when the booking costs something else
+    by now. Only a payment that had ended can succeed at an old price: an amendment changes the price of an open one.
     """
     started, number = _charged_attempt(payment, report)
     breakdown = payment.fee_policy.of_captured(report.amount_received, payment.breakdown)
-    late = not alone or booking.status is not BookingStatus.PENDING
+    late = not alone or booking.status is not BookingStatus.PENDING or payment.booking_amount != booking.amount
     succeeded = ev.PaymentSucceeded(
         breakdown=breakdown,
         charge_id=report.charge_id,

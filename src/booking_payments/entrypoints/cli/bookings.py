@@ -45,12 +45,12 @@ bookings.add_command(create)
 
 
 @bookings.command()
-@click.option("--reference", type=IdentifierText(), metavar="REFERENCE", help="The booking that bears this reference.")
+@click.option("--reference", type=IdentifierText(), metavar="REFERENCE", help="Only the booking with this reference.")
 @click.option("--customer", type=IdentifierText(), metavar="ID", help="Only bookings of this customer.")
 @click.option("--event", type=IdentifierText(), metavar="ID", help="Only bookings of this event.")
-@click.option("--status", type=EnumChoice("domain.booking:BookingStatus"), help="Only bookings there.")
+@click.option("--status", type=EnumChoice("domain.booking:BookingStatus"), help="Only bookings with this status.")
 @limit_option(20, 1000)
-@click.option("--cursor", metavar="CURSOR", help="Go on after the page that gave this cursor.")
+@click.option("--cursor", metavar="CURSOR", help="Continue after the page that returned this cursor.")
 @_json
 def find(
     reference: str | None,
@@ -202,7 +202,7 @@ def _booking_lines(view: BookingView) -> Iterator[str]:
 )
 @_json
 def cancel(name: str, reason: str | None, refund: str, items: tuple[str, ...], as_json: bool) -> None:
-    """Cancel a booking: an open payment is given up first, a paid one refunded as --refund says.
+    """Cancel a booking. Its open payment is canceled first; a paid one is refunded as --refund says.
 
     ID is the booking's, or its reference.
 
@@ -243,8 +243,8 @@ def _count(text: str) -> ItemCount:
 @click.argument("name", metavar="ID")
 @click.option("--amount", metavar="AMOUNT", help="The new price, in major units: 80.00.")
 @click.option("--starts", type=Moment(), help="The new start of the event.")
-@click.option("--expires", type=Moment(), help="Until when it may be paid.")
-@click.option("--refund-grace-until", type=Moment(), help="Until then its customer may have everything back.")
+@click.option("--expires", type=Moment(), help="The new deadline for its payment.")
+@click.option("--refund-grace-until", type=Moment(), help="Until then its customer may request a full refund.")
 @click.option("--title", type=OneLineText(), metavar="TEXT", help="The name of the event.")
 @click.option(
     "--expected-version",

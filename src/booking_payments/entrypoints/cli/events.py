@@ -95,10 +95,10 @@ def _balance_line(balance: EventBalance) -> str:
 @_json
 @click.pass_context
 def cancel(context: click.Context, event_id: str, reason: str | None, refund: str, as_json: bool) -> None:
-    """Cancel an event, all its bookings with it, and take no new ones. Again: take up what failed.
+    """Cancel an event and all its bookings; no new ones are accepted. Run it again to retry what failed.
 
-    A killed command loses nothing: the same command, or background work, goes on. Exit status 1 while a person has to
-    act, else 0.
+    A killed command loses nothing: the same command, or background work, continues it. Exit status 1 while an
+    operator has to act, else 0.
 
     \b
     Examples:
@@ -120,13 +120,13 @@ def cancel(context: click.Context, event_id: str, reason: str | None, refund: st
 @events.command()
 @click.argument("event_id", metavar="EVENT")
 @click.option("--starts", type=Moment(), required=True, help="The new start of the event.")
-@click.option("--refund-grace-until", type=Moment(), help="Until then customers may have everything back.")
+@click.option("--refund-grace-until", type=Moment(), help="Until then customers may request a full refund.")
 @_json
 @click.pass_context
 def reschedule(
     context: click.Context, event_id: str, starts: datetime, refund_grace_until: datetime | None, as_json: bool
 ) -> None:
-    """Move an event: all its live bookings get the new date. Exit status 1 while a person has to act, else 0.
+    """Move an event: all its live bookings get the new date. Exit status 1 while an operator has to act, else 0.
 
     \b
     Examples:
@@ -154,7 +154,7 @@ def reschedule(
 @_json
 @click.pass_context
 def status(context: click.Context, event_id: str, as_csv: bool, as_json: bool) -> None:
-    """Print the sums of an event, and how its newest job stands. Exit status 1 while a person has to act, else 0.
+    """Print the sums of an event, and the state of its newest job. Exit status 1 while an operator has to act, else 0.
 
     \b
     Examples:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     type=click.File("w", encoding="utf-8", lazy=True, atomic=True),
     default="-",
     metavar="FILE",
-    help="The file to write, whole or not at all; standard output by default.",
+    help="The file to write; it is replaced only when complete; standard output by default.",
 )
 def export(kind: str, which: PaymentFilter, output: IO[str]) -> None:
     """Write payments, refunds, disputes or postings as CSV.

@@ -22,7 +22,7 @@ def commands_of_installed_gateways() -> Mapping[str, tuple[str, str]]:
             continue
         try:
             commands = each.load().commands
-        except Exception as error:  # whatever the other distribution raises, help has to work
+        except Exception as error:  # any error of the other distribution must not break --help
             click.echo(f"the gateway {each.name} can't be imported: {type(error).__name__}", err=True)
             continue
         found |= {name: (command.target, command.help) for name, command in commands.items()}

@@ -51,7 +51,7 @@ def capture(name: str, amount: str | None, as_json: bool) -> None:
 def cancel(name: str, as_json: bool) -> None:
     """Cancel a payment and release the money that it holds. Its booking stays pending and may be paid by a new payment.
 
-    ID is the payment's, its booking's, the booking's reference, or an id of the gateway's. To give the booking up, too:
+    ID is the payment's, its booking's, the booking's reference, or an id of the gateway's. To cancel the booking, too:
     booking-payments bookings cancel.
 
     \b
@@ -69,7 +69,7 @@ def cancel(name: str, as_json: bool) -> None:
 @click.argument("name", metavar="BOOKING")
 @click.option("--amount", metavar="AMOUNT", required=True, help="The whole price in major units: 100.00.")
 @click.option("--kind", type=EnumChoice("domain.receipts:ReceiptKind"), required=True, help="How it was received.")
-@click.option("--reference", metavar="TEXT", required=True, help="What names the receipt, the invoice or the voucher.")
+@click.option("--reference", metavar="TEXT", required=True, help="Number of the receipt, the invoice or the voucher.")
 @_json
 def record(name: str, amount: str, kind: str, reference: str, as_json: bool) -> None:
     """Record that the price of BOOKING, an id or a reference, was received by hand.

@@ -39,7 +39,7 @@ def messages() -> None:
 
 
 @messages.command("list", short_help="List undelivered messages.")
-@click.option("--dead", is_flag=True, help="Only dead letters: those that were given up.")
+@click.option("--dead", is_flag=True, help="Only dead letters: those whose last try failed.")
 @limit_option(50, 10_000)
 @_channel
 @_json
@@ -120,10 +120,9 @@ def _row(delivery: MessageDelivery) -> tuple[str, ...]:
 @_channel
 @_json
 def replay(message_ids: tuple[str, ...], dead: bool, channel: str | None, as_json: bool) -> None:
-    """Have dead letters delivered after all, as if they had never been tried. The operator is recorded in the audit
-    trail.
+    """Deliver dead letters again, with a new series of tries. The operator is recorded in the audit trail.
 
-    Exit status 1 when one of the ids is no dead letter, else 0.
+    Exit status 1 when one of the ids is not a dead letter, else 0.
 
     \b
     Examples:
@@ -148,7 +147,7 @@ def drop(message_ids: tuple[str, ...], channel: str | None, as_json: bool) -> No
     """Discard dead letters: the booking app does not receive them, and later messages are delivered. The operator is
     recorded in the audit trail.
 
-    Exit status 1 when one of the ids is no dead letter, else 0.
+    Exit status 1 when one of the ids is not a dead letter, else 0.
 
     \b
     Examples:
@@ -294,7 +293,7 @@ def add(name: str, discard_waiting: bool, as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Discard the messages that wait on it.")
 @_json
 def remove(name: str, force: bool, as_json: bool) -> None:
-    """Forget a channel. While messages wait on it this takes --force, which discards them.
+    """Remove a channel. While messages wait on it, this requires --force, which discards them.
 
     \b
     Examples:

@@ -52,7 +52,7 @@ for command in (quote, refund, settle, capture, cancel, record):
 @payments.command("list")
 @payment_conditions
 @limit_option(20, 1000)
-@click.option("--cursor", metavar="CURSOR", help="Go on after the page that gave this cursor.")
+@click.option("--cursor", metavar="CURSOR", help="Continue after the page that returned this cursor.")
 @_json
 def list_(which: PaymentFilter, limit: int, cursor: str | None, as_json: bool) -> None:
     """List payments, newest first.

@@ -109,7 +109,7 @@ def sent(refund_id: str, as_json: bool) -> None:
 @click.option("--reason", type=OneLineText(), required=True, help="Why, for example: account closed.")
 @_json
 def failed(refund_id: str, reason: str, as_json: bool) -> None:
-    """The money of a refund can't be sent, or came back; it may be refunded again.
+    """Record that the money of a refund can't be sent or was returned; it may be refunded again.
 
     \b
     Examples:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from booking_payments.ports.inbox import InboxEntry, InboxFilter
     from booking_payments.runtime.services import Services
 
-_failed = click.option("--failed", is_flag=True, help="Only those whose processing failed or was cut short.")
+_failed = click.option("--failed", is_flag=True, help="Only those whose processing failed or was interrupted.")
 _type = click.option("--type", "type_", metavar="TYPE", help="Only this type, for example refund.updated.")
 _since = since_option("Only those received since then.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the events as JSON.")
@@ -133,7 +133,7 @@ def _row(entry: InboxEntry) -> tuple[str, ...]:
 @_failed
 @_type
 @_since
-@click.option("--dry-run", is_flag=True, help="Only say which events would be processed.")
+@click.option("--dry-run", is_flag=True, help="Only print which events would be processed.")
 @_json
 @click.pass_context
 def replay(
@@ -145,9 +145,9 @@ def replay(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Process received events again, oldest first, as if they came anew.
+    """Process received events again, oldest first, as if they had just arrived.
 
-    Say which ones: by id, --failed, --type or --since; together they narrow each other. An event that was processed
+    Select events by id, --failed, --type or --since; several conditions must all hold. An event that was processed
     already has no second effect. Exit status 1 when one fails, else 0.
 
     \b

@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from booking_payments.entrypoints.cli.runner import extra_or_fail, fail, require_ready, settings_or_fail
-from booking_payments.runtime.process import collecting_traces, new_event_loop
+from booking_payments.runtime.process import collecting_traces
 from booking_payments.runtime.settings import Settings
 from booking_payments.runtime.settings_error import SettingsError
 
@@ -33,8 +33,7 @@ def run(concurrency: int | None) -> None:
 
 def work_until_stopped(settings: Settings) -> None:
     """Work until a signal comes. Raises ``SettingsError``."""
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_work(settings))
+    asyncio.run(_work(settings))
 
 
 async def _work(settings: Settings) -> None:

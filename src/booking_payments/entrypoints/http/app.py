@@ -65,13 +65,13 @@ from booking_payments.runtime.services import Services
 AnyRequest = Request[Any, Any, Any]
 
 OF_CUSTOMERS: Final = (
-    bookings.Bookings,
-    events.Events,
-    payments.BookingPayment,
+    bookings.BookingRoutes,
+    events.EventRoutes,
+    payments.PaymentRoutes,
     payments.listing,
     exports.export,
-    refunds.RefundsOfBooking,
-    refunds.RefundsOfPayment,
+    refunds.BookingRefundRoutes,
+    refunds.PaymentRefundRoutes,
     config.config,
 )
 """Routes with a token."""

@@ -58,7 +58,7 @@ _AMEND: Final = {"amount": "80.00", "expected_version": 1}
 _CANCEL: Final = {"reason": "the hall is flooded", "refund": "full"}
 
 
-class Bookings(Controller):
+class BookingRoutes(Controller):
     """The routes of bookings. The use case checks the ownership of the booking under its lock."""
 
     path = "/api/bookings"
@@ -126,7 +126,7 @@ class Bookings(Controller):
 
     @post(
         "/{booking_id:str}/cancel",
-        summary="Cancel a booking: an open payment is given up first, a paid one refunded as `refund` says; "
+        summary="Cancel a booking. Its open payment is canceled first; a paid one is refunded as `refund` says; "
         "its customer may cancel it while it is not paid",
         **operation("cancel_booking", Access.READER, errors={404, 502}),
     )
@@ -163,7 +163,7 @@ def _new_booking(given: RegisterBooking) -> NewBooking:
     starts_at = parsing.utc(given.event_starts_at, "event_starts_at")
     expires_at = parsing.utc(given.expires_at, "expires_at") if given.expires_at else None
     if expires_at is not None and expires_at > starts_at:
-        raise RefusedByRule("expires_at must not lie after event_starts_at", code="expires_after_event")
+        raise RefusedByRule("expires_at must not be after event_starts_at", code="expires_after_event")
     return NewBooking(
         reference=require_identifier(given.reference, "reference"),
         customer_id=require_identifier(given.customer_id, "customer_id"),

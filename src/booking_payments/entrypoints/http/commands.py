@@ -154,7 +154,7 @@ class RequestContext:
 
 
 @frozen(kw_only=True)
-class Command(RequestContext):
+class OperationContext(RequestContext):
     """A ``RequestContext`` for an operation; ``key`` is the client's idempotency key, None without one."""
 
     key: str | None
@@ -206,14 +206,14 @@ KeyHeader = Annotated[
 ]
 
 
-async def provide_command(request: JsonRequest, key: KeyHeader = None) -> Command:
+async def provide_command(request: JsonRequest, key: KeyHeader = None) -> OperationContext:
     """Return the context of an operation. Raises as ``provide_context``, and 400 for a malformed or repeated key.
 
     The parameter ``key`` is only for the OpenAPI document: the framework passes one value of a repeated header, so all
     values are read from the request.
     """
     await _require_possible(request)
-    return Command(
+    return OperationContext(
         services=request.app.state["services"],
         principal=request.user,
         caller=_caller(request),
@@ -243,16 +243,16 @@ async def provide_parameters(request: JsonRequest) -> Any:
 
 
 GivenContext = NamedDependency[SkipValidation[RequestContext]]
-GivenCommand = NamedDependency[SkipValidation[Command]]
+GivenCommand = NamedDependency[SkipValidation[OperationContext]]
 
 BookingId = Annotated[str, PathParameter(description="the booking's `id`")]
 PaymentId = Annotated[str, PathParameter(description="the payment's `payment_id`")]
 
 __all__: Final = [
     "BookingId",
-    "Command",
     "GivenCommand",
     "GivenContext",
+    "OperationContext",
     "OperationResult",
     "PaymentId",
     "RequestContext",

@@ -35,7 +35,7 @@ _MOVE: Final = {"event_starts_at": "2030-02-01T20:00:00Z", "refund_grace_until":
 EventId = Annotated[str, PathParameter(description="your own id of the event")]
 
 
-class Events(Controller):
+class EventRoutes(Controller):
     """The routes of events, each named by the ``event_id`` of its bookings."""
 
     path = "/api/events/{event_id:str}"
@@ -99,15 +99,18 @@ class Events(Controller):
         command: GivenCommand,
     ) -> Response[EventJobAnswer]:
         async def work(caller: Caller) -> OperationResult:
-            starts_at, grace = parsing.utc(data.event_starts_at, "event_starts_at"), data.refund_grace_until
+            starts_at, until = parsing.utc(data.event_starts_at, "event_starts_at"), data.refund_grace_until
+            grace = parsing.utc(until, "refund_grace_until") if until else None
             if data.preview:
-                preview = await command.payments.preview_event(event_id, event_starts_at=starts_at)
+                preview = await command.payments.preview_event(
+                    event_id, event_starts_at=starts_at, refund_grace_until=grace
+                )
                 return OperationResult(content=render.event_preview(preview))
             job = await command.payments.reschedule_event(
                 event_id,
                 caller,
                 event_starts_at=starts_at,
-                refund_grace_until=parsing.utc(grace, "refund_grace_until") if grace else None,
+                refund_grace_until=grace,
             )
             return await _begun(command, job)
 

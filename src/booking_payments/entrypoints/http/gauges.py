@@ -68,8 +68,8 @@ def fill(registry: CollectorRegistry, figures: Figures, gateways: Iterable[str])
     some only while something of it is open.
     """
 
-    def gauge(name: str, told: str, labels: Iterable[str] = ()) -> Gauge:
-        return Gauge(f"booking_payments_{name}", told, tuple(labels), registry=registry)
+    def gauge(name: str, description: str, labels: Iterable[str] = ()) -> Gauge:
+        return Gauge(f"booking_payments_{name}", description, tuple(labels), registry=registry)
 
     payments = gauge("payments", "Payments begun in the last hour, by outcome.", ["outcome"])
     for outcome, count in (
@@ -86,11 +86,11 @@ def fill(registry: CollectorRegistry, figures: Figures, gateways: Iterable[str])
     _holds(gauge, figures)
     _channels(gauge, figures)
     _gateways(gauge, figures, gateways)
-    for name, told, count in (
+    for name, description, count in (
         ("customers_declined_often", "Customers with five declines or more in an hour.", figures.declined_often),
         ("dead_letters", "Messages to the booking app that were given up.", figures.dead_letters),
     ):
-        gauge(name, told).set(count)
+        gauge(name, description).set(count)
 
 
 def _channels(gauge: Callable[..., Gauge], figures: Figures) -> None:
@@ -111,7 +111,7 @@ def _channels(gauge: Callable[..., Gauge], figures: Figures) -> None:
 
 
 def _gateways(gauge: Callable[..., Gauge], figures: Figures, configured: Iterable[str]) -> None:
-    """Gauges of what is open or was received at each gateway."""
+    """Gauges of each gateway: open operations, and received webhooks."""
     received = gauge("webhooks_received_last_hour", "Webhooks that came.", ["gateway"])
     failed = gauge("webhooks_failed_last_hour", "Of these, how many failed at first.", ["gateway"])
     unfinished = gauge("webhooks_unfinished", "Webhooks of all time that were not processed yet.", ["gateway"])

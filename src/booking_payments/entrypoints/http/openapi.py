@@ -64,7 +64,7 @@ def _operation_id(handler: HTTPRouteHandler, method: Any, path: list[Any]) -> st
 
 
 @dataclass
-class _Given(Schema):
+class _KnownSchema(Schema):
     """A schema that is known as JSON."""
 
     content: Json = field(default_factory=dict)
@@ -88,7 +88,7 @@ class StructSchemas(OpenAPISchemaPlugin):
         )
         schema.description = own.get("description")
         schema.additional_properties = own.get("additionalProperties")
-        schema.properties = {name: _Given(content=each) for name, each in own["properties"].items()}
+        schema.properties = {name: _KnownSchema(content=each) for name, each in own["properties"].items()}
         for each in _structs_in(list(get_type_hints(model).values())):
             schema_creator.for_field_definition(FieldDefinition.from_annotation(each))  # which adds it to the document
         return schema

@@ -81,7 +81,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            raise bad_request("the request ended before its body", "bad_request")
+            raise bad_request("the request ended before its body was complete", "bad_request")
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > limit:
@@ -101,7 +101,7 @@ class WholeRequest(Request[Any, Any, Any]):
         except RequestEntityTooLarge:
             raise too_large() from None
         except InternalServerException:
-            raise bad_request("the request ended before its body", "bad_request") from None
+            raise bad_request("the request ended before its body was complete", "bad_request") from None
 
 
 class JsonRequest(WholeRequest):
@@ -198,7 +198,7 @@ def _fraction(digits: str) -> float:
 
 
 def _no_constant(name: str) -> float:
-    raise bad_request("NaN and Infinity are no JSON numbers", "not_json")
+    raise bad_request("NaN and Infinity are not JSON numbers", "not_json")
 
 
 def _require_clean(content: Any, name: str = "") -> None:
@@ -241,7 +241,9 @@ def refuse_card_number(text: str) -> None:
 def refuse_secret(text: str) -> None:
     """400 when ``text`` holds what looks like a secret key or token, pasted where it would be kept and shown."""
     if _holds_secret(text):
-        raise bad_request("this looks like a secret key or token; keep it to yourself, and roll it", "secret_refused")
+        raise bad_request(
+            "this looks like a secret key or token; do not send it, and replace it at its provider", "secret_refused"
+        )
 
 
 def may_be_kept(text: str) -> bool:
@@ -388,7 +390,7 @@ def utc(moment: datetime, name: str) -> datetime:
     except OverflowError:
         in_utc = None
     if in_utc is None or not FIRST_YEAR <= in_utc.year <= LAST_YEAR:
-        raise bad_request(f"{name}: the year, in UTC, lies between {FIRST_YEAR} and {LAST_YEAR}")
+        raise bad_request(f"{name}: the year, in UTC, must be between {FIRST_YEAR} and {LAST_YEAR}")
     return in_utc
 
 

@@ -56,7 +56,7 @@ _RECORD: Final = {"amount": "100.00", "kind": "cash", "reference": "17-204"}
 _START: Final = {"payment_method_id": "pm_card_visa", "confirm_immediately": True}
 
 
-class BookingPayment(Controller):
+class PaymentRoutes(Controller):
     """The routes of a booking's payment."""
 
     path = "/api/bookings/{booking_id:str}/payment"

@@ -80,7 +80,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
-            raise ValueError("one Host is wanted (RFC 9112, 3.2)")  # what a callback raises is a refusal
+            raise ValueError("a request needs exactly one Host (RFC 9112, 3.2)")  # what a callback raises is a refusal
         super().on_headers_complete()
         self._in_head = False
 

@@ -31,7 +31,7 @@ from booking_payments.entrypoints.http.payments import payment_done
 from booking_payments.entrypoints.http.routing import for_token, operation
 from booking_payments.presentation import render
 from booking_payments.presentation.models import (
-    ItemNamed,
+    NamedItems,
     PaymentAnswer,
     QuoteAnswer,
     QuoteQuery,
@@ -43,7 +43,7 @@ from booking_payments.presentation.models import (
 _SETTLED: Final = {"amount": "50.00", "how": "paid_elsewhere", "note": "in cash at the box office"}
 
 
-class RefundsOfBooking(Controller):
+class BookingRefundRoutes(Controller):
     """Refunds of the payment that holds a booking."""
 
     path = "/api/bookings/{booking_id:str}/payment/refund"
@@ -93,7 +93,7 @@ class RefundsOfBooking(Controller):
         return render.quote(entity)
 
 
-class RefundsOfPayment(Controller):
+class PaymentRefundRoutes(Controller):
     """Refunds and debts of a payment by its own id, also when it does not hold its booking any more."""
 
     path = "/api/payments/{payment_id:str}"
@@ -164,7 +164,7 @@ def items_of(text: str | None) -> tuple[ItemCount, ...]:
         return ()
     if text.startswith("["):
         try:
-            return named_items(msgspec.json.decode(text, type=list[ItemNamed]))
+            return named_items(msgspec.json.decode(text, type=NamedItems))
         except msgspec.MsgspecError:
             raise _bad_items() from None
     named = [_ITEM.fullmatch(each) for each in text.split(",")]

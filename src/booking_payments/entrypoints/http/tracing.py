@@ -34,26 +34,26 @@ class _Traced:
         caller = extract({name: headers[name] for name in ("traceparent", "tracestate") if name in headers})
         with self._by.start_as_current_span(
             method, context=caller, kind=SpanKind.SERVER, record_exception=False, set_status_on_exception=False
-        ) as opened:
+        ) as span:
 
-            async def told(message: Message) -> None:
+            async def send_traced(message: Message) -> None:
                 if message["type"] == "http.response.start":
-                    _tell(opened, message["status"])
+                    _set_status(span, message["status"])
                 await send(message)
 
             try:
-                await self._app(scope, receive, told)
+                await self._app(scope, receive, send_traced)
             finally:
                 route = str(scope.get("path_template") or "other")
-                opened.update_name(f"{method} {route}")
-                opened.set_attribute("http.request.method", method)
-                opened.set_attribute("http.route", route)
-                opened.set_attribute("booking_payments.request_id", request_id_of(scope))
+                span.update_name(f"{method} {route}")
+                span.set_attribute("http.request.method", method)
+                span.set_attribute("http.route", route)
+                span.set_attribute("booking_payments.request_id", request_id_of(scope))
 
 
-def _tell(opened: Any, status: int) -> None:
+def _set_status(span: Any, status: int) -> None:
     from opentelemetry.trace import Status, StatusCode
 
-    opened.set_attribute("http.response.status_code", status)
+    span.set_attribute("http.response.status_code", status)
     if status >= 500:
-        opened.set_status(Status(StatusCode.ERROR))
+        span.set_status(Status(StatusCode.ERROR))

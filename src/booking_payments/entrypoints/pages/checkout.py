@@ -73,7 +73,7 @@ from booking_payments.runtime.services import Services
 PATH: Final = "/checkout/{booking_id:str}"
 
 
-class Payment(msgspec.Struct):
+class GatewayFormFields(msgspec.Struct):
     """What a gateway's form says of the payment."""
 
     gateway: str
@@ -203,11 +203,11 @@ async def _up_to_date(request: AnyRequest, checkout_request: CheckoutRequest) ->
         return seen
     try:  # anyone can open such a URL repeatedly, so each read of the gateway is counted
         await count_gateway_call(request, checkout_request.services, checkout_request.session)
-        news = await checkout_request.checkout(ask=True, anew=True)
+        current = await checkout_request.checkout(ask=True, anew=True)
     except RequestRefused:
-        news = seen
-    unclear = news.stage in (CheckoutStage.PAY, CheckoutStage.AUTHENTICATE) and not news.asked
-    return evolve(news, stage=CheckoutStage.CHECKING) if unclear else news
+        current = seen
+    unclear = current.stage in (CheckoutStage.PAY, CheckoutStage.AUTHENTICATE) and not current.asked
+    return evolve(current, stage=CheckoutStage.CHECKING) if unclear else current
 
 
 def _render_page(
@@ -457,7 +457,7 @@ async def pay(
         operation="start_payment",
         booking_id=checkout_request.booking_id,
         caller=checkout_request.caller,
-        given=Payment(gateway=gateway, payment_method=method),
+        given=GatewayFormFields(gateway=gateway, payment_method=method),
     )
     problem = problem_in(await run_form_action(request, services, checkout_request.session, form, action, work))
     return await _afterwards(checkout_request, problem)
@@ -469,7 +469,7 @@ def _price_on_page(checkout: Checkout, form: Form) -> Money:
     Raises ``InvalidInput`` when the form has none: nothing is charged that the customer has not seen.
     """
     if not form.get("price"):
-        raise InvalidInput("this form says no price; load the page again")
+        raise InvalidInput("this form has no price; load the page again")
     return Money.parse(form.get("price"), checkout.price.gross.currency)
 
 
@@ -551,7 +551,7 @@ async def intent(
         operation="start_payment",
         booking_id=checkout_request.booking_id,
         caller=checkout_request.caller,
-        given=Payment(gateway=gateway),
+        given=GatewayFormFields(gateway=gateway),
     )
     response = await run_form_action(request, services, checkout_request.session, form, action, work)
     problem = problem_in(response)

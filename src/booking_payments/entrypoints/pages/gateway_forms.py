@@ -19,7 +19,7 @@ FOLDER: Final = "checkout"
 """The folder of a gateway's package in which its templates and scripts are."""
 
 ORIGINAL: Final = "original"
-"""The folder under which a template that replaces one of ours finds ours: ``original/checkout.html``."""
+"""The prefix by which a replacing template extends the built-in one: ``original/checkout.html``."""
 
 _BUTTON: Final = {True: "gateway_act.html", False: "gateway_pay.html"}
 """The templates of a gateway without its own, by whether the customer has to act."""

@@ -171,7 +171,7 @@ def catalogue_of(name: str, folder: Path | None) -> NullTranslations:
 
 
 def wrong_catalogues(folder: Path) -> Iterator[str]:
-    """Yield one text for each catalogue in ``folder`` that cannot be used."""
+    """Yield an error text for each unusable catalogue in ``folder``."""
     for path in sorted(folder.glob("*.po")):
         try:
             Locale.parse(path.stem)

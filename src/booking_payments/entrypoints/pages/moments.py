@@ -34,7 +34,7 @@ def moment_in_address(text: str) -> datetime:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise InvalidInput("this address of a page can't be read; begin at the first page")
+        raise InvalidInput("this page address is not valid; start at the first page")
     return moment
 
 

@@ -134,7 +134,7 @@ def plain(
 
 
 def wrong_templates(folder: Path) -> Iterator[str]:
-    """Yield one text for each template in ``folder`` that cannot be compiled, with its name and line."""
+    """Yield an error text for each template in ``folder`` with a syntax error, with its name and line."""
     environment = environment_with(folder)
     for name in FileSystemLoader(folder).list_templates():
         try:

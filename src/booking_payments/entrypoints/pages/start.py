@@ -1,4 +1,4 @@
-"""The start page at ``/``, with links to what is switched on here, and the page for addresses that do not exist."""
+"""The start page at ``/``, with links to the pages that are enabled, and the page for addresses that do not exist."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -11,7 +11,7 @@ from booking_payments.entrypoints.pages.rendering import plain
 from booking_payments.runtime.settings import Settings
 
 _JSON_ONLY: Final = ("/api", "/health", "/metrics", "/_sandbox", "/schema")
-"""What programs call: they get a problem as JSON whatever they accept."""
+"""Paths that programs call: errors are problem details in JSON for any ``Accept`` header."""
 
 
 @get("/", **PUBLIC)

@@ -12,7 +12,7 @@ from typing import Final
 from booking_payments.sandbox.emulator import objects
 from booking_payments.sandbox.emulator.answers import Json
 from booking_payments.sandbox.emulator.cards import behaviour
-from booking_payments.sandbox.emulator.records import Account, Record
+from booking_payments.sandbox.emulator.records import Record, StripeAccount
 from booking_payments.sandbox.emulator.settings import Settled, current, settled
 
 KIND: Final = "balance_transaction"
@@ -30,7 +30,7 @@ FEES: Final[Mapping[str, tuple[Fraction, int, int | None]]] = {
 _OTHER_FEE: Final = (Fraction("0.029"), 30, None)
 
 
-def book_charge(account: Account, charge: Record) -> None:
+def book_charge(account: StripeAccount, charge: Record) -> None:
     """Write the balance transaction of a captured charge, with Stripe's fee."""
     amount = settled(account, charge.body["amount_captured"], charge.body["currency"])
     type_ = "charge" if charge.id.startswith("ch_") else "payment"
@@ -48,7 +48,7 @@ def charge_fee(amount: int, type_: str) -> int:
     return min(fee, amount, *([most] if most is not None else []))
 
 
-def move(account: Account, type_: str, source: Record, amount: int, category: str | None = None) -> Record:
+def move(account: StripeAccount, type_: str, source: Record, amount: int, category: str | None = None) -> Record:
     """Write a balance transaction caused by ``source``.
 
     ``amount`` is in the source's currency (negative: money leaves), and is converted at the present rate.
@@ -57,7 +57,7 @@ def move(account: Account, type_: str, source: Record, amount: int, category: st
 
 
 def book(
-    account: Account,
+    account: StripeAccount,
     type_: str,
     source: Record,
     moved: Settled,
@@ -89,7 +89,7 @@ def book(
     return account.add(KIND, id_, body)
 
 
-def load(account: Account) -> None:
+def load(account: StripeAccount) -> None:
     """Add up the balances again, after the records were loaded."""
     account.balances.clear()
     for record in account.table(KIND).values():
@@ -97,7 +97,7 @@ def load(account: Account) -> None:
         account.balances[currency] = account.balances.get(currency, 0) + record.body["amount"]
 
 
-def update_statuses(account: Account) -> None:
+def update_statuses(account: StripeAccount) -> None:
     """Make due amounts available. Nothing is planned for it: the status is written when it is read."""
     now = account.now()
     for record in account.table(KIND).values():
@@ -105,7 +105,7 @@ def update_statuses(account: Account) -> None:
             account.update(record, status="available")
 
 
-def retrieve(account: Account, _: Json, __: str) -> Json:
+def retrieve(account: StripeAccount, _: Json, __: str) -> Json:
     """``GET /v1/balance``: the available and the pending amounts by currency."""
     update_statuses(account)
     records = list(account.table(KIND).values())
@@ -125,12 +125,12 @@ def _amount(records: Iterable[Record], currency: str, status: str) -> Json:
     return {"amount": amount, "currency": currency, "source_types": {"card": amount}}
 
 
-def default_currency(account: Account) -> str:
+def default_currency(account: StripeAccount) -> str:
     """The currency that the account settles in, if one is set, else US dollars."""
     return str(current(account)["settlement_currency"] or "usd")
 
 
-def covers(account: Account, amount: int, currency: str) -> bool:
+def covers(account: StripeAccount, amount: int, currency: str) -> bool:
     """Whether the balance covers a refund of ``amount`` in ``currency`` (smallest unit).
 
     Pending money counts, as in Stripe's test mode, and Stripe's fees do not: a charge covers its own refund.

@@ -14,7 +14,7 @@ from booking_payments.sandbox.emulator.expansion import expanded, expansions
 from booking_payments.sandbox.emulator.intent_params import CONFIRM_FIELDS, RETRIEVE_FIELDS
 from booking_payments.sandbox.emulator.method_types import MODELLED
 from booking_payments.sandbox.emulator.params import Fields, choice, mapping, read_params, text
-from booking_payments.sandbox.emulator.records import Account
+from booking_payments.sandbox.emulator.records import StripeAccount
 
 # fmt: off
 ABOUT_THE_BROWSER: Final = frozenset((
@@ -55,11 +55,11 @@ _CONFIRM_SETUP: Final[Fields] = {
 _RETRIEVE: Final[Fields] = {**RETRIEVE_FIELDS, **_SECRET}
 
 
-def _create_method(account: Account, params: Json, _: str) -> Json:
+def _create_method(account: StripeAccount, params: Json, _: str) -> Json:
     return payment_methods.from_data(account, params, typed=True).body
 
 
-_ROUTES: Final[Mapping[str, tuple[str, Fields, Callable[[Account, Json, str], Json]]]] = {
+_ROUTES: Final[Mapping[str, tuple[str, Fields, Callable[[StripeAccount, Json, str], Json]]]] = {
     "GET /v1/payment_intents/([^/]+)": ("payment_intent", _RETRIEVE, retrieving(intents.KIND)),
     "POST /v1/payment_intents/([^/]+)/confirm": ("payment_intent", _CONFIRM, customer_actions.confirm),
     "GET /v1/setup_intents/([^/]+)": ("setup_intent", _RETRIEVE, retrieving(setup_intents.KIND)),
@@ -90,7 +90,7 @@ def _find(method: str, path: str) -> tuple[str, str] | None:
     return None
 
 
-def execute(account: Account, method: str, path: str, params: Mapping[str, Any]) -> Json:
+def execute(account: StripeAccount, method: str, path: str, params: Mapping[str, Any]) -> Json:
     """Do what a browser asks for; its answer. Raises ``Refusal``, 401 for what needs the secret key."""
     found = _find(method, path)
     if found is None:

@@ -42,7 +42,7 @@ class RefundCourse(Enum):
 
 
 @frozen
-class Decline:
+class CardDecline:
     """The bank's no. ``param`` names the field to correct."""
 
     code: str
@@ -88,7 +88,7 @@ class Behaviour:
     brand: str = "visa"
     country: str = "US"
     funding: str = "credit"
-    decline: Decline | None = None
+    decline: CardDecline | None = None
     authentication: Authentication = Authentication.NEVER
     settles: Settles = Settles.AT_ONCE
     refund: RefundCourse = RefundCourse.SUCCEEDS
@@ -101,39 +101,41 @@ class Behaviour:
     failed_checks: tuple[str, ...] = ()
     available_at_once: bool = False
     three_d_secure: bool = True
-    decline_after_3ds: Decline | None = None
+    decline_after_3ds: CardDecline | None = None
 
 
 DECLINED: Final = "Your card was declined."
 
-GENERIC: Final = Decline("card_declined", "generic_decline", DECLINED, "try_again_later")
-INSUFFICIENT_FUNDS: Final = Decline(
+GENERIC: Final = CardDecline("card_declined", "generic_decline", DECLINED, "try_again_later")
+INSUFFICIENT_FUNDS: Final = CardDecline(
     "card_declined", "insufficient_funds", "Your card has insufficient funds.", "try_again_later"
 )
-LOST: Final = Decline("card_declined", "lost_card", DECLINED, "do_not_try_again")
-STOLEN: Final = Decline("card_declined", "stolen_card", DECLINED, "do_not_try_again")
-FRAUDULENT: Final = Decline("card_declined", "fraudulent", DECLINED)
-PLAIN: Final = Decline("card_declined", "generic_decline", DECLINED)
-EXPIRED: Final = Decline("expired_card", None, "Your card has expired.", "confirm_card_data", "exp_month")
-BAD_CVC: Final = Decline("incorrect_cvc", None, "Your card's security code is incorrect.", "confirm_card_data", "cvc")
-BAD_NUMBER: Final = Decline("incorrect_number", None, "Your card number is incorrect.", None, "number")
-PROCESSING: Final = Decline(
+LOST: Final = CardDecline("card_declined", "lost_card", DECLINED, "do_not_try_again")
+STOLEN: Final = CardDecline("card_declined", "stolen_card", DECLINED, "do_not_try_again")
+FRAUDULENT: Final = CardDecline("card_declined", "fraudulent", DECLINED)
+PLAIN: Final = CardDecline("card_declined", "generic_decline", DECLINED)
+EXPIRED: Final = CardDecline("expired_card", None, "Your card has expired.", "confirm_card_data", "exp_month")
+BAD_CVC: Final = CardDecline(
+    "incorrect_cvc", None, "Your card's security code is incorrect.", "confirm_card_data", "cvc"
+)
+BAD_NUMBER: Final = CardDecline("incorrect_number", None, "Your card number is incorrect.", None, "number")
+PROCESSING: Final = CardDecline(
     "processing_error",
     None,
     "An error occurred while processing your card. Try again in a little bit.",
     "try_again_later",
 )
-VELOCITY: Final = Decline(
+VELOCITY: Final = CardDecline(
     "card_declined",
     "card_velocity_exceeded",
     "Your card was declined for making repeated attempts too frequently or exceeding its amount limit.",
 )
-NEEDS_AUTHENTICATION: Final = Decline(
+NEEDS_AUTHENTICATION: Final = CardDecline(
     "authentication_required",
     "authentication_required",
     "Your card was declined. This transaction requires authentication.",
 )
-AUTHENTICATION_NOT_HANDLED: Final = Decline(
+AUTHENTICATION_NOT_HANDLED: Final = CardDecline(
     "authentication_required",
     "authentication_not_handled",
     "This payment required an authentication action to complete, but `error_on_requires_action` "
@@ -141,28 +143,28 @@ AUTHENTICATION_NOT_HANDLED: Final = Decline(
     "ready, you can upgrade your integration to handle actions at "
     "https://stripe.com/docs/payments/upgrade-to-handle-actions.",
 )
-LIVE_CARD: Final = Decline(
+LIVE_CARD: Final = CardDecline(
     "card_declined",
     "test_mode_live_card",
     "Your card was declined. Your request was in test mode, but used a non test (live) card.",
 )
-BANK_INSUFFICIENT_FUNDS: Final = Decline(
+BANK_INSUFFICIENT_FUNDS: Final = CardDecline(
     "payment_intent_payment_attempt_failed",
     "insufficient_funds",
     "The customer's account has insufficient funds to cover this payment.",
 )
-BANK_ACCOUNT_CLOSED: Final = Decline(
+BANK_ACCOUNT_CLOSED: Final = CardDecline(
     "payment_intent_payment_attempt_failed", "account_closed", "The customer's bank account has been closed."
 )
-BANK_NO_ACCOUNT: Final = Decline(
+BANK_NO_ACCOUNT: Final = CardDecline(
     "payment_intent_payment_attempt_failed", "no_account", "The customer's bank account could not be located."
 )
-BANK_NOT_AUTHORIZED: Final = Decline(
+BANK_NOT_AUTHORIZED: Final = CardDecline(
     "payment_intent_payment_attempt_failed",
     "debit_not_authorized",
     "The customer has notified their bank that this payment was unauthorized.",
 )
-BANK_GENERIC: Final = Decline(
+BANK_GENERIC: Final = CardDecline(
     "payment_intent_payment_attempt_failed",
     "generic_could_not_process",
     "The payment could not be processed by the customer's bank.",

@@ -18,7 +18,7 @@ from booking_payments.sandbox.emulator.params import (
     text,
     unsettable,
 )
-from booking_payments.sandbox.emulator.records import Account
+from booking_payments.sandbox.emulator.records import StripeAccount
 
 UPDATE_FIELDS: Final[Fields] = {
     "customer": id_text(),
@@ -34,7 +34,7 @@ UPDATE_FIELDS: Final[Fields] = {
 _KEPT: Final = ("customer", "description", "receipt_email", "shipping", "transfer_group")
 
 
-def update(account: Account, params: Json, id_: str) -> Json:
+def update(account: StripeAccount, params: Json, id_: str) -> Json:
     """``POST /v1/charges/{id}``."""
     charge = account.require("charge", id_)
     if params.get("customer"):

@@ -1,6 +1,6 @@
 """One attempt to pay an intent with a method: charge, decline, authentication, bank debit, voucher.
 
-Events come in the order Stripe makes them (facts of its test mode): ``charge.*`` before
+Events come in the order Stripe makes them (observed in its test mode): ``charge.*`` before
 ``payment_intent.*``, and a dispute that opens by itself even before ``payment_intent.succeeded``.
 """
 
@@ -17,7 +17,7 @@ from booking_payments.sandbox.emulator.cards import (
     NEEDS_AUTHENTICATION,
     Authentication,
     Behaviour,
-    Decline,
+    CardDecline,
     Settles,
     behaviour,
 )
@@ -27,7 +27,7 @@ from booking_payments.sandbox.emulator.events import emit
 from booking_payments.sandbox.emulator.follow_ups import schedule
 from booking_payments.sandbox.emulator.method_types import MODELLED, REDIRECTS, Flow
 from booking_payments.sandbox.emulator.payment_methods import behaviour_of, give_to
-from booking_payments.sandbox.emulator.records import Account, Record
+from booking_payments.sandbox.emulator.records import Record, StripeAccount
 from booking_payments.sandbox.emulator.refunds import release
 from booking_payments.sandbox.emulator.reviews import open_review
 from booking_payments.sandbox.emulator.settings import EXPIRED_UNCAPTURED
@@ -68,7 +68,7 @@ def future_usage(intent: Record, method: Record) -> str | None:
     return None if usage == "none" else usage
 
 
-def attempt(account: Account, intent: Record, method: Record, how: Circumstances) -> Json | None:
+def attempt(account: StripeAccount, intent: Record, method: Record, how: Circumstances) -> Json | None:
     """Try to pay; returns the error of a refused attempt, ``None`` when it went on."""
     account.update(intent, payment_method=method.id, last_payment_error=None, next_action=None)
     does = behaviour_of(method)
@@ -110,7 +110,7 @@ def _needs_authentication(intent: Record, method: Record, how: Circumstances) ->
             return not how.off_session
 
 
-def _require_action(account: Account, intent: Record, method: Record, how: Circumstances) -> None:
+def _require_action(account: StripeAccount, intent: Record, method: Record, how: Circumstances) -> None:
     redirects = method.body["type"] in REDIRECTS
     if how.return_url is None or (how.use_stripe_sdk and not redirects):
         action = script_action(account)
@@ -120,7 +120,7 @@ def _require_action(account: Account, intent: Record, method: Record, how: Circu
     emit(account, "payment_intent.requires_action", intent.body)
 
 
-def script_action(account: Account) -> Json:
+def script_action(account: StripeAccount) -> Json:
     """The next action of a card, which Stripe.js shows in a window."""
     source = f"payatt_{account.token()}"
     url = f"https://hooks.stripe.com/redirect/authenticate/{source}"
@@ -128,7 +128,7 @@ def script_action(account: Account) -> Json:
     return {"type": "use_stripe_sdk", "use_stripe_sdk": script}
 
 
-def _redirect_action(account: Account, intent: Record, return_url: str) -> Json:
+def _redirect_action(account: StripeAccount, intent: Record, return_url: str) -> Json:
     url = f"https://hooks.stripe.com/3d_secure_2/hosted?payment_intent={intent.id}"
     if account.bank_pages is not None:
         key = account.token(24)
@@ -137,7 +137,7 @@ def _redirect_action(account: Account, intent: Record, return_url: str) -> Json:
     return {"type": "redirect_to_url", "redirect_to_url": {"return_url": return_url, "url": url}}
 
 
-def charge_now(account: Account, intent: Record, method: Record) -> Json | None:
+def charge_now(account: StripeAccount, intent: Record, method: Record) -> Json | None:
     """Charge a card whose authentication is settled; returns the error of a decline."""
     does = behaviour_of(method)
     decline = does.decline or (does.decline_after_3ds if intent.private["authenticated"] else None)
@@ -152,7 +152,7 @@ def charge_now(account: Account, intent: Record, method: Record) -> Json | None:
     return None
 
 
-def charge_after_action(account: Account, intent: Record, method: Record) -> None:
+def charge_after_action(account: StripeAccount, intent: Record, method: Record) -> None:
     """The customer has passed 3-D Secure, or paid on the page of a method that redirects."""
     account.note(intent, authenticated=True)
     account.update(intent, next_action=None)
@@ -164,7 +164,7 @@ def charge_after_action(account: Account, intent: Record, method: Record) -> Non
         charge_now(account, intent, method)
 
 
-def _keep_or_use_up(account: Account, intent: Record, method: Record) -> None:
+def _keep_or_use_up(account: StripeAccount, intent: Record, method: Record) -> None:
     """A method is kept by the intent's customer, if the intent asks for that. Without a customer it pays once."""
     usage, customer = future_usage(intent, method), intent.body["customer"]
     if usage is not None and customer is not None:
@@ -175,7 +175,7 @@ def _keep_or_use_up(account: Account, intent: Record, method: Record) -> None:
         account.note(method, used=True)
 
 
-def _new_charge(account: Account, intent: Record, method: Record, **given: Any) -> Record:
+def _new_charge(account: StripeAccount, intent: Record, method: Record, **given: Any) -> Record:
     id_ = account.new_id("charge", "ch" if method.body["type"] == "card" else "py")
     details = _charge_details(intent, method)
     # What the capture method leaves to Stripe is booked a little later, with ``charge.updated``.
@@ -262,7 +262,7 @@ def _outcome(type_: str, network_status: str, **given: Any) -> Json:
     return {**codes, "network_status": network_status, "type": type_, **given}
 
 
-def _hold(account: Account, intent: Record, charge: Record) -> None:
+def _hold(account: StripeAccount, intent: Record, charge: Record) -> None:
     until = account.now() + int(AUTHORIZATION_LASTS.total_seconds())
     details = copy_json(charge.body["payment_method_details"])
     details["card"]["capture_before"] = until
@@ -273,7 +273,7 @@ def _hold(account: Account, intent: Record, charge: Record) -> None:
     schedule(account, "expire_authorization", intent.id, AUTHORIZATION_LASTS)
 
 
-def expire_authorization(account: Account, intent: Record) -> None:
+def expire_authorization(account: StripeAccount, intent: Record) -> None:
     """The hold has run out uncaptured."""
     if intent.body["status"] != "requires_capture":
         return
@@ -282,7 +282,7 @@ def expire_authorization(account: Account, intent: Record) -> None:
     close_as_canceled(account, intent, "expired")
 
 
-def close_as_canceled(account: Account, intent: Record, reason: str | None) -> None:
+def close_as_canceled(account: StripeAccount, intent: Record, reason: str | None) -> None:
     """End an intent unpaid; a hold is released."""
     held = intent.body["amount_capturable"]
     account.update(
@@ -299,14 +299,14 @@ def close_as_canceled(account: Account, intent: Record, reason: str | None) -> N
     emit(account, "payment_intent.canceled", intent.body)
 
 
-def emit_success(account: Account, intent: Record, charge: Record) -> None:
+def emit_success(account: StripeAccount, intent: Record, charge: Record) -> None:
     """Take the whole amount of a charge made without a hold, and say so."""
     take(account, charge, charge.body["amount"])
     emit(account, "charge.succeeded", charge.body)
     finish(account, intent, charge)
 
 
-def take(account: Account, charge: Record, amount: int) -> None:
+def take(account: StripeAccount, charge: Record, amount: int) -> None:
     """Capture ``amount`` of a charge. It is booked at once, or later for ``automatic_async``."""
     account.update(charge, captured=True, paid=True, status="succeeded", amount_captured=amount)
     if charge.private["late"]:
@@ -315,14 +315,14 @@ def take(account: Account, charge: Record, amount: int) -> None:
         book_charge(account, charge)
 
 
-def book_later(account: Account, charge: Record) -> None:
+def book_later(account: StripeAccount, charge: Record) -> None:
     """Write the balance transaction of an ``automatic_async`` charge, unless a refund or a dispute came first."""
     if charge.body["balance_transaction"] is None:
         book_charge(account, charge)
         emit(account, "charge.updated", charge.body, {"balance_transaction": None})
 
 
-def finish(account: Account, intent: Record, charge: Record) -> None:
+def finish(account: StripeAccount, intent: Record, charge: Record) -> None:
     """The charge is captured: open what opens by itself, then the intent has succeeded."""
     does = behaviour(charge.private["behaviour"])
     for opening in does.disputes:
@@ -341,13 +341,13 @@ def finish(account: Account, intent: Record, charge: Record) -> None:
 # --- declines
 
 
-def _decline(account: Account, intent: Record, method: Record, decline: Decline) -> Json:
+def _decline(account: StripeAccount, intent: Record, method: Record, decline: CardDecline) -> Json:
     charge = _new_charge(account, intent, method, status="failed")
     fail_charge(account, charge, method, decline)
     return _fail(account, intent, method, _decline_error(decline, charge.id))
 
 
-def fail_charge(account: Account, charge: Record, method: Record, decline: Decline) -> None:
+def fail_charge(account: StripeAccount, charge: Record, method: Record, decline: CardDecline) -> None:
     """The bank, or Radar, said no to a charge."""
     account.update(
         charge,
@@ -360,7 +360,7 @@ def fail_charge(account: Account, charge: Record, method: Record, decline: Decli
     emit(account, "charge.failed", charge.body)
 
 
-def _refused(decline: Decline, behaviour: Behaviour) -> Json:
+def _refused(decline: CardDecline, behaviour: Behaviour) -> Json:
     if behaviour.blocked:
         message = "Stripe blocked this payment as too risky."
         reason = "highest_risk_level"
@@ -379,7 +379,7 @@ def _refused(decline: Decline, behaviour: Behaviour) -> Json:
     return outcome | {"advice_code": decline.advice_code}
 
 
-def _decline_error(decline: Decline, charge_id: str | None = None) -> Json:
+def _decline_error(decline: CardDecline, charge_id: str | None = None) -> Json:
     return error_body(
         "card_error",
         decline.message,
@@ -391,7 +391,7 @@ def _decline_error(decline: Decline, charge_id: str | None = None) -> Json:
     )
 
 
-def _fail(account: Account, intent: Record, method: Record, error: Json) -> Json:
+def _fail(account: StripeAccount, intent: Record, method: Record, error: Json) -> Json:
     error = {**error, "payment_method": copy_json(method.body)}
     account.update(
         intent,
@@ -405,12 +405,12 @@ def _fail(account: Account, intent: Record, method: Record, error: Json) -> Json
     return error
 
 
-def wait_for_bank(account: Account, intent: Record, method: Record) -> None:
+def wait_for_bank(account: StripeAccount, intent: Record, method: Record) -> None:
     """The customer has consented at a bank that takes its time."""
     _start_debit(account, intent, method, behaviour_of(method))
 
 
-def fail_authentication(account: Account, intent: Record) -> None:
+def fail_authentication(account: StripeAccount, intent: Record) -> None:
     """The customer did not pass 3-D Secure; no charge was made."""
     message = (
         "We are unable to authenticate your payment method. Please choose a different payment method and try again."
@@ -422,7 +422,7 @@ def fail_authentication(account: Account, intent: Record) -> None:
 # --- bank debits
 
 
-def _start_debit(account: Account, intent: Record, method: Record, behaviour: Behaviour) -> None:
+def _start_debit(account: StripeAccount, intent: Record, method: Record, behaviour: Behaviour) -> None:
     if method.body["type"] == "sepa_debit" and not method.private.get("mandate"):
         account.note(method, mandate=f"mandate_{account.token()}")
     charge = _new_charge(account, intent, method, status="pending")
@@ -433,7 +433,7 @@ def _start_debit(account: Account, intent: Record, method: Record, behaviour: Be
         schedule(account, "settle_debit", intent.id)
 
 
-def settle_debit(account: Account, intent: Record) -> None:
+def settle_debit(account: StripeAccount, intent: Record) -> None:
     """The customer's bank has answered."""
     charge = account.get("charge", intent.body["latest_charge"])
     method = account.get("payment_method", charge.body["payment_method"])
@@ -450,7 +450,7 @@ def settle_debit(account: Account, intent: Record) -> None:
 # --- vouchers
 
 
-def _show_voucher(account: Account, intent: Record, method: Record) -> None:
+def _show_voucher(account: StripeAccount, intent: Record, method: Record) -> None:
     type_ = method.body["type"]
     voucher = vouchers.new(account, type_, options_of(intent, method))
     account.note(intent, voucher=voucher)
@@ -460,20 +460,20 @@ def _show_voucher(account: Account, intent: Record, method: Record) -> None:
     schedule(account, "expire_voucher", intent.id, max(left, timedelta()))
 
 
-def pay_voucher(account: Account, intent: Record, method: Record) -> None:
+def pay_voucher(account: StripeAccount, intent: Record, method: Record) -> None:
     """The customer has paid in the shop or at the bank."""
     account.update(intent, next_action=None)
     charge_now(account, intent, method)
 
 
-def pass_voucher_end(account: Account, intent: Record) -> None:
+def pass_voucher_end(account: StripeAccount, intent: Record) -> None:
     """A voucher's time is over. One that was paid, canceled or replaced meanwhile is left alone."""
     voucher = intent.private.get("voucher")
     if voucher and intent.body["status"] == "requires_action" and account.now() >= voucher["expires_at"]:
         expire_voucher(account, intent)
 
 
-def expire_voucher(account: Account, intent: Record) -> None:
+def expire_voucher(account: StripeAccount, intent: Record) -> None:
     """The voucher was not paid; the attempt has failed."""
     message = "The voucher has expired: the customer did not pay it in time."
     error = error_body("invalid_request_error", message, code="payment_intent_payment_attempt_expired")

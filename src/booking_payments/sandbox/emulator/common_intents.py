@@ -6,12 +6,12 @@ from typing import Final
 from booking_payments.sandbox.emulator import payment_methods
 from booking_payments.sandbox.emulator.answers import Json
 from booking_payments.sandbox.emulator.errors import invalid
-from booking_payments.sandbox.emulator.records import Account, Record
+from booking_payments.sandbox.emulator.records import Record, StripeAccount
 
 _NOUNS: Final = {"payment_intent": "PaymentIntent", "setup_intent": "SetupIntent"}
 
 
-def require(account: Account, kind: str, id_: str) -> Record:
+def require(account: StripeAccount, kind: str, id_: str) -> Record:
     """The intent of a path; raises 404."""
     return account.require(kind, id_, param="intent")
 
@@ -24,7 +24,7 @@ def check_secret(intent: Record, client_secret: str | None) -> None:
         raise invalid(message, code=f"{kind}_invalid_parameter", param="client_secret", executed=True)
 
 
-def require_for(account: Account, kind: str, id_: str, params: Json) -> Record:
+def require_for(account: StripeAccount, kind: str, id_: str, params: Json) -> Record:
     """The intent of a path, for a request that may name its client secret; raises 404, and 400 for another secret."""
     intent = require(account, kind, id_)
     if "client_secret" in params:
@@ -32,7 +32,7 @@ def require_for(account: Account, kind: str, id_: str, params: Json) -> Record:
     return intent
 
 
-def retrieving(kind: str) -> Callable[[Account, Json, str], Json]:
+def retrieving(kind: str) -> Callable[[StripeAccount, Json, str], Json]:
     """What answers ``GET /v1/{kind}s/{id}``."""
     return lambda account, params, id_: require_for(account, kind, id_, params).body
 
@@ -48,7 +48,7 @@ def automatic_methods(params: Json) -> Json | None:
     return {"allow_redirects": given.get("allow_redirects", "always"), "enabled": True}
 
 
-def named_method(account: Account, params: Json) -> Record | None:
+def named_method(account: StripeAccount, params: Json) -> Record | None:
     """The method that a request describes or names; a shared test id becomes a new one. None where there is none."""
     if params.get("payment_method_data"):
         return payment_methods.from_data(account, params["payment_method_data"], typed=params.get("typed", False))

@@ -17,7 +17,7 @@ HIGHEST_DIGITS: Final = 12
 
 
 @frozen
-class Currency:
+class StripeCurrency:
     """What Stripe says about one currency. Amounts are integers in Stripe's minor unit.
 
     Attributes:
@@ -73,11 +73,11 @@ _TABLE: Final = """
 """
 
 
-def _read(table: str) -> dict[str, Currency]:
+def _read(table: str) -> dict[str, StripeCurrency]:
     _, *lines = table.strip().splitlines()
     rows = [cell.split() for line in lines for cell in line.split("|")]
-    return {code: Currency(*map(int, numbers)) for code, *numbers in rows}
+    return {code: StripeCurrency(*map(int, numbers)) for code, *numbers in rows}
 
 
-CURRENCIES: Final[Mapping[str, Currency]] = _read(_TABLE)
+CURRENCIES: Final[Mapping[str, StripeCurrency]] = _read(_TABLE)
 """Every currency that Stripe takes, by its lower-case code."""

@@ -16,11 +16,11 @@ from booking_payments.sandbox.emulator.charging import (
 from booking_payments.sandbox.emulator.common_intents import check_secret, require
 from booking_payments.sandbox.emulator.errors import invalid, no_such, parameter_missing, unexpected_state
 from booking_payments.sandbox.emulator.method_types import REDIRECTS, VOUCHERS
-from booking_payments.sandbox.emulator.records import Account, Record
+from booking_payments.sandbox.emulator.records import Record, StripeAccount
 
 
 def confirm_in_browser(
-    account: Account, id_: str, client_secret: str, method: str, return_url: str | None = None
+    account: StripeAccount, id_: str, client_secret: str, method: str, return_url: str | None = None
 ) -> Json:
     """The customer pays with a method id, a typed card number, or a type that redirects (``ideal``), with the
     publishable key."""
@@ -35,7 +35,7 @@ def confirm_in_browser(
     return confirm(account, {"client_secret": client_secret, **given}, id_)
 
 
-def confirm(account: Account, params: Json, id_: str) -> Json:
+def confirm(account: StripeAccount, params: Json, id_: str) -> Json:
     """``POST /v1/payment_intents/{id}/confirm`` with the publishable key and the client secret.
 
     Stripe.js handles the next action, and shows the mandate of a bank debit.
@@ -52,7 +52,7 @@ def confirm(account: Account, params: Json, id_: str) -> Json:
     return intent.body
 
 
-def authenticate(account: Account, id_: str, client_secret: str, outcome: str) -> Json:
+def authenticate(account: StripeAccount, id_: str, client_secret: str, outcome: str) -> Json:
     """The customer leaves the bank's window or page with ``succeeded`` or ``failed``; ``processing``: the bank of a
     method that redirects has the customer's consent and takes its time."""
     intent = require(account, intents.KIND, id_)
@@ -61,7 +61,7 @@ def authenticate(account: Account, id_: str, client_secret: str, outcome: str) -
     return intent.body
 
 
-def _leave_bank(account: Account, intent: Record, outcome: str) -> None:
+def _leave_bank(account: StripeAccount, intent: Record, outcome: str) -> None:
     if outcome not in ("succeeded", "failed", "processing"):
         raise invalid("Invalid outcome: must be one of succeeded, failed, processing", param="outcome")
     method = _waiting_method(account, intent)
@@ -78,14 +78,14 @@ def _leave_bank(account: Account, intent: Record, outcome: str) -> None:
         charge_after_action(account, intent, method)
 
 
-def _waiting_method(account: Account, intent: Record) -> Record:
+def _waiting_method(account: StripeAccount, intent: Record) -> Record:
     if intent.body["status"] != "requires_action":
         message = f"This PaymentIntent waits for no action: it has a status of {intent.body['status']}."
         raise unexpected_state(message, intent.body)
     return account.get("payment_method", intent.body["payment_method"])
 
 
-def end_voucher(account: Account, id_: str, outcome: str) -> Json:
+def end_voucher(account: StripeAccount, id_: str, outcome: str) -> Json:
     """The customer pays the voucher that an intent shows (``paid``), or lets it expire (``expired``)."""
     intent = require(account, intents.KIND, id_)
     if outcome not in _VOUCHER_OUTCOMES:
@@ -104,7 +104,7 @@ def end_voucher(account: Account, id_: str, outcome: str) -> Json:
 _VOUCHER_OUTCOMES: Final = ("paid", "expired")
 
 
-def at_bank(account: Account, id_: str, key: str) -> Json:
+def at_bank(account: StripeAccount, id_: str, key: str) -> Json:
     """What a bank's page asks consent for: amount, currency, and whether it ``may_wait`` with its answer.
 
     Raises 404 for another ``key`` than that of its address.
@@ -115,7 +115,7 @@ def at_bank(account: Account, id_: str, key: str) -> Json:
     return {"amount": intent["amount"], "currency": intent["currency"], "may_wait": waits}
 
 
-def leave_bank_page(account: Account, id_: str, key: str, outcome: str) -> Json:
+def leave_bank_page(account: StripeAccount, id_: str, key: str, outcome: str) -> Json:
     """The customer leaves the bank's page; ``url`` is where the browser is sent back to. A second call with the same
     outcome changes nothing."""
     intent = _at_bank(account, id_, key)
@@ -134,7 +134,7 @@ def leave_bank_page(account: Account, id_: str, key: str, outcome: str) -> Json:
     return {"url": urlunsplit(address._replace(query=query))}
 
 
-def _at_bank(account: Account, id_: str, key: str) -> Record:
+def _at_bank(account: StripeAccount, id_: str, key: str) -> Record:
     intent = account.find(intents.KIND, id_)
     expected = str(intent.private.get("bank_key", "")) if intent is not None else ""
     if intent is None or not expected or not compare_digest(expected.encode(), key.encode()):

@@ -25,7 +25,7 @@ from booking_payments.sandbox.emulator.params import (
     text,
     unsettable,
 )
-from booking_payments.sandbox.emulator.records import Account, Record
+from booking_payments.sandbox.emulator.records import Record, StripeAccount
 
 KIND: Final = "customer"
 
@@ -63,7 +63,7 @@ CREATE_FIELDS: Final[Fields] = {
 }
 
 
-def create(account: Account, params: Json, _: str) -> Json:
+def create(account: StripeAccount, params: Json, _: str) -> Json:
     """``POST /v1/customers``, with a method to attach if one is named."""
     method = None
     if params.get("payment_method"):
@@ -80,7 +80,7 @@ def create(account: Account, params: Json, _: str) -> Json:
     return customer.body
 
 
-def update(account: Account, params: Json, id_: str) -> Json:
+def update(account: StripeAccount, params: Json, id_: str) -> Json:
     """``POST /v1/customers/{id}``."""
     customer = account.require(KIND, id_)
     fields: Json = {name: params[name] for name in _KEPT if name in params}
@@ -95,7 +95,7 @@ def update(account: Account, params: Json, id_: str) -> Json:
     return customer.body
 
 
-def _set_default(account: Account, customer: Record, params: Json) -> Json:
+def _set_default(account: StripeAccount, customer: Record, params: Json) -> Json:
     """Write ``invoice_settings[default_payment_method]``; raises 400 for a method that is not the customer's."""
     given = params.get("invoice_settings") or {}
     if "default_payment_method" not in given:
@@ -112,7 +112,7 @@ def _set_default(account: Account, customer: Record, params: Json) -> Json:
     return account.update(customer, invoice_settings=settings)
 
 
-def delete(account: Account, _: Json, id_: str) -> Json:
+def delete(account: StripeAccount, _: Json, id_: str) -> Json:
     """``DELETE /v1/customers/{id}``: its methods are detached, and no payment can name it any more."""
     customer = account.require(KIND, id_)
     for method in list(account.table("payment_method").values()):
@@ -128,20 +128,20 @@ def delete(account: Account, _: Json, id_: str) -> Json:
 DELETED: Final = "deleted_customer"
 
 
-def retrieve(account: Account, _: Json, id_: str) -> Json:
+def retrieve(account: StripeAccount, _: Json, id_: str) -> Json:
     """``GET /v1/customers/{id}``; a deleted one is still known as such."""
     deleted = account.find(DELETED, id_)
     return deleted.body if deleted is not None else account.require(KIND, id_).body
 
 
-def payment_methods_of(account: Account, params: Json, id_: str) -> Json:
+def payment_methods_of(account: StripeAccount, params: Json, id_: str) -> Json:
     """``GET /v1/customers/{id}/payment_methods``."""
     account.require(KIND, id_)
     url = f"/v1/customers/{id_}/payment_methods"
     return page(account, "payment_method", {**params, "customer": id_}, url)
 
 
-def payment_method_of(account: Account, _: Json, ids: str) -> Json:
+def payment_method_of(account: StripeAccount, _: Json, ids: str) -> Json:
     """``GET /v1/customers/{id}/payment_methods/{method}``."""
     customer_id, method_id = ids.split("/")
     account.require(KIND, customer_id)

@@ -24,7 +24,7 @@ from booking_payments.sandbox.emulator.params import (
     not_modelled,
     text,
 )
-from booking_payments.sandbox.emulator.records import Account, Record
+from booking_payments.sandbox.emulator.records import Record, StripeAccount
 from booking_payments.sandbox.emulator.refunds import move_to
 from booking_payments.sandbox.emulator.reviews import close_of_charge
 from booking_payments.sandbox.emulator.settings import Settled, settled
@@ -93,7 +93,7 @@ _OPEN: Final = _OPEN_WARNINGS | OPEN_CHARGEBACKS
 # --- opened by the bank
 
 
-def open_dispute(account: Account, charge: Record, opening: Opening) -> Record:
+def open_dispute(account: StripeAccount, charge: Record, opening: Opening) -> Record:
     """The bank asks about a charge (inquiry) or takes its money back (chargeback).
 
     A dispute that is ``won`` from the start was withdrawn and reinstated in between.
@@ -190,7 +190,7 @@ def _time_to_answer(status: str) -> timedelta:
     return APPEAL_WITHIN if status in APPEALS else ANSWER_WITHIN
 
 
-def _evidence_details(account: Account, status: str) -> Json:
+def _evidence_details(account: StripeAccount, status: str) -> Json:
     sent = status in _AFTER_EVIDENCE.values()
     return {
         "due_by": account.now() + int(_time_to_answer(status).total_seconds()),
@@ -223,7 +223,7 @@ def _method_details(charge: Record, case_type: str) -> Json:
 # --- its money
 
 
-def _withdraw(account: Account, dispute: Record, amount: int) -> None:
+def _withdraw(account: StripeAccount, dispute: Record, amount: int) -> None:
     """Take ``amount`` of the disputed money, and a fee, from the balance."""
     moved = settled(account, -amount, dispute.body["currency"])
     _adjust(account, dispute, moved, "dispute", FEE)
@@ -231,7 +231,7 @@ def _withdraw(account: Account, dispute: Record, amount: int) -> None:
     emit(account, "charge.dispute.funds_withdrawn", dispute.body)
 
 
-def _reinstate(account: Account, dispute: Record, amount: int | None) -> None:
+def _reinstate(account: StripeAccount, dispute: Record, amount: int | None) -> None:
     """Give money back: ``amount`` in the smallest unit of the settlement currency, ``None`` for all withdrawn money.
 
     A won dispute gives the fee back as well. The whole amount is converted at the present rate, so it may differ from
@@ -251,7 +251,7 @@ def _reinstate(account: Account, dispute: Record, amount: int | None) -> None:
     emit(account, "charge.dispute.funds_reinstated", dispute.body)
 
 
-def _adjust(account: Account, dispute: Record, moved: Settled, category: str, fee: int) -> None:
+def _adjust(account: StripeAccount, dispute: Record, moved: Settled, category: str, fee: int) -> None:
     written = book(account, "adjustment", dispute, moved, category, fee=fee)
     account.update(dispute, balance_transactions=[*dispute.body["balance_transactions"], dict(written.body)])
 
@@ -279,7 +279,7 @@ class Move:
     keeps_refunds: bool = False
 
 
-def move_dispute(account: Account, dispute: Record, move: Move) -> None:
+def move_dispute(account: StripeAccount, dispute: Record, move: Move) -> None:
     """Move a dispute, with its money and its events.
 
     The part of the disputed amount that is not withdrawn yet is withdrawn when an inquiry, a block or a won dispute
@@ -307,7 +307,7 @@ def move_dispute(account: Account, dispute: Record, move: Move) -> None:
         _tell_end(account, dispute)
 
 
-def _check_reinstated(account: Account, dispute: Record, move: Move) -> None:
+def _check_reinstated(account: StripeAccount, dispute: Record, move: Move) -> None:
     if move.reinstated is None:
         return
     if move.reinstated < 0:
@@ -317,7 +317,7 @@ def _check_reinstated(account: Account, dispute: Record, move: Move) -> None:
         raise invalid("Invalid reinstated: nothing of this dispute was withdrawn.", param="reinstated")
 
 
-def _to_withdraw(account: Account, dispute: Record, move: Move) -> int:
+def _to_withdraw(account: StripeAccount, dispute: Record, move: Move) -> int:
     """What this move takes from the balance, in the disputed currency."""
     before, status = dispute.body["status"], move.status
     if before == status or status in WARNINGS or status == "won" or move.case_type == "block":
@@ -328,14 +328,14 @@ def _to_withdraw(account: Account, dispute: Record, move: Move) -> int:
     return int(dispute.body["amount"]) - int(dispute.private["withdrawn"]) if begins else 0
 
 
-def _is_refunded_for_good(account: Account, dispute: Record) -> bool:
+def _is_refunded_for_good(account: StripeAccount, dispute: Record) -> bool:
     """Whether everything was refunded already, pending refunds excluded."""
     charge = _charge(account, dispute)
     pending = any(refund.body["status"] == "pending" for refund in _refunds(account, dispute))
     return bool(charge.body["refunded"]) and not pending
 
 
-def _enter(account: Account, dispute: Record, move: Move) -> Json:
+def _enter(account: StripeAccount, dispute: Record, move: Move) -> Json:
     """Write the new status and the fields that depend on it; returns the values before."""
     before, charge = dispute.body["status"], _charge(account, dispute)
     card = dispute.body["payment_method_details"].get("card", {})
@@ -360,34 +360,34 @@ def _has_new_deadline(before: str, status: str) -> bool:
     return status in _AFTER_EVIDENCE or (status in APPEALS and before not in APPEALS)
 
 
-def _tell_end(account: Account, dispute: Record) -> None:
+def _tell_end(account: StripeAccount, dispute: Record) -> None:
     if dispute.body["status"] in CLOSED:
         emit(account, "charge.dispute.closed", dispute.body)
         emit(account, "charge.updated", _charge(account, dispute).body, {})
 
 
-def _fail_pending_refunds(account: Account, dispute: Record) -> None:
+def _fail_pending_refunds(account: StripeAccount, dispute: Record) -> None:
     """Refunds that are pending when the money is taken fail."""
     for refund in _refunds(account, dispute):
         if refund.body["status"] == "pending":
             move_to(account, refund, "failed", "charge_for_pending_refund_disputed")
 
 
-def _fail_refunds_since(account: Account, dispute: Record) -> None:
+def _fail_refunds_since(account: StripeAccount, dispute: Record) -> None:
     """Refunds made during an inquiry are taken back when it escalates, as seen in Stripe's test mode."""
     for refund in _refunds(account, dispute):
         if refund.seq > dispute.seq and refund.body["status"] == "succeeded":
             move_to(account, refund, "failed", "charge_for_pending_refund_disputed")
 
 
-def _refunds(account: Account, dispute: Record) -> list[Record]:
+def _refunds(account: StripeAccount, dispute: Record) -> list[Record]:
     return [account.get("refund", id_) for id_ in _charge(account, dispute).private["refunds"]]
 
 
 # --- answered by the merchant
 
 
-def update(account: Account, params: Json, id_: str) -> Json:
+def update(account: StripeAccount, params: Json, id_: str) -> Json:
     """``POST /v1/disputes/{id}``: evidence is sent at once unless ``submit`` is false."""
     dispute = _open_dispute(account, id_)
     previous: Json = {}
@@ -410,7 +410,7 @@ def _submits(dispute: Record, params: Json) -> bool:
     return bool(wanted and dispute.body["status"] in _AFTER_EVIDENCE)
 
 
-def _submit(account: Account, dispute: Record) -> Json:
+def _submit(account: StripeAccount, dispute: Record) -> Json:
     details = dispute.body["evidence_details"]
     count = details["submission_count"] + 1
     sent = details | {"has_evidence": True, "submission_count": count, "submission_method": "manual"}
@@ -422,14 +422,14 @@ def _submit(account: Account, dispute: Record) -> Json:
     return previous
 
 
-def close(account: Account, _: Json, id_: str) -> Json:
+def close(account: StripeAccount, _: Json, id_: str) -> Json:
     """``POST /v1/disputes/{id}/close``: accept it; irreversible. An inquiry ends without money moving."""
     dispute = _open_dispute(account, id_)
     _decide(account, dispute, "warning_closed" if dispute.body["status"] in _OPEN_WARNINGS else "lost")
     return dispute.body
 
 
-def _open_dispute(account: Account, id_: str) -> Record:
+def _open_dispute(account: StripeAccount, id_: str) -> Record:
     dispute = account.require("dispute", id_)
     if dispute.body["status"] not in _OPEN:
         raise _closed(dispute)
@@ -440,11 +440,11 @@ def _closed(dispute: Record) -> Refusal:
     return invalid(f"This dispute is already closed: its status is {dispute.body['status']}.", executed=True)
 
 
-def _charge(account: Account, dispute: Record) -> Record:
+def _charge(account: StripeAccount, dispute: Record) -> Record:
     return account.get("charge", dispute.body["charge"])
 
 
-def _decide(account: Account, dispute: Record, status: str) -> None:
+def _decide(account: StripeAccount, dispute: Record, status: str) -> None:
     """End a dispute. A lost one says that the charge cannot be refunded any more, unless a part was not disputed."""
     whole = dispute.body["amount"] >= _charge(account, dispute).body["amount_captured"]
     move_dispute(account, dispute, Move(status, refundable=not (status == "lost" and whole)))
@@ -453,7 +453,7 @@ def _decide(account: Account, dispute: Record, status: str) -> None:
 # --- what the bank does later; each is harmless when the dispute has moved on meanwhile
 
 
-def win(account: Account, dispute: Record) -> None:
+def win(account: StripeAccount, dispute: Record) -> None:
     """The bank accepts the evidence."""
     if dispute.body["status"] in ("under_review", "appeal_under_review"):
         _decide(account, dispute, "won")
@@ -461,19 +461,19 @@ def win(account: Account, dispute: Record) -> None:
         _decide(account, dispute, "warning_closed")
 
 
-def lose(account: Account, dispute: Record) -> None:
+def lose(account: StripeAccount, dispute: Record) -> None:
     """The bank refuses the evidence."""
     if dispute.body["status"] in ("under_review", "appeal_under_review"):
         _decide(account, dispute, "lost")
 
 
-def escalate(account: Account, dispute: Record) -> None:
+def escalate(account: StripeAccount, dispute: Record) -> None:
     """An inquiry becomes a chargeback."""
     if dispute.body["status"] in _OPEN_WARNINGS:
         move_dispute(account, dispute, Move("needs_response"))
 
 
-def pass_deadline(account: Account, dispute: Record) -> None:
+def pass_deadline(account: StripeAccount, dispute: Record) -> None:
     """No answer came in time. A deadline that was replaced by a later one passes without effect."""
     if account.now() < dispute.body["evidence_details"]["due_by"]:
         return
@@ -483,7 +483,7 @@ def pass_deadline(account: Account, dispute: Record) -> None:
         _decide(account, dispute, "warning_closed")
 
 
-def close_refunded_inquiry(account: Account, dispute: Record) -> None:
+def close_refunded_inquiry(account: StripeAccount, dispute: Record) -> None:
     """The customer got everything back, so the inquiry is over."""
     if dispute.body["status"] in _OPEN_WARNINGS and _charge(account, dispute).body["refunded"]:
         _decide(account, dispute, "warning_closed")

@@ -27,9 +27,9 @@ from booking_payments.sandbox.emulator.common_intents import retrieving
 from booking_payments.sandbox.emulator.errors import not_modelled_url, unknown_url
 from booking_payments.sandbox.emulator.listing import list_fields, page
 from booking_payments.sandbox.emulator.params import Fields, expand
-from booking_payments.sandbox.emulator.records import Account
+from booking_payments.sandbox.emulator.records import StripeAccount
 
-Handler = Callable[[Account, Json, str], Json]
+Handler = Callable[[StripeAccount, Json, str], Json]
 """Answers a request from the account, its parameters and the id in its path (empty without one)."""
 
 
@@ -101,24 +101,24 @@ def _search(kind: str) -> Handler:
     return lambda account, params, _: searching.search(account, kind, params, f"/v1/{kind}s/search")
 
 
-def _retrieve_payment_method(account: Account, _: Json, id_: str) -> Json:
+def _retrieve_payment_method(account: StripeAccount, _: Json, id_: str) -> Json:
     """A shared test id can be read, too, though no account owns it."""
     if name_of(id_) is not None and id_.startswith("pm_"):
         return objects.payment_method(account, id_, behaviour(name_of(id_) or ""))
     return account.require("payment_method", id_, param="payment_method").body
 
 
-def _balance_transactions(account: Account, params: Json, _: str) -> Json:
+def _balance_transactions(account: StripeAccount, params: Json, _: str) -> Json:
     balance.update_statuses(account)
     return page(account, balance.KIND, params, "/v1/balance_transactions")
 
 
-def _balance_transaction(account: Account, _: Json, id_: str) -> Json:
+def _balance_transaction(account: StripeAccount, _: Json, id_: str) -> Json:
     balance.update_statuses(account)
     return account.require(balance.KIND, id_).body
 
 
-def _account(account: Account, _: Json, __: str) -> Json:
+def _account(account: StripeAccount, _: Json, __: str) -> Json:
     return objects.stripe_account(account, balance.default_currency(account))
 
 

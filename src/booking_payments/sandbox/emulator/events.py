@@ -14,7 +14,7 @@ from attrs import frozen
 
 from booking_payments.sandbox.emulator.answers import Json, copy_json
 from booking_payments.sandbox.emulator.faults import WEBHOOK, Fault, Struck
-from booking_payments.sandbox.emulator.records import Account, Record, microseconds, moment
+from booking_payments.sandbox.emulator.records import Record, StripeAccount, microseconds, moment
 
 KEPT_FOR: Final = timedelta(days=30)
 """How long events can be read back (docs.stripe.com/api/events)."""
@@ -50,7 +50,7 @@ class EventDelivery:
     event: Json
 
 
-def emit(account: Account, type_: str, object_: Json, previous: Json | None = None) -> None:
+def emit(account: StripeAccount, type_: str, object_: Json, previous: Json | None = None) -> None:
     """Record an event about ``object_`` as it is now, and queue it for delivery."""
     data: Json = {"object": copy_json(object_)}
     if previous is not None:
@@ -60,7 +60,7 @@ def emit(account: Account, type_: str, object_: Json, previous: Json | None = No
     _enqueue(account, event)
 
 
-def _event_body(account: Account, id_: str, type_: str, data: Json) -> Json:
+def _event_body(account: StripeAccount, id_: str, type_: str, data: Json) -> Json:
     request = {"id": account.request.id, "idempotency_key": account.request.idempotency_key}
     return {
         "id": id_,
@@ -75,7 +75,7 @@ def _event_body(account: Account, id_: str, type_: str, data: Json) -> Json:
     }
 
 
-def _enqueue(account: Account, event: Record) -> None:
+def _enqueue(account: StripeAccount, event: Record) -> None:
     targets: list[str | None] = [None] if account.deliver_in_process else []
     targets += [endpoint.id for endpoint in account.table("webhook_endpoint").values() if _wants(endpoint, event)]
     account.note(event, waiting=[], abandoned=False)
@@ -88,7 +88,7 @@ def _wants(endpoint: Record, event: Record) -> bool:
     return endpoint.body["status"] == "enabled" and any(fnmatchcase(event.body["type"], each) for each in patterns)
 
 
-def _enqueue_for(account: Account, event: Record, target: str | None, struck: Struck | None) -> None:
+def _enqueue_for(account: StripeAccount, event: Record, target: str | None, struck: Struck | None) -> None:
     fault = struck.fault if struck else None
     if fault is Fault.DROP:
         account.note(event, abandoned=True)
@@ -100,7 +100,7 @@ def _enqueue_for(account: Account, event: Record, target: str | None, struck: St
         _add_delivery(account, event, target, wait)
 
 
-def _add_delivery(account: Account, event: Record, target: str | None, wait: timedelta) -> None:
+def _add_delivery(account: StripeAccount, event: Record, target: str | None, wait: timedelta) -> None:
     due_us = account.now_us() + microseconds(wait)
     body = {
         "event": event.id,
@@ -113,12 +113,12 @@ def _add_delivery(account: Account, event: Record, target: str | None, wait: tim
     _wait_for(account, event, [*event.private["waiting"], delivery.id])
 
 
-def _wait_for(account: Account, event: Record, deliveries: list[str]) -> None:
+def _wait_for(account: StripeAccount, event: Record, deliveries: list[str]) -> None:
     account.note(event, waiting=deliveries)
     account.update(event, pending_webhooks=len(deliveries))
 
 
-def queue(account: Account, *, due_only: bool, limit: int | None = None) -> list[EventDelivery]:
+def queue(account: StripeAccount, *, due_only: bool, limit: int | None = None) -> list[EventDelivery]:
     """Deliveries not yet acknowledged, next one first."""
     now = account.now_us()
     waiting = [each for each in account.table(_QUEUE).values() if not due_only or each.body["due_us"] <= now]
@@ -126,13 +126,13 @@ def queue(account: Account, *, due_only: bool, limit: int | None = None) -> list
     return [_delivery(account, record) for record in waiting[:limit]]
 
 
-def _delivery(account: Account, record: Record) -> EventDelivery:
+def _delivery(account: StripeAccount, record: Record) -> EventDelivery:
     body, event = record.body, account.get("event", record.body["event"])
     due = moment(body["due_us"])
     return EventDelivery(record.id, event.id, body["endpoint"], body["attempts"], due, _rendered(account, event, body))
 
 
-def _rendered(account: Account, event: Record, delivery: Json) -> Json:
+def _rendered(account: StripeAccount, event: Record, delivery: Json) -> Json:
     """The event with the version of its endpoint, if that has one; ``GET /v1/events`` has the account's."""
     endpoint = account.find("webhook_endpoint", delivery["endpoint"])
     version = endpoint.body["api_version"] if endpoint is not None else None
@@ -140,7 +140,7 @@ def _rendered(account: Account, event: Record, delivery: Json) -> Json:
     return rendered | {"api_version": version or rendered["api_version"]}
 
 
-def settle(account: Account, event_id: str, ok: bool, endpoint_id: str | None) -> bool:
+def settle(account: StripeAccount, event_id: str, ok: bool, endpoint_id: str | None) -> bool:
     """Note how a delivery went; False when none of this event waits for this endpoint."""
     waiting = _waiting(account, event_id, endpoint_id)
     if not waiting:
@@ -153,19 +153,19 @@ def settle(account: Account, event_id: str, ok: bool, endpoint_id: str | None) -
     return True
 
 
-def _waiting(account: Account, event_id: str, endpoint_id: str | None) -> list[Record]:
+def _waiting(account: StripeAccount, event_id: str, endpoint_id: str | None) -> list[Record]:
     event = account.find("event", event_id)
     records = [account.get(_QUEUE, id_) for id_ in event.private["waiting"]] if event else []
     return [record for record in records if record.body["endpoint"] == endpoint_id]
 
 
-def _leave_queue(account: Account, record: Record) -> None:
+def _leave_queue(account: StripeAccount, record: Record) -> None:
     account.remove(record)
     event = account.get("event", record.body["event"])
     _wait_for(account, event, [id_ for id_ in event.private["waiting"] if id_ != record.id])
 
 
-def _try_again_later(account: Account, record: Record) -> None:
+def _try_again_later(account: StripeAccount, record: Record) -> None:
     attempts = record.body["attempts"] + 1
     wait = min(FIRST_RETRY * 2 ** min(attempts - 1, 20), LONGEST_RETRY)
     due_us = account.now_us() + microseconds(wait)
@@ -176,14 +176,14 @@ def _try_again_later(account: Account, record: Record) -> None:
         account.update(record, attempts=attempts, due_us=due_us)
 
 
-def forget_endpoint(account: Account, endpoint_id: str) -> None:
+def forget_endpoint(account: StripeAccount, endpoint_id: str) -> None:
     """Drop the deliveries of a removed endpoint."""
     for record in list(account.table(_QUEUE).values()):
         if record.body["endpoint"] == endpoint_id:
             _leave_queue(account, record)
 
 
-def prune(account: Account) -> None:
+def prune(account: StripeAccount) -> None:
     """Forget events older than Stripe keeps them, with their deliveries."""
     oldest = account.now() - int(KEPT_FOR.total_seconds())
     for event in _older_than(account.table("event").values(), oldest):

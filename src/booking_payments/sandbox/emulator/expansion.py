@@ -10,7 +10,7 @@ from typing import Final
 from booking_payments.sandbox.emulator.answers import Json, copy_json
 from booking_payments.sandbox.emulator.errors import Refusal, invalid
 from booking_payments.sandbox.emulator.params import strings
-from booking_payments.sandbox.emulator.records import Account, Record
+from booking_payments.sandbox.emulator.records import Record, StripeAccount
 
 _ABSENT: Final = ()
 """Kinds that the emulator has no objects of."""
@@ -151,7 +151,7 @@ def _not_expandable(path: list[str]) -> Refusal:
     return invalid(f"This property cannot be expanded ({'.'.join(path)}).")
 
 
-def expanded(account: Account, body: Json, paths: list[list[str]]) -> Json:
+def expanded(account: StripeAccount, body: Json, paths: list[list[str]]) -> Json:
     """A snapshot of an object with the objects that it names put in place of their ids."""
     snapshot: Json = copy_json(body)
     for path in paths:
@@ -159,7 +159,7 @@ def expanded(account: Account, body: Json, paths: list[list[str]]) -> Json:
     return snapshot
 
 
-def _expand(account: Account, body: Json, path: list[str], inside: str = "") -> None:
+def _expand(account: StripeAccount, body: Json, path: list[str], inside: str = "") -> None:
     """Follow ``path`` into ``body``. ``inside``: where ``body`` is in its object, dotted, empty at the top."""
     if not path:
         return
@@ -179,11 +179,11 @@ def _expand(account: Account, body: Json, path: list[str], inside: str = "") -> 
             _expand(account, child, rest, "" if "object" in child else f"{kind}:{field}")
 
 
-def _named(account: Account, kinds: tuple[str, ...], id_: str) -> Record | None:
+def _named(account: StripeAccount, kinds: tuple[str, ...], id_: str) -> Record | None:
     return next((record for kind in kinds if (record := account.find(kind, id_)) is not None), None)
 
 
-def _refunds_of(account: Account, charge_id: str) -> Json:
+def _refunds_of(account: StripeAccount, charge_id: str) -> Json:
     ids = account.get("charge", charge_id).private["refunds"]
     data = [copy_json(account.get("refund", id_).body) for id_ in reversed(ids)]
     return {"object": "list", "data": data, "has_more": False, "url": f"/v1/charges/{charge_id}/refunds"}

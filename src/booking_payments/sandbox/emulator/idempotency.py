@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from booking_payments.sandbox.emulator.answers import Json, StripeResponse, copy_json
 from booking_payments.sandbox.emulator.errors import idempotency_mismatch, invalid
-from booking_payments.sandbox.emulator.records import Account, microseconds
+from booking_payments.sandbox.emulator.records import StripeAccount, microseconds
 
 KEPT_FOR: Final = timedelta(hours=24)
 LONGEST_KEY: Final = 255
@@ -38,7 +38,7 @@ def check_key(key: str) -> None:
         raise invalid(f"Idempotency keys can be at most {LONGEST_KEY} characters long.")
 
 
-def replay(account: Account, key: str, print_: str) -> StripeResponse | None:
+def replay(account: StripeAccount, key: str, print_: str) -> StripeResponse | None:
     """The saved answer for this key.
 
     ``None`` for a new one; raises 400 when it belongs to another request.
@@ -56,7 +56,7 @@ def replay(account: Account, key: str, print_: str) -> StripeResponse | None:
     return StripeResponse(saved.body["status"], copy_json(saved.body["answer"]), headers)
 
 
-def save(account: Account, key: str, print_: str, answer: StripeResponse, request_id: str) -> None:
+def save(account: StripeAccount, key: str, print_: str, answer: StripeResponse, request_id: str) -> None:
     """Keep the first answer for this key."""
     body: Json = {
         "fingerprint": print_,
@@ -68,7 +68,7 @@ def save(account: Account, key: str, print_: str, answer: StripeResponse, reques
     account.add(_KIND, key, body)
 
 
-def prune(account: Account) -> None:
+def prune(account: StripeAccount) -> None:
     """Forget keys older than 24 hours: Stripe may do so from then on, so this model does at once."""
     newest_stale = account.now_us() - microseconds(KEPT_FOR)
     table = account.table(_KIND)

@@ -6,10 +6,10 @@ from typing import Any, Final
 from booking_payments.sandbox.emulator import method_types
 from booking_payments.sandbox.emulator.answers import Json
 from booking_payments.sandbox.emulator.errors import invalid, parameter_missing, parameter_unknown
-from booking_payments.sandbox.emulator.records import Account, Record
+from booking_payments.sandbox.emulator.records import Record, StripeAccount
 
 
-def check_types(account: Account, params: Json) -> None:
+def check_types(account: StripeAccount, params: Json) -> None:
     """Which parameters name types of methods depends on the version (docs.stripe.com/changelog)."""
     version = account.request.version or account.api_version
     if "payment_method_types" in params and version >= TYPES_GONE:

@@ -23,7 +23,7 @@ from booking_payments.sandbox.emulator.errors import (
 from booking_payments.sandbox.emulator.events import emit
 from booking_payments.sandbox.emulator.intent_types import check_details, check_types, choose_types, configuration
 from booking_payments.sandbox.emulator.params import merged_metadata, new_metadata
-from booking_payments.sandbox.emulator.records import Account, Record
+from booking_payments.sandbox.emulator.records import Record, StripeAccount
 from booking_payments.sandbox.emulator.refunds import release
 
 KIND: Final = "payment_intent"
@@ -52,7 +52,7 @@ _REDIRECTS: Final = (
 # --- create
 
 
-def create(account: Account, params: Json, _: str) -> Json:
+def create(account: StripeAccount, params: Json, _: str) -> Json:
     """``POST /v1/payment_intents``. A refused confirmation leaves the intent behind, as with Stripe."""
     currency = _currency(params["currency"])
     check_amount(account, params["amount"], currency)
@@ -81,7 +81,7 @@ def _currency(given: str) -> str:
     return code
 
 
-def check_amount(account: Account, amount: int, currency: str) -> None:
+def check_amount(account: StripeAccount, amount: int, currency: str) -> None:
     """Raises 400 for a charge under the currency's minimum, over the account's maximum, or off the currency's step."""
     rules = CURRENCIES[currency]
     least, most = rules.minimum, rules.maximum(account.amount_digits)
@@ -111,7 +111,7 @@ def _check_only_with_confirm(params: Json) -> None:
             raise invalid(message, code="payment_intent_invalid_parameter", param=name)
 
 
-def check_references(account: Account, params: Json) -> None:
+def check_references(account: StripeAccount, params: Json) -> None:
     """Raises 400 for a customer or a method that the account does not have."""
     if params.get("customer"):
         account.require("customer", params["customer"], param="customer", status=400)
@@ -167,7 +167,7 @@ def check_redirects(automatic: Json | None, return_url: str | None) -> None:
         raise invalid(_REDIRECTS)
 
 
-def _add(account: Account, params: Json, fields: Json) -> Record:
+def _add(account: StripeAccount, params: Json, fields: Json) -> Record:
     asked = fields.pop("redirects_asked")
     id_ = account.new_id(KIND, "pi")
     body = objects.payment_intent(account, id_, **fields)
@@ -229,7 +229,7 @@ def _usable_types(intent: Json) -> list[str]:
     return [type_ for type_ in types if type_ == "card"] if intent["capture_method"] == "manual" else types
 
 
-def attach(account: Account, intent: Record, method: Record) -> None:
+def attach(account: StripeAccount, intent: Record, method: Record) -> None:
     """Pay this intent with ``method`` when it is confirmed; raises 400 for one that it does not accept."""
     _check_usable(intent.body, method)
     account.update(intent, payment_method=method.id, status="requires_confirmation", next_action=None)
@@ -239,7 +239,7 @@ def attach(account: Account, intent: Record, method: Record) -> None:
 # --- change
 
 
-def update(account: Account, params: Json, id_: str) -> Json:
+def update(account: StripeAccount, params: Json, id_: str) -> Json:
     """``POST /v1/payment_intents/{id}``: money and method only before confirmation succeeded."""
     intent = require(account, KIND, id_)
     check_types(account, params)
@@ -269,7 +269,7 @@ def _payment_details(intent: Record, given: Json | None) -> Json:
     return dict.fromkeys(before) if given is None else before | given
 
 
-def apply_choice(account: Account, intent: Record, params: Json) -> None:
+def apply_choice(account: StripeAccount, intent: Record, params: Json) -> None:
     """Write which types the intent accepts from now on, and their options, where ``params`` change them."""
     fields: Json = {}
     if params.get("allowed_payment_method_types"):
@@ -296,7 +296,7 @@ def apply_choice(account: Account, intent: Record, params: Json) -> None:
     account.update(intent, **fields, payment_method_types=types, payment_method_options=answered)
 
 
-def _new_price(account: Account, intent: Record, params: Json) -> Json:
+def _new_price(account: StripeAccount, intent: Record, params: Json) -> Json:
     currency = _currency(params.get("currency") or intent.body["currency"])
     amount: int = params["amount"] if "amount" in params else intent.body["amount"]
     check_amount(account, amount, currency)
@@ -319,7 +319,7 @@ def require_status(intent: Record, change: str, refused_in_action: Collection[st
 # --- confirm
 
 
-def confirm(account: Account, params: Json, id_: str) -> Json:
+def confirm(account: StripeAccount, params: Json, id_: str) -> Json:
     """``POST /v1/payment_intents/{id}/confirm`` with the secret key."""
     intent = require_for(account, KIND, id_, params)
     check_types(account, params)
@@ -331,7 +331,7 @@ def confirm(account: Account, params: Json, id_: str) -> Json:
     return intent.body
 
 
-def confirm_now(account: Account, intent: Record, params: Json) -> None:
+def confirm_now(account: StripeAccount, intent: Record, params: Json) -> None:
     """Confirm an intent; raises 402 for a declined attempt, 400 for an impossible one."""
     _keep_confirmation(account, intent, params)
     method = named_method(account, params) if intent.body["payment_method"] is None or _renames(params) else None
@@ -360,7 +360,7 @@ def _renames(params: Json) -> bool:
     return "confirm" not in params and bool(params.get("payment_method") or params.get("payment_method_data"))
 
 
-def _keep_confirmation(account: Account, intent: Record, params: Json) -> None:
+def _keep_confirmation(account: StripeAccount, intent: Record, params: Json) -> None:
     if "confirm" in params:
         return
     names = ("capture_method", "setup_future_usage", "receipt_email", "shipping")
@@ -382,7 +382,7 @@ def _circumstances(params: Json) -> Circumstances:
 # --- capture and cancel
 
 
-def capture(account: Account, params: Json, id_: str) -> Json:
+def capture(account: StripeAccount, params: Json, id_: str) -> Json:
     """``POST /v1/payment_intents/{id}/capture``: all by default; a part releases the rest."""
     intent = require(account, KIND, id_)
     require_status(intent, "captured")
@@ -399,7 +399,7 @@ def capture(account: Account, params: Json, id_: str) -> Json:
     return intent.body
 
 
-def _capture(account: Account, intent: Record, amount: int, params: Json) -> None:
+def _capture(account: StripeAccount, intent: Record, amount: int, params: Json) -> None:
     if "metadata" in params:
         account.update(intent, metadata=merged_metadata(intent.body["metadata"], params["metadata"]))
     if "payment_details" in params:
@@ -414,7 +414,7 @@ def _capture(account: Account, intent: Record, amount: int, params: Json) -> Non
     finish(account, intent, charge)
 
 
-def cancel(account: Account, params: Json, id_: str) -> Json:
+def cancel(account: StripeAccount, params: Json, id_: str) -> Json:
     """``POST /v1/payment_intents/{id}/cancel``."""
     intent = require(account, KIND, id_)
     require_status(intent, "canceled")

@@ -19,7 +19,7 @@ from booking_payments.sandbox.emulator.params import (
     strings,
     text,
 )
-from booking_payments.sandbox.emulator.records import NOUNS, OWNERS, Account, Record
+from booking_payments.sandbox.emulator.records import NOUNS, OWNERS, Record, StripeAccount
 
 PAGE_FIELDS: Final = {
     "limit": integer(minimum=1, maximum=100),
@@ -56,7 +56,7 @@ _FILTER_FIELDS: Final = {
 }
 
 
-def page(account: Account, kind: str, params: Json, url: str) -> Json:
+def page(account: StripeAccount, kind: str, params: Json, url: str) -> Json:
     """One page, newest first."""
     limit = params.get("limit", 10)
     if params.get("starting_after") and params.get("ending_before"):
@@ -68,7 +68,7 @@ def page(account: Account, kind: str, params: Json, url: str) -> Json:
     return {"object": "list", "data": data, "has_more": len(found) > limit, "url": url}
 
 
-def _matching(account: Account, kind: str, params: Json) -> Iterator[Record]:
+def _matching(account: StripeAccount, kind: str, params: Json) -> Iterator[Record]:
     """Matching records in the direction of paging: older ones, or newer ones for ``ending_before``."""
     newer, cursor = bool(params.get("ending_before")), _cursor(account, kind, params)
     records = _candidates(account, kind, params).values()
@@ -78,7 +78,7 @@ def _matching(account: Account, kind: str, params: Json) -> Iterator[Record]:
             yield record
 
 
-def _candidates(account: Account, kind: str, params: Json) -> dict[str, Record]:
+def _candidates(account: StripeAccount, kind: str, params: Json) -> dict[str, Record]:
     """Records among which the matching ones are, oldest first: those of an owner, if the list is of one."""
     for owner in sorted(OWNERS & params.keys()):
         if params[owner] is not None:
@@ -86,14 +86,14 @@ def _candidates(account: Account, kind: str, params: Json) -> dict[str, Record]:
     return account.table(kind)
 
 
-def _cursor(account: Account, kind: str, params: Json) -> Record | None:
+def _cursor(account: StripeAccount, kind: str, params: Json) -> Record | None:
     for name in ("starting_after", "ending_before"):
         if params.get(name):
             return _require_cursor(account, kind, params[name], name)
     return None
 
 
-def _require_cursor(account: Account, kind: str, id_: str, param: str) -> Record:
+def _require_cursor(account: StripeAccount, kind: str, id_: str, param: str) -> Record:
     record = account.find(kind, id_)
     if record is None:
         raise no_such(NOUNS.get(kind, kind), id_, param=param, status=400)

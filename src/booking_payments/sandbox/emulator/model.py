@@ -42,7 +42,7 @@ from booking_payments.sandbox.emulator.events import EventDelivery
 from booking_payments.sandbox.emulator.expansion import expanded, expansions
 from booking_payments.sandbox.emulator.faults import NETWORK_FAULTS, Fault, Faults, NetworkFault, Struck
 from booking_payments.sandbox.emulator.params import read_params
-from booking_payments.sandbox.emulator.records import Account, Record, RequestRef, moment
+from booking_payments.sandbox.emulator.records import Record, RequestRef, StripeAccount, moment
 from booking_payments.sandbox.emulator.store import FakeStore
 
 API_VERSION: Final = "2026-10-28.endive"
@@ -55,7 +55,7 @@ UNFINISHED: Final = "unfinished_request"
 """Requests that were answered with a 500 and will be completed, by their ids."""
 
 
-def execute(account: Account, method: str, path: str, params: Mapping[str, Any]) -> Json:
+def execute(account: StripeAccount, method: str, path: str, params: Mapping[str, Any]) -> Json:
     """Do what a request asks for; its answer. Raises ``Refusal``."""
     endpoint, id_ = find_endpoint(method, path)
     values = read_params(params, endpoint.fields)
@@ -63,14 +63,14 @@ def execute(account: Account, method: str, path: str, params: Mapping[str, Any])
     return expanded(account, endpoint.handler(account, values, id_), paths)
 
 
-def _roll_forward(account: Account, request: Record) -> None:
+def _roll_forward(account: StripeAccount, request: Record) -> None:
     """Complete a request that was answered with a 500, as far as it can still be done."""
     account.remove(request)
     with suppress(Refusal):
         execute(account, request.body["method"], request.body["path"], request.body["params"])
 
 
-FOLLOW_UPS: Final[Mapping[str, tuple[str, Callable[[Account, Record], None]]]] = {
+FOLLOW_UPS: Final[Mapping[str, tuple[str, Callable[[StripeAccount, Record], None]]]] = {
     "book_charge": ("charge", charging.book_later),
     "settle_debit": ("payment_intent", charging.settle_debit),
     "expire_voucher": ("payment_intent", charging.pass_voucher_end),
@@ -130,7 +130,7 @@ class FakeStripe:
         refunds_need_balance: bool = False,
     ) -> None:
         self.amount_digits = amount_digits
-        self._account = Account(
+        self._account = StripeAccount(
             clock=clock,
             random=random or random_module.SystemRandom(),
             follow_up_delay=follow_up_delay,

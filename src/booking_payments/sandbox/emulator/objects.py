@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from booking_payments.sandbox.emulator.answers import Json, copy_json
 from booking_payments.sandbox.emulator.cards import Behaviour
-from booking_payments.sandbox.emulator.records import Account
+from booking_payments.sandbox.emulator.records import StripeAccount
 
 ACCOUNT_ID: Final = "acct_sandbox"
 """The one account's id."""
@@ -40,7 +40,7 @@ EVIDENCE_FIELDS: Final = (
 )
 
 
-def payment_intent(account: Account, id_: str, **given: Any) -> Json:
+def payment_intent(account: StripeAccount, id_: str, **given: Any) -> Json:
     """An unpaid PaymentIntent."""
     return {
         "id": id_,
@@ -90,7 +90,7 @@ def payment_intent(account: Account, id_: str, **given: Any) -> Json:
     } | given
 
 
-def charge(account: Account, id_: str, intent: Json, method: Json, **given: Any) -> Json:
+def charge(account: StripeAccount, id_: str, intent: Json, method: Json, **given: Any) -> Json:
     """A charge made by an intent with a method; the intent's metadata is copied once, here."""
     receipt = None if given.get("status") == "failed" else f"https://pay.stripe.com/receipts/payment/{id_}"
     return {
@@ -140,7 +140,7 @@ def charge(account: Account, id_: str, intent: Json, method: Json, **given: Any)
     } | given
 
 
-def refund(account: Account, id_: str, charge_: Json, **given: Any) -> Json:
+def refund(account: StripeAccount, id_: str, charge_: Json, **given: Any) -> Json:
     """A refund of a charge, not yet sent."""
     return {
         "id": id_,
@@ -186,7 +186,7 @@ _DESTINATIONS: Final[dict[str, tuple[str, Json]]] = {
 """Where the money of a refund goes, by the type that paid."""
 
 
-def dispute(account: Account, id_: str, charge_: Json, **given: Any) -> Json:
+def dispute(account: StripeAccount, id_: str, charge_: Json, **given: Any) -> Json:
     """A chargeback of everything captured."""
     return {
         "id": id_,
@@ -210,7 +210,9 @@ def dispute(account: Account, id_: str, charge_: Json, **given: Any) -> Json:
     } | given
 
 
-def balance_transaction(account: Account, id_: str, *, amount: int, currency: str, fee: int = 0, **given: Any) -> Json:
+def balance_transaction(
+    account: StripeAccount, id_: str, *, amount: int, currency: str, fee: int = 0, **given: Any
+) -> Json:
     """Money in or out of the account's balance. ``fee`` is Stripe's, for a charge or a dispute."""
     what = "Dispute fee" if given["type"] == "adjustment" else "Stripe processing fees"
     details = {"amount": fee, "application": None, "currency": currency, "description": what}
@@ -232,7 +234,7 @@ def balance_transaction(account: Account, id_: str, *, amount: int, currency: st
     } | given
 
 
-def payment_method(account: Account, id_: str, behaviour: Behaviour, **given: Any) -> Json:
+def payment_method(account: StripeAccount, id_: str, behaviour: Behaviour, **given: Any) -> Json:
     """A method that behaves in a given way."""
     return {
         "id": id_,
@@ -256,7 +258,7 @@ def billing_details(given: Json) -> Json:
     return empty | given | {"address": address | (given.get("address") or {})}
 
 
-def _method_details(account: Account, behaviour: Behaviour) -> Json:
+def _method_details(account: StripeAccount, behaviour: Behaviour) -> Json:
     if behaviour.type == "us_bank_account":
         return _us_bank_account(account)
     if behaviour.type == "sepa_debit":
@@ -274,7 +276,7 @@ _EMPTY_DETAILS: Final[Json] = {
 }
 
 
-def _card(account: Account, behaviour: Behaviour) -> Json:
+def _card(account: StripeAccount, behaviour: Behaviour) -> Json:
     return {
         "brand": behaviour.brand,
         "checks": checks(behaviour),
@@ -299,7 +301,7 @@ def checks(behaviour: Behaviour) -> Json:
     return asked | dict.fromkeys(behaviour.failed_checks, "fail")
 
 
-def _us_bank_account(account: Account) -> Json:
+def _us_bank_account(account: StripeAccount) -> Json:
     return {
         "account_holder_type": "individual",
         "account_type": "checking",
@@ -313,7 +315,7 @@ def _us_bank_account(account: Account) -> Json:
     }
 
 
-def _sepa_debit(account: Account, behaviour: Behaviour) -> Json:
+def _sepa_debit(account: StripeAccount, behaviour: Behaviour) -> Json:
     return {
         "bank_code": "37040044",
         "branch_code": "",
@@ -324,7 +326,7 @@ def _sepa_debit(account: Account, behaviour: Behaviour) -> Json:
     }
 
 
-def customer(account: Account, id_: str, **given: Any) -> Json:
+def customer(account: StripeAccount, id_: str, **given: Any) -> Json:
     """A customer without methods."""
     return {
         "id": id_,
@@ -357,7 +359,7 @@ def customer(account: Account, id_: str, **given: Any) -> Json:
     } | given
 
 
-def webhook_endpoint(account: Account, id_: str, **given: Any) -> Json:
+def webhook_endpoint(account: StripeAccount, id_: str, **given: Any) -> Json:
     """An enabled endpoint; only the answer to create has its secret."""
     return {
         "id": id_,
@@ -374,7 +376,7 @@ def webhook_endpoint(account: Account, id_: str, **given: Any) -> Json:
     } | given
 
 
-def early_fraud_warning(account: Account, id_: str, charge_: Json) -> Json:
+def early_fraud_warning(account: StripeAccount, id_: str, charge_: Json) -> Json:
     """The card network's suspicion about a charge."""
     return {
         "id": id_,
@@ -388,7 +390,7 @@ def early_fraud_warning(account: Account, id_: str, charge_: Json) -> Json:
     }
 
 
-def review(account: Account, id_: str, charge_: Json) -> Json:
+def review(account: StripeAccount, id_: str, charge_: Json) -> Json:
     """An open review of a charge of elevated risk."""
     return {
         "id": id_,
@@ -408,7 +410,7 @@ def review(account: Account, id_: str, charge_: Json) -> Json:
     }
 
 
-def setup_intent(account: Account, id_: str, **given: Any) -> Json:
+def setup_intent(account: StripeAccount, id_: str, **given: Any) -> Json:
     """A SetupIntent without a method."""
     return {
         "id": id_,
@@ -442,7 +444,7 @@ def setup_intent(account: Account, id_: str, **given: Any) -> Json:
     } | given
 
 
-def stripe_account(account: Account, currency: str) -> Json:
+def stripe_account(account: StripeAccount, currency: str) -> Json:
     """The account itself, as ``GET /v1/account`` answers."""
     return {
         "id": ACCOUNT_ID,

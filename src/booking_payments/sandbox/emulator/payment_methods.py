@@ -14,7 +14,7 @@ from booking_payments.sandbox.emulator.cards import (
     BAD_NUMBER,
     LIVE_CARD,
     Behaviour,
-    Decline,
+    CardDecline,
     behaviour,
     name_of,
     name_of_iban,
@@ -47,7 +47,7 @@ from booking_payments.sandbox.emulator.params import (
     text,
     unsettable,
 )
-from booking_payments.sandbox.emulator.records import Account, Record
+from booking_payments.sandbox.emulator.records import Record, StripeAccount
 
 _MADE_BY_SERVERS: Final = ("card", "sepa_debit", "us_bank_account", *sorted(method_types.VOUCHERS))
 """Types whose methods a secret key can make; those that redirect are made in the customer's browser only."""
@@ -129,12 +129,12 @@ _HINT: Final = (
 )
 
 
-def create(account: Account, params: Json, _: str) -> Json:
+def create(account: StripeAccount, params: Json, _: str) -> Json:
     """``POST /v1/payment_methods``."""
     return from_data(account, params).body
 
 
-def from_data(account: Account, data: Json, *, typed: bool = False) -> Record:
+def from_data(account: StripeAccount, data: Json, *, typed: bool = False) -> Record:
     """A new method as described by ``payment_method_data``.
 
     ``typed``: a customer typed it into Stripe's own form, so card numbers and types that redirect are taken.
@@ -148,7 +148,7 @@ def from_data(account: Account, data: Json, *, typed: bool = False) -> Record:
     return method
 
 
-def _keep_details(account: Account, method: Record, data: Json) -> None:
+def _keep_details(account: StripeAccount, method: Record, data: Json) -> None:
     """Write the request's data about the method into its details."""
     type_ = method.body["type"]
     given = data.get(type_) or {}
@@ -167,7 +167,7 @@ _DETAILS_KEPT: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def add(account: Account, name: str, **given: object) -> Record:
+def add(account: StripeAccount, name: str, **given: object) -> Record:
     """A new method that behaves like the row ``name`` of the table."""
     id_ = account.new_id("payment_method", "pm")
     body = objects.payment_method(account, id_, behaviour(name), **given)
@@ -238,7 +238,7 @@ _NAMERS: Final[Mapping[str, Callable[[Json, bool], str]]] = {
 }
 
 
-def update(account: Account, params: Json, id_: str) -> Json:
+def update(account: StripeAccount, params: Json, id_: str) -> Json:
     """``POST /v1/payment_methods/{id}``."""
     method = account.require("payment_method", id_, param="payment_method")
     fields: Json = {"allow_redisplay": params["allow_redisplay"]} if "allow_redisplay" in params else {}
@@ -259,7 +259,7 @@ def update(account: Account, params: Json, id_: str) -> Json:
 # --- owners
 
 
-def attach(account: Account, params: Json, id_: str) -> Json:
+def attach(account: StripeAccount, params: Json, id_: str) -> Json:
     """``POST /v1/payment_methods/{id}/attach``: a customer keeps the method for later payments."""
     customer = account.require("customer", params["customer"], param="customer", status=400)
     check_exists(account, id_)
@@ -275,7 +275,7 @@ def attach(account: Account, params: Json, id_: str) -> Json:
     return method.body
 
 
-def detach(account: Account, _: Json, id_: str) -> Json:
+def detach(account: StripeAccount, _: Json, id_: str) -> Json:
     """``POST /v1/payment_methods/{id}/detach``: the method cannot be used again."""
     method = account.require("payment_method", id_, param="payment_method")
     if method.body["customer"] is None:
@@ -293,7 +293,7 @@ _NOT_AGAIN: Final = (
 )
 
 
-def give_to(account: Account, method: Record, customer_id: str) -> None:
+def give_to(account: StripeAccount, method: Record, customer_id: str) -> None:
     """Make a customer the owner of a method, unless it is one already."""
     if method.body["customer"] != customer_id:
         account.update(method, customer=customer_id)
@@ -307,7 +307,7 @@ def check_attachable(method: Record) -> None:
         raise card_error(_card_error_body(does.decline))
 
 
-def resolve(account: Account, id_: str) -> Record:
+def resolve(account: StripeAccount, id_: str) -> Record:
     """The method that a request names; a shared test id becomes a new object, as with Stripe.
 
     Raises 400 ``resource_missing``.
@@ -321,13 +321,13 @@ def resolve(account: Account, id_: str) -> Record:
     return record
 
 
-def check_exists(account: Account, id_: str) -> None:
+def check_exists(account: StripeAccount, id_: str) -> None:
     """Refuse an unknown method without making one."""
     if name_of(id_) is None or not id_.startswith("pm_"):
         resolve(account, id_)
 
 
-def typed_in(account: Account, number: str) -> Record:
+def typed_in(account: StripeAccount, number: str) -> Record:
     """A method from a card number that a customer typed into Stripe's own form; raises 402 for a bad one."""
     return add(account, _name_by_number(number))
 
@@ -341,7 +341,7 @@ def _name_by_number(number: str) -> str:
     return name
 
 
-def _card_error_body(decline: Decline) -> Json:
+def _card_error_body(decline: CardDecline) -> Json:
     return error_body(
         "card_error",
         decline.message,

@@ -52,7 +52,7 @@ class RequestRef:
 
 
 @define(eq=False)
-class Account:
+class StripeAccount:
     """The state of one Stripe account."""
 
     clock: Callable[[], datetime]

@@ -22,7 +22,7 @@ from booking_payments.sandbox.emulator.params import (
     new_metadata,
     not_modelled,
 )
-from booking_payments.sandbox.emulator.records import Account, Record
+from booking_payments.sandbox.emulator.records import Record, StripeAccount
 from booking_payments.sandbox.emulator.reviews import close_of_charge
 
 CREATE_FIELDS: Final = {
@@ -62,7 +62,7 @@ FAILURE_REASONS: Final = frozenset(
 _MONEY_BACK: Final = frozenset({"failed", "canceled"})
 
 
-def create(account: Account, params: Json, _: str) -> Json:
+def create(account: StripeAccount, params: Json, _: str) -> Json:
     """``POST /v1/refunds``."""
     charge = _charge_to_refund(account, params)
     _check_refundable(account, charge)
@@ -85,7 +85,7 @@ def _check_step(amount: int, charge: Record) -> None:
         raise invalid(message, code="invalid_charge_amount", param="amount", executed=True)
 
 
-def _charge_to_refund(account: Account, params: Json) -> Record:
+def _charge_to_refund(account: StripeAccount, params: Json) -> Record:
     if params.get("charge"):
         return account.require("charge", params["charge"])
     if not params.get("payment_intent"):
@@ -98,13 +98,13 @@ def _charge_to_refund(account: Account, params: Json) -> Record:
     return charge
 
 
-def successful_charge(account: Account, intent: Record) -> Record | None:
+def successful_charge(account: StripeAccount, intent: Record) -> Record | None:
     """The one charge of an intent that went through, held or captured."""
     charges = (account.get("charge", id_) for id_ in intent.private["charges"])
     return next((charge for charge in charges if charge.body["status"] == "succeeded"), None)
 
 
-def _check_refundable(account: Account, charge: Record) -> None:
+def _check_refundable(account: StripeAccount, charge: Record) -> None:
     if charge.body["status"] != "succeeded":
         message = f"Charge {charge.id} cannot be refunded: its status is {charge.body['status']}."
         raise invalid(message, code="charge_not_refundable", executed=True)
@@ -128,7 +128,7 @@ def _too_much(amount: int, left: int, charge: Record) -> Refusal:
     return invalid(message, param="amount", executed=True)
 
 
-def _refund(account: Account, charge: Record, amount: int, params: Json) -> Record:
+def _refund(account: StripeAccount, charge: Record, amount: int, params: Json) -> Record:
     course = behaviour(charge.private["behaviour"]).refund
     if charge.body["balance_transaction"] is None:
         book_charge(account, charge)
@@ -157,7 +157,7 @@ NO_FUNDS: Final = "insufficient_funds"
 """Why a refund waits, or has failed, that the balance does not cover (docs.stripe.com/refunds)."""
 
 
-def _new_refund(account: Account, charge: Record, amount: int, params: Json) -> Record:
+def _new_refund(account: StripeAccount, charge: Record, amount: int, params: Json) -> Record:
     id_ = account.new_id("refund", "re" if charge.id.startswith("ch_") else "pyr")
     given = {"amount": amount, "metadata": new_metadata(params), "reason": params.get("reason")}
     if params.get("instructions_email"):
@@ -168,14 +168,14 @@ def _new_refund(account: Account, charge: Record, amount: int, params: Json) -> 
     return refund
 
 
-def _send(account: Account, refund: Record) -> None:
+def _send(account: StripeAccount, refund: Record) -> None:
     """Take the money of a refund from the balance."""
     type_ = "refund" if refund.id.startswith("re_") else "payment_refund"
     moved = move(account, type_, refund, -refund.body["amount"], "refund")
     account.update(refund, balance_transaction=moved.id)
 
 
-def _first_status(account: Account, charge: Record, params: Json, course: RefundCourse) -> Json:
+def _first_status(account: StripeAccount, charge: Record, params: Json, course: RefundCourse) -> Json:
     if course is RefundCourse.SUCCEEDS_LATER:
         return {"status": "pending", "pending_reason": "processing"}
     if course is RefundCourse.ASKS_CUSTOMER:
@@ -191,7 +191,7 @@ _ANSWER_WITHIN_S: Final = 45 * 86400
 """How long customers may take to name their bank account."""
 
 
-def _fail_uncovered(account: Account, refund: Record) -> Record:
+def _fail_uncovered(account: StripeAccount, refund: Record) -> Record:
     """Other methods than cards do not wait for money: the refund fails at once."""
     account.update(refund, status="failed", failure_reason=NO_FUNDS)
     emit(account, "refund.created", refund.body)
@@ -199,13 +199,13 @@ def _fail_uncovered(account: Account, refund: Record) -> Record:
     return refund
 
 
-def load(account: Account) -> None:
+def load(account: StripeAccount) -> None:
     """Find the refunds that wait for money again, after the records were loaded."""
     waiting = (each for each in account.table("refund").values() if each.body.get("pending_reason") == NO_FUNDS)
     account.waiting_refunds = dict.fromkeys(each.id for each in waiting)
 
 
-def send_waiting(account: Account) -> None:
+def send_waiting(account: StripeAccount) -> None:
     """Send the refunds that the balance covers by now, oldest first."""
     while account.waiting_refunds:
         refund = account.get("refund", next(iter(account.waiting_refunds)))
@@ -216,7 +216,7 @@ def send_waiting(account: Account) -> None:
         move_to(account, refund, "succeeded")
 
 
-def _count(account: Account, charge: Record, change: int) -> Json:
+def _count(account: StripeAccount, charge: Record, change: int) -> Json:
     everything = _paid_back(charge) + change == charge.body["amount_captured"]
     return account.update(charge, amount_refunded=charge.body["amount_refunded"] + change, refunded=everything)
 
@@ -226,7 +226,7 @@ def _paid_back(charge: Record) -> int:
     return int(charge.body["amount_refunded"]) - int(charge.private["released"])
 
 
-def release(account: Account, charge: Record, amount: int, reason: str | None = None) -> None:
+def release(account: StripeAccount, charge: Record, amount: int, reason: str | None = None) -> None:
     """List ``amount`` of an authorization, which is released, as a refund, if the account's settings ask for it.
 
     Versions before 2025-03-31.basil did this. The refund has no metadata and moves no money.
@@ -245,7 +245,7 @@ def release(account: Account, charge: Record, amount: int, reason: str | None = 
     emit(account, "charge.refunded", charge.body, previous)
 
 
-def _close_inquiries(account: Account, charge: Record) -> None:
+def _close_inquiries(account: StripeAccount, charge: Record) -> None:
     """A full refund answers an inquiry."""
     if not charge.body["refunded"]:
         return
@@ -253,14 +253,14 @@ def _close_inquiries(account: Account, charge: Record) -> None:
         schedule(account, "inquiry_refunded", dispute_id)
 
 
-def _plan(account: Account, refund: Record, course: RefundCourse) -> None:
+def _plan(account: StripeAccount, refund: Record, course: RefundCourse) -> None:
     if course is RefundCourse.SUCCEEDS_LATER:
         schedule(account, "refund_succeeds", refund.id)
     elif course is RefundCourse.FAILS_LATER:
         schedule(account, "refund_fails", refund.id)
 
 
-def move_to(account: Account, refund: Record, status: str, failure_reason: str = "unknown") -> None:
+def move_to(account: StripeAccount, refund: Record, status: str, failure_reason: str = "unknown") -> None:
     """The bank moves a refund; money of a failed or canceled one returns to the balance."""
     fields: dict[str, Any] = {"status": status}
     account.waiting_refunds.pop(refund.id, None)
@@ -288,19 +288,19 @@ def check_move(refund: Record, status: str, failure_reason: str) -> None:
         raise invalid(message, param="failure_reason")
 
 
-def succeed_later(account: Account, refund: Record) -> None:
+def succeed_later(account: StripeAccount, refund: Record) -> None:
     """A pending refund has arrived."""
     if refund.body["status"] == "pending" and refund.id not in account.waiting_refunds:
         move_to(account, refund, "succeeded")
 
 
-def fail_later(account: Account, refund: Record) -> None:
+def fail_later(account: StripeAccount, refund: Record) -> None:
     """The bank sends a refund back."""
     if refund.body["status"] in ("pending", "succeeded"):
         move_to(account, refund, "failed")
 
 
-def update(account: Account, params: Json, id_: str) -> Json:
+def update(account: StripeAccount, params: Json, id_: str) -> Json:
     """``POST /v1/refunds/{id}``: only metadata can change."""
     refund = account.require("refund", id_)
     if "metadata" in params:
@@ -311,7 +311,7 @@ def update(account: Account, params: Json, id_: str) -> Json:
     return refund.body
 
 
-def cancel(account: Account, _: Json, id_: str) -> Json:
+def cancel(account: StripeAccount, _: Json, id_: str) -> Json:
     """``POST /v1/refunds/{id}/cancel``: only while the customer still has to act."""
     refund = account.require("refund", id_)
     if refund.body["status"] != "requires_action":

@@ -7,13 +7,13 @@ from booking_payments.sandbox.emulator.answers import Json
 from booking_payments.sandbox.emulator.errors import invalid
 from booking_payments.sandbox.emulator.events import emit
 from booking_payments.sandbox.emulator.params import Fields, expand
-from booking_payments.sandbox.emulator.records import Account, Record
+from booking_payments.sandbox.emulator.records import Record, StripeAccount
 
 KIND: Final = "review"
 APPROVE_FIELDS: Final[Fields] = {"expand": expand()}
 
 
-def open_review(account: Account, intent: Record, charge: Record) -> None:
+def open_review(account: StripeAccount, intent: Record, charge: Record) -> None:
     """Open a review of a paid charge, and name it in the charge and the intent."""
     id_ = account.new_id(KIND, "prv")
     review = account.add(KIND, id_, objects.review(account, id_, charge.body))
@@ -22,7 +22,7 @@ def open_review(account: Account, intent: Record, charge: Record) -> None:
     emit(account, "review.opened", review.body)
 
 
-def approve(account: Account, _: Json, id_: str) -> Json:
+def approve(account: StripeAccount, _: Json, id_: str) -> Json:
     """``POST /v1/reviews/{id}/approve``."""
     review = account.require(KIND, id_)
     if not review.body["open"]:
@@ -31,14 +31,14 @@ def approve(account: Account, _: Json, id_: str) -> Json:
     return review.body
 
 
-def close_of_charge(account: Account, charge: Record, reason: str) -> None:
+def close_of_charge(account: StripeAccount, charge: Record, reason: str) -> None:
     """A refund or a dispute closes the open review of its charge."""
     review = account.find(KIND, charge.body["review"])
     if review is not None and review.body["open"]:
         close(account, review, reason)
 
 
-def close(account: Account, review: Record, reason: str) -> None:
+def close(account: StripeAccount, review: Record, reason: str) -> None:
     """Close a review with a reason of Stripe's."""
     account.update(review, open=False, reason=reason, closed_reason=reason)
     for kind, id_ in (("charge", review.body["charge"]), ("payment_intent", review.body["payment_intent"])):

@@ -13,7 +13,7 @@ from attrs import frozen
 from booking_payments.sandbox.emulator.answers import Json
 from booking_payments.sandbox.emulator.errors import Refusal, invalid
 from booking_payments.sandbox.emulator.params import Fields, expand, integer, text
-from booking_payments.sandbox.emulator.records import Account, Record
+from booking_payments.sandbox.emulator.records import Record, StripeAccount
 
 FIELDS: Final[Fields] = {
     "query": text(required=True),
@@ -93,7 +93,7 @@ _COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
 }
 
 
-def search(account: Account, kind: str, params: Json, url: str) -> Json:
+def search(account: StripeAccount, kind: str, params: Json, url: str) -> Json:
     """One page of results, newest first."""
     clauses, any_of = _parse(kind, params["query"])
     matches = any if any_of else all

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from booking_payments.sandbox.emulator.answers import Json, copy_json
 from booking_payments.sandbox.emulator.currencies import CURRENCIES
-from booking_payments.sandbox.emulator.records import Account, Record
+from booking_payments.sandbox.emulator.records import Record, StripeAccount
 
 EXPIRED_UNCAPTURED: Final = "expired_uncaptured_charge"
 """The reason of Stripe's own refunds over a released authorization (versions before 2025-03-31.basil)."""
@@ -40,14 +40,14 @@ class Settled:
     exchange_rate: float | None = None
 
 
-def current(account: Account) -> Json:
+def current(account: StripeAccount) -> Json:
     """The settings as they are now: ``settlement_currency``, ``rates``, ``release_as_refund``."""
     found = account.find(_KIND, _ID)
     settings: Json = copy_json(dict(_DEFAULTS if found is None else found.body))
     return settings
 
 
-def set_settlement(account: Account, currency: str | None, rates: Mapping[str, str] | None = None) -> None:
+def set_settlement(account: StripeAccount, currency: str | None, rates: Mapping[str, str] | None = None) -> None:
     """Settle in ``currency`` from now on, at these rates.
 
     ``currency`` ``None``: no conversion any more. ``rates``: one unit of each currency in ``currency``, as decimal
@@ -67,7 +67,7 @@ def set_settlement(account: Account, currency: str | None, rates: Mapping[str, s
     _change(account, settlement_currency=currency, rates=kept | new)
 
 
-def set_release_as_refund(account: Account, reason: bool | str) -> None:
+def set_release_as_refund(account: StripeAccount, reason: bool | str) -> None:
     """Whether a released authorization is also listed as a refund, as before 2025-03-31.basil.
 
     ``reason``: False (today's behaviour), True (a refund without a reason), or ``expired_uncaptured_charge``.
@@ -80,7 +80,7 @@ def set_release_as_refund(account: Account, reason: bool | str) -> None:
     _change(account, release_as_refund=reason)
 
 
-def settled(account: Account, amount: int, currency: str) -> Settled:
+def settled(account: StripeAccount, amount: int, currency: str) -> Settled:
     """``amount`` (smallest unit of ``currency``) as the balance books it at the present rate, rounded half to even."""
     now = current(account)
     rate = now["rates"].get(currency)
@@ -92,7 +92,7 @@ def settled(account: Account, amount: int, currency: str) -> Settled:
     return Settled(int(exact.quantize(Decimal(1), ROUND_HALF_EVEN)), into, float(rate))
 
 
-def _change(account: Account, **fields: object) -> None:
+def _change(account: StripeAccount, **fields: object) -> None:
     record: Record | None = account.find(_KIND, _ID)
     if record is None:
         record = account.add(_KIND, _ID, copy_json(dict(_DEFAULTS)))

@@ -33,7 +33,7 @@ from booking_payments.sandbox.emulator.params import (
     unsettable,
     web_address,
 )
-from booking_payments.sandbox.emulator.records import Account, Record
+from booking_payments.sandbox.emulator.records import Record, StripeAccount
 
 KIND: Final = "setup_intent"
 
@@ -114,7 +114,7 @@ CANCEL_FIELDS: Final[Fields] = {
 RETRIEVE_FIELDS: Final[Fields] = {"client_secret": text(), "expand": expand()}
 
 
-def create(account: Account, params: Json, _: str) -> Json:
+def create(account: StripeAccount, params: Json, _: str) -> Json:
     """``POST /v1/setup_intents``."""
     check_types(account, params)
     check_references(account, params)
@@ -171,7 +171,7 @@ def _check_usable(intent: Json, method: Record) -> None:
     check_free(intent["customer"], method, "SetupIntent")
 
 
-def update(account: Account, params: Json, id_: str) -> Json:
+def update(account: StripeAccount, params: Json, id_: str) -> Json:
     """``POST /v1/setup_intents/{id}``."""
     intent = require(account, KIND, id_)
     check_types(account, params)
@@ -197,7 +197,7 @@ def _require_open(intent: Record, verb: str) -> None:
         raise invalid(message, code="setup_intent_unexpected_state", executed=True, setup_intent=intent.body)
 
 
-def confirm(account: Account, params: Json, id_: str) -> Json:
+def confirm(account: StripeAccount, params: Json, id_: str) -> Json:
     """``POST /v1/setup_intents/{id}/confirm`` with the secret key."""
     intent = require_for(account, KIND, id_, params)
     check_types(account, params)
@@ -208,7 +208,7 @@ def confirm(account: Account, params: Json, id_: str) -> Json:
     return intent.body
 
 
-def confirm_in_browser(account: Account, params: Json, id_: str) -> Json:
+def confirm_in_browser(account: StripeAccount, params: Json, id_: str) -> Json:
     """The same with the publishable key and the client secret; Stripe.js handles the next action."""
     intent = require(account, KIND, id_)
     check_secret(intent, params.get("client_secret"))
@@ -218,7 +218,7 @@ def confirm_in_browser(account: Account, params: Json, id_: str) -> Json:
     return intent.body
 
 
-def _confirm(account: Account, intent: Record, params: Json) -> None:
+def _confirm(account: StripeAccount, intent: Record, params: Json) -> None:
     method = named_method(account, params) if "confirm" not in params else None
     if method is not None:
         _check_usable(intent.body, method)
@@ -265,7 +265,7 @@ def _declined(method: Record) -> Json:
     )
 
 
-def _fail(account: Account, intent: Record, method: Record, error: Json) -> Json:
+def _fail(account: StripeAccount, intent: Record, method: Record, error: Json) -> Json:
     error = {**error, "payment_method": copy_json(method.body)}
     account.update(
         intent, status="requires_payment_method", payment_method=None, next_action=None, last_setup_error=error
@@ -274,7 +274,7 @@ def _fail(account: Account, intent: Record, method: Record, error: Json) -> Json
     return error
 
 
-def _succeed(account: Account, intent: Record, method: Record) -> None:
+def _succeed(account: StripeAccount, intent: Record, method: Record) -> None:
     if intent.body["customer"] is not None:
         payment_methods.give_to(account, method, intent.body["customer"])
     mandate = None
@@ -286,7 +286,7 @@ def _succeed(account: Account, intent: Record, method: Record) -> None:
     emit(account, "setup_intent.succeeded", intent.body)
 
 
-def authenticate(account: Account, id_: str, client_secret: str, outcome: str) -> Json:
+def authenticate(account: StripeAccount, id_: str, client_secret: str, outcome: str) -> Json:
     """The customer leaves the bank's 3-D Secure window with ``succeeded`` or ``failed``."""
     intent = require(account, KIND, id_)
     check_secret(intent, client_secret)
@@ -305,7 +305,7 @@ def authenticate(account: Account, id_: str, client_secret: str, outcome: str) -
     return intent.body
 
 
-def cancel(account: Account, params: Json, id_: str) -> Json:
+def cancel(account: StripeAccount, params: Json, id_: str) -> Json:
     """``POST /v1/setup_intents/{id}/cancel``."""
     intent = require(account, KIND, id_)
     _require_open(intent, "cancel")

@@ -6,21 +6,21 @@ from typing import Final
 
 from booking_payments.sandbox.emulator.answers import Json
 from booking_payments.sandbox.emulator.method_types import MODELLED
-from booking_payments.sandbox.emulator.records import Account
+from booking_payments.sandbox.emulator.records import StripeAccount
 
 _DAY: Final = timedelta(days=1)
 _ZONES: Final = {"boleto": -3, "konbini": 9, "oxxo": -6}
 """Hours from UTC. A voucher of these types expires at the end of a day there; one of Multibanco to the second."""
 
 
-def new(account: Account, type_: str, options: Json) -> Json:
+def new(account: StripeAccount, type_: str, options: Json) -> Json:
     """A voucher's numbers, and ``expires_at`` in Unix seconds."""
     digits = [str(account.random.randrange(10)) for _ in range(47)]
     number = "".join(digits)
     return {"number": number, "expires_at": options.get("expires_at") or _expires_at(account, type_, options)}
 
 
-def _expires_at(account: Account, type_: str, options: Json) -> int:
+def _expires_at(account: StripeAccount, type_: str, options: Json) -> int:
     days = options.get("expires_after_days")
     lasts = MODELLED[type_].lasts_days if days is None else int(days)
     if type_ not in _ZONES:

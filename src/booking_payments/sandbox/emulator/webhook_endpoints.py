@@ -19,7 +19,7 @@ from booking_payments.sandbox.emulator.params import (
     web_address,
 )
 from booking_payments.sandbox.emulator.published import is_event_pattern, is_version
-from booking_payments.sandbox.emulator.records import Account
+from booking_payments.sandbox.emulator.records import StripeAccount
 
 KIND: Final = "webhook_endpoint"
 
@@ -44,7 +44,7 @@ UPDATE_FIELDS: Final[Fields] = {
 }
 
 
-def create(account: Account, params: Json, _: str) -> Json:
+def create(account: StripeAccount, params: Json, _: str) -> Json:
     """``POST /v1/webhook_endpoints``; only this answer has the secret."""
     id_ = account.new_id(KIND, "we")
     given = {name: params[name] for name in ("api_version", "description", "enabled_events", "url") if name in params}
@@ -55,7 +55,7 @@ def create(account: Account, params: Json, _: str) -> Json:
     return endpoint.body | {"secret": endpoint.private["secret"]}
 
 
-def update(account: Account, params: Json, id_: str) -> Json:
+def update(account: StripeAccount, params: Json, id_: str) -> Json:
     """``POST /v1/webhook_endpoints/{id}``; ``disabled`` stops its deliveries."""
     endpoint = account.require(KIND, id_)
     fields: Json = {name: params[name] for name in ("description", "enabled_events", "url") if name in params}
@@ -69,7 +69,7 @@ def update(account: Account, params: Json, id_: str) -> Json:
     return endpoint.body
 
 
-def delete(account: Account, _: Json, id_: str) -> Json:
+def delete(account: StripeAccount, _: Json, id_: str) -> Json:
     """``DELETE /v1/webhook_endpoints/{id}``."""
     account.remove(account.require(KIND, id_))
     forget_endpoint(account, id_)

@@ -30,7 +30,7 @@ USER_AGENT: Final = "Stripe/1.0 (+https://stripe.com/docs/webhooks)"
 log = structlog.get_logger("booking_payments.sandbox")
 
 
-class WebhookSender:
+class EventSender:
     """Lets time do its work in the model, and carries the events out."""
 
     def __init__(self, stripe: SandboxStripe) -> None:

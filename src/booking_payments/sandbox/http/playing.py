@@ -24,7 +24,7 @@ Amount = Annotated[int, msgspec.Meta(ge=1, le=10**12)]
 M = TypeVar("M", bound=msgspec.Struct)
 
 
-class Nothing(msgspec.Struct, forbid_unknown_fields=True):
+class NoFields(msgspec.Struct, forbid_unknown_fields=True):
     """No field at all."""
 
 
@@ -38,7 +38,7 @@ class WebhookEndpoint(msgspec.Struct, forbid_unknown_fields=True):
     api_version: Text | None = None
 
 
-class Authentication(msgspec.Struct, forbid_unknown_fields=True):
+class AuthenticationResult(msgspec.Struct, forbid_unknown_fields=True):
     """How the customer left the bank's 3-D Secure window, or its page; ``processing`` is for methods that redirect."""
 
     client_secret: Text
@@ -64,7 +64,7 @@ class DashboardRefund(msgspec.Struct, forbid_unknown_fields=True):
     amount: Amount | None = None
 
 
-class Dispute(msgspec.Struct, forbid_unknown_fields=True):
+class NewDispute(msgspec.Struct, forbid_unknown_fields=True):
     """The bank's complaint; an inquiry moves no money. ``FakeStripe.open_dispute`` says what each field means."""
 
     reason: Text = "fraudulent"
@@ -142,7 +142,7 @@ _BY_STRIPE_JS: Final = re.compile(PREFIX + "/payment_intents/[^/]+/authenticate"
 # --- who plays what --------------------------------------------------------------------------------------------
 
 
-def _hello(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
+def _hello(stripe: SandboxStripe, _: str, __: NoFields) -> HttpResponse:
     delay_s = stripe.follow_up_delay.total_seconds()
     return HttpResponse(200, {"sandbox": "booking-payments", "now": stripe.clock.now(), "follow_up_delay_s": delay_s})
 
@@ -172,21 +172,21 @@ def _endpoint_summary(endpoint: dict[str, Any]) -> dict[str, Any]:
     return {name: endpoint[name] for name in ("id", "url", "enabled_events", "status", "api_version")}
 
 
-def _list_endpoints(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
+def _list_endpoints(stripe: SandboxStripe, _: str, __: NoFields) -> HttpResponse:
     return HttpResponse(200, {"webhook_endpoints": [_endpoint_summary(endpoint) for endpoint in _endpoints(stripe)]})
 
 
-def _remove_endpoint(stripe: SandboxStripe, id_: str, _: Nothing) -> HttpResponse:
+def _remove_endpoint(stripe: SandboxStripe, id_: str, _: NoFields) -> HttpResponse:
     return reply_with(stripe.by_hand("DELETE", f"/v1/webhook_endpoints/{id_}", {}))
 
 
-def _remove_endpoints(stripe: SandboxStripe, _: str, given: Nothing) -> HttpResponse:
+def _remove_endpoints(stripe: SandboxStripe, _: str, given: NoFields) -> HttpResponse:
     for endpoint in _endpoints(stripe):
         _remove_endpoint(stripe, endpoint["id"], given)
     return HttpResponse(200, {"webhook_endpoints": []})
 
 
-def _waiting(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
+def _waiting(stripe: SandboxStripe, _: str, __: NoFields) -> HttpResponse:
     waiting = [
         {
             "event_id": delivery.event_id,
@@ -200,11 +200,11 @@ def _waiting(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
     return HttpResponse(200, {"deliveries": waiting})
 
 
-def _authenticate(stripe: SandboxStripe, id_: str, given: Authentication) -> HttpResponse:
+def _authenticate(stripe: SandboxStripe, id_: str, given: AuthenticationResult) -> HttpResponse:
     return reply_with(stripe.authenticate(id_, given.client_secret, given.outcome))
 
 
-def _authenticate_setup(stripe: SandboxStripe, id_: str, given: Authentication) -> HttpResponse:
+def _authenticate_setup(stripe: SandboxStripe, id_: str, given: AuthenticationResult) -> HttpResponse:
     return reply_with(stripe.authenticate_setup(id_, given.client_secret, given.outcome))
 
 
@@ -220,7 +220,7 @@ def _refund(stripe: SandboxStripe, id_: str, given: DashboardRefund) -> HttpResp
     return reply_with(stripe.refund_in_dashboard(id_, given.amount))
 
 
-def _dispute(stripe: SandboxStripe, id_: str, given: Dispute) -> HttpResponse:
+def _dispute(stripe: SandboxStripe, id_: str, given: NewDispute) -> HttpResponse:
     opened = stripe.open_dispute(
         id_,
         given.reason,
@@ -250,7 +250,7 @@ def _move_refund(stripe: SandboxStripe, id_: str, given: RefundMove) -> HttpResp
     return reply_with(stripe.move_refund(id_, given.status, given.failure_reason))
 
 
-def _account(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
+def _account(stripe: SandboxStripe, _: str, __: NoFields) -> HttpResponse:
     return HttpResponse(200, stripe.account_settings)
 
 
@@ -276,7 +276,7 @@ def _advance(stripe: SandboxStripe, _: str, given: Advance) -> HttpResponse:
     return HttpResponse(200, {"now": stripe.clock.now(), "happened": happened})
 
 
-def _now(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
+def _now(stripe: SandboxStripe, _: str, __: NoFields) -> HttpResponse:
     return HttpResponse(200, {"now": stripe.clock.now()})
 
 
@@ -288,11 +288,11 @@ def _script_fault(stripe: SandboxStripe, _: str, given: FaultScript) -> HttpResp
     return _faults(stripe)
 
 
-def _list_faults(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
+def _list_faults(stripe: SandboxStripe, _: str, __: NoFields) -> HttpResponse:
     return _faults(stripe)
 
 
-def _clear_faults(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
+def _clear_faults(stripe: SandboxStripe, _: str, __: NoFields) -> HttpResponse:
     stripe.faults.clear()
     return _faults(stripe)
 
@@ -310,7 +310,7 @@ def _faults(stripe: SandboxStripe) -> HttpResponse:
     return HttpResponse(200, {"faults": coming})
 
 
-def _calls(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
+def _calls(stripe: SandboxStripe, _: str, __: NoFields) -> HttpResponse:
     calls = [
         {
             "method": call.method,
@@ -323,7 +323,7 @@ def _calls(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
     return HttpResponse(200, {"calls": calls})
 
 
-def _reset(stripe: SandboxStripe, _: str, __: Nothing) -> HttpResponse:
+def _reset(stripe: SandboxStripe, _: str, __: NoFields) -> HttpResponse:
     stripe.reset()
     return HttpResponse(200, {"reset": True})
 
@@ -347,29 +347,29 @@ def _role(line: str, body: type[M], play: Callable[[SandboxStripe, str, M], Http
 
 
 ROLES: Final = (
-    _role("GET ", Nothing, _hello),
+    _role("GET ", NoFields, _hello),
     _role("POST /webhook_endpoints", WebhookEndpoint, _register),
-    _role("GET /webhook_endpoints", Nothing, _list_endpoints),
-    _role("DELETE /webhook_endpoints", Nothing, _remove_endpoints),
-    _role("DELETE /webhook_endpoints/{id}", Nothing, _remove_endpoint),
-    _role("GET /deliveries", Nothing, _waiting),
-    _role("POST /payment_intents/{id}/authenticate", Authentication, _authenticate),
+    _role("GET /webhook_endpoints", NoFields, _list_endpoints),
+    _role("DELETE /webhook_endpoints", NoFields, _remove_endpoints),
+    _role("DELETE /webhook_endpoints/{id}", NoFields, _remove_endpoint),
+    _role("GET /deliveries", NoFields, _waiting),
+    _role("POST /payment_intents/{id}/authenticate", AuthenticationResult, _authenticate),
     _role("POST /payment_intents/{id}/voucher", VoucherEnd, _end_voucher),
-    _role("POST /setup_intents/{id}/authenticate", Authentication, _authenticate_setup),
+    _role("POST /setup_intents/{id}/authenticate", AuthenticationResult, _authenticate_setup),
     _role("POST /payment_intents/{id}/confirm", Confirmation, _confirm),
     _role("POST /payment_intents/{id}/refund", DashboardRefund, _refund),
-    _role("POST /payment_intents/{id}/dispute", Dispute, _dispute),
+    _role("POST /payment_intents/{id}/dispute", NewDispute, _dispute),
     _role("POST /disputes/{id}", DisputeMove, _move_dispute),
     _role("POST /refunds/{id}", RefundMove, _move_refund),
-    _role("GET /account", Nothing, _account),
+    _role("GET /account", NoFields, _account),
     _role("POST /account", AccountChange, _change_account),
-    _role("GET /clock", Nothing, _now),
+    _role("GET /clock", NoFields, _now),
     _role("POST /clock", Advance, _advance),
     _role("POST /faults", FaultScript, _script_fault),
-    _role("GET /faults", Nothing, _list_faults),
-    _role("DELETE /faults", Nothing, _clear_faults),
-    _role("GET /calls", Nothing, _calls),
-    _role("POST /reset", Nothing, _reset),
+    _role("GET /faults", NoFields, _list_faults),
+    _role("DELETE /faults", NoFields, _clear_faults),
+    _role("GET /calls", NoFields, _calls),
+    _role("POST /reset", NoFields, _reset),
 )
 
 

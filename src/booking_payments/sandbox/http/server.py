@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 
 from booking_payments.sandbox.http.account import SandboxStripe
 from booking_payments.sandbox.http.app import SandboxApp
-from booking_payments.sandbox.http.deliveries import WebhookSender
+from booking_payments.sandbox.http.deliveries import EventSender
 
 GRACE: Final = timedelta(seconds=1)
 """How long answers under way may take at the end."""
@@ -33,7 +33,7 @@ async def serving(stripe: SandboxStripe, host: str = "127.0.0.1", port: int = 0)
         app = SandboxApp(stripe, _abort)
         stripe.serve_bank_at(_address(listening, for_browsers=True))
         async with _answering(app, listening), anyio.create_task_group() as tasks:
-            tasks.start_soon(WebhookSender(stripe).run)
+            tasks.start_soon(EventSender(stripe).run)
             yield _address(listening)
             tasks.cancel_scope.cancel()
 

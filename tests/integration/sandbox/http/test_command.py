@@ -17,7 +17,7 @@ TIMEOUT_S = 20
 
 
 @contextmanager
-def started(*words: str) -> Iterator[tuple[preloaded.Process, str]]:
+def started(*words: str) -> Iterator[tuple[preloaded.ForkedProcess, str]]:
     """The process and the line that it prints when it listens."""
     command = ["-m", "booking_payments", "sandbox", "--port", "0", *words]
     process = preloaded.started(command, cwd=Path.cwd(), env=os.environ, stdout=preloaded.PIPE, stderr=preloaded.PIPE)

@@ -105,9 +105,9 @@ class BankTransferGateway:
             transfer = _there(await records.transfer(instruction.intent_id, lock=True))
             if not transfer.status.is_open:
                 _refuse_state(transfer)
-            told = evolve(transfer, status=WAITS)
-            await records.change_transfer(told)
-            return self._intent(told)
+            waiting = evolve(transfer, status=WAITS)
+            await records.change_transfer(waiting)
+            return self._intent(waiting)
 
         return await self.store.transact(work)
 

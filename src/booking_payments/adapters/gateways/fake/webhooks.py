@@ -18,7 +18,7 @@ TIMEOUT: Final = timedelta(seconds=10)
 log = structlog.get_logger("booking_payments.sandbox")
 
 
-class Receiver(Protocol):
+class WebhookReceiver(Protocol):
     """Where webhooks are delivered to."""
 
     async def deliver(self, body: bytes, headers: Mapping[str, str]) -> bool:
@@ -59,7 +59,7 @@ class HandedOver:
 class Deliveries:
     """Delivers waiting events to ``receiver``, signed with ``secret``."""
 
-    def __init__(self, stripe: FakeStripe, clock: Clock, receiver: Receiver, secret: str) -> None:
+    def __init__(self, stripe: FakeStripe, clock: Clock, receiver: WebhookReceiver, secret: str) -> None:
         self._stripe, self._clock, self._receiver, self._secret = stripe, clock, receiver, secret
 
     async def round(self) -> int:

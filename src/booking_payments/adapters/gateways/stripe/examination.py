@@ -33,7 +33,7 @@ RIGHTS: Final[Mapping[str, tuple[str, str, Params]]] = {
 
 
 @frozen(kw_only=True)
-class Finding:
+class CheckResult:
     """The result of one check. ``remedy`` describes the correction; None when the check is ``ok``."""
 
     name: str
@@ -42,17 +42,17 @@ class Finding:
     remedy: str | None = None
 
 
-async def examine(transport: Transport, *, livemode: bool) -> Sequence[Finding]:
+async def examine(transport: Transport, *, livemode: bool) -> Sequence[CheckResult]:
     """Return the results of all checks, for a valid key. Raises ``GatewayError`` if Stripe is unreachable."""
     return [*await _rights(transport), *await _endpoints(transport, livemode)]
 
 
-async def _rights(transport: Transport) -> Sequence[Finding]:
+async def _rights(transport: Transport) -> Sequence[CheckResult]:
     missing = [right for right, request in RIGHTS.items() if not await _may(transport, *request)]
     if not missing:
-        return [Finding(name="rights", ok=True, detail="the key has every permission that is needed")]
+        return [CheckResult(name="rights", ok=True, detail="the key has every permission that is needed")]
     remedy = "add the permission to the restricted key in Stripe's dashboard"
-    return [Finding(name="rights", ok=False, detail=f"the key lacks {right}", remedy=remedy) for right in missing]
+    return [CheckResult(name="rights", ok=False, detail=f"the key lacks {right}", remedy=remedy) for right in missing]
 
 
 async def _may(transport: Transport, method: str, path: str, params: Params) -> bool:
@@ -68,7 +68,7 @@ async def _may(transport: Transport, method: str, path: str, params: Params) -> 
 # --- webhook endpoints ------------------------------------------------------------------------------------------
 
 
-async def _endpoints(transport: Transport, livemode: bool) -> Sequence[Finding]:
+async def _endpoints(transport: Transport, livemode: bool) -> Sequence[CheckResult]:
     """Return the results for the endpoints with the service's address.
 
     A key needs no permission to list them, so a refused request is not a problem. In test mode there may be no
@@ -78,24 +78,24 @@ async def _endpoints(transport: Transport, livemode: bool) -> Sequence[Finding]:
         body = (await transport.call("GET", "/v1/webhook_endpoints", {"limit": 100}, None)).body
     except (Misconfigured, GatewayRefused) as error:
         detail = f"cannot be listed with this key ({error.code})"
-        return [Finding(name="endpoint", ok=True, detail=detail)]
+        return [CheckResult(name="endpoint", ok=True, detail=detail)]
     found = [each for each in _objects(body) if _is_ours(each)]
     thin = await _thin(transport)
     if not found and not thin:
         detail = f"no webhook endpoint of the account has an address that ends in {PATH}/"
         remedy = "create one in Stripe's dashboard, and set STRIPE_WEBHOOK_SECRET to its signing secret"
-        return [Finding(name="endpoint", ok=not livemode, detail=detail, remedy=remedy)]
+        return [CheckResult(name="endpoint", ok=not livemode, detail=detail, remedy=remedy)]
     return [*(finding for each in found for finding in _of_endpoint(each)), *thin]
 
 
-def _of_endpoint(endpoint: Mapping[str, Any]) -> Sequence[Finding]:
+def _of_endpoint(endpoint: Mapping[str, Any]) -> Sequence[CheckResult]:
     url = str(endpoint.get("url"))
     problems = [
-        Finding(name="endpoint", ok=False, detail=f"{url} {detail}", remedy=remedy)
+        CheckResult(name="endpoint", ok=False, detail=f"{url} {detail}", remedy=remedy)
         for detail, remedy in (_disabled(endpoint), _events(endpoint))
         if detail
     ]
-    return [*problems, Finding(name="endpoint", ok=True, detail=f"{url} receives events in {_version(endpoint)}")]
+    return [*problems, CheckResult(name="endpoint", ok=True, detail=f"{url} receives events in {_version(endpoint)}")]
 
 
 def _disabled(endpoint: Mapping[str, Any]) -> tuple[str | None, str]:
@@ -121,7 +121,7 @@ def _version(endpoint: Mapping[str, Any]) -> str:
     return f"{version or 'the default version of the account'}, which need not be {API_VERSION}"
 
 
-async def _thin(transport: Transport) -> Sequence[Finding]:
+async def _thin(transport: Transport) -> Sequence[CheckResult]:
     """Return a problem for each destination that sends thin events to the service's address.
 
     Only the second generation of Stripe's API lists them, and not for every key. A destination that is not listed
@@ -134,7 +134,7 @@ async def _thin(transport: Transport) -> Sequence[Finding]:
         return []
     remedy = "choose the payload style snapshot in Stripe's dashboard"
     return [
-        Finding(
+        CheckResult(
             name="endpoint",
             ok=False,
             detail=f"{each['webhook_endpoint']['url']} receives thin events",

@@ -254,9 +254,9 @@ def _word_of(code: str | None, param: str, message: str) -> str | None:
         return None
     if _DETAIL.fullmatch(param) or (code == "email_invalid" and param != "receipt_email"):
         return "payment_details_missing"
-    told = next((word for pattern, word in _MESSAGES if pattern.search(message)), None)
-    if told is not None:
-        return told
+    refused_word = next((word for pattern, word in _MESSAGES if pattern.search(message)), None)
+    if refused_word is not None:
+        return refused_word
     if _METHOD.fullmatch(param):
         return _METHOD_WORDS.get(code, "payment_method_unavailable")
     if code is None and param == "amount":

@@ -11,10 +11,10 @@ from booking_payments.ports.gateway_settings import (
     ServiceFacts,
     SettingProblem,
     address_without_user,
+    boolean,
     comma_separated,
     prefixed,
     setting,
-    truth,
     web_address,
 )
 
@@ -67,7 +67,7 @@ class StripeShapedSettings(GatewaySettings):
         "must be the id of a payment method configuration, which begins with pmc_",
         read=prefixed("pmc_"),
     )
-    booking_metadata: bool = setting("STRIPE_BOOKING_METADATA", "must be true or false", read=truth, default=False)
+    booking_metadata: bool = setting("STRIPE_BOOKING_METADATA", "must be true or false", read=boolean, default=False)
 
     def problems(self, service: ServiceFacts) -> Iterator[SettingProblem]:
         if self.allowed_methods and (self.excluded_methods or self.method_configuration):

@@ -50,7 +50,7 @@ NEW: Final = ("new.label", "new.units", "new.price")
 """The fields of an added item."""
 
 
-class Amend(msgspec.Struct):
+class AmendForm(msgspec.Struct):
     """The fields of the form by name, and the quoted refund."""
 
     fields: dict[str, str]
@@ -246,14 +246,14 @@ def _mode(form: Form) -> RefundOnCancel:
     return RefundOnCancel(text)
 
 
-def _given(form: Form, booking: Booking) -> Amend:
+def _given(form: Form, booking: Booking) -> AmendForm:
     quoted = form.get("quoted")
     fields = {name: form.safe(name) for name in form.names() if name in fields_of(booking)}
     try:
         Money.parse(quoted, booking.amount.currency)
     except PaymentError as error:
         raise RequestRefused(400, "invalid_input", error.message) from None
-    return Amend(fields=fields, refund=_mode(form).value, version=version_typed(form), quoted=quoted)
+    return AmendForm(fields=fields, refund=_mode(form).value, version=version_typed(form), quoted=quoted)
 
 
 PAGES: Final = (amend_page, amend)

@@ -33,7 +33,7 @@ PATH: Final = "/console/bookings"
 DONE: Final = {
     "amended": (True, "The booking is changed."),
     "canceled": (True, "The booking is canceled."),
-    "seats": (True, "The seats are given back. The booking goes on with the rest."),
+    "seats": (True, "The seats are given back. The booking keeps the remaining seats."),
     "refused": (
         False,
         "The booking is changed, but the gateway refused the refund. The amount is owed: refund it on the payment's "

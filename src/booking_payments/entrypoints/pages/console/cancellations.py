@@ -44,21 +44,21 @@ UNITS: Final = "units."
 """Prefix of the fields that count the units of an item; the item's id follows."""
 
 
-class Units(msgspec.Struct):
+class UnitsForm(msgspec.Struct):
     """A number of units of an item."""
 
     id: str
     quantity: int
 
 
-class Cancellation(msgspec.Struct):
+class CancellationForm(msgspec.Struct):
     """The fields of the form. ``quoted`` is the refund that was shown."""
 
     refund: str
     reason: str
     version: int
     quoted: str
-    items: list[Units]
+    items: list[UnitsForm]
 
 
 # --- the whole booking -----------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ def _mode(form: Form) -> RefundOnCancel:
     return RefundOnCancel(text)
 
 
-def _given(form: Form, booking: Booking, *, seats: bool) -> Cancellation:
+def _given(form: Form, booking: Booking, *, seats: bool) -> CancellationForm:
     reason, quoted = form.safe("reason"), form.get("quoted")
     try:
         require_reason(reason or None)
@@ -187,12 +187,12 @@ def _given(form: Form, booking: Booking, *, seats: bool) -> Cancellation:
         raise RequestRefused(400, "invalid_input", error.message) from None
     if seats and not chosen:
         raise RequestRefused(400, "invalid_input", "choose at least one seat")
-    return Cancellation(
+    return CancellationForm(
         refund=_mode(form).value,
         reason=reason,
         version=version_typed(form),
         quoted=quoted,
-        items=[Units(id=each.id, quantity=each.quantity or 0) for each in chosen],
+        items=[UnitsForm(id=each.id, quantity=each.quantity or 0) for each in chosen],
     )
 
 

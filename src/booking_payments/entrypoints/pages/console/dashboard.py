@@ -8,7 +8,7 @@ from attrs import frozen
 from litestar import get
 from markupsafe import Markup
 
-from booking_payments.application.figures import MOST_FACTS, MOST_WEBHOOKS, Cut, Figures, MoneyOfCurrency, quantile
+from booking_payments.application.figures import MOST_EVENTS, MOST_WEBHOOKS, Cut, Figures, MoneyOfCurrency, quantile
 from booking_payments.domain.money import Money
 from booking_payments.entrypoints.pages.console.operator_context import GivenOperator
 from booking_payments.entrypoints.pages.page import BROWSER, GivenForm, GivenServices, PageResponse
@@ -95,7 +95,7 @@ def _declines(figures: Figures) -> Panel:
     title, found = "Declines by reason", figures.declines[:MOST_REASONS]
     more = len(figures.declines) - len(found)
     notes = (
-        f"Of the newest {MOST_FACTS:,} declines only." if Cut.DECLINES in figures.cut else "",
+        f"Of the newest {MOST_EVENTS:,} declines only." if Cut.DECLINES in figures.cut else "",
         f"The {MOST_REASONS} most frequent, and {more} more in the figures." if more else "",
     )
     names, counts = [words(reason) for reason, _ in found], [count for _, count in found]
@@ -145,7 +145,7 @@ def _refunds(figures: Figures) -> Panel:
         columns=("Within", "Refunds"),
         rows=tuple(zip(labels, (str(count) for count in counts), strict=True)),
         empty="No refund was completed in these days.",
-        note=f"Of the newest {MOST_FACTS:,} refunds only." if Cut.REFUND_TIMES in figures.cut else None,
+        note=f"Of the newest {MOST_EVENTS:,} refunds only." if Cut.REFUND_TIMES in figures.cut else None,
     )
 
 

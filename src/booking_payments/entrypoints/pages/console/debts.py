@@ -31,7 +31,7 @@ from booking_payments.entrypoints.pages.page import (
 from booking_payments.presentation import render
 
 
-class Settle(msgspec.Struct):
+class SettleForm(msgspec.Struct):
     """The fields of the form."""
 
     amount: str
@@ -101,7 +101,7 @@ async def settle(
     )
 
 
-def _given(form: Form, file: PaymentDetails) -> Settle:
+def _given(form: Form, file: PaymentDetails) -> SettleForm:
     how, note = form.get("how"), form.safe("note")
     if how not in [each.value for each in Settlement]:
         raise RequestRefused(400, "invalid_input", "choose how it was settled")
@@ -111,7 +111,7 @@ def _given(form: Form, file: PaymentDetails) -> Settle:
         amount = amount_typed(form.get("amount"), file.payment.amount.currency)
     except PaymentError as error:
         raise RequestRefused(400, error.code, error.message) from None
-    return Settle(amount=amount.major(), how=how, note=note)
+    return SettleForm(amount=amount.major(), how=how, note=note)
 
 
 PAGES: Final = (preview, settle)

@@ -47,14 +47,14 @@ DONE: Final = {
 }
 
 
-class Cancel(msgspec.Struct):
+class CancelForm(msgspec.Struct):
     """The fields of the form."""
 
     refund: str
     reason: str
 
 
-class Move(msgspec.Struct):
+class MoveForm(msgspec.Struct):
     """The fields of the form: times as typed, in UTC."""
 
     starts: str
@@ -157,7 +157,7 @@ async def cancel(
     """Cancel the event, once per form; for a canceled event, retry what failed."""
     event_id = path_id(request, "event_id")
     try:
-        given = Cancel(refund=_mode(form).value, reason=_reason(form))
+        given = CancelForm(refund=_mode(form).value, reason=_reason(form))
     except RequestRefused as refused:
         return await _cancel_page(operator, event_id, form, refused.problem)
 
@@ -222,7 +222,7 @@ async def move_page(request: AnyRequest, operator: GivenOperator, search: GivenF
 async def move(request: AnyRequest, services: GivenServices, operator: GivenOperator, form: GivenForm) -> PageResponse:
     """Move the event, once per form."""
     event_id = path_id(request, "event_id")
-    given = Move(starts=form.get("starts"), grace=form.get("grace"))
+    given = MoveForm(starts=form.get("starts"), grace=form.get("grace"))
     try:
         starts_at, grace = _dates(form)
     except InvalidInput as error:
@@ -253,8 +253,10 @@ async def _move_page(
         try:
             starts_at, grace = _dates(form)
             if starts_at <= services.clock.now():
-                raise InvalidInput("the new date lies in the past")
-            preview = await services.payments.preview_event(event_id, event_starts_at=starts_at)
+                raise InvalidInput("the new date is in the past")
+            preview = await services.payments.preview_event(
+                event_id, event_starts_at=starts_at, refund_grace_until=grace
+            )
         except PaymentError as error:
             message = sentence(error.message)
     newest = overview.newest

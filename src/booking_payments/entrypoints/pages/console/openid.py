@@ -183,7 +183,7 @@ async def _logged_in(request: AnyRequest, services: Services, logged_in: LoggedI
 
 
 def _declined(search: Form) -> PageResponse:
-    """The page for an error that the provider sent; its text is not shown, since anybody could have written it."""
+    """The page for an error that the provider sent; its text is not shown, since any site can send one."""
     code = search.get("error")
     _log_rejected(f"the provider answered {code[:80]!r}")
     return _problem_page("denied" if code == "access_denied" else "rejected", 403 if code == "access_denied" else 400)

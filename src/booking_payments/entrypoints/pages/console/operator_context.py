@@ -178,7 +178,7 @@ async def begin_session(
     secret: str | None = None,
     sealed_id_token: str | None = None,
 ) -> PageResponse:
-    """Begin a session with a new secret, whatever cookie the browser had, and redirect to the page ``wanted``.
+    """Begin a session with a new secret, ignoring a cookie that the browser has, and redirect to ``wanted``.
 
     ``until``: the session ends then at the latest.
     """

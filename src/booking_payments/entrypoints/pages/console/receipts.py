@@ -32,7 +32,7 @@ from booking_payments.runtime.services import Services
 RECORD: Final = "/console/record"
 
 
-class Record(msgspec.Struct):
+class ReceiptForm(msgspec.Struct):
     """The fields of the form."""
 
     booking: str
@@ -105,7 +105,7 @@ async def _booking(services: Services, name: str) -> Booking:
     return found
 
 
-def _with_amount(given: Record, booking: Booking) -> Record:
+def _with_amount(given: ReceiptForm, booking: Booking) -> ReceiptForm:
     """Return the form with the amount as plain decimal text in the booking's currency."""
     try:
         amount = amount_typed(given.amount, booking.amount.currency)
@@ -114,13 +114,13 @@ def _with_amount(given: Record, booking: Booking) -> Record:
     return msgspec.structs.replace(given, amount=amount.major())
 
 
-def _given(form: Form) -> Record:
+def _given(form: Form) -> ReceiptForm:
     kind, booking, amount = form.get("kind"), form.safe("booking").strip(), form.get("amount").strip()
     if kind not in [each.value for each in ReceiptKind]:
         raise RequestRefused(400, "invalid_input", "choose how the money came")
     if not booking or not amount:
         raise RequestRefused(400, "invalid_input", "name the booking and the amount")
-    return Record(booking=booking, amount=amount, kind=kind, reference=form.safe("reference"))
+    return ReceiptForm(booking=booking, amount=amount, kind=kind, reference=form.safe("reference"))
 
 
 PAGES: Final = (form_page, record)

@@ -37,7 +37,7 @@ from booking_payments.presentation import render
 from booking_payments.presentation.models import RefundAnswer
 
 
-class Refund(msgspec.Struct):
+class RefundForm(msgspec.Struct):
     """The fields of the form. ``amount`` is required: the quoted amount is the one that is refunded."""
 
     amount: str
@@ -149,7 +149,7 @@ def _outcome(response: EncodedResponse) -> str:
     return "deferred" if made.deferred else "refund"
 
 
-def _given(form: Form, file: PaymentDetails) -> Refund:
+def _given(form: Form, file: PaymentDetails) -> RefundForm:
     reason, note, override = form.get("reason"), form.safe("note"), _overrides(form)
     if reason not in [each.value for each in RefundReason]:
         raise RequestRefused(400, "invalid_input", "choose one of the reasons")
@@ -159,7 +159,7 @@ def _given(form: Form, file: PaymentDetails) -> Refund:
         amount = amount_typed(form.get("amount"), file.payment.amount.currency)
     except PaymentError as error:
         raise RequestRefused(400, error.code, error.message) from None
-    return Refund(amount=amount.major(), reason=reason, note=note, override=override)
+    return RefundForm(amount=amount.major(), reason=reason, note=note, override=override)
 
 
 PAGES: Final = (quote, refund)

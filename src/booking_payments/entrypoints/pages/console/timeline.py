@@ -99,4 +99,4 @@ _GISTS: Final[Mapping[type, Callable[[Any], str]]] = {
     ev.BookingReleased: lambda event: words(event.status),
     ev.DriftFound: lambda event: event.detail,
 }
-"""The gist of events whose amount is not all that matters."""
+"""Short texts of events for which the amount is not enough."""

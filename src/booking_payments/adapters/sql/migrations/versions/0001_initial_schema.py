@@ -158,6 +158,7 @@ def _create_bookings() -> None:
         where="event_id IS NOT NULL AND status IN ('pending', 'confirmed')",
     )
     _index("bp_bookings_page", "bp_bookings", "created_at", "id")
+    _index("bp_bookings_status", "bp_bookings", "status", "created_at", "id", where="status <> 'confirmed'")
     _index("bp_bookings_pending_customer", "bp_bookings", "customer_id", "expires_at", where="status = 'pending'")
     _index("bp_bookings_pending_expires_at", "bp_bookings", "expires_at", where="status = 'pending'")
     _index("bp_bookings_reference", "bp_bookings", "reference", "created_at", "id")
@@ -232,14 +233,14 @@ def _create_payments() -> None:
         "bp_payments",
         "created_at",
         "id",
-        where="refunded_minor > 0 AND refunded_minor < captured_minor",
+        where="refunded_minor + 0 > 0 AND refunded_minor < captured_minor",
     )
     _index(
         "bp_payments_fully_refunded",
         "bp_payments",
         "created_at",
         "id",
-        where="refunded_minor > 0 AND refunded_minor >= captured_minor",
+        where="refunded_minor + 0 > 0 AND refunded_minor >= captured_minor",
     )
     _index("bp_payments_status", "bp_payments", "status", "created_at", "id")
     op.create_table(
