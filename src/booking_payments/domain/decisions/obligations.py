@@ -218,7 +218,7 @@ def _promise_in_all(
 
 
 def _promise_up_to(
-    payment: Payment, request: Request, ids: NewIds, ceiling: Money, beside: Money, *, in_full: bool
+    payment: Payment, request: RefundParameters, ids: NewIds, ceiling: Money, beside: Money, *, in_full: bool
 ) -> Events:
     """Raise the promise to a total of ``ceiling``, of which banks have withdrawn ``beside`` before; never lower it.
 
