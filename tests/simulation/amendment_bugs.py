@@ -26,7 +26,7 @@ from booking_payments.domain.instructions import CreateRefund
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import payment_of_booking
-from booking_payments.domain.refunds import RefundOnCancel, RefundPolicy, RefundReason, RefundTier
+from booking_payments.domain.refunds import Reduction, RefundOnCancel, RefundPolicy, RefundReason, RefundTier
 from booking_payments.ports.event_jobs import BookingOutcome
 from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.ports.unit_of_work import UnitOfWork
@@ -205,8 +205,8 @@ def _items_not_marked(patch: Patch) -> None:
     def unmarked(booking: Any, named: Any, **more: Any) -> Amendment:
         return evolve(real(booking, named, **more), items=booking.items)
 
-    def reduction(payment: Any, before: Any, after: Any) -> Money:
-        return Money.parse("40.00", Currency.USD)
+    def reduction(payment: Any, before: Any, after: Any) -> Reduction:
+        return Reduction(amount=Money.parse("40.00", Currency.USD), kept_fee=Money.zero(Currency.USD))
 
     patch.setattr(refunding, "refunding_items", unmarked)
     patch.setattr("booking_payments.domain.decisions.amending.reduction_of", reduction)

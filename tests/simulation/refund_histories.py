@@ -67,6 +67,8 @@ class Expected:
     returnable: int
     promised: int = 0
     beside: int = 0
+    settled: int = 0
+    """What an operator has paid outside the gateway: it is never paid again."""
     started: bool = False
     canceled: bool = False
     """Whether the booking was canceled, after which only what failed is given again without an override."""
@@ -89,6 +91,7 @@ class Expected:
 
     def cancel(self, ceiling: int) -> None:
         """The customer is to have ``ceiling`` in all, from us or from the bank."""
+        ceiling = max(ceiling - self.settled, 0)
         self.beside = min(self.beside, max(self.promised - ceiling, 0))
         self.promised = max(self.promised, ceiling)
 
@@ -106,11 +109,11 @@ class Expected:
 
         A cancellation decides what goes back: after it only what failed is given again.
         """
-        back = given + waiting + taken
+        back = given + waiting + taken + self.settled
         failed = self.promised - given - waiting - max(taken, self.beside)
         by_tier = 0 if self.canceled else self.ceiling() - back
         by_rule = self.gross - back if override else max(by_tier, failed)
-        return asked <= min(by_rule, self.gross - given - waiting - held)
+        return asked <= min(by_rule, self.gross - given - waiting - held - self.settled)
 
     def owed(self, given: int, taken: int) -> int:
         """The promised amount that was not returned yet."""
@@ -298,6 +301,7 @@ async def _settles(history: History) -> bool:
         history.payment.id, OPERATOR, amount=owed.major(), how=Settlement.PAID_ELSEWHERE, note="by transfer"
     )
     history.expected.promised -= owed.minor
+    history.expected.settled += owed.minor
     history.expected.in_full = False
     return True
 

@@ -195,7 +195,7 @@ def test_no_regular_expression_escapes_the_measurement() -> None:
         "from re import compile",
     ],
 )
-def test_a_regular_expression_that_cannot_be_extracted_is_reported(source: str) -> None:
+def test_an_unsupported_use_of_regular_expressions_is_reported(source: str) -> None:
     assert list(worst_cases.left_out((), "new", source)) != []
 
 

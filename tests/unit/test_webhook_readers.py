@@ -56,7 +56,7 @@ class TestFiveHeadersAndACertificate(WebhookReaderContract):
         assert await refusal_of(sender.reader, delivery(body, headers)) == "signature_malformed"
         assert sender.fetched == []
 
-    async def test_a_certificate_that_cannot_be_fetched_does_not_refuse_the_webhook(
+    async def test_a_failed_download_of_the_certificate_does_not_refuse_the_webhook(
         self, sender: CertificateGateway
     ) -> None:
         body = sender.event("evt_1")

@@ -17,7 +17,7 @@ from booking_payments.application.command import Begun, BookingCommand, begin
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import Ended, carry_out
 from booking_payments.application.pricing import require_chargeable
-from booking_payments.application.quoted import UNQUOTED, Quoted
+from booking_payments.application.quoted import UNQUOTED, Quoted, added_refund
 from booking_payments.application.reading import Target
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resuming import earlier_run
@@ -258,6 +258,9 @@ def decide_amendment(
     before = recorder.payment_or_none
     if amendment.changed(booking):
         _apply(deps, recorder, amendment)
+    if caller.customer_id is not None:
+        added = added_refund(before, recorder.payment_or_none, booking.amount).amount
+        decisions.require_nothing_back(booking, before, added)
     request.expected.require_refund(before, recorder.payment_or_none)
     return amendment
 
@@ -265,7 +268,7 @@ def decide_amendment(
 def _require_allowed(
     deps: Dependencies, caller: Caller, booking: Booking, payment: Payment | None, refund: RefundOnCancel | None
 ) -> None:
-    """Check a customer, who may give up items of an own booking while it is unpaid."""
+    """Check a customer, who may give up items of an own booking while it is unpaid, or where nothing goes back."""
     if caller.customer_id is None:
         return
     if refund is not None:

@@ -13,7 +13,7 @@ from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import carry_out
 from booking_payments.application.passes import through_queue
 from booking_payments.application.pricing import require_chargeable
-from booking_payments.application.quoted import UNQUOTED, Quoted
+from booking_payments.application.quoted import UNQUOTED, Quoted, added_refund
 from booking_payments.application.reading import Target
 from booking_payments.application.recording import Recorder
 from booking_payments.application.views import BookingView, NewBooking, PaymentView, RefundOnCancel, Registered
@@ -223,7 +223,8 @@ async def cancel_booking(
 ) -> Booking:
     """Cancel a booking: an open payment is canceled at the gateway first, a paid one is refunded.
 
-    Customers may cancel their own bookings while these are not paid, and free ones until the event starts. When a
+    Customers may cancel their own bookings while these are not paid. Until the event starts they may also give up free
+    ones, held ones, and paid ones for which nothing goes back; for others they request a refund. When a
     customer cancels a canceled booking again, nothing changes.
 
     A cancellation promises its refund. A refund that can't be sent now, because of a dispute for example, is sent by
@@ -323,6 +324,9 @@ def decide_cancel(
         recorder.cancel_with_refund(refund or RefundOnCancel.POLICY, recorder.now)
     else:
         _close(deps, recorder, refund or RefundOnCancel.POLICY)
+    if by_owner:
+        added = added_refund(before, recorder.payment_or_none, booking.amount).amount
+        decisions.require_nothing_back(booking, before, added)
     expected.require_refund(before, recorder.payment_or_none)
 
 

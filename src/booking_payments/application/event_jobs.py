@@ -242,12 +242,9 @@ def _would_promise(payment: Payment | None, mode: RefundOnCancel, now: datetime)
     """Return what a cancellation would promise in addition; None where nothing is paid."""
     if payment is None or payment.status is not PaymentStatus.SUCCEEDED:
         return None
-    zero = Money.zero(payment.amount.currency)
     if mode is RefundOnCancel.NONE:
-        return zero
-    ceiling = payment.refundable.promised_on_cancel(now, in_full=mode is RefundOnCancel.FULL)
-    given = max(payment.promised.amount, payment.refundable.back)
-    return max(ceiling - given, zero).rounded_down(payment.amount_step)
+        return Money.zero(payment.amount.currency)
+    return payment.refundable.added_on_cancel(now, in_full=mode is RefundOnCancel.FULL)
 
 
 def _counted(names: Sequence[str]) -> Mapping[str, int]:

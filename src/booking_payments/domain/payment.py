@@ -361,6 +361,8 @@ class Payment:
         promised: the total that the customer was promised back, by refunds or by their bank.
         beside: the part of ``promised`` that the bank had withdrawn before a refund was requested in addition. If the
             bank returns it to the merchant, it is not owed.
+        settled: what operators settled of promises without a refund: paid elsewhere, or waived. It is not part of
+            ``promised`` any more, and is never refunded.
         deferred: promised refunds that could not be sent yet.
         releases: refunds at the gateway that released held money.
         method: the method that paid; None until reported.
@@ -411,6 +413,7 @@ class Payment:
     drifts: tuple[ev.DriftFound, ...] = ()
     promised: GivenBack = field(default=Factory(lambda self: GivenBack.zero(self.captured), takes_self=True))
     beside: Money = field(default=Factory(lambda self: Money.zero(self.captured.currency), takes_self=True))
+    settled: GivenBack = field(default=Factory(lambda self: GivenBack.zero(self.captured), takes_self=True))
     deferred: tuple[DeferredRefund, ...] = ()
     releases: tuple[ev.AuthorizationReleased, ...] = ()
     method: MethodDetails | None = None
@@ -613,6 +616,7 @@ class Payment:
             given=self.given_back,
             deferred=self._waiting,
             promised=self.promised,
+            settled=self.settled,
             taken=self.taken_by_disputes,
             beside=self.beside,
             held=self.held_by_disputes,
@@ -678,6 +682,7 @@ class Payment:
             "disputes": [each.to_dict() for each in self.disputes],
             "capture_before": rfc3339_or_none(self.captured_by),
             "method": self.method.to_dict() if self.method else None,
+            "receipt_url": self.receipt_url if self.captured.minor else None,
             "attempts_made": self.attempts_made,
             "attempts_left": self.attempts_left,
             "error": decline.message if decline else None,
@@ -1155,7 +1160,7 @@ def _debt_settled(payment: Payment, event: ev.DebtSettled, at: datetime) -> Chan
         most = most - left.amount
         if left.amount:
             deferred.append(attrs.evolve(each, amount=left.amount, fee_refunded=left.fee))
-    return {"promised": promised, "deferred": tuple(deferred)}
+    return {"promised": promised, "settled": payment.settled + event.settled, "deferred": tuple(deferred)}
 
 
 @_folds(ev.RefundAcknowledged)

@@ -264,6 +264,19 @@ class GivenBack:
 _NOTHING_GIVEN_BACK: Final = {each: GivenBack(amount=Money.zero(each), fee=Money.zero(each)) for each in Currency}
 
 
+@frozen(kw_only=True)
+class Reduction:
+    """The part of a charge that a booking no longer costs.
+
+    Attributes:
+        amount: the part that the tiers apply to.
+        kept_fee: the part of a fee on top that is otherwise kept; it goes back where everything does.
+    """
+
+    amount: Money
+    kept_fee: Money
+
+
 def fee_within(fee: Money, amount: Money, payer: FeePayer) -> Money:
     """Return the part of ``fee`` that may be returned with ``amount``.
 
@@ -301,6 +314,8 @@ class Refundable:
         policy: the refund policy of the payment.
         event_starts_at: start of the booked event.
         beside: the part of ``promised`` that banks had withdrawn before; None: zero.
+        settled: what operators settled without a refund: paid elsewhere, or waived; None: zero. It is not part of
+            ``promised``.
         blocked: the gateway accepts no refund of the charge now.
         inquiry: an inquiry is open, so that the bank may still withdraw the whole charge.
         denied: why the payment's state allows no refund; None when it does.
@@ -322,6 +337,7 @@ class Refundable:
     policy: RefundPolicy
     event_starts_at: datetime
     beside: Money | None = None
+    settled: GivenBack | None = None
     blocked: bool = False
     inquiry: bool = False
     denied: QuoteReason | None = None
@@ -334,8 +350,8 @@ class Refundable:
 
     @cached_property
     def back(self) -> Money:
-        """The amount that the customer has received back, or will receive without another request."""
-        return self.given.amount + self.deferred.amount + self.taken
+        """The amount that the customer has received back, in whatever way, or will receive without another request."""
+        return self.given.amount + self.deferred.amount + self.taken + self._settled
 
     @cached_property
     def failed(self) -> GivenBack:
@@ -355,8 +371,8 @@ class Refundable:
 
     @cached_property
     def room(self) -> Money:
-        """The largest new refund, in addition to the deferred ones."""
-        return not_negative(self.breakdown.gross - self.given.amount - self.deferred.amount - self.held)
+        """The largest new refund, in addition to the deferred ones and to what was settled without a refund."""
+        return not_negative(self.breakdown.gross - self.given.amount - self.deferred.amount - self.held - self._settled)
 
     @property
     def is_exceeded(self) -> bool:
@@ -420,19 +436,24 @@ class Refundable:
         price reduction that was not given back.
         """
         most = (self._given_for_reductions + self.price_left).rounded_down(self.amount_step)
-        return self.denied is None and max(self.promised.amount, self.back) >= most
+        return self.denied is None and max(self.promised.amount + self._settled, self.back) >= most
 
     def promised_on_cancel(self, now: datetime, *, in_full: bool) -> Money:
         """Return the total that the customer receives back, by refunds or by their bank, if the booking is canceled.
 
-        ``now`` decides about the tier.
+        ``now`` decides about the tier. What was settled without a refund is not part of it.
         """
         if self.denied is not None:
             return Money.zero(self.taken.currency)
         if in_full or self.late or self.in_grace(now):
-            return self.breakdown.gross
+            return not_negative(self.breakdown.gross - self._settled)
         reason, ceiling, _ = self._by_policy(now)
-        return ceiling if reason.allows else Money.zero(ceiling.currency)
+        return not_negative(ceiling - self._settled) if reason.allows else Money.zero(ceiling.currency)
+
+    def added_on_cancel(self, now: datetime, *, in_full: bool) -> Money:
+        """Return what a cancellation at ``now`` promises in addition to what is promised or has gone back already."""
+        so_far = max(self.promised.amount, self.back - self._settled)
+        return not_negative(self.promised_on_cancel(now, in_full=in_full) - so_far).rounded_down(self.amount_step)
 
     def in_grace(self, now: datetime) -> bool:
         """True while the customer may have everything back because the event was moved."""
@@ -447,26 +468,37 @@ class Refundable:
         """Return the part of ``charged`` that the tiers apply to; a fee on top that is kept is left out."""
         return charged.net if self._keeps_customers_fee else charged.gross
 
-    def for_reduction(self, now: datetime, reduction: Money, mode: RefundOnCancel) -> Money:
-        """Return the amount that goes back when the booking no longer costs ``reduction`` of the charge.
+    def for_reduction(self, now: datetime, reduction: Reduction, mode: RefundOnCancel) -> Money:
+        """Return the amount that goes back for ``reduction``, by refunds or by the customer's bank.
 
-        It is the tier's share of the reduction (all of it in full), and at most what the same mode gives back for the
-        whole charge. A dispute may hold it back for a while.
+        It is the tier's share of the reduction (in full also its part of the fee), and at most what the same mode gives
+        back for the whole charge. Disputes do not change it: they decide when it is sent, and who pays it.
         """
-        zero = Money.zero(reduction.currency)
+        zero = Money.zero(self.taken.currency)
         in_full = mode is RefundOnCancel.FULL or self.in_grace(now)
         if mode is RefundOnCancel.NONE or self.denied is not None:
             return zero
         if in_full or self.late:
-            share, most = Fraction(1), not_negative(self.breakdown.gross - self.back)
+            part, ceiling = reduction.amount + reduction.kept_fee, self.breakdown.gross
         else:
             reason, ceiling, _ = self._by_policy(now)
             if not reason.allows:
                 return zero
             share, _ = self.policy.share_at(now, self.event_starts_at)
-            most = not_negative(ceiling - self.back)
-        part = Money(int(reduction.minor * share), reduction.currency)  # rounded down, not half-even: see decision 25
+            # Rounded down, not half-even: see decision 25.
+            part = Money(int(reduction.amount.minor * share), reduction.amount.currency)
+        most = not_negative(ceiling - self.by_refunds - self._settled)
         return min(part, most).rounded_down(self.amount_step)
+
+    @property
+    def by_refunds(self) -> Money:
+        """The amount that refunds have returned, or return for a promise, disregarding what banks have withdrawn."""
+        promised = self.promised.amount if self.beside is None else self.promised.amount - self.beside
+        return max(promised, self.given.amount + self.deferred.amount)
+
+    @property
+    def _settled(self) -> Money:
+        return Money.zero(self.taken.currency) if self.settled is None else self.settled.amount
 
     @property
     def _given_for_reductions(self) -> Money:

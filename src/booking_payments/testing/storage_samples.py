@@ -109,6 +109,7 @@ PAYMENT_CHANGED: Final = attrs.evolve(
     drifts=(),
     promised=GivenBack(amount=_usd(5500), fee=_usd(10)),
     beside=_usd(40),
+    settled=GivenBack(amount=_usd(30), fee=_usd(1)),
     deferred=(
         DeferredRefund(
             id="rf_4",

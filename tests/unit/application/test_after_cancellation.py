@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from booking_payments.application.views import RefundOnCancel
-from booking_payments.domain.booking import Booking
+from booking_payments.domain.booking import Booking, BookingStatus, ItemCount
 from booking_payments.domain.errors import NotPossibleNow, RefusedByRule
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTier
@@ -96,3 +96,60 @@ async def test_of_a_canceled_booking_nothing_remains_refundable_in_its_messages(
     messages = {message.type: message.data for message in kit.publisher.published}
 
     assert messages["booking.canceled"]["remaining_refundable"] == "0.00"
+
+
+# --- seats for which nothing goes back -------------------------------------------------------------------------
+
+NOTHING = RefundPolicy(tiers=(RefundTier(hours_before=24 * 300, percent=Decimal(100)),))
+
+
+async def test_the_owner_of_a_paid_booking_gives_up_a_free_seat_and_not_one_that_gives_money_back() -> None:
+    kit = PaymentsTestKit()
+    booking = await paid_booking(kit, deliver=True, items={"adult": (1, "50.00"), "baby": (1, "0.00")})
+
+    with pytest.raises(NotPossibleNow) as refused:
+        await kit.payments.cancel_booking(booking.id, ANN, items=[ItemCount(id="adult")])
+    left = await kit.payments.cancel_booking(booking.id, ANN, items=[ItemCount(id="baby")])
+
+    assert refused.value.code == "already_paid"
+    assert [item.id for item in left.items] == ["adult"]
+    assert not (await payment_of(kit, booking)).refunds
+
+
+async def test_the_owner_gives_up_a_paid_booking_only_where_nothing_goes_back_and_before_the_event() -> None:
+    kit = PaymentsTestKit()
+    gives = await paid_booking(kit, deliver=True, reference="gives")
+    over = await paid_booking(kit, deliver=True, reference="over", refund_policy=NOTHING, starts_in=timedelta(days=1))
+    keeps = await paid_booking(kit, deliver=True, reference="keeps", refund_policy=NOTHING, starts_in=timedelta(days=9))
+    kit.clock.advance(timedelta(days=2))
+
+    for booking in (gives, over):
+        with pytest.raises(NotPossibleNow) as refused:
+            await kit.payments.cancel_booking(booking.id, ANN)
+        assert refused.value.code == "already_paid"
+
+    assert (await kit.payments.cancel_booking(keeps.id, ANN)).status is BookingStatus.CANCELED
+    assert not (await payment_of(kit, keeps)).refunds
+
+
+async def test_the_quote_of_an_owners_last_item_is_what_its_refund_gives() -> None:
+    kit = PaymentsTestKit()
+    booking = await paid_booking(kit, deliver=True, items={"seat": (1, "1.03")}, refund_policy=HALF)
+
+    quote = await kit.payments.quote_refund(booking.id, ANN, items=[ItemCount(id="seat")])
+    given = await kit.payments.refund_payment(booking.id, ANN, items=[ItemCount(id="seat")])
+
+    assert quote.amount == given.refund.amount
+
+
+async def test_the_quote_of_an_item_contains_an_earlier_refund_that_failed() -> None:
+    kit = PaymentsTestKit()
+    booking = await paid_booking(kit, deliver=True, items={"seat": (4, "25.00")})
+    await kit.payments.refund_payment(booking.id, ANN, amount="50.00")
+    await fail_refund(kit, booking)
+
+    quote = await kit.payments.quote_refund(booking.id, ANN, items=[ItemCount(id="seat", quantity=1)])
+    given = await kit.payments.refund_payment(booking.id, ANN, items=[ItemCount(id="seat", quantity=1)])
+
+    assert (quote.amount.major(), given.refund.amount.major()) == ("75.00", "75.00")
+    assert len((await kit.payments.payment_status(booking.id)).payment.refunds) == 2

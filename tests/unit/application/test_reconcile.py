@@ -424,7 +424,7 @@ async def test_a_payment_missing_at_the_gateway_is_reported(kit: PaymentsTestKit
 async def test_a_refund_missing_at_the_gateway_is_reported(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     refund = (await kit.payments.refund_payment(view.payment.booking_id, amount="30.00")).refund
-    kit.stripe._account.table("refund").pop(refund.gateway_refund_id or "")
+    kit.stripe._account.remove(kit.stripe._account.get("refund", refund.gateway_refund_id or ""))
 
     assert _left(await kit.payments.reconcile()) == ["refund_not_at_gateway"]
 
@@ -434,7 +434,7 @@ async def test_a_dispute_missing_at_the_gateway_is_reported(kit: PaymentsTestKit
     dispute = kit.stripe.open_dispute(view.payment.intent_id or "").body
     await kit.deliver_webhooks()
     kit.clock.advance(timedelta(hours=2))
-    kit.stripe._account.table("dispute").pop(dispute["id"])
+    kit.stripe._account.remove(kit.stripe._account.get("dispute", dispute["id"]))
 
     assert "dispute_not_at_gateway" in _left(await kit.payments.reconcile(kit.clock.now() - timedelta(hours=1)))
 
@@ -706,7 +706,7 @@ async def test_a_recent_dispute_missing_in_the_list_is_looked_up(kit: PaymentsTe
     dispute = kit.stripe.open_dispute(view.payment.intent_id or "").body
     kit.stripe.call("POST", f"/v1/disputes/{dispute['id']}/close")
     await kit.deliver_webhooks()
-    kit.stripe._account.table("dispute").pop(dispute["id"])
+    kit.stripe._account.remove(kit.stripe._account.get("dispute", dispute["id"]))
 
     assert _left(await kit.payments.reconcile()) == ["dispute_not_at_gateway"]
 
@@ -915,7 +915,7 @@ class _PostponedMeanwhile(FailingGateway):
 async def test_a_finding_is_reported_once(kit: PaymentsTestKit) -> None:
     view = await book_and_pay(kit, deliver=True)
     refund = (await kit.payments.refund_payment(view.payment.booking_id, amount="30.00")).refund
-    kit.stripe._account.table("refund").pop(refund.gateway_refund_id or "")
+    kit.stripe._account.remove(kit.stripe._account.get("refund", refund.gateway_refund_id or ""))
     kit.stripe._account.get("payment_intent", view.payment.intent_id or "").body["amount_received"] = CAPTURED - 1
 
     assert _left(await kit.payments.reconcile()) == ["amount_differs", "refund_not_at_gateway"]

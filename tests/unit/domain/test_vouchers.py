@@ -20,7 +20,7 @@ def test_a_voucher_is_excluded_where_it_outlives_the_hold(name: str) -> None:
     assert within_hold(ANY_METHOD, currency, lasts - timedelta(seconds=1)) == MethodChoice(excluded=(name,))
 
 
-def test_what_is_excluded_already_stays_excluded_with_its_configuration() -> None:
+def test_excluded_methods_stay_excluded_with_their_configuration() -> None:
     chosen = MethodChoice(excluded=("klarna",), configuration="pmc_1")
 
     assert within_hold(chosen, Currency.EUR, DAY) == MethodChoice(
@@ -47,7 +47,7 @@ def test_a_currency_without_vouchers_changes_nothing() -> None:
     assert longest_voucher(ANY_METHOD, Currency.USD) == timedelta()
 
 
-def test_the_longest_voucher_is_that_of_what_is_offered() -> None:
+def test_the_longest_voucher_is_the_one_of_the_offered_methods() -> None:
     assert longest_voucher(ANY_METHOD, Currency.EUR) == 7 * DAY
     assert longest_voucher(MethodChoice(excluded=("multibanco",)), Currency.EUR) == timedelta()
     assert longest_voucher(MethodChoice(allowed=("card",)), Currency.EUR) == timedelta()

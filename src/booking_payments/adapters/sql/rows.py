@@ -159,6 +159,7 @@ class _State(msgspec.Struct, kw_only=True, omit_defaults=True):
     late: bool = False
     promised: GivenBack | None = None
     beside: Money | None = None
+    settled: GivenBack | None = None
     deferred: tuple[DeferredRefund, ...] = ()
     releases: tuple[AuthorizationReleased, ...] = ()
     return_url: str | None = None
@@ -203,6 +204,7 @@ def payment_values(payment: Payment) -> Values:
         late=payment.late,
         promised=promised if promised.amount or promised.fee else None,
         beside=payment.beside or None,
+        settled=payment.settled if payment.settled.amount else None,
         deferred=payment.deferred,
         releases=payment.releases,
         return_url=payment.return_url,
@@ -293,6 +295,7 @@ def payment_from(row: Row) -> Payment:
         late=state.late,
         promised=state.promised or GivenBack.zero(zero),
         beside=state.beside or zero,
+        settled=state.settled or GivenBack.zero(zero),
         deferred=state.deferred,
         releases=state.releases,
         return_url=state.return_url,

@@ -51,6 +51,7 @@ from booking_payments.domain.decisions.closing import (
     replacement_after,
     require_cancelable_by_owner,
     require_given_up_in_time,
+    require_nothing_back,
     settle,
     starts_replacement,
 )
@@ -222,6 +223,7 @@ __all__ = [
     "request_refund",
     "require_cancelable_by_owner",
     "require_given_up_in_time",
+    "require_nothing_back",
     "require_payable",
     "require_same_capture",
     "send_deferred",

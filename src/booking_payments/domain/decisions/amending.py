@@ -28,7 +28,7 @@ from booking_payments.domain.instructions import CancelIntent, CancellationReaso
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Operation, Payment
-from booking_payments.domain.refunds import QuoteReason, RefundOnCancel, RefundQuote, not_negative
+from booking_payments.domain.refunds import QuoteReason, Reduction, RefundOnCancel, RefundQuote, not_negative
 from booking_payments.domain.reports import IntentReport
 
 
@@ -196,7 +196,7 @@ def amend_paid(
     mode = RefundOnCancel(amendment.refund)
     moved = evolve(payment, event_starts_at=amendment.event_starts_at, refund_grace_until=amendment.refund_grace_until)
     given = moved.refundable.for_reduction(request.made_at, reduction, mode)
-    event = evolve(event, reduced=reduction, given_back=given)
+    event = evolve(event, reduced=reduction.amount, given_back=given)
     in_full = mode is RefundOnCancel.FULL or moved.refundable.in_grace(request.made_at)
     return marked(payment, request, (event, *promise_reduction(payment, event, given, request, ids, in_full=in_full)))
 
@@ -260,22 +260,25 @@ def quote_items(
     reduction = reduction_of(payment, money_left(booking.amount, booking.items), money_left(booking.amount, after))
     given = payment.refundable.for_reduction(now, reduction, RefundOnCancel.FULL if override else RefundOnCancel.POLICY)
     if not given:
-        zero = Money.zero(reduction.currency)
+        zero = Money.zero(booking.amount.currency)
         return RefundQuote(reason=QuoteReason.NOTHING_LEFT, amount=zero, fee_refunded=zero, refundable_until=None)
     return quote(payment, now, given, override=override, denied=denied)
 
 
-def reduction_of(payment: Payment, before: Money, after: Money) -> Money:
+def reduction_of(payment: Payment, before: Money, after: Money) -> Reduction:
     """Return the part of the charge that a booking no longer costs when its price falls from ``before`` to ``after``.
 
-    With a fee on top that is given back this includes the fee's part. If less than the price was captured, only what
-    was captured above the new price counts.
+    With a fee on top that is given back its amount includes the fee's part. If less than the price was captured, only
+    what was captured above the new price counts.
     """
+    zero = Money.zero(before.currency)
     if after >= before or payment.status is not PaymentStatus.SUCCEEDED:
-        return Money.zero(before.currency)
+        return Reduction(amount=zero, kept_fee=zero)
     refundable = payment.refundable
-    charged = refundable.returnable_of(payment.fee_policy.of_booking(after, payment.amount_step))
-    return not_negative(refundable.price_left - charged)
+    charges = [payment.fee_policy.of_booking(price, payment.amount_step) for price in (before, after)]
+    kept = [charge.gross - refundable.returnable_of(charge) for charge in charges]
+    amount = not_negative(refundable.price_left - refundable.returnable_of(charges[1]))
+    return Reduction(amount=amount, kept_fee=not_negative(kept[0] - kept[1]) if amount else zero)
 
 
 def amount_update_seen(payment: Payment, report: IntentReport, booking: Booking) -> Events:

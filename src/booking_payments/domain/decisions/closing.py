@@ -14,6 +14,7 @@ from booking_payments.domain.decisions.observe_intents import ended, intent_drif
 from booking_payments.domain.errors import NotPossibleNow, RefusedByRule
 from booking_payments.domain.instructions import ConfirmIntent, Replacement, UpdateIntent
 from booking_payments.domain.lifecycle import COMMANDS, REFUND, Command, PaymentStatus, RefundEvent, RefundStatus, move
+from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Operation, Payment, Refund
 from booking_payments.domain.refunds import GivenBack
 from booking_payments.domain.reports import IntentReport
@@ -274,19 +275,39 @@ def _promised_by(payment: Payment) -> GivenBack | None:
 
 
 def require_cancelable_by_owner(booking: Booking, payment: Payment | None, now: datetime) -> None:
-    """Raise unless the customer may cancel their own booking at ``now``.
+    """Raise unless the customer may cancel their own booking, or items of it, at ``now``.
+
+    A paid booking may be given up before its event starts if nothing goes back for it: ``require_nothing_back`` decides
+    that once the decision to cancel is known. Otherwise the customer requests a refund.
 
     Args:
         payment: the payment that holds the booking, or else its latest; None where it has none.
 
     Raises:
-        NotPossibleNow: the booking is paid; the customer can request a refund.
+        NotPossibleNow: the booking is paid, and its event has started (``already_paid``).
         RefusedByRule: as ``require_given_up_in_time``.
     """
-    paid = payment is not None and payment.status is PaymentStatus.SUCCEEDED and not payment.late
-    if paid or (booking.status is BookingStatus.CONFIRMED and not booking.free):
-        raise NotPossibleNow("this booking is paid already; ask for a refund instead", code="already_paid")
+    if _is_paid(booking, payment) and now >= booking.event_starts_at:
+        raise _already_paid()
     require_given_up_in_time(booking, payment, now)
+
+
+def require_nothing_back(booking: Booking, payment: Payment | None, added: Money) -> None:
+    """Raise ``NotPossibleNow`` (``already_paid``) when a customer cancels what is paid, and ``added`` would go back.
+
+    The customer requests a refund instead, whose quote says how much. ``payment`` is the one before the decision.
+    """
+    if added and _is_paid(booking, payment):
+        raise _already_paid()
+
+
+def _is_paid(booking: Booking, payment: Payment | None) -> bool:
+    paid = payment is not None and payment.status is PaymentStatus.SUCCEEDED and not payment.late
+    return paid or (booking.status is BookingStatus.CONFIRMED and not booking.free)
+
+
+def _already_paid() -> NotPossibleNow:
+    return NotPossibleNow("this booking is paid already; ask for a refund instead", code="already_paid")
 
 
 def require_given_up_in_time(booking: Booking, payment: Payment | None, now: datetime) -> None:

@@ -159,7 +159,8 @@ def promise_on_cancel(
     if again and not in_full:
         return _promise_in_all(payment, request, ids, Money.zero(payment.amount.currency), in_full=False)
     ceiling = payment.refundable.promised_on_cancel(request.made_at, in_full=in_full)
-    return _promise_in_all(payment, request, ids, ceiling, in_full=in_full)
+    with_fee = in_full or payment.refundable.in_grace(request.made_at)
+    return _promise_in_all(payment, request, ids, ceiling, in_full=with_fee)
 
 
 def promise_reduction(
@@ -173,6 +174,9 @@ def promise_reduction(
 ) -> Events:
     """Promise the refund of a price reduction in addition to earlier promises and refunds; send or defer it.
 
+    The promise is the same whatever disputes there are. What banks have withdrawn for good does not pay it as long as
+    the charge has enough left for both; the rest is owed only when a dispute is won after all.
+
     Args:
         event: the event of the reduction, which is not part of ``payment`` yet.
         given: the amount that goes back, zero or more.
@@ -181,8 +185,12 @@ def promise_reduction(
     if payment.status is not PaymentStatus.SUCCEEDED or not given:
         return ()
     after = applied(payment, event, request.made_at)
-    level = max(after.promised.amount, after.refundable.back)
-    return _promise_in_all(after, request, ids, min(level + given, after.captured), in_full=in_full)
+    bank, by_refunds = after.taken_by_disputes, after.refundable.by_refunds + given
+    left = not_negative(after.captured - after.given_back.amount - after.owed.amount - bank)
+    now_owed = after.owed.amount + min(given, left)
+    paid_by_bank = not_negative(by_refunds - after.given_back.amount - now_owed)
+    beside = max(not_negative(bank - paid_by_bank), not_negative(after.promised.amount - by_refunds))
+    return _promise_up_to(after, request, ids, by_refunds + beside, beside, in_full=in_full)
 
 
 def promise_late_money(payment: Payment, request: RefundParameters, ids: NewIds) -> Events:
@@ -192,7 +200,8 @@ def promise_late_money(payment: Payment, request: RefundParameters, ids: NewIds)
     """
     if not owes_late_refund(payment):
         return ()
-    return _promise_in_all(payment, request, ids, payment.captured, in_full=True)
+    ceiling = payment.refundable.promised_on_cancel(request.made_at, in_full=True)
+    return _promise_in_all(payment, request, ids, ceiling, in_full=True)
 
 
 def _promise_in_all(
@@ -203,8 +212,19 @@ def _promise_in_all(
     That part is the increase, and refunds that failed. The promise is also raised when refunds in the gateway's
     dashboard have returned the amount already: if one of these fails, its amount is owed.
     """
+    promised = payment.promised.amount
+    beside = min(payment.beside, not_negative(promised - ceiling))
+    return _promise_up_to(payment, request, ids, ceiling, beside, in_full=in_full)
+
+
+def _promise_up_to(
+    payment: Payment, request: RefundParameters, ids: NewIds, ceiling: Money, beside: Money, *, in_full: bool
+) -> Events:
+    """Raise the promise to a total of ``ceiling``, of which banks have withdrawn ``beside`` before; never lower it.
+
+    Sends or defers the part that is neither sent nor deferred.
+    """
     promised, counted = payment.promised, payment.given_back + payment.deferred_in_all
-    beside = min(payment.beside, not_negative(promised.amount - ceiling))
     changed = beside if beside != payment.beside else None
     level = max(promised.amount, ceiling)
     new = not_negative(level - beside - counted.amount).rounded_down(payment.amount_step)
@@ -288,14 +308,17 @@ def owes_overcaptured(payment: Payment) -> Money:
 def promise_overcaptured(payment: Payment, request: RefundParameters, ids: NewIds) -> Events:
     """Promise the amount captured beyond the booking's price, with its part of the fee; send or defer it."""
     amount = owes_overcaptured(payment)
-    event = ev.Overcaptured(reduced=amount, given_back=amount)
+    priced = payment.fee_policy.of_booking(payment.booking_amount, payment.amount_step)
+    reduced = not_negative(payment.refundable.price_left - payment.refundable.returnable_of(priced))
+    event = ev.Overcaptured(reduced=reduced, given_back=amount)
     return (event, *promise_reduction(payment, event, amount, request, ids, in_full=True))
 
 
 def owes_late_refund(payment: Payment) -> bool:
     """True when a payment succeeded for a closed booking and its refund is not promised yet."""
     paid = payment.late and payment.status is PaymentStatus.SUCCEEDED
-    left = not_negative(payment.captured - payment.given_back.amount).rounded_down(payment.amount_step)
+    given = payment.given_back.amount + payment.settled.amount
+    left = not_negative(payment.captured - given).rounded_down(payment.amount_step)
     return paid and payment.operation is None and not payment.promised.amount and bool(left)
 
 
