@@ -233,7 +233,7 @@ def settled_is_acknowledged(patch: Patch) -> None:
 
 @_bug("any refund repeats the one whose outcome is unknown", "refund, saved 500", "refund of another amount")
 def another_amount_is_a_repetition(patch: Patch) -> None:
-    patch.setattr(obligations, "_is_same_amount", lambda refund, amount: True)
+    patch.setattr(obligations, "_is_same_request", lambda refund, amount, items: True)
 
 
 @_bug("a refund repeats one whose outcome was answered", "refund", "refund")
