@@ -182,7 +182,8 @@ class BookingPayments:
             idempotency_key: see the class.
 
         Raises:
-            RefundRefused: When the booking is canceled but its refund was refused; the same call tries it again.
+            RefundRefused: When the booking is canceled but its refund was refused; the same call tries it again. With
+                ``items`` the booking is returned, and the refund is owed.
         """
 
         def work(caller: Caller) -> Awaitable[Booking]:
@@ -299,7 +300,7 @@ class BookingPayments:
 
         Raises:
             NotFound: When no booking has this event.
-            RefusedByRule: When the new date or the end of the grace lies in the past.
+            RefusedByRule: When the new date or the end of the grace is in the past.
         """
         return await event_jobs.preview_event(
             self._deps,

@@ -11,6 +11,7 @@ from booking_payments.application.command import Begun, BookingCommand, begin, b
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import Claimed, carry_out
 from booking_payments.application.paying import AmountInput, amount_in
+from booking_payments.application.quoted import added_refund
 from booking_payments.application.reading import Target
 from booking_payments.application.recording import Recorder
 from booking_payments.application.resuming import earlier_run
@@ -103,12 +104,35 @@ async def quote_refund(
         booking = caller.require(await uow.bookings.get(booking_id))
         return await target.payment_of(uow, booking_id), _denied(deps, booking, caller), booking
 
-    payment, denied, booking = await deps.storage.read(work)
     if items:
-        now = deps.clock.now()
-        return decisions.quote_items(booking, payment, now, items, override=override, denied=denied)
+        asked = RefundRequest(items=tuple(items), override=override)
+        return await deps.storage.read(lambda uow: _quote_items(deps, uow, target, caller, asked))
+    payment, denied, _ = await deps.storage.read(work)
     wanted = amount_in(deps, amount, payment)
     return decisions.quote(payment, deps.clock.now(), wanted, override=override, denied=denied)
+
+
+async def _quote_items(
+    deps: Dependencies, uow: UnitOfWork, target: Target, caller: Caller, request: RefundRequest
+) -> RefundQuote:
+    """Return what refunding the items of ``request`` would give now, by running the decision without storing it.
+
+    So its amount includes what the refund sends besides, such as an earlier refund that failed.
+    """
+    booking_id = await target.booking_of(uow)
+    booking = caller.require(await uow.bookings.get(booking_id))
+    payment, denied, override = (
+        await target.payment_of(uow, booking_id),
+        _denied(deps, booking, caller),
+        request.override,
+    )
+    recorder = Recorder(deps, uow, booking, payment, caller)
+    quoted = decisions.quote_items(booking, payment, recorder.now, request.items, override=override, denied=denied)
+    if not quoted.allowed or not booking.status.is_live or _decide_items(deps, caller, request, recorder).replayed:
+        return quoted
+    added = added_refund(payment, recorder.payment, quoted.amount)
+    deferred_by = payment.refundable.deferral_of(added.amount, override=override)
+    return evolve(quoted, amount=added.amount, fee_refunded=added.fee, deferred_by=deferred_by)
 
 
 def _denied(deps: Dependencies, booking: Booking, caller: Caller) -> QuoteReason | None:

@@ -130,3 +130,26 @@ async def test_the_owner_gives_up_a_paid_booking_only_where_nothing_goes_back_an
 
     assert (await kit.payments.cancel_booking(keeps.id, ANN)).status is BookingStatus.CANCELED
     assert not (await payment_of(kit, keeps)).refunds
+
+
+async def test_the_quote_of_an_owners_last_item_is_what_its_refund_gives() -> None:
+    kit = PaymentsTestKit()
+    booking = await paid_booking(kit, deliver=True, items={"seat": (1, "1.03")}, refund_policy=HALF)
+
+    quote = await kit.payments.quote_refund(booking.id, ANN, items=[ItemCount(id="seat")])
+    given = await kit.payments.refund_payment(booking.id, ANN, items=[ItemCount(id="seat")])
+
+    assert quote.amount == given.refund.amount
+
+
+async def test_the_quote_of_an_item_contains_an_earlier_refund_that_failed() -> None:
+    kit = PaymentsTestKit()
+    booking = await paid_booking(kit, deliver=True, items={"seat": (4, "25.00")})
+    await kit.payments.refund_payment(booking.id, ANN, amount="50.00")
+    await fail_refund(kit, booking)
+
+    quote = await kit.payments.quote_refund(booking.id, ANN, items=[ItemCount(id="seat", quantity=1)])
+    given = await kit.payments.refund_payment(booking.id, ANN, items=[ItemCount(id="seat", quantity=1)])
+
+    assert (quote.amount.major(), given.refund.amount.major()) == ("75.00", "75.00")
+    assert len((await kit.payments.payment_status(booking.id)).payment.refunds) == 2
