@@ -77,7 +77,7 @@ async def payment_details(storage: Storage, payment_id: str, now: datetime) -> P
             others=tuple(each for each in await uow.payments.of_booking(booking.id) if each.id != payment_id),
             audit=audit,
             audit_cut=audit_cut,
-            quote=decisions.quote(payment, now, None),
+            quote=decisions.quote(payment, now, None, by_operator=True),
             overriding=decisions.quote(payment, now, None, override=True),
         )
 

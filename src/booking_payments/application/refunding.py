@@ -109,7 +109,8 @@ async def quote_refund(
         return await deps.storage.read(lambda uow: _quote_items(deps, uow, target, caller, asked))
     payment, denied, _ = await deps.storage.read(work)
     wanted = amount_in(deps, amount, payment)
-    return decisions.quote(payment, deps.clock.now(), wanted, override=override, denied=denied)
+    operator = caller.customer_id is None
+    return decisions.quote(payment, deps.clock.now(), wanted, override=override, by_operator=operator, denied=denied)
 
 
 async def _quote_items(
@@ -226,6 +227,7 @@ def _decide(deps: Dependencies, caller: Caller, request: RefundRequest, recorder
         by=caller.subject,
         override=request.override,
         denied=_denied(deps, recorder.booking, caller),
+        by_operator=caller.customer_id is None,
         for_customer=caller.customer_id is not None and deps.config.full_refund_cancels,
     )
     recorder.add(decisions.request_refund(payment, asked, recorder.new_ids))

@@ -392,6 +392,7 @@ class Refundable:
         *,
         in_full: bool = False,
         override: bool = False,
+        by_operator: bool = False,
         denied: QuoteReason | None = None,
     ) -> RefundQuote:
         """Return the result that refunding ``amount`` would have at ``now``.
@@ -401,6 +402,7 @@ class Refundable:
             in_full: the organizer cancels, and everything is refunded, including the fee.
             override: an operator disregards the tiers, the start of the event and, for a partial refund, an open
                 inquiry.
+            by_operator: an operator or the booking app asks: what a cancellation kept binds the customer only.
             denied: why this caller may not request refunds, which refuses what the rules allow; None when they may.
 
         Raises:
@@ -409,7 +411,7 @@ class Refundable:
         if amount is not None and amount.minor <= 0:
             raise InvalidAmount("the amount to refund must be more than zero")
         in_full = in_full or (self.in_grace(now) and not self.canceled)
-        reason, allowed, until = self._allowed(now, in_full=in_full, override=override)
+        reason, allowed, until = self._allowed(now, in_full=in_full, override=override, by_operator=by_operator)
         left = min(allowed, self.room).rounded_down(self.amount_step)
         asked = left if amount is None else amount
         if reason.allows and (asked > left or not left):
@@ -525,7 +527,7 @@ class Refundable:
     # --- the rules
 
     def _allowed(
-        self, now: datetime, *, in_full: bool = False, override: bool = False
+        self, now: datetime, *, in_full: bool = False, override: bool = False, by_operator: bool = False
     ) -> tuple[QuoteReason, Money, datetime]:
         """Return the verdict of the rules, the largest amount that they allow, and until when.
 
@@ -541,7 +543,7 @@ class Refundable:
             return QuoteReason.ORGANIZER_CANCELED, not_negative(gross - self.back), max(now, starts)
         if override:
             return QuoteReason.OVERRIDDEN, not_negative(gross - self.back), max(now, starts)
-        if self.canceled:
+        if self.canceled and not by_operator:
             over = QuoteReason.BOOKING_CANCELED if self.back < gross else QuoteReason.NOTHING_LEFT
             return QuoteReason.REFUND_OWED if failed else over, failed, max(now, starts)
         reason, ceiling, until = self._by_policy(now)
@@ -580,7 +582,7 @@ class Refundable:
 
     def _overridden(self, now: datetime, amount: Money) -> tuple[str, ...]:
         """Return the codes of the rules that refuse ``amount`` at ``now`` without an override."""
-        reason, allowed, _ = self._allowed(now)
+        reason, allowed, _ = self._allowed(now, by_operator=True)
         if not reason.allows:
             broken: tuple[str, ...] = (reason.code,)
         else:

@@ -109,7 +109,7 @@ ERROR_CODES: Final = (
         "booking_canceled",
         409,
         "The booking was canceled, which also decided what goes back.",
-        "Register it again under its reference. More money back: an operator with `override`.",
+        "Register it again under its reference. More money back: an operator refunds it.",
     ),
     ErrorCode("booking_expired", 409, "The hold of the booking has ended.", "Register it again under its reference."),
     ErrorCode("capture_method_fixed", 409, "The open payment has another capture method.", "Cancel it, start anew."),

@@ -62,6 +62,7 @@ class RefundParameters:
         override: an operator overrides the refund rules.
         again: an earlier call for the same refund was abandoned, and its refund may still appear.
         denied: why this caller may not request refunds of this booking; None when they may.
+        by_operator: an operator or the booking app wants the refund.
         for_customer: the customer wants the refund, so that a full refund cancels the booking.
         items: the units of items that are requested instead of an amount; with ``by`` they identify the request.
     """
@@ -76,6 +77,7 @@ class RefundParameters:
     installation_id: str | None = None
     again: bool = False
     denied: QuoteReason | None = None
+    by_operator: bool = False
     for_customer: bool = False
     items: tuple[ItemCount, ...] = ()
 
@@ -94,6 +96,7 @@ def quote(
     amount: Money | None,
     *,
     override: bool = False,
+    by_operator: bool = False,
     denied: QuoteReason | None = None,
 ) -> RefundQuote:
     """Return the result that refunding ``amount`` would have at ``now``.
@@ -101,9 +104,10 @@ def quote(
     Args:
         amount: None for everything that can be refunded.
         override: an operator overrides the refund rules.
+        by_operator: an operator or the booking app asks: what a cancellation kept binds the customer only.
         denied: why this caller may not request refunds; the quote is then refused for this reason. None when they may.
     """
-    return payment.refundable.quote(now, amount, override=override, denied=denied)
+    return payment.refundable.quote(now, amount, override=override, by_operator=by_operator, denied=denied)
 
 
 def request_refund(payment: Payment, request: RefundParameters, ids: NewIds) -> Events:
@@ -115,7 +119,14 @@ def request_refund(payment: Payment, request: RefundParameters, ids: NewIds) -> 
     """
     require(payment.status, Command.REFUND)
     require_idle(payment)
-    quoted = quote(payment, request.made_at, request.amount, override=request.override, denied=request.denied)
+    quoted = quote(
+        payment,
+        request.made_at,
+        request.amount,
+        override=request.override,
+        by_operator=request.by_operator,
+        denied=request.denied,
+    )
     if not quoted.allowed:
         raise quoted.reason.error()
     given = GivenBack(amount=quoted.amount, fee=quoted.fee_refunded)
