@@ -263,7 +263,7 @@ async def test_webhooks_that_keep_failing_do_not_stop_others_from_being_retried(
 
 
 async def fails(deliver: Callable[[], Awaitable[Any]]) -> None:
-    with pytest.raises(Exception, match="will be tried again"):
+    with pytest.raises(Exception, match="will be processed again"):
         await deliver()
 
 
