@@ -53,8 +53,8 @@ STAND_FOR: Final = (
 )
 """What names that a reader fills in, and numbers that take long, stand for here."""
 
-NOBODYS: Final = re.compile(r"\b(evt|msg|bt|btr|pi)_[0-9a-zA-Z]{4,}|\bevening-[0-9]")
-"""An id out of an example. The command says that it knows none: exit status 1."""
+NOBODYS: Final = re.compile(r"\b(evt|msg|bt|btr|pi)_[0-9a-zA-Z]{4,}|\bevening-[0-9]|\bend (olga|[0-9]+)\b")
+"""An id out of an example, or an operator who is not logged in. The command says so: exit status 1."""
 
 
 @frozen
