@@ -128,7 +128,7 @@ def _row(entry: InboxEntry) -> tuple[str, ...]:
 # --- replay ----------------------------------------------------------------------------------------------------
 
 
-@webhooks.command()
+@webhooks.command(short_help="Process received events again.")
 @click.argument("event_ids", nargs=-1, metavar="[EVENT_ID]...")
 @_failed
 @_type
