@@ -3,16 +3,20 @@
 It has no lifecycle, ledger, messages, metrics or log, and is a bound to compare the service with.
 """
 
+import argparse
 import hmac
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
 import msgspec
+import uvicorn
 from litestar import Litestar, Request, Response, post
 from litestar.datastructures import State
+from uvicorn.supervisors import Multiprocess
 
 SCHEMA: Final = """
 DROP TABLE IF EXISTS bare_events, bare_payments, bare_audit;
@@ -79,3 +83,19 @@ async def _pool(app: Litestar) -> AsyncIterator[None]:
 
 
 app = Litestar([webhook], lifespan=[_pool], openapi_config=None, logging_config=None)
+
+
+def main() -> None:
+    """Serve from worker processes that share a socket, whose answers the kernel does not delay."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workers", type=int, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    given = parser.parse_args()
+    listening = socket.create_server(("127.0.0.1", given.port), backlog=2048)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    config = uvicorn.Config("bench.bare:app", workers=given.workers, log_level="warning", access_log=False)
+    Multiprocess(config, sockets=[listening]).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -170,17 +170,7 @@ class Bench:
         url = self.url("bare")
         self._fill_bare(url)
         settings = {"DATABASE_URL": url, "STRIPE_WEBHOOK_SECRET": events.SECRET}
-        command = [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "bench.bare:app",
-            "--workers",
-            str(WORKERS),
-            "--log-level",
-            "warning",
-        ]
-        with small.serving([*command, "--no-access-log"], settings) as server:
+        with small.serving([sys.executable, "-m", "bench.bare", "--workers", str(WORKERS)], settings) as server:
             time.sleep(SECOND_WORKER_S)
             return self._deliver(server, _intents(self.payments))
 
