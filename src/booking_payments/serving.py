@@ -16,6 +16,7 @@ from booking_payments.runtime.process import (
     collect_garbage_less,
     collecting_traces,
     listen,
+    new_event_loop,
     reserve,
 )
 from booking_payments.runtime.settings import PREFIX, LogFormat, Settings
@@ -66,7 +67,8 @@ def serve_until_stopped(settings: Settings, listening: socket.socket, wait: time
     Raises:
         SettingsError: When the settings or the database can't be used, or the other ``serve`` still runs.
     """
-    asyncio.run(_serve(settings, listening, wait))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(_serve(settings, listening, wait))
 
 
 def _serve_with_workers(settings: Settings, listening: socket.socket) -> None:
@@ -147,7 +149,6 @@ def _config(app: Any, **more: Any) -> "uvicorn.Config":
 
     return uvicorn.Config(
         app,
-        loop="asyncio",
         http=StrictHttpProtocol,
         ws="none",
         log_config=None,

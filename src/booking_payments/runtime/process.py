@@ -1,4 +1,4 @@
-"""Set-up of a process of this service: sockets, garbage collection, traces, and its parent's end.
+"""Set-up of a process of this service: event loop, sockets, garbage collection, traces, and its parent's end.
 
 Importing this module changes nothing. Decision 20 has the measured gain of each part. An application that embeds the
 library decides all of this for itself.
@@ -9,6 +9,7 @@ connections evenly (``SO_REUSEPORT``, socket(7)). Each worker opens its socket w
 waits for a worker that starts or was killed.
 """
 
+import asyncio
 import gc
 import multiprocessing
 import os
@@ -35,6 +36,15 @@ _YOUNG_OBJECTS: Final = 50_000
 all of them."""
 
 log = structlog.get_logger("booking_payments.serve")
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return an event loop of uvloop if it is installed (extra ``http``), otherwise of asyncio."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def collect_garbage_less() -> None:
