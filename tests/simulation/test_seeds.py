@@ -110,6 +110,7 @@ def _hold(scenario: Scenario, seeds: range) -> None:
         pytest.fail(explain(simulate(broken.seed, scenario, log=True), scenario), pytrace=False)
 
 
+@pytest.mark.timeout(0 if NIGHTLY else 600)  # 500 seeds take more than a minute on a slow machine
 def test_faults_of_all_kinds_together_break_nothing_and_all_of_them_happen() -> None:
     struck: Counter[InjectedFault] = Counter()
     pairs: Counter[str] = Counter()
