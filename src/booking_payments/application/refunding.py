@@ -99,15 +99,16 @@ async def quote_refund(
     _require_override_allowed(caller, override)
     _require_one(amount, items)
 
-    async def work(uow: UnitOfWork) -> tuple[Payment, QuoteReason | None, Booking]:
-        booking_id = await target.booking_of(uow)
-        booking = caller.require(await uow.bookings.get(booking_id))
-        return await target.payment_of(uow, booking_id), _denied(deps, booking, caller), booking
-
     if items:
         asked = RefundRequest(items=tuple(items), override=override)
         return await deps.storage.read(lambda uow: _quote_items(deps, uow, target, caller, asked))
-    payment, denied, _ = await deps.storage.read(work)
+
+    async def work(uow: UnitOfWork) -> tuple[Payment, QuoteReason | None]:
+        booking_id = await target.booking_of(uow)
+        booking = caller.require(await uow.bookings.get(booking_id))
+        return await target.payment_of(uow, booking_id), _denied(deps, booking, caller)
+
+    payment, denied = await deps.storage.read(work)
     wanted = amount_in(deps, amount, payment)
     operator = caller.customer_id is None
     return decisions.quote(payment, deps.clock.now(), wanted, override=override, by_operator=operator, denied=denied)
@@ -122,11 +123,8 @@ async def _quote_items(
     """
     booking_id = await target.booking_of(uow)
     booking = caller.require(await uow.bookings.get(booking_id))
-    payment, denied, override = (
-        await target.payment_of(uow, booking_id),
-        _denied(deps, booking, caller),
-        request.override,
-    )
+    payment = await target.payment_of(uow, booking_id)
+    denied, override = _denied(deps, booking, caller), request.override
     recorder = Recorder(deps, uow, booking, payment, caller)
     quoted = decisions.quote_items(booking, payment, recorder.now, request.items, override=override, denied=denied)
     if not quoted.allowed or not booking.status.is_live or _decide_items(deps, caller, request, recorder).replayed:

@@ -466,6 +466,10 @@ class Refundable:
         """The part of the charge that the tiers still apply to: without the reductions of the price."""
         return self._returnable() if self.reduced is None else not_negative(self._returnable() - self.reduced)
 
+    def price_beyond(self, charged: FeeBreakdown) -> Money:
+        """Return the part of ``price_left`` above what the tiers apply to of ``charged``, a lower charge; or zero."""
+        return not_negative(self.price_left - self.returnable_of(charged))
+
     def returnable_of(self, charged: FeeBreakdown) -> Money:
         """Return the part of ``charged`` that the tiers apply to; a fee on top that is kept is left out."""
         return charged.net if self._keeps_customers_fee else charged.gross

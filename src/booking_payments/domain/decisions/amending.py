@@ -277,7 +277,7 @@ def reduction_of(payment: Payment, before: Money, after: Money) -> Reduction:
     refundable = payment.refundable
     charges = [payment.fee_policy.of_booking(price, payment.amount_step) for price in (before, after)]
     kept = [charge.gross - refundable.returnable_of(charge) for charge in charges]
-    amount = not_negative(refundable.price_left - refundable.returnable_of(charges[1]))
+    amount = refundable.price_beyond(charges[1])
     return Reduction(amount=amount, kept_fee=not_negative(kept[0] - kept[1]) if amount else zero)
 
 

@@ -320,8 +320,7 @@ def promise_overcaptured(payment: Payment, request: RefundParameters, ids: NewId
     """Promise the amount captured beyond the booking's price, with its part of the fee; send or defer it."""
     amount = owes_overcaptured(payment)
     priced = payment.fee_policy.of_booking(payment.booking_amount, payment.amount_step)
-    reduced = not_negative(payment.refundable.price_left - payment.refundable.returnable_of(priced))
-    event = ev.Overcaptured(reduced=reduced, given_back=amount)
+    event = ev.Overcaptured(reduced=payment.refundable.price_beyond(priced), given_back=amount)
     return (event, *promise_reduction(payment, event, amount, request, ids, in_full=True))
 
 
