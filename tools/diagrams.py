@@ -33,7 +33,7 @@ Each picture shows the usual ways from the dot at the top, with the event on eac
 ones an end without one. The table below it is complete: a row is a state, a column an event, and the cell is the next
 state.
 
-- *no effect*: late or repeated news, which changes nothing.
+- *no effect*: a late or repeated report, which changes nothing.
 - *illegal*: a contradiction, which is recorded for an operator and never applied.
 - `new`: the time before the object was created.
 """

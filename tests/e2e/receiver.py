@@ -50,7 +50,7 @@ class Received:
 
 
 class ReceivingServer(ThreadingHTTPServer):
-    """Senders may be killed in the middle of a request; that is no news."""
+    """Senders may be killed in the middle of a request; that is expected."""
 
     daemon_threads = True
 

@@ -47,7 +47,7 @@ async def _processing(kit: PaymentsTestKit, number: int) -> tuple[str, str]:
 
 
 async def _successes(kit: PaymentsTestKit, count: int) -> tuple[list[str], list[bytes]]:
-    """Bookings, and the news that each was paid, not yet delivered."""
+    """Bookings, and the event that each was paid, not yet delivered."""
     made = [await _processing(kit, number) for number in range(count)]
     kit.clock.advance(timedelta(seconds=3))
     kit.stripe.tick()

@@ -426,7 +426,7 @@ def early_event_is_foreign(patch: Patch) -> None:
     patch.setattr(webhooks, "_payment_of", other)
 
 
-@_bug("news of an object that we know is old news")
+@_bug("a report of an object that we know is an old report")
 def known_object_is_old_news(patch: Patch) -> None:
     def other(event: GatewayEvent, payment: Payment) -> bool:
         known = payment.refund(event.object_id or "") or payment.dispute_by_id(event.object_id or "")

@@ -37,11 +37,11 @@ ZERO = {"usd": "0.00", "jpy": "0", "kwd": "0.000"}
 def paid(api: Api, method: str = "pm_card_visa", **booking: Any) -> str:
     booking_id = api.book(**{"event_starts_at": SOON, **booking})
     assert api.pay(booking_id, method).status_code == 200
-    news(api)
+    settle(api)
     return booking_id
 
 
-def news(api: Api) -> None:
+def settle(api: Api) -> None:
     """Deliver the gateway's events, and run the background work."""
     api.client.blocking_portal.call(api.kit.settle)
 
@@ -54,14 +54,14 @@ def dispute(api: Api, booking_id: str, **opening: Any) -> str:
     """Open a dispute of the booking's charge, and deliver its event; returns its id."""
     answer = api.kit.stripe.open_dispute(look(api, booking_id)["payment_intent_id"], **opening)
     assert answer.ok, answer.body
-    news(api)
+    settle(api)
     return str(answer.body["id"])
 
 
 def move(api: Api, dispute_id: str, status: str, **more: Any) -> None:
     answer = api.kit.stripe.move_dispute(dispute_id, status, **more)
     assert answer.ok, answer.body
-    news(api)
+    settle(api)
 
 
 def cancel(api: Api, booking_id: str, refund: str) -> Json:
@@ -92,12 +92,12 @@ def bounce(api: Api, booking_id: str) -> None:
     """The bank returns the booking's newest refund."""
     refund_id = look(api, booking_id)["refunds"][-1]["gateway_refund_id"]
     assert api.kit.stripe.fail_refund(refund_id).ok
-    news(api)
+    settle(api)
 
 
 def later(api: Api, by: timedelta = AFTER_THE_START) -> None:
     api.kit.clock.advance(by)
-    news(api)
+    settle(api)
 
 
 def codes(api: Api) -> tuple[list[str], list[str]]:
@@ -143,7 +143,7 @@ def test_a_full_cancellation_during_an_inquiry_refunds_at_once(
     dispute(api, booking_id, inquiry=True)
 
     canceled = cancel(api, booking_id, "full")
-    news(api)
+    settle(api)
 
     zero = ZERO[currency]
     assert money(look(api, booking_id)) == (all_, zero, zero)
@@ -157,7 +157,7 @@ def test_an_inquiry_by_a_test_card_does_not_delay_a_full_cancellation(api: Api) 
     booking_id = paid(api, "pm_card_createDisputeInquiry")
 
     cancel(api, booking_id, "full")
-    news(api)
+    settle(api)
 
     assert money(look(api, booking_id)) == ("100.00", "0.00", "0.00")
     sound(api, booking_id)
@@ -237,7 +237,7 @@ def test_after_a_lost_partial_dispute_the_remainder_is_refunded(
     else:
         move(api, dispute(api, booking_id, amount=minor), "lost")
         cancel(api, booking_id, "full")
-    news(api)
+    settle(api)
 
     assert money(look(api, booking_id)) == (rest, part, ZERO[currency])
     assert codes(api) == ([], [])
@@ -259,7 +259,7 @@ def test_a_refund_that_fails_after_the_start_is_refunded_as_promised(api: Api, w
         api.client.blocking_portal.call(api.kit.payments.process_booking_refund, booking_id)
     else:
         cancel(api, booking_id, "policy")
-    news(api)
+    settle(api)
 
     assert (owed["refund_owed"], owed["refund_waiting"]) == ("50.00", "0.00")
     assert listed == (["refund_owed"], [])
@@ -341,10 +341,10 @@ def test_a_late_payment_that_the_bank_took_back_is_not_refunded(api: Api) -> Non
     payment = api.pay(booking_id, "pm_usBankAccount_success").json()
     cancel(api, booking_id, "full")
     api.kit.stripe.faults.script("POST /v1/refunds", "429_limit", times=1000)
-    news(api)
+    settle(api)
     reserved = look(api, booking_id)["refund_pending_amount"]
     assert api.kit.stripe.open_dispute(payment["payment_intent_id"], status="prevented").ok
-    news(api)
+    settle(api)
     api.kit.stripe.faults.clear()
 
     later(api, timedelta(hours=6))
@@ -362,7 +362,7 @@ def test_a_refund_that_never_arrived_is_not_sent_again_after_a_withdrawal(api: A
     answer = ask(api, booking_id, amount="50.00")
     intent_id = look(api, booking_id)["payment_intent_id"]
     assert api.kit.stripe.open_dispute(intent_id, status="prevented").ok
-    news(api)
+    settle(api)
     api.kit.stripe.faults.clear()
 
     later(api, timedelta(hours=6))
@@ -387,7 +387,7 @@ def test_a_late_payment_found_together_with_its_withdrawal_is_not_refunded(api: 
 
     later(api, timedelta(hours=6))
     codes(api)
-    news(api)
+    settle(api)
 
     assert money(look(api, booking_id)) == ("0.00", "100.00", "0.00")
     sound(api, booking_id)
@@ -425,7 +425,7 @@ def test_the_release_of_an_authorization_is_not_a_refund(api: Api) -> None:
     api.kit.stripe.set_release_as_refund()
     api.pay(booking_id, capture_method="manual")
     captured = api.post(f"/api/bookings/{booking_id}/payment/capture/", OPERATOR, json={"amount": "15.00"})
-    news(api)
+    settle(api)
 
     assert captured.status_code == 200
     assert look(api, booking_id)["refunded_amount"] == "0.00"
@@ -450,12 +450,12 @@ def test_a_repeated_refund_with_an_unknown_outcome_is_one_refund(api: Api, fault
     first = ask(api, booking_id, amount="20.00", headers={"Idempotency-Key": "the-first-key-of-it"})
     api.kit.stripe.faults.clear()
     if settled:
-        news(api)
+        settle(api)
 
     second = ask(api, booking_id, amount="20.00", headers={"Idempotency-Key": "the-second-key-of-it"})
     once = look(api, booking_id)
     third = ask(api, booking_id, amount="20.00")
-    news(api)
+    settle(api)
 
     assert (first.status_code, problem_of(first)["outcome_unknown"], first.headers["retry-after"]) == (503, True, "5")
     assert (second.status_code, second.headers.get("idempotent-replayed")) == (200, "true")
@@ -475,7 +475,7 @@ def test_a_repeated_refund_without_a_key_in_the_library_is_one_refund(api: Api, 
     api.kit.stripe.faults.clear()
 
     second = call(process, booking_id, "20.00")
-    news(api)
+    settle(api)
 
     assert (first.success, first.outcome_unknown, second.success) == (False, True, True)
     assert look(api, booking_id)["refunded_amount"] == "20.00"
@@ -488,7 +488,7 @@ def test_a_different_request_after_an_unknown_outcome_is_another_refund(api: Api
     api.kit.stripe.faults.script("POST /v1/refunds", "reset_after", times=3)
     ask(api, booking_id, amount="20.00")
     api.kit.stripe.faults.clear()
-    news(api)
+    settle(api)
     if change == "another day":
         api.kit.clock.advance(timedelta(hours=24))
     who = OPERATOR if change == "another caller" else ANN
@@ -507,9 +507,9 @@ def test_a_refund_that_was_never_sent_fails_and_reports_it(api: Api) -> None:
     first = ask(api, booking_id, amount="25.00")
     api.kit.stripe.faults.clear()
     after_it = look(api, booking_id)
-    news(api)
+    settle(api)
     second = refund(api, booking_id, amount="25.00")
-    news(api)
+    settle(api)
 
     problem = problem_of(first)
     assert (first.status_code, problem["code"], problem["retryable"]) == (503, "gateway_unavailable", True)
@@ -549,7 +549,7 @@ def test_a_cancellation_with_an_unreachable_gateway_refunds_later(api: Api) -> N
     owed = look(api, booking_id)
     api.kit.stripe.faults.clear()
 
-    news(api)
+    settle(api)
 
     assert (owed["refund_owed"], owed["refund_waiting"]) == ("100.00", "100.00")
     assert money(look(api, booking_id)) == ("100.00", "0.00", "0.00")
@@ -671,12 +671,12 @@ def test_the_refunded_fee_follows_the_promise_and_not_the_current_time(
     with open_api(kit=PaymentsTestKit(config=terms)) as api:
         booking_id = paid(api)
         cancel(api, booking_id, "full")
-        news(api)
+        settle(api)
         bounce(api, booking_id)
         if after_the_start:
             later(api)
         refund(api, booking_id, OPERATOR)
-        news(api)
+        settle(api)
 
         payment = look(api, booking_id)
         assert payment["refunded_amount"] == payment["amount"]
@@ -791,7 +791,7 @@ def test_a_late_payment_whose_refund_failed_is_refunded_by_its_payment_id(api: A
     booking_id = api.book(event_starts_at=SOON)
     api.pay(booking_id, "pm_usBankAccount_success")
     cancel(api, booking_id, "full")
-    news(api)
+    settle(api)
     bounce(api, booking_id)
     if after_the_start:
         later(api)
@@ -799,7 +799,7 @@ def test_a_late_payment_whose_refund_failed_is_refunded_by_its_payment_id(api: A
 
     quoted = api.get(f"/api/payments/{payment_id}/refund/quote/", OPERATOR).json()
     answer = api.post(f"/api/payments/{payment_id}/refund/", OPERATOR, json={})
-    news(api)
+    settle(api)
 
     assert (quoted["allowed"], quoted["amount"]) == (True, "100.00")
     assert answer.status_code == 200

@@ -538,7 +538,7 @@ def test_an_operation_that_is_not_in_flight_is_not_settled(builder: Callable[[],
     assert decide.settle(builder().payment, other) == ()
 
 
-# --- news of an intent -------------------------------------------------------------------------------------------
+# --- reports of an intent -----------------------------------------------------------------------------------------
 
 
 def test_the_first_report_links_the_intent() -> None:
@@ -1131,7 +1131,7 @@ def test_the_first_report_links_its_intent_only_if_it_matches() -> None:
     assert kinds(a_payment().sees(an_intent(S.SUCCEEDED, usd("1.00")))) == ["DriftFound"]
 
 
-# --- old news ----------------------------------------------------------------------------------------------------
+# --- old reports -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -1203,7 +1203,7 @@ def test_a_dispute_without_a_deadline_keeps_its_last_one() -> None:
     assert decide.is_stale_dispute(builder.payment, attrs.evolve(known, evidence_due_by=None))
 
 
-# --- news of refunds ---------------------------------------------------------------------------------------------
+# --- reports of refunds -------------------------------------------------------------------------------------------
 
 
 def ours(status: RefundStatus | None, amount: str = "100.00", **changes: Any) -> RefundReport:
@@ -1388,7 +1388,7 @@ def test_releases_add_up_to_at_most_the_uncaptured_amount() -> None:
     assert [kinds(each) for each in events] == [["AuthorizationReleased"], ["RefundFound"]]
 
 
-# --- news of disputes --------------------------------------------------------------------------------------------
+# --- reports of disputes ------------------------------------------------------------------------------------------
 
 
 def test_an_opened_dispute_withdraws_its_amount() -> None:
