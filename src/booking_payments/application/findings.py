@@ -65,7 +65,7 @@ class Findings:
         text = f"{payment.amount} that our books had lost was adopted as {payment.status.value}"
         self.healed.append(_about(payment, "adopted", text, payment.intent_id))
 
-    async def heal(self, before: Payment, code: str, text: str, *, always: bool = False) -> None:
+    async def add_healed(self, before: Payment, code: str, text: str, *, always: bool = False) -> None:
         """Add the events since ``before`` to ``healed``; adds nothing without events, unless ``always`` is set."""
         journal = await self.deps.storage.read(lambda uow: uow.payments.journal(before.id))
         events = [recorded.event for recorded in journal if recorded.sequence > before.version]

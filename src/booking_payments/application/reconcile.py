@@ -468,7 +468,7 @@ class _Comparison:
             self.findings.leave("not_read", text, before, before.intent_id)
         except Exception as error:  # an error in one payment must not stop the whole comparison
             self.findings.leave("broke", f"{type(error).__name__}: {safe_text(error)}", before, before.intent_id)
-        await self.findings.heal(before, "healed", "our books lagged behind the gateway's")
+        await self.findings.add_healed(before, "healed", "our books lagged behind the gateway's")
         if observation is not None:
             await self._leave_differences(payment_id, observation)
 

@@ -51,7 +51,7 @@ async def _settle(deps: Dependencies, findings: Findings, payment_id: str) -> bo
         return True
     now = await payment_of(deps, payment_id)
     if ours and now.operation is None:
-        await findings.heal(before, "settled", f"{_purpose(before)} settled", always=True)
+        await findings.add_healed(before, "settled", f"{_purpose(before)} settled", always=True)
     return now.operation is None
 
 

@@ -53,8 +53,8 @@ class CustomerCanFix(PaymentError):
 class CardDeclined(CustomerCanFix):
     """The card was declined, or its holder could not be authenticated. ``decline`` has the reason and the next step.
 
-    Text and code are fit for the customer. ``decline`` is for operators only; customers see
-    ``decline.for_customer()``.
+    Text and code are fit for the customer. ``decline`` may hold one of the codes that only operators may see; show
+    ``decline.for_customer()`` to everybody else.
     """
 
     code = "card_declined"

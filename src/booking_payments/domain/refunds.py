@@ -3,13 +3,13 @@
 Three limits apply to a refund, each in one place:
 
 1. *The rules* (``Refundable._allowed``): only after success, before the event starts, and the share of the tier,
-   rounded down to the gateway's step. When the organizer cancels, when the money came late, or when an operator
-   overrides, the rules allow everything. The cancellation of the booking decides what goes back: after it the rules
-   allow nothing more (``Refundable.canceled``).
+   rounded down to the gateway's step. When the organizer cancels, when the event was moved and the customer asks in
+   time, when the money came late, or when an operator overrides, the rules allow everything. The cancellation of the
+   booking decides what goes back: after it the rules allow its customer nothing more (``Refundable.canceled``).
 2. *The debt* (``Refundable.failed``): a promised refund that failed may be requested again independent of rules and
    deadlines, with the fee that was promised.
-3. *The limit* (``Refundable.room``): refunds that succeeded or are pending, deferred ones, and the amounts held by
-   disputes never exceed the captured amount.
+3. *The limit* (``Refundable.room``): refunds that succeeded or are pending, deferred ones, the amounts held by
+   disputes, and what was settled without a refund never exceed the captured amount.
 
 A refund within these limits that the gateway does not accept now is deferred, not refused (``Refundable.deferral_of``).
 """

@@ -33,7 +33,7 @@ class Message:
     Attributes:
         id: consumers deduplicate by it.
         at: when it was written.
-        sequence: orders the messages of one booking.
+        sequence: orders the messages of one booking. The storage assigns it, from 1; 0 until it is stored.
         cursor: set on messages that are read with ``BookingPayments.messages``; the next call continues after it.
     """
 
