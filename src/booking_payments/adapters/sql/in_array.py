@@ -83,22 +83,22 @@ def _on_sqlite(element: _InArray, compiler: SQLCompiler, **options: Any) -> str:
     return f"{compiler.process(values, **options)} IN ({given})"
 
 
-class _Given(FunctionElement[Any]):
+class _TextRows(FunctionElement[Any]):
     """The values of an array as rows with a ``value``."""
 
     inherit_cache = True
 
 
-@compiles(_Given, "postgresql")
-def _given_on_postgresql(element: _Given, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_TextRows, "postgresql")
+def _given_on_postgresql(element: _TextRows, compiler: SQLCompiler, **options: Any) -> str:
     return f"(SELECT unnest({compiler.process(element.clauses, **options)}) AS value)"
 
 
-@compiles(_Given, "sqlite")
-def _given_on_sqlite(element: _Given, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_TextRows, "sqlite")
+def _given_on_sqlite(element: _TextRows, compiler: SQLCompiler, **options: Any) -> str:
     return f"(SELECT value FROM json_each({compiler.process(element.clauses, **options)}))"  # noqa: S608
 
 
 def given_texts(name: str = "ids") -> TableValuedAlias:
     """The texts bound under ``name`` as rows with a ``value``."""
-    return _Given(bindparam(name, type_=TextArray())).table_valued(column("value", Text)).alias("given")
+    return _TextRows(bindparam(name, type_=TextArray())).table_valued(column("value", Text)).alias("given")
