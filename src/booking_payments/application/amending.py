@@ -95,8 +95,9 @@ async def amend_booking(
             paid or its money is held (``balance_needed``), its payment is processing (``payment_in_flight``), or it was
             paid meanwhile (``already_paid``).
         RefusedByRule, InvalidInput: a value is not allowed, or the gateway cannot charge the new price.
+        AlreadyUnderWay: another operation of the payment is in flight; the booking was not amended.
         OutcomeUnknown: the gateway has not said whether the intent was changed. The booking gets its new content once
-            that is known, unless it was paid meanwhile.
+            that is known, unless it was paid meanwhile or the bank holds its money.
         RefundRefused: the booking was amended, and the gateway refused its refund, which is owed.
     """
     if caller.customer_id is not None:
@@ -193,7 +194,10 @@ async def _amend(
         waits=lambda recorder: not _is_done(recorder, caller, request.asked),
     )
     if earlier is None:
-        begun = await begin(deps, command)
+        try:
+            begun = await begin(deps, command)
+        except OutcomeUnknown as unknown:  # the outcome of an earlier command: this one has not begun to amend
+            raise AlreadyUnderWay() from unknown
         ended = await carry_out(deps, begun.claimed, caller) if begun.claimed is not None else None
 
     async def look(uow: UnitOfWork) -> tuple[Booking, Payment | None, bool]:

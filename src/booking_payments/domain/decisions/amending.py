@@ -156,7 +156,7 @@ def intend_amendment(
         return (ev.PaymentCanceled(),)
     update = step is Step.UPDATE
     changed = UpdateIntent(intent_id=payment.intent_id, amount=amount)
-    canceled = CancelIntent(intent_id=payment.intent_id, reason=CancellationReason.ABANDONED)
+    canceled = CancelIntent(intent_id=payment.intent_id, reason=_SUPERSEDED)
     intended = ev.OperationIntended(
         idempotency_key=idempotency_key,
         purpose=ev.Purpose.AMEND_BOOKING,
@@ -328,8 +328,43 @@ def replace_after_update(payment: Payment, operation: Operation, *, idempotency_
     intended = ev.OperationIntended(
         idempotency_key=idempotency_key,
         purpose=ev.Purpose.AMEND_BOOKING,
-        instruction=CancelIntent(intent_id=intent_of(payment), reason=CancellationReason.ABANDONED),
-        replacement=Replacement(payment_method_id=None, confirm=False, return_url=payment.return_url),
+        instruction=CancelIntent(intent_id=intent_of(payment), reason=_SUPERSEDED),
+        replacement=_without_method(payment),
         amendment=operation.amendment,
     )
     return (intended,)
+
+
+def amend_again(operation: Operation, payment: Payment, booking: Booking, *, idempotency_key: str) -> Events:
+    """Intend an amendment once more whose call had no effect; nothing unless the booking can still be amended so.
+
+    Its caller was told that the outcome would be determined. The booking has to wait for its payment still, and the
+    payment for its customer; a hold is canceled again only for a booking that becomes free. An intent that asks for an
+    authentication meanwhile is canceled instead of updated.
+    """
+    amendment, intent_id = operation.amendment, payment.intent_id
+    waits = booking.status is BookingStatus.PENDING and payment.operation is None and intent_id is not None
+    if amendment is None or intent_id is None or operation.amended or not waits:
+        return ()
+    found = AMENDMENTS[payment.status][price_change(booking, amendment)]
+    if found not in (Step.UPDATE, Step.REPLACE):
+        return ()
+    update = found is Step.UPDATE and isinstance(operation.instruction, UpdateIntent)
+    instruction = operation.instruction if update else CancelIntent(intent_id=intent_id, reason=_SUPERSEDED)
+    replacement = None if update or amendment.is_free else _without_method(payment)
+    return (
+        ev.OperationIntended(
+            idempotency_key=idempotency_key,
+            purpose=ev.Purpose.AMEND_BOOKING,
+            instruction=instruction,
+            replacement=replacement,
+            amendment=amendment,
+        ),
+    )
+
+
+def _without_method(payment: Payment) -> Replacement:
+    return Replacement(payment_method_id=None, confirm=False, return_url=payment.return_url)
+
+
+_SUPERSEDED: Final = CancellationReason.ABANDONED
