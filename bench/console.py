@@ -40,7 +40,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.ports.bookings import BookingFilter
 from booking_payments.ports.inbox import InboxFilter
-from booking_payments.ports.payments import PaymentFilter, Refunded
+from booking_payments.ports.payments import PaymentFilter, Refunded, search_email, search_text
 from booking_payments.testing.kit import PaymentsTestKit
 
 DAYS: Final = 400
@@ -154,19 +154,25 @@ class Press:
             }
             named |= {
                 "REFERENCE-0": f"R-{number:07d}",
-                "reference-0": f"r-{number:07d}",
                 CUSTOMER: f"customer-{self._random.randrange(CUSTOMERS):07d}",
                 "evening-0": f"evening-{number // BOOKINGS}",
             }
             for table, patterns in model.rows.items():
-                made[table] += [
-                    tuple(
-                        _stamped(name, value, named, of_event if name == "event_starts_at" else later)
+                for row in patterns:
+                    values = {
+                        name: _stamped(name, value, named, of_event if name == "event_starts_at" else later)
                         for name, value in row.items()
-                    )
-                    for row in patterns
-                ]
+                    }
+                    if table is tables.bookings:
+                        values |= _searched_in(values)
+                    made[table].append(tuple(values.values()))
         return made
+
+
+def _searched_in(row: Rows) -> Rows:
+    """The search texts of a booking's row, as the product writes them."""
+    booking = rows.booking_from(row)
+    return {"search_text": search_text(booking), "search_email": search_email(booking) or None}
 
 
 def _stamped(column: str, value: Any, named: dict[str, str], later: timedelta) -> Any:
@@ -194,16 +200,25 @@ def fill(url: str, models: Sequence[PatternRows], count: int) -> None:
 BLOCK: Final = 10_000
 """Payments that are made in Python; the others are copies of them in SQL, with other ids, references and days."""
 
+_NEW_TEXT: Final = (
+    "replace(replace(search_text, lower(reference), lower({{0}})), {0} || '  00' || {0}, CASE substr({{0}}, 3, 2) "
+    "WHEN '00' THEN {0} || '  00' || {0} ELSE {0} || '  ' || substr({{0}}, 3, 2) || {0} || '  00' || {0} END)"
+)
+"""The search text of a copy, with its own reference and the two digits that this begins with. In the first block both
+the references and the names of customers begin with ``00``, which is in a text once."""
+
 _COPIED: Final = {
     "sqlite": {
         "later": "date(substr({0}, 1, 10), '+' || :days || ' days') || substr({0}, 11)",
         "reference": "'R-' || printf('%07d', CAST(substr({0}, 3) AS INTEGER) + :first)",
         "event": "'evening-' || (CAST(substr({0}, 9) AS INTEGER) + :first / 300)",
+        "search_text": _NEW_TEXT.format("char(10)"),
     },
     "postgresql": {
         "later": "{0} + make_interval(days => CAST(:days AS integer))",
         "reference": "'R-' || lpad(CAST(CAST(substr({0}, 3) AS integer) + CAST(:first AS integer) AS text), 7, '0')",
         "event": "'evening-' || (CAST(substr({0}, 9) AS integer) + CAST(:first AS integer) / 300)",
+        "search_text": _NEW_TEXT.format("chr(10)"),
     },
 }
 COPIED: Final = tuple(table for table in FILLED if table is not tables.operation_keys)
@@ -258,6 +273,7 @@ def _bulk(engine: Engine) -> Iterator[Connection]:
         for _, definition in indexes:
             connection.exec_driver_sql(definition)
         connection.exec_driver_sql("ANALYZE" if name == "sqlite" else "VACUUM (FREEZE, ANALYZE)")
+    engine.dispose()  # its connection to SQLite would keep the file to itself
 
 
 def _copying(table: Table, words: Mapping[str, str]) -> str:
@@ -272,7 +288,7 @@ def _copying(table: Table, words: Mapping[str, str]) -> str:
         elif name == "event_id" and table is tables.bookings:
             made[name] = words["event"].format(name)
         elif name == "search_text":
-            made[name] = f"replace(search_text, lower(reference), lower({reference}))"
+            made[name] = words["search_text"].format(reference)
         elif name == "id" and table is tables.inbox:
             continue
         else:
@@ -283,6 +299,21 @@ def _copying(table: Table, words: Mapping[str, str]) -> str:
         first = f"{first} AND {tables.RARE}"  # the others are read of one payment at a time
     columns, values = ", ".join(made), ", ".join(made.values())
     return f"INSERT INTO {table.name} ({columns}) SELECT {values} FROM {table.name} WHERE {first}"  # noqa: S608 - ours
+
+
+def check(url: str) -> None:
+    """Compare the search texts of some bookings with those that the product writes."""
+    columns = tables.bookings.c
+    searched = select(text("search_text FROM bp_search_bookings WHERE booking_id = bp_bookings.id"))
+    some = select(tables.bookings, searched.scalar_subquery().label("indexed"))
+    engine = _open(url)
+    with engine.connect() as connection:
+        for order in (columns.created_at, columns.created_at.desc(), columns.id, columns.id.desc()):
+            for row in connection.execute(some.order_by(order).limit(250)).mappings():
+                given = {"search_text": row["search_text"], "search_email": row["search_email"]}
+                if given != _searched_in(dict(row)) or row["indexed"] != row["search_text"]:
+                    raise click.ClickException(f"the search texts of {row['id']} are not those of the product")
+    engine.dispose()
 
 
 def asked(payments: int) -> Iterator[tuple[str, Ask]]:
@@ -387,6 +418,7 @@ def main(count: int, folder: Path | None, rounds: int, only: str) -> None:
     if filled is None:
         fill(url, asyncio.run(make_models()), min(count, BLOCK))
         copy(url, -(-count // BLOCK))
+        check(url)
     asyncio.run(measure(parsed, rounds, only))
 
 

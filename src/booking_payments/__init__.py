@@ -7,10 +7,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from booking_payments.application.bookkeeping import LedgerCheck
     from booking_payments.application.callers import Caller
-    from booking_payments.application.channels import ChannelNotRecorded
+    from booking_payments.application.channels import ChannelNotRecorded, ChannelStates
+    from booking_payments.application.checking_out import Checkout
+    from booking_payments.application.drift import KeptReport
+    from booking_payments.application.event_jobs import EventBalance, EventLine, EventPreview, EventReport
+    from booking_payments.application.event_overview import EventOverview, EventPage
+    from booking_payments.application.exporting import ExportKind
+    from booking_payments.application.figures import Figures, OpenDispute
     from booking_payments.application.message_schemas import message_schema
     from booking_payments.application.payments import BookingPayments
+    from booking_payments.application.previews import ChangePreview
+    from booking_payments.application.quoted import Quoted
+    from booking_payments.application.reconcile import Reconciliation
+    from booking_payments.application.replaying import Replayed
     from booking_payments.application.views import (
         BookingView,
         NewBooking,
@@ -18,8 +29,10 @@ if TYPE_CHECKING:
         PaymentView,
         RefundView,
         Registered,
+        WebhookResult,
     )
-    from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus
+    from booking_payments.domain.amendments import BookingChange
+    from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, Item, ItemCount
     from booking_payments.domain.errors import (
         CardDeclined,
         InvalidInput,
@@ -31,11 +44,13 @@ if TYPE_CHECKING:
         RefusedByRule,
         TryAgainLater,
     )
+    from booking_payments.domain.events import Recorded, Settlement
     from booking_payments.domain.fees import FeeOnRefund
-    from booking_payments.domain.instructions import CaptureMethod, MethodChoice
+    from booking_payments.domain.instructions import CaptureMethod, Client, MethodChoice
     from booking_payments.domain.lifecycle import PaymentStatus
     from booking_payments.domain.money import Currency, Money
     from booking_payments.domain.payment import Payment
+    from booking_payments.domain.receipts import ReceiptKind
     from booking_payments.domain.refunds import (
         CustomerRefunds,
         RefundOnCancel,
@@ -45,39 +60,87 @@ if TYPE_CHECKING:
         RefundTier,
     )
     from booking_payments.embedding import SyncBookingPayments, open_payments, open_payments_sync
+    from booking_payments.ports.audit import AuditRecord
+    from booking_payments.ports.bookings import BookingFilter, BookingPage
+    from booking_payments.ports.event_jobs import (
+        BookingOutcome,
+        EventJob,
+        EventJobKind,
+        EventJobState,
+        EventTotals,
+        UpcomingEvent,
+    )
     from booking_payments.ports.gateway import OwnGateway
-    from booking_payments.ports.publisher import Message
-    from booking_payments.ports.webhooks import WebhookRefused, WebhooksNotTaken
+    from booking_payments.ports.inbox import InboxEntry, InboxFilter
+    from booking_payments.ports.payments import PaymentFilter, PaymentPage
+    from booking_payments.ports.publisher import Message, MessageDelivery
+    from booking_payments.ports.webhooks import HeaderItems, WebhookRefused, WebhooksNotTaken
     from booking_payments.runtime.settings_error import SettingsError
 
 _HOMES: Final = {
+    "AuditRecord": "booking_payments.ports.audit",
     "Booking": "booking_payments.domain.booking",
+    "BookingChange": "booking_payments.domain.amendments",
     "BookingDetails": "booking_payments.domain.booking",
+    "BookingFilter": "booking_payments.ports.bookings",
+    "BookingOutcome": "booking_payments.ports.event_jobs",
+    "BookingPage": "booking_payments.ports.bookings",
     "BookingPayments": "booking_payments.application.payments",
     "BookingStatus": "booking_payments.domain.booking",
     "BookingView": "booking_payments.application.views",
     "Caller": "booking_payments.application.callers",
     "CaptureMethod": "booking_payments.domain.instructions",
     "CardDeclined": "booking_payments.domain.errors",
+    "ChangePreview": "booking_payments.application.previews",
     "ChannelNotRecorded": "booking_payments.application.channels",
+    "ChannelStates": "booking_payments.application.channels",
+    "Checkout": "booking_payments.application.checking_out",
+    "Client": "booking_payments.domain.instructions",
     "Currency": "booking_payments.domain.money",
     "CustomerRefunds": "booking_payments.domain.refunds",
+    "EventBalance": "booking_payments.application.event_jobs",
+    "EventJob": "booking_payments.ports.event_jobs",
+    "EventJobKind": "booking_payments.ports.event_jobs",
+    "EventJobState": "booking_payments.ports.event_jobs",
+    "EventLine": "booking_payments.application.event_jobs",
+    "EventOverview": "booking_payments.application.event_overview",
+    "EventPage": "booking_payments.application.event_overview",
+    "EventPreview": "booking_payments.application.event_jobs",
+    "EventReport": "booking_payments.application.event_jobs",
+    "EventTotals": "booking_payments.ports.event_jobs",
+    "ExportKind": "booking_payments.application.exporting",
     "FeeOnRefund": "booking_payments.domain.fees",
+    "Figures": "booking_payments.application.figures",
+    "HeaderItems": "booking_payments.ports.webhooks",
+    "InboxEntry": "booking_payments.ports.inbox",
+    "InboxFilter": "booking_payments.ports.inbox",
     "InvalidInput": "booking_payments.domain.errors",
+    "Item": "booking_payments.domain.booking",
+    "ItemCount": "booking_payments.domain.booking",
+    "KeptReport": "booking_payments.application.drift",
+    "LedgerCheck": "booking_payments.application.bookkeeping",
     "Message": "booking_payments.ports.publisher",
+    "MessageDelivery": "booking_payments.ports.publisher",
     "MethodChoice": "booking_payments.domain.instructions",
     "Money": "booking_payments.domain.money",
     "NewBooking": "booking_payments.application.views",
     "NotFound": "booking_payments.domain.errors",
     "NotPossibleNow": "booking_payments.domain.errors",
+    "OpenDispute": "booking_payments.application.figures",
     "OurFault": "booking_payments.domain.errors",
     "OutcomeUnknown": "booking_payments.domain.errors",
     "OwnGateway": "booking_payments.ports.gateway",
     "Payment": "booking_payments.domain.payment",
     "PaymentError": "booking_payments.domain.errors",
+    "PaymentFilter": "booking_payments.ports.payments",
+    "PaymentPage": "booking_payments.ports.payments",
     "PaymentResult": "booking_payments.application.views",
     "PaymentStatus": "booking_payments.domain.lifecycle",
     "PaymentView": "booking_payments.application.views",
+    "Quoted": "booking_payments.application.quoted",
+    "ReceiptKind": "booking_payments.domain.receipts",
+    "Reconciliation": "booking_payments.application.reconcile",
+    "Recorded": "booking_payments.domain.events",
     "RefundOnCancel": "booking_payments.domain.refunds",
     "RefundPolicy": "booking_payments.domain.refunds",
     "RefundQuote": "booking_payments.domain.refunds",
@@ -86,10 +149,14 @@ _HOMES: Final = {
     "RefundView": "booking_payments.application.views",
     "RefusedByRule": "booking_payments.domain.errors",
     "Registered": "booking_payments.application.views",
+    "Replayed": "booking_payments.application.replaying",
     "SettingsError": "booking_payments.runtime.settings_error",
+    "Settlement": "booking_payments.domain.events",
     "SyncBookingPayments": "booking_payments.embedding",
     "TryAgainLater": "booking_payments.domain.errors",
+    "UpcomingEvent": "booking_payments.ports.event_jobs",
     "WebhookRefused": "booking_payments.ports.webhooks",
+    "WebhookResult": "booking_payments.application.views",
     "WebhooksNotTaken": "booking_payments.ports.webhooks",
     "message_schema": "booking_payments.application.message_schemas",
     "open_payments": "booking_payments.embedding",
@@ -97,33 +164,69 @@ _HOMES: Final = {
 }
 
 __all__ = [
+    "AuditRecord",
     "Booking",
+    "BookingChange",
     "BookingDetails",
+    "BookingFilter",
+    "BookingOutcome",
+    "BookingPage",
     "BookingPayments",
     "BookingStatus",
     "BookingView",
     "Caller",
     "CaptureMethod",
     "CardDeclined",
+    "ChangePreview",
     "ChannelNotRecorded",
+    "ChannelStates",
+    "Checkout",
+    "Client",
     "Currency",
     "CustomerRefunds",
+    "EventBalance",
+    "EventJob",
+    "EventJobKind",
+    "EventJobState",
+    "EventLine",
+    "EventOverview",
+    "EventPage",
+    "EventPreview",
+    "EventReport",
+    "EventTotals",
+    "ExportKind",
     "FeeOnRefund",
+    "Figures",
+    "HeaderItems",
+    "InboxEntry",
+    "InboxFilter",
     "InvalidInput",
+    "Item",
+    "ItemCount",
+    "KeptReport",
+    "LedgerCheck",
     "Message",
+    "MessageDelivery",
     "MethodChoice",
     "Money",
     "NewBooking",
     "NotFound",
     "NotPossibleNow",
+    "OpenDispute",
     "OurFault",
     "OutcomeUnknown",
     "OwnGateway",
     "Payment",
     "PaymentError",
+    "PaymentFilter",
+    "PaymentPage",
     "PaymentResult",
     "PaymentStatus",
     "PaymentView",
+    "Quoted",
+    "ReceiptKind",
+    "Reconciliation",
+    "Recorded",
     "RefundOnCancel",
     "RefundPolicy",
     "RefundQuote",
@@ -132,10 +235,14 @@ __all__ = [
     "RefundView",
     "RefusedByRule",
     "Registered",
+    "Replayed",
     "SettingsError",
+    "Settlement",
     "SyncBookingPayments",
     "TryAgainLater",
+    "UpcomingEvent",
     "WebhookRefused",
+    "WebhookResult",
     "WebhooksNotTaken",
     "message_schema",
     "open_payments",

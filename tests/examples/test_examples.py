@@ -49,6 +49,21 @@ def test_the_script_is_short() -> None:
     assert len(lines) <= 15
 
 
+def test_the_evening_changes_and_is_canceled_and_everything_goes_back(tmp_path: Path) -> None:
+    done = preloaded.ran([str(EXAMPLES / "evening.py")], cwd=tmp_path, env=ENV)
+
+    assert done.stdout.splitlines() == [
+        "paid 70.00 eur",
+        "one seat gives back 30.00 eur",
+        "the booking costs 40.00 eur",
+        "the booking costs 30.00 eur",
+        "moved 1 booking",
+        "canceling gives back 30.00 eur",
+        "canceled; an operator has to act: False",
+        "refunded 70.00 eur",
+    ], done.stderr
+
+
 @contextmanager
 def running(
     commands: Sequence[Sequence[str]], folder: Path, settings: Mapping[str, str] | None = None

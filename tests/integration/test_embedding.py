@@ -4,11 +4,12 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from inspect import iscoroutinefunction
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import anyio
 import pytest
@@ -174,6 +175,22 @@ def test_the_sync_face_has_every_method() -> None:
 @pytest.mark.parametrize("name", booking_payments.__all__)
 def test_every_promised_name_is_there(name: str) -> None:
     assert getattr(booking_payments, name).__name__ == name
+
+
+def test_every_class_that_a_method_takes_or_returns_is_a_promised_name() -> None:
+    public = {name: value for name, value in vars(BookingPayments).items() if not name.startswith("_")}
+    methods = [value.fget if isinstance(value, property) else value for value in public.values()]
+    hints = [hint for method in methods if method for hint in get_type_hints(method).values()]
+
+    assert {each.__name__ for hint in hints for each in _our_classes(hint)} <= {*booking_payments.__all__}
+
+
+def _our_classes(hint: object) -> Iterator[type]:
+    """The classes of the package within a type hint."""
+    if isinstance(hint, type) and hint.__module__.startswith("booking_payments."):
+        yield hint
+    for part in get_args(hint):
+        yield from _our_classes(part)
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:

@@ -37,6 +37,7 @@ Ask = Callable[[UnitOfWork], Awaitable[object]]
 Said = list[tuple[str, Any]]
 
 LATER = NOW + timedelta(days=3_000)
+EVENTS = [f"evening-{number}" for number in range(25)]
 DAYS = [Period(begins=NOW - timedelta(days=day + 1), ends=NOW - timedelta(days=day)) for day in range(90)]
 
 RARE = {
@@ -60,6 +61,9 @@ RARE_BOOKINGS = {
     "of an event": BookingFilter(event_id="evening"),
     "expired": BookingFilter(status=BookingStatus.EXPIRED),
 }
+NEWEST_WEBHOOKS = {"webhooks by day"}
+"""What reads a limited number of rows by the number of each, which SQLite calls a scan."""
+
 FEW = [f"a page of payments {name}" for name in RARE] + [f"a page of bookings {name}" for name in RARE_BOOKINGS]
 WALK = ("bp_payments_page", "bp_bookings_page")
 
@@ -106,6 +110,13 @@ QUESTIONS: dict[str, Ask] = {
     "an answer": lambda uow: uow.answers.get("ann", "POST /", "key"),
     "payments by day": lambda uow: uow.overview.tallies(DAYS),
     "money by day": lambda uow: uow.overview.moved(DAYS),
+    "declines": lambda uow: uow.overview.declines(NOW, 5_000, 5),
+    "how long refunds took": lambda uow: uow.overview.refund_times(NOW, NOW - timedelta(days=30), 5_000),
+    "disputed payments": lambda uow: uow.overview.disputed(NOW, 500),
+    "webhooks by day": lambda uow: uow.overview.received_webhooks(NOW, DAYS, 5_000),
+    "sums of events": lambda uow: uow.events.totals(EVENTS),
+    "the newest bookings of events": lambda uow: uow.events.newest_bookings(EVENTS),
+    "the newest jobs of events": lambda uow: uow.events.newest_jobs(EVENTS),
     "the records of a booking": lambda uow: uow.audit.latest(10, "bk_1"),
 }
 
@@ -187,7 +198,7 @@ def _plan(url: str, statement: str, parameters: Any, settings: dict[str, str] | 
 
 EMPTY = {
     *("bp_message_channels", "bp_message_deliveries", "bp_inbox", "bp_outbox"),
-    *("bp_answers", "bp_audit", "bp_gateway_ids", "bp_postings"),
+    *("bp_answers", "bp_audit", "bp_gateway_ids", "bp_postings", "bp_event_jobs"),
 }
 """Tables that are empty here may be read in whole."""
 
@@ -222,7 +233,8 @@ async def test_questions_are_answered_by_an_index_on_sqlite(filled_sqlite: str, 
     said = await _said(filled_sqlite, QUESTIONS[question])
 
     plans = [_sqlite_plan(filled_sqlite, *each) for each in said]
-    assert [line for plan in plans for line in plan if re.fullmatch(r"SCAN bp_\w+", line)] == []
+    scans = [line for plan in plans for line in plan if re.fullmatch(r"SCAN bp_\w+", line)]
+    assert scans == (["SCAN bp_inbox"] if question in NEWEST_WEBHOOKS else [])
     if question in FEW:
         assert [line for line in plans[-1] for walk in WALK if walk in line] == []
 

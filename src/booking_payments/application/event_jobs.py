@@ -208,7 +208,7 @@ async def preview_event(
         unpaid=sum(1 for booking, payment in live if not booking.free and _is_unpaid(payment)),
         processing=statuses.count(PaymentStatus.PROCESSING),
         disputed=[booking.id for booking, payment in live if payment is not None and payment.has_open_dispute],
-        totals=await deps.storage.read(lambda uow: uow.events.totals(event_id)),
+        totals=(await deps.storage.read(lambda uow: uow.events.totals([event_id])))[event_id],
         balances=await _balances(deps, needed),
     )
 
@@ -719,7 +719,7 @@ async def event_report(deps: Dependencies, event_id: str) -> EventReport:
         newest = await uow.events.latest(event_id)
         return EventReport(
             event_id=event_id,
-            totals=await uow.events.totals(event_id),
+            totals=(await uow.events.totals([event_id]))[event_id],
             total=await uow.events.total(event_id),
             job=newest,
             counts=await uow.events.counts(newest.id) if newest is not None else {},

@@ -9,7 +9,6 @@ from booking_payments.application.event_jobs import EventReport, event_report
 from booking_payments.domain.booking import Booking
 from booking_payments.domain.money import Money, total
 from booking_payments.domain.payment import payment_of_booking
-from booking_payments.ports.bookings import BookingFilter
 from booking_payments.ports.event_jobs import BookingOutcome, EventJob, EventTotals, UpcomingEvent
 from booking_payments.ports.unit_of_work import UnitOfWork
 
@@ -66,25 +65,22 @@ async def upcoming_events(deps: Dependencies, after: UpcomingEvent | None, limit
 
     async def work(uow: UnitOfWork) -> EventPage:
         found = await uow.events.upcoming(now, after, limit + 1)
-        items = [await _listed(uow, each) for each in found[:limit]]
+        listed = found[:limit]
+        ids = [each.event_id for each in listed]
+        totals = await uow.events.totals(ids)
+        newest, jobs = await uow.events.newest_bookings(ids), await uow.events.newest_jobs(ids)
+        items = [
+            ListedEvent(
+                event=each,
+                title=newest[each.event_id].details.title if each.event_id in newest else None,
+                totals=totals[each.event_id],
+                job=jobs.get(each.event_id),
+            )
+            for each in listed
+        ]
         return EventPage(items=tuple(items), last=found[limit - 1] if len(found) > limit else None)
 
     return await deps.storage.read(work)
-
-
-async def _listed(uow: UnitOfWork, event: UpcomingEvent) -> ListedEvent:
-    newest = await _newest(uow, event.event_id)
-    return ListedEvent(
-        event=event,
-        title=newest.details.title if newest is not None else None,
-        totals=await uow.events.totals(event.event_id),
-        job=await uow.events.latest(event.event_id),
-    )
-
-
-async def _newest(uow: UnitOfWork, event_id: str) -> Booking | None:
-    page = await uow.bookings.page(BookingFilter(event_id=event_id), None, 1)
-    return page.items[0] if page.items else None
 
 
 async def event_overview(deps: Dependencies, event_id: str, *, attention: int) -> EventOverview:
@@ -103,7 +99,8 @@ async def event_overview(deps: Dependencies, event_id: str, *, attention: int) -
                 booking = await uow.bookings.get(result.booking_id)
                 if booking is not None:
                     lines.append(await _line(uow, booking, outcome, result.reason))
-        return EventOverview(report=report, newest=await _newest(uow, event_id), attention=tuple(lines))
+        newest = await uow.events.newest_bookings([event_id])
+        return EventOverview(report=report, newest=newest.get(event_id), attention=tuple(lines))
 
     return await deps.storage.read(work)
 

@@ -3,7 +3,6 @@
 All are sums over rows that ``ports.overview`` reads, at most ``MOST_...`` of each kind.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import Enum
@@ -13,12 +12,10 @@ from attrs import frozen
 
 from booking_payments.application.channels import ChannelStates, states_in
 from booking_payments.application.dependencies import Dependencies
-from booking_payments.domain import events as ev
-from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
+from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money, total
 from booking_payments.domain.payment import Dispute, Payment
-from booking_payments.ports.inbox import InboxStatus
-from booking_payments.ports.overview import JournalEntry, Moved, Period, ReceivedWebhook, Tally
+from booking_payments.ports.overview import Moved, Period, Tally, WebhookCount, WebhooksOfPeriod
 from booking_payments.ports.unit_of_work import UnitOfWork
 
 MOST_EVENTS: Final = 5_000
@@ -44,6 +41,9 @@ class Cut(Enum):
 
 MANY_DECLINES: Final = 5
 """From this number of declines on, a customer is counted as suspicious; one payment allows three attempts."""
+
+REFUNDS_TAKE: Final = timedelta(days=30)
+"""Refunds that took longer are left out: they were requested this long before the period at most."""
 
 DISPUTES_LIVE: Final = timedelta(days=400)
 """Disputes that were opened longer ago are left out: a dispute is settled within months."""
@@ -169,7 +169,7 @@ class Figures:
         dead_letters: messages that are not tried any more.
         holds: payments with held money that has to be captured before a known time, the earliest first.
         channels: the message channels with their backlogs.
-        received: all webhooks of the period, newest first.
+        received: webhooks of the period, by the name of their gateway.
         cut: which of these were computed from their newest ``MOST_...`` rows only, because there are more.
     """
 
@@ -188,17 +188,17 @@ class Figures:
     dead_letters: int
     holds: tuple[Payment, ...]
     channels: ChannelStates
-    received: tuple[ReceivedWebhook, ...]
+    received: Mapping[str, WebhookCount]
     cut: frozenset[Cut]
 
     def at_gateway(self, name: str) -> OpenAtGateway:
         """Return what is open or was received at the gateway ``name``."""
-        webhooks = [each for each in self.received if each.gateway == name]
+        webhooks = self.received.get(name, WebhookCount())
         return OpenAtGateway(
             unknown=sum(each.gateway == name for each in self.unknown),
             disputes=sum(each.payment.gateway == name for each in self.disputes),
-            webhooks=len(webhooks),
-            failed_webhooks=sum(map(_has_failed, webhooks)),
+            webhooks=webhooks.received,
+            failed_webhooks=webhooks.failed,
             unfinished_webhooks=self.unfinished.get(name, 0),
         )
 
@@ -242,18 +242,17 @@ async def figures(deps: Dependencies, since: datetime) -> Figures:
         overview = uow.overview
         tallies = await overview.tallies(periods)
         moved = await overview.moved(periods)
-        webhooks = await overview.received_webhooks(since, MOST_WEBHOOKS)
-        requested = await overview.events(ev.RefundRequested, since - timedelta(days=30), MOST_EVENTS)
-        refunds_moved = await overview.events(ev.RefundMoved, since, MOST_EVENTS)
+        webhooks = await overview.received_webhooks(since, periods, MOST_WEBHOOKS)
+        refund_times = await overview.refund_times(since, since - REFUNDS_TAKE, MOST_EVENTS)
         watched = await overview.watched(MOST_WATCHED)
-        refused = await overview.events(ev.AttemptRefused, since, MOST_EVENTS)
+        declines = await overview.declines(since, MOST_EVENTS, MANY_DECLINES)
         found, disputes_cut = await _disputes(uow, until)
         dead = await uow.outbox.undelivered(dead=True, limit=MOST_DEAD)
         held = await overview.held(MOST_HELD)
         cut = {
-            Cut.DECLINES: len(refused) >= MOST_EVENTS,
-            Cut.REFUND_TIMES: max(len(requested), len(refunds_moved)) >= MOST_EVENTS,
-            Cut.WEBHOOKS: len(webhooks) >= MOST_WEBHOOKS,
+            Cut.DECLINES: sum(declines.reasons.values()) >= MOST_EVENTS,
+            Cut.REFUND_TIMES: refund_times.is_cut,
+            Cut.WEBHOOKS: sum(each.received for each in webhooks.gateways.values()) >= MOST_WEBHOOKS,
             Cut.UNKNOWN: len(watched) >= MOST_WATCHED,
             Cut.DISPUTES: disputes_cut,
             Cut.DEAD_LETTERS: len(dead) >= MOST_DEAD,
@@ -265,16 +264,16 @@ async def figures(deps: Dependencies, since: datetime) -> Figures:
             zone=zone,
             days=tuple(_of_day(day, period, tallies) for day, period in days.items()),
             money=_money(days, moved),
-            declines=_declines(refused),
-            refund_times_s=_refund_times(requested, refunds_moved),
-            webhooks=tuple(_webhooks_of(day, period, webhooks) for day, period in days.items()),
+            declines=tuple(sorted(declines.reasons.items(), key=lambda each: (-each[1], each[0]))),
+            refund_times_s=refund_times.seconds,
+            webhooks=_webhooks(days, webhooks.periods),
             unknown=tuple(each for each in watched if each.operation is not None and each.operation.unknown),
             unfinished=await overview.unfinished_webhooks(),
             disputes=tuple(each for each in found if each.dispute.status.is_open),
-            declined_often=await _declined_often(uow, refused),
+            declined_often=declines.customers,
             dead_letters=len(dead),
             channels=await states_in(uow, until),
-            received=tuple(webhooks),
+            received=webhooks.gateways,
             holds=_by_deadline(held),
             cut=frozenset(name for name, is_cut in cut.items() if is_cut),
         )
@@ -294,12 +293,12 @@ async def disputes(uow: UnitOfWork, now: datetime) -> Sequence[OpenDispute]:
 
 async def _disputes(uow: UnitOfWork, now: datetime) -> tuple[Sequence[OpenDispute], bool]:
     """Return what ``disputes`` does, and whether older ones were left out."""
-    opened = await uow.overview.events(ev.DisputeOpened, now - DISPUTES_LIVE, MOST_DISPUTES)
-    payments = await uow.payment_reader.payments({each.payment_id for each in opened})
+    opened = await uow.overview.disputed(now - DISPUTES_LIVE, MOST_DISPUTES)
+    payments = await uow.payment_reader.payments(set(opened))
     found = [
         OpenDispute(payment=payment, dispute=dispute) for payment in payments.values() for dispute in payment.disputes
     ]
-    newest = sorted(found, key=lambda each: each.dispute.opened_at, reverse=True)
+    newest = sorted(found, key=lambda each: (each.dispute.opened_at, each.dispute.id), reverse=True)
     latest_end = now + DISPUTES_LIVE
     still_open = [each for each in newest if each.dispute.status.is_open]
     by_deadline = sorted(still_open, key=lambda each: each.dispute.evidence_due_by or latest_end)
@@ -371,60 +370,18 @@ def _money_of(day: date, moved: Moved | None, currency: Currency) -> MoneyOfDay:
     return MoneyOfDay(day=day, gross=moved.gross, refunded=moved.refunded, withdrawn=moved.withdrawn)
 
 
-def _declines(entries: Sequence[JournalEntry]) -> tuple[tuple[str, int], ...]:
-    """Return the reasons of declines with their counts, the most frequent first."""
-    refused = [each.recorded.event for each in entries]
-    reasons = [
-        event.decline.decline_code or event.decline.code for event in refused if isinstance(event, ev.AttemptRefused)
-    ]
-    return tuple(Counter(reasons).most_common())
+def _webhooks(days: Mapping[date, Period], received: Iterable[WebhooksOfPeriod]) -> tuple[DayOfWebhooks, ...]:
+    found = {each.period: each for each in received}
+    return tuple(_webhooks_of(day, found.get(period)) for day, period in days.items())
 
 
-async def _declined_often(uow: UnitOfWork, refused: Sequence[JournalEntry]) -> int:
-    attempts = Counter(each.payment_id for each in refused)
-    payments = await uow.payment_reader.payments(set(attempts))
-    customers = Counter[str]()
-    for payment_id, payment in payments.items():
-        customers[payment.customer_id] += attempts[payment_id]
-    return sum(declines >= MANY_DECLINES for declines in customers.values())
-
-
-def _refund_times(requested: Sequence[JournalEntry], moved: Sequence[JournalEntry]) -> tuple[float, ...]:
-    """Return the seconds from request to success of each refund that has both, sorted."""
-    began: dict[str, datetime] = {}
-    for each in requested:
-        if isinstance(each.recorded.event, ev.RefundRequested):
-            began[each.recorded.event.refund_id] = each.recorded.at
-    times = []
-    for each in moved:
-        event = each.recorded.event
-        done = isinstance(event, ev.RefundMoved) and event.status is RefundStatus.SUCCEEDED
-        if done and isinstance(event, ev.RefundMoved) and event.refund_id in began:
-            times.append((each.recorded.at - began[event.refund_id]).total_seconds())
-    return tuple(sorted(times))
-
-
-def _has_failed(webhook: ReceivedWebhook) -> bool:
-    return webhook.status is InboxStatus.FAILED or webhook.tries > 1
-
-
-def _webhooks_of(day: date, period: Period, webhooks: Sequence[ReceivedWebhook]) -> DayOfWebhooks:
-    its = [each for each in webhooks if period.begins <= each.received_at < period.ends]
-    delays = sorted(
-        max((each.received_at - each.created_at).total_seconds(), 0.0) for each in its if each.created_at is not None
-    )
+def _webhooks_of(day: date, its: WebhooksOfPeriod | None) -> DayOfWebhooks:
+    if its is None:
+        return DayOfWebhooks(day=day, received=0, failed=0, median_delay_s=None, slow_delay_s=None)
     return DayOfWebhooks(
         day=day,
-        received=len(its),
-        failed=sum(map(_has_failed, its)),
-        median_delay_s=quantile(delays, 0.5),
-        slow_delay_s=quantile(delays, 0.95),
+        received=its.count.received,
+        failed=its.count.failed,
+        median_delay_s=its.median_delay_s,
+        slow_delay_s=its.slow_delay_s,
     )
-
-
-def quantile(ordered: Sequence[float], share: float) -> float | None:
-    """Return the smallest value that at least ``share`` of ``ordered`` do not exceed; None when it is empty."""
-    if not ordered:
-        return None
-    place = max(-(-int(share * 1000) * len(ordered) // 1000) - 1, 0)
-    return ordered[place]

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from booking_payments.domain.booking import Booking
 from booking_payments.domain.money import Money
 from booking_payments.domain.refunds import RefundOnCancel
 
@@ -189,8 +190,16 @@ class EventJobs(Protocol):
         """Return the number of bookings of an event."""
         ...
 
-    async def totals(self, event_id: str) -> Sequence[EventTotals]:
-        """Return the sums over the bookings of an event, by currency."""
+    async def totals(self, event_ids: Collection[str]) -> Mapping[str, Sequence[EventTotals]]:
+        """Return the sums over the bookings of each of these events, by currency; none for one without bookings."""
+        ...
+
+    async def newest_bookings(self, event_ids: Collection[str]) -> Mapping[str, Booking]:
+        """Return the newest booking of each of these events, without those that have none."""
+        ...
+
+    async def newest_jobs(self, event_ids: Collection[str]) -> Mapping[str, EventJob]:
+        """Return what ``latest`` does for each of these events, without those that have none."""
         ...
 
     async def upcoming(self, now: datetime, after: UpcomingEvent | None, limit: int) -> Sequence[UpcomingEvent]:

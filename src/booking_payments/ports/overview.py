@@ -1,8 +1,9 @@
 """Overviews of many payments, for the operator's pages. Read-only, and with limited cost.
 
-Every query that returns rows has a ``limit`` on the rows it reads, so that a page costs the same with ten payments and
-with ten million. ``tallies`` and ``moved`` sum over whole periods, since a sum of the newest part would be wrong: they
-read only an index, once through the entries of the requested periods.
+Every query that returns rows, or adds up what is in their JSON, has a ``limit`` on the rows it reads, so that a page
+costs the same with ten payments and with ten million. ``tallies`` and ``moved`` sum over whole periods, since a sum of
+the newest part would be wrong: they read only an index, once through the entries of the requested periods. Sums are
+made by the storage: thousands of rows would take this process longer to read than a database to add up.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,20 +12,10 @@ from typing import Protocol
 
 from attrs import frozen
 
-from booking_payments.domain import events as ev
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.inbox import InboxEntry, InboxStatus
-
-RARE_EVENTS = (
-    ev.AttemptRefused,
-    ev.RefundRequested,
-    ev.RefundMoved,
-    ev.DisputeOpened,
-    ev.DriftFound,
-)
-"""Types of journal events that can be queried across payments. Storages index only these."""
+from booking_payments.ports.inbox import InboxEntry
 
 
 @frozen(kw_only=True)
@@ -66,30 +57,77 @@ class Moved:
 
 
 @frozen(kw_only=True)
-class JournalEntry:
-    """A journal event with the id of its payment."""
+class Declines:
+    """Declined attempts.
 
-    payment_id: str
-    recorded: ev.Recorded
+    Attributes:
+        reasons: number of declines by their reason, the decline code or else the error code of the gateway.
+        customers: number of customers with many of them.
+    """
+
+    reasons: Mapping[str, int]
+    customers: int
 
 
 @frozen(kw_only=True)
-class ReceivedWebhook:
-    """A webhook without its body.
+class RefundTimes:
+    """How long refunds took.
 
     Attributes:
-        gateway: the name of the gateway that sent it.
-        received_at: when it was stored.
-        created_at: when the gateway created it; None if it does not say.
-        tries: how often it was processed.
+        seconds: from the first request of a refund to its success, sorted; one entry for each success.
+        is_cut: there may be older ones, which were not read.
     """
 
-    type: str
-    gateway: str
-    status: InboxStatus
-    received_at: datetime
-    created_at: datetime | None
-    tries: int
+    seconds: tuple[float, ...]
+    is_cut: bool
+
+
+@frozen(kw_only=True)
+class WebhookCount:
+    """Number of webhooks; ``failed`` of them were not processed at the first try."""
+
+    received: int = 0
+    failed: int = 0
+
+    def __add__(self, other: "WebhookCount") -> "WebhookCount":
+        return WebhookCount(received=self.received + other.received, failed=self.failed + other.failed)
+
+
+@frozen(kw_only=True)
+class WebhooksOfPeriod:
+    """Webhooks received in a period.
+
+    Attributes:
+        count: their number.
+        median_delay_s: median of the seconds from the event to its arrival, never negative; None if no gateway said
+            when it created an event.
+        slow_delay_s: 95th percentile of the same.
+    """
+
+    period: Period
+    count: WebhookCount
+    median_delay_s: float | None
+    slow_delay_s: float | None
+
+
+@frozen(kw_only=True)
+class ReceivedWebhooks:
+    """Webhooks by period, without those that received none, and by the name of their gateway."""
+
+    periods: Sequence[WebhooksOfPeriod]
+    gateways: Mapping[str, WebhookCount]
+
+
+SLOW = 0.95
+"""The share of webhooks that are not slower than ``slow_delay_s``."""
+
+
+def quantile(ordered: Sequence[float], share: float) -> float | None:
+    """Return the smallest value that at least ``share`` of ``ordered`` do not exceed; None when it is empty."""
+    if not ordered:
+        return None
+    place = max(-(-int(share * 1000) * len(ordered) // 1000) - 1, 0)
+    return ordered[place]
 
 
 @frozen(kw_only=True)
@@ -123,15 +161,33 @@ class Overview(Protocol):
         """
         ...
 
-    async def events(self, kind: type[ev.Event], since: datetime, limit: int) -> Sequence[JournalEntry]:
-        """Return events of one of the ``RARE_EVENTS`` that were recorded at or after ``since``, newest first.
+    async def declines(self, since: datetime, limit: int, many: int) -> Declines:
+        """Count the newest ``limit`` declined attempts, without those before ``since``.
 
-        Raises ``ValueError`` for another type, which has no index.
+        Of the customers those with ``many`` declines or more are counted.
         """
         ...
 
-    async def received_webhooks(self, since: datetime, limit: int) -> Sequence[ReceivedWebhook]:
-        """Return the newest ``limit`` webhooks, without those received before ``since``; newest first."""
+    async def refund_times(self, since: datetime, requested_since: datetime, limit: int) -> RefundTimes:
+        """Return how long refunds took that have succeeded at or after ``since``.
+
+        Requests before ``requested_since`` are left out. Of the changes of refunds, and of their requests, only the
+        newest ``limit`` are read.
+        """
+        ...
+
+    async def disputed(self, since: datetime, limit: int) -> Sequence[str]:
+        """Return the ids of the payments of the newest ``limit`` disputes, without those opened before ``since``.
+
+        Newest first; a payment with several disputes is in it several times.
+        """
+        ...
+
+    async def received_webhooks(self, since: datetime, periods: Sequence[Period], limit: int) -> ReceivedWebhooks:
+        """Count the newest ``limit`` webhooks, without those received before ``since``.
+
+        ``periods`` are in their order and do not overlap. A webhook outside of them counts for its gateway only.
+        """
         ...
 
     async def webhooks(self, *, unfinished: bool, cursor: str | None, limit: int) -> InboxPage:

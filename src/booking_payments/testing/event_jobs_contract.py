@@ -202,9 +202,25 @@ class EventJobsContract:
         paid = ev.PaymentSucceeded(breakdown=FeePolicy().of_booking(USD_100), charge_id=None, attempt=None, late=False)
         await stored(storage, started_payment(booking(1)).happen(ev.IntentLinked(intent_id="pi_1"), paid))
 
-        jpy, usd = await storage.read(lambda uow: uow.events.totals("evening"))
+        found = await storage.read(lambda uow: uow.events.totals(["evening", "other", "unknown"]))
+        jpy, usd = found["evening"]
+        assert [dict(each.bookings) for each in found["other"]] == [{"pending": 1}]
+        assert (list(found), found["unknown"]) == (["evening", "other", "unknown"], [])
         assert (jpy.unpaid, jpy.captured) == (Money(500, Currency.JPY), Money(0, Currency.JPY))
         assert (usd.captured, usd.refunded, usd.unpaid) == (USD_100, Money(0, Currency.USD), USD_100)
         assert usd.amount == USD_100 + USD_100
         assert dict(usd.bookings) == {"confirmed": 1, "pending": 1}
         assert await storage.read(lambda uow: uow.events.total("evening")) == 3
+
+    async def test_the_newest_booking_and_job_of_each_event_are_read_together(self, storage: Storage) -> None:
+        later = timedelta(seconds=1)
+        created = ((1, "a", NOW), (2, "a", NOW + later), (3, "a", NOW), (4, "b", NOW), (5, "b", NOW), (6, "c", NOW))
+        await store(storage, *(attrs.evolve(_booking(n, event_id=its), created_at=at) for n, its, at in created))
+        for number, (event_id, at) in enumerate((("a", NOW), ("a", NOW - later), ("b", NOW)), start=1):
+            await _add(storage, _job(number, event_id=event_id, state=EventJobState.DONE, created_at=at))
+
+        asked = ["b", "a", "unknown"]
+        bookings = await storage.read(lambda uow: uow.events.newest_bookings(asked))
+        assert {event_id: each.id for event_id, each in bookings.items()} == {"a": "bk_2", "b": "bk_5"}
+        jobs = await storage.read(lambda uow: uow.events.newest_jobs(asked))
+        assert {event_id: each.id for event_id, each in jobs.items()} == {"a": "evj_1", "b": "evj_3"}

@@ -14,8 +14,21 @@ from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.fees import FeePolicy
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus, RefundStatus
 from booking_payments.domain.money import MAX_DIGITS, Currency, Money
-from booking_payments.ports.inbox import InboxStatus
-from booking_payments.ports.overview import DriftReport, InboxPage, JournalEntry, Period, Tally
+from booking_payments.domain.refunds import RefundReason
+from booking_payments.ports.inbox import InboxEntry, InboxStatus
+from booking_payments.ports.overview import (
+    SLOW,
+    Declines,
+    DriftReport,
+    InboxPage,
+    Period,
+    ReceivedWebhooks,
+    RefundTimes,
+    Tally,
+    WebhookCount,
+    WebhooksOfPeriod,
+    quantile,
+)
 from booking_payments.ports.payments import PollState
 from booking_payments.ports.storage import Storage
 from booking_payments.ports.unit_of_work import UnitOfWork
@@ -37,12 +50,32 @@ async def _pay(storage: Storage, *numbers: int, at: datetime = NOW) -> None:
         await stored(storage, started_payment(booking(number), number, at + timedelta(seconds=number)))
 
 
-async def _decline(storage: Storage, number: int, at: datetime) -> None:
+async def _decline(storage: Storage, number: int, at: datetime, decline: Decline) -> None:
     await store(storage, booking(number))
-    builder = started_payment(booking(number), number, at)
-    started = ev.AttemptStarted(number=1, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=None)
-    builder.happen(started, ev.AttemptRefused(number=1, decline=DECLINE, charge_id=None, payment_method_id=None))
-    await stored(storage, builder)
+    await stored(storage, started_payment(booking(number), number, at).happen(*_declined(1, decline)))
+
+
+def _declined(number: int, decline: Decline) -> tuple[ev.Event, ev.Event]:
+    started = ev.AttemptStarted(number=number, origin=ev.Origin.CLIENT, idempotency_key=None, payment_method_id=None)
+    return started, ev.AttemptRefused(number=number, decline=decline, charge_id=None, payment_method_id=None)
+
+
+def _refund_requested(refund_id: str) -> ev.RefundRequested:
+    return ev.RefundRequested(
+        refund_id=refund_id,
+        amount=Money(1000, Currency.USD),
+        fee_refunded=Money.zero(Currency.USD),
+        reason=RefundReason.REQUESTED_BY_CUSTOMER,
+        note=None,
+        idempotency_key=f"key-{refund_id}",
+    )
+
+
+async def _refunded(storage: Storage, number: int, after: timedelta, status: RefundStatus) -> None:
+    """A refund that is requested now, and has this status so much later."""
+    await store(storage, booking(number))
+    builder = started_payment(booking(number), number, NOW).happen(_paid(USD_100), _refund_requested(f"rf_{number}"))
+    await stored(storage, builder.happen(ev.RefundMoved(refund_id=f"rf_{number}", status=status), at=NOW + after))
 
 
 def _paid(amount: Money) -> ev.Event:
@@ -73,8 +106,29 @@ async def _moved(storage: Storage, *periods: Period) -> list[tuple[Period, str, 
     ]
 
 
-async def _declines(storage: Storage, since: datetime = LONG_AGO, limit: int = 10) -> list[JournalEntry]:
-    return list(await storage.read(lambda uow: uow.overview.events(ev.AttemptRefused, since, limit)))
+async def _declines(storage: Storage, since: datetime = LONG_AGO, limit: int = 10) -> Declines:
+    return await storage.read(lambda uow: uow.overview.declines(since, limit, 5))
+
+
+async def _refund_times(
+    storage: Storage, since: datetime = LONG_AGO, requested_since: datetime = LONG_AGO, limit: int = 10
+) -> RefundTimes:
+    return await storage.read(lambda uow: uow.overview.refund_times(since, requested_since, limit))
+
+
+async def _received(storage: Storage, since: datetime = LONG_AGO, limit: int = 100) -> ReceivedWebhooks:
+    return await storage.read(lambda uow: uow.overview.received_webhooks(since, [YESTERDAY, TODAY], limit))
+
+
+def _webhooks(
+    period: Period, received: int, failed: int, median: float | None = None, slow: float | None = None
+) -> WebhooksOfPeriod:
+    count = WebhookCount(received=received, failed=failed)
+    return WebhooksOfPeriod(period=period, count=count, median_delay_s=median, slow_delay_s=slow)
+
+
+async def _deliver(storage: Storage, webhook: InboxEntry) -> None:
+    await storage.transact(lambda uow: uow.inbox.put(webhook))
 
 
 async def _receive(storage: Storage, *statuses: InboxStatus) -> None:
@@ -98,7 +152,7 @@ class OverviewContract:
             return [
                 *await overview.tallies([YESTERDAY, TODAY]),
                 *await overview.moved([YESTERDAY, TODAY]),
-                *await overview.received_webhooks(LONG_AGO, 10),
+                *await overview.disputed(LONG_AGO, 10),
                 *await overview.watched(10),
                 *await overview.held(10),
                 *await overview.reports(10),
@@ -203,45 +257,183 @@ class OverviewContract:
 
         assert await _moved(storage) == []
 
-    # --- events
+    # --- declines, refunds, disputes
 
-    async def test_rare_facts_are_found_across_payments_newest_first(self, storage: Storage) -> None:
+    async def test_declines_are_counted_by_their_reason(self, storage: Storage) -> None:
+        expired = Decline(code="card_declined", message="No.", decline_code="expired_card")
+        for number, decline in enumerate((DECLINE, expired, DECLINE), start=1):
+            await _decline(storage, number, NOW, decline)
+
+        assert (await _declines(storage)).reasons == {"insufficient_funds": 2, "expired_card": 1}
+
+    @pytest.mark.parametrize("decline_code", [None, ""])
+    async def test_a_decline_without_a_decline_code_has_the_error_code_as_its_reason(
+        self, storage: Storage, decline_code: str | None
+    ) -> None:
+        await _decline(storage, 1, NOW, Decline(code="incorrect_cvc", message="No.", decline_code=decline_code))
+
+        assert (await _declines(storage)).reasons == {"incorrect_cvc": 1}
+
+    async def test_of_declines_only_the_newest_are_counted(self, storage: Storage) -> None:
+        for number, code in enumerate(("oldest", "newest", "newer"), start=1):
+            minutes = {"oldest": 1, "newer": 2, "newest": 3}[code]
+            decline = Decline(code=code, message="No.", decline_code=None)
+            await _decline(storage, number, NOW + timedelta(minutes=minutes), decline)
+
+        assert (await _declines(storage, limit=2)).reasons == {"newest": 1, "newer": 1}
+
+    async def test_older_declines_are_left_out(self, storage: Storage) -> None:
+        since = NOW - timedelta(days=1)
+        for number, at in enumerate((since - MICROSECOND, since), start=1):
+            await _decline(storage, number, at, Decline(code=f"code_{number}", message="No.", decline_code=None))
+
+        assert (await _declines(storage, since)).reasons == {"code_2": 1}
+
+    async def test_customers_with_many_declines_are_counted_whatever_their_number_of_payments(
+        self, storage: Storage
+    ) -> None:
+        for number, customer in enumerate(("bob", "bob", "eve"), start=1):
+            of = attrs.evolve(booking(number), customer_id=customer)
+            await store(storage, of)
+            builder = started_payment(of, number)
+            for attempt in range(1, 3):
+                builder.happen(*_declined(attempt, DECLINE))
+            await stored(storage, builder)
+
+        for many, customers in ((2, 2), (3, 1), (4, 1), (5, 0)):
+            found = await storage.read(lambda uow, many=many: uow.overview.declines(LONG_AGO, 10, many))  # type: ignore[misc]
+            assert found.customers == customers
+        assert (await storage.read(lambda uow: uow.overview.declines(LONG_AGO, 3, 2))).customers == 1
+
+    async def test_a_refund_takes_from_its_request_to_its_success(self, storage: Storage) -> None:
+        await _refunded(storage, 1, timedelta(days=2, microseconds=1), RefundStatus.SUCCEEDED)
+        await _refunded(storage, 2, timedelta(seconds=3, microseconds=-1), RefundStatus.SUCCEEDED)
+        await _refunded(storage, 3, timedelta(hours=1), RefundStatus.FAILED)
+
+        assert (await _refund_times(storage)).seconds == (2.999999, 172_800.000001)
+
+    async def test_each_refund_of_a_payment_has_its_own_time(self, storage: Storage) -> None:
+        await store(storage, booking(1))
+        builder = started_payment(booking(1)).happen(_paid(USD_100))
+        for refund_id, second in (("rf_1", 0), ("rf_2", 10)):
+            builder.happen(_refund_requested(refund_id), at=NOW + timedelta(seconds=second))
+        for refund_id, second in (("rf_2", 11), ("rf_1", 30)):
+            done = ev.RefundMoved(refund_id=refund_id, status=RefundStatus.SUCCEEDED)
+            builder.happen(done, at=NOW + timedelta(seconds=second))
+        await stored(storage, builder)
+
+        assert (await _refund_times(storage)).seconds == (1.0, 30.0)
+
+    async def test_a_refund_that_was_requested_again_takes_from_the_first_time_on(self, storage: Storage) -> None:
+        await store(storage, booking(1))
+        builder = started_payment(booking(1)).happen(_paid(USD_100))
+        for second in (0, 20):
+            builder.happen(_refund_requested("rf_1"), at=NOW + timedelta(seconds=second))
+        done = ev.RefundMoved(refund_id="rf_1", status=RefundStatus.SUCCEEDED)
+        await stored(storage, builder.happen(done, at=NOW + timedelta(seconds=30)))
+
+        assert (await _refund_times(storage)).seconds == (30.0,)
+
+    async def test_a_refund_that_nobody_requested_has_no_time(self, storage: Storage) -> None:
+        await store(storage, booking(1))
+        found = _refund("rf_1", USD_100)
+        done = ev.RefundMoved(refund_id="rf_1", status=RefundStatus.SUCCEEDED)
+        await stored(storage, started_payment(booking(1)).happen(_paid(USD_100), found, done))
+
+        assert await _refund_times(storage) == RefundTimes(seconds=(), is_cut=False)
+
+    async def test_refunds_that_were_requested_or_have_ended_too_early_are_left_out(self, storage: Storage) -> None:
+        minute = timedelta(minutes=1)
+        await _refunded(storage, 1, minute, RefundStatus.SUCCEEDED)
+
+        for since, requested_since, refunds in (
+            (NOW + minute, NOW, 1),
+            (NOW + minute, NOW + MICROSECOND, 0),
+            (NOW + minute + MICROSECOND, NOW, 0),
+        ):
+            assert len((await _refund_times(storage, since, requested_since)).seconds) == refunds
+
+    async def test_of_refunds_only_the_newest_are_read(self, storage: Storage) -> None:
         for number in (1, 2, 3):
-            await _decline(storage, number, NOW + timedelta(minutes=number))
+            await _refunded(storage, number, timedelta(minutes=number), RefundStatus.SUCCEEDED)
 
-        found = await _declines(storage)
-        assert [each.payment_id for each in found] == ["pay_3", "pay_2", "pay_1"]
-        assert all(each.recorded.event.decline == DECLINE for each in found)  # type: ignore[union-attr]
+        assert await _refund_times(storage, limit=4) == RefundTimes(seconds=(60.0, 120.0, 180.0), is_cut=False)
+        assert await _refund_times(storage, limit=2) == RefundTimes(seconds=(120.0, 180.0), is_cut=True)
 
-    async def test_of_rare_facts_no_more_come_than_asked_for(self, storage: Storage) -> None:
-        for number in (1, 2, 3):
-            await _decline(storage, number, NOW + timedelta(minutes=number))
+    async def test_disputed_payments_are_found_newest_first(self, storage: Storage) -> None:
+        for number, minutes in ((1, 2), (2, 3), (3, 1)):
+            await store(storage, booking(number))
+            builder = started_payment(booking(number), number, NOW).happen(_paid(USD_100))
+            opened = _dispute(USD_100, f"du_{number}")
+            await stored(storage, builder.happen(*opened, at=NOW + timedelta(minutes=minutes)))
 
-        assert [each.payment_id for each in await _declines(storage, limit=1)] == ["pay_3"]
+        async def disputed(since: datetime, limit: int) -> list[str]:
+            return list(await storage.read(lambda uow: uow.overview.disputed(since, limit)))
 
-    async def test_older_facts_are_left_out(self, storage: Storage) -> None:
-        await _decline(storage, 1, NOW - timedelta(days=2))
-
-        assert await _declines(storage, NOW - timedelta(days=1)) == []
-
-    async def test_facts_of_the_daily_kind_can_not_be_looked_up(self, storage: Storage) -> None:
-        with pytest.raises(ValueError, match="PaymentSucceeded"):
-            await storage.read(lambda uow: uow.overview.events(ev.PaymentSucceeded, LONG_AGO, 1))
+        assert await disputed(LONG_AGO, 10) == ["pay_2", "pay_1", "pay_3"]
+        assert await disputed(LONG_AGO, 2) == ["pay_2", "pay_1"]
+        assert await disputed(NOW + timedelta(minutes=2), 10) == ["pay_2", "pay_1"]
 
     # --- webhooks
 
-    async def test_deliveries_come_without_bodies_newest_first(self, storage: Storage) -> None:
-        await _receive(storage, InboxStatus.PROCESSED, InboxStatus.FAILED, InboxStatus.IGNORED)
+    async def test_webhooks_are_counted_by_period_and_gateway(self, storage: Storage) -> None:
+        statuses = (InboxStatus.FAILED, InboxStatus.PROCESSED, InboxStatus.IGNORED)
+        for number, at in enumerate((YESTERDAY.ends - MICROSECOND, TODAY.begins, TODAY.ends - MICROSECOND)):
+            its = {"number": number, "status": statuses[number], "gateway": "other" if number == 2 else "stripe"}
+            await _deliver(storage, attrs.evolve(entry(**its), received_at=at, created_at=None))  # type: ignore[arg-type]
 
-        found = await storage.read(lambda uow: uow.overview.received_webhooks(LONG_AGO, 2))
-        assert [each.status for each in found] == [InboxStatus.IGNORED, InboxStatus.FAILED]
-        assert found[0].created_at == NOW
+        assert await _received(storage) == ReceivedWebhooks(
+            periods=[_webhooks(YESTERDAY, 1, 1), _webhooks(TODAY, 2, 0)],
+            gateways={"stripe": WebhookCount(received=2, failed=1), "other": WebhookCount(received=1)},
+        )
 
-    async def test_older_deliveries_are_left_out(self, storage: Storage) -> None:
-        await _receive(storage, InboxStatus.PROCESSED, InboxStatus.PROCESSED)
+    async def test_a_webhook_that_needed_several_tries_has_failed(self, storage: Storage) -> None:
+        await _deliver(storage, attrs.evolve(entry(1, status=InboxStatus.PROCESSED), tries=2, created_at=None))
 
-        found = await storage.read(lambda uow: uow.overview.received_webhooks(NOW + timedelta(seconds=2), 10))
-        assert [each.received_at for each in found] == [NOW + timedelta(seconds=2)]
+        assert (await _received(storage)).gateways == {"stripe": WebhookCount(received=1, failed=1)}
+
+    async def test_of_webhooks_only_the_newest_are_counted(self, storage: Storage) -> None:
+        await _receive(storage, InboxStatus.FAILED, InboxStatus.PROCESSED, InboxStatus.PROCESSED)
+
+        assert (await _received(storage, limit=2)).gateways == {"stripe": WebhookCount(received=2)}
+        assert (await _received(storage, since=NOW + timedelta(seconds=3))).gateways == {
+            "stripe": WebhookCount(received=1)
+        }
+
+    async def test_a_webhook_outside_of_the_periods_counts_for_its_gateway_only(self, storage: Storage) -> None:
+        for number, at in enumerate((YESTERDAY.begins - MICROSECOND, TODAY.begins, TODAY.ends)):
+            await _deliver(storage, attrs.evolve(entry(number), received_at=at, created_at=None))
+
+        assert await _received(storage) == ReceivedWebhooks(
+            periods=[_webhooks(TODAY, 1, 0)], gateways={"stripe": WebhookCount(received=3)}
+        )
+
+    @pytest.mark.parametrize("number", [1, 2, 3, 20, 21, 40, 41])
+    async def test_delays_are_quantiles_over_all_gateways(self, storage: Storage, number: int) -> None:
+        delays = [timedelta(microseconds=place * 1_000_001) for place in range(number)]
+        for place, delay in enumerate([*delays[1::2], *delays[::2]]):
+            received = attrs.evolve(
+                entry(place, gateway=("stripe", "other")[place % 2]),
+                received_at=TODAY.begins + timedelta(hours=1),
+                created_at=TODAY.begins + timedelta(hours=1) - delay,
+            )
+            await _deliver(storage, received)
+
+        (found,) = (await _received(storage)).periods
+        seconds = [each.total_seconds() for each in delays]
+        assert (found.median_delay_s, found.slow_delay_s) == (quantile(seconds, 0.5), quantile(seconds, SLOW))
+
+    async def test_webhooks_without_a_time_of_their_event_have_no_delay_and_none_is_negative(
+        self, storage: Storage
+    ) -> None:
+        at = TODAY.begins
+        for number, created_at in enumerate((None, at + timedelta(seconds=3), at - timedelta(seconds=2))):
+            await _deliver(storage, attrs.evolve(entry(number), received_at=at, created_at=created_at))
+
+        assert (await _received(storage)).periods == [_webhooks(TODAY, 3, 0, 0.0, 2.0)]
+
+    async def test_without_webhooks_there_is_nothing_to_count(self, storage: Storage) -> None:
+        assert await _received(storage) == ReceivedWebhooks(periods=[], gateways={})
 
     async def test_webhooks_are_paged_newest_first(self, storage: Storage) -> None:
         await _receive(storage, *[InboxStatus.PROCESSED] * 3)

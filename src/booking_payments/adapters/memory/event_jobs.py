@@ -101,10 +101,16 @@ class MemoryEventJobs:
     async def total(self, event_id: str) -> int:
         return len(self._of_event(event_id))
 
-    async def totals(self, event_id: str) -> Sequence[EventTotals]:
-        bookings = self._of_event(event_id)
-        currencies = sorted({each.amount.currency for each in bookings}, key=lambda each: each.code)
-        return [self._totals(currency, bookings) for currency in currencies]
+    async def totals(self, event_ids: Collection[str]) -> Mapping[str, Sequence[EventTotals]]:
+        return {event_id: self._totals_by_currency(self._of_event(event_id)) for event_id in event_ids}
+
+    async def newest_bookings(self, event_ids: Collection[str]) -> Mapping[str, Booking]:
+        found = {event_id: self._of_event(event_id) for event_id in event_ids}
+        return {its: max(bookings, key=lambda b: (b.created_at, b.id)) for its, bookings in found.items() if bookings}
+
+    async def newest_jobs(self, event_ids: Collection[str]) -> Mapping[str, EventJob]:
+        found = {event_id: await self.latest(event_id) for event_id in event_ids}
+        return {event_id: job for event_id, job in found.items() if job is not None}
 
     async def upcoming(self, now: datetime, after: UpcomingEvent | None, limit: int) -> Sequence[UpcomingEvent]:
         dates: dict[str, list[datetime]] = {}
@@ -117,6 +123,10 @@ class MemoryEventJobs:
         last = (after.starts_at, after.event_id) if after is not None else None
         left = [each for each in found if last is None or (each.starts_at, each.event_id) > last]
         return sorted(left, key=lambda each: (each.starts_at, each.event_id))[:limit]
+
+    def _totals_by_currency(self, bookings: Sequence[Booking]) -> Sequence[EventTotals]:
+        currencies = sorted({each.amount.currency for each in bookings}, key=lambda each: each.code)
+        return [self._totals(currency, bookings) for currency in currencies]
 
     def _totals(self, currency: Currency, bookings: Sequence[Booking]) -> EventTotals:
         its = [each for each in bookings if each.amount.currency is currency]

@@ -3,25 +3,32 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from booking_payments.adapters.memory.cursors import bad_cursor
 from booking_payments.domain import events as ev
 from booking_payments.domain.ledger import CHARGED, MONEY_KINDS, REFUNDED, WITHDRAWN, Posting, PostingKind
-from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money, total
 from booking_payments.domain.payment import Payment
-from booking_payments.ports.inbox import EventKey, InboxEntry
+from booking_payments.ports.inbox import EventKey, InboxEntry, InboxStatus
 from booking_payments.ports.overview import (
-    RARE_EVENTS,
+    SLOW,
+    Declines,
     DriftReport,
     InboxPage,
-    JournalEntry,
     Moved,
     Period,
-    ReceivedWebhook,
+    ReceivedWebhooks,
+    RefundTimes,
     Tally,
+    WebhookCount,
+    WebhooksOfPeriod,
+    quantile,
 )
 from booking_payments.ports.payments import PollState
+
+Event = TypeVar("Event", ev.AttemptRefused, ev.RefundRequested, ev.RefundMoved, ev.DisputeOpened)
 
 
 class MemoryOverview:
@@ -61,32 +68,49 @@ class MemoryOverview:
             for currency in sorted({each.amount.currency for each in its}, key=lambda each: each.code)
         ]
 
-    async def events(self, kind: type[ev.Event], since: datetime, limit: int) -> Sequence[JournalEntry]:
-        if kind not in RARE_EVENTS:
-            raise ValueError(f"{kind.__name__} is none of the events that are looked up")
+    async def declines(self, since: datetime, limit: int, many: int) -> Declines:
+        reasons, customers = Counter[str](), Counter[str]()
+        for payment_id, _, event in self._newest(ev.AttemptRefused, since, limit):
+            reasons[event.decline.decline_code or event.decline.code] += 1
+            customers[self._payments[payment_id].customer_id] += 1
+        return Declines(reasons=reasons, customers=sum(declines >= many for declines in customers.values()))
+
+    async def refund_times(self, since: datetime, requested_since: datetime, limit: int) -> RefundTimes:
+        requested = self._newest(ev.RefundRequested, requested_since, limit)
+        moved = self._newest(ev.RefundMoved, since, limit)
+        began = {(payment_id, event.refund_id): at for payment_id, at, event in requested}  # the earliest is the last
+        seconds = sorted(
+            (at - began[payment_id, event.refund_id]).total_seconds()
+            for payment_id, at, event in moved
+            if event.status is RefundStatus.SUCCEEDED and (payment_id, event.refund_id) in began
+        )
+        return RefundTimes(seconds=tuple(seconds), is_cut=max(len(requested), len(moved)) >= limit)
+
+    async def disputed(self, since: datetime, limit: int) -> Sequence[str]:
+        return [payment_id for payment_id, _, _ in self._newest(ev.DisputeOpened, since, limit)]
+
+    def _newest(self, kind: type[Event], since: datetime, limit: int) -> Sequence[tuple[str, datetime, Event]]:
+        """The newest events of a kind, newest first: the id of their payment, their time, and the event."""
         found = [
-            JournalEntry(payment_id=payment_id, recorded=recorded)
+            ((recorded.at, payment_id, recorded.sequence), recorded.event)
             for payment_id, journal in self._journals.items()
             for recorded in journal
             if isinstance(recorded.event, kind) and recorded.at >= since
         ]
-        newest = sorted(found, key=lambda each: (each.recorded.at, each.payment_id, each.recorded.sequence))
-        return newest[::-1][:limit]
+        newest = sorted(found, key=lambda each: each[0], reverse=True)[:limit]
+        return [(payment_id, at, event) for (at, payment_id, _), event in newest]
 
-    async def received_webhooks(self, since: datetime, limit: int) -> Sequence[ReceivedWebhook]:
-        newest = list(self._inbox.values())[::-1][:limit]
-        return [
-            ReceivedWebhook(
-                type=each.type,
-                gateway=each.gateway,
-                status=each.status,
-                received_at=each.received_at,
-                created_at=each.created_at,
-                tries=each.tries,
-            )
-            for each in newest
-            if each.received_at >= since
-        ]
+    async def received_webhooks(self, since: datetime, periods: Sequence[Period], limit: int) -> ReceivedWebhooks:
+        newest = [each for each in list(self._inbox.values())[::-1][:limit] if each.received_at >= since]
+        gateways: dict[str, WebhookCount] = {}
+        for each in newest:
+            gateways[each.gateway] = gateways.get(each.gateway, WebhookCount()) + _count([each])
+        its = {
+            period: [each for each in newest if period.begins <= each.received_at < period.ends] for period in periods
+        }
+        return ReceivedWebhooks(
+            periods=[_webhooks_of(period, webhooks) for period, webhooks in its.items() if webhooks], gateways=gateways
+        )
 
     async def webhooks(self, *, unfinished: bool, cursor: str | None, limit: int) -> InboxPage:
         rows = list(enumerate(self._inbox.values(), start=1))[::-1]
@@ -115,6 +139,25 @@ class MemoryOverview:
 
     async def reports(self, limit: int) -> Sequence[DriftReport]:
         return list(self._reports.values())[::-1][:limit]
+
+
+def _count(webhooks: Sequence[InboxEntry]) -> WebhookCount:
+    failed = sum(each.status is InboxStatus.FAILED or each.tries > 1 for each in webhooks)
+    return WebhookCount(received=len(webhooks), failed=failed)
+
+
+def _webhooks_of(period: Period, webhooks: Sequence[InboxEntry]) -> WebhooksOfPeriod:
+    delays = sorted(
+        max((each.received_at - each.created_at).total_seconds(), 0.0)
+        for each in webhooks
+        if each.created_at is not None
+    )
+    return WebhooksOfPeriod(
+        period=period,
+        count=_count(webhooks),
+        median_delay_s=quantile(delays, 0.5),
+        slow_delay_s=quantile(delays, SLOW),
+    )
 
 
 def _moved(period: Period, currency: Currency, postings: Iterable[Posting]) -> Moved:

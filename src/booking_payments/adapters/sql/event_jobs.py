@@ -5,14 +5,29 @@ from datetime import datetime
 from typing import Any, Final
 
 from attrs import fields
-from sqlalchemy import RowMapping, and_, bindparam, case, exists, func, insert, or_, select, text, update
+from sqlalchemy import (
+    RowMapping,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from booking_payments.adapters.sql.execute import Execute
 from booking_payments.adapters.sql.failures import is_taken
-from booking_payments.adapters.sql.in_array import in_array
+from booking_payments.adapters.sql.in_array import given_texts, in_array
+from booking_payments.adapters.sql.rows import booking_from
 from booking_payments.adapters.sql.tables import LIVE, bookings, event_jobs, event_results, one_of, payments
-from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundOnCancel
@@ -145,16 +160,26 @@ class SqlEventJobs:
         statement = select(func.count()).select_from(bookings).where(bookings.c.event_id == event_id)
         return int((await self._connection.execute(statement)).scalar_one())
 
-    async def totals(self, event_id: str) -> Sequence[EventTotals]:
-        sums = [
-            (await self._connection.execute(statement.where(bookings.c.event_id == event_id))).mappings().all()
-            for statement in (_BY_STATUS, _PAID)
-        ]
-        paid = {row["currency"]: row for row in sums[1]}
-        currencies = sorted({row["currency"] for row in sums[0]})
-        return [
-            _totals(code, [row for row in sums[0] if row["currency"] == code], paid.get(code)) for code in currencies
-        ]
+    async def totals(self, event_ids: Collection[str]) -> Mapping[str, Sequence[EventTotals]]:
+        ids = {"ids": event_ids}
+        paid = {
+            (row["event_id"], row["currency"]): row for row in (await self._connection.execute(_PAID, ids)).mappings()
+        }
+        found: dict[str, dict[str, list[RowMapping]]] = {event_id: {} for event_id in event_ids}
+        for row in (await self._connection.execute(_BY_STATUS, ids)).mappings():
+            found[row["event_id"]].setdefault(row["currency"], []).append(row)
+        return {
+            event_id: [_totals(code, rows, paid.get((event_id, code))) for code, rows in its.items()]
+            for event_id, its in found.items()
+        }
+
+    async def newest_bookings(self, event_ids: Collection[str]) -> Mapping[str, Booking]:
+        found = (await self._connection.execute(_NEWEST_BOOKINGS, {"ids": event_ids})).mappings()
+        return {row["event_id"]: booking_from(row) for row in found}
+
+    async def newest_jobs(self, event_ids: Collection[str]) -> Mapping[str, EventJob]:
+        found = (await self._connection.execute(_NEWEST_JOBS, {"ids": event_ids})).mappings()
+        return {row["event_id"]: _job(row) for row in found}
 
     async def upcoming(self, now: datetime, after: UpcomingEvent | None, limit: int) -> Sequence[UpcomingEvent]:
         found: list[UpcomingEvent] = []
@@ -195,6 +220,8 @@ class SqlEventJobs:
 _DATES_AT_ONCE: Final = 100
 """Dates of events that are read at first; there are as many as events, unless events have several dates."""
 
+_OF_EVENTS: Final = and_(in_array(bookings.c.event_id), bookings.c.event_id.is_not(None))
+
 _COMING: Final = (
     select(
         bookings.c.event_id,
@@ -202,20 +229,25 @@ _COMING: Final = (
         func.count().label("bookings"),
     )
     .where(
-        in_array(bookings.c.event_id),
-        bookings.c.event_id.is_not(None),
+        _OF_EVENTS,
         bookings.c.event_starts_at > bindparam("now"),
     )
     .group_by(bookings.c.event_id)
 )
 """Events with their first date after ``now`` and their number of bookings."""
 
-_BY_STATUS: Final = select(
-    bookings.c.currency,
-    bookings.c.status,
-    func.count().label("bookings"),
-    func.sum(bookings.c.amount_minor).label("amount"),
-).group_by(bookings.c.currency, bookings.c.status)
+_BY_STATUS: Final = (
+    select(
+        bookings.c.event_id,
+        bookings.c.currency,
+        bookings.c.status,
+        func.count().label("bookings"),
+        func.sum(bookings.c.amount_minor).label("amount"),
+    )
+    .where(_OF_EVENTS)
+    .group_by(bookings.c.event_id, bookings.c.currency, bookings.c.status)
+    .order_by(bookings.c.event_id, bookings.c.currency, bookings.c.status)
+)
 
 
 def _sum_in(status: PaymentStatus) -> Any:
@@ -224,6 +256,7 @@ def _sum_in(status: PaymentStatus) -> Any:
 
 _PAID: Final = (
     select(
+        bookings.c.event_id,
         payments.c.currency,
         func.sum(payments.c.captured_minor).label("captured"),
         func.sum(payments.c.refunded_minor).label("refunded"),
@@ -233,10 +266,29 @@ _PAID: Final = (
         _sum_in(PaymentStatus.PROCESSING).label("processing"),
     )
     .join_from(payments, bookings, bookings.c.id == payments.c.booking_id)
-    .group_by(payments.c.currency)
+    .where(_OF_EVENTS)
+    .group_by(bookings.c.event_id, payments.c.currency)
 )
 
 _PAID_SUMS: Final = ("captured", "refunded", "refund_pending", "owed", "authorized", "processing")
+
+
+def _newest_of_events(table: Table) -> Select[Any]:
+    """The newest row of each event."""
+    given, each = given_texts(), table.alias()
+    newest = (
+        select(each.c.id)
+        .where(each.c.event_id == given.c.value, each.c.event_id.is_not(None))
+        .order_by(each.c.created_at.desc(), each.c.id.desc())
+        .limit(1)
+        .correlate(given)
+        .scalar_subquery()
+    )
+    return select(table).where(table.c.id.in_(select(newest).select_from(given)))
+
+
+_NEWEST_BOOKINGS: Final = _newest_of_events(bookings)
+_NEWEST_JOBS: Final = _newest_of_events(event_jobs)
 
 
 def _totals(code: str, by_status: Sequence[RowMapping], paid: RowMapping | None) -> EventTotals:

@@ -10,7 +10,23 @@ from enum import Enum
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Integer, Text, bindparam, column, func, insert, literal_column, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Row,
+    Select,
+    Text,
+    bindparam,
+    case,
+    column,
+    func,
+    insert,
+    literal_column,
+    null,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -23,6 +39,7 @@ from booking_payments.adapters.sql.tables import (
     MONEY,
     RARE,
     UNFINISHED,
+    BigInt,
     UtcTime,
     drift_reports,
     inbox,
@@ -32,19 +49,22 @@ from booking_payments.adapters.sql.tables import (
 )
 from booking_payments.domain import events as ev
 from booking_payments.domain.ledger import CHARGED, MONEY_KINDS, REFUNDED, WITHDRAWN, PostingKind
-from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.inbox import InboxStatus
 from booking_payments.ports.overview import (
-    RARE_EVENTS,
+    SLOW,
+    Declines,
     DriftReport,
     InboxPage,
-    JournalEntry,
     Moved,
     Period,
-    ReceivedWebhook,
+    ReceivedWebhooks,
+    RefundTimes,
     Tally,
+    WebhookCount,
+    WebhooksOfPeriod,
 )
 
 
@@ -77,6 +97,50 @@ _PERIODS: Final = (
     .table_valued(column("number", Integer), column("begins", UtcTime), column("ends", UtcTime))
     .alias("period")
 )
+
+
+class _JsonText(FunctionElement[str]):
+    """The text at a path in a column of JSON text; NULL where there is none."""
+
+    type = Text()
+    inherit_cache = True
+
+    def __init__(self, json: ColumnElement[str], *path: str) -> None:
+        super().__init__(json, *(literal_column(f"'{name}'", Text()) for name in path))
+
+
+@compiles(_JsonText, "postgresql")
+def _json_text_on_postgresql(element: _JsonText, compiler: SQLCompiler, **options: Any) -> str:
+    json, *path = (compiler.process(each, **options) for each in element.clauses)
+    return f"json_extract_path_text({json}::json, {', '.join(path)})"
+
+
+@compiles(_JsonText, "sqlite")
+def _json_text_on_sqlite(element: _JsonText, compiler: SQLCompiler, **options: Any) -> str:
+    json, *path = (compiler.process(each, **options) for each in element.clauses)
+    dotted = " || '.' || ".join(path)
+    return f"json_extract({json}, '$.' || {dotted})"
+
+
+class _Microseconds(FunctionElement[int]):
+    """From the second to the first of two moments."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(_Microseconds, "postgresql")
+def _microseconds_on_postgresql(element: _Microseconds, compiler: SQLCompiler, **options: Any) -> str:
+    until, since = (compiler.process(each, **options) for each in element.clauses)
+    return f"CAST(extract(epoch FROM {until} - {since}) * 1000000 AS bigint)"
+
+
+@compiles(_Microseconds, "sqlite")
+def _microseconds_on_sqlite(element: _Microseconds, compiler: SQLCompiler, **options: Any) -> str:
+    until, since = (compiler.process(each, **options) for each in element.clauses)
+    # SQLite's own functions know only milliseconds.
+    seconds = f"strftime('%s', substr({until}, 1, 19)) - strftime('%s', substr({since}, 1, 19))"
+    return f"(({seconds}) * 1000000 + substr({until}, 21, 6) - substr({since}, 21, 6))"
 
 
 def _constant(value: Enum) -> ColumnElement[str]:
@@ -143,17 +207,156 @@ _MOVED: Final = (
     .select_from(_PERIODS.join(_EVERY_CURRENCY, _EVERY_CURRENCY.c.code.is_not(None)))
     .order_by(_PERIODS.c.number, _EVERY_CURRENCY.c.code)
 )
-_EVENTS: Final = (
-    # The index's own condition stands here word for word: SQLite takes a partial index for nothing less.
-    select(journal)
-    .where(RARE, journal.c.type == bindparam("kind"), journal.c.at >= bindparam("since"))
-    .order_by(journal.c.at.desc(), journal.c.payment_id.desc(), journal.c.sequence.desc())
-    .limit(bindparam("most"))
+
+
+def _newest(kind: type[ev.Event], since: str, *columns: ColumnElement[Any]) -> Select[Any]:
+    """The newest events of a kind, newest first."""
+    return (
+        # The index's own condition stands here word for word: SQLite takes a partial index for nothing less.
+        select(*columns)
+        .where(
+            RARE, journal.c.type == literal_column(f"'{snake_case(kind.__name__)}'"), journal.c.at >= bindparam(since)
+        )
+        .order_by(journal.c.at.desc(), journal.c.payment_id.desc(), journal.c.sequence.desc())
+        .limit(bindparam("most"))
+    )
+
+
+_REASON: Final = func.coalesce(
+    func.nullif(_JsonText(journal.c.data, "decline", "decline_code"), literal_column("''")),
+    _JsonText(journal.c.data, "decline", "code"),
 )
-_DELIVERIES: Final = (
-    select(inbox.c.type, inbox.c.gateway, inbox.c.status, inbox.c.received_at, inbox.c.created_at, inbox.c.tries)
+_REASONS: Final = _newest(ev.AttemptRefused, "since", _REASON.label("reason")).subquery()
+_DECLINES: Final = select(_REASONS.c.reason, func.count().label("declines")).group_by(_REASONS.c.reason)
+
+_REFUSED: Final = _newest(ev.AttemptRefused, "since", journal.c.payment_id).subquery()
+_DECLINED_OFTEN: Final = select(func.count().label("customers")).select_from(
+    select(payments.c.customer_id)
+    .join_from(_REFUSED, payments, payments.c.id == _REFUSED.c.payment_id)
+    .group_by(payments.c.customer_id)
+    .having(func.count() >= bindparam("many"))
+    .subquery()
+)
+
+_REFUND_ID: Final = _JsonText(journal.c.data, "refund_id").label("refund_id")
+_REQUESTED: Final = _newest(
+    ev.RefundRequested, "requested_since", journal.c.payment_id, _REFUND_ID, journal.c.at
+).subquery()
+_BEGAN: Final = (
+    select(
+        _REQUESTED.c.payment_id, _REQUESTED.c.refund_id, func.min(_REQUESTED.c.at, type_=journal.c.at.type).label("at")
+    )
+    .group_by(_REQUESTED.c.payment_id, _REQUESTED.c.refund_id)
+    .cte("began")
+)
+"""When each refund was first requested: a refund whose call was abandoned may be requested again."""
+
+_CHANGED: Final = _newest(
+    ev.RefundMoved,
+    "since",
+    journal.c.payment_id,
+    _REFUND_ID,
+    journal.c.at,
+    _JsonText(journal.c.data, "status").label("status"),
+).cte("changed")
+_REFUND_TIMES: Final = (
+    select(_Microseconds(_CHANGED.c.at, _BEGAN.c.at).label("microseconds"))
+    .join_from(
+        _CHANGED,
+        _BEGAN,
+        (_BEGAN.c.payment_id == _CHANGED.c.payment_id) & (_BEGAN.c.refund_id == _CHANGED.c.refund_id),
+    )
+    .where(_CHANGED.c.status == _constant(RefundStatus.SUCCEEDED))
+    .order_by(literal_column("microseconds"))
+)
+
+
+def _number(kind: type[ev.Event], since: str) -> ColumnElement[int]:
+    return select(func.count()).select_from(_newest(kind, since, journal.c.at).subquery()).scalar_subquery()
+
+
+_REFUND_EVENTS: Final = select(
+    _number(ev.RefundRequested, "requested_since").label("requested"), _number(ev.RefundMoved, "since").label("changed")
+)
+_DISPUTED: Final = _newest(ev.DisputeOpened, "since", journal.c.payment_id)
+
+_FAILED: Final = case(((inbox.c.status == _constant(InboxStatus.FAILED)) | (inbox.c.tries > 1), 1), else_=0)
+_DELAY: Final = _Microseconds(inbox.c.received_at, inbox.c.created_at)
+_NEWEST_WEBHOOKS: Final = (
+    select(
+        inbox.c.gateway,
+        inbox.c.received_at.label("at"),
+        _FAILED.label("failed"),
+        case((_DELAY < 0, 0), else_=_DELAY).label("delay"),
+    )
     .order_by(inbox.c.id.desc())
     .limit(bindparam("most"))
+    .subquery()
+)
+_BEGINNINGS_AND_WEBHOOKS: Final = union_all(
+    select(
+        _PERIODS.c.begins.label("at"),
+        _PERIODS.c.number,
+        *(
+            null().cast(type_).label(name)
+            for name, type_ in (("gateway", Text), ("failed", Integer), ("delay", BigInt))
+        ),
+    ),
+    select(
+        _NEWEST_WEBHOOKS.c.at,
+        null().cast(Integer),
+        _NEWEST_WEBHOOKS.c.gateway,
+        _NEWEST_WEBHOOKS.c.failed,
+        _NEWEST_WEBHOOKS.c.delay,
+    ).where(_NEWEST_WEBHOOKS.c.at >= bindparam("since")),
+).subquery()
+_IN_ORDER: Final = select(
+    _BEGINNINGS_AND_WEBHOOKS,
+    func.max(_BEGINNINGS_AND_WEBHOOKS.c.number)
+    .over(
+        order_by=(_BEGINNINGS_AND_WEBHOOKS.c.at, _BEGINNINGS_AND_WEBHOOKS.c.number.asc().nulls_last()), rows=(None, 0)
+    )
+    .label("last"),
+).subquery()
+"""In the order of time the beginnings of periods and the webhooks, each with the number of the ``last`` period that had
+begun. A comparison of each webhook with each period would take several times longer."""
+_RANKED: Final = (
+    select(
+        _PERIODS.c.number,
+        _IN_ORDER.c.gateway,
+        _IN_ORDER.c.failed,
+        _IN_ORDER.c.delay,
+        func.row_number()
+        .over(partition_by=_PERIODS.c.number, order_by=_IN_ORDER.c.delay.asc().nulls_last())
+        .label("rank"),
+        func.count(_IN_ORDER.c.delay).over(partition_by=_PERIODS.c.number).label("delays"),
+    )
+    .select_from(
+        _IN_ORDER.outerjoin(_PERIODS, (_PERIODS.c.number == _IN_ORDER.c.last) & (_IN_ORDER.c.at < _PERIODS.c.ends))
+    )
+    .where(_IN_ORDER.c.gateway.is_not(None))
+    .subquery()
+)
+
+
+def _delay_within(share: float) -> ColumnElement[int]:
+    """The delay that this share of webhooks does not exceed, as ``quantile`` has it, in the group that contains it."""
+    of_thousand = int(share * 1000)
+    place = literal_column(f"(delays * {of_thousand} + 999) / 1000", Integer())
+    return func.max(case((_RANKED.c.rank == place, _RANKED.c.delay)))
+
+
+_RECEIVED: Final = (
+    select(
+        _RANKED.c.number,
+        _RANKED.c.gateway,
+        func.count().label("received"),
+        func.sum(_RANKED.c.failed).label("failed"),
+        _delay_within(0.5).label("median"),
+        _delay_within(SLOW).label("slow"),
+    )
+    .group_by(_RANKED.c.number, _RANKED.c.gateway)
+    .order_by(_RANKED.c.number, _RANKED.c.gateway)
 )
 _PLACE: Final = inbox.c.id + 0
 """The place of a webhook among the unfinished few. As a sum it keeps the planner from going through the whole inbox by
@@ -209,30 +412,36 @@ class SqlOverview:
                 found.append(_moved(periods[row["number"]], Currency.of(row["code"]), sums))
         return found
 
-    async def events(self, kind: type[ev.Event], since: datetime, limit: int) -> Sequence[JournalEntry]:
-        if kind not in RARE_EVENTS:
-            raise ValueError(f"{kind.__name__} is none of the events that are looked up")
-        values = {"kind": snake_case(kind.__name__), "since": since, "most": limit}
-        result = await self._connection.execute(_EVENTS, values)
-        return [
-            JournalEntry(payment_id=row["payment_id"], recorded=rows.recorded_from(row))
-            for row in result.mappings().all()
-        ]
+    async def declines(self, since: datetime, limit: int, many: int) -> Declines:
+        values = {"since": since, "most": limit}
+        reasons = {row.reason: row.declines for row in await self._connection.execute(_DECLINES, values)}
+        often = await self._connection.execute(_DECLINED_OFTEN, {**values, "many": many})
+        return Declines(reasons=reasons, customers=often.scalar_one())
 
-    async def received_webhooks(self, since: datetime, limit: int) -> Sequence[ReceivedWebhook]:
-        result = await self._connection.execute(_DELIVERIES, {"most": limit})
-        return [
-            ReceivedWebhook(
-                type=row.type,
-                gateway=row.gateway,
-                status=InboxStatus(row.status),
-                received_at=row.received_at,
-                created_at=row.created_at,
-                tries=row.tries,
-            )
-            for row in result
-            if row.received_at >= since
-        ]
+    async def refund_times(self, since: datetime, requested_since: datetime, limit: int) -> RefundTimes:
+        values = {"since": since, "requested_since": requested_since, "most": limit}
+        (read,) = (await self._connection.execute(_REFUND_EVENTS, values)).all()
+        found = await self._connection.execute(_REFUND_TIMES, values)
+        return RefundTimes(
+            seconds=tuple(row.microseconds / 1_000_000 for row in found),
+            is_cut=max(read.requested, read.changed) >= limit,
+        )
+
+    async def disputed(self, since: datetime, limit: int) -> Sequence[str]:
+        return [row.payment_id for row in await self._connection.execute(_DISPUTED, {"since": since, "most": limit})]
+
+    async def received_webhooks(self, since: datetime, periods: Sequence[Period], limit: int) -> ReceivedWebhooks:
+        values = {"since": since, "periods": _as_json(periods), "most": limit}
+        found = (await self._connection.execute(_RECEIVED, values)).all()
+        gateways: dict[str, WebhookCount] = {}
+        of_periods: dict[int, list[Row[Any]]] = {}
+        for row in found:
+            gateways[row.gateway] = gateways.get(row.gateway, WebhookCount()) + _webhook_count(row)
+            if row.number is not None:
+                of_periods.setdefault(row.number, []).append(row)
+        return ReceivedWebhooks(
+            periods=[_webhooks_of(periods[number], its) for number, its in of_periods.items()], gateways=gateways
+        )
 
     async def webhooks(self, *, unfinished: bool, cursor: str | None, limit: int) -> InboxPage:
         before = place_in(cursor)
@@ -264,6 +473,22 @@ class SqlOverview:
     async def reports(self, limit: int) -> Sequence[DriftReport]:
         result = await self._connection.execute(_REPORTS, {"most": limit})
         return [DriftReport(at=row.at, actor=row.actor, content=row.content) for row in result]
+
+
+def _webhook_count(row: Row[Any]) -> WebhookCount:
+    return WebhookCount(received=row.received, failed=int(row.failed))
+
+
+def _webhooks_of(period: Period, of_gateways: Sequence[Row[Any]]) -> WebhooksOfPeriod:
+    """Each delay is in the row of one gateway, but is that of all."""
+    medians = [row.median / 1_000_000 for row in of_gateways if row.median is not None]
+    slow = [row.slow / 1_000_000 for row in of_gateways if row.slow is not None]
+    return WebhooksOfPeriod(
+        period=period,
+        count=sum(map(_webhook_count, of_gateways), WebhookCount()),
+        median_delay_s=max(medians, default=None),
+        slow_delay_s=max(slow, default=None),
+    )
 
 
 def _as_json(periods: Sequence[Period]) -> str:

@@ -284,7 +284,7 @@ operation_keys = Table(
 )
 
 RARE: Final = text("type IN ('attempt_refused', 'refund_requested', 'refund_moved', 'dispute_opened', 'drift_found')")
-"""The kinds of events that are looked up across payments (``ports.overview.RARE_EVENTS``)."""
+"""The kinds of events that are looked up across payments."""
 
 UNFINISHED: Final = text("status IN ('received', 'failed')")
 """Webhooks that are still to be worked on."""

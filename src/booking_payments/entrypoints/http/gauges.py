@@ -14,7 +14,8 @@ import structlog
 from attrs import define, field
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from booking_payments.application.figures import Figures, quantile
+from booking_payments.application.figures import Figures
+from booking_payments.ports.overview import quantile
 from booking_payments.runtime.services import Services
 
 WINDOW: Final = timedelta(hours=1)
@@ -120,7 +121,7 @@ def _gateways(gauge: Callable[..., Gauge], figures: Figures, configured: Iterabl
     # Payments and webhooks name only gateways that were configured at some time, so their number is bounded.
     used = {each.gateway for each in figures.unknown} | {each.payment.gateway for each in figures.disputes}
     used |= set(figures.unfinished)
-    for name in dict.fromkeys([*configured, *sorted(used | {each.gateway for each in figures.received})]):
+    for name in dict.fromkeys([*configured, *sorted(used | set(figures.received))]):
         found = figures.at_gateway(name)
         received.labels(name).set(found.webhooks)
         failed.labels(name).set(found.failed_webhooks)

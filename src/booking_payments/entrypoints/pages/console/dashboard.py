@@ -8,10 +8,11 @@ from attrs import frozen
 from litestar import get
 from markupsafe import Markup
 
-from booking_payments.application.figures import MOST_EVENTS, MOST_WEBHOOKS, Cut, Figures, MoneyOfCurrency, quantile
+from booking_payments.application.figures import MOST_EVENTS, MOST_WEBHOOKS, Cut, Figures, MoneyOfCurrency
 from booking_payments.domain.money import Money
 from booking_payments.entrypoints.pages.console.operator_context import GivenOperator
 from booking_payments.entrypoints.pages.page import BROWSER, GivenForm, GivenServices, PageResponse
+from booking_payments.ports.overview import quantile
 from booking_payments.presentation.formatting import duration, money, words
 from booking_payments.presentation.status_style import STATUS_STYLE
 
