@@ -18,7 +18,6 @@ from booking_payments.domain.decisions.drift import Events
 from booking_payments.domain.decisions.obligations import (
     NewIds,
     RefundParameters,
-    marked,
     promise_on_cancel,
     promise_reduction,
     quote,
@@ -187,8 +186,8 @@ def amend_paid(
 ) -> Events:
     """Return the events that give a paid booking its new content and send the difference back.
 
-    Nothing goes back for units whose money has gone back already. A refund for the customer after which everything has
-    gone back is marked as canceling the booking.
+    Nothing goes back for units whose money has gone back already. The booking lives on, also when everything has gone
+    back: units that nobody gave up stay in it.
     """
     event = amended(booking, payment, amendment)
     before = money_left(booking.amount, booking.items)
@@ -198,7 +197,7 @@ def amend_paid(
     given = moved.refundable.for_reduction(request.made_at, reduction, mode)
     event = evolve(event, reduced=reduction.amount, given_back=given)
     in_full = mode is RefundOnCancel.FULL or moved.refundable.in_grace(request.made_at)
-    return marked(payment, request, (event, *promise_reduction(payment, event, given, request, ids, in_full=in_full)))
+    return (event, *promise_reduction(payment, event, given, request, ids, in_full=in_full))
 
 
 def request_items(
@@ -249,20 +248,27 @@ def quote_items(
 ) -> RefundQuote:
     """Return the result that refunding units of the booking's items would have at ``now``: the tier's share of each.
 
-    Arguments as in ``quote``. Raises as ``with_refunded``; ``RefusedByRule`` (``no_items``) for a booking without
-    items.
+    Units that cost nothing have the reason ``items_free``. Arguments as in ``quote``. Raises as ``with_refunded``;
+    ``RefusedByRule`` (``no_items``) for a booking without items.
     """
     require_has_items(booking)
     after = with_refunded(booking.items, named)
     whole = quote(payment, now, None, override=override, denied=denied)
+    left, left_after = money_left(booking.amount, booking.items), money_left(booking.amount, after)
+    if left == left_after and (whole.allowed or whole.reason.keeps_money):
+        return _refused(booking, QuoteReason.ITEMS_FREE)
     if not whole.allowed:
         return whole
-    reduction = reduction_of(payment, money_left(booking.amount, booking.items), money_left(booking.amount, after))
+    reduction = reduction_of(payment, left, left_after)
     given = payment.refundable.for_reduction(now, reduction, RefundOnCancel.FULL if override else RefundOnCancel.POLICY)
     if not given:
-        zero = Money.zero(booking.amount.currency)
-        return RefundQuote(reason=QuoteReason.NOTHING_LEFT, amount=zero, fee_refunded=zero, refundable_until=None)
+        return _refused(booking, QuoteReason.NOTHING_LEFT)
     return quote(payment, now, given, override=override, denied=denied)
+
+
+def _refused(booking: Booking, reason: QuoteReason) -> RefundQuote:
+    zero = Money.zero(booking.amount.currency)
+    return RefundQuote(reason=reason, amount=zero, fee_refunded=zero, refundable_until=None)
 
 
 def reduction_of(payment: Payment, before: Money, after: Money) -> Reduction:
