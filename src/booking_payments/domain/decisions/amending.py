@@ -18,6 +18,7 @@ from booking_payments.domain.decisions.drift import Events
 from booking_payments.domain.decisions.obligations import (
     NewIds,
     RefundParameters,
+    marked,
     promise_on_cancel,
     promise_reduction,
     quote,
@@ -225,7 +226,8 @@ def request_items(
     if amendment is None:
         events = promise_on_cancel(payment, request, ids, in_full=in_full, again=False)
     else:
-        first, *rest = amend_paid(booking, payment, amendment, request, ids)
+        changes = amend_paid(booking, payment, amendment, request, ids)
+        first, *rest = marked(payment, request, changes) if _asked_for_amount(payment, request) else changes
         assert isinstance(first, ev.BookingAmended)  # noqa: S101 - its first event is the amendment
         amended, events = first, tuple(rest)
     deferred = [each for each in events if isinstance(each, ev.RefundDeferred)]
@@ -235,6 +237,16 @@ def request_items(
     carrier = (deferred or sent)[0]  # the promise of a refund that is deferred in part can't be withdrawn any more
     change = ev.ItemsChange(amended=amended)
     return tuple(evolve(each, change=change) if each is carrier else each for each in events)
+
+
+def _asked_for_amount(payment: Payment, request: RefundParameters) -> bool:
+    """True when the caller has had an amount refunded, which names no item.
+
+    When everything has gone back by such requests and by items, the customer has asked for all of it. What an operator
+    gave back does not count: the customer keeps the items that were not named.
+    """
+    own = [each for each in payment.refunds if each.requested_by == request.by and not each.status.is_lost]
+    return any(not each.requested_items for each in own)
 
 
 def quote_items(

@@ -213,11 +213,12 @@ def release_refunded(
 ) -> Events:
     """Return the events that cancel a confirmed booking whose whole payment is refunded; otherwise nothing.
 
-    The refund that completes the amount is one of two kinds. (a) The customer requested it by amount, and it can no
-    longer be refused: it is deferred, its outcome is unknown, or the gateway accepted it. A refund of items cancels the
-    booking when no item is left (``change_refunded_items``). (b) ``by_dashboard`` is set, and ``events``, the events
-    just recorded, contain a refund made in the gateway's dashboard. Refunds that operators send through this service
-    leave the booking confirmed, since operators can cancel it; so does a refund made after the start of the event.
+    The refund that completes the amount is one of two kinds. (a) The customer requested it, and it can no longer be
+    refused: it is deferred, its outcome is unknown, or the gateway accepted it. If the customer requested items only,
+    the booking is canceled when no item is left (``change_refunded_items``). (b) ``by_dashboard`` is set, and
+    ``events``, the events just recorded, contain a refund made in the gateway's dashboard. Refunds that operators send
+    through this service leave the booking confirmed, since operators can cancel it; so does a refund made after the
+    start of the event.
 
     Args:
         status: the booking's current status.

@@ -135,14 +135,14 @@ def request_refund(payment: Payment, request: RefundParameters, ids: NewIds) -> 
     dropped = [ev.DeferredRefundDropped(refund_id=each.id) for each in payment.deferred] if beside else []
     new = _NewRefund(refund_id=ids.refund_id(), request=request, given=given, promised=raised, beside=beside)
     if quoted.deferred_by is None:
-        return (*dropped, *_marked(payment, request, new.sent(payment, ids.idempotency_key())))
-    return (*dropped, *_marked(payment, request, (new.deferred(quoted.deferred_by),)))
+        return (*dropped, *marked(payment, request, new.sent(payment, ids.idempotency_key())))
+    return (*dropped, *marked(payment, request, (new.deferred(quoted.deferred_by),)))
 
 
-def _marked(payment: Payment, request: RefundParameters, events: Events) -> Events:
+def marked(payment: Payment, request: RefundParameters, events: Events) -> Events:
     """Return the events; a refund that completes a full refund for the customer is marked as canceling the booking.
 
-    Only one by amount: a refund of items cancels the booking when it leaves no item (``change_refunded_items``).
+    A refund of items passes here only if its customer has asked for an amount before.
     """
     after = payment
     for event in events:
