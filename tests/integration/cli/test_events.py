@@ -103,6 +103,32 @@ def test_an_event_is_canceled_after_a_preview() -> None:
     assert run("events", "status", EVENT).exit_code == 0
 
 
+ITEMS = (
+    Item(id="adult", label="Adult", quantity=2, unit_amount=Money(3000, Currency.USD)),
+    Item(id="child", label="Child", quantity=1, unit_amount=Money(1000, Currency.USD)),
+)
+
+
+def test_single_items_are_quoted_and_refunded_and_the_booking_keeps_them() -> None:
+    booked(items=ITEMS)
+
+    quoted = answered("payments", "quote", "R-1", "--item", "adult:1", "--item", "child")
+    made = answered("payments", "refund", "R-1", "--item", "adult:1", "--item", "child")
+
+    assert (quoted["amount"], made["amount"], made["status"]) == ("40.00", "40.00", "succeeded")
+    kept = [(each["quantity"], each["refunded_quantity"]) for each in answered("bookings", "show", "R-1")["items"]]
+    assert kept == [(2, 1), (1, 1)]
+    assert "can be given back" in run("payments", "refund", "R-1", "--item", "child").stderr
+
+
+@pytest.mark.parametrize("command", ["quote", "refund"])
+@pytest.mark.parametrize("more", ["--item adult:x", "--item :1", "--item adult --amount 10.00"])
+def test_malformed_items_exit_with_2(command: str, more: str) -> None:
+    booked(items=ITEMS)
+
+    assert run("payments", command, "R-1", *more.split()).exit_code == 2
+
+
 def test_canceling_again_without_refund_continues_the_known_job() -> None:
     booked()
     answered("events", "cancel", EVENT, "--refund", "policy")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from booking_payments.entrypoints.cli.booking import IdentifierText, Moment, OneLineText, create
-from booking_payments.entrypoints.cli.choices import EnumChoice
+from booking_payments.entrypoints.cli.choices import EnumChoice, ItemUnits
 from booking_payments.entrypoints.cli.refunds import encoded
 from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
@@ -196,12 +196,13 @@ def _booking_lines(view: BookingView) -> Iterator[str]:
 @click.option(
     "--item",
     "items",
+    type=ItemUnits(),
     multiple=True,
     metavar="ID[:QUANTITY]",
     help="Cancel only these units of an item; the booking is kept with the rest. May be repeated.",
 )
 @_json
-def cancel(name: str, reason: str | None, refund: str, items: tuple[str, ...], as_json: bool) -> None:
+def cancel(name: str, reason: str | None, refund: str, items: tuple[ItemCount, ...], as_json: bool) -> None:
     """Cancel a booking. Its open payment is canceled first; a paid one is refunded as --refund says.
 
     ID is the booking's, or its reference.
@@ -214,26 +215,15 @@ def cancel(name: str, reason: str | None, refund: str, items: tuple[str, ...], a
     from booking_payments.application.callers import Caller
     from booking_payments.domain.refunds import RefundOnCancel
 
-    named = [_count(text) for text in items]
-
     async def work(services: Services) -> BookingView:
         booking = await booking_named(services, name)
         caller = Caller.operator_of("cli", "bookings cancel")
         await services.payments.cancel_booking(
-            booking.id, caller, reason=reason, refund=RefundOnCancel(refund), items=named
+            booking.id, caller, reason=reason, refund=RefundOnCancel(refund), items=items
         )
         return await services.payments.describe_booking(booking.id)
 
     _report(run_with_services(settings_or_fail(), work), as_json)
-
-
-def _count(text: str) -> ItemCount:
-    from booking_payments.domain.booking import ItemCount
-
-    its, colon, quantity = text.partition(":")
-    if not its or (colon and not quantity.isdecimal()):
-        raise click.BadParameter("write an item's id, and how many of it: adult:2", param_hint="--item")
-    return ItemCount(id=its, quantity=int(quantity) if colon else None)
 
 
 # --- amend -----------------------------------------------------------------------------------------------------

@@ -1,12 +1,17 @@
-"""Types of options: the values of an enum, and amounts of no particular currency."""
+"""Types of options: the values of an enum, amounts of no particular currency, and units of a booking's items."""
+
+from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
+
+if TYPE_CHECKING:
+    from booking_payments.domain.booking import ItemCount
 
 ROOT: Final = __name__.partition(".")[0]
 
@@ -47,3 +52,18 @@ class MajorUnits(click.ParamType[Decimal]):
             return Money.major_units(str(value))
         except InvalidAmount as error:
             self.fail(error.message, param, ctx)
+
+
+class ItemUnits(click.ParamType["ItemCount"]):
+    """Units of an item of a booking, such as adult:2; without a number all that are left."""
+
+    name = "units"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> ItemCount:
+        """The item's id and the number of units; anything else is wrong usage."""
+        from booking_payments.domain.booking import ItemCount
+
+        its, colon, quantity = str(value).partition(":")
+        if not its or (colon and not (quantity.isascii() and quantity.isdecimal() and len(quantity) < 6)):
+            self.fail("write an item's id, and how many of it: adult:2", param, ctx)
+        return ItemCount(id=its, quantity=int(quantity) if colon else None)
