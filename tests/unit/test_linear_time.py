@@ -131,7 +131,7 @@ WHO_READS: Final[Mapping[str, str]] = {
     "adapters.gateways.stripe.webhooks": "an event of Stripe",
     "application.drift": OURS,
     "application.idempotency": OURS,
-    "entrypoints.cli.booking": OURS,
+    "entrypoints.cli.choices": OURS,
     "entrypoints.cli.since": OURS,
     "entrypoints.cli.webhooks": OURS,
     "entrypoints.http.auth": "an Authorization",

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from booking_payments.entrypoints.cli.bars import progress_bars
-from booking_payments.entrypoints.cli.booking import Moment, OneLineText
-from booking_payments.entrypoints.cli.choices import EnumChoice
+from booking_payments.entrypoints.cli.choices import EnumChoice, Moment, OneLineText
 from booking_payments.entrypoints.cli.refunds import encoded, operator
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 
