@@ -45,7 +45,7 @@ def events() -> None:
     """
 
 
-@events.command()
+@events.command(short_help="Print what canceling or moving an event would do now.")
 @click.argument("event_id", metavar="EVENT")
 @_refund("full")
 @click.option("--starts", type=Moment(), help="Print what moving the event to this start would do instead.")
