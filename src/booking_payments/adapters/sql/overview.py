@@ -226,17 +226,19 @@ _REASON: Final = func.coalesce(
     func.nullif(_JsonText(journal.c.data, "decline", "decline_code"), literal_column("''")),
     _JsonText(journal.c.data, "decline", "code"),
 )
-_REASONS: Final = _newest(ev.AttemptRefused, "since", _REASON.label("reason")).subquery()
-_DECLINES: Final = select(_REASONS.c.reason, func.count().label("declines")).group_by(_REASONS.c.reason)
-
-_REFUSED: Final = _newest(ev.AttemptRefused, "since", journal.c.payment_id).subquery()
-_DECLINED_OFTEN: Final = select(func.count().label("customers")).select_from(
+_REFUSED: Final = _newest(ev.AttemptRefused, "since", journal.c.payment_id, _REASON.label("reason")).cte("refused")
+_REFUSED_OFTEN: Final = (
     select(payments.c.customer_id)
     .join_from(_REFUSED, payments, payments.c.id == _REFUSED.c.payment_id)
     .group_by(payments.c.customer_id)
     .having(func.count() >= bindparam("many"))
     .subquery()
 )
+_DECLINES: Final = union_all(
+    select(_REFUSED.c.reason, func.count().label("number")).group_by(_REFUSED.c.reason),
+    select(null().cast(Text), func.count()).select_from(_REFUSED_OFTEN),
+)
+"""The declines by reason, and as a last row without a reason the customers with many of them."""
 
 _REFUND_ID: Final = _JsonText(journal.c.data, "refund_id").label("refund_id")
 _REQUESTED: Final = _newest(
@@ -259,16 +261,14 @@ _CHANGED: Final = _newest(
     journal.c.at,
     _JsonText(journal.c.data, "status").label("status"),
 ).cte("changed")
-_REFUND_TIMES: Final = (
-    select(_Microseconds(_CHANGED.c.at, _BEGAN.c.at).label("microseconds"))
-    .join_from(
-        _CHANGED,
-        _BEGAN,
-        (_BEGAN.c.payment_id == _CHANGED.c.payment_id) & (_BEGAN.c.refund_id == _CHANGED.c.refund_id),
-    )
-    .where(_CHANGED.c.status == _constant(RefundStatus.SUCCEEDED))
-    .order_by(literal_column("microseconds"))
+_TOOK: Final = case(
+    (_CHANGED.c.status == _constant(RefundStatus.SUCCEEDED), _Microseconds(_CHANGED.c.at, _BEGAN.c.at)), else_=null()
 )
+_REFUND_TIMES: Final = select(_TOOK.label("microseconds")).join_from(
+    _CHANGED, _BEGAN, (_BEGAN.c.payment_id == _CHANGED.c.payment_id) & (_BEGAN.c.refund_id == _CHANGED.c.refund_id)
+)
+"""NULL for a change to another status. As a condition it would make PostgreSQL expect very few changes, and read all
+requests anew for each."""
 
 
 def _number(kind: type[ev.Event], since: str) -> ColumnElement[int]:
@@ -413,18 +413,18 @@ class SqlOverview:
         return found
 
     async def declines(self, since: datetime, limit: int, many: int) -> Declines:
-        values = {"since": since, "most": limit}
-        reasons = {row.reason: row.declines for row in await self._connection.execute(_DECLINES, values)}
-        often = await self._connection.execute(_DECLINED_OFTEN, {**values, "many": many})
-        return Declines(reasons=reasons, customers=often.scalar_one())
+        found = await self._connection.execute(_DECLINES, {"since": since, "most": limit, "many": many})
+        numbers = {row.reason: row.number for row in found}
+        customers = numbers.pop(None)
+        return Declines(reasons=numbers, customers=customers)
 
     async def refund_times(self, since: datetime, requested_since: datetime, limit: int) -> RefundTimes:
         values = {"since": since, "requested_since": requested_since, "most": limit}
         (read,) = (await self._connection.execute(_REFUND_EVENTS, values)).all()
         found = await self._connection.execute(_REFUND_TIMES, values)
+        took = sorted(row[0] for row in found if row[0] is not None)
         return RefundTimes(
-            seconds=tuple(row.microseconds / 1_000_000 for row in found),
-            is_cut=max(read.requested, read.changed) >= limit,
+            seconds=tuple(each / 1_000_000 for each in took), is_cut=max(read.requested, read.changed) >= limit
         )
 
     async def disputed(self, since: datetime, limit: int) -> Sequence[str]:
