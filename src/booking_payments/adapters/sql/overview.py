@@ -4,7 +4,7 @@ Sums over periods read an index without its table: one range for each period, st
 periods are a parameter, since SQLite knows no time zones and days of a time zone differ in length.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
@@ -209,17 +209,17 @@ _MOVED: Final = (
 )
 
 
+def _some(kind: type[ev.Event], since: str, *columns: ColumnElement[Any]) -> Select[Any]:
+    """A limited number of the events of a kind."""
+    # The index's own condition stands here word for word: SQLite takes a partial index for nothing less.
+    its_kind = (RARE, journal.c.type == literal_column(f"'{snake_case(kind.__name__)}'"))
+    return select(*columns).where(*its_kind, journal.c.at >= bindparam(since)).limit(bindparam("most"))
+
+
 def _newest(kind: type[ev.Event], since: str, *columns: ColumnElement[Any]) -> Select[Any]:
     """The newest events of a kind, newest first."""
-    return (
-        # The index's own condition stands here word for word: SQLite takes a partial index for nothing less.
-        select(*columns)
-        .where(
-            RARE, journal.c.type == literal_column(f"'{snake_case(kind.__name__)}'"), journal.c.at >= bindparam(since)
-        )
-        .order_by(journal.c.at.desc(), journal.c.payment_id.desc(), journal.c.sequence.desc())
-        .limit(bindparam("most"))
-    )
+    newest = (journal.c.at.desc(), journal.c.payment_id.desc(), journal.c.sequence.desc())
+    return _some(kind, since, *columns).order_by(*newest)
 
 
 _REASON: Final = func.coalesce(
@@ -272,7 +272,7 @@ requests anew for each."""
 
 
 def _number(kind: type[ev.Event], since: str) -> ColumnElement[int]:
-    return select(func.count()).select_from(_newest(kind, since, journal.c.at).subquery()).scalar_subquery()
+    return select(func.count()).select_from(_some(kind, since, journal.c.at).subquery()).scalar_subquery()
 
 
 _REFUND_EVENTS: Final = select(
@@ -281,13 +281,12 @@ _REFUND_EVENTS: Final = select(
 _DISPUTED: Final = _newest(ev.DisputeOpened, "since", journal.c.payment_id)
 
 _FAILED: Final = case(((inbox.c.status == _constant(InboxStatus.FAILED)) | (inbox.c.tries > 1), 1), else_=0)
-_DELAY: Final = _Microseconds(inbox.c.received_at, inbox.c.created_at)
 _NEWEST_WEBHOOKS: Final = (
     select(
         inbox.c.gateway,
         inbox.c.received_at.label("at"),
         _FAILED.label("failed"),
-        case((_DELAY < 0, 0), else_=_DELAY).label("delay"),
+        _Microseconds(inbox.c.received_at, inbox.c.created_at).label("delay"),
     )
     .order_by(inbox.c.id.desc())
     .limit(bindparam("most"))
@@ -481,14 +480,17 @@ def _webhook_count(row: Row[Any]) -> WebhookCount:
 
 def _webhooks_of(period: Period, of_gateways: Sequence[Row[Any]]) -> WebhooksOfPeriod:
     """Each delay is in the row of one gateway, but is that of all."""
-    medians = [row.median / 1_000_000 for row in of_gateways if row.median is not None]
-    slow = [row.slow / 1_000_000 for row in of_gateways if row.slow is not None]
     return WebhooksOfPeriod(
         period=period,
         count=sum(map(_webhook_count, of_gateways), WebhookCount()),
-        median_delay_s=max(medians, default=None),
-        slow_delay_s=max(slow, default=None),
+        median_delay_s=_delay_s(row.median for row in of_gateways),
+        slow_delay_s=_delay_s(row.slow for row in of_gateways),
     )
+
+
+def _delay_s(microseconds: Iterable[int | None]) -> float | None:
+    """The one delay that is known, in seconds. It may be negative if the clocks of the gateway and ours differ."""
+    return next((max(each, 0) / 1_000_000 for each in microseconds if each is not None), None)
 
 
 def _as_json(periods: Sequence[Period]) -> str:
