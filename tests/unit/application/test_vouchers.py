@@ -96,15 +96,15 @@ async def test_a_booking_that_allows_only_vouchers_needs_a_hold_that_is_long_eno
 async def test_an_amendment_to_a_hold_that_is_too_short_for_the_only_vouchers_is_refused(change: str) -> None:
     kit = shop("oxxo")
     booking = await kit.book(currency=MXN, expires_in=10 * DAY)
-    soon = kit.clock.now() + 3 * DAY
+    soon: dict[str, Any] = {change: kit.clock.now() + 3 * DAY}
+    later: dict[str, Any] = {change: kit.clock.now() + 4 * DAY}
 
     with pytest.raises(RefusedByRule) as refused:
-        await kit.payments.amend_booking(booking.id, BookingChange(**{change: soon}), OPERATOR)
+        await kit.payments.amend_booking(booking.id, BookingChange(**soon), OPERATOR)
 
     assert refused.value.code == "no_payment_method_left"
     assert (await kit.payments.get_booking(booking.id)).version == 1
-    later = BookingChange(**{change: kit.clock.now() + 4 * DAY}, title="Matinee")
-    assert (await kit.payments.amend_booking(booking.id, later, OPERATOR)).version == 2
+    assert (await kit.payments.amend_booking(booking.id, BookingChange(**later), OPERATOR)).version == 2
 
 
 async def test_a_move_of_the_event_is_not_stopped_by_a_booking_that_allows_only_vouchers() -> None:
