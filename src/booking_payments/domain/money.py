@@ -265,7 +265,8 @@ class Money:
             raise InvalidAmount("the amount must not be negative")
         part = match["part"] or ""
         if len(part) > currency.exponent:
-            raise InvalidAmount(f"{currency.code} has {currency.exponent} decimals; the amount has {len(part)}")
+            most = f"at most {currency.exponent}" if currency.exponent else "no"
+            raise InvalidAmount(f"write {most} decimals in {currency.code.upper()}; this amount has {len(part)}")
         return cls(int(match["sign"] + match["whole"] + part.ljust(currency.exponent, "0")), currency)
 
     @staticmethod
