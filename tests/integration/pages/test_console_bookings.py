@@ -394,7 +394,7 @@ def test_a_repeated_change_says_that_nothing_would_change(console: Site) -> None
         ({"amount": "ten"}, "rite the amount in USD like 9.25"),
         ({"starts": "tomorrow"}, "date and time like 2030-01-31 20:00, in UTC"),
         ({"starts": ""}, "write when its event begins"),
-        ({"starts": "2020-01-01T20:00"}, "is in the past"),
+        ({"starts": "2020-01-01T20:00"}, "lies in the past"),
         ({"starts": "9999-12-31T23:59"}, "date and time like"),
         ({"title": "x" * 201}, "use at most 200 characters"),
         ({"refund": "half", "amount": "80"}, "Choose what goes back"),
