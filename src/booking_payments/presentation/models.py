@@ -510,8 +510,8 @@ class EventQuery(Asked):
     """How an event is answered."""
 
     format: Annotated[
-        Annotated[Literal["json", "csv"], Meta(description="`csv`: a row for each booking")] | None,
-        says("`csv`: a row for each booking", "csv"),
+        Annotated[Literal["json", "csv"], Meta(description="`csv`: a row for each booking of the job")] | None,
+        says("`csv`: a row for each booking that the newest job has processed; 404 without a job", "csv"),
     ] = None
 
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import NewBooking
 from booking_payments.domain.booking import Item
@@ -99,6 +101,61 @@ def test_an_event_is_canceled_after_a_preview() -> None:
     job = answered("events", "cancel", EVENT, "--reason", "the hall is flooded")["job"]
     assert (job["state"], job["done"], job["total"]) == ("done", 2, 2)
     assert run("events", "status", EVENT).exit_code == 0
+
+
+def test_canceling_again_without_refund_continues_the_known_job() -> None:
+    booked()
+    answered("events", "cancel", EVENT, "--refund", "policy")
+
+    again, other = answered("events", "cancel", EVENT), run("events", "cancel", EVENT, "--refund", "full")
+
+    assert (again["job"]["refund"], again["job"]["state"]) == ("policy", "done")
+    assert (other.exit_code, "leave refund out" in other.stderr) == (1, True)
+
+
+def test_a_move_can_be_previewed() -> None:
+    booked("R-1")
+    booked("R-2", None)
+    before = answered("bookings", "show", "R-1")
+    move = ("--starts", "2031-02-01T20:00:00Z", "--refund-grace-until", "2031-01-15T00:00:00Z")
+
+    found, said = answered("events", "preview", EVENT, *move), run("events", "preview", EVENT, *move).stdout
+
+    assert (found["bookings"], found["to_refund"]) == ({"confirmed": 1, "pending": 1}, [])
+    assert "bookings that would start 2031-02-01 20:00" in said
+    assert "until 2031-01-15 00:00" in said
+    assert "to release" not in said
+    assert answered("bookings", "show", "R-1") == before
+
+
+def test_the_preview_of_a_move_refuses_dates_in_the_past_as_the_move_does() -> None:
+    booked()
+    past = run("events", "preview", EVENT, "--starts", "2021-02-01T20:00:00Z")
+
+    assert (past.exit_code, "event_starts_at is in the past" in past.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "preview evening-1 --refund-grace-until 2031-01-15T00:00:00Z",
+        "preview evening-1 --refund full --starts 2031-02-01T20:00:00Z",
+        "status evening-1 --csv --json",
+    ],
+)
+def test_options_that_exclude_each_other_exit_with_2(line: str) -> None:
+    booked()
+
+    assert run("events", *line.split()).exit_code == 2
+
+
+def test_the_csv_of_an_event_without_a_job_is_an_error_without_output() -> None:
+    booked()
+
+    done = run("events", "status", EVENT, "--csv")
+
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "no job of this event" in done.stderr
 
 
 def test_the_report_can_be_csv_without_formulas() -> None:

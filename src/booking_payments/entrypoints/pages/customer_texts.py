@@ -103,6 +103,7 @@ OTHER_BROWSER: Final = N_(
     "You come back from your bank. Open your payment link once more to see how your payment stands. "
     "You will not be charged twice."
 )
+NOT_STARTED: Final = N_("The payment can't be started right now. You have not been charged.")
 CHOOSE_FIRST: Final = N_("Choose how you pay first.")
 
 GATEWAYS: Final = (N_("Card and more"), N_("Bank transfer"), N_("Send the money"))
