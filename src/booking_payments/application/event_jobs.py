@@ -685,7 +685,7 @@ async def _longer_grace(deps: Dependencies, job: EventJob, booking: Booking) -> 
         return grace
     starts_at = booking.event_starts_at
     first = await deps.storage.read(lambda uow: uow.events.first_move(job.event_id, starts_at))
-    return grace if first is not None and booking.created_at <= first else None
+    return grace if first is not None and booking.created_at < first else None
 
 
 def _has_failed(payments: Sequence[Payment]) -> bool:

@@ -717,8 +717,8 @@ async def test_a_move_never_shortens_a_promised_grace(kit: PaymentsTestKit) -> N
 
 async def test_a_grace_that_is_announced_after_the_move_is_given_to_those_who_were_moved(kit: PaymentsTestKit) -> None:
     moved, date, grace = await booked(kit, 1, None), NOW + timedelta(days=60), NOW + timedelta(days=20)
-    await kit.payments.run_event_job(await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=date))
     kit.clock.advance(timedelta(minutes=1))
+    await kit.payments.run_event_job(await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=date))
     new = await booked(kit, 2, None, starts_in=timedelta(days=60) - timedelta(minutes=1))
 
     job = await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=date, refund_grace_until=grace)
