@@ -14,7 +14,14 @@ from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.views import NewBooking, RefundOnCancel
 from booking_payments.domain.amendments import BookingChange
 from booking_payments.domain.booking import Booking, BookingStatus, Item, ItemCount
-from booking_payments.domain.errors import NotFound, NotPossibleNow, OutcomeUnknown, PaymentError, RefusedByRule
+from booking_payments.domain.errors import (
+    AlreadyUnderWay,
+    NotFound,
+    NotPossibleNow,
+    OutcomeUnknown,
+    PaymentError,
+    RefusedByRule,
+)
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
@@ -157,8 +164,8 @@ async def test_while_a_payment_is_processing_the_texts_can_be_amended_and_the_pr
     assert after.details.title == "Matinee"
 
 
-@pytest.mark.parametrize("fault", ["timeout_after", "500_after"])
-@pytest.mark.parametrize(("new", "call"), [("80.00", UPDATE), ("120.00", CANCEL)])
+@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "500_before", "500_after"])
+@pytest.mark.parametrize(("new", "call"), [("80.00", UPDATE), ("120.00", CANCEL), ("0.00", CANCEL)])
 async def test_an_amendment_with_an_unknown_outcome_applies_once_the_outcome_is_known(
     kit: PaymentsTestKit, new: str, call: str, fault: str
 ) -> None:
@@ -172,7 +179,56 @@ async def test_an_amendment_with_an_unknown_outcome_applies_once_the_outcome_is_
     await kit.settle()
     booking = await kit.payments.get_booking(view.payment.booking_id)
     payment = await payment_of(kit, view)
-    assert (booking.amount, payment.amount, payment.operation) == (usd(new), usd(new), None)
+    assert (booking.amount, booking.free, payment.operation) == (
+        usd(new),
+        payment.status is PaymentStatus.CANCELED,
+        None,
+    )
+    assert booking.free or payment.amount == usd(new)
+
+
+async def test_an_update_without_effect_is_replaced_when_the_customer_authenticates_meanwhile(
+    kit: PaymentsTestKit,
+) -> None:
+    view = await start(kit)
+    kit.stripe.faults.script(UPDATE, "500_before", times=1)
+    with pytest.raises(OutcomeUnknown):
+        await amended_to(kit, view.payment.booking_id, "80.00")
+    pay_in_browser(kit, view, "pm_card_authenticationRequired")
+
+    await kit.settle()
+
+    booking, payment = await kit.payments.get_booking(view.payment.booking_id), await payment_of(kit, view)
+    assert (booking.amount, payment.amount, payment.id == view.payment.id) == (usd("80.00"), usd("80.00"), False)
+
+
+async def test_a_hold_that_arrives_before_an_update_without_effect_keeps_its_price(kit: PaymentsTestKit) -> None:
+    view = await start(kit, capture_method=CaptureMethod.MANUAL)
+    kit.stripe.faults.script(UPDATE, "500_before", times=1)
+    with pytest.raises(OutcomeUnknown):
+        await amended_to(kit, view.payment.booking_id, "80.00")
+    pay_in_browser(kit, view)
+
+    await kit.settle()
+
+    booking, payment = await kit.payments.get_booking(view.payment.booking_id), await payment_of(kit, view)
+    assert (booking.amount, payment.status) == (usd("100.00"), PaymentStatus.REQUIRES_CAPTURE)
+    assert (payment.amount, payment.operation) == (usd("100.00"), None)
+
+
+async def test_an_amendment_that_did_not_begin_is_refused_while_another_operation_is_unknown(
+    kit: PaymentsTestKit,
+) -> None:
+    view = await book_and_pay(kit, VISA)
+    kit.stripe.faults.script("POST /v1/refunds", "timeout_before", times=99)
+    with pytest.raises(OutcomeUnknown):
+        await kit.payments.refund_payment(view.payment.booking_id, OPERATOR, amount=usd("10.00"))
+    kit.clock.advance(timedelta(minutes=5))
+
+    with pytest.raises(AlreadyUnderWay):
+        await kit.payments.amend_booking(view.payment.booking_id, BookingChange(title="Matinee"), OPERATOR)
+
+    assert (await kit.payments.get_booking(view.payment.booking_id)).details.title is None
 
 
 async def test_a_customer_who_pays_while_the_update_is_unknown_pays_the_new_price(kit: PaymentsTestKit) -> None:
