@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +19,10 @@ EXTRAS: Final = tuple(name for name in _DECLARED if name not in ("all", "dev", "
 """The extras that add a part of the service."""
 
 
-def named(*extras: str) -> set[str]:
+@cache
+def named(*extras: str) -> frozenset[str]:
     """The packages that are asked for by name, with ``extras``."""
-    return {canonicalize_name(Requirement(each).name) for each in asked_for(*extras)}
+    return frozenset(canonicalize_name(Requirement(each).name) for each in asked_for(*extras))
 
 
 def closure(*extras: str) -> set[str]:

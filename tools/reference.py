@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from inspect import cleandoc
 from pathlib import Path
 from typing import Any, Final
@@ -40,8 +41,13 @@ NOTE: Final = "Printed by `make docs` from the code; edit that instead."
 Json = Mapping[str, Any]
 
 
+NAMES: Final = ("http", "settings", "cli", "metrics", "messages", "log-events", "errors", "declines")
+"""The pages, which are known without making them."""
+
+
+@cache
 def pages() -> Mapping[str, str]:
-    """Return the text of each page, by its name."""
+    """Return the text of each page, by its name in ``NAMES``."""
     makers: Mapping[str, Callable[[], Iterable[str]]] = {
         "http": _http,
         "settings": _settings,

@@ -9,7 +9,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 from zipfile import ZipFile
@@ -17,7 +19,9 @@ from zipfile import ZipFile
 import pytest
 
 from tests.requiring import CORNERS, ROOT, closure, corner_of, modules
+from tests.sharing import SHARED, shared
 
+pytestmark = pytest.mark.timeout(600)  # the first test builds and installs
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
 STRIPE = {
     "STRIPE_SECRET_KEY": "sk_test_abc",
@@ -37,38 +41,59 @@ def done(*command: str | Path, cwd: Path = ROOT) -> None:
     subprocess.run(command, cwd=cwd, check=True, capture_output=True)
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+Filled = Callable[[str, Callable[[Path], None]], Path]
+
+
+@pytest.fixture(scope="session")
+def filled(request: pytest.FixtureRequest, run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    """Return a folder that one worker of the run fills, for all of them."""
+
+    def folder_of_all(name: str, fill: Callable[[Path], None]) -> Path:
+        @contextmanager
+        def made() -> Iterator[str]:
+            folder = tmp_path_factory.mktemp(name)
+            fill(folder)
+            yield str(folder)
+
+        return Path(request.config.stash[SHARED].enter_context(shared(run_folder, name, made)))
+
+    return folder_of_all
+
+
+@pytest.fixture(scope="session")
+def built(filled: Filled) -> tuple[Path, Path]:
     """The wheel of the sources, and the one that the sdist makes."""
-    folder = tmp_path_factory.mktemp("dist")
-    done(sys.executable, "-m", "hatchling", "build", "-d", folder)
-    [wheel], [sdist] = folder.glob("*.whl"), folder.glob("*.tar.gz")
-    done(*PIP, "wheel", "--no-index", "--no-deps", "--no-build-isolation", "-w", folder / "again", sdist)
-    [again] = (folder / "again").glob("*.whl")
+
+    def build(folder: Path) -> None:
+        done(sys.executable, "-m", "hatchling", "build", "-d", folder)
+        [sdist] = folder.glob("*.tar.gz")
+        done(*PIP, "wheel", "--no-index", "--no-deps", "--no-build-isolation", "-w", folder / "again", sdist)
+
+    folder = filled("dist", build)
+    [wheel], [again] = folder.glob("*.whl"), (folder / "again").glob("*.whl")
     return wheel, again
 
 
-@pytest.fixture(scope="module")
-def environment(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def environment(built: tuple[Path, Path], filled: Filled) -> Path:
     """An environment with the package and its mandatory dependencies, without anything else, even pip."""
-    folder = tmp_path_factory.mktemp("bare") / "venv"
-    done(sys.executable, "-m", "venv", "--without-pip", folder)
-    done(*PIP, "--python", folder / "bin" / "python", "install", "--no-index", "--no-deps", built[1])
-    [packages] = (folder / "lib").glob("python*/site-packages")
-    link(closure(), packages)
-    return folder
+
+    def install(folder: Path) -> None:
+        done(sys.executable, "-m", "venv", "--without-pip", folder)
+        done(*PIP, "--python", folder / "bin" / "python", "install", "--no-index", "--no-deps", built[1])
+        [packages] = (folder / "lib").glob("python*/site-packages")
+        link(closure(), packages)
+
+    return filled("bare-environment", install)
 
 
-@pytest.fixture(scope="module")
-def brought(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+@pytest.fixture(scope="session")
+def brought(filled: Filled) -> Callable[[str], Path]:
     """Return a folder with the packages that an extra installs."""
-    root = tmp_path_factory.mktemp("extras")
 
+    @cache
     def folder_of(extra: str) -> Path:
-        folder = root / extra
-        if not folder.exists():
-            link(closure(extra) - closure(), folder)
-        return folder
+        return filled(f"extra-{extra}", lambda folder: link(closure(extra) - closure(), folder))
 
     return folder_of
 
@@ -88,7 +113,7 @@ def kit(environment: Path, brought: Callable[[str], Path], tmp_path: Path) -> Pa
         given = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(str(brought(each)) for each in extras)}
         path = environment / "bin" / command[0]
         return subprocess.run(
-            [path, *command[1:]], env={**given, **settings}, cwd=tmp_path, capture_output=True, text=True, timeout=60
+            [path, *command[1:]], env={**given, **settings}, cwd=tmp_path, capture_output=True, text=True, timeout=300
         )
 
     return run

@@ -8,7 +8,7 @@ import pytest
 from tests.simulation.runs import JUMPS_BACK, SKEWED, SKEWED_AND_SET_BACK, Scenario, explain, simulate
 from tests.simulation.sizes import NIGHTLY, many
 
-SEEDS: Final = range(5_000 if NIGHTLY else 15)
+SEEDS: Final = range(5_000 if NIGHTLY else 6)
 
 
 clocks = pytest.mark.parametrize(

@@ -23,8 +23,8 @@ from tests.simulation.scheduler import Scheduler, alone
 from tests.simulation.sizes import NIGHTLY
 from tests.simulation.world import NOW, Setup, SimulatedWorld
 
-OPEN: Final = 1_000 if NIGHTLY else 150
-OPEN_SQL: Final = 10_000 if NIGHTLY else 20
+OPEN: Final = 1_000 if NIGHTLY else 60
+OPEN_SQL: Final = 10_000 if NIGHTLY else 12
 ANN: Final = Caller.customer("ann", "before the outage")
 
 

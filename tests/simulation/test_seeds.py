@@ -31,14 +31,14 @@ from tests.simulation.runs import (
 )
 from tests.simulation.sizes import NIGHTLY, many
 
-SEEDS: Final = range(100_000 if NIGHTLY else 500)
-SEEDS_OF_DISPUTES: Final = range(20_000 if NIGHTLY else 50)
-SEEDS_ALONE: Final = range(10_000 if NIGHTLY else 25)
-SEEDS_OF_OBLIGATIONS: Final = range(20_000 if NIGHTLY else 40)
-SEEDS_OF_SECOND_METHODS: Final = range(20_000 if NIGHTLY else 20)
-SEEDS_OF_STORED: Final = range(20_000 if NIGHTLY else 30)
-SEEDS_SQL: Final = range(10_000 if NIGHTLY else 8)
-REPLAYED: Final = range(200 if NIGHTLY else 5)
+SEEDS: Final = range(100_000 if NIGHTLY else 150)
+SEEDS_OF_DISPUTES: Final = range(20_000 if NIGHTLY else 20)
+SEEDS_ALONE: Final = range(10_000 if NIGHTLY else 10)
+SEEDS_OF_OBLIGATIONS: Final = range(20_000 if NIGHTLY else 20)
+SEEDS_OF_SECOND_METHODS: Final = range(20_000 if NIGHTLY else 10)
+SEEDS_OF_STORED: Final = range(20_000 if NIGHTLY else 20)
+SEEDS_SQL: Final = range(10_000 if NIGHTLY else 4)
+REPLAYED: Final = range(200 if NIGHTLY else 3)
 AT_LEAST: Final = 1_000 if NIGHTLY else 1
 AT_LEAST_OF_THE_SELDOM: Final = 10 if NIGHTLY else 0
 
@@ -110,7 +110,7 @@ def _hold(scenario: Scenario, seeds: range) -> None:
         pytest.fail(explain(simulate(broken.seed, scenario, log=True), scenario), pytrace=False)
 
 
-@pytest.mark.timeout(0 if NIGHTLY else 600)  # 500 seeds take more than a minute on a slow machine
+@pytest.mark.timeout(0 if NIGHTLY else 600)  # takes more than a minute on a busy machine
 def test_faults_of_all_kinds_together_break_nothing_and_all_of_them_happen() -> None:
     struck: Counter[InjectedFault] = Counter()
     pairs: Counter[str] = Counter()

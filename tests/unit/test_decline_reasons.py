@@ -29,3 +29,9 @@ def test_a_verdict_without_a_decline_code_is_explained_by_its_code() -> None:
 
 def test_the_networks_advice_not_to_try_again_counts() -> None:
     assert reason_of(declined("insufficient_funds", advice_code=ADVICE_STOP)).say == SAY_NOT_AGAIN
+
+
+def test_a_card_to_be_tried_later_is_not_said_to_be_over_its_limit() -> None:
+    said = reason_of(declined("generic_decline", advice_code="try_again_later")).say
+
+    assert said == "Please use another card, or try this one later. Your bank can tell you more."

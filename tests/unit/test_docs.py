@@ -184,7 +184,7 @@ def test_every_target_of_make_mutation_has_its_row() -> None:
 
 
 def test_every_test_with_a_nightly_mode_is_in_the_nightly_run() -> None:
-    asks = re.compile(r'environ\.get\("(SIMULATION|\w*KILLS|RACE_ROUNDS)"')
+    asks = re.compile(r'environ\.get\("(SIMULATION|\w*KILLS|RACE_ROUNDS)"|^from tests\.nightly ', re.MULTILINE)
     files = [path for path in (ROOT / "tests").rglob("test_*.py") if asks.search(path.read_text())]
     makefile = (ROOT / "Makefile").read_text()
 

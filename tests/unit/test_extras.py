@@ -4,7 +4,8 @@ belongs.
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,17 @@ MODULES = modules()
 
 def _foreign(path: Path, *, always: bool) -> set[str]:
     """Return the third-party packages that a file imports: with ``always`` at import time, else anywhere."""
-    nodes = ast.walk(ast.parse(path.read_text())) if not always else _at_once(ast.parse(path.read_text()))
+    return _imports(path)[not always]
+
+
+@cache
+def _imports(path: Path) -> tuple[set[str], set[str]]:
+    """Return the third-party packages that a file imports at import time, and those that it imports anywhere."""
+    tree = ast.parse(path.read_text())
+    return _heads(_at_once(tree)), _heads(ast.walk(tree))
+
+
+def _heads(nodes: Iterable[ast.AST]) -> set[str]:
     heads = {name.partition(".")[0] for node in nodes for name in _named_in(node)}
     return heads - sys.stdlib_module_names - {"booking_payments"}
 
@@ -52,7 +63,7 @@ def _named_in(node: ast.AST) -> Iterator[str]:
         yield node.module or ""
 
 
-def _unasked(names: set[str], asked: set[str]) -> set[str]:
+def _unasked(names: set[str], asked: frozenset[str]) -> set[str]:
     return {name for name in names if not HOMES.get(name, set()) & asked}
 
 
@@ -61,7 +72,7 @@ def test_a_package_imported_at_import_time_is_a_dependency_of_the_package_or_of_
         with row(module):
             corner = corner_of(module)
             # The contract suites are imported by pytest.
-            asked = named(*([corner] if corner else [])) | ({"pytest"} if ".testing." in module else set())
+            asked = named(*([corner] if corner else [])) | frozenset({"pytest"} if ".testing." in module else ())
 
             assert _unasked(_foreign(path, always=True), asked) == set()
 
@@ -69,7 +80,7 @@ def test_a_package_imported_at_import_time_is_a_dependency_of_the_package_or_of_
 def test_a_package_imported_lazily_is_a_declared_dependency() -> None:
     for module, path in MODULES.items():
         with row(module):
-            asked = named("all") | ({"pytest"} if ".testing." in module else set())
+            asked = named("all") | frozenset({"pytest"} if ".testing." in module else ())
 
             assert _unasked(_foreign(path, always=False), asked) == set()
 
@@ -91,13 +102,13 @@ def test_an_install_without_extras_has_no_package_of_an_extra(name: str) -> None
 
 @pytest.mark.parametrize("name", EXTRAS)
 def test_an_extra_has_no_package_of_another_extra(name: str) -> None:
-    others = set().union(*(named(other) for other in EXTRAS)) - named(name)
+    others = frozenset().union(*(named(other) for other in EXTRAS)) - named(name)
 
     assert others & (closure(name) - closure()) == set()
 
 
 def test_the_extra_all_contains_every_extra() -> None:
-    assert named("all") == set().union(*(named(name) for name in EXTRAS))
+    assert named("all") == frozenset().union(*(named(name) for name in EXTRAS))
     assert named("dev") >= named("all")
 
 

@@ -9,24 +9,27 @@ import pytest
 from tools import http_examples, pictures, reference, sequences
 
 import booking_payments
+from booking_payments.application.message_schemas import MESSAGE_TYPES, message_schema
 from booking_payments.domain.events import Event
 from booking_payments.domain.lifecycle import PAYMENT, PaymentEvent, PaymentStatus
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.http.app import api_document
 from booking_payments.runtime.settings import setting_names
 
-PAGES = reference.pages()
 
-
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", reference.NAMES)
 def test_the_page_is_printed_from_the_code(page: str) -> None:
     written = (reference.FOLDER / f"{page}.md").read_text(encoding="utf-8")
 
-    assert written == PAGES[page], f"docs/reference/{page}.md is stale: run `make docs`"
+    assert written == reference.pages()[page], f"docs/reference/{page}.md is stale: run `make docs`"
+
+
+def test_every_page_is_compared() -> None:
+    assert tuple(reference.pages()) == reference.NAMES
 
 
 def test_every_setting_has_one_heading_which_is_its_anchor() -> None:
-    headings = re.findall(r"^## (\w+)$", PAGES["settings"], re.MULTILINE)
+    headings = re.findall(r"^## (\w+)$", reference.pages()["settings"], re.MULTILINE)
 
     assert set(headings) == setting_names(), "the headings come from the rows of docs/settings.md"
     assert len(headings) == len(set(headings)), "a setting is in two rows of docs/settings.md"
@@ -35,7 +38,7 @@ def test_every_setting_has_one_heading_which_is_its_anchor() -> None:
 def test_every_endpoint_is_in_the_reference() -> None:
     for path, methods in api_document(sandboxed=True)["paths"].items():
         for method in methods:
-            assert f"## {method.upper()} {path}\n" in PAGES["http"]
+            assert f"## {method.upper()} {path}\n" in reference.pages()["http"]
 
 
 def test_every_endpoint_has_an_example_from_a_run() -> None:
@@ -48,14 +51,25 @@ def test_every_endpoint_has_an_example_from_a_run() -> None:
 
 def test_every_command_is_in_the_reference_with_its_options() -> None:
     for name, command in main.commands.items():
-        assert f"## booking-payments {name}" in PAGES["cli"]
+        assert f"## booking-payments {name}" in reference.pages()["cli"]
         for parameter in command.params:
-            assert all(option in PAGES["cli"] for option in parameter.opts if option.startswith("--"))
+            assert all(option in reference.pages()["cli"] for option in parameter.opts if option.startswith("--"))
+
+
+def test_every_message_has_a_row_in_the_page_on_messages_with_its_own_data() -> None:
+    page = (reference.FOLDER.parent / "messages.md").read_text(encoding="utf-8")
+    rows = {kind: row for kind, row in re.findall(r"^\| `(\w+\.\w+)` (\|.*)$", page, re.MULTILINE)}
+    common = message_schema("booking.confirmed")["properties"]["data"]["properties"].keys()
+
+    assert set(rows) == set(MESSAGE_TYPES)
+    for kind, row in rows.items():
+        own = message_schema(kind)["properties"]["data"]["properties"].keys() - common
+        assert "the same |" in row or {name for name in own if f"`{name}`" not in row} == set(), kind
 
 
 def test_a_stale_page_is_detected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(reference, "FOLDER", tmp_path)
-    assert reference.stale() == list(PAGES)
+    assert reference.stale() == list(reference.NAMES)
 
     reference.main()
 

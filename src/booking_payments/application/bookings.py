@@ -8,6 +8,7 @@ import attrs
 
 from booking_payments.application.amending import cancel_items
 from booking_payments.application.callers import Caller
+from booking_payments.application.canceled_events import require_event_goes_on
 from booking_payments.application.command import BookingCommand, InFlight, attempt, begin
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import carry_out
@@ -16,6 +17,7 @@ from booking_payments.application.pricing import require_chargeable
 from booking_payments.application.quoted import UNQUOTED, Quoted, added_refund
 from booking_payments.application.reading import Target
 from booking_payments.application.recording import Recorder
+from booking_payments.application.refunding import denied_to_customer
 from booking_payments.application.views import BookingView, NewBooking, PaymentView, RefundOnCancel, Registered
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
@@ -77,7 +79,7 @@ async def register_booking(deps: Dependencies, new: NewBooking, caller: Caller) 
             return known
         if known is not None:
             raise _reference_taken()
-        await _require_event_goes_on(uow, new.event_id)
+        await require_event_goes_on(uow, new.event_id)
         _require_future(deps, booking)
         if not booking.free:
             require_chargeable(deps, booking)
@@ -119,12 +121,6 @@ async def _added(deps: Dependencies, uow: UnitOfWork, booking: Booking, caller: 
     recorder.confirm()
     await recorder.save()
     return recorder.booking
-
-
-async def _require_event_goes_on(uow: UnitOfWork, event_id: str | None) -> None:
-    """Raise ``NotPossibleNow`` (``event_canceled``) for a new booking of a canceled event."""
-    if event_id is not None and await uow.events.is_canceled(event_id):
-        raise NotPossibleNow("this event is canceled", code="event_canceled")
 
 
 def _require_future(deps: Dependencies, booking: Booking) -> None:
@@ -243,8 +239,8 @@ async def cancel_booking(
 
     Raises:
         NotPossibleNow: The booking has expired (``booking_expired``), or a customer cancels a paid one
-            (``already_paid``), or something else than ``expected`` would be done (``version_conflict``,
-            ``quote_changed``).
+            (``already_paid``, or the code with which its refund would be refused), or something else than ``expected``
+            would be done (``version_conflict``, ``quote_changed``).
         RefusedByRule: A customer sets ``refund`` (``refund_not_allowed``), or cancels a free booking after the event
             has started.
         OutcomeUnknown: It is unknown whether the gateway has canceled the payment. The booking is canceled once the
@@ -317,7 +313,8 @@ def decide_cancel(
     if by_owner and booking.status is BookingStatus.CANCELED:
         return  # its refund was decided by the caller who canceled it
     if by_owner:
-        decisions.require_cancelable_by_owner(booking, recorder.payment_or_none, recorder.now)
+        denied = denied_to_customer(deps, booking)
+        decisions.require_cancelable_by_owner(booking, recorder.payment_or_none, recorder.now, denied=denied)
     expected.require_version(booking)
     before = recorder.payment_or_none
     if booking.status is BookingStatus.CANCELED:
@@ -326,7 +323,7 @@ def decide_cancel(
         _close(deps, recorder, refund or RefundOnCancel.POLICY)
     if by_owner:
         added = added_refund(before, recorder.payment_or_none, booking.amount).amount
-        decisions.require_nothing_back(booking, before, added)
+        decisions.require_nothing_back(booking, before, added, recorder.now, denied=denied_to_customer(deps, booking))
     expected.require_refund(before, recorder.payment_or_none)
 
 

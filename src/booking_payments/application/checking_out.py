@@ -181,7 +181,9 @@ def stage_of(payment: Payment | None, booking: Booking, payability: Payability) 
     not matter to the customer, so the payment's status decides then.
     """
     operation = payment.operation if payment is not None else None
-    if operation is not None and operation.purpose in _CHARGES:
+    # Where a gateway's script only asks for its form, an unknown outcome says nothing of a charge.
+    only_form = operation is not None and operation.unknown and operation.only_prepares
+    if operation is not None and operation.purpose in _CHARGES and not only_form:
         return CheckoutStage.CHECKING if operation.unknown else CheckoutStage.WORKING
     if operation is not None and operation.purpose in _CANCELLATIONS:
         return CheckoutStage.CANCELING

@@ -318,6 +318,11 @@ class Operation:
     amended: bool = False
 
     @property
+    def only_prepares(self) -> bool:
+        """True when the call makes an intent that nobody has confirmed: it charges nothing, whatever its outcome."""
+        return isinstance(self.instruction, CreateIntent) and not self.instruction.confirm
+
+    @property
     def stored_error(self) -> bool:
         """True when the gateway has stored an internal error under this key and repeats it."""
         return self.stored_at is not None

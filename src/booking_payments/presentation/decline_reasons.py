@@ -120,7 +120,7 @@ REASONS: Final[Mapping[str, str]] = {
 TO_SAY: Final[Mapping[Remedy, str]] = {
     Remedy.AUTHENTICATE: "Please pay once more, and confirm the payment when your bank asks you to.",
     Remedy.TRY_AGAIN: "Please try the same card once more. If that fails, use another one.",
-    Remedy.TRY_LATER: "Please use another card, or try this one later. Your bank can tell you about your limit.",
+    Remedy.TRY_LATER: "Please use another card, or try this one later. Your bank can tell you more.",
     Remedy.FIX_DATA: "Please check what you typed, and try again, or use another card.",
     Remedy.ANOTHER_CARD: "Please use another card or another way to pay.",
     Remedy.CONTACT_ISSUER: "Your bank declined and did not tell us why. Please ask it, or use another card.",

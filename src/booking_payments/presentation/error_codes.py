@@ -114,7 +114,12 @@ ERROR_CODES: Final = (
     ErrorCode("booking_expired", 409, "The hold of the booking has ended.", "Register it again under its reference."),
     ErrorCode("capture_method_fixed", 409, "The open payment has another capture method.", "Cancel it, start anew."),
     ErrorCode("disputed", 409, "The customer's bank disputes the payment.", "Wait for the dispute, or answer it."),
-    ErrorCode("event_canceled", 409, "The event is canceled.", "Register bookings of another event."),
+    ErrorCode(
+        "event_canceled",
+        409,
+        "The event is canceled: it takes no new bookings and no payments.",
+        "Register bookings of another event. What was paid goes back by the event's job.",
+    ),
     ErrorCode("event_job_running", 409, "Another job of this event is running.", "Wait for its end."),
     ErrorCode(
         "event_refund_differs",
@@ -166,6 +171,7 @@ ERROR_CODES: Final = (
     ErrorCode("item_repeated", 422, "Two items have the same id.", "Give each its own."),
     ErrorCode("item_unknown", 422, "The booking has no item with this id.", "Read the booking's items."),
     ErrorCode("items_do_not_add_up", 422, "The items' sum is not the amount.", "Leave `amount` out."),
+    ErrorCode("items_free", 422, "The named items cost nothing.", "Give them up by a cancel with `items`."),
     ErrorCode("metadata_key_reserved", 422, "This service writes this metadata key.", "Use another one."),
     ErrorCode("negative_amount", 422, "The price would be negative.", "Send 0.00 or more."),
     ErrorCode("no_items", 422, "The booking has no items.", "Leave `items` out."),

@@ -14,7 +14,7 @@ from tests.integration.http.exploring import BEYOND_THE_DOCUMENT, Exploration, e
 
 NIGHTLY = os.environ.get("SIMULATION") == "nightly"
 SEED = random.SystemRandom().randrange(2**31) if NIGHTLY else 1
-EXAMPLES = 900 if NIGHTLY else 12
+EXAMPLES = 900 if NIGHTLY else 2
 CASES = 20_000 if NIGHTLY else 1_000
 PHASES = {"examples", "coverage", "fuzzing", "stateful"}
 
@@ -47,6 +47,6 @@ def test_every_check_holds_over_a_socket_and_on_a_database(tmp_path_factory: pyt
     settings = {"RATE_LIMIT_ENABLED": "false", "MAX_UNPAID_BOOKINGS_PER_CUSTOMER": "0", "LOG_LEVEL": "ERROR"}
     token = printed(directory, "token", "--sub", "ann", "--scope", "payments:operate bookings:write", settings=settings)
     with serving(directory, settings) as address:
-        found = explore_served(address, token, 300 if NIGHTLY else 5, SEED)
+        found = explore_served(address, token, 300 if NIGHTLY else 2, SEED)
 
     assert not found.failures, told(found)

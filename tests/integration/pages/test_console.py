@@ -247,6 +247,56 @@ def test_payments_are_filtered_by_day(console: Site) -> None:
     assert "R-1" not in console.get("/console/payments?from=2026-03-02").text
 
 
+def test_days_of_the_filter_are_those_of_the_business() -> None:
+    with open_site(BUSINESS_TIME_ZONE="Asia/Tokyo") as site:  # NOW is 21:00 there
+        site.log_in()
+        site.paid(reference="R-evening")
+        site.kit.clock.advance(timedelta(hours=4))
+        site.log_in()
+        site.paid(reference="R-night")
+
+        def found(address: str) -> list[str]:
+            return sorted(set(re.findall("R-(?:evening|night)", site.get(address).text)))
+
+        for address in ("/console/payments", "/console/exports/payments"):
+            assert found(f"{address}?to=2026-03-01") == ["R-evening"]
+            assert found(f"{address}?from=2026-03-02") == ["R-night"]
+        assert "Days begin at midnight in Asia/Tokyo" in site.get("/console/payments").text
+
+
+def test_a_download_says_which_refunds_the_days_choose(console: Site) -> None:
+    console.run(console.kit.payments.process_booking_refund, console.paid(), "25.00", "rain")
+    told = "Refunds, disputes and postings are those of the chosen days"
+
+    assert told in console.get("/console/payments?from=2026-03-01").text
+    assert told not in console.get("/console/payments?status=succeeded").text
+
+
+@pytest.mark.parametrize(
+    ("refund", "method", "badges"),
+    [
+        (None, "pm_card_visa", ["Succeeded"]),
+        ("25.00", "pm_card_visa", ["Partly refunded"]),
+        ("100.00", "pm_card_visa", ["Refunded"]),
+        (None, "pm_card_createDispute", ["Succeeded", "Disputed: needs response"]),
+    ],
+)
+def test_the_status_says_refunded_and_disputed(
+    console: Site, refund: str | None, method: str, badges: list[str]
+) -> None:
+    booking_id = console.paid(method)
+    if refund:
+        console.run(console.kit.payments.process_booking_refund, booking_id, refund, "rain")
+    console.run(console.kit.settle)
+
+    rows, head = r'<td class="across">.*?</td>', r"<h1>.*?</h1>"
+    for address, place in (("/console/payments", rows), (page_of(console, booking_id), head)):
+        shown = re.search(place, console.get(address).text, re.DOTALL)
+        assert shown
+        assert re.findall(r'class="badge[^"]*">([^<]+)<', shown[0]) == badges
+    assert f">{badges[0]}</span>" in console.get(f"/console/bookings/{booking_id}").text
+
+
 def test_an_older_page_has_a_link_to_the_newest(console: Site) -> None:
     for number in range(26):
         console.paid(reference=f"R-{number}")
@@ -435,6 +485,15 @@ def test_held_money_is_not_charged(console: Site) -> None:
     console.get(page_of(console, console.held()))
 
     assert (fact(console, "Held, not charged"), fact(console, "Charged")) == ("100.00 USD", "nothing")
+
+
+def test_a_payment_that_ended_without_a_charge_has_a_price_and_no_fee(console: Site) -> None:
+    booking_id = console.held()
+    console.run(console.kit.payments.cancel_payment, booking_id)
+    page = console.get(page_of(console, booking_id)).text
+
+    assert (fact(console, "Price"), fact(console, "Method")) == ("100.00 USD", "Visa 4242")
+    assert not any(each in page for each in ("To be paid<", "Paid with", "Fee, once charged", "<dt>Fee ("))
 
 
 def test_an_unknown_outcome_is_not_called_no_money(console: Site) -> None:

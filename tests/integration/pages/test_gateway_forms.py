@@ -117,6 +117,21 @@ def test_another_version_of_a_script_is_not_kept() -> None:
         assert site.get("/pages/0000/stripe/stripe.js").headers["cache-control"] == "no-cache"
 
 
+def test_a_form_whose_intent_has_an_unknown_outcome_says_that_nothing_was_charged() -> None:
+    with open_site(None, PAYMENT_GATEWAY="stripe", **SETTINGS["stripe"]) as site:
+        path = f"/checkout/{site.book()}"
+        site.get(f"{path}?token={token('ann')}")
+        site.kit.stripe.faults.script("POST /v1/payment_intents", "500_before", times=3)
+
+        answer = site.post(f"{path}/intent", site.fields())
+        told = (answer.status_code, answer.json()["detail"])
+        page = site.get(path).text
+
+    assert told == (503, "The payment can't be started right now. You have not been charged.")
+    assert 'id="stripe-form"' in page
+    assert "charged twice" not in re.sub(r'data-wait="[^"]*"', "", page)
+
+
 def test_the_form_of_a_gateway_that_is_not_offered_is_refused() -> None:
     with open_site() as site:
         booking_id = site.book()

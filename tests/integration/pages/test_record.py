@@ -54,9 +54,10 @@ def receipt(**changes: str) -> dict[str, str]:
 
 
 def test_money_is_recorded_once(console: Site) -> None:
-    booking_id = console.book()
+    reference = "Zürich a&b=c#d 東京"
+    booking_id = console.book(reference=reference)
     console.get("/console/record")
-    fields = {**console.hidden("/console/record"), **receipt()}
+    fields = {**console.hidden("/console/record"), **receipt(booking=reference)}
 
     first, again = console.post("/console/record", fields), console.post("/console/record", fields)
 
@@ -64,6 +65,7 @@ def test_money_is_recorded_once(console: Site) -> None:
     assert (payment.gateway, payment.status) == ("manual", PaymentStatus.SUCCEEDED)
     assert first.headers["location"] == f"/console/payments/{payment.id}?done=recorded"
     assert again.status_code == 303
+    assert again.headers["location"] == first.headers["location"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """The storages of these tests: in memory, and for the modules of ``OVER_SQL`` also a database.
 
-Which database it is depends on the test's name, so that each database gets half of the tests in every run; with
-``SIMULATION=nightly`` each test runs with both. ``pytest tests/unit -m "not sql"`` leaves the databases out.
+By day one in four tests has a database, and which one depends on the test's name, so that each database gets half of
+them in every run; with ``SIMULATION=nightly`` each test runs with both. Contracts of storage run with every storage
+(tests/integration/test_sql_storage.py). ``pytest tests/unit -m "not sql"`` leaves the databases out.
 """
 
 import os
@@ -49,9 +50,10 @@ NIGHTLY = os.environ.get("SIMULATION") == "nightly"
 DATABASES = ("sqlite", "postgresql")
 
 
-ONE_IN = {"test_stored_errors": 3}
-"""By day only one in so many tests of these modules has a database: each runs the background work over hours of the
-clock, which takes seconds in a database, and the rule that they are about reads and writes nothing by itself."""
+ONE_IN = 4
+ONE_IN_OF_THE_LONG = {"test_stored_errors": 6}
+"""By day only one in so many tests of a module has a database, fewer where each runs the background work over hours of
+the clock, which takes seconds in a database: the rule that they are about reads and writes nothing by itself."""
 
 
 def databases_for(module: str, test: str) -> tuple[str, ...]:
@@ -59,7 +61,7 @@ def databases_for(module: str, test: str) -> tuple[str, ...]:
     if NIGHTLY:
         return DATABASES
     number = zlib.crc32(test.encode())
-    return (DATABASES[number % 2],) if number // 2 % ONE_IN.get(module, 1) == 0 else ()
+    return (DATABASES[number % 2],) if number // 2 % ONE_IN_OF_THE_LONG.get(module, ONE_IN) == 0 else ()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -24,6 +24,7 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.payment import Payment, applied
 from booking_payments.domain.payment import evolve as fold_one
 from booking_payments.domain.refunds import RefundOnCancel, RefundPolicy, RefundReason, RefundTier
+from tests.nightly import examples
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DECISION: Final = Path(__file__).resolve().parents[3] / "docs" / "decisions" / "0025-amendments.md"
@@ -140,7 +141,7 @@ POLICIES: Final = st.builds(
 MODES: Final = st.sampled_from(RefundOnCancel)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     price=st.integers(1, 10**6),
     shares=st.lists(st.tuples(st.integers(0, 100), MODES), max_size=6),
@@ -167,7 +168,7 @@ def test_lower_prices_never_give_more_back_than_was_paid(
         assert payment.refundable.price_left >= usd(0)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(price=st.integers(2, 10**6), new=st.integers(0, 10**6), fees=FEES, policy=POLICIES)
 def test_a_lower_price_and_a_refund_of_the_rest_give_what_one_refund_gives_to_the_minor_unit(
     price: int, new: int, fees: FeePolicy, policy: RefundPolicy
@@ -192,7 +193,7 @@ def some_items(draw: st.DrawFn) -> tuple[Item, ...]:
     return tuple(items) if any(price for _, price in prices) else (evolve(items[0], unit_amount=usd(100)), *items[1:])
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(items=some_items(), policy=POLICIES, data=st.data())
 def test_items_given_up_one_by_one_in_any_order_give_back_at_most_what_they_give_together(
     items: tuple[Item, ...], policy: RefundPolicy, data: st.DataObject
@@ -213,7 +214,7 @@ def test_items_given_up_one_by_one_in_any_order_give_back_at_most_what_they_give
     assert together.minor - in_parts.minor <= len(units)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(items=some_items(), policy=POLICIES, data=st.data())
 def test_the_quote_of_items_is_what_their_refund_gives(
     items: tuple[Item, ...], policy: RefundPolicy, data: st.DataObject

@@ -13,6 +13,7 @@ from booking_payments.domain import events as ev
 from booking_payments.domain.disputes import DisputeMovement, in_currency_of, withdrawn_by
 from booking_payments.domain.lifecycle import DISPUTE, ILLEGAL, DisputeStatus
 from booking_payments.domain.money import Currency, Money
+from tests.nightly import examples
 from tests.unit.domain.builders import NOW, PRICE, DecidedPayment, a_dispute, a_paid_payment, eur, kinds, movements, usd
 
 D = DisputeStatus
@@ -75,7 +76,7 @@ DISPUTED = st.builds(Money, st.integers(1, 10**6), st.sampled_from([Currency.USD
 
 
 @given(MOVED, DISPUTED, st.booleans())
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_the_withdrawn_amount_is_never_negative_nor_above_the_disputed_amount(
     moved: list[DisputeMovement], disputed: Money, won: bool
 ) -> None:
@@ -89,7 +90,7 @@ def test_the_withdrawn_amount_is_never_negative_nor_above_the_disputed_amount(
 
 
 @given(st.integers(1, 10**6), st.lists(st.integers(1, 10**5), max_size=5), DISPUTED)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_credits_return_their_shares_of_the_last_debit(debit: int, credits: list[int], disputed: Money) -> None:
     first = DisputeMovement(amount=-debit * 2, currency="eur")
     moved = [first, *(DisputeMovement(amount=amount, currency="eur") for amount in (-debit, *credits))]
@@ -126,7 +127,7 @@ def test_a_dispute_in_another_currency_is_booked_by_its_share_of_the_payment(
 
 
 @given(st.integers(1, 10**7), st.decimals(Decimal("0.001"), Decimal(1000), places=4), st.sampled_from([*Currency]))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_no_currency_makes_a_dispute_larger_than_its_payment(minor: int, rate: Decimal, currency: Currency) -> None:
     moved = (DisputeMovement(amount=-minor, currency="eur", exchange_rate=rate),)
 

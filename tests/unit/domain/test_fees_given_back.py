@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.refunds import RefundTier
+from tests.nightly import examples
 from tests.unit.domain.builders import STARTS, usd
 from tests.unit.domain.refund_histories import CONFIGS, ENDS, ChargeConfig, RefundHistory
 
@@ -119,7 +120,7 @@ def asks_until_nothing_is_left(history: RefundHistory) -> None:
 
 
 @given(NO_TIERS, SHARES)
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_a_returned_fee_adds_up_after_a_full_refund(config: ChargeConfig, parts: Any) -> None:
     history = RefundHistory(evolve(config, fee=RETURNED))
     asks_in_parts(history, parts)
@@ -131,7 +132,7 @@ def test_a_returned_fee_adds_up_after_a_full_refund(config: ChargeConfig, parts:
 
 
 @given(CONFIGS, SHARES, st.booleans(), SHARES, st.sampled_from(ENDS))
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_the_fee_adds_up_after_a_full_cancellation(
     config: ChargeConfig, before: Any, started: bool, after: Any, end: Any
 ) -> None:
@@ -153,7 +154,7 @@ def test_the_fee_adds_up_after_a_full_cancellation(
 
 @given(NO_TIERS, SHARES)
 @example(ChargeConfig(price=2), [(1, "succeeded", False), (1, "charge_disputed", False)])
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_a_kept_fee_is_not_returned(config: ChargeConfig, parts: Any) -> None:
     history = RefundHistory(evolve(config, fee=KEPT, tiers=(RefundTier(hours_before=1, percent=Decimal(100)),)))
     asks_in_parts(history, parts)

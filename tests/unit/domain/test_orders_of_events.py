@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.lifecycle import DisputeStatus
+from tests.nightly import examples
 from tests.unit.domain.refund_histories import CONFIGS, HALF, ChargeConfig, RefundHistory
 
 D = DisputeStatus
@@ -70,7 +71,7 @@ def test_a_cancellation_before_the_end_of_a_dispute_equals_one_after_it(
 
 
 @given(CONFIGS, st.booleans(), st.integers(1, 100), st.sampled_from(sorted(WAYS)))
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_the_order_of_cancellation_and_end_of_dispute_does_not_matter_under_any_terms(
     config: ChargeConfig, in_full: bool, share: int, way: str
 ) -> None:

@@ -10,6 +10,7 @@ from booking_payments.domain import decisions as decide
 from booking_payments.domain import events as ev
 from booking_payments.domain.lifecycle import DisputeStatus, RefundStatus
 from booking_payments.domain.refunds import Deferral, GivenBack
+from tests.nightly import examples
 from tests.unit.domain.builders import NOW, PRICE, a_dispute, a_request, kinds, movements, usd
 from tests.unit.domain.refund_histories import ANYTHING, CONFIGS, ENDS, HALF, ChargeConfig, RefundHistory, tell
 
@@ -21,7 +22,7 @@ WON = a_dispute(D.WON, movements=movements("-100.00", "100.00"))
 
 
 @given(CONFIGS, ANYTHING)
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_own_refunds_stay_within_the_limit_and_the_ledger_agrees(config: ChargeConfig, steps: Any) -> None:
     history = RefundHistory(config)
     tell(history, steps)
@@ -30,7 +31,7 @@ def test_own_refunds_stay_within_the_limit_and_the_ledger_agrees(config: ChargeC
 
 
 @given(CONFIGS, ANYTHING, ANYTHING)
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_a_late_payment_is_refunded_once_within_the_limit(config: ChargeConfig, before: Any, after: Any) -> None:
     history = RefundHistory(config, late=True)
     tell(history, [step for step in before if step[0] != "ask"])
@@ -43,7 +44,7 @@ def test_a_late_payment_is_refunded_once_within_the_limit(config: ChargeConfig, 
 
 
 @given(CONFIGS, ANYTHING, st.booleans(), ANYTHING)
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_after_a_full_cancellation_everything_went_back_or_is_owed(
     config: ChargeConfig, before: Any, started: bool, after: Any
 ) -> None:
@@ -108,7 +109,7 @@ def test_a_full_cancellation_after_a_request_beside_a_dispute_owes_the_amount_th
 
 
 @given(CONFIGS, ANYTHING, st.booleans(), ANYTHING)
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_everything_is_owed_when_all_refunds_fail_after_a_full_cancellation(
     config: ChargeConfig, before: Any, policy_first: bool, between: Any
 ) -> None:
@@ -128,7 +129,7 @@ def test_everything_is_owed_when_all_refunds_fail_after_a_full_cancellation(
 
 @given(CONFIGS, ANYTHING, ANYTHING)
 @example(ChargeConfig(price=2), [("ask", 1, "never_sent", False, True)], [])
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_deferred_refunds_are_sent_without_disputes_and_lost_calls(
     config: ChargeConfig, before: Any, after: Any
 ) -> None:
@@ -149,7 +150,7 @@ def test_deferred_refunds_are_sent_without_disputes_and_lost_calls(
 
 
 @given(CONFIGS, ANYTHING, st.sampled_from(ENDS), st.booleans())
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_a_booking_canceled_while_its_refund_is_in_flight_owes_everything_for_each_outcome(
     config: ChargeConfig, before: Any, end: Any, unknown: bool
 ) -> None:

@@ -47,6 +47,7 @@ def has_one_of(wanted: Collection[str], claims: Mapping[str, Any], claim: str) -
     """Return whether the claim has one of the ``wanted`` values.
 
     ``claim`` is a name, or names separated by dots for a claim inside another; a name that has dots itself comes first.
+    In an object a name counts unless its value says no: ``{"payments:read": true, "payments:operate": false}``.
     """
     value = claims.get(claim)
     if value is None:
@@ -57,8 +58,22 @@ def has_one_of(wanted: Collection[str], claims: Mapping[str, Any], claim: str) -
         # Only scopes are words (RFC 8693, section 4.2). A quoted address may hold spaces, and the address of another.
         words = value.split(" ") if claim.rpartition(".")[2] in _OF_WORDS else []
         return not {value, *words}.isdisjoint(wanted)
-    return isinstance(value, list | dict) and any(isinstance(each, str) and each in wanted for each in value)
+    if isinstance(value, dict):
+        return any(name in wanted and not _says_no(given) for name, given in value.items())
+    return isinstance(value, list) and any(isinstance(each, str) and each in wanted for each in value)
 
+
+def _says_no(given: object) -> bool:
+    """Return whether the value of a role's name takes the role away: false, null, 0, empty, or a text for one of them.
+    An object or a list says no when all that is in it does."""
+    if isinstance(given, str):
+        return given.strip().lower() in _NO
+    if isinstance(given, dict | list):
+        return not any(given.values() if isinstance(given, dict) else given)
+    return not given
+
+
+_NO: Final = ("", "false", "0", "no", "none", "null", "off")
 
 _OF_WORDS: Final = ("scope", "scp")
 

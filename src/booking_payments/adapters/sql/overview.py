@@ -4,7 +4,7 @@ Sums over periods read an index without its table: one range for each period, st
 periods are a parameter, since SQLite knows no time zones and days of a time zone differ in length.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
@@ -209,34 +209,36 @@ _MOVED: Final = (
 )
 
 
+def _some(kind: type[ev.Event], since: str, *columns: ColumnElement[Any]) -> Select[Any]:
+    """A limited number of the events of a kind."""
+    # The index's own condition stands here word for word: SQLite takes a partial index for nothing less.
+    its_kind = (RARE, journal.c.type == literal_column(f"'{snake_case(kind.__name__)}'"))
+    return select(*columns).where(*its_kind, journal.c.at >= bindparam(since)).limit(bindparam("most"))
+
+
 def _newest(kind: type[ev.Event], since: str, *columns: ColumnElement[Any]) -> Select[Any]:
     """The newest events of a kind, newest first."""
-    return (
-        # The index's own condition stands here word for word: SQLite takes a partial index for nothing less.
-        select(*columns)
-        .where(
-            RARE, journal.c.type == literal_column(f"'{snake_case(kind.__name__)}'"), journal.c.at >= bindparam(since)
-        )
-        .order_by(journal.c.at.desc(), journal.c.payment_id.desc(), journal.c.sequence.desc())
-        .limit(bindparam("most"))
-    )
+    newest = (journal.c.at.desc(), journal.c.payment_id.desc(), journal.c.sequence.desc())
+    return _some(kind, since, *columns).order_by(*newest)
 
 
 _REASON: Final = func.coalesce(
     func.nullif(_JsonText(journal.c.data, "decline", "decline_code"), literal_column("''")),
     _JsonText(journal.c.data, "decline", "code"),
 )
-_REASONS: Final = _newest(ev.AttemptRefused, "since", _REASON.label("reason")).subquery()
-_DECLINES: Final = select(_REASONS.c.reason, func.count().label("declines")).group_by(_REASONS.c.reason)
-
-_REFUSED: Final = _newest(ev.AttemptRefused, "since", journal.c.payment_id).subquery()
-_DECLINED_OFTEN: Final = select(func.count().label("customers")).select_from(
+_REFUSED: Final = _newest(ev.AttemptRefused, "since", journal.c.payment_id, _REASON.label("reason")).cte("refused")
+_REFUSED_OFTEN: Final = (
     select(payments.c.customer_id)
     .join_from(_REFUSED, payments, payments.c.id == _REFUSED.c.payment_id)
     .group_by(payments.c.customer_id)
     .having(func.count() >= bindparam("many"))
     .subquery()
 )
+_DECLINES: Final = union_all(
+    select(_REFUSED.c.reason, func.count().label("number")).group_by(_REFUSED.c.reason),
+    select(null().cast(Text), func.count()).select_from(_REFUSED_OFTEN),
+)
+"""The declines by reason, and as a last row without a reason the customers with many of them."""
 
 _REFUND_ID: Final = _JsonText(journal.c.data, "refund_id").label("refund_id")
 _REQUESTED: Final = _newest(
@@ -259,20 +261,18 @@ _CHANGED: Final = _newest(
     journal.c.at,
     _JsonText(journal.c.data, "status").label("status"),
 ).cte("changed")
-_REFUND_TIMES: Final = (
-    select(_Microseconds(_CHANGED.c.at, _BEGAN.c.at).label("microseconds"))
-    .join_from(
-        _CHANGED,
-        _BEGAN,
-        (_BEGAN.c.payment_id == _CHANGED.c.payment_id) & (_BEGAN.c.refund_id == _CHANGED.c.refund_id),
-    )
-    .where(_CHANGED.c.status == _constant(RefundStatus.SUCCEEDED))
-    .order_by(literal_column("microseconds"))
+_TOOK: Final = case(
+    (_CHANGED.c.status == _constant(RefundStatus.SUCCEEDED), _Microseconds(_CHANGED.c.at, _BEGAN.c.at)), else_=null()
 )
+_REFUND_TIMES: Final = select(_TOOK.label("microseconds")).join_from(
+    _CHANGED, _BEGAN, (_BEGAN.c.payment_id == _CHANGED.c.payment_id) & (_BEGAN.c.refund_id == _CHANGED.c.refund_id)
+)
+"""NULL for a change to another status. As a condition it would make PostgreSQL expect very few changes, and read all
+requests anew for each."""
 
 
 def _number(kind: type[ev.Event], since: str) -> ColumnElement[int]:
-    return select(func.count()).select_from(_newest(kind, since, journal.c.at).subquery()).scalar_subquery()
+    return select(func.count()).select_from(_some(kind, since, journal.c.at).subquery()).scalar_subquery()
 
 
 _REFUND_EVENTS: Final = select(
@@ -281,13 +281,12 @@ _REFUND_EVENTS: Final = select(
 _DISPUTED: Final = _newest(ev.DisputeOpened, "since", journal.c.payment_id)
 
 _FAILED: Final = case(((inbox.c.status == _constant(InboxStatus.FAILED)) | (inbox.c.tries > 1), 1), else_=0)
-_DELAY: Final = _Microseconds(inbox.c.received_at, inbox.c.created_at)
 _NEWEST_WEBHOOKS: Final = (
     select(
         inbox.c.gateway,
         inbox.c.received_at.label("at"),
         _FAILED.label("failed"),
-        case((_DELAY < 0, 0), else_=_DELAY).label("delay"),
+        _Microseconds(inbox.c.received_at, inbox.c.created_at).label("delay"),
     )
     .order_by(inbox.c.id.desc())
     .limit(bindparam("most"))
@@ -413,18 +412,18 @@ class SqlOverview:
         return found
 
     async def declines(self, since: datetime, limit: int, many: int) -> Declines:
-        values = {"since": since, "most": limit}
-        reasons = {row.reason: row.declines for row in await self._connection.execute(_DECLINES, values)}
-        often = await self._connection.execute(_DECLINED_OFTEN, {**values, "many": many})
-        return Declines(reasons=reasons, customers=often.scalar_one())
+        found = await self._connection.execute(_DECLINES, {"since": since, "most": limit, "many": many})
+        numbers = {row.reason: row.number for row in found}
+        customers = numbers.pop(None)
+        return Declines(reasons=numbers, customers=customers)
 
     async def refund_times(self, since: datetime, requested_since: datetime, limit: int) -> RefundTimes:
         values = {"since": since, "requested_since": requested_since, "most": limit}
         (read,) = (await self._connection.execute(_REFUND_EVENTS, values)).all()
         found = await self._connection.execute(_REFUND_TIMES, values)
+        took = sorted(row[0] for row in found if row[0] is not None)
         return RefundTimes(
-            seconds=tuple(row.microseconds / 1_000_000 for row in found),
-            is_cut=max(read.requested, read.changed) >= limit,
+            seconds=tuple(each / 1_000_000 for each in took), is_cut=max(read.requested, read.changed) >= limit
         )
 
     async def disputed(self, since: datetime, limit: int) -> Sequence[str]:
@@ -481,14 +480,17 @@ def _webhook_count(row: Row[Any]) -> WebhookCount:
 
 def _webhooks_of(period: Period, of_gateways: Sequence[Row[Any]]) -> WebhooksOfPeriod:
     """Each delay is in the row of one gateway, but is that of all."""
-    medians = [row.median / 1_000_000 for row in of_gateways if row.median is not None]
-    slow = [row.slow / 1_000_000 for row in of_gateways if row.slow is not None]
     return WebhooksOfPeriod(
         period=period,
         count=sum(map(_webhook_count, of_gateways), WebhookCount()),
-        median_delay_s=max(medians, default=None),
-        slow_delay_s=max(slow, default=None),
+        median_delay_s=_delay_s(row.median for row in of_gateways),
+        slow_delay_s=_delay_s(row.slow for row in of_gateways),
     )
+
+
+def _delay_s(microseconds: Iterable[int | None]) -> float | None:
+    """The one delay that is known, in seconds. It may be negative if the clocks of the gateway and ours differ."""
+    return next((max(each, 0) / 1_000_000 for each in microseconds if each is not None), None)
 
 
 def _as_json(periods: Sequence[Period]) -> str:

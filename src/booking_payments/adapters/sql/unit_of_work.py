@@ -131,6 +131,10 @@ FOUND: Final = 5_000
 """How many bookings that are found by the index are named to the database one by one."""
 
 
+Found = tuple[tuple[Item, ...], str | None]
+"""Items, and the cursor of the next page; None when this is the last."""
+
+
 class _Search(Generic[Filter, Item]):
     """Reads one page behind ``cursor``: up to ``limit`` items."""
 
@@ -144,7 +148,7 @@ class _Search(Generic[Filter, Item]):
         self._texts = {column: part for column, part in of.texts(which).items() if part and search.trigrams(part)}
         self._is_rare = of.may_be_rare(which)
 
-    async def page(self) -> tuple[tuple[Item, ...], str | None]:
+    async def page(self) -> Found[Item]:
         """The items, and the cursor of the next page; None when this is the last. Raises ``InvalidInput`` for an
         invalid cursor."""
         if self._texts or self._is_rare:
@@ -157,12 +161,28 @@ class _Search(Generic[Filter, Item]):
         found = search.bookings_with(column, part)
         ids = [row.booking_id for row in await self._connection.execute(found.limit(FOUND + 1))]
         if len(ids) > FOUND:
-            wanted = [*self._wanted, *self._one_by_one(others), self._booking_id.in_(found)]
-            return await self._read(self._behind(wanted))
-        wanted = [*self._wanted, *self._one_by_one(others), in_array(self._booking_id)]
-        return await self._read(self._behind(wanted, by_page=False), ids=ids)
+            return await self._newest_of([*self._wanted, *self._one_by_one(others), self._booking_id.in_(found)])
+        return await self._newest_of([*self._wanted, *self._one_by_one(others), in_array(self._booking_id)], ids=ids)
 
-    async def _among_newest(self) -> tuple[tuple[Item, ...], str | None] | None:
+    async def _newest_of(self, wanted: Iterable[ColumnElement[bool]], **values: Any) -> Found[Item]:
+        """The page of up to very many rows that fulfil ``wanted``.
+
+        First only their times are read and sorted, which an index may have; then the rows with the newest times.
+        """
+        created_at = self._table.c.created_at
+        before = decode_cursor(self._cursor)[0] if self._cursor is not None else None
+        times = select(created_at).where(*wanted).order_by(_unindexed(created_at).desc()).limit(self._limit + 1)
+        if before is not None:
+            times = times.where(_unindexed(created_at) < before)
+        newest = {row.created_at for row in await self._connection.execute(times, values)}
+        if before is not None:
+            newest.add(before)  # a row with this time may be behind the cursor
+        if not newest:
+            return (), None
+        its = created_at.in_(sorted(newest))
+        return await self._read(self._behind([*self._wanted, *self._one_by_one(self._texts.items()), its]))
+
+    async def _among_newest(self) -> Found[Item] | None:
         """The page when the next ``LOOKED_AT`` rows fill it, or are all that there are; None otherwise."""
         created_at = self._table.c.created_at
         behind = self._behind(()).with_only_columns(created_at).offset(LOOKED_AT).limit(1)
@@ -180,25 +200,26 @@ class _Search(Generic[Filter, Item]):
         # A scalar subquery, since PostgreSQL may turn EXISTS into a join that reads all bookings.
         return [select(each).where(its).scalar_subquery() for each in has]
 
-    def _behind(self, wanted: Iterable[ColumnElement[bool]], *, by_page: bool = True) -> Select[Any]:
-        """The newest rows that fulfil ``wanted``: up to ``limit``, and one more if another page follows.
-
-        Without ``by_page`` they are found by ``wanted`` and then sorted, and not by a walk from the newest on.
-        """
+    def _behind(self, wanted: Iterable[ColumnElement[bool]]) -> Select[Any]:
+        """The newest rows that fulfil ``wanted``: up to ``limit``, and one more if another page follows."""
         columns = self._table.c
-        # No index has this expression.
-        created_at = columns.created_at if by_page else func.coalesce(columns.created_at, columns.created_at)
         statement = select(self._table).where(and_(True, *wanted))
         if self._cursor is not None:
             at, last_id = decode_cursor(self._cursor)
-            statement = statement.where(or_(created_at < at, and_(created_at == at, columns.id < last_id)))
-        return statement.order_by(created_at.desc(), columns.id.desc()).limit(self._limit + 1)
+            behind = or_(columns.created_at < at, and_(columns.created_at == at, columns.id < last_id))
+            statement = statement.where(behind)
+        return statement.order_by(columns.created_at.desc(), columns.id.desc()).limit(self._limit + 1)
 
-    async def _read(self, statement: Select[Any], **values: Any) -> tuple[tuple[Item, ...], str | None]:
-        result = await self._connection.execute(statement, values)
+    async def _read(self, statement: Select[Any]) -> Found[Item]:
+        result = await self._connection.execute(statement)
         found = [self._item(row) for row in result.mappings()]
         last = found[self._limit - 1] if len(found) > self._limit else None
         return tuple(found[: self._limit]), encode_cursor(last.created_at, last.id) if last else None
+
+
+def _unindexed(created_at: ColumnElement[datetime]) -> ColumnElement[datetime]:
+    """The same time; no index has this expression, so that rows are not walked through in its order."""
+    return func.coalesce(created_at, created_at, type_=created_at.type)
 
 
 # --- bookings --------------------------------------------------------------------------------------------------

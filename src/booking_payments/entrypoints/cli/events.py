@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from booking_payments.entrypoints.cli.bars import progress_bars
-from booking_payments.entrypoints.cli.booking import Moment, OneLineText
-from booking_payments.entrypoints.cli.choices import EnumChoice
+from booking_payments.entrypoints.cli.choices import EnumChoice, Moment, OneLineText
 from booking_payments.entrypoints.cli.refunds import encoded, operator
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 
 if TYPE_CHECKING:
     from booking_payments.application.event_jobs import EventBalance, EventPreview, EventReport
+    from booking_payments.domain.refunds import RefundOnCancel
     from booking_payments.ports.event_jobs import EventTotals
     from booking_payments.runtime.services import Services
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer of the HTTP API.")
-_refund = click.option(
-    "--refund",
-    type=EnumChoice("domain.refunds:RefundOnCancel"),
-    default="full",
-    show_default=True,
-    help="What paid bookings give back: nothing, what their refund policy says, or all.",
-)
+
+
+def _refund(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The option ``--refund``; ``default`` is what its help says of leaving it out."""
+    return click.option(
+        "--refund",
+        type=EnumChoice("domain.refunds:RefundOnCancel"),
+        help=f"What paid bookings give back: nothing, what their refund policy says, or all. [default: {default}]",
+    )
 
 
 @click.group()
@@ -37,36 +39,77 @@ def events() -> None:
     Examples:
       booking-payments events preview evening-1
       booking-payments events cancel evening-1 --reason "the hall is flooded"
+      booking-payments events preview evening-1 --starts 2030-02-01T20:00:00Z
       booking-payments events reschedule evening-1 --starts 2030-02-01T20:00:00Z
       booking-payments events status evening-1 --csv
     """
 
 
-@events.command()
+@events.command(short_help="Print what canceling or moving an event would do now.")
 @click.argument("event_id", metavar="EVENT")
-@_refund
+@_refund("full")
+@click.option("--starts", type=Moment(), help="Print what moving the event to this start would do instead.")
+@click.option(
+    "--refund-grace-until", type=Moment(), help="With --starts: until then customers may request a full refund."
+)
 @_json
-def preview(event_id: str, refund: str, as_json: bool) -> None:
-    """Print what canceling an event would do now; changes nothing.
+def preview(
+    event_id: str, refund: str | None, starts: datetime | None, refund_grace_until: datetime | None, as_json: bool
+) -> None:
+    """Print what canceling an event would do now, or with --starts what moving it would do; changes nothing.
 
     \b
     Examples:
       booking-payments events preview evening-1 --refund policy
+      booking-payments events preview evening-1 --starts 2030-02-01T20:00:00Z \\
+          --refund-grace-until 2030-01-15T00:00:00Z
     """
-    from booking_payments.domain.refunds import RefundOnCancel
     from booking_payments.presentation import render
 
+    if starts is None and refund_grace_until is not None:
+        raise click.UsageError("--refund-grace-until is for moving an event: give --starts, too")
+    if starts is not None and refund is not None:
+        raise click.UsageError("--refund is for canceling an event, --starts for moving it: leave one of them out")
+
     async def work(services: Services) -> EventPreview:
-        return await services.payments.preview_event(event_id, refund=RefundOnCancel(refund))
+        return await services.payments.preview_event(
+            event_id, refund=_mode(refund), event_starts_at=starts, refund_grace_until=refund_grace_until
+        )
 
     found = run_with_services(settings_or_fail(), work)
-    click.echo(encoded(render.event_preview(found)) if as_json else "\n".join(_preview_lines(found)))
+    lines = _preview_lines(found) if starts is None else _move_lines(found, starts, refund_grace_until)
+    click.echo(encoded(render.event_preview(found)) if as_json else "\n".join(lines))
+
+
+def _mode(refund: str | None) -> RefundOnCancel | None:
+    from booking_payments.domain.refunds import RefundOnCancel
+
+    return RefundOnCancel(refund) if refund is not None else None
+
+
+def _move_lines(found: EventPreview, starts: datetime, grace_until: datetime | None) -> Iterator[str]:
+    from booking_payments.domain.booking import BookingStatus
+    from booking_payments.presentation.formatting import exact
+
+    live = sum(number for status, number in found.bookings.items() if BookingStatus(status).is_live)
+    yield _bookings_line(found)
+    yield f"bookings that would start {exact(starts)}: {live}; nothing would be refunded by the move itself"
+    if grace_until is not None:
+        yield f"until {exact(grace_until)} customers whose date changes could request a full refund"
+    for totals in found.totals:
+        yield _totals_line(totals)
+    for booking_id in found.disputed:
+        yield f"disputed: {booking_id}"
+
+
+def _bookings_line(found: EventPreview) -> str:
+    return "bookings: " + ", ".join(f"{number} {status}" for status, number in found.bookings.items())
 
 
 def _preview_lines(found: EventPreview) -> Iterator[str]:
     from booking_payments.presentation.formatting import money
 
-    yield "bookings: " + ", ".join(f"{number} {status}" for status, number in found.bookings.items())
+    yield _bookings_line(found)
     for amount in found.to_refund:
         yield f"to refund: {money(amount)}"
     for balance in found.balances:
@@ -91,11 +134,12 @@ def _balance_line(balance: EventBalance) -> str:
 @events.command()
 @click.argument("event_id", metavar="EVENT")
 @click.option("--reason", type=OneLineText(), metavar="TEXT", help="Why, for the journal.")
-@_refund
+@_refund("full; for an event that is canceled already, what it was canceled with")
 @_json
 @click.pass_context
-def cancel(context: click.Context, event_id: str, reason: str | None, refund: str, as_json: bool) -> None:
-    """Cancel an event and all its bookings; no new ones are accepted. Run it again to retry what failed.
+def cancel(context: click.Context, event_id: str, reason: str | None, refund: str | None, as_json: bool) -> None:
+    """Cancel an event and all its bookings; no new ones are accepted. Run it again, without --refund or with the same
+    one, to retry what failed.
 
     A killed command loses nothing: the same command, or background work, continues it. Exit status 1 while an
     operator has to act, else 0.
@@ -104,13 +148,11 @@ def cancel(context: click.Context, event_id: str, reason: str | None, refund: st
     Examples:
       booking-payments events cancel evening-1 --reason "the hall is flooded"
     """
-    from booking_payments.domain.refunds import RefundOnCancel
-
     with progress_bars() as progress:
 
         async def work(services: Services) -> EventReport:
             caller = operator("events cancel")
-            job = await services.payments.cancel_event(event_id, caller, refund=RefundOnCancel(refund), reason=reason)
+            job = await services.payments.cancel_event(event_id, caller, refund=_mode(refund), reason=reason)
             return await services.payments.run_event_job(job, progress)
 
         report = run_with_services(settings_or_fail(), work)
@@ -150,19 +192,22 @@ def reschedule(
 
 @events.command()
 @click.argument("event_id", metavar="EVENT")
-@click.option("--csv", "as_csv", is_flag=True, help="Print one line for each booking as CSV.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print one line for each booking of the job as CSV.")
 @_json
 @click.pass_context
 def status(context: click.Context, event_id: str, as_csv: bool, as_json: bool) -> None:
     """Print the sums of an event, and the state of its newest job. Exit status 1 while an operator has to act, else 0.
+    --csv needs a job: before an event is canceled or moved there is none.
 
     \b
     Examples:
       booking-payments events status evening-1
       booking-payments events status evening-1 --csv
     """
-
     from booking_payments.presentation.event_csv import rows
+
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json are two forms of the answer: leave one of them out")
 
     async def work(services: Services) -> EventReport:
         report = await services.payments.event_report(event_id)

@@ -31,6 +31,7 @@ from booking_payments.entrypoints.http.problems import ProblemDetails, RequestRe
 from booking_payments.entrypoints.pages.appearance import appearance_of, language_of
 from booking_payments.entrypoints.pages.customer_texts import (
     CHOOSE_FIRST,
+    NOT_STARTED,
     PROBLEMS,
     REFUND_RULES,
     advice_text,
@@ -68,6 +69,7 @@ from booking_payments.ports.gateway_plugin import CheckoutForm, FormFacts
 from booking_payments.presentation import render
 from booking_payments.presentation.formatting import words
 from booking_payments.presentation.models import PaymentAnswer
+from booking_payments.presentation.origins import allowed_origins, origin_of
 from booking_payments.runtime.services import Services
 
 PATH: Final = "/checkout/{booking_id:str}"
@@ -281,8 +283,8 @@ def _way_back(checkout_request: CheckoutRequest, booking: Booking, stage: Checko
 
 def _allowed(checkout_request: CheckoutRequest, url: str | None) -> str | None:
     """Return ``url`` if its origin is allowed now; else None: it may have been registered without HTTP, or earlier."""
-    allowed = parsing.allowed_origins(checkout_request.services.settings.return_url_origins)
-    return url if url and parsing.origin_of(url) in allowed else None
+    allowed = allowed_origins(checkout_request.services.settings.return_url_origins)
+    return url if url and origin_of(url) in allowed else None
 
 
 def _offered_form(
@@ -556,8 +558,12 @@ async def intent(
     response = await run_form_action(request, services, checkout_request.session, form, action, work)
     problem = problem_in(response)
     if problem is not None:
-        booking = (await checkout_request.checkout()).booking
-        raise RequestRefused(problem.status, problem.code, problem_text(problem, checkout_request.language(booking)))
+        checkout = await checkout_request.checkout()
+        language, payment = checkout_request.language(checkout.booking), checkout.payment
+        operation = payment.operation if payment else None
+        not_charged = problem.outcome_unknown and operation is not None and operation.only_prepares
+        text = language.gettext(NOT_STARTED) if not_charged else problem_text(problem, language)
+        raise RequestRefused(problem.status, problem.code, text)
     secret = msgspec.json.decode(response.body, type=PaymentAnswer).client_secret
     return as_json({"client_secret": secret})
 

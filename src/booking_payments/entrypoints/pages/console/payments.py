@@ -1,7 +1,7 @@
 """Payments: the list with filters and search, and the page of one payment with its history."""
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta, tzinfo
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -9,6 +9,7 @@ from litestar import get
 from litestar.response import Stream
 
 from booking_payments.application.exporting import ExportKind
+from booking_payments.application.figures import day_begins
 from booking_payments.application.payment_details import PaymentDetails, find_by_any_id, payment_details
 from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.domain.lifecycle import PaymentStatus
@@ -64,7 +65,7 @@ async def listing(services: GivenServices, operator: GivenOperator, search: Give
     if found is not None:
         raise SeeOther(f"{PATH}/{found.id}")
     try:
-        which, cursor = _filter(search), search.get("cursor") or None
+        which, cursor = _filter(search, services.settings.business_time_zone), search.get("cursor") or None
         shown = await services.payments.list_payments(which, cursor=cursor, limit=PAGE_SIZE)
         problem = None
     except InvalidInput as error:
@@ -75,10 +76,12 @@ async def listing(services: GivenServices, operator: GivenOperator, search: Give
         "problem": problem,
         "search": search,
         "filtered": any(search.get(name) for name in FILTERS),
+        "by_day": bool(search.get("from") or search.get("to")),
         "more": any(search.get(name) for name in ("event", "email", "amount", "last4")),
         "query": urlencode({name: search.get(name) for name in FILTERS if search.get(name)}),
         "statuses": list(PaymentStatus),
         "exports": list(ExportKind),
+        "zone": str(services.settings.business_time_zone),
         "status_style": STATUS_STYLE,
         "records": services.payments.gateway_names != services.payments.gateway_choices,
     }
@@ -91,11 +94,13 @@ async def export(request: AnyRequest, services: GivenServices, operator: GivenOp
     kind = str(request.path_params["kind"])
     if kind not in [*ExportKind]:
         raise NotFound()
-    return await csv_response(services.payments, ExportKind(kind), _filter(search))
+    which = _filter(search, services.settings.business_time_zone)
+    return await csv_response(services.payments, ExportKind(kind), which)
 
 
-def _filter(search: Form) -> PaymentFilter:
-    """Return what the form asks for. Raises ``InvalidInput`` for a field that can't be understood."""
+def _filter(search: Form, zone: tzinfo) -> PaymentFilter:
+    """Return what the form asks for; its days are those of ``zone``. Raises ``InvalidInput`` for a field that can't be
+    understood."""
     status = search.get("status")
     if status and status not in (*(each.value for each in PaymentStatus), *_OTHER_STATUSES):
         raise InvalidInput("there is no such status")
@@ -108,8 +113,8 @@ def _filter(search: Form) -> PaymentFilter:
         refunded=_OTHER_STATUSES.get(status),
         disputed=True if status == _DISPUTED else None,
         text=search.get("q").strip() or None,
-        created_from=first,
-        created_to=last + timedelta(days=1) if last else None,
+        created_from=day_begins(first, zone) if first else None,
+        created_to=day_begins(last + timedelta(days=1), zone) if last else None,
         event_id=search.get("event").strip() or None,
         email=search.get("email").strip() or None,
         amount=major_units_typed(search.get("amount")) if search.get("amount").strip() else None,
@@ -123,7 +128,7 @@ _OTHER_STATUSES: Final = {"partly_refunded": Refunded.PARTLY, "refunded": Refund
 _LAST4: Final = re.compile(r"[0-9A-Za-z]{4}", re.ASCII)
 
 
-def _day(text: str) -> datetime | None:
+def _day(text: str) -> date | None:
     if not text:
         return None
     try:
@@ -132,7 +137,7 @@ def _day(text: str) -> datetime | None:
             raise ValueError
     except ValueError:
         raise InvalidInput("write days as 2026-03-01") from None
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return day
 
 
 # --- one payment -----------------------------------------------------------------------------------------------

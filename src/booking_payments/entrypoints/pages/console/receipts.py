@@ -27,6 +27,7 @@ from booking_payments.entrypoints.pages.page import (
 from booking_payments.entrypoints.pages.page import sentence as sentence_of
 from booking_payments.ports.bookings import BookingFilter
 from booking_payments.presentation import render
+from booking_payments.presentation.models import PaymentAnswer
 from booking_payments.runtime.services import Services
 
 RECORD: Final = "/console/record"
@@ -60,21 +61,21 @@ async def record(
         given = _with_amount(given, booking)
     except RequestRefused as refused:
         return _render_form(operator, form, refused.problem)
-    payment_id = ""
 
     async def work(caller: Caller) -> OperationResult:
-        nonlocal payment_id
         view = await services.payments.record_payment(
             booking.id, caller, amount=given.amount, kind=ReceiptKind(given.kind), reference=given.reference
         )
-        payment_id = view.payment.id
         content = render.payment(view, operator.reader, services.clock.now())
         return OperationResult(content=content, reference=booking.reference, intent_id=view.payment.intent_id)
 
     action = FormAction(operation="record_payment", booking_id=booking.id, caller=operator.caller, given=given)
-    problem = problem_in(await run_form_action(request, services, operator.session, form, action, work))
+    response = await run_form_action(request, services, operator.session, form, action, work)
+    problem = problem_in(response)
     if problem is None:
-        raise SeeOther(f"{PATH}/{payment_id}?done=recorded" if payment_id else f"{PATH}?reference={booking.reference}")
+        # Of the stored answer, since for a form that was sent before nothing is done.
+        payment_id = msgspec.json.decode(response.body, type=PaymentAnswer).payment_id
+        raise SeeOther(f"{PATH}/{payment_id}?done=recorded")
     return _render_form(operator, form, problem)
 
 

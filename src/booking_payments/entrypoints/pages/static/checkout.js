@@ -74,7 +74,8 @@ function countDown(main, clock) {
     }
     if (left <= 60 && !warned && !busy()) {
       warned = true;
-      window.checkout.say(clock.dataset.one);
+      // A page that is opened in the last minute, or wakes up in it, has less than a minute left.
+      window.checkout.say(left > 55 ? clock.dataset.one : clock.textContent);
     }
     setTimeout(show, left > 3660 ? 60000 : (end - Date.now()) % 1000 || 1000);
   }

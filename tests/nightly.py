@@ -1,0 +1,11 @@
+"""Whether this is the nightly run (``SIMULATION=nightly``), which tries more than ``make test``."""
+
+import os
+from typing import Final
+
+NIGHTLY: Final = os.environ.get("SIMULATION") == "nightly"
+
+
+def examples(most: int) -> int:
+    """Return how many examples Hypothesis tries: ``most`` at night, a quarter of them by day."""
+    return most if NIGHTLY else most // 4
