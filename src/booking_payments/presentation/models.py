@@ -526,7 +526,7 @@ class CancelEvent(Asked):
 
     reason: Annotated[
         Annotated[str, Meta(max_length=LONGEST)] | None,
-        says("why, for the journal, for messages and for operators", "the hall is flooded"),
+        says("why, for the journal and for operators; your app tells its customers itself", "the hall is flooded"),
     ] = None
     refund: Annotated[
         RefundText | None,

@@ -26,6 +26,7 @@ from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy, RefundTier
+from booking_payments.domain.texts import rfc3339
 from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.testing.kit import ANN, NOW, OPERATOR, PaymentsTestKit
 from tests.payments import VISA, authorize, book_and_pay, pay, pay_in_browser, payment_of, start
@@ -494,6 +495,31 @@ async def test_the_booking_app_receives_a_message(kit: PaymentsTestKit) -> None:
     assert [each.data["changed"] for each in told] == [["amount"], ["title"]]
     assert (told[0].data["booking_amount_before"], told[0].data["booking_amount"]) == ("100.00", "70.00")
     assert told[0].data["given_back"] == "30.00"
+
+
+async def test_the_message_has_the_new_times_and_items_and_the_event(kit: PaymentsTestKit) -> None:
+    booking = await kit.book(items={"adult": (2, "30.00")}, event_id="evening-1")
+    starts = booking.event_starts_at + timedelta(days=7)
+    change = BookingChange(
+        items=[attrs.evolve(booking.items[0], quantity=1)],
+        event_starts_at=starts,
+        expires_at=starts - timedelta(days=1),
+        refund_grace_until=starts - timedelta(days=2),
+    )
+    await kit.payments.amend_booking(booking.id, change, OPERATOR)
+    await kit.payments.start_payment(booking.id, ANN)
+    await kit.payments.amend_booking(booking.id, BookingChange(refund_grace_until=None), OPERATOR)
+
+    await kit.settle()
+    unpaid, open_ = (each.data for each in kit.publisher.published if each.type == "booking.amended")
+    assert (unpaid["event_id"], open_["event_id"]) == ("evening-1", "evening-1")
+    assert [unpaid[name] for name in ("event_starts_at", "expires_at", "refund_grace_until")] == [
+        rfc3339(starts - timedelta(days=days)) for days in (0, 1, 2)
+    ]
+    assert unpaid["items"] == [
+        {"id": "adult", "label": "adult", "quantity": 1, "unit_amount": "30.00", "refunded_quantity": 0}
+    ]
+    assert (open_["changed"], open_["refund_grace_until"]) == (["refund_grace_until"], None)
 
 
 async def test_after_a_price_change_a_manual_booking_is_still_only_authorized(kit: PaymentsTestKit) -> None:
