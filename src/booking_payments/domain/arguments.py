@@ -22,6 +22,12 @@ def require_money(value: object, name: str) -> None:
         raise InvalidInput(f'{name}: give Money, such as Money.parse("100.00", Currency.USD)')
 
 
+def require_whole(value: object, name: str) -> None:
+    """Raise ``InvalidInput`` unless ``value`` is a whole number."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidInput(f"{name}: give a whole number")
+
+
 def require_string(value: object, name: str) -> None:
     """Raise ``InvalidInput`` unless ``value`` is text."""
     if not isinstance(value, str):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from attrs import evolve, field, fields, frozen, has
 
 from booking_payments.domain import metadata_keys
-from booking_payments.domain.arguments import require_money, require_string, require_strings
+from booking_payments.domain.arguments import require_money, require_string, require_strings, require_whole
 from booking_payments.domain.errors import InvalidInput, NotPossibleNow, PaymentError, RefusedByRule
 from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
 from booking_payments.domain.money import Money, total
@@ -167,8 +167,7 @@ class Item:
 
     @quantity.validator
     def _positive(self, _: object, quantity: int) -> None:
-        if not isinstance(quantity, int) or isinstance(quantity, bool):
-            raise InvalidInput("items: a quantity is a whole number")
+        require_whole(quantity, "items: quantity")
         if not 1 <= quantity <= MAX_QUANTITY:
             raise InvalidInput(f"items: a quantity is between 1 and {MAX_QUANTITY}")
 
