@@ -175,7 +175,8 @@ class Payments(Protocol):
         ...
 
     async def by_gateway_id(self, gateway_id: str) -> Payment | None:
-        """Return the payment with this intent, charge, refund or dispute of the gateway; None if it is unknown."""
+        """Return the payment with this intent, charge, refund or dispute of the gateway, or this refund id of ours; None
+        if it is unknown."""
         ...
 
     async def journal(self, payment_id: str) -> Sequence[Recorded]:

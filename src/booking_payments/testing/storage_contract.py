@@ -658,8 +658,8 @@ class StorageContract:
         with pytest.raises(AlreadyExists):
             await stored(storage, started_payment(booking(2), 2).happen(*events))
 
-    @pytest.mark.parametrize("gateway_id", ["pi_1", "ch_1", "ch_2", "re_1", "re_2", "du_1"])
-    async def test_a_payment_is_found_by_what_the_gateway_calls_its_things(
+    @pytest.mark.parametrize("gateway_id", ["pi_1", "ch_1", "ch_2", "re_1", "re_2", "du_1", "rf_1"])
+    async def test_a_payment_is_found_by_the_ids_of_its_things(
         self, storage: Storage, gateway_id: str
     ) -> None:
         await store(storage, booking())

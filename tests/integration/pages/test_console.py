@@ -331,8 +331,13 @@ def test_invalid_filters_show_an_error(console: Site, bad: str) -> None:
 
 def test_a_payment_is_found_by_each_of_its_ids(console: Site) -> None:
     booking_id = console.paid()
+    console.run(console.kit.payments.process_booking_refund, booking_id, "25.00", "rain")
     payment = console.payment_of(booking_id)
-    for known in (payment.id, booking_id, payment.intent_id, payment.attempts[0].charge_id):
+    refund = payment.refunds[0]
+    for known in (
+        *(payment.id, booking_id, refund.id),
+        *(payment.intent_id, payment.attempts[0].charge_id, refund.gateway_refund_id),
+    ):
         answer = console.get("/console/payments", params={"q": known})
 
         assert (answer.status_code, answer.headers["location"]) == (303, f"/console/payments/{payment.id}")
