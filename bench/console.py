@@ -1,8 +1,8 @@
 """Times the pages of the console over a database with many payments: the processor time of this process, and on
 PostgreSQL that of the server's processes for it, if the server runs on this machine.
 
-    bench/console.py --payments 1000000 --folder /dev/shm
-    DATABASE_URL=postgresql://... bench/console.py --payments 1000000
+    python -m bench.console --payments 1000000 --folder /dev/shm
+    DATABASE_URL=postgresql://... python -m bench.console --payments 1000000
 
 The payments are varied: customers, names, addresses, amounts, cards, declines, refunds, disputes and webhooks, over
 400 days. A database that is filled already is used as it is.
@@ -38,6 +38,7 @@ from booking_payments.application.views import NewBooking
 from booking_payments.domain.booking import BookingDetails, BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
+from booking_payments.entrypoints.pages.console.dashboard import panels
 from booking_payments.ports.bookings import BookingFilter
 from booking_payments.ports.inbox import InboxFilter
 from booking_payments.ports.payments import PaymentFilter, Refunded, search_email, search_text
@@ -363,6 +364,11 @@ def asked(payments: int) -> Iterator[tuple[str, Ask]]:
     yield "list: events to come", lambda of: of.upcoming_events(limit=25)
     for days in (1, 7, 30, 90):
         yield f"dashboard: {days} days", lambda of, days=days: of.recent_figures(days)  # type: ignore[misc]
+        yield f"dashboard: {days} days, with its charts", lambda of, days=days: _drawn(of, days)  # type: ignore[misc]
+
+
+async def _drawn(of: BookingPayments, days: int) -> None:
+    list(panels(await of.recent_figures(days)))
 
 
 async def measure(url: str, rounds: int, only: str) -> None:

@@ -113,7 +113,7 @@ def kit(environment: Path, brought: Callable[[str], Path], tmp_path: Path) -> Pa
         given = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(str(brought(each)) for each in extras)}
         path = environment / "bin" / command[0]
         return subprocess.run(
-            [path, *command[1:]], env={**given, **settings}, cwd=tmp_path, capture_output=True, text=True, timeout=60
+            [path, *command[1:]], env={**given, **settings}, cwd=tmp_path, capture_output=True, text=True, timeout=300
         )
 
     return run

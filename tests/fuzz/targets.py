@@ -10,9 +10,10 @@ from booking_payments.domain.errors import PaymentError
 from booking_payments.domain.money import Currency, Money
 from booking_payments.entrypoints.http.auth import TokenRules, authenticate
 from booking_payments.entrypoints.http.idempotency import key_of
-from booking_payments.entrypoints.http.parsing import origin_of, parse_json
+from booking_payments.entrypoints.http.parsing import parse_json
 from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.ports.webhooks import WebhookRefused
+from booking_payments.presentation.origins import origin_of
 from booking_payments.sandbox.signature import sign
 
 BODY: Final = b'{"id":"evt_1"}'

@@ -1,5 +1,6 @@
 """Storage in SQL keeps the contract of the port, and the database itself holds the promises."""
 
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -35,6 +36,7 @@ from booking_payments.testing.kit import NOW
 from booking_payments.testing.overview_contract import OverviewContract
 from booking_payments.testing.payment_builder import booking, payment_with_every_event, started_payment
 from booking_payments.testing.storage_contract import StorageContract, audit_record, store, stored
+from tests.nightly import NIGHTLY
 
 T = TypeVar("T")
 
@@ -81,13 +83,18 @@ class TestSearchesByTheIndex:
 
 
 class TestGroupCommit(StorageContract):
-    """The contract, over group commit on PostgreSQL."""
+    """The contract, over group commit on PostgreSQL. By day one test in three, chosen by its name."""
 
     @pytest.fixture
     async def storage(self, postgres_copy: str) -> AsyncIterator[GroupedStorage]:
         storage = SqlStorage.open(postgres_copy)
         yield GroupedStorage(storage)
         await storage.close()
+
+
+if not NIGHTLY:
+    for name in [each for each in vars(StorageContract) if each.startswith("test_") and zlib.crc32(each.encode()) % 3]:
+        setattr(TestGroupCommit, name, None)  # pytest collects nothing under this name
 
 
 class TestSqlEventJobs(EventJobsContract):

@@ -66,7 +66,7 @@ def test_a_stored_payment_can_be_read(row: Json) -> None:
 
 def test_every_message_that_an_event_causes_has_a_schema() -> None:
     causes = [event_from_json(entry["type"], json.dumps(entry["data"])) for entry in JOURNAL]
-    made = [message_for(event, samples.PAYMENT) for event in causes]
+    made = [message_for(event, samples.PAYMENT, samples.BOOKING) for event in causes]
     messages = {kind: content for kind, content in filter(None, made)}
 
     assert {"payment.succeeded", "dispute.opened"} <= messages.keys()

@@ -8,7 +8,7 @@ from tools.card_number_shapes import IDENTIFIERS, PLAIN_DIGITS, refused
 
 from booking_payments.presentation.card_numbers import holds_card_number
 
-COUNT = 1_000_000 if os.environ.get("SIMULATION") == "nightly" else 20_000
+COUNT = 1_000_000 if os.environ.get("SIMULATION") == "nightly" else 4_000
 
 SCHEMES = {
     "Visa": "4242424242424242",

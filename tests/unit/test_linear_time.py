@@ -36,6 +36,7 @@ from booking_payments.ports.identity_provider import ProviderUnavailable
 from booking_payments.ports.webhooks import WebhookRefused
 from booking_payments.presentation.card_numbers import holds_card_number
 from booking_payments.presentation.models import RegisterBooking
+from booking_payments.presentation.origins import origin_of
 from booking_payments.runtime.logging import redacted
 from booking_payments.sandbox.http.forms import BadForm, decode
 from tests import worst_cases
@@ -73,7 +74,7 @@ PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
     "an Authorization": lambda text: authenticate(f"Bearer {text}", RULES),
     "an address": lambda text: address_of(scope(client=(text, 1))),
     "an id in a path": parsing.is_id,
-    "a return_url": parsing.origin_of,
+    "a return_url": origin_of,
     "a cookie of a log-in": lambda text: (openid._HELD.fullmatch(text), openid._text_in(text)),
     "a discovery document": lambda text: metadata_in(text.encode(), "https://id.example", loopback=False),
     "a claim of an ID token": lambda text: has_one_of({"x"}, {"a": {"b": text}}, "a.b"),
@@ -131,11 +132,12 @@ WHO_READS: Final[Mapping[str, str]] = {
     "adapters.gateways.stripe.webhooks": "an event of Stripe",
     "application.drift": OURS,
     "application.idempotency": OURS,
-    "entrypoints.cli.booking": OURS,
+    "entrypoints.cli.choices": OURS,
     "entrypoints.cli.since": OURS,
     "entrypoints.cli.webhooks": OURS,
     "entrypoints.http.auth": "an Authorization",
     "entrypoints.http.parsing": "a body of JSON",
+    "presentation.origins": "a return_url",
     "entrypoints.http.limits": "an address",
     "entrypoints.http.refunds": "items in a query",
     "entrypoints.pages.appearance": OURS,

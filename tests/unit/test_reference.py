@@ -9,6 +9,7 @@ import pytest
 from tools import http_examples, pictures, reference, sequences
 
 import booking_payments
+from booking_payments.application.message_schemas import MESSAGE_TYPES, message_schema
 from booking_payments.domain.events import Event
 from booking_payments.domain.lifecycle import PAYMENT, PaymentEvent, PaymentStatus
 from booking_payments.entrypoints.cli import main
@@ -53,6 +54,17 @@ def test_every_command_is_in_the_reference_with_its_options() -> None:
         assert f"## booking-payments {name}" in reference.pages()["cli"]
         for parameter in command.params:
             assert all(option in reference.pages()["cli"] for option in parameter.opts if option.startswith("--"))
+
+
+def test_every_message_has_a_row_in_the_page_on_messages_with_its_own_data() -> None:
+    page = (reference.FOLDER.parent / "messages.md").read_text(encoding="utf-8")
+    rows = {kind: row for kind, row in re.findall(r"^\| `(\w+\.\w+)` (\|.*)$", page, re.MULTILINE)}
+    common = message_schema("booking.confirmed")["properties"]["data"]["properties"].keys()
+
+    assert set(rows) == set(MESSAGE_TYPES)
+    for kind, row in rows.items():
+        own = message_schema(kind)["properties"]["data"]["properties"].keys() - common
+        assert "the same |" in row or {name for name in own if f"`{name}`" not in row} == set(), kind
 
 
 def test_a_stale_page_is_detected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ process learns of it.
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 
 import attrs
@@ -20,6 +21,7 @@ from booking_payments.application.pricing import require_chargeable
 from booking_payments.application.quoted import UNQUOTED, Quoted, added_refund
 from booking_payments.application.reading import Target
 from booking_payments.application.recording import Recorder
+from booking_payments.application.refunding import denied_to_customer
 from booking_payments.application.resuming import earlier_run
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.domain import decisions
@@ -39,6 +41,7 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.texts import require_reason
+from booking_payments.domain.vouchers import within_hold
 from booking_payments.ports.storage import CommitLost, StorageConflict
 from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 
@@ -57,7 +60,7 @@ class AmendmentRequest:
         change: returns the change, given the booking as read under its lock.
         refund: how much a paid booking that becomes cheaper gives back; None: as its policy says.
         expected: the version and the refund that the caller has seen in a preview.
-        all_when_free: if ``refund`` is None, a new price of zero gives everything back.
+        all_when_free: if ``refund`` is None, a new price of zero gives back the whole price that is left.
         asked: the request for units of items, where that is what identifies it; None for an absolute change.
     """
 
@@ -86,17 +89,19 @@ async def amend_booking(
         change: the values to change.
         expected_version: the version of the booking that the caller has read; None does not check it.
         expected_refund: what goes back as a preview said; None does not check it.
-        refund: what a paid booking that becomes cheaper gives back; None: as its policy says, and everything when the
-            new price is zero.
+        refund: what a paid booking that becomes cheaper gives back; None: as its policy says, and the whole price
+            that is left when the new price is zero.
 
     Raises:
         NotPossibleNow: the booking is closed (``booking_canceled``, ``booking_expired``), has another version
             (``version_conflict``), would give another amount back (``quote_changed``), would be dearer although it is
             paid or its money is held (``balance_needed``), its payment is processing (``payment_in_flight``), or it was
             paid meanwhile (``already_paid``).
-        RefusedByRule, InvalidInput: a value is not allowed, or the gateway cannot charge the new price.
+        RefusedByRule, InvalidInput: a value is not allowed, the gateway cannot charge the new price, or no allowed
+            payment method can be used until the new deadline (``no_payment_method_left``).
+        AlreadyUnderWay: another operation of the payment is in flight; the booking was not amended.
         OutcomeUnknown: the gateway has not said whether the intent was changed. The booking gets its new content once
-            that is known, unless it was paid meanwhile.
+            that is known, unless it was paid meanwhile or the bank holds its money.
         RefundRefused: the booking was amended, and the gateway refused its refund, which is owed.
     """
     if caller.customer_id is not None:
@@ -193,7 +198,10 @@ async def _amend(
         waits=lambda recorder: not _is_done(recorder, caller, request.asked),
     )
     if earlier is None:
-        begun = await begin(deps, command)
+        try:
+            begun = await begin(deps, command)
+        except OutcomeUnknown as unknown:  # the outcome of an earlier command: this one has not begun to amend
+            raise AlreadyUnderWay() from unknown
         ended = await carry_out(deps, begun.claimed, caller) if begun.claimed is not None else None
 
     async def look(uow: UnitOfWork) -> tuple[Booking, Payment | None, bool]:
@@ -256,11 +264,14 @@ def decide_amendment(
     if request.all_when_free and refund is None and amendment.amount.minor == 0:
         amendment = attrs.evolve(amendment, refund=RefundOnCancel.FULL.value)
     before = recorder.payment_or_none
+    if not caller.by_itself:  # a move of the event is not stopped by one of its bookings
+        _require_payable_until(deps, booking, amendment, recorder.now)
     if amendment.changed(booking):
         _apply(deps, recorder, amendment)
     if caller.customer_id is not None:
         added = added_refund(before, recorder.payment_or_none, booking.amount).amount
-        decisions.require_nothing_back(booking, before, added)
+        denied = denied_to_customer(deps, booking)
+        decisions.require_nothing_back(booking, before, added, recorder.now, denied=denied)
     request.expected.require_refund(before, recorder.payment_or_none)
     return amendment
 
@@ -274,7 +285,19 @@ def _require_allowed(
     if refund is not None:
         message = "only the booking app and operators may say what a cancellation refunds; leave refund out"
         raise RefusedByRule(message, code="refund_not_allowed")
-    decisions.require_cancelable_by_owner(booking, payment, deps.clock.now())
+    denied = denied_to_customer(deps, booking)
+    decisions.require_cancelable_by_owner(booking, payment, deps.clock.now(), denied=denied)
+
+
+def _require_payable_until(deps: Dependencies, booking: Booking, amendment: Amendment, now: datetime) -> None:
+    """Raise ``RefusedByRule`` (``no_payment_method_left``) for a new deadline that no allowed method can keep.
+
+    A registration with that deadline is refused in the same way.
+    """
+    unpaid = booking.status is BookingStatus.PENDING and not amendment.is_free
+    if unpaid and amendment.expires_at != booking.expires_at:
+        methods = deps.config.methods.narrowed_by(amendment.details.methods)
+        within_hold(methods, amendment.amount.currency, amendment.expires_at - now)
 
 
 def _apply(deps: Dependencies, recorder: Recorder, amendment: Amendment) -> None:

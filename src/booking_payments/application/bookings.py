@@ -16,6 +16,7 @@ from booking_payments.application.pricing import require_chargeable
 from booking_payments.application.quoted import UNQUOTED, Quoted, added_refund
 from booking_payments.application.reading import Target
 from booking_payments.application.recording import Recorder
+from booking_payments.application.refunding import denied_to_customer
 from booking_payments.application.views import BookingView, NewBooking, PaymentView, RefundOnCancel, Registered
 from booking_payments.domain import decisions
 from booking_payments.domain import events as ev
@@ -243,8 +244,8 @@ async def cancel_booking(
 
     Raises:
         NotPossibleNow: The booking has expired (``booking_expired``), or a customer cancels a paid one
-            (``already_paid``), or something else than ``expected`` would be done (``version_conflict``,
-            ``quote_changed``).
+            (``already_paid``, or the code with which its refund would be refused), or something else than ``expected``
+            would be done (``version_conflict``, ``quote_changed``).
         RefusedByRule: A customer sets ``refund`` (``refund_not_allowed``), or cancels a free booking after the event
             has started.
         OutcomeUnknown: It is unknown whether the gateway has canceled the payment. The booking is canceled once the
@@ -317,7 +318,8 @@ def decide_cancel(
     if by_owner and booking.status is BookingStatus.CANCELED:
         return  # its refund was decided by the caller who canceled it
     if by_owner:
-        decisions.require_cancelable_by_owner(booking, recorder.payment_or_none, recorder.now)
+        denied = denied_to_customer(deps, booking)
+        decisions.require_cancelable_by_owner(booking, recorder.payment_or_none, recorder.now, denied=denied)
     expected.require_version(booking)
     before = recorder.payment_or_none
     if booking.status is BookingStatus.CANCELED:
@@ -326,7 +328,7 @@ def decide_cancel(
         _close(deps, recorder, refund or RefundOnCancel.POLICY)
     if by_owner:
         added = added_refund(before, recorder.payment_or_none, booking.amount).amount
-        decisions.require_nothing_back(booking, before, added)
+        decisions.require_nothing_back(booking, before, added, recorder.now, denied=denied_to_customer(deps, booking))
     expected.require_refund(before, recorder.payment_or_none)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from booking_payments.application.messages import SCHEMA_VERSION
-from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.booking import BookingStatus, EndReason
 from booking_payments.domain.lifecycle import DisputeStatus, PaymentStatus
 from booking_payments.domain.refunds import Deferral
 
@@ -17,6 +17,7 @@ Schema = dict[str, Any]
 
 _TEXT: Final[Schema] = {"type": "string", "minLength": 1}
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
+_TIME_OR_NONE: Final[Schema] = {"anyOf": [_TIME, {"type": "null"}]}
 
 
 def _amount(meaning: str) -> Schema:
@@ -57,14 +58,22 @@ _DISPUTE: Final[Mapping[str, Schema]] = {
     "reason": _text("Why, in the words of the customer's bank."),
     "amount": _amount("The disputed amount."),
     "withdrawn_amount": _amount("The amount that the gateway has taken back for it."),
-    "evidence_due_by": {"anyOf": [_TIME, {"type": "null"}], "description": "When evidence is due; null without."},
+    "evidence_due_by": {**_TIME_OR_NONE, "description": "When evidence is due; null without."},
 }
 _DEFERRED: Final[Mapping[str, Schema]] = {
     **_REFUND,
     "reason": {"enum": [each.value for each in Deferral], "description": "The obstacle for which it waits."},
 }
 _EXPIRING: Final[Mapping[str, Schema]] = {"expires_at": {**_TIME, "description": "When the hold ends."}}
+_ITEM: Final[Mapping[str, Schema]] = {
+    "id": _text("The booking app's own id of the item."),
+    "label": _text("The item's name for customers."),
+    "quantity": {"type": "integer", "minimum": 1, "description": "The number of units."},
+    "unit_amount": _amount("The price of one unit."),
+    "refunded_quantity": {"type": "integer", "minimum": 0, "description": "Refunded units that the booking keeps."},
+}
 _AMENDED: Final[Mapping[str, Schema]] = {
+    "event_id": {"type": ["string", "null"], "description": "The booking app's own id of the event; null without one."},
     "changed": {
         "type": "array",
         "items": _TEXT,
@@ -72,9 +81,34 @@ _AMENDED: Final[Mapping[str, Schema]] = {
     },
     "booking_amount_before": _amount("The booking's price before."),
     "booking_amount": _amount("The booking's price from now on."),
+    "items": {
+        "type": "array",
+        "items": {"type": "object", "required": sorted(_ITEM), "properties": dict(_ITEM)},
+        "description": "The booking's items from now on, as the HTTP API shows them; empty without items.",
+    },
     "event_starts_at": {**_TIME, "description": "When the event starts, from now on."},
+    "expires_at": {**_TIME, "description": "Until when the booking may be paid, from now on."},
+    "refund_grace_until": {
+        **_TIME_OR_NONE,
+        "description": "Until then the customer may request a full refund; null without.",
+    },
     "given_back": _amount("The amount refunded because the booking costs less."),
 }
+
+
+def _closed(reason: EndReason, meaning: str) -> Mapping[str, Schema]:
+    return {"reason": {"const": reason.value, "description": f"{meaning} Left out otherwise."}}
+
+
+_CANCELED: Final = _closed(
+    EndReason.REFUNDED, "The customer requested a full refund, or one was made in the gateway's dashboard."
+)
+_EXPIRED: Final = _closed(EndReason.ATTEMPTS_EXHAUSTED, "The last attempt was refused before the time was over.")
+_OPTIONAL: Final[Mapping[str, frozenset[str]]] = {
+    "booking.canceled": frozenset(_CANCELED),
+    "booking.expired": frozenset(_EXPIRED),
+}
+"""Fields of ``data``, by type, that some messages lack."""
 
 _TYPES: Final[Mapping[str, tuple[str, Mapping[str, Schema]]]] = {
     "payment.succeeded": ("The money was collected.", {}),
@@ -89,8 +123,8 @@ _TYPES: Final[Mapping[str, tuple[str, Mapping[str, Schema]]]] = {
     "booking.confirmed": ("The booking is paid in time.", {}),
     "booking.amended": ("The booking has another price, other items, another date or other texts.", _AMENDED),
     "booking.expiring": ("The hold ends soon, and the booking is not paid.", _EXPIRING),
-    "booking.canceled": ("The booking was canceled: the seat is free.", {}),
-    "booking.expired": ("The hold ended unpaid: the seat is free.", {}),
+    "booking.canceled": ("The booking was canceled: the seat is free.", _CANCELED),
+    "booking.expired": ("The hold ended unpaid: the seat is free.", _EXPIRED),
 }
 
 MESSAGE_TYPES: Final = tuple(_TYPES)
@@ -108,7 +142,7 @@ def message_schema(kind: str) -> Schema:
         "booking_id": _text("The booking."),
         "payment_id": {"type": ["string", "null"], "description": "The payment; null without one."},
         "sequence": {"type": "integer", "minimum": 1, "description": "Counts the messages of the booking."},
-        "data": {"type": "object", "required": sorted(data), "properties": data},
+        "data": {"type": "object", "required": sorted(data.keys() - _OPTIONAL.get(kind, ())), "properties": data},
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

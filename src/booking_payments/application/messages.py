@@ -9,7 +9,7 @@ from booking_payments.domain.booking import Booking
 from booking_payments.domain.lifecycle import RefundStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment
-from booking_payments.domain.texts import rfc3339
+from booking_payments.domain.texts import rfc3339, rfc3339_or_none
 
 SCHEMA_VERSION: Final = 1
 """Version of the ``data`` of every message; it grows when a field is removed or changes its meaning."""
@@ -17,12 +17,14 @@ SCHEMA_VERSION: Final = 1
 Content = dict[str, object]
 
 
-def message_for(event: ev.Event, payment: Payment) -> tuple[str, Content] | None:
+def message_for(event: ev.Event, payment: Payment, booking: Booking) -> tuple[str, Content] | None:
     """Return the type of the message that ``event`` causes, and its data in addition to ``standing``.
 
-    None for an event that causes no message. ``payment`` is the payment after the event. Amounts are decimal text in
-    major units.
+    None for an event that causes no message. ``payment`` is the payment after the event, ``booking`` its booking.
+    Amounts are decimal text in major units.
     """
+    if isinstance(event, ev.BookingAmended):
+        return "booking.amended", amended_content(event, booking)
     make = _MAKERS.get(type(event))
     return make(event, payment) if make else None
 
@@ -105,20 +107,21 @@ def _released(event: ev.BookingReleased, payment: Payment) -> Made:
     return f"booking.{event.status}", {"reason": event.reason} if event.reason else {}
 
 
-def amended_content(event: ev.BookingAmended) -> Content:
-    """Return the data of ``booking.amended`` in addition to ``standing``: changed fields, the old and the new price."""
-    given = event.given_back
+def amended_content(event: ev.BookingAmended, booking: Booking) -> Content:
+    """Return the data of ``booking.amended`` in addition to ``standing``: changed fields and their new values, the old
+    and the new price. Texts and metadata are left out: they may be about a person."""
+    given, new = event.given_back, event.amendment
     return {
+        "event_id": booking.event_id,
         "changed": list(event.changed),
         "booking_amount_before": event.amount_before.major(),
         "booking_amount": event.amount.major(),
-        "event_starts_at": rfc3339(event.event_starts_at),
+        "items": [item.to_dict() for item in new.items],
+        "event_starts_at": rfc3339(new.event_starts_at),
+        "expires_at": rfc3339(new.expires_at),
+        "refund_grace_until": rfc3339_or_none(new.refund_grace_until),
         "given_back": given.major() if given is not None else Money.zero(event.amount.currency).major(),
     }
-
-
-def _amended(event: ev.BookingAmended, payment: Payment) -> Made:
-    return "booking.amended", amended_content(event)
 
 
 def _plain(kind: str) -> Callable[[object, Payment], Made]:
@@ -131,7 +134,6 @@ _MAKERS: Final[Mapping[type, Callable[..., Made]]] = {
     ev.PaymentCanceled: _plain("payment.canceled"),
     ev.BookingConfirmed: _plain("booking.confirmed"),
     ev.BookingReleased: _released,
-    ev.BookingAmended: _amended,
     ev.RefundMoved: _refund,
     ev.RefundFound: _refund,
     ev.RefundDeferred: _deferred,

@@ -591,7 +591,8 @@ async def _write_down(
 def _amend(deps: Dependencies, recorder: Recorder, ended: Operation, observation: Observation) -> None:
     """Give the booking its new content once the gateway has canceled the intent for it.
 
-    An intent whose amount the gateway refuses to change is canceled for a new one.
+    An intent whose amount the gateway refuses to change is canceled for a new one. A call that had no effect, and whose
+    key has expired or gives a stored error, is intended again under a new key.
     """
     if ended.amendment is None or recorder.payment.operation is not None:
         return
@@ -601,6 +602,9 @@ def _amend(deps: Dependencies, recorder: Recorder, ended: Operation, observation
     if observation.refused and observation.refusal and observation.intent is not None:
         key = deps.ids.idempotency_key()
         recorder.add(decisions.replace_after_update(recorder.payment, ended, idempotency_key=key))
+    elif observation.refusal in _HAD_NO_EFFECT:
+        key = deps.ids.idempotency_key()
+        recorder.add(decisions.amend_again(ended, recorder.payment, recorder.booking, idempotency_key=key))
 
 
 def _make_room(deps: Dependencies, recorder: Recorder, operation: Operation, observation: Observation) -> None:

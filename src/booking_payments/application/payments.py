@@ -222,8 +222,8 @@ class BookingPayments:
             change: the values to change; all others stay.
             expected_version: refuse with ``version_conflict`` unless the booking has this version.
             expected_refund: refuse with ``quote_changed`` unless this goes back, as ``preview_amendment`` said.
-            refund: how much a paid booking that becomes cheaper gives back; None: as its policy says, and everything
-                when the new price is zero.
+            refund: how much a paid booking that becomes cheaper gives back; None: as its policy says, and the whole
+                price that is left when the new price is zero.
             idempotency_key: see the class.
 
         Raises:

@@ -107,7 +107,7 @@ class Recorder:
         self._announce(event, self._payment)
 
     def _announce(self, event: ev.Event, payment: Payment) -> None:
-        made = message_for(event, payment)
+        made = message_for(event, payment, self.booking)
         if made is not None:
             self._messages.append(self._message(*made))
 
@@ -168,7 +168,7 @@ class Recorder:
     def amend(self, amendment: Amendment) -> None:
         """Give the booking its new content, without a refund."""
         event = decisions.amended(self.booking, self._payment, amendment)
-        content = {**amended_content(event), "amount": amendment.amount.major()}
+        content = {**amended_content(event, self.booking), "amount": amendment.amount.major()}
         self._add_to_booking(event, "booking.amended", content)
 
     def _add_to_booking(

@@ -244,8 +244,8 @@ def _decide_items(deps: Dependencies, caller: Caller, request: RefundRequest, re
     """Refund single items, or acknowledge the refund that this request repeats.
 
     The refund carries the units with it, and one event gives the booking its new content: no unit is refunded twice,
-    and a refused refund gives no unit up. Units that a customer has refunded leave the booking; without any unit left,
-    or with everything given back by this and earlier refunds, the booking is canceled.
+    and a refused refund gives no unit up. Units that a customer has refunded leave the booking; without any unit left
+    the booking is canceled.
     """
     booking, payment, items = recorder.booking, recorder.payment, request.items
     again = decisions.repeated(payment, caller.subject, None, recorder.now, items)

@@ -53,7 +53,8 @@ class BookingChange:
         amount: the new price. A booking with items is changed by its ``items``.
         items: the new items, all of them; their sum is the new price.
         event_starts_at: the new start of the event.
-        expires_at: the new deadline; by default one that was not given explicitly moves with the event.
+        expires_at: the new deadline. By default one that was never given moves with the event, and one that was given
+            stays, but never lies after the start: an earlier date cuts it, and a later one does not bring it back.
         refund_grace_until: until then the customer may have everything back.
         metadata: replaces the present metadata.
         the other fields: as in ``BookingDetails``.

@@ -138,6 +138,7 @@ class QuoteReason(Enum):
     EVENT_MOVED = "event_moved", "the event was moved; everything is refunded to customers who ask for it in time"
     TOO_LATE = "too_late", "the refund policy of this booking allows no refund so close to the event"
     NOTHING_LEFT = "nothing_left", "everything refundable has been refunded"
+    ITEMS_FREE = "items_free", "these items cost nothing, so nothing can go back; give them up by a cancel with items"
     REFUNDED_BY_ORGANIZER = (
         "refunded_by_organizer",
         "only the organizer gives refunds of this booking; please ask them",
@@ -152,6 +153,11 @@ class QuoteReason(Enum):
     def allows(self) -> bool:
         """True when a refund is possible."""
         return self in _ALLOWING
+
+    @property
+    def keeps_money(self) -> bool:
+        """True when units that cost nothing may be given up although no refund is possible for this reason."""
+        return self in _KEEPING_MONEY
 
     def error(self) -> PaymentError:
         """Return the error to raise for a refund that is refused for this reason."""
@@ -171,6 +177,13 @@ _ALLOWING = frozenset(
     {
         *(QuoteReason.REFUNDABLE, QuoteReason.ORGANIZER_CANCELED, QuoteReason.EVENT_MOVED),
         *(QuoteReason.REFUND_OWED, QuoteReason.OVERRIDDEN),
+    }
+)
+
+
+_KEEPING_MONEY = frozenset(
+    {
+        *(QuoteReason.TOO_LATE, QuoteReason.NOTHING_LEFT, QuoteReason.REFUNDED_BY_ORGANIZER, QuoteReason.DISPUTED),
     }
 )
 

@@ -166,6 +166,7 @@ ERROR_CODES: Final = (
     ErrorCode("item_repeated", 422, "Two items have the same id.", "Give each its own."),
     ErrorCode("item_unknown", 422, "The booking has no item with this id.", "Read the booking's items."),
     ErrorCode("items_do_not_add_up", 422, "The items' sum is not the amount.", "Leave `amount` out."),
+    ErrorCode("items_free", 422, "The named items cost nothing.", "Give them up by a cancel with `items`."),
     ErrorCode("metadata_key_reserved", 422, "This service writes this metadata key.", "Use another one."),
     ErrorCode("negative_amount", 422, "The price would be negative.", "Send 0.00 or more."),
     ErrorCode("no_items", 422, "The booking has no items.", "Leave `items` out."),

@@ -299,7 +299,11 @@ class AmendBooking(Asked):
     ] = UNSET
     expires_at: Annotated[
         Moment | UnsetType,
-        says("until when the booking may be paid, with a time zone (RFC 3339)", "2030-01-20T12:00:00Z"),
+        says(
+            "until when the booking may be paid, with a time zone (RFC 3339). Omitted, an earlier one stays, but never "
+            "after the start of the event; one that was never given moves with the start",
+            "2030-01-20T12:00:00Z",
+        ),
     ] = UNSET
     refund_grace_until: Annotated[
         Moment | UnsetType | None,
@@ -349,7 +353,8 @@ class AmendBooking(Asked):
     refund: Annotated[
         RefundText | None,
         says(
-            "how much of a lower price goes back: by the refund policy (default), all of the difference, or nothing",
+            "how much of a lower price goes back: by the refund policy (default), all of the difference, or nothing; "
+            "by default all of it when the new price is zero",
             "policy",
         ),
     ] = None
@@ -521,7 +526,7 @@ class CancelEvent(Asked):
 
     reason: Annotated[
         Annotated[str, Meta(max_length=LONGEST)] | None,
-        says("why, for the journal, for messages and for operators", "the hall is flooded"),
+        says("why, for the journal and for operators; your app tells its customers itself", "the hall is flooded"),
     ] = None
     refund: Annotated[
         RefundText | None,

@@ -5,11 +5,12 @@ from decimal import Decimal
 
 import pytest
 
+from booking_payments.application.callers import Caller
 from booking_payments.application.views import RefundOnCancel
-from booking_payments.domain.booking import Booking, BookingStatus, ItemCount
-from booking_payments.domain.errors import NotPossibleNow, RefusedByRule
+from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, ItemCount
+from booking_payments.domain.errors import NotPossibleNow, PaymentError, RefusedByRule
 from booking_payments.domain.payment import Payment
-from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTier
+from booking_payments.domain.refunds import CustomerRefunds, QuoteReason, RefundPolicy, RefundTier
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import paid_booking, payment_of
 
@@ -122,13 +123,52 @@ async def test_the_owner_gives_up_a_paid_booking_only_where_nothing_goes_back_an
     keeps = await paid_booking(kit, deliver=True, reference="keeps", refund_policy=NOTHING, starts_in=timedelta(days=9))
     kit.clock.advance(timedelta(days=2))
 
-    for booking in (gives, over):
-        with pytest.raises(NotPossibleNow) as refused:
+    for booking, code in ((gives, "already_paid"), (over, "event_started")):
+        with pytest.raises(PaymentError) as refused:
             await kit.payments.cancel_booking(booking.id, ANN)
-        assert refused.value.code == "already_paid"
+        assert refused.value.code == code
 
     assert (await kit.payments.cancel_booking(keeps.id, ANN)).status is BookingStatus.CANCELED
     assert not (await payment_of(kit, keeps)).refunds
+
+
+@pytest.mark.parametrize("items", [[], [ItemCount(id="adult", quantity=1)]], ids=["whole", "items"])
+@pytest.mark.parametrize("obstacle", ["event_started", "refunded_by_organizer", "disputed"])
+async def test_an_owner_who_cancels_is_told_why_a_refund_is_refused_as_well(
+    obstacle: str, items: list[ItemCount]
+) -> None:
+    kit = PaymentsTestKit()
+    none = BookingDetails(customer_refunds=CustomerRefunds.NONE)
+    details = none if obstacle == "refunded_by_organizer" else BookingDetails()
+    card = "pm_card_createDispute" if obstacle == "disputed" else "pm_card_visa"
+    booking = await paid_booking(kit, card, deliver=True, items={"adult": (2, "50.00")}, details=details)
+    if obstacle == "event_started":
+        kit.clock.advance(timedelta(days=31))
+
+    with pytest.raises(PaymentError) as refund:
+        await kit.payments.refund_payment(booking.id, ANN, items=items)
+    with pytest.raises(PaymentError) as refused:
+        await kit.payments.cancel_booking(booking.id, ANN, items=items)
+
+    assert (refused.value.code, type(refused.value)) == (obstacle, type(refund.value))
+    assert refund.value.code == obstacle
+
+
+@pytest.mark.parametrize("caller", [ANN, OPERATOR], ids=["customer", "operator"])
+@pytest.mark.parametrize("refunds", CustomerRefunds)
+async def test_the_refund_of_a_free_seat_points_to_its_cancellation(caller: Caller, refunds: CustomerRefunds) -> None:
+    kit = PaymentsTestKit()
+    details = BookingDetails(customer_refunds=refunds)
+    booking = await paid_booking(kit, deliver=True, items={"adult": (1, "50.00"), "baby": (1, "0.00")}, details=details)
+    baby = [ItemCount(id="baby")]
+
+    quote = await kit.payments.quote_refund(booking.id, caller, items=baby)
+    with pytest.raises(RefusedByRule) as refused:
+        await kit.payments.refund_payment(booking.id, caller, items=baby)
+    left = await kit.payments.cancel_booking(booking.id, caller, items=baby)
+
+    assert (quote.reason, refused.value.code) == (QuoteReason.ITEMS_FREE, "items_free")
+    assert [item.id for item in left.items] == ["adult"]
 
 
 async def test_the_quote_of_an_owners_last_item_is_what_its_refund_gives() -> None:

@@ -14,11 +14,19 @@ from booking_payments.application.dependencies import PaymentConfig
 from booking_payments.application.views import NewBooking, RefundOnCancel
 from booking_payments.domain.amendments import BookingChange
 from booking_payments.domain.booking import Booking, BookingStatus, Item, ItemCount
-from booking_payments.domain.errors import NotFound, NotPossibleNow, OutcomeUnknown, PaymentError, RefusedByRule
+from booking_payments.domain.errors import (
+    AlreadyUnderWay,
+    NotFound,
+    NotPossibleNow,
+    OutcomeUnknown,
+    PaymentError,
+    RefusedByRule,
+)
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import RefundPolicy, RefundTier
+from booking_payments.domain.texts import rfc3339
 from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.testing.kit import ANN, NOW, OPERATOR, PaymentsTestKit
 from tests.payments import VISA, authorize, book_and_pay, pay, pay_in_browser, payment_of, start
@@ -156,8 +164,8 @@ async def test_while_a_payment_is_processing_the_texts_can_be_amended_and_the_pr
     assert after.details.title == "Matinee"
 
 
-@pytest.mark.parametrize("fault", ["timeout_after", "500_after"])
-@pytest.mark.parametrize(("new", "call"), [("80.00", UPDATE), ("120.00", CANCEL)])
+@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "500_before", "500_after"])
+@pytest.mark.parametrize(("new", "call"), [("80.00", UPDATE), ("120.00", CANCEL), ("0.00", CANCEL)])
 async def test_an_amendment_with_an_unknown_outcome_applies_once_the_outcome_is_known(
     kit: PaymentsTestKit, new: str, call: str, fault: str
 ) -> None:
@@ -171,7 +179,56 @@ async def test_an_amendment_with_an_unknown_outcome_applies_once_the_outcome_is_
     await kit.settle()
     booking = await kit.payments.get_booking(view.payment.booking_id)
     payment = await payment_of(kit, view)
-    assert (booking.amount, payment.amount, payment.operation) == (usd(new), usd(new), None)
+    assert (booking.amount, booking.free, payment.operation) == (
+        usd(new),
+        payment.status is PaymentStatus.CANCELED,
+        None,
+    )
+    assert booking.free or payment.amount == usd(new)
+
+
+async def test_an_update_without_effect_is_replaced_when_the_customer_authenticates_meanwhile(
+    kit: PaymentsTestKit,
+) -> None:
+    view = await start(kit)
+    kit.stripe.faults.script(UPDATE, "500_before", times=1)
+    with pytest.raises(OutcomeUnknown):
+        await amended_to(kit, view.payment.booking_id, "80.00")
+    pay_in_browser(kit, view, "pm_card_authenticationRequired")
+
+    await kit.settle()
+
+    booking, payment = await kit.payments.get_booking(view.payment.booking_id), await payment_of(kit, view)
+    assert (booking.amount, payment.amount, payment.id == view.payment.id) == (usd("80.00"), usd("80.00"), False)
+
+
+async def test_a_hold_that_arrives_before_an_update_without_effect_keeps_its_price(kit: PaymentsTestKit) -> None:
+    view = await start(kit, capture_method=CaptureMethod.MANUAL)
+    kit.stripe.faults.script(UPDATE, "500_before", times=1)
+    with pytest.raises(OutcomeUnknown):
+        await amended_to(kit, view.payment.booking_id, "80.00")
+    pay_in_browser(kit, view)
+
+    await kit.settle()
+
+    booking, payment = await kit.payments.get_booking(view.payment.booking_id), await payment_of(kit, view)
+    assert (booking.amount, payment.status) == (usd("100.00"), PaymentStatus.REQUIRES_CAPTURE)
+    assert (payment.amount, payment.operation) == (usd("100.00"), None)
+
+
+async def test_an_amendment_that_did_not_begin_is_refused_while_another_operation_is_unknown(
+    kit: PaymentsTestKit,
+) -> None:
+    view = await book_and_pay(kit, VISA)
+    kit.stripe.faults.script("POST /v1/refunds", "timeout_before", times=99)
+    with pytest.raises(OutcomeUnknown):
+        await kit.payments.refund_payment(view.payment.booking_id, OPERATOR, amount=usd("10.00"))
+    kit.clock.advance(timedelta(minutes=5))
+
+    with pytest.raises(AlreadyUnderWay):
+        await kit.payments.amend_booking(view.payment.booking_id, BookingChange(title="Matinee"), OPERATOR)
+
+    assert (await kit.payments.get_booking(view.payment.booking_id)).details.title is None
 
 
 async def test_a_customer_who_pays_while_the_update_is_unknown_pays_the_new_price(kit: PaymentsTestKit) -> None:
@@ -438,6 +495,31 @@ async def test_the_booking_app_receives_a_message(kit: PaymentsTestKit) -> None:
     assert [each.data["changed"] for each in told] == [["amount"], ["title"]]
     assert (told[0].data["booking_amount_before"], told[0].data["booking_amount"]) == ("100.00", "70.00")
     assert told[0].data["given_back"] == "30.00"
+
+
+async def test_the_message_has_the_new_times_and_items_and_the_event(kit: PaymentsTestKit) -> None:
+    booking = await kit.book(items={"adult": (2, "30.00")}, event_id="evening-1")
+    starts = booking.event_starts_at + timedelta(days=7)
+    change = BookingChange(
+        items=[attrs.evolve(booking.items[0], quantity=1)],
+        event_starts_at=starts,
+        expires_at=starts - timedelta(days=1),
+        refund_grace_until=starts - timedelta(days=2),
+    )
+    await kit.payments.amend_booking(booking.id, change, OPERATOR)
+    await kit.payments.start_payment(booking.id, ANN)
+    await kit.payments.amend_booking(booking.id, BookingChange(refund_grace_until=None), OPERATOR)
+
+    await kit.settle()
+    unpaid, open_ = (each.data for each in kit.publisher.published if each.type == "booking.amended")
+    assert (unpaid["event_id"], open_["event_id"]) == ("evening-1", "evening-1")
+    assert [unpaid[name] for name in ("event_starts_at", "expires_at", "refund_grace_until")] == [
+        rfc3339(starts - timedelta(days=days)) for days in (0, 1, 2)
+    ]
+    assert unpaid["items"] == [
+        {"id": "adult", "label": "adult", "quantity": 1, "unit_amount": "30.00", "refunded_quantity": 0}
+    ]
+    assert (open_["changed"], open_["refund_grace_until"]) == (["refund_grace_until"], None)
 
 
 async def test_after_a_price_change_a_manual_booking_is_still_only_authorized(kit: PaymentsTestKit) -> None:

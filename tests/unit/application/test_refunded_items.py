@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,11 +10,11 @@ import pytest
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import RefundView
 from booking_payments.domain import events as ev
-from booking_payments.domain.booking import Booking, BookingStatus, ItemCount
+from booking_payments.domain.booking import Booking, BookingStatus, EndReason, ItemCount
 from booking_payments.domain.errors import GatewayRefusedUs, OutcomeUnknown, RefusedByRule, TryAgainLater
 from booking_payments.domain.lifecycle import RefundStatus
 from booking_payments.domain.money import Money
-from booking_payments.domain.refunds import RefundOnCancel
+from booking_payments.domain.refunds import RefundOnCancel, RefundPolicy, RefundTier
 from booking_payments.ports.gateway import GatewayRefused, NotSent
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 from tests.payments import pay
@@ -227,3 +228,65 @@ async def test_the_booking_changes_in_the_transaction_that_records_the_refund_as
     assert [kind for kind in kinds[-12:] if kind in order][-4:] == list(order)
     payment = (await kit.payments.payment_status(booking.id)).payment
     assert [each.change for each in payment.refunds] == [None]
+
+
+# --- the booking after a customer's refund of items ----------------------------------------------------------------
+
+FAMILY = {"adult": (2, "30.00"), "child": (1, "10.00"), "baby": (1, "0.00")}
+
+
+async def reasons(kit: PaymentsTestKit) -> list[object]:
+    """The reasons of the messages that a booking was canceled."""
+    await kit.settle()
+    return [each.data["reason"] for each in kit.publisher.published if each.type == "booking.canceled"]
+
+
+@pytest.mark.parametrize("goodwill", [{"items": [ItemCount(id="child")]}, {"amount": "10.00"}], ids=["item", "amount"])
+async def test_a_customers_refund_of_items_cancels_no_seat_that_was_not_named(
+    kit: PaymentsTestKit, goodwill: dict[str, Any]
+) -> None:
+    booking = await paid(kit, items=FAMILY)
+    await kit.payments.refund_payment(booking.id, OPERATOR, **goodwill)
+
+    await refund(kit, booking, ANN, [ItemCount(id="adult")])
+
+    after = await kit.payments.get_booking(booking.id)
+    assert (after.status, [item.id for item in after.items]) == (BookingStatus.CONFIRMED, ["child", "baby"])
+    assert sum(await sent(kit, booking)) == 7000
+
+
+async def test_a_free_seat_that_was_not_named_stays_booked(kit: PaymentsTestKit) -> None:
+    booking = await paid(kit, items=FAMILY)
+
+    await refund(kit, booking, ANN, [ItemCount(id="adult"), ItemCount(id="child")])
+
+    after = await kit.payments.get_booking(booking.id)
+    assert (after.status, [item.id for item in after.items]) == (BookingStatus.CONFIRMED, ["baby"])
+    given_up = await kit.payments.cancel_booking(booking.id, ANN, items=[ItemCount(id="baby")])
+    assert given_up.status is BookingStatus.CANCELED
+
+
+@pytest.mark.parametrize("steps", [[3], [1, 2], [1, 1, 1]], ids=["at once", "in two steps", "one after the other"])
+async def test_a_booking_whose_items_are_all_refunded_is_canceled_as_refunded(
+    kit: PaymentsTestKit, steps: list[int]
+) -> None:
+    booking = await paid(kit)
+
+    for quantity in steps:
+        await refund(kit, booking, ANN, [ItemCount(id="adult", quantity=quantity)])
+
+    after = await kit.payments.get_booking(booking.id)
+    assert (after.status, after.end_reason) == (BookingStatus.CANCELED, EndReason.REFUNDED)
+    assert await reasons(kit) == ["refunded"]
+
+
+async def test_a_booking_whose_last_item_is_refunded_in_part_is_canceled_without_that_reason(
+    kit: PaymentsTestKit,
+) -> None:
+    half = RefundPolicy(tiers=(RefundTier(hours_before=1, percent=Decimal(50)),))
+    booking = await paid(kit, refund_policy=half)
+
+    await refund(kit, booking, ANN, [ItemCount(id="adult")])
+
+    after = await kit.payments.get_booking(booking.id)
+    assert (after.status, after.end_reason) == (BookingStatus.CANCELED, None)

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from booking_payments.application.dependencies import PaymentConfig
+from booking_payments.domain.amendments import BookingChange
 from booking_payments.domain.errors import RefusedByRule
 from booking_payments.domain.instructions import MethodChoice
 from booking_payments.domain.money import Currency
-from booking_payments.testing.kit import ANN, PaymentsTestKit
+from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
 
 MXN = Currency.of("mxn")
 DAY = timedelta(days=1)
@@ -89,6 +90,32 @@ async def test_a_booking_that_allows_only_vouchers_needs_a_hold_that_is_long_eno
         await kit.book(currency=MXN, expires_in=3 * DAY)
 
     assert refused.value.code == "no_payment_method_left"
+
+
+@pytest.mark.parametrize("change", ["expires_at", "event_starts_at"])
+async def test_an_amendment_to_a_hold_that_is_too_short_for_the_only_vouchers_is_refused(change: str) -> None:
+    kit = shop("oxxo")
+    booking = await kit.book(currency=MXN, expires_in=10 * DAY)
+    soon: dict[str, Any] = {change: kit.clock.now() + 3 * DAY}
+    later: dict[str, Any] = {change: kit.clock.now() + 4 * DAY}
+
+    with pytest.raises(RefusedByRule) as refused:
+        await kit.payments.amend_booking(booking.id, BookingChange(**soon), OPERATOR)
+
+    assert refused.value.code == "no_payment_method_left"
+    assert (await kit.payments.get_booking(booking.id)).version == 1
+    assert (await kit.payments.amend_booking(booking.id, BookingChange(**later), OPERATOR)).version == 2
+
+
+async def test_a_move_of_the_event_is_not_stopped_by_a_booking_that_allows_only_vouchers() -> None:
+    kit = shop("oxxo")
+    booking = await kit.book(currency=MXN, event_id="evening", expires_in=10 * DAY)
+    soon = kit.clock.now() + 3 * DAY
+
+    job = await kit.payments.reschedule_event("evening", OPERATOR, event_starts_at=soon)
+    await kit.payments.run_event_job(job)
+
+    assert (await kit.payments.get_booking(booking.id)).event_starts_at == soon
 
 
 async def test_where_only_vouchers_are_left_an_old_intent_stays_and_nothing_is_begun() -> None:

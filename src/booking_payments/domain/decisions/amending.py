@@ -156,7 +156,7 @@ def intend_amendment(
         return (ev.PaymentCanceled(),)
     update = step is Step.UPDATE
     changed = UpdateIntent(intent_id=payment.intent_id, amount=amount)
-    canceled = CancelIntent(intent_id=payment.intent_id, reason=CancellationReason.ABANDONED)
+    canceled = CancelIntent(intent_id=payment.intent_id, reason=_SUPERSEDED)
     intended = ev.OperationIntended(
         idempotency_key=idempotency_key,
         purpose=ev.Purpose.AMEND_BOOKING,
@@ -187,8 +187,8 @@ def amend_paid(
 ) -> Events:
     """Return the events that give a paid booking its new content and send the difference back.
 
-    Nothing goes back for units whose money has gone back already. A refund for the customer after which everything has
-    gone back is marked as canceling the booking.
+    Nothing goes back for units whose money has gone back already. The booking lives on, also when everything has gone
+    back: units that nobody gave up stay in it.
     """
     event = amended(booking, payment, amendment)
     before = money_left(booking.amount, booking.items)
@@ -198,7 +198,7 @@ def amend_paid(
     given = moved.refundable.for_reduction(request.made_at, reduction, mode)
     event = evolve(event, reduced=reduction.amount, given_back=given)
     in_full = mode is RefundOnCancel.FULL or moved.refundable.in_grace(request.made_at)
-    return marked(payment, request, (event, *promise_reduction(payment, event, given, request, ids, in_full=in_full)))
+    return (event, *promise_reduction(payment, event, given, request, ids, in_full=in_full))
 
 
 def request_items(
@@ -226,7 +226,8 @@ def request_items(
     if amendment is None:
         events = promise_on_cancel(payment, request, ids, in_full=in_full, again=False)
     else:
-        first, *rest = amend_paid(booking, payment, amendment, request, ids)
+        changes = amend_paid(booking, payment, amendment, request, ids)
+        first, *rest = marked(payment, request, changes) if _asked_for_amount(payment, request) else changes
         assert isinstance(first, ev.BookingAmended)  # noqa: S101 - its first event is the amendment
         amended, events = first, tuple(rest)
     deferred = [each for each in events if isinstance(each, ev.RefundDeferred)]
@@ -236,6 +237,16 @@ def request_items(
     carrier = (deferred or sent)[0]  # the promise of a refund that is deferred in part can't be withdrawn any more
     change = ev.ItemsChange(amended=amended)
     return tuple(evolve(each, change=change) if each is carrier else each for each in events)
+
+
+def _asked_for_amount(payment: Payment, request: RefundParameters) -> bool:
+    """True when the caller has had an amount refunded, which names no item.
+
+    When everything has gone back by such requests and by items, the customer has asked for all of it. What an operator
+    gave back does not count: the customer keeps the items that were not named.
+    """
+    own = [each for each in payment.refunds if each.requested_by == request.by and not each.status.is_lost]
+    return any(not each.requested_items for each in own)
 
 
 def quote_items(
@@ -249,20 +260,27 @@ def quote_items(
 ) -> RefundQuote:
     """Return the result that refunding units of the booking's items would have at ``now``: the tier's share of each.
 
-    Arguments as in ``quote``. Raises as ``with_refunded``; ``RefusedByRule`` (``no_items``) for a booking without
-    items.
+    Units that cost nothing have the reason ``items_free``. Arguments as in ``quote``. Raises as ``with_refunded``;
+    ``RefusedByRule`` (``no_items``) for a booking without items.
     """
     require_has_items(booking)
     after = with_refunded(booking.items, named)
     whole = quote(payment, now, None, override=override, denied=denied)
+    left, left_after = money_left(booking.amount, booking.items), money_left(booking.amount, after)
+    if left == left_after and (whole.allowed or whole.reason.keeps_money):
+        return _refused(booking, QuoteReason.ITEMS_FREE)
     if not whole.allowed:
         return whole
-    reduction = reduction_of(payment, money_left(booking.amount, booking.items), money_left(booking.amount, after))
+    reduction = reduction_of(payment, left, left_after)
     given = payment.refundable.for_reduction(now, reduction, RefundOnCancel.FULL if override else RefundOnCancel.POLICY)
     if not given:
-        zero = Money.zero(booking.amount.currency)
-        return RefundQuote(reason=QuoteReason.NOTHING_LEFT, amount=zero, fee_refunded=zero, refundable_until=None)
+        return _refused(booking, QuoteReason.NOTHING_LEFT)
     return quote(payment, now, given, override=override, denied=denied)
+
+
+def _refused(booking: Booking, reason: QuoteReason) -> RefundQuote:
+    zero = Money.zero(booking.amount.currency)
+    return RefundQuote(reason=reason, amount=zero, fee_refunded=zero, refundable_until=None)
 
 
 def reduction_of(payment: Payment, before: Money, after: Money) -> Reduction:
@@ -328,8 +346,43 @@ def replace_after_update(payment: Payment, operation: Operation, *, idempotency_
     intended = ev.OperationIntended(
         idempotency_key=idempotency_key,
         purpose=ev.Purpose.AMEND_BOOKING,
-        instruction=CancelIntent(intent_id=intent_of(payment), reason=CancellationReason.ABANDONED),
-        replacement=Replacement(payment_method_id=None, confirm=False, return_url=payment.return_url),
+        instruction=CancelIntent(intent_id=intent_of(payment), reason=_SUPERSEDED),
+        replacement=_without_method(payment),
         amendment=operation.amendment,
     )
     return (intended,)
+
+
+def amend_again(operation: Operation, payment: Payment, booking: Booking, *, idempotency_key: str) -> Events:
+    """Intend an amendment once more whose call had no effect; nothing unless the booking can still be amended so.
+
+    Its caller was told that the outcome would be determined. The booking has to wait for its payment still, and the
+    payment for its customer; a hold is canceled again only for a booking that becomes free. An intent that asks for an
+    authentication meanwhile is canceled instead of updated.
+    """
+    amendment, intent_id = operation.amendment, payment.intent_id
+    waits = booking.status is BookingStatus.PENDING and payment.operation is None and intent_id is not None
+    if amendment is None or intent_id is None or operation.amended or not waits:
+        return ()
+    found = AMENDMENTS[payment.status][price_change(booking, amendment)]
+    if found not in (Step.UPDATE, Step.REPLACE):
+        return ()
+    update = found is Step.UPDATE and isinstance(operation.instruction, UpdateIntent)
+    instruction = operation.instruction if update else CancelIntent(intent_id=intent_id, reason=_SUPERSEDED)
+    replacement = None if update or amendment.is_free else _without_method(payment)
+    return (
+        ev.OperationIntended(
+            idempotency_key=idempotency_key,
+            purpose=ev.Purpose.AMEND_BOOKING,
+            instruction=instruction,
+            replacement=replacement,
+            amendment=amendment,
+        ),
+    )
+
+
+def _without_method(payment: Payment) -> Replacement:
+    return Replacement(payment_method_id=None, confirm=False, return_url=payment.return_url)
+
+
+_SUPERSEDED: Final = CancellationReason.ABANDONED

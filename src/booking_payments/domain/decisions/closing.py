@@ -11,12 +11,12 @@ from booking_payments.domain.decisions.drift import Events, has_drift, unless_kn
 from booking_payments.domain.decisions.lost import ends_payment
 from booking_payments.domain.decisions.obligations import after_refusal, increase_of
 from booking_payments.domain.decisions.observe_intents import ended, intent_drift
-from booking_payments.domain.errors import NotPossibleNow, RefusedByRule
+from booking_payments.domain.errors import NotPossibleNow, PaymentError, RefusedByRule
 from booking_payments.domain.instructions import ConfirmIntent, Replacement, UpdateIntent
 from booking_payments.domain.lifecycle import COMMANDS, REFUND, Command, PaymentStatus, RefundEvent, RefundStatus, move
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Operation, Payment, Refund
-from booking_payments.domain.refunds import GivenBack
+from booking_payments.domain.refunds import GivenBack, QuoteReason
 from booking_payments.domain.reports import IntentReport
 from booking_payments.domain.retry import KEY_LIFETIME
 
@@ -214,7 +214,8 @@ def release_refunded(
     """Return the events that cancel a confirmed booking whose whole payment is refunded; otherwise nothing.
 
     The refund that completes the amount is one of two kinds. (a) The customer requested it, and it can no longer be
-    refused: it is deferred, its outcome is unknown, or the gateway accepted it. (b) ``by_dashboard`` is set, and
+    refused: it is deferred, its outcome is unknown, or the gateway accepted it. If the customer requested items only,
+    the booking is canceled when no item is left (``change_refunded_items``). (b) ``by_dashboard`` is set, and
     ``events``, the events just recorded, contain a refund made in the gateway's dashboard. Refunds that operators send
     through this service leave the booking confirmed, since operators can cancel it; so does a refund made after the
     start of the event.
@@ -242,7 +243,8 @@ def change_refunded_items(status: BookingStatus, payment: Payment) -> Events:
     """Return the event of a refund of items that changes its booking; nothing while its promise can be withdrawn.
 
     It can't be any more when the refund is deferred, when its outcome is unknown, and when the gateway accepted it.
-    A booking that was closed meanwhile keeps its items.
+    A booking that was closed meanwhile keeps its items. One without any item left is canceled, with the reason
+    ``refunded`` when everything has gone back.
 
     ``status`` is the booking's current status.
     """
@@ -251,7 +253,10 @@ def change_refunded_items(status: BookingStatus, payment: Payment) -> Events:
     found = next(filter(None, changes), None)
     if found is None or not status.is_live:
         return ()
-    return (found.amended or ev.BookingReleased(status=BookingStatus.CANCELED.value),)
+    if found.amended is not None:
+        return (found.amended,)
+    reason = EndReason.REFUNDED.value if payment.refundable.is_whole else None
+    return (ev.BookingReleased(status=BookingStatus.CANCELED.value, reason=reason),)
 
 
 def _stands(payment: Payment, refund: Refund) -> bool:
@@ -274,7 +279,9 @@ def _promised_by(payment: Payment) -> GivenBack | None:
     return increase_of(payment, min(counted.amount + bank, payment.captured), counted.fee)
 
 
-def require_cancelable_by_owner(booking: Booking, payment: Payment | None, now: datetime) -> None:
+def require_cancelable_by_owner(
+    booking: Booking, payment: Payment | None, now: datetime, *, denied: QuoteReason | None = None
+) -> None:
     """Raise unless the customer may cancel their own booking, or items of it, at ``now``.
 
     A paid booking may be given up before its event starts if nothing goes back for it: ``require_nothing_back`` decides
@@ -282,23 +289,32 @@ def require_cancelable_by_owner(booking: Booking, payment: Payment | None, now: 
 
     Args:
         payment: the payment that holds the booking, or else its latest; None where it has none.
+        denied: why this customer may not request refunds; None when they may.
 
     Raises:
-        NotPossibleNow: the booking is paid, and its event has started (``already_paid``).
+        NotPossibleNow, RefusedByRule: the booking is paid, and its event has started: the reason for which a refund is
+            refused, such as ``event_started``, or ``already_paid`` if it would be possible.
         RefusedByRule: as ``require_given_up_in_time``.
     """
     if _is_paid(booking, payment) and now >= booking.event_starts_at:
-        raise _already_paid()
+        raise _refund_instead(payment, now, denied)
     require_given_up_in_time(booking, payment, now)
 
 
-def require_nothing_back(booking: Booking, payment: Payment | None, added: Money) -> None:
-    """Raise ``NotPossibleNow`` (``already_paid``) when a customer cancels what is paid, and ``added`` would go back.
+def require_nothing_back(
+    booking: Booking, payment: Payment | None, added: Money, now: datetime, *, denied: QuoteReason | None = None
+) -> None:
+    """Raise when a customer cancels what is paid, and ``added`` would go back.
 
-    The customer requests a refund instead, whose quote says how much. ``payment`` is the one before the decision.
+    The customer requests a refund instead, whose quote says how much: ``NotPossibleNow`` (``already_paid``). Where the
+    refund would be refused, its reason is raised.
+
+    Args:
+        payment: the one before the decision.
+        denied: why this customer may not request refunds; None when they may.
     """
     if added and _is_paid(booking, payment):
-        raise _already_paid()
+        raise _refund_instead(payment, now, denied)
 
 
 def _is_paid(booking: Booking, payment: Payment | None) -> bool:
@@ -306,7 +322,12 @@ def _is_paid(booking: Booking, payment: Payment | None) -> bool:
     return paid or (booking.status is BookingStatus.CONFIRMED and not booking.free)
 
 
-def _already_paid() -> NotPossibleNow:
+def _refund_instead(payment: Payment | None, now: datetime, denied: QuoteReason | None) -> PaymentError:
+    """Return the error that points a customer to a refund, or says why a refund would be refused as well."""
+    paid = payment is not None and payment.status is PaymentStatus.SUCCEEDED
+    reason = payment.refundable.quote(now, None, denied=denied).reason if payment is not None and paid else None
+    if reason is not None and not reason.allows:
+        return reason.error()
     return NotPossibleNow("this booking is paid already; ask for a refund instead", code="already_paid")
 
 

@@ -142,7 +142,7 @@ def request_refund(payment: Payment, request: RefundParameters, ids: NewIds) -> 
 def marked(payment: Payment, request: RefundParameters, events: Events) -> Events:
     """Return the events; a refund that completes a full refund for the customer is marked as canceling the booking.
 
-    Every refund that a customer requests passes here, by amount or by items: their order makes no difference.
+    A refund of items passes here only if its customer has asked for an amount before.
     """
     after = payment
     for event in events:

@@ -2,66 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from booking_payments.entrypoints.cli.choices import EnumChoice
+from booking_payments.entrypoints.cli.booking_options import fitted, registration_options, values_of_options
+from booking_payments.entrypoints.cli.choices import EnumChoice, IdentifierText, Moment
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 
 if TYPE_CHECKING:
     from booking_payments.application.views import BookingView, Registered
     from booking_payments.runtime.services import Services
-
-MAX_TEXT = 255
-
-
-class Moment(click.ParamType[datetime]):
-    """A time with its zone, as RFC 3339 writes it."""
-
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """The time in UTC."""
-        try:
-            read = datetime.fromisoformat(str(value))
-            if read.tzinfo is not None:
-                return read.astimezone(UTC)
-        except (ValueError, OverflowError):
-            pass
-        self.fail("write a time with its zone, such as 2030-01-01T20:00:00Z", param, ctx)
-
-
-class OneLineText(click.ParamType[str]):
-    """Visible text on one line, for people."""
-
-    name = "text"
-    identifier = False
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text as it is."""
-        from booking_payments.domain.errors import InvalidInput
-        from booking_payments.domain.texts import require_identifier, require_line
-        from booking_payments.presentation.card_numbers import holds_card_number
-
-        text = str(value)
-        check = require_identifier if self.identifier else require_line
-        try:
-            check(text, self.name)
-        except InvalidInput:
-            text = ""
-        if not 0 < len(text) <= MAX_TEXT:
-            self.fail(f"use 1 to {MAX_TEXT} visible characters", param, ctx)
-        if holds_card_number(text):
-            self.fail("this looks like a card number; card data goes to the payment provider only", param, ctx)
-        return text
-
-
-class IdentifierText(OneLineText):
-    """A reference or an id: each character is visible by itself."""
-
-    identifier = True
 
 
 @click.group()
@@ -78,10 +30,11 @@ def booking() -> None:
 @booking.command(short_help="Register a booking.")
 @click.option("--reference", type=IdentifierText(), required=True, help="Your own unique name for the booking.")
 @click.option("--customer", type=IdentifierText(), required=True, help="The customer's id: the `sub` of their tokens.")
-@click.option("--amount", required=True, help="In major units, for example 100.00.")
+@click.option("--amount", help="In major units, for example 100.00. Required without --item.")
 @click.option("--currency", required=True, help="Lower-case ISO 4217 code, for example usd.")
 @click.option("--starts", type=Moment(), required=True, help="When the event starts.")
 @click.option("--expires", type=Moment(), help="Deadline for its payment; by default the event's start.")
+@registration_options
 @click.option(
     "--capture",
     type=EnumChoice("domain.instructions:CaptureMethod"),
@@ -97,10 +50,11 @@ def booking() -> None:
 def create(
     reference: str,
     customer: str,
-    amount: str,
+    amount: str | None,
     currency: str,
     starts: datetime,
     expires: datetime | None,
+    content: dict[str, Any],
     capture: str | None,
     customer_refunds: str | None,
     as_json: bool,
@@ -110,39 +64,40 @@ def create(
 
     \b
     Examples:
-      booking-payments booking create --reference order-1001 --customer ann \\
+      booking-payments bookings create --reference order-1001 --customer ann \\
           --amount 100.00 --currency usd --starts 2030-01-01T20:00:00Z
+      booking-payments bookings create --reference order-1002 --customer ann --event evening-1 \\
+          --item adult:2:30.00:Adult --item child:1:10.00:Child --currency usd \\
+          --starts 2030-01-01T20:00:00Z --title "Hamlet, 8 pm" --refund-tier 48:100 --refund-tier 24:50
     """
     from booking_payments.application.callers import Caller
-    from booking_payments.application.views import NewBooking
-    from booking_payments.domain.booking import BookingDetails
-    from booking_payments.domain.errors import PaymentError
-    from booking_payments.domain.instructions import CaptureMethod
-    from booking_payments.domain.money import Currency, Money
-    from booking_payments.domain.refunds import CustomerRefunds
+    from booking_payments.presentation.asked import new_booking
+    from booking_payments.presentation.models import RegisterBooking
 
-    try:
-        money = Money.parse(amount, Currency.of(currency))
-    except PaymentError as error:
-        raise click.BadParameter(error.message, param_hint="--amount, --currency") from None
-    new = NewBooking(
-        reference=reference,
-        customer_id=customer,
-        amount=money,
-        event_starts_at=starts,
-        expires_at=expires,
-        details=BookingDetails(
-            capture_method=CaptureMethod(capture) if capture else None,
-            customer_refunds=CustomerRefunds(customer_refunds) if customer_refunds else None,
-        ),
-    )
+    if amount is None and "items" not in content:
+        raise click.UsageError("give --amount, or --item")
+    given = {
+        "reference": reference,
+        "customer_id": customer,
+        "amount": amount,
+        "currency": currency,
+        "event_starts_at": starts,
+        "expires_at": expires,
+        "capture_method": capture,
+        "customer_refunds": customer_refunds,
+        **content,
+    }
+    settings = settings_or_fail()
+    asked = fitted(given, RegisterBooking, settings)
+    with values_of_options():
+        new = new_booking(asked)
 
     async def work(services: Services) -> tuple[Registered, BookingView]:
         caller = Caller.service("cli", "booking create")
         registered = await services.payments.register_booking(new, caller)
         return registered, await services.payments.describe_booking(registered.booking.id, caller)
 
-    registered, view = run_with_services(settings_or_fail(), work)
+    registered, view = run_with_services(settings, work)
     click.echo(_registration_text(registered, view, as_json))
 
 

@@ -5,14 +5,16 @@ With ``--json`` what the HTTP API answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from booking_payments.entrypoints.cli.booking import IdentifierText, Moment, OneLineText, create
-from booking_payments.entrypoints.cli.choices import EnumChoice
+from booking_payments.entrypoints.cli.booking import create
+from booking_payments.entrypoints.cli.booking_options import REMOVABLE, content_options, fitted, with_known_labels
+from booking_payments.entrypoints.cli.choices import EnumChoice, IdentifierText, ItemUnits, Moment, OneLineText
 from booking_payments.entrypoints.cli.refunds import encoded
 from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.tables import coloured, limit_option, table
@@ -20,6 +22,7 @@ from booking_payments.entrypoints.cli.tables import coloured, limit_option, tabl
 if TYPE_CHECKING:
     from booking_payments.application.views import BookingView
     from booking_payments.domain.booking import Booking, ItemCount
+    from booking_payments.domain.refunds import GivenBack
     from booking_payments.runtime.services import Services
 
 _STATUS_STYLE = {"confirmed": "good", "pending": "warn"}
@@ -28,12 +31,13 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the answer o
 
 @click.group()
 def bookings() -> None:
-    """Find, register and cancel bookings.
+    """Find, show, register, amend and cancel bookings.
 
     \b
     Examples:
       booking-payments bookings find --customer ann --status pending
       booking-payments bookings show order-1001
+      booking-payments bookings amend order-1001 --amount 80.00
       booking-payments bookings cancel order-1008 --reason "the hall is flooded" --refund full
     """
 
@@ -139,7 +143,7 @@ def show(name: str, as_json: bool) -> None:
     async def work(services: Services) -> BookingView:
         return await services.payments.describe_booking((await booking_named(services, name)).id)
 
-    _report(run_with_services(settings_or_fail(), work), as_json)
+    click.echo(_shown(run_with_services(settings_or_fail(), work), as_json))
 
 
 async def booking_named(services: Services, name: str) -> Booking:
@@ -155,10 +159,10 @@ async def booking_named(services: Services, name: str) -> Booking:
     return found
 
 
-def _report(view: BookingView, as_json: bool) -> None:
+def _shown(view: BookingView, as_json: bool) -> str:
     from booking_payments.presentation import render
 
-    click.echo(encoded(render.booking(view)) if as_json else "\n".join(_booking_lines(view)))
+    return encoded(render.booking(view)) if as_json else "\n".join(_booking_lines(view))
 
 
 def _booking_lines(view: BookingView) -> Iterator[str]:
@@ -180,6 +184,39 @@ def _booking_lines(view: BookingView) -> Iterator[str]:
         yield f"owed to the customer: {money(view.refund_owed)}{waits}"
 
 
+async def _changed(
+    services: Services, booking: Booking, work: Callable[[], Awaitable[Booking]]
+) -> tuple[BookingView, str | None]:
+    """Do ``work``. Returns the booking, and a line that says what goes back to the customer by it; None for a booking
+    that was not paid."""
+    from booking_payments.application.quoted import added_refund
+    from booking_payments.domain.payment import payment_of_booking
+
+    before = payment_of_booking(await services.storage.read(lambda uow: uow.payments.of_booking(booking.id)))
+    await work()
+    view = await services.payments.describe_booking(booking.id)
+    if before is None or not before.captured.minor:
+        return view, None
+    after = await services.storage.read(lambda uow: uow.payments.get(before.id))
+    return view, _refund_line(added_refund(before, after, booking.amount))
+
+
+def _refund_line(refund: GivenBack) -> str:
+    from booking_payments.presentation.formatting import money
+
+    if not refund.amount.minor:
+        return "nothing goes back to the customer"
+    fee = f", and {money(refund.fee)} of the fee" if refund.fee.minor else ""
+    return f"goes back to the customer: {money(refund.amount)}{fee}"
+
+
+def _report(found: tuple[BookingView, str | None], as_json: bool) -> None:
+    view, line = found
+    click.echo(_shown(view, as_json))
+    if line is not None and not as_json:
+        click.echo(line)
+
+
 # --- cancel ----------------------------------------------------------------------------------------------------
 
 
@@ -196,13 +233,15 @@ def _booking_lines(view: BookingView) -> Iterator[str]:
 @click.option(
     "--item",
     "items",
+    type=ItemUnits(),
     multiple=True,
     metavar="ID[:QUANTITY]",
     help="Cancel only these units of an item; the booking is kept with the rest. May be repeated.",
 )
 @_json
-def cancel(name: str, reason: str | None, refund: str, items: tuple[str, ...], as_json: bool) -> None:
-    """Cancel a booking. Its open payment is canceled first; a paid one is refunded as --refund says.
+def cancel(name: str, reason: str | None, refund: str, items: tuple[ItemCount, ...], as_json: bool) -> None:
+    """Cancel a booking. Its open payment is canceled first; a paid one is refunded as --refund says. Prints what goes
+    back to the customer.
 
     ID is the booking's, or its reference.
 
@@ -210,42 +249,36 @@ def cancel(name: str, reason: str | None, refund: str, items: tuple[str, ...], a
     Examples:
       booking-payments bookings cancel order-1006
       booking-payments bookings cancel order-1007 --reason "the hall is flooded" --refund full --json
+      booking-payments bookings cancel order-1002 --item adult:1
     """
     from booking_payments.application.callers import Caller
     from booking_payments.domain.refunds import RefundOnCancel
 
-    named = [_count(text) for text in items]
-
-    async def work(services: Services) -> BookingView:
+    async def work(services: Services) -> tuple[BookingView, str | None]:
         booking = await booking_named(services, name)
-        caller = Caller.operator_of("cli", "bookings cancel")
-        await services.payments.cancel_booking(
-            booking.id, caller, reason=reason, refund=RefundOnCancel(refund), items=named
-        )
-        return await services.payments.describe_booking(booking.id)
+        caller, mode = Caller.operator_of("cli", "bookings cancel"), RefundOnCancel(refund)
+        cancel = partial(services.payments.cancel_booking, booking.id, caller, reason=reason, refund=mode, items=items)
+        return await _changed(services, booking, cancel)
 
     _report(run_with_services(settings_or_fail(), work), as_json)
-
-
-def _count(text: str) -> ItemCount:
-    from booking_payments.domain.booking import ItemCount
-
-    its, colon, quantity = text.partition(":")
-    if not its or (colon and not quantity.isdecimal()):
-        raise click.BadParameter("write an item's id, and how many of it: adult:2", param_hint="--item")
-    return ItemCount(id=its, quantity=int(quantity) if colon else None)
 
 
 # --- amend -----------------------------------------------------------------------------------------------------
 
 
-@bookings.command(short_help="Amend a booking: price, date, deadline, texts.")
+@bookings.command(short_help="Amend a booking: price, items, date, deadline, texts.")
 @click.argument("name", metavar="ID")
-@click.option("--amount", metavar="AMOUNT", help="The new price, in major units: 80.00.")
+@click.option("--amount", metavar="AMOUNT", help="The new price, in major units: 80.00. For a booking without items.")
 @click.option("--starts", type=Moment(), help="The new start of the event.")
 @click.option("--expires", type=Moment(), help="The new deadline for its payment.")
 @click.option("--refund-grace-until", type=Moment(), help="Until then its customer may request a full refund.")
-@click.option("--title", type=OneLineText(), metavar="TEXT", help="The name of the event.")
+@content_options
+@click.option(
+    "--remove",
+    type=click.Choice([name.replace("_", "-") for name in REMOVABLE]),
+    multiple=True,
+    help="Remove this text, the metadata or the grace. May be repeated.",
+)
 @click.option(
     "--expected-version",
     type=click.IntRange(min=1),
@@ -265,43 +298,59 @@ def amend(
     starts: datetime | None,
     expires: datetime | None,
     refund_grace_until: datetime | None,
-    title: str | None,
+    content: dict[str, Any],
+    remove: tuple[str, ...],
     expected_version: int | None,
     refund: str | None,
     as_json: bool,
 ) -> None:
-    """Amend a booking: either all changes are made or none.
+    """Amend a booking: either all changes are made or none. Prints what goes back to the customer.
 
     ID is the booking's, or its reference. An unpaid payment follows the price; a paid booking that becomes cheaper
-    gives the difference back.
+    gives the difference back. A booking with items is repriced by its items: name all that it is to have.
 
     \b
     Examples:
       booking-payments bookings amend order-1001 --amount 80.00
       booking-payments bookings amend order-1001 --starts 2030-02-01T20:00:00Z --refund-grace-until 2030-01-15T00:00:00Z
+      booking-payments bookings amend order-1001 --title "Hamlet, 3 pm" --remove description --remove refund-grace-until
+      booking-payments bookings amend order-1002 --item adult:2:25.00 --item child:1:10.00
     """
     from booking_payments.application.callers import Caller
-    from booking_payments.domain.amendments import KEEP, BookingChange
-    from booking_payments.domain.money import Money
     from booking_payments.domain.refunds import RefundOnCancel
+    from booking_payments.presentation.asked import change_asked
+    from booking_payments.presentation.models import AmendBooking
 
-    async def work(services: Services) -> BookingView:
+    given = {
+        "amount": amount,
+        "event_starts_at": starts,
+        "expires_at": expires,
+        "refund_grace_until": refund_grace_until,
+        **content,
+    }
+    given = {field: value for field, value in given.items() if value is not None}
+    settings = settings_or_fail()
+    asked = fitted({**given, **_removed(remove, given)}, AmendBooking, settings)
+
+    async def work(services: Services) -> tuple[BookingView, str | None]:
         booking = await booking_named(services, name)
-        change = BookingChange(
-            amount=Money.parse(amount, booking.amount.currency) if amount is not None else KEEP,
-            event_starts_at=starts or KEEP,
-            expires_at=expires or KEEP,
-            refund_grace_until=refund_grace_until or KEEP,
-            title=title or KEEP,
-        )
-        caller = Caller.operator_of("cli", "bookings amend")
-        await services.payments.amend_booking(
+        change = partial(
+            services.payments.amend_booking,
             booking.id,
-            change,
-            caller,
+            change_asked(with_known_labels(asked, booking), booking.amount.currency),
+            Caller.operator_of("cli", "bookings amend"),
             expected_version=expected_version,
             refund=RefundOnCancel(refund) if refund is not None else None,
         )
-        return await services.payments.describe_booking(booking.id)
+        return await _changed(services, booking, change)
 
-    _report(run_with_services(settings_or_fail(), work), as_json)
+    _report(run_with_services(settings, work), as_json)
+
+
+def _removed(options: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
+    """Return the values that remove the fields named by ``options``."""
+    names = [option.replace("-", "_") for option in options]
+    for name, option in zip(names, options, strict=True):
+        if name in given:
+            raise click.UsageError(f"--{option} sets what --remove {option} removes: leave one of them out")
+    return {name: {} if name == "metadata" else None for name in names}

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from booking_payments.entrypoints.cli.bars import progress_bars
-from booking_payments.entrypoints.cli.booking import Moment, OneLineText
-from booking_payments.entrypoints.cli.choices import EnumChoice
+from booking_payments.entrypoints.cli.choices import EnumChoice, Moment, OneLineText
 from booking_payments.entrypoints.cli.refunds import encoded, operator
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 
@@ -46,7 +45,7 @@ def events() -> None:
     """
 
 
-@events.command()
+@events.command(short_help="Print what canceling or moving an event would do now.")
 @click.argument("event_id", metavar="EVENT")
 @_refund("full")
 @click.option("--starts", type=Moment(), help="Print what moving the event to this start would do instead.")

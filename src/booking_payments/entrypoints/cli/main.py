@@ -15,7 +15,7 @@ COMMANDS = LazyCommands(
         "migrate": ("migrate:migrate", "Upgrade the database at DATABASE_URL to the newest schema."),
         "token": ("token:token", "Print a token, signed with JWT_SECRET."),
         "booking": ("booking:booking", "Register a booking that is to be paid."),
-        "bookings": ("bookings:bookings", "Find, register and cancel bookings."),
+        "bookings": ("bookings:bookings", "Find, show, register, amend and cancel bookings."),
         "events": ("events:events", "Events: bookings with the same event_id."),
         "payments": ("payments:payments", "List and show payments, refund, capture, cancel and record them."),
         "disputes": ("disputes:disputes", "List disputes of customers' banks."),

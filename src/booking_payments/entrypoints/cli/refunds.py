@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from booking_payments.entrypoints.cli.choices import EnumChoice
+from booking_payments.entrypoints.cli.choices import EnumChoice, ItemUnits
 from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from booking_payments.application.callers import Caller
     from booking_payments.application.views import PaymentView, RefundView
+    from booking_payments.domain.booking import ItemCount
     from booking_payments.domain.payment import Payment
     from booking_payments.domain.refunds import RefundQuote
     from booking_payments.presentation.render import Reader
@@ -26,6 +27,14 @@ T = TypeVar("T")
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer of the HTTP API.")
 _amount = click.option("--amount", metavar="AMOUNT", help="In major units: 25.00. By default everything refundable.")
+_items = click.option(
+    "--item",
+    "items",
+    type=ItemUnits(),
+    multiple=True,
+    metavar="ID[:QUANTITY]",
+    help="Instead of --amount: these units of an item of the booking. May be repeated.",
+)
 _override = click.option(
     "--override", is_flag=True, help="Ignore tiers, the event's start and, for a partial refund, an open inquiry."
 )
@@ -84,9 +93,10 @@ def with_payment(
 @click.command(short_help="Show the amount that a refund would return now.")
 @click.argument("name", metavar="ID")
 @_amount
+@_items
 @_override
 @_json
-def quote(name: str, amount: str | None, override: bool, as_json: bool) -> None:
+def quote(name: str, amount: str | None, items: tuple[ItemCount, ...], override: bool, as_json: bool) -> None:
     """Show the amount that a refund would return now. Moves no money.
 
     ID is the payment's, its booking's, the booking's reference, or an id of the gateway's. Exit status 1 when a refund
@@ -96,16 +106,27 @@ def quote(name: str, amount: str | None, override: bool, as_json: bool) -> None:
     Examples:
       booking-payments payments quote order-1001
       booking-payments payments quote order-1001 --amount 80.00 --override --json
+      booking-payments payments quote order-1002 --item adult:1
     """
     from booking_payments.presentation import render
 
-    async def work(services: Services, payment: Payment) -> RefundQuote:
-        caller = operator("payments quote")
-        return await services.payments.quote_refund_of_payment(payment.id, caller, amount=amount, override=override)
+    _require_one(amount, items)
 
-    _, found = with_payment(name, work)
+    async def work(services: Services, payment: Payment) -> RefundQuote:
+        caller, payments = operator("payments quote"), services.payments
+        if items:
+            return await payments.quote_refund(payment.booking_id, caller, items=items, override=override)
+        return await payments.quote_refund_of_payment(payment.id, caller, amount=amount, override=override)
+
+    _, found = with_payment(name, work, current=bool(items))
     click.echo(encoded(render.quote(found)) if as_json else "\n".join(_quoted(found)))
     click.get_current_context().exit(0 if found.allowed else 1)
+
+
+def _require_one(amount: str | None, items: tuple[ItemCount, ...]) -> None:
+    """Wrong usage when both an amount and items are given."""
+    if amount is not None and items:
+        raise click.UsageError("--amount and --item are two ways to say how much: leave one of them out")
 
 
 def _quoted(found: RefundQuote) -> Iterator[str]:
@@ -129,6 +150,7 @@ def _quoted(found: RefundQuote) -> Iterator[str]:
 @click.command(short_help="Refund a payment.")
 @click.argument("name", metavar="ID")
 @_amount
+@_items
 @_override
 @click.option(
     "--reason",
@@ -139,8 +161,18 @@ def _quoted(found: RefundQuote) -> Iterator[str]:
 )
 @click.option("--note", help="Free text, kept with the payment and not sent to the gateway. Required with --override.")
 @_json
-def refund(name: str, amount: str | None, override: bool, reason: str, note: str | None, as_json: bool) -> None:
-    """Refund a payment: AMOUNT, or everything refundable.
+def refund(
+    name: str,
+    amount: str | None,
+    items: tuple[ItemCount, ...],
+    override: bool,
+    reason: str,
+    note: str | None,
+    as_json: bool,
+) -> None:
+    """Refund a payment: AMOUNT, or the units named by --item, or everything refundable.
+
+    The booking keeps the units; to give their seats up, too: booking-payments bookings cancel --item.
 
     ID is the payment's, its booking's, the booking's reference, or an id of the gateway's. When the outcome is unknown,
     the same command within 24 hours returns that refund and makes no second one.
@@ -149,24 +181,26 @@ def refund(name: str, amount: str | None, override: bool, reason: str, note: str
     Examples:
       booking-payments payments refund order-1001 --amount 25.00
       booking-payments payments refund order-1001 --override --note "the band was ill"
+      booking-payments payments refund order-1002 --item adult:1 --item child
     """
     from booking_payments.domain.refunds import RefundReason
     from booking_payments.presentation import render
 
     if override and not (note and note.strip()):
         raise click.UsageError("--override requires --note with the reason")
+    _require_one(amount, items)
 
     async def work(services: Services, payment: Payment) -> RefundView:
-        return await services.payments.refund_payment_by_id(
-            payment.id,
-            operator("payments refund"),
-            amount=amount,
-            reason=RefundReason(reason),
-            note=note,
-            override=override,
+        caller, payments, why = operator("payments refund"), services.payments, RefundReason(reason)
+        if items:
+            return await payments.refund_payment(
+                payment.booking_id, caller, items=items, reason=why, note=note, override=override
+            )
+        return await payments.refund_payment_by_id(
+            payment.id, caller, amount=amount, reason=why, note=note, override=override
         )
 
-    services, view = with_payment(name, work)
+    services, view = with_payment(name, work, current=bool(items))
     answer = render.refund(view.payment, view.refund, reader(), services.clock.now(), asked_by_reader=True)
     click.echo(encoded(answer) if as_json else "\n".join(_made(view)))
     click.get_current_context().exit(0 if answer.success else 1)

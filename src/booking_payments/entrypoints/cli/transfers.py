@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from booking_payments.entrypoints.cli.booking import IdentifierText, OneLineText
+from booking_payments.entrypoints.cli.choices import IdentifierText, OneLineText
 from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
 from booking_payments.entrypoints.cli.tables import coloured, table
 

@@ -1,28 +1,17 @@
 """Bookings: registering, reading, canceling."""
 
-from collections.abc import Sequence
-from decimal import Decimal
 from typing import Annotated, Final
-from zoneinfo import available_timezones
 
 from litestar import Controller, get, patch, post
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Example
 from litestar.params import Body
 from litestar.response import Response
-from msgspec import UNSET, UnsetType
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.views import NewBooking, RefundOnCancel
-from booking_payments.domain.amendments import KEEP, BookingChange, Keep
-from booking_payments.domain.booking import BookingDetails, BookingStatus, Item, ItemCount
-from booking_payments.domain.errors import InvalidInput, RefusedByRule
-from booking_payments.domain.fees import FeeOnRefund
-from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
-from booking_payments.domain.money import Currency, Money
-from booking_payments.domain.refunds import CustomerRefunds, RefundPolicy, RefundTier
-from booking_payments.domain.texts import require_identifier, require_line
-from booking_payments.entrypoints.http import parsing
+from booking_payments.application.views import RefundOnCancel
+from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.texts import require_identifier
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.commands import (
     BookingId,
@@ -34,16 +23,13 @@ from booking_payments.entrypoints.http.commands import (
 from booking_payments.entrypoints.http.routing import for_token, operation
 from booking_payments.ports.bookings import BookingFilter
 from booking_payments.presentation import render
+from booking_payments.presentation.asked import change_asked, named_items, new_booking, require_allowed_pages
 from booking_payments.presentation.models import (
     AmendBooking,
     BookingAnswer,
     BookingsAnswer,
     BookingsQuery,
     CancelBooking,
-    ItemAsked,
-    ItemNamed,
-    MethodsChosen,
-    Policy,
     RegisterBooking,
 )
 
@@ -71,10 +57,10 @@ class BookingRoutes(Controller):
     async def register(
         self, data: Annotated[RegisterBooking, Body(examples=[Example(value=_NEW)])], command: GivenCommand
     ) -> Response[BookingAnswer]:
-        _require_allowed(data, command)
+        require_allowed_pages(data, command.services.settings.return_url_origins)
 
         async def work(caller: Caller) -> OperationResult:
-            registered = await command.payments.register_booking(_new_booking(data), caller)
+            registered = await command.payments.register_booking(new_booking(data), caller)
             entity, status = registered.booking, 201 if registered.created else 200
             return OperationResult(
                 content=await _described(command, entity.id), status=status, reference=entity.reference
@@ -109,13 +95,13 @@ class BookingRoutes(Controller):
         data: Annotated[AmendBooking, Body(examples=[Example(value=_AMEND)])],
         command: GivenCommand,
     ) -> Response[BookingAnswer]:
-        _require_allowed(data, command)
+        require_allowed_pages(data, command.services.settings.return_url_origins)
 
         async def work(caller: Caller) -> OperationResult:
             booking = await command.payments.get_booking(booking_id, caller)
             entity = await command.payments.amend_booking(
                 booking_id,
-                _change(data, booking.amount.currency),
+                change_asked(data, booking.amount.currency),
                 caller,
                 expected_version=data.expected_version,
                 refund=RefundOnCancel(data.refund) if data.refund else None,
@@ -146,105 +132,5 @@ class BookingRoutes(Controller):
         return await command.once(data, BookingAnswer, work)
 
 
-def _require_allowed(given: RegisterBooking | AmendBooking, context: RequestContext) -> None:
-    """Raise ``RequestRefused`` (400) when the checkout would lead to a page whose origin is not allowed."""
-    origins = context.services.settings.return_url_origins
-    for name, url in (("success_url", given.success_url), ("cancel_url", given.cancel_url)):
-        if url is not UNSET:
-            parsing.require_allowed_origin(url, origins, name)
-
-
 async def _described(context: RequestContext, booking_id: str) -> BookingAnswer:
     return render.booking(await context.payments.describe_booking(booking_id, context.caller))
-
-
-def _new_booking(given: RegisterBooking) -> NewBooking:
-    currency = Currency.of(given.currency)
-    starts_at = parsing.utc(given.event_starts_at, "event_starts_at")
-    expires_at = parsing.utc(given.expires_at, "expires_at") if given.expires_at else None
-    if expires_at is not None and expires_at > starts_at:
-        raise RefusedByRule("expires_at must not be after event_starts_at", code="expires_after_event")
-    return NewBooking(
-        reference=require_identifier(given.reference, "reference"),
-        customer_id=require_identifier(given.customer_id, "customer_id"),
-        amount=Money.parse(given.amount, currency) if given.amount is not None else None,
-        items=_items(given.items, currency) if given.items else (),
-        event_id=given.event_id,
-        metadata=given.metadata or {},
-        event_starts_at=starts_at,
-        expires_at=expires_at,
-        refund_policy=_policy(given.refund_policy) if given.refund_policy else None,
-        details=_details(given),
-    )
-
-
-def _details(given: RegisterBooking) -> BookingDetails:
-    if given.time_zone is not None and given.time_zone not in available_timezones():
-        raise InvalidInput("time_zone: must be the name of a time zone such as Europe/Vienna")
-    return BookingDetails(
-        title=given.title,
-        description=given.description,
-        customer_email=given.customer_email,
-        customer_name=given.customer_name,
-        locale=given.locale,
-        time_zone=given.time_zone,
-        success_url=given.success_url,
-        cancel_url=given.cancel_url,
-        statement_descriptor_suffix=given.statement_descriptor_suffix,
-        methods=_methods(given.payment_methods),
-        capture_method=CaptureMethod(given.capture_method) if given.capture_method else None,
-        customer_refunds=CustomerRefunds(given.customer_refunds) if given.customer_refunds else None,
-    )
-
-
-def _items(given: Sequence[ItemAsked], currency: Currency) -> tuple[Item, ...]:
-    return tuple(
-        Item(
-            id=each.id,
-            label=require_line(each.label, "label") if each.label else each.id,
-            quantity=each.quantity,
-            unit_amount=Money.parse(each.unit_amount, currency),
-        )
-        for each in given
-    )
-
-
-def named_items(given: Sequence[ItemNamed] | None) -> tuple[ItemCount, ...]:
-    """The units that a request names."""
-    return tuple(ItemCount(id=each.id, quantity=each.quantity) for each in given or ())
-
-
-def _change(given: AmendBooking, currency: Currency) -> BookingChange:
-    starts_at, expires_at, grace = given.event_starts_at, given.expires_at, given.refund_grace_until
-    return BookingChange(
-        amount=KEEP if given.amount is UNSET else Money.parse(given.amount, currency),
-        items=KEEP if given.items is UNSET else _items(given.items, currency),
-        event_starts_at=KEEP if starts_at is UNSET else parsing.utc(starts_at, "event_starts_at"),
-        expires_at=KEEP if expires_at is UNSET else parsing.utc(expires_at, "expires_at"),
-        refund_grace_until=KEEP if grace is UNSET else grace and parsing.utc(grace, "refund_grace_until"),
-        metadata=KEEP if given.metadata is UNSET else given.metadata,
-        title=_or_keep(given.title),
-        description=_or_keep(given.description),
-        customer_email=_or_keep(given.customer_email),
-        customer_name=_or_keep(given.customer_name),
-        locale=_or_keep(given.locale),
-        success_url=_or_keep(given.success_url),
-        cancel_url=_or_keep(given.cancel_url),
-    )
-
-
-def _or_keep(value: str | UnsetType | None) -> str | Keep | None:
-    return KEEP if value is UNSET else value
-
-
-def _methods(given: MethodsChosen | None) -> MethodChoice:
-    if given is None:
-        return ANY_METHOD
-    if (given.allowed is None) == (given.excluded is None):
-        raise InvalidInput("payment_methods: say either which are allowed or which are excluded")
-    return MethodChoice(allowed=tuple(given.allowed or ()), excluded=tuple(given.excluded or ()))
-
-
-def _policy(given: Policy) -> RefundPolicy:
-    tiers = [RefundTier(hours_before=tier.hours_before, percent=Decimal(tier.percent)) for tier in given.tiers]
-    return RefundPolicy(tiers=tuple(tiers), fee=FeeOnRefund(given.fee))

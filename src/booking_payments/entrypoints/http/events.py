@@ -12,12 +12,12 @@ from litestar.response import Response, Stream
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.domain.errors import NotFound
-from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.commands import GivenCommand, GivenContext, OperationResult
 from booking_payments.entrypoints.http.routing import also_as, for_token, operation
 from booking_payments.ports.event_jobs import EventJob
 from booking_payments.presentation import render
+from booking_payments.presentation.asked import utc
 from booking_payments.presentation.event_csv import rows
 from booking_payments.presentation.models import (
     CancelEvent,
@@ -99,8 +99,8 @@ class EventRoutes(Controller):
         command: GivenCommand,
     ) -> Response[EventJobAnswer]:
         async def work(caller: Caller) -> OperationResult:
-            starts_at, until = parsing.utc(data.event_starts_at, "event_starts_at"), data.refund_grace_until
-            grace = parsing.utc(until, "refund_grace_until") if until else None
+            starts_at, until = utc(data.event_starts_at, "event_starts_at"), data.refund_grace_until
+            grace = utc(until, "refund_grace_until") if until else None
             if data.preview:
                 preview = await command.payments.preview_event(
                     event_id, event_starts_at=starts_at, refund_grace_until=grace

@@ -7,10 +7,9 @@ repeated in an answer or a log.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
@@ -32,9 +31,7 @@ TARGET_LIMIT: Final = 8 * 1024
 MAX_DEPTH: Final = 32
 MAX_NUMBER: Final = 15
 """Digits of a JSON number: what every client can hold exactly."""
-MAX_URL: Final = 2048
 MAX_QUERY_FIELDS: Final = 50
-FIRST_YEAR, LAST_YEAR = 2000, 2199
 
 NO_FIELDS: Final = b"{}"
 M = TypeVar("M", bound=msgspec.Struct)
@@ -378,48 +375,3 @@ _TRUTHS: Final = {"true": True, "false": False}
 def is_id(text: str) -> bool:
     """True when ``text`` has the form of an id of this service; for other text callers answer 404."""
     return _ID.fullmatch(text) is not None and may_be_kept(text)
-
-
-# --- values ----------------------------------------------------------------------------------------------------
-
-
-def utc(moment: datetime, name: str) -> datetime:
-    """``moment`` in UTC, of a year that makes sense."""
-    try:
-        in_utc = moment.astimezone(UTC)
-    except OverflowError:
-        in_utc = None
-    if in_utc is None or not FIRST_YEAR <= in_utc.year <= LAST_YEAR:
-        raise bad_request(f"{name}: the year, in UTC, must be between {FIRST_YEAR} and {LAST_YEAR}")
-    return in_utc
-
-
-def require_allowed_origin(url: str | None, origins: Iterable[str], name: str = "return_url") -> str | None:
-    """Return ``url`` when it lies in one of the allowed ``origins``; it is never fetched, only handed on.
-
-    Raises ``RequestRefused`` (400) with the field's ``name`` otherwise.
-    """
-    if url is not None and origin_of(url) not in allowed_origins(origins):
-        text = f"{name}: not in an allowed origin (see PAYMENT_RETURN_URL_ORIGINS)"
-        raise bad_request(text, "return_url_not_allowed")
-    return url
-
-
-def allowed_origins(origins: Iterable[str]) -> frozenset[str]:
-    """Return ``origins`` in the form of ``origin_of``."""
-    return frozenset(origin for each in origins if (origin := origin_of(each)))
-
-
-def origin_of(url: str) -> str | None:
-    """Scheme, host and port of an absolute http(s) address in plain ASCII; None for anything else."""
-    if len(url) > MAX_URL or not re.fullmatch(r"https?://[!-~]+", url, re.IGNORECASE) or "\\" in url:
-        return None
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return None
-    if not parts.hostname or "@" in parts.netloc:
-        return None
-    usual = {"http": 80, "https": 443}[parts.scheme]
-    return f"{parts.scheme}://{parts.hostname}:{port or usual}"

@@ -15,7 +15,6 @@ from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.receipts import ReceiptKind
 from booking_payments.domain.texts import require_identifier, require_line
-from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.auth import Access
 from booking_payments.entrypoints.http.commands import (
     BookingId,
@@ -27,6 +26,7 @@ from booking_payments.entrypoints.http.commands import (
 from booking_payments.entrypoints.http.routing import for_token, operation
 from booking_payments.ports.payments import PaymentFilter, Refunded
 from booking_payments.presentation import render
+from booking_payments.presentation.asked import utc
 from booking_payments.presentation.models import (
     CapturePayment,
     ConfirmPayment,
@@ -40,6 +40,7 @@ from booking_payments.presentation.models import (
     RetryPayment,
     StartPayment,
 )
+from booking_payments.presentation.origins import require_allowed_origin
 
 _CHARGING: Final = frozenset({402, 404, 502})
 _HOLDING: Final = frozenset({404, 502})
@@ -205,7 +206,7 @@ def payment_done(context: RequestContext, view: PaymentView) -> OperationResult:
 
 
 def _return_url(context: RequestContext, url: str | None) -> str | None:
-    return parsing.require_allowed_origin(url, context.services.settings.return_url_origins)
+    return require_allowed_origin(url, context.services.settings.return_url_origins)
 
 
 def filter_of(given: PaymentConditions) -> PaymentFilter:
@@ -214,8 +215,8 @@ def filter_of(given: PaymentConditions) -> PaymentFilter:
         status=PaymentStatus(given.status) if given.status else None,
         customer_id=require_identifier(given.customer_id, "customer_id") if given.customer_id else None,
         reference=require_identifier(given.reference, "reference") if given.reference else None,
-        created_from=parsing.utc(given.created_from, "created_from") if given.created_from else None,
-        created_to=parsing.utc(given.created_to, "created_to") if given.created_to else None,
+        created_from=utc(given.created_from, "created_from") if given.created_from else None,
+        created_to=utc(given.created_to, "created_to") if given.created_to else None,
         event_id=require_identifier(given.event_id, "event_id") if given.event_id else None,
         text=require_line(given.q, "q") if given.q else None,
         email=require_line(given.email, "email") if given.email else None,

@@ -17,7 +17,6 @@ from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.events import Settlement
 from booking_payments.domain.refunds import RefundReason
 from booking_payments.entrypoints.http.auth import Access
-from booking_payments.entrypoints.http.bookings import named_items
 from booking_payments.entrypoints.http.commands import (
     BookingId,
     GivenCommand,
@@ -30,6 +29,7 @@ from booking_payments.entrypoints.http.idempotency import REPLAYED
 from booking_payments.entrypoints.http.payments import payment_done
 from booking_payments.entrypoints.http.routing import for_token, operation
 from booking_payments.presentation import render
+from booking_payments.presentation.asked import named_items
 from booking_payments.presentation.models import (
     NamedItems,
     PaymentAnswer,

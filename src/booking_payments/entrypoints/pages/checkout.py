@@ -70,6 +70,7 @@ from booking_payments.ports.gateway_plugin import CheckoutForm, FormFacts
 from booking_payments.presentation import render
 from booking_payments.presentation.formatting import words
 from booking_payments.presentation.models import PaymentAnswer
+from booking_payments.presentation.origins import allowed_origins, origin_of
 from booking_payments.runtime.services import Services
 
 PATH: Final = "/checkout/{booking_id:str}"
@@ -290,8 +291,8 @@ def _way_back(checkout_request: CheckoutRequest, booking: Booking, stage: Checko
 
 def _allowed(checkout_request: CheckoutRequest, url: str | None) -> str | None:
     """Return ``url`` if its origin is allowed now; else None: it may have been registered without HTTP, or earlier."""
-    allowed = parsing.allowed_origins(checkout_request.services.settings.return_url_origins)
-    return url if url and parsing.origin_of(url) in allowed else None
+    allowed = allowed_origins(checkout_request.services.settings.return_url_origins)
+    return url if url and origin_of(url) in allowed else None
 
 
 def _offered_form(

@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from booking_payments.domain.errors import InvalidInput
-from booking_payments.entrypoints.http import parsing
-from booking_payments.entrypoints.http.problems import RequestRefused
+from booking_payments.presentation.asked import utc
 
 _LENGTHS: Final = (len("2030-01-01T20:00"), len("2030-01-01T20:00:00"))
 
@@ -19,8 +18,8 @@ def moment_typed(text: str) -> datetime:
     try:
         if len(text) not in _LENGTHS or not text.isascii():
             raise ValueError
-        return parsing.utc(datetime.fromisoformat(text).replace(tzinfo=UTC), "date")
-    except (ValueError, RequestRefused):
+        return utc(datetime.fromisoformat(text).replace(tzinfo=UTC), "date")
+    except (ValueError, InvalidInput):
         raise InvalidInput("write date and time like 2030-01-31 20:00, in UTC") from None
 
 

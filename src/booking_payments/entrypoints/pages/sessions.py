@@ -19,6 +19,7 @@ from booking_payments.entrypoints.http.auth import Principal, authenticate
 from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.entrypoints.pages.customer_texts import LINK_TOO_OLD, OTHER_BROWSER
 from booking_payments.entrypoints.pages.forms import Form
+from booking_payments.presentation.origins import allowed_origins, origin_of
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -78,7 +79,7 @@ def require_sent_from_here(request: AnyRequest) -> None:
     settings = request.app.state["services"].settings
     schemes = ("https",) if _by_tls(request) else ("https", "http")
     own = (settings.public_url or "", *(f"{scheme}://{request.headers.get('host', '')}" for scheme in schemes))
-    if parsing.origin_of(said) not in parsing.allowed_origins(own):
+    if origin_of(said) not in allowed_origins(own):
         raise RequestRefused(403, "form_not_ours", _NOT_SENT_FROM_HERE)
 
 
@@ -169,7 +170,7 @@ def public_origin(request: AnyRequest) -> str | None:
     if settings.public_url:
         return str(settings.public_url)
     origin = request.headers.get("origin", "")
-    if parsing.origin_of(origin) is None or urlsplit(origin).path:
+    if origin_of(origin) is None or urlsplit(origin).path:
         return None
     site = request.headers.get("sec-fetch-site")
     same = urlsplit(origin).netloc == request.headers.get("host") if site is None else site == "same-origin"
