@@ -50,6 +50,48 @@ TOO_SMALL = """[...document.querySelectorAll(".pygal-chart text, .lifecycle text
   .map((each) => each.textContent)"""
 """Labels of diagrams and charts that are too small to read: below 9.5 pixels."""
 
+OVERLAPS = """[...document.querySelectorAll("tbody tr, .facts > div, .head, .filters")].flatMap((row) => {
+  const texts = [...row.children].filter((each) => each.checkVisibility() && !each.matches("details")).map((each) => {
+    const range = document.createRange();
+    range.selectNodeContents(each);
+    return { text: each.textContent.trim().slice(0, 40), boxes: [...range.getClientRects()] };
+  });
+  const meet = (one, other) => Math.min(one.right, other.right) - Math.max(one.left, other.left) > 3
+    && Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top) > 4;
+  return texts.flatMap((one, place) => texts.slice(place + 1)
+    .filter((other) => one.boxes.some((box) => other.boxes.some((its) => meet(box, its))))
+    .map((other) => `"${one.text}" and "${other.text}" overlap`));
+})"""
+"""Cells of a row whose texts lie over each other."""
+BROKEN_WORDS = """(() => {
+  const found = [];
+  const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    const around = text.parentElement;
+    if (!around.checkVisibility() || around.closest("pre, svg, code, bdi, thead, .hidden-label")) continue;
+    for (const word of text.data.matchAll(/(?<![^\\s(])\\p{L}{2,24}(?![^\\s.,:;!?)])/gu)) {
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map((box) => Math.round(box.top))).size > 1) found.push(word[0]);
+    }
+  }
+  return found.map((each) => `"${each}" is broken`);
+})()"""
+"""Words that begin on one line and end on the next. Ids and texts of others may do so."""
+TOO_NEAR = """[...document.querySelectorAll("button, .button, input, select, summary")]
+  .filter((each) => each.checkVisibility() && !each.matches("[type=hidden], [type=radio], [type=checkbox]"))
+  .flatMap((each) => {
+    const [edge, before] = [each.getBoundingClientRect(), each.previousElementSibling];
+    const its = each.matches("button, .button") && before?.checkVisibility() && before.getBoundingClientRect();
+    const near = its && its.height && its.bottom > edge.top - 4 && its.top < edge.top && its.left < edge.right
+      && its.right > edge.left && its.bottom < edge.bottom;
+    const name = each.name || each.textContent.trim();
+    return [edge.height < 24 && `"${name}" is too low`, near && `"${name}" touches what is above`].filter(Boolean);
+  })"""
+"""Controls that are too low to be touched, and buttons without a space above."""
+LAYOUT = (TOO_WIDE, OUTSIDE_ITS_BOX, TOO_SMALL, OVERLAPS, BROKEN_WORDS, TOO_NEAR)
 EVERY_WIDTH: dict[str, Any] = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
 """What axe checks at every width. Other results than violations would take longer to report than to find."""
 
@@ -153,17 +195,23 @@ class BrowserPage:
         assert self.complaints == []
         assert self.elsewhere == []
 
-    async def look_at_every_width(self, name: str, turn: int) -> list[str]:
+    async def layout_errors(self, name: str) -> list[str]:
+        """Return the layout errors of the page at the width that it has."""
+        return [f"{name}: {each}" for script in LAYOUT for each in await self.page.evaluate(script)]
+
+    async def look_at_every_width(self, name: str, turn: int | None = None) -> list[str]:
         """Return the layout errors of the page at each width, and the accessibility errors that axe reports.
 
-        axe is slow, so it checks each page at two widths, in light and in dark; ``turn`` (0, 1, ...) chooses them.
+        axe is slow, so it checks each page at two widths, in light and in dark; ``turn`` (0, 1, ...) chooses them,
+        and without it axe checks nothing.
         """
         faults = []
-        by_axe = {WIDTHS[turn % len(WIDTHS)]: SCHEMES[0], WIDTHS[(turn + 2) % len(WIDTHS)]: SCHEMES[1]}
+        by_axe = {}
+        if turn is not None:
+            by_axe = {WIDTHS[turn % len(WIDTHS)]: SCHEMES[0], WIDTHS[(turn + 2) % len(WIDTHS)]: SCHEMES[1]}
         for width in WIDTHS:
             await self.page.set_viewport_size({"width": width, "height": 900})
-            for script in (TOO_WIDE, OUTSIDE_ITS_BOX, TOO_SMALL):
-                faults += [f"{name}-{width}: {each}" for each in await self.page.evaluate(script)]
+            faults += await self.layout_errors(f"{name}-{width}")
             if width in by_axe:
                 await self.page.emulate_media(color_scheme=by_axe[width])
                 found = await Axe().run(self.page, options=EVERY_WIDTH)

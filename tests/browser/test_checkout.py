@@ -178,3 +178,15 @@ async def test_a_page_from_right_to_left_fits_the_window(customer: BrowserPage, 
     await customer.look("checkout-arabic")
 
     assert await customer.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_words_stay_whole_on_a_narrow_phone(customer: BrowserPage, service: RunningService) -> None:
+    booking_id = service.book(
+        locale="de", title="Hamlet", reference="LONG-REFERENCE-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    )
+    service.pay(booking_id, "pm_card_chargeDeclined")
+    await customer.page.set_viewport_size({"width": 320, "height": 700})
+    await customer.page.goto(service.checkout(booking_id))
+    await customer.wait_for("Buchung bezahlen")
+
+    assert await customer.layout_errors("checkout-german") == []

@@ -7,6 +7,8 @@ from playwright.async_api import expect
 
 from tests.browser.browser_pages import TOO_WIDE, BrowserPage, RunningService
 
+LONG = "A-LONG-REFERENCE-WITHOUT-ANY-SPACE-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
 
 @pytest.fixture(scope="module")
 async def used_service(service: RunningService) -> RunningService:
@@ -15,6 +17,7 @@ async def used_service(service: RunningService) -> RunningService:
     for number, card in enumerate(cards):
         service.pay(service.book(reference=f"ROW-{number}", amount=f"{20 + number}.50"), f"pm_card_{card}")
     service.pay(service.book(reference="<b>ROW & Söhne</b>", currency="jpy", amount="4500"))
+    service.pay(service.book(reference=LONG, customer_name=LONG.lower(), title=LONG, event_id="long"))
     return service
 
 
@@ -32,12 +35,12 @@ async def test_the_main_pages_fit_every_width_in_light_and_dark(
     evening(used_service, "widths")
     paths = {
         "dashboard": "console/",
-        "payments": "console/payments",
+        "payments": "console/payments?last4=4242",
         "bookings": "console/bookings",
         "events": "console/events",
         "event": "console/events/widths",
         "disputes": "console/disputes",
-        "webhooks": "console/webhooks?only=unfinished",
+        "webhooks": "console/webhooks",
         "messages": "console/messages",
         "drift": "console/drift",
         "start": "",
@@ -49,6 +52,25 @@ async def test_the_main_pages_fit_every_width_in_light_and_dark(
     for turn, reference in enumerate(("ROW-2", "ROW-4")):
         await open_payment(operator, used_service, reference)
         faults += await operator.look_at_every_width(f"console-payment-{reference}", turn)
+
+    assert "\n".join(faults) == ""
+
+
+async def test_long_texts_and_large_amounts_stay_in_their_boxes_at_every_width(
+    operator: BrowserPage, used_service: RunningService
+) -> None:
+    used_service.pay(used_service.book(reference="LARGE", currency="kwd", amount="27000.500", event_id="large"))
+    await open_payment(operator, used_service, LONG)
+    faults = await operator.look_at_every_width("console-payment-long")
+    await operator.page.get_by_role("link", name="Change or cancel").click()
+    faults += await operator.look_at_every_width("console-booking-long")
+    for name, path in {
+        "payments": "payments?q=A-LONG",
+        "cancel": "events/large/cancel",
+        "event": "events/long",
+    }.items():
+        await operator.page.goto(f"{used_service.address}/console/{path}")
+        faults += await operator.look_at_every_width(f"console-{name}-long")
 
     assert "\n".join(faults) == ""
 
@@ -69,6 +91,22 @@ async def test_buttons_and_navigation_are_not_printed(operator: BrowserPage, use
     await expect(operator.page.get_by_role("heading", name="Money")).to_be_visible()
     for role in ("button", "navigation", "textbox"):
         assert [each for each in await operator.page.locator(f"role={role}").all() if await each.is_visible()] == []
+    assert await operator.page.evaluate(TOO_WIDE) == []
+
+
+async def test_on_paper_tables_have_their_headers_and_folded_records_stay_folded(
+    operator: BrowserPage, used_service: RunningService
+) -> None:
+    await open_payment(operator, used_service, "ROW-2")
+    record = operator.page.get_by_role("list").filter(has_text="Payment started").get_by_text("Fee policy").first
+    await operator.page.set_viewport_size({"width": 794, "height": 1123})  # A4
+    await operator.page.emulate_media(media="print")
+
+    await expect(operator.page.get_by_role("columnheader", name="Debit")).to_be_visible()
+    await expect(operator.page.get_by_text("Record", exact=True).first).to_be_hidden()
+    await expect(record).to_be_hidden()
+    await operator.page.locator(".timeline details").first.evaluate("each => each.open = true")
+    await expect(record).to_be_visible()
     assert await operator.page.evaluate(TOO_WIDE) == []
 
 

@@ -8,6 +8,7 @@ import attrs
 
 from booking_payments.application.amending import cancel_items
 from booking_payments.application.callers import Caller
+from booking_payments.application.canceled_events import require_event_goes_on
 from booking_payments.application.command import BookingCommand, InFlight, attempt, begin
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import carry_out
@@ -78,7 +79,7 @@ async def register_booking(deps: Dependencies, new: NewBooking, caller: Caller) 
             return known
         if known is not None:
             raise _reference_taken()
-        await _require_event_goes_on(uow, new.event_id)
+        await require_event_goes_on(uow, new.event_id)
         _require_future(deps, booking)
         if not booking.free:
             require_chargeable(deps, booking)
@@ -120,12 +121,6 @@ async def _added(deps: Dependencies, uow: UnitOfWork, booking: Booking, caller: 
     recorder.confirm()
     await recorder.save()
     return recorder.booking
-
-
-async def _require_event_goes_on(uow: UnitOfWork, event_id: str | None) -> None:
-    """Raise ``NotPossibleNow`` (``event_canceled``) for a new booking of a canceled event."""
-    if event_id is not None and await uow.events.is_canceled(event_id):
-        raise NotPossibleNow("this event is canceled", code="event_canceled")
 
 
 def _require_future(deps: Dependencies, booking: Booking) -> None:

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from attrs import frozen
 
 from booking_payments.application.callers import Caller
+from booking_payments.application.canceled_events import require_chargeable_event
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import Claimed, carry_out, claim
 from booking_payments.application.reading import Target, payment_view
@@ -45,6 +46,7 @@ class BookingCommand(Generic[T]):
             again after a conflict with another transaction, so it must have no other effects.
         needs_payment: raise ``NotFound`` when no payment was started.
         waits: whether ``decide`` needs the operation in flight to be settled first; called only if there is one.
+        charges: customers pay by it, so it is refused for a pending booking whose event is canceled.
         repeatable: running the command twice has the same effect as once, so a repeated request just runs again.
     """
 
@@ -53,6 +55,7 @@ class BookingCommand(Generic[T]):
     decide: Callable[[Recorder], T]
     needs_payment: bool = True
     waits: Callable[[Recorder], bool] = _always
+    charges: bool = False
     repeatable: bool = False
 
 
@@ -99,11 +102,15 @@ async def run(deps: Dependencies, command: BookingCommand[T]) -> Completed[T]:
     Raises:
         NotFound: there is no such booking for this caller, or no payment and the command needs one.
         AlreadyUnderWay: another operation of the payment is in flight.
+        NotPossibleNow: the event is canceled (``event_canceled``).
         PaymentError: the errors of ``decide``, and those of ``to_payment_error`` for the gateway's answer.
         OutcomeUnknown: the gateway did not answer; the resolver determines the outcome later.
     """
-    if await earlier_run(deps, await booking_of(deps, command.target), command.caller) is not None:
+    booking_id = await booking_of(deps, command.target)
+    if await earlier_run(deps, booking_id, command.caller) is not None:
         return Completed(view=await payment_view(deps, command.target, command.caller), decided=None)
+    if command.charges:
+        await require_chargeable_event(deps, booking_id, command.caller)
     begun = await begin(deps, command)
     ended = await carry_out(deps, begun.claimed, command.caller) if begun.claimed is not None else None
     if ended is not None and ended.error is not None:

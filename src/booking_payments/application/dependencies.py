@@ -170,6 +170,7 @@ class Dependencies:
         default_gateway: the name of the default gateway; None: it is ``gateway``.
         recorded: see ``ConnectedGateway``.
         settle_refund: see ``ConnectedGateway``.
+        refunds_by_hand: see ``ConnectedGateway``.
         clock: the time.
         ids: makes ids.
         random: chance for delays.
@@ -193,6 +194,7 @@ class Dependencies:
     default_gateway: str | None = None
     recorded: bool = False
     settle_refund: Callable[[str], Awaitable[GatewayEvent]] | None = None
+    refunds_by_hand: bool = False
     clock: Clock
     ids: Ids
     random: Random
@@ -227,6 +229,7 @@ class Dependencies:
             webhook_names=self.webhook_names,
             recorded=self.recorded,
             settle_refund=self.settle_refund,
+            refunds_by_hand=self.refunds_by_hand,
         )
         return evolve(
             self,
@@ -235,6 +238,7 @@ class Dependencies:
             webhook_names=there.webhook_names,
             recorded=there.recorded,
             settle_refund=there.settle_refund,
+            refunds_by_hand=there.refunds_by_hand,
             others={**{key: each for key, each in self.others.items() if key != name}, self.gateway.name: here},
             default_gateway=self.default_gateway or self.gateway.name,
         )

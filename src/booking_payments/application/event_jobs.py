@@ -16,6 +16,7 @@ from attrs import evolve, field, frozen
 from booking_payments.application.amending import amend_booking
 from booking_payments.application.bookings import cancel_booking
 from booking_payments.application.callers import Caller
+from booking_payments.application.canceled_events import event_canceled
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.passes import while_answered
 from booking_payments.application.progress import Progress, in_silence
@@ -32,9 +33,11 @@ from booking_payments.domain.errors import (
     RefusedByRule,
     TryAgainLater,
 )
+from booking_payments.domain.events import PaymentSucceeded
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money, total
 from booking_payments.domain.payment import Payment, payment_of_booking
+from booking_payments.domain.retry import MICROSECOND
 from booking_payments.domain.texts import require_reason
 from booking_payments.ports.bookings import BookingFilter
 from booking_payments.ports.event_jobs import (
@@ -103,12 +106,15 @@ class EventBalance:
     @property
     def missing(self) -> Money | None:
         """The amount that has to be added before the refunds; None when the balance is unknown."""
-        return None if self.available is None else max(self.needed - self.available, Money.zero(self.needed.currency))
+        if self.available is None:
+            return None
+        zero = Money.zero(self.needed.currency)
+        return max(self.needed - self.available, zero) if self.needed else zero
 
 
 @frozen(kw_only=True)
 class EventPreview:
-    """The effect that a job would have now. Sums are by currency.
+    """The effect that a job would have now. Sums are by currency. Moving an event moves no money.
 
     Attributes:
         bookings: number of bookings by status.
@@ -176,17 +182,21 @@ async def preview_event(
 ) -> EventPreview:
     """Return what canceling an event, or moving it to ``event_starts_at``, would do now. Changes nothing.
 
-    Raises:
-        NotFound: the event has no bookings.
-        RefusedByRule: ``event_in_past``, ``grace_in_past``.
+    Raises as ``cancel_event`` and ``reschedule_event``, and ``NotFound`` for an event without bookings and without a
+    job: it could be canceled, but its id may have been mistyped.
     """
+    require_event_id(event_id)
     mode = refund or RefundOnCancel.FULL
     canceled = event_starts_at is None
-    _require_ahead(deps, event_starts_at, refund_grace_until)
+    known = await deps.storage.read(lambda uow: uow.events.latest(event_id))
+    if event_starts_at is None:
+        _require_same_refund(known, refund)
+    else:
+        _require_movable(deps, known, event_starts_at, refund_grace_until)
     found: list[tuple[Booking, Payment | None]] = []
     async for booking, payments in _each_booking(deps, event_id):
         found.append((booking, payment_of_booking(payments)))
-    if not found:
+    if not found and (known is None or not canceled):
         raise _no_such_event()
     live = [(booking, payment) for booking, payment in found if booking.status.is_live]
     now = deps.clock.now()
@@ -199,13 +209,14 @@ async def preview_event(
             sums[currency.code] = sums.get(currency.code, Money.zero(currency)) + amount
             there = (payment.gateway, currency)
             needed[there] = needed.get(there, Money.zero(currency)) + amount
-    statuses = [payment.status if payment is not None else None for _, payment in live]
+    settled = live if canceled else []
+    statuses = [payment.status if payment is not None else None for _, payment in settled]
     return EventPreview(
         event_id=event_id,
         bookings=_counted([booking.status.value for booking, _ in found]),
         to_refund=[sums[code] for code in sorted(sums)],
         held=statuses.count(PaymentStatus.REQUIRES_CAPTURE),
-        unpaid=sum(1 for booking, payment in live if not booking.free and _is_unpaid(payment)),
+        unpaid=sum(1 for booking, payment in settled if not booking.free and _is_unpaid(payment)),
         processing=statuses.count(PaymentStatus.PROCESSING),
         disputed=[booking.id for booking, payment in live if payment is not None and payment.has_open_dispute],
         totals=(await deps.storage.read(lambda uow: uow.events.totals([event_id])))[event_id],
@@ -305,7 +316,8 @@ async def reschedule_event(
         NotFound: the event has no bookings.
         NotPossibleNow: the event is canceled (``event_canceled``), or another job is running (``event_job_running``).
     """
-    _require_ahead(deps, event_starts_at, refund_grace_until)
+    known = await deps.storage.read(lambda uow: uow.events.latest(event_id))
+    _require_movable(deps, known, event_starts_at, refund_grace_until)
     job = EventJob(
         id=deps.ids.new("evj"),
         event_id=require_event_id(event_id),
@@ -319,10 +331,21 @@ async def reschedule_event(
     return await _begin(deps, job)
 
 
-def _require_ahead(deps: Dependencies, starts_at: datetime | None, grace_until: datetime | None) -> None:
-    """Raise ``RefusedByRule`` for a date or the end of a grace that does not lie in the future."""
+def _require_movable(
+    deps: Dependencies, known: EventJob | None, starts_at: datetime, grace_until: datetime | None
+) -> None:
+    """Raise for an event that is canceled, or is moved to another date now, and for times that have passed.
+
+    The move that ``known`` makes, the event's newest job, may be requested again at any time.
+    """
+    if known is not None and known.kind is EventJobKind.CANCEL:
+        raise event_canceled()
+    if known is not None and (known.event_starts_at, known.refund_grace_until) == (starts_at, grace_until):
+        return
+    if known is not None and known.state is EventJobState.RUNNING:
+        raise _job_running()
     now = deps.clock.now()
-    if starts_at is not None and starts_at <= now:
+    if starts_at <= now:
         raise RefusedByRule("event_starts_at is in the past", code="event_in_past")
     if grace_until is not None:
         require_grace_ahead(grace_until, now)
@@ -338,8 +361,7 @@ async def _begin(deps: Dependencies, job: EventJob, refund: RefundOnCancel | Non
     async def work(uow: UnitOfWork) -> EventJob:
         known = await uow.events.latest(job.event_id)
         if known is not None and _is_same(known, job):
-            if known.kind is EventJobKind.CANCEL and refund not in (None, known.refund):
-                raise _refund_differs(known)
+            _require_same_refund(known, refund)
             return await _again(uow, known)
         if known is not None and known.kind is EventJobKind.CANCEL:
             raise event_canceled()
@@ -347,8 +369,11 @@ async def _begin(deps: Dependencies, job: EventJob, refund: RefundOnCancel | Non
             await _give_way(uow, known, job)
         if job.kind is EventJobKind.RESCHEDULE and not await uow.events.total(job.event_id):
             raise _no_such_event()
-        await uow.events.add(job)
-        return job
+        # The newest job is the one that was stored last, although clocks differ and a transaction may have waited.
+        later = max(job.created_at, known.created_at + MICROSECOND) if known is not None else job.created_at
+        added = evolve(job, created_at=later)
+        await uow.events.add(added)
+        return added
 
     known = await deps.storage.read(lambda uow: uow.events.latest(job.event_id))
     if known is not None and known.state is EventJobState.DONE and _is_same(known, job):
@@ -365,8 +390,7 @@ async def _give_way(uow: UnitOfWork, running: EventJob, job: EventJob) -> None:
     Raises ``NotPossibleNow`` (``event_job_running``) for another date.
     """
     if job.kind is not EventJobKind.CANCEL:
-        message = "another job of this event is running; wait for its end"
-        raise NotPossibleNow(message, code="event_job_running")
+        raise _job_running()
     locked = await uow.events.lock(running.id) or running
     ended = evolve(locked, state=EventJobState.DONE, finished_at=job.created_at, lease_until=None, holder=None)
     await uow.events.save(ended)
@@ -379,12 +403,22 @@ def _is_same(known: EventJob, job: EventJob) -> bool:
     return known.kind is EventJobKind.CANCEL or asked
 
 
-def _refund_differs(known: EventJob) -> NotPossibleNow:
+def _job_running() -> NotPossibleNow:
+    return NotPossibleNow("another job of this event is running; wait for its end", code="event_job_running")
+
+
+def _require_same_refund(known: EventJob | None, refund: RefundOnCancel | None) -> None:
+    """Raise ``NotPossibleNow`` (``event_refund_differs``) if the event was canceled with another ``refund``.
+
+    None as ``refund``: what the known job gives back.
+    """
+    if known is None or known.kind is not EventJobKind.CANCEL or refund in (None, known.refund):
+        return
     message = (
         f"this event was canceled with refund {known.refund.value}, which stays: leave refund out to go on with it; "
         "to give more back, cancel each of its bookings again with refund full"
     )
-    return NotPossibleNow(message, code="event_refund_differs")
+    raise NotPossibleNow(message, code="event_refund_differs")
 
 
 async def _again(uow: UnitOfWork, known: EventJob) -> EventJob:
@@ -401,11 +435,6 @@ async def _again(uow: UnitOfWork, known: EventJob) -> EventJob:
     running = evolve(known, state=EventJobState.RUNNING, finished_at=None)
     await uow.events.save(running)
     return running
-
-
-def event_canceled() -> NotPossibleNow:
-    """Return the error for a booking of a canceled event."""
-    return NotPossibleNow("this event is canceled", code="event_canceled")
 
 
 def _no_such_event() -> NotFound:
@@ -620,17 +649,43 @@ async def _carry_out(deps: Dependencies, job: EventJob, booking_id: str) -> bool
     if newest is None or newest.id != job.id or newest.state is not EventJobState.RUNNING:
         return False
     if booking.status.is_live and job.kind is EventJobKind.CANCEL:
-        await cancel_booking(deps, booking_id, caller, reason=None, refund=job.refund)
+        refund = job.refund if await _was_paid(deps, job, payments) else RefundOnCancel.FULL
+        await cancel_booking(deps, booking_id, caller, reason=None, refund=refund)
     elif booking.status.is_live and job.event_starts_at is not None:
-        # A customer who booked the new date needs no grace; one who was moved before may get a longer one.
-        moved = booking.event_starts_at != job.event_starts_at or booking.refund_grace_until is not None
-        grace = job.refund_grace_until if moved else None
+        grace = await _longer_grace(deps, job, booking)
         change = BookingChange(event_starts_at=job.event_starts_at, refund_grace_until=KEEP if grace is None else grace)
         await amend_booking(deps, booking_id, caller, change, expected_version=booking.version)
     elif booking.status is BookingStatus.CANCELED and job.kind is EventJobKind.CANCEL and _has_failed(payments):
         # It was canceled before: with POLICY, canceling it again only requests the failed refund again.
         await cancel_booking(deps, booking_id, caller, reason=None, refund=RefundOnCancel.POLICY)
     return True
+
+
+async def _was_paid(deps: Dependencies, job: EventJob, payments: Sequence[Payment]) -> bool:
+    """Return whether a booking was paid before its event was canceled; what is paid later goes back in full."""
+    payment = payment_of_booking(payments)
+    if payment is None or payment.status is not PaymentStatus.SUCCEEDED:
+        return False
+    if job.refund is RefundOnCancel.FULL:
+        return True
+    journal = await deps.storage.read(lambda uow: uow.payments.journal(payment.id))
+    return any(isinstance(each.event, PaymentSucceeded) and each.at <= job.created_at for each in journal)
+
+
+async def _longer_grace(deps: Dependencies, job: EventJob, booking: Booking) -> datetime | None:
+    """Return until when a move lets the customer have everything back; None leaves the booking's own end.
+
+    A customer who booked the new date needs no grace. One whose booking was moved before may get it, or a longer one; a
+    promised end is not brought forward.
+    """
+    grace, promised = job.refund_grace_until, booking.refund_grace_until
+    if grace is None or grace <= deps.clock.now() or (promised is not None and promised >= grace):
+        return None
+    if booking.event_starts_at != job.event_starts_at or promised is not None:
+        return grace
+    starts_at = booking.event_starts_at
+    first = await deps.storage.read(lambda uow: uow.events.first_move(job.event_id, starts_at))
+    return grace if first is not None and booking.created_at < first else None
 
 
 def _has_failed(payments: Sequence[Payment]) -> bool:
@@ -642,11 +697,13 @@ async def _judged(deps: Dependencies, job: EventJob, booking_id: str, failed: st
     booking, payments = await _read(deps, booking_id)
     if failed is not None and (booking.status.is_live or job.kind is EventJobKind.CANCEL):
         return _result(deps, job, booking_id, BookingOutcome.FAILED, failed)
-    outcome, reason = outcome_of(job, booking, payments)
+    outcome, reason = outcome_of(deps, job, booking, payments)
     return _result(deps, job, booking_id, outcome, reason)
 
 
-def outcome_of(job: EventJob, booking: Booking, payments: Sequence[Payment]) -> tuple[BookingOutcome, str | None]:
+def outcome_of(
+    deps: Dependencies, job: EventJob, booking: Booking, payments: Sequence[Payment]
+) -> tuple[BookingOutcome, str | None]:
     """Return how a booking stands after its job has taken it up, and a reason where there is one.
 
     Of several payments of a booking the one counts that needs most: a person before the bank, the bank before the
@@ -657,12 +714,12 @@ def outcome_of(job: EventJob, booking: Booking, payments: Sequence[Payment]) -> 
         return (BookingOutcome.DONE, None) if moved else (BookingOutcome.WAITING, "not_moved")
     if booking.status.is_live:
         return BookingOutcome.WAITING, "not_canceled"
-    found = [_standing(payment) for payment in payments]
+    found = [_standing(payment, by_hand=deps.of(payment).refunds_by_hand) for payment in payments]
     return min(found, key=lambda each: _NEEDS_MOST.index(each[0]), default=(BookingOutcome.DONE, None))
 
 
-def _standing(payment: Payment) -> tuple[BookingOutcome, str | None]:
-    """Return how a payment of a canceled booking stands."""
+def _standing(payment: Payment, *, by_hand: bool) -> tuple[BookingOutcome, str | None]:
+    """Return how a payment of a canceled booking stands. ``by_hand``: an operator pays out its refunds."""
     if payment.status is PaymentStatus.PROCESSING:
         return BookingOutcome.OWED, "processing"
     if payment.has_open_dispute:  # with nothing owed it was refunded before: that has to be said to the bank
@@ -670,6 +727,8 @@ def _standing(payment: Payment) -> tuple[BookingOutcome, str | None]:
     if payment.owed.amount > payment.owed_waiting:
         failed = [refund for refund in payment.refunds if refund.status.is_lost]
         return BookingOutcome.FAILED, (failed[-1].failure_reason if failed else None) or "refund_failed"
+    if payment.refund_pending and by_hand:
+        return BookingOutcome.FAILED, "refund_by_operator"
     if payment.owed.amount or payment.refund_pending:
         return BookingOutcome.OWED, payment.deferred[-1].why.value if payment.deferred else "refund_pending"
     return BookingOutcome.DONE, None
@@ -747,7 +806,7 @@ async def _reopened(job_id: str, after: str, uow: UnitOfWork) -> Sequence["_Foun
 
 
 async def _refresh_one(deps: Dependencies, job: EventJob, found: "_Found") -> None:
-    result, (outcome, reason) = found.result, outcome_of(job, found.booking, found.payments)
+    result, (outcome, reason) = found.result, outcome_of(deps, job, found.booking, found.payments)
     refused = result.outcome is BookingOutcome.FAILED and outcome is BookingOutcome.WAITING
     if not refused and (outcome, reason) != (result.outcome, result.reason):
         await deps.storage.transact(partial(_put, evolve(result, outcome=outcome, reason=reason)))

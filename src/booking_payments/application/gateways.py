@@ -42,6 +42,7 @@ class ConnectedGateway:
         recorded: Operators record its payments; customers can't pay by it.
         settle_refund: Records that an operator has paid out the refund with this id, and returns the resulting event.
             None if the gateway pays out refunds itself.
+        refunds_by_hand: A refund waits until an operator pays it out.
     """
 
     gateway: Gateway
@@ -49,6 +50,7 @@ class ConnectedGateway:
     webhook_names: Sequence[str] = ()
     recorded: bool = False
     settle_refund: Callable[[str], Awaitable[GatewayEvent]] | None = None
+    refunds_by_hand: bool = False
 
 
 class MissingGateway:

@@ -86,7 +86,8 @@ async def start_payment(
         recorder.add(decisions.name_client(recorder.payment, client))
         return _go_on(deps, recorder, payment_method_id, confirm_immediately, return_url)
 
-    command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide, needs_payment=False)
+    target = Target(booking_id=booking_id)
+    command = BookingCommand(target=target, caller=caller, decide=decide, needs_payment=False, charges=True)
     done = await run(deps, command)
     if done.decided is _NextStep.NEW_PAYMENT:
         return (await run(deps, command)).view
@@ -307,7 +308,8 @@ async def record_payment(
         recorder.add(created(there, recorder, method, True, None))
         return _NextStep.NOTHING
 
-    command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide, needs_payment=False)
+    target = Target(booking_id=booking_id)
+    command = BookingCommand(target=target, caller=caller, decide=decide, needs_payment=False, charges=True)
     done = await run(deps, command)
     return (await run(deps, command)).view if done.decided is _NextStep.NEW_PAYMENT else done.view
 
@@ -366,7 +368,7 @@ async def confirm_payment(
         else:
             recorder.add(_confirmed(deps, payment, payment_method_id, return_url))
 
-    command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide)
+    command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide, charges=True)
     return (await run(deps, command)).view
 
 
@@ -429,7 +431,7 @@ async def capture_payment(deps: Dependencies, booking_id: str, caller: Caller, *
         key = deps.ids.idempotency_key()
         recorder.add(decisions.intend_capture(recorder.payment, idempotency_key=key, amount=wanted))
 
-    command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide)
+    command = BookingCommand(target=Target(booking_id=booking_id), caller=caller, decide=decide, charges=True)
     return (await run(deps, command)).view
 
 

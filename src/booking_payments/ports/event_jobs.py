@@ -138,6 +138,10 @@ class EventJobs(Protocol):
         """True when a job cancels the event, or has canceled it."""
         ...
 
+    async def first_move(self, event_id: str, event_starts_at: datetime) -> datetime | None:
+        """Return when the first job was made that moves the event to this date; None without one."""
+        ...
+
     async def lock(self, job_id: str) -> EventJob | None:
         """Return a job, locked until the transaction ends; None if it is unknown."""
         ...

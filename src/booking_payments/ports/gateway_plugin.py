@@ -101,6 +101,7 @@ class BuiltGateway:
             webhooks.
         close: closes everything that ``build`` opened.
         settle_refund: records that the refund with this id was paid back, and returns the gateway event.
+        refunds_by_hand: a refund waits until an operator pays it out.
         tasks: its periodic tasks.
         operations: makes the operators' use cases of this gateway, from the ``Dependencies`` narrowed to it; None if
             operators do nothing with it by hand.
@@ -112,6 +113,7 @@ class BuiltGateway:
     webhook_names: Sequence[str] = ()
     close: Callable[[], Awaitable[None]] = _nothing_to_close
     settle_refund: Callable[[str], Awaitable[GatewayEvent]] | None = None
+    refunds_by_hand: bool = False
     tasks: Callable[[TaskDependencies], Iterable[PeriodicTask]] = _no_tasks
     operations: Callable[[Any], Any] | None = None
     parts: Sequence[Any] = ()

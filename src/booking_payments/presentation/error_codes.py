@@ -114,7 +114,12 @@ ERROR_CODES: Final = (
     ErrorCode("booking_expired", 409, "The hold of the booking has ended.", "Register it again under its reference."),
     ErrorCode("capture_method_fixed", 409, "The open payment has another capture method.", "Cancel it, start anew."),
     ErrorCode("disputed", 409, "The customer's bank disputes the payment.", "Wait for the dispute, or answer it."),
-    ErrorCode("event_canceled", 409, "The event is canceled.", "Register bookings of another event."),
+    ErrorCode(
+        "event_canceled",
+        409,
+        "The event is canceled: it takes no new bookings and no payments.",
+        "Register bookings of another event. What was paid goes back by the event's job.",
+    ),
     ErrorCode("event_job_running", 409, "Another job of this event is running.", "Wait for its end."),
     ErrorCode(
         "event_refund_differs",

@@ -149,6 +149,7 @@ def _deps(gateways: Mapping[str, ConnectedGateway], **more: Any) -> Dependencies
         webhook_names=default.webhook_names,
         recorded=default.recorded,
         settle_refund=default.settle_refund,
+        refunds_by_hand=default.refunds_by_hand,
         others=dict(others),
         **more,
     )

@@ -58,6 +58,7 @@ def connected(built: BuiltGateway, *, recorded: bool) -> ConnectedGateway:
         webhook_names=built.webhook_names,
         recorded=recorded,
         settle_refund=built.settle_refund,
+        refunds_by_hand=built.refunds_by_hand,
     )
 
 

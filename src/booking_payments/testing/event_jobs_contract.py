@@ -87,6 +87,16 @@ class EventJobsContract:
         assert await storage.read(lambda uow: uow.events.is_canceled("evening"))
         assert not await storage.read(lambda uow: uow.events.is_canceled("moved"))
 
+    async def test_the_first_move_to_a_date_is_found(self, storage: Storage) -> None:
+        moves = {"kind": EventJobKind.RESCHEDULE, "state": EventJobState.DONE}
+        await _add(storage, *(_job(number, event_starts_at=SOON, **moves) for number in (2, 1)))
+        await _add(storage, _job(3, event_starts_at=NOW, **moves), _job(4, event_id="other"))
+
+        first = await storage.read(lambda uow: uow.events.first_move("evening", SOON))
+
+        assert first == _job(1).created_at
+        assert await storage.read(lambda uow: uow.events.first_move("other", SOON)) is None
+
     async def test_bookings_without_a_result_come_first_and_then_those_that_wait(self, storage: Storage) -> None:
         await store(storage, *(_booking(number) for number in (1, 2, 3)), _booking(4, event_id="other"))
         await _add(storage, _job())

@@ -686,7 +686,7 @@ def test_webhooks_are_listed_and_processed_again(console: Site) -> None:
     console.paid()
     console.run(console.kit.deliver_webhooks)
     page = console.get("/console/webhooks").text
-    found = re.search(r'href="(/console/webhooks/evt_\w+)">payment_intent.succeeded', page)
+    found = re.search(r'href="(/console/webhooks/evt_\w+)">payment_<wbr>intent.<wbr>succeeded<', page)
 
     assert found
     answer = console.send(found[1], f"{found[1]}/replay")

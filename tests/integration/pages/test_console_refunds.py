@@ -22,7 +22,7 @@ def page_of(console: Site, booking_id: str) -> str:
 
 def text_of(html: str) -> str:
     """Return the visible text, with single blanks."""
-    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+    return " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<(wbr|/?bdi)>", "", html)).split())
 
 
 def seen(console: Site, booking_id: str) -> str:

@@ -1,7 +1,9 @@
 """Canceling and moving events: previews, resumable jobs, and reports."""
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -10,14 +12,17 @@ import pytest
 from booking_payments.application import event_jobs
 from booking_payments.application.amending import amend_booking
 from booking_payments.application.bookings import cancel_booking
-from booking_payments.application.event_jobs import EventReport
-from booking_payments.application.views import RefundOnCancel
+from booking_payments.application.callers import Caller
+from booking_payments.application.event_jobs import EventBalance, EventReport
+from booking_payments.application.payments import BookingPayments
+from booking_payments.application.views import PaymentView, RefundOnCancel
 from booking_payments.domain.amendments import BookingChange
 from booking_payments.domain.booking import Booking, BookingStatus, ItemCount
 from booking_payments.domain.errors import NotFound, NotPossibleNow, OutcomeUnknown, PaymentError, RefusedByRule
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
+from booking_payments.domain.refunds import RefundPolicy, RefundTier
 from booking_payments.ports.event_jobs import BookingOutcome, EventJob, EventJobState
 from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.testing.kit import ANN, NOW, OPERATOR, PaymentsTestKit
@@ -623,3 +628,171 @@ async def test_a_grace_or_a_date_in_the_past_is_refused_in_the_preview_too(kit: 
         with pytest.raises(RefusedByRule) as told:
             await attempt
         assert told.value.code == code
+
+
+async def test_the_job_that_is_stored_last_is_the_newest_whatever_the_clocks_say(kit: PaymentsTestKit) -> None:
+    paid = await booked(kit, 1)
+    moved = await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=NOW + timedelta(days=60))
+    kit.clock.advance(-timedelta(seconds=5))  # the clock of another process
+
+    canceled_by = await kit.payments.cancel_event(EVENT, OPERATOR)
+    await kit.settle()
+
+    assert canceled_by.created_at > moved.created_at
+    assert (await kit.payments.event_report(EVENT)).job == await kit.storage.read(lambda uow: uow.events.latest(EVENT))
+    assert (await kit.payments.get_booking(paid.id)).status is BookingStatus.CANCELED
+    assert await refunded(kit, paid) == usd("100.00")
+
+
+@pytest.mark.parametrize("attempt", ["start", "confirm", "capture"])
+async def test_no_booking_of_a_canceled_event_is_charged(kit: PaymentsTestKit, attempt: str) -> None:
+    capture = CaptureMethod.MANUAL if attempt == "capture" else CaptureMethod.AUTOMATIC
+    booking = await booked(kit, 1, "pm_card_visa" if attempt == "capture" else None, capture_method=capture)
+    if attempt == "confirm":
+        await kit.payments.start_payment(booking.id, ANN, payment_method_id="pm_card_visa")
+    await kit.payments.cancel_event(EVENT, OPERATOR, refund=RefundOnCancel.NONE)
+
+    attempts = {
+        "start": lambda: pay(kit, booking, "pm_card_visa"),
+        "confirm": lambda: kit.payments.confirm_payment(booking.id, ANN),
+        "capture": lambda: kit.payments.capture_payment(booking.id, OPERATOR),
+    }
+
+    with pytest.raises(NotPossibleNow) as told:
+        await attempts[attempt]()
+
+    assert told.value.code == "event_canceled"
+    with pytest.raises(NotFound):  # which other customers are not told
+        await kit.payments.start_payment(booking.id, Caller.customer("bob", "test"))
+
+
+async def test_a_charge_that_is_repeated_after_a_lost_answer_is_returned_although_the_event_was_canceled_since(
+    kit: PaymentsTestKit,
+) -> None:
+    booking, key = await booked(kit, 1, None), "k" * 32
+
+    async def charge() -> PaymentView:
+        return await kit.payments.start_payment(
+            booking.id, ANN, payment_method_id="pm_card_visa", confirm_immediately=True, idempotency_key=key
+        )
+
+    first = await charge()
+    await kit.payments.cancel_event(EVENT, OPERATOR)
+
+    assert (await charge()).payment.id == first.payment.id
+
+
+@pytest.mark.parametrize("refund", [RefundOnCancel.NONE, RefundOnCancel.POLICY])
+async def test_what_is_paid_after_the_event_was_canceled_goes_back_in_full(
+    kit: PaymentsTestKit, refund: RefundOnCancel
+) -> None:
+    half = RefundPolicy(tiers=(RefundTier(hours_before=1, percent=Decimal(50)),))
+    before, slow = await booked(kit, 1, refund_policy=half), await booked(kit, 2, None, refund_policy=half)
+    await pay(kit, slow, "pm_usBankAccount_success")
+
+    job = await kit.payments.cancel_event(EVENT, OPERATOR, refund=refund)
+    for _ in range(3):
+        kit.clock.advance(timedelta(minutes=2))
+        await kit.deliver_webhooks()  # the debit succeeds before the job comes to the booking
+    assert (await payment_of(kit, slow)).status is PaymentStatus.SUCCEEDED
+    await kit.payments.run_event_job(job)
+    await kit.settle()  # refunds of debits take days
+
+    kept = usd("50.00") if refund is RefundOnCancel.POLICY else usd("0.00")
+    assert (await refunded(kit, before), await refunded(kit, slow)) == (kept, usd("100.00"))
+
+
+async def test_a_move_never_shortens_a_promised_grace(kit: PaymentsTestKit) -> None:
+    booking, long, short = await booked(kit, 1, None), NOW + timedelta(days=50), NOW + timedelta(days=10)
+    await kit.payments.amend_booking(booking.id, BookingChange(refund_grace_until=long), OPERATOR)
+
+    for days, grace in ((60, short), (61, None)):
+        date = NOW + timedelta(days=days)
+        job = await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=date, refund_grace_until=grace)
+        await kit.payments.run_event_job(job)
+
+    found = await kit.payments.get_booking(booking.id)
+    assert (found.event_starts_at, found.refund_grace_until) == (NOW + timedelta(days=61), long)
+
+
+async def test_a_grace_that_is_announced_after_the_move_is_given_to_those_who_were_moved(kit: PaymentsTestKit) -> None:
+    moved, date, grace = await booked(kit, 1, None), NOW + timedelta(days=60), NOW + timedelta(days=20)
+    kit.clock.advance(timedelta(minutes=1))
+    await kit.payments.run_event_job(await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=date))
+    new = await booked(kit, 2, None, starts_in=timedelta(days=60) - timedelta(minutes=1))
+
+    job = await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=date, refund_grace_until=grace)
+    report = await kit.payments.run_event_job(job)
+
+    found = [await kit.payments.get_booking(each.id) for each in (moved, new)]
+    assert [each.event_starts_at for each in found] == [date, date]
+    assert [each.refund_grace_until for each in found] == [grace, None]
+    assert counted(report) == {"done": 2}
+
+
+async def test_the_same_move_may_be_requested_again_after_its_grace(kit: PaymentsTestKit) -> None:
+    await booked(kit, 1, None)
+    move = {"event_starts_at": NOW + timedelta(days=60), "refund_grace_until": NOW + timedelta(days=5)}
+    job = await kit.payments.reschedule_event(EVENT, OPERATOR, **move)
+    await kit.payments.run_event_job(job)
+    kit.clock.advance(timedelta(days=6))
+    late = await booked(kit, 2, None)
+
+    again = await kit.payments.reschedule_event(EVENT, OPERATOR, **move)
+    report = await kit.payments.run_event_job(again)
+
+    found = await kit.payments.get_booking(late.id)
+    assert (again.id, counted(report)) == (job.id, {"done": 2})
+    assert (found.event_starts_at, found.refund_grace_until) == (move["event_starts_at"], None)
+
+
+async def test_refunds_that_an_operator_pays_out_need_a_person(kit: PaymentsTestKit) -> None:
+    by_hand = BookingPayments(attrs.evolve(kit.deps, refunds_by_hand=True))
+    await booked(kit, 1, "pm_card_pendingRefund")
+    job = await by_hand.cancel_event(EVENT, OPERATOR)
+
+    report = await by_hand.run_event_job(job)
+
+    assert (counted(report), report.needs_person) == ({"failed": 1}, True)
+    assert [line.reason for line in await by_hand.event_lines(EVENT)] == ["refund_by_operator"]
+
+
+async def test_a_preview_of_a_move_says_that_no_money_moves(kit: PaymentsTestKit) -> None:
+    await booked(kit, 1, capture_method=CaptureMethod.MANUAL)
+    await booked(kit, 2, None)
+    await booked(kit, 3, "pm_usBankAccount_success")
+
+    preview = await kit.payments.preview_event(EVENT, event_starts_at=NOW + timedelta(days=60))
+
+    assert (preview.held, preview.unpaid, preview.processing, list(preview.to_refund)) == (0, 0, 0, [])
+    assert sum(preview.bookings.values()) == 3
+
+
+async def test_a_preview_refuses_what_the_command_would_refuse(kit: PaymentsTestKit) -> None:
+    await booked(kit, 1, None)
+    running = await kit.payments.reschedule_event(EVENT, OPERATOR, event_starts_at=NOW + timedelta(days=60))
+    other = NOW + timedelta(days=61)
+
+    async def code_of(attempt: Awaitable[object]) -> str:
+        with pytest.raises(PaymentError) as told:
+            await attempt
+        return told.value.code
+
+    assert await code_of(kit.payments.preview_event(EVENT, event_starts_at=other)) == "event_job_running"
+    await kit.payments.run_event_job(running)
+    await kit.payments.cancel_event(EVENT, OPERATOR, refund=RefundOnCancel.NONE)
+    assert await code_of(kit.payments.preview_event(EVENT, event_starts_at=other)) == "event_canceled"
+    assert await code_of(kit.payments.preview_event(EVENT, refund=RefundOnCancel.FULL)) == "event_refund_differs"
+    assert await code_of(kit.payments.preview_event("a b", refund=None)) == "invalid_input"
+
+
+async def test_the_preview_of_an_event_that_was_canceled_without_bookings_is_empty(kit: PaymentsTestKit) -> None:
+    await kit.payments.cancel_event(EVENT, OPERATOR)
+
+    assert (await kit.payments.preview_event(EVENT, refund=None)).bookings == {}
+
+
+def test_nothing_is_missing_for_refunds_of_nothing() -> None:
+    balance = EventBalance(gateway="stripe", needed=usd("0.00"), available=Money(-11500, Currency.USD))
+
+    assert balance.missing == usd("0.00")

@@ -46,6 +46,11 @@ class MemoryEventJobs:
     async def is_canceled(self, event_id: str) -> bool:
         return any(each.event_id == event_id and each.kind is EventJobKind.CANCEL for each in self._jobs.values())
 
+    async def first_move(self, event_id: str, event_starts_at: datetime) -> datetime | None:
+        its = (event_id, EventJobKind.RESCHEDULE, event_starts_at)
+        moves = [each for each in self._jobs.values() if (each.event_id, each.kind, each.event_starts_at) == its]
+        return min((each.created_at for each in moves), default=None)
+
     async def lock(self, job_id: str) -> EventJob | None:
         return self._jobs.get(job_id)
 

@@ -74,6 +74,16 @@ class SqlEventJobs:
         statement = select(event_jobs.c.id).where(event_jobs.c.event_id == event_id, cancels).limit(1)
         return (await self._connection.execute(statement)).all() != []
 
+    async def first_move(self, event_id: str, event_starts_at: datetime) -> datetime | None:
+        moves = and_(
+            event_jobs.c.event_id == event_id,
+            event_jobs.c.kind == EventJobKind.RESCHEDULE.value,
+            event_jobs.c.event_starts_at == event_starts_at,
+        )
+        statement = select(event_jobs.c.created_at).where(moves).order_by(event_jobs.c.created_at).limit(1)
+        rows = (await self._connection.execute(statement)).all()
+        return rows[0].created_at if rows else None
+
     async def lock(self, job_id: str) -> EventJob | None:
         statement = select(event_jobs).where(event_jobs.c.id == job_id).with_for_update()
         row = (await self._connection.execute(statement)).mappings().one_or_none()

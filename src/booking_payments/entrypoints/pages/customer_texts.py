@@ -59,7 +59,7 @@ BACK_TO_BOOKING: Final = N_("Back to your booking")
 
 PROBLEMS: Final[Mapping[str, str]] = {
     "already_paid": N_("This booking is paid already."),
-    "booking_canceled": N_("This booking was canceled."),
+    **dict.fromkeys(("booking_canceled", "event_canceled"), N_("This booking was canceled.")),
     "booking_expired": N_("The time to pay for this booking is over; book again."),
     "attempts_exhausted": N_("No payment attempt is left for this booking; book again."),
     "event_started": N_("The event has started; the booking can no longer be paid."),

@@ -21,6 +21,7 @@ def build(given: GatewayDependencies) -> BuiltGateway:
         gateway=gateway,
         webhooks=BankTransferEvents(),
         close=store.close,
+        refunds_by_hand=True,
         operations=lambda deps: BankTransferOperations(gateway, deps),
         settle_refund=gateway.settle_refund,
     )
