@@ -161,7 +161,6 @@ WHO_READS: Final[Mapping[str, str]] = {
     "sandbox.http.pages": SANDBOX,
     "sandbox.http.playing": SANDBOX,
     "entrypoints.cli.booking_options": OURS,
-    "entrypoints.pages.console.receipts": ANSWERS,
     "runtime.settings": OURS,
     "testing.certificate_webhooks": "trusted: an example, which only tests read with",
     "testing.sandbox": SANDBOX,
