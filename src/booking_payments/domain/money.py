@@ -265,8 +265,7 @@ class Money:
             raise InvalidAmount("the amount must not be negative")
         part = match["part"] or ""
         if len(part) > currency.exponent:
-            most = f"at most {currency.exponent}" if currency.exponent else "no"
-            raise InvalidAmount(f"write {most} decimals in {currency.code.upper()}; this amount has {len(part)}")
+            raise InvalidAmount(f"{currency.code.upper()} has {currency.exponent} decimals; the amount has {len(part)}")
         return cls(int(match["sign"] + match["whole"] + part.ljust(currency.exponent, "0")), currency)
 
     @staticmethod

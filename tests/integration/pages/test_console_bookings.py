@@ -324,7 +324,7 @@ def test_the_deadline_of_an_unpaid_booking_is_changed_and_a_paid_one_has_none(co
         ("deadline", "2020-01-01T20:00", "The time until which the booking can be paid lies in the past"),
         ("deadline", "2099-01-01T20:00", "A booking can be paid until its event begins, at the latest"),
         ("deadline", "", "Write until when the booking can be paid"),
-        ("amount", "80.005", "Write at most 2 decimals in USD"),
+        ("amount", "80.005", "USD has 2 decimals"),
     ],
 )
 def test_a_refused_value_is_explained_without_names_of_the_interface(
