@@ -147,6 +147,7 @@ def test_an_event_is_canceled_once_and_its_job_is_reported(console: Site) -> Non
     report = console.get(f"{PATH}/report.csv")
 
     assert {answer.headers["location"] for answer in answers} == {f"{PATH}?done=canceled"}
+    assert report.content.startswith(b"\xef\xbb\xbf")
     assert 'http-equiv="refresh"' in running
     assert "0 of 3 bookings taken up." in text_of(running)
     assert 'http-equiv="refresh"' not in ended
