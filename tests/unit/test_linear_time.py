@@ -27,7 +27,7 @@ from booking_payments.entrypoints.http.limits import address_of
 from booking_payments.entrypoints.http.middleware import request_id_of
 from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.entrypoints.http.refunds import items_of
-from booking_payments.entrypoints.pages.amounts import amount_typed
+from booking_payments.entrypoints.pages.amounts import amount_typed, any_amount_typed
 from booking_payments.entrypoints.pages.console import openid
 from booking_payments.entrypoints.pages.console.payments import _day
 from booking_payments.entrypoints.pages.forms import _form
@@ -83,6 +83,7 @@ PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
     "a moment of the console": moment_typed,
     "a moment in an address of the console": moment_in_address,
     "an amount of the console": lambda text: amount_typed(text, Currency.of("usd")),
+    "an amount to look for": any_amount_typed,
     "items in a query": items_of,
     "an amount": lambda text: Money.parse(text, Currency.of("usd")),
     "a note": require_note,
@@ -145,6 +146,7 @@ WHO_READS: Final[Mapping[str, str]] = {
     "entrypoints.pages.console.charts": OURS,
     "entrypoints.pages.console.openid": "a cookie of a log-in",
     "entrypoints.pages.console.payments": "a day of the console",
+    "entrypoints.pages.console.receipts": ANSWERS,
     "entrypoints.pages.console.refunds": ANSWERS,
     "entrypoints.pages.console.webhooks": OURS,
     "entrypoints.pages.moments": "a moment of the console",
@@ -159,7 +161,6 @@ WHO_READS: Final[Mapping[str, str]] = {
     "sandbox.http.pages": SANDBOX,
     "sandbox.http.playing": SANDBOX,
     "entrypoints.cli.booking_options": OURS,
-    "entrypoints.pages.console.receipts": ANSWERS,
     "runtime.settings": OURS,
     "testing.certificate_webhooks": "trusted: an example, which only tests read with",
     "testing.sandbox": SANDBOX,

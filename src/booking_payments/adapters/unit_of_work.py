@@ -177,9 +177,9 @@ _NONE_BEGUN: Final[Mapping[str, int]] = {}
 
 
 def gateway_ids(payment: Payment) -> list[str]:
-    """All ids that the gateway has given to this payment's things."""
+    """All ids that the gateway has given to this payment's things, and those that we have given to its refunds."""
     charges = [attempt.charge_id for attempt in payment.attempts]
-    refunds = [refund.gateway_refund_id for refund in payment.refunds]
+    refunds = [each for refund in payment.refunds for each in (refund.id, refund.gateway_refund_id)]
     disputes = [dispute.id for dispute in payment.disputes]
     return [each for each in (payment.intent_id, *charges, *refunds, *disputes) if each]
 

@@ -85,7 +85,8 @@ async def payment_details(storage: Storage, payment_id: str, now: datetime) -> P
 
 
 async def find_by_any_id(storage: Storage, text: str) -> Payment | None:
-    """Return the payment with this id: its own, its booking's, or one of the gateway's; None when no payment has it."""
+    """Return the payment with this id: its own, its booking's, a refund's, or one of the gateway's; None when
+    no payment has it."""
 
     async def work(uow: UnitOfWork) -> Payment | None:
         found = await uow.payments.get(text) or await uow.payments.by_gateway_id(text)

@@ -265,7 +265,7 @@ class Money:
             raise InvalidAmount("the amount must not be negative")
         part = match["part"] or ""
         if len(part) > currency.exponent:
-            raise InvalidAmount(f"{currency.code} has {currency.exponent} decimals; the amount has {len(part)}")
+            raise InvalidAmount(f"{currency.code.upper()} has {currency.exponent} decimals; the amount has {len(part)}")
         return cls(int(match["sign"] + match["whole"] + part.ljust(currency.exponent, "0")), currency)
 
     @staticmethod

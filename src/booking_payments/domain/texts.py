@@ -72,6 +72,16 @@ def require_text(text: str | None, name: str) -> None:
         raise InvalidInput(f"{name}: leave out control characters")
 
 
+def require_last4(text: str) -> str:
+    """Return ``text`` if it may be the last four digits, or letters, of a card or account. Raises ``InvalidInput``."""
+    if not _LAST4.fullmatch(text):
+        raise InvalidInput("write the last four digits of the card or account, such as 4242")
+    return text
+
+
+_LAST4: Final = re.compile(r"[0-9A-Za-z]{4}", re.ASCII)
+
+
 def require_email(text: str, name: str) -> str:
     """Return ``text`` if it is an e-mail address without a display name. Raises ``InvalidInput``."""
     if not _EMAIL.fullmatch(text):
@@ -89,7 +99,7 @@ def require_locale(text: str, name: str) -> str:
     return text
 
 
-_LOCALE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
+_LOCALE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,8}")
 
 
 def require_time_zone(text: str, name: str) -> str:

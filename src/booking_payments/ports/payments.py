@@ -13,6 +13,7 @@ from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.events import Recorded
 from booking_payments.domain.ledger import Posting
 from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.money import Currency
 from booking_payments.domain.payment import Payment
 from booking_payments.ports.search import looked_for, searchable
 
@@ -90,6 +91,7 @@ class PaymentFilter:
             or two characters are the beginning of a word of it (``ports.search``).
         email: the same of its booking's e-mail address.
         amount: the charged amount, in major units of any currency.
+        currency: its currency.
         last4: the last four characters of the card or account that paid.
         refunded: how much has been refunded.
         disputed: whether it has a dispute or an inquiry, in any status.
@@ -105,6 +107,7 @@ class PaymentFilter:
     text: str | None = None
     email: str | None = None
     amount: Decimal | None = None
+    currency: Currency | None = None
     last4: str | None = None
     refunded: Refunded | None = None
     disputed: bool | None = None
@@ -127,6 +130,7 @@ class PaymentFilter:
             and (self.text is None or looked_for(self.text) in search_text(booking))
             and (self.email is None or looked_for(self.email) in search_email(booking))
             and self.amount in (None, payment.amount.amount)
+            and self.currency in (None, payment.amount.currency)
             and self.last4 in (None, payment.method.last4 if payment.method else None)
             and (self.refunded is None or self.refunded.matches(payment))
             and self.disputed in (None, bool(payment.disputes))
@@ -175,7 +179,10 @@ class Payments(Protocol):
         ...
 
     async def by_gateway_id(self, gateway_id: str) -> Payment | None:
-        """Return the payment with this intent, charge, refund or dispute of the gateway; None if it is unknown."""
+        """Return the payment with this intent, charge, refund or dispute of the gateway, or this refund id of ours.
+
+        None if the id is unknown.
+        """
         ...
 
     async def journal(self, payment_id: str) -> Sequence[Recorded]:

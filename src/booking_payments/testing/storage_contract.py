@@ -142,6 +142,8 @@ _FILTERS: Final[Sequence[tuple[PaymentFilter, list[str]]]] = [
     (PaymentFilter(amount=Decimal("100.000")), ["pay_2", "pay_1"]),
     (PaymentFilter(amount=Decimal("100.001")), []),
     (PaymentFilter(amount=Decimal("10000")), []),
+    (PaymentFilter(amount=Decimal("100"), currency=Currency.USD), ["pay_2", "pay_1"]),
+    (PaymentFilter(amount=Decimal("100"), currency=Currency.EUR), []),
     (PaymentFilter(amount=Decimal(10) ** 40), []),
     (PaymentFilter(last4="4242"), ["pay_2"]),
     (PaymentFilter(last4="424"), []),
@@ -658,10 +660,8 @@ class StorageContract:
         with pytest.raises(AlreadyExists):
             await stored(storage, started_payment(booking(2), 2).happen(*events))
 
-    @pytest.mark.parametrize("gateway_id", ["pi_1", "ch_1", "ch_2", "re_1", "re_2", "du_1"])
-    async def test_a_payment_is_found_by_what_the_gateway_calls_its_things(
-        self, storage: Storage, gateway_id: str
-    ) -> None:
+    @pytest.mark.parametrize("gateway_id", ["pi_1", "ch_1", "ch_2", "re_1", "re_2", "du_1", "rf_1"])
+    async def test_a_payment_is_found_by_the_ids_of_its_things(self, storage: Storage, gateway_id: str) -> None:
         await store(storage, booking())
         payment = await stored(storage, payment_with_every_event(booking()))
 

@@ -86,6 +86,7 @@ def test_a_partial_refund_is_shown(site: Site) -> None:
 
     assert "<h1>Your booking is confirmed</h1>" in page
     assert "$30.00 has been refunded." in page
+    assert "Your booking is confirmed." not in page  # which the title says
 
 
 @pytest.mark.parametrize(

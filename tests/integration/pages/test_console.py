@@ -63,6 +63,7 @@ ACTIONS = [
     "/console/sessions/others/end",
     "/console/logout",
 ]
+FORMS_ONLY = [path for path in ACTIONS if path not in PAGES and path.endswith(("/replay", "/run", "/end", "/logout"))]
 
 
 def test_every_route_of_the_console_is_in_one_of_these_lists(site: Site) -> None:
@@ -126,7 +127,7 @@ def test_an_invalid_or_insufficient_token_is_refused(site: Site, given: str) -> 
 
     assert answer.status_code == 401
     assert "set-cookie" not in answer.headers
-    assert "payments:operate" in answer.text
+    assert "has neither the scope payments:operate nor payments:read" in answer.text
     assert given not in answer.text or not given
 
 
@@ -142,6 +143,16 @@ def test_log_in_redirects_to_the_requested_page(site: Site) -> None:
     fields = {**site.hidden("/console/login"), "token": token("olga", "payments:operate")}
 
     assert site.post("/console/login", fields).headers["location"] == "/console/payments?status=failed"
+
+
+@pytest.mark.parametrize(
+    "wanted", ["/console/logout", "/console/webhooks/unfinished/replay", "/console/login", "/console/no"]
+)
+def test_log_in_leads_to_pages_only(site: Site, wanted: str) -> None:
+    fields = {"token": token("olga", "payments:operate"), "next": wanted}
+
+    assert site.post("/console/login", fields).headers["location"] == "/console/"
+    assert f'value="{wanted}"' not in site.get(f"/console/login?next={wanted}").text
 
 
 @pytest.mark.parametrize("wanted", ["https://evil.example/", "//evil.example", "/console/../x\r\n", "/checkout/x"])
@@ -191,6 +202,17 @@ def test_a_page_that_does_not_exist_has_a_way_back(console: Site, path: str, bac
     answer = console.get(path, headers={"Accept": "text/html"})
 
     assert (answer.status_code, f'href="{back}"' in answer.text) == (404, True)
+
+
+def test_the_address_of_a_form_is_a_page_with_a_way_back(console: Site) -> None:
+    booking = f"/checkout/{console.book()}"
+    forms = [*((path, "/console/") for path in FORMS_ONLY), (f"{booking}/pay", booking), (f"{booking}/intent", booking)]
+    for path, back in forms:
+        answer = console.get(path, headers={"Accept": "text/html,*/*"})
+
+        assert (path, answer.status_code, f'href="{back}"' in answer.text) == (path, 405, True)
+        assert "POST" in answer.headers["allow"]
+        assert console.get(path, headers={"Accept": "*/*"}).headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize(("path", "accept"), [("/api/nowhere", "text/html"), ("/nowhere", "*/*")])
@@ -317,6 +339,7 @@ def test_an_older_page_has_a_link_to_the_newest(console: Site) -> None:
         "from=2026-13-01",
         "from=2026-03-02&to=2026-03-01",
         "amount=1,000",
+        "amount=1.000",
         "amount=much",
         "last4=42",
     ],
@@ -331,8 +354,13 @@ def test_invalid_filters_show_an_error(console: Site, bad: str) -> None:
 
 def test_a_payment_is_found_by_each_of_its_ids(console: Site) -> None:
     booking_id = console.paid()
+    console.run(console.kit.payments.process_booking_refund, booking_id, "25.00", "rain")
     payment = console.payment_of(booking_id)
-    for known in (payment.id, booking_id, payment.intent_id, payment.attempts[0].charge_id):
+    refund = payment.refunds[0]
+    for known in (
+        *(payment.id, booking_id, refund.id),
+        *(payment.intent_id, payment.attempts[0].charge_id, refund.gateway_refund_id),
+    ):
         answer = console.get("/console/payments", params={"q": known})
 
         assert (answer.status_code, answer.headers["location"]) == (303, f"/console/payments/{payment.id}")
@@ -355,6 +383,8 @@ def test_payments_are_found_by_reference_and_customer(console: Site) -> None:
         ("amount=100", ["SEAT-1", "SEAT-2"]),
         ("amount=100,00", ["SEAT-1", "SEAT-2"]),
         ("amount=99,99", []),
+        ("amount=100.00 USD", ["SEAT-1", "SEAT-2"]),
+        ("amount=100.00 EUR", []),
         ("last4=4242", ["SEAT-1", "SEAT-2"]),
         ("last4=1881", []),
         ("event=hamlet", []),

@@ -110,6 +110,44 @@ def test_pages_for_errors_are_in_the_browsers_language(site: Site, locale: str, 
     assert said in page.text
 
 
+@pytest.mark.parametrize("field", ["form_token", "key", "price"])
+def test_the_page_of_an_error_is_in_the_bookings_language_and_leads_back(site: Site, field: str) -> None:
+    path = f"/checkout/{site.book(details=BookingDetails(locale='de'))}"
+    site.get(f"{path}?token={token('ann')}")
+    fields = {**site.fields(), "payment_method": "pm_card_visa", field: ""}
+
+    answer = site.post(f"{path}/pay", fields)
+
+    assert answer.status_code in (400, 403)
+    assert '<html lang="de">' in answer.text
+    assert f'href="{path}">Zurück zu Ihrer Buchung' in answer.text
+    assert "Idempotency" not in answer.text
+
+
+def test_a_key_that_was_used_for_another_choice_is_explained_to_customers(site: Site) -> None:
+    path = f"/checkout/{site.book()}"
+    site.get(f"{path}?token={token('ann')}")
+    fields = {**site.fields(), "payment_method": "pm_card_chargeDeclined"}
+    site.post(f"{path}/pay", fields)
+
+    answer = site.post(f"{path}/pay", {**fields, "payment_method": "pm_card_visa"})
+
+    assert answer.status_code == 422
+    assert "This form was sent before with another choice." in answer.text
+    assert "idempotency" not in answer.text
+
+
+@pytest.mark.parametrize("field", ["form_token", "key", "price"])
+def test_an_error_of_a_broken_form_is_told_to_the_script_in_the_customers_language(field: str) -> None:
+    with open_site(None, **STRIPE) as site:
+        path = f"/checkout/{site.book(details=BookingDetails(locale='de'))}"
+        site.get(f"{path}?token={token('ann')}")
+        answer = site.post(f"{path}/intent", {**site.fields(), field: ""})
+
+    assert answer.status_code in (400, 403)
+    assert "laden sie die seite" in answer.json()["detail"].lower()
+
+
 def test_an_error_for_the_script_is_in_the_customers_language() -> None:
     with open_site(None, **STRIPE) as site:
         booking_id = site.book(expires_in=timedelta(minutes=5), details=BookingDetails(locale="nl"))
@@ -148,12 +186,28 @@ def test_a_time_zone_that_is_not_known_is_that_of_the_business() -> None:
         ("de", ["de"]),
         ("fr;q=0.5, de-AT, en;q=0.9", ["de-AT", "en", "fr"]),
         ("de;q=0, en", ["en"]),
+        ("de;Q=0.5, en; q=1.", ["en", "de"]),
+        ("ja-JP-u-ca-japanese, en;q=0.5", ["ja-JP-u-ca-japanese", "en"]),
         ("*, de;q=x, ,;", []),
         ("", []),
     ],
 )
 def test_the_languages_of_a_browser_are_ordered_by_weight(header: str, tags: list[str]) -> None:
     assert tags_accepted(header) == tags
+
+
+@pytest.mark.parametrize(
+    ("tag", "locale"),
+    [
+        ("ja-JP-u-ca-japanese", "ja-JP"),
+        ("de-AT-u-co-phonebk-nu-latn", "de-AT"),
+        ("pt-x-home", "pt"),
+        ("de-DE-1996", "de-DE"),
+        ("sv-u-ca-buddhist", "en"),
+    ],
+)
+def test_extensions_of_a_tag_change_nothing(tag: str, locale: str) -> None:
+    assert language_for([tag]).tag == locale
 
 
 # --- catalogues of the installation

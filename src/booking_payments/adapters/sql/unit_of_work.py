@@ -390,6 +390,7 @@ def _wanted_payments(which: PaymentFilter) -> Sequence[ColumnElement[bool] | Non
         if which.event_id is not None
         else None,
         _charges(which.amount) if which.amount is not None else None,
+        columns.currency == which.currency.code if which.currency is not None else None,
         columns.last4 == which.last4 if which.last4 is not None else None,
         _is_refunded(which.refunded) if which.refunded is not None else None,
         columns.disputed == int(which.disputed) if which.disputed is not None else None,

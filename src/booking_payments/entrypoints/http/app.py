@@ -59,7 +59,7 @@ from booking_payments.entrypoints.http.problems import (
 )
 from booking_payments.entrypoints.http.tracing import traced_app
 from booking_payments.entrypoints.pages.site import background_work, pages_of
-from booking_payments.entrypoints.pages.start import not_found_page
+from booking_payments.entrypoints.pages.start import page_of_framework
 from booking_payments.runtime.services import Services
 
 AnyRequest = Request[Any, Any, Any]
@@ -217,7 +217,8 @@ def _framework_problem(request: AnyRequest, error: HTTPException) -> Response[by
     """Respond to an error of the framework. Its message is left out, because it may repeat parts of the request."""
     if error.status_code >= 500:
         return _unexpected(request, error)
-    if error.status_code == HTTPStatus.NOT_FOUND and (page := not_found_page(request)) is not None:
+    page = page_of_framework(request, error)
+    if page is not None:
         return page
     phrase = HTTPStatus(error.status_code).phrase
     code, detail = _FRAMEWORK.get(error.status_code, ("bad_request", f"the request cannot be understood: {phrase}"))

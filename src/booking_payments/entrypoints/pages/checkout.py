@@ -53,6 +53,7 @@ from booking_payments.entrypoints.pages.page import (
     as_json,
     count_guess,
     path_id,
+    remember_booking,
     sentence,
 )
 from booking_payments.entrypoints.pages.page import PageResponse as PageResponse
@@ -140,7 +141,9 @@ class CheckoutRequest:
         Raises:
             NotFound: there is no such booking, or it belongs to another customer.
         """
-        return await self.services.payments.checkout(self.booking_id, self.caller, ask=ask, anew=anew)
+        found = await self.services.payments.checkout(self.booking_id, self.caller, ask=ask, anew=anew)
+        remember_booking(self.request, found.booking)
+        return found
 
 
 async def provide_checkout_request(request: AnyRequest, services: GivenServices) -> CheckoutRequest:
@@ -171,8 +174,12 @@ async def provide_checkout_request(request: AnyRequest, services: GivenServices)
 
 async def provide_form(request: AnyRequest, checkout_request: NamedDependency[SkipValidation[CheckoutRequest]]) -> Form:
     """Return the form in the body. Raises ``RequestRefused`` (403) when it was not made for this session."""
-    form = await read_form(request)
-    checkout_request.session.require_own(request, form)
+    try:
+        form = await read_form(request)
+        checkout_request.session.require_own(request, form)
+    except RequestRefused:
+        await checkout_request.checkout()  # the error is told in the language of the booking
+        raise
     return form
 
 
@@ -236,6 +243,7 @@ def _render_page(
         "advice": _advice(checkout, problem, language),
         "title": _title(checkout, stage, form, language),
         "returned": _returned(checkout, language),
+        "undisturbed": is_undisturbed(checkout.payment),
         "closed": language.gettext(PROBLEMS.get(checkout.payability.code, "")) if stage is CheckoutStage.CLOSED else "",
         "by_customer": checkout.price.payer is FeePayer.CUSTOMER,
         "receipt_url": _receipt_url(checkout_request, checkout),
@@ -432,12 +440,13 @@ async def pay(
     request: AnyRequest, services: GivenServices, checkout_request: GivenCheckout, form: GivenForm
 ) -> PageResponse:
     """Start a payment by the gateway whose form was sent, with the payment method in it."""
+    checkout = await checkout_request.checkout()
     gateway, method = form.get("gateway"), form.safe("payment_method")
     gateway_form = checkout_request.form_of(gateway)
     if method not in gateway_form.methods:
         raise InvalidInput(CHOOSE_FIRST)
     return_url = _return_url(request, checkout_request) if gateway_form.redirects else None
-    shown = _price_on_page(await checkout_request.checkout(), form)
+    shown = _price_on_page(checkout, form)
 
     async def work(caller: Caller) -> OperationResult:
         view = await services.payments.start_payment(
@@ -530,10 +539,11 @@ async def intent(
 
     Payment methods that redirect return to this page.
     """
+    checkout = await checkout_request.checkout()
     gateway = form.get("gateway")
     checkout_request.form_of(gateway)
     return_url = _return_url(request, checkout_request)
-    shown = _price_on_page(await checkout_request.checkout(), form)
+    shown = _price_on_page(checkout, form)
 
     async def work(caller: Caller) -> OperationResult:
         view = await services.payments.start_payment(

@@ -1,11 +1,13 @@
 """What customers read about declines and errors, by code: the texts of the source, which the catalogues translate."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Final
 
 from booking_payments.domain.declines import GENERIC_CODE, Advice, Decline
 from booking_payments.entrypoints.http.problems import ProblemDetails
 from booking_payments.entrypoints.pages.language import N_, Language
+from booking_payments.presentation.error_codes import ERROR_CODES
 
 _DETAILS: Final = N_("The details of your card are incorrect.")
 _ADDRESS: Final = N_("The billing address of your card is incorrect.")
@@ -52,6 +54,8 @@ _UNREACHABLE: Final = N_("The payment provider cannot be reached. Please try aga
 _PROVIDER: Final = N_("The payment provider refused the payment. Please choose another way to pay.")
 _OURS: Final = N_("Something went wrong on our side. Please ask where you booked before you pay again.")
 _AGAIN: Final = N_("Something in this form was missing. Load the page again.")
+BACK_TO_BOOKING: Final = N_("Back to your booking")
+"""The link of an error page to the checkout."""
 
 PROBLEMS: Final[Mapping[str, str]] = {
     "already_paid": N_("This booking is paid already."),
@@ -66,14 +70,42 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "outcome_unknown": N_("We are checking the outcome of your payment. You will not be charged twice."),
     "gateway_unavailable": _UNREACHABLE,
     "too_many_requests": N_("Too many requests. Please wait a minute, and try again."),
-    **dict.fromkeys(("busy", "not_ready", "operation_in_flight", "payment_in_flight", "storage_unavailable"), _LATER),
+    "idempotency_key_reused": N_("This form was sent before with another choice. Go back to your booking."),
+    "method_not_allowed": N_("This address can't be opened by itself. Go back to your booking."),
+    "event_canceled": N_("This booking was canceled."),
+    **dict.fromkeys(
+        (
+            *("busy", "not_ready", "operation_in_flight", "payment_in_flight", "storage_unavailable"),
+            *("action_pending", "idempotency_key_in_use"),
+        ),
+        _LATER,
+    ),
     **dict.fromkeys(("refused", "not_possible"), _PROVIDER),
-    **dict.fromkeys(("amount_too_small", "amount_too_large", "no_payment_method_left", "gateway_unknown"), _NOT_HERE),
+    **dict.fromkeys(
+        (
+            *("amount_too_small", "amount_too_large", "amount_not_chargeable", "currency_not_supported"),
+            *("no_payment_method_left", "gateway_unknown", "gateway_for_operators", "operators_only"),
+        ),
+        _NOT_HERE,
+    ),
     **dict.fromkeys(
         ("contradiction", "gateway_refused", "illegal_transition", "internal_error", "our_fault", "payment_error"),
         _OURS,
     ),
-    **dict.fromkeys(("invalid_input", "invalid_amount", "not_a_form", "bad_request", "duplicate_field"), _AGAIN),
+    **dict.fromkeys(
+        (
+            *(
+                "invalid_input",
+                "invalid_amount",
+                "not_a_form",
+                "bad_request",
+                "duplicate_field",
+                "idempotency_key_invalid",
+            ),
+            *("card_number_refused", "secret_refused", "too_large", "payment_method_required"),
+        ),
+        _AGAIN,
+    ),
 }
 """The text for each code of an error that a customer may see on a page."""
 
@@ -106,6 +138,9 @@ OTHER_BROWSER: Final = N_(
 NOT_STARTED: Final = N_("The payment can't be started right now. You have not been charged.")
 CHOOSE_FIRST: Final = N_("Choose how you pay first.")
 
+_FOR_CUSTOMERS: Final = (LINK_TOO_OLD, OTHER_BROWSER, CHOOSE_FIRST)
+_OURS_BY_CODE: Final = frozenset(each.code for each in ERROR_CODES)
+
 GATEWAYS: Final = (N_("Card and more"), N_("Bank transfer"), N_("Send the money"))
 """What our gateways are called at the checkout. The plugins name them, and the page translates the names."""
 
@@ -126,12 +161,19 @@ def advice_text(decline: Decline, language: Language) -> str | None:
 
 
 def problem_text(problem: ProblemDetails, language: Language) -> str:
-    """Return the text of an error: by its code, else its own text where that can be translated, or is English."""
+    """Return the text of an error: its own if it is for customers, else that of its code.
+
+    The texts of the API are for developers. That of a code which is not ours comes from a gateway, and is shown where
+    it can be translated, or is English.
+    """
+    if problem.detail in _FOR_CUSTOMERS:
+        return language.gettext(problem.detail)
     known = PROBLEMS.get(problem.code)
-    if known is not None and problem.detail != CHOOSE_FIRST:
+    if known is not None:
         return language.gettext(known)
     translated = language.gettext(problem.detail)
-    if language.is_source or translated != problem.detail:
+    is_ours = problem.code in _OURS_BY_CODE and problem.status != HTTPStatus.PAYMENT_REQUIRED
+    if translated != problem.detail or (language.is_source and not is_ours):
         return translated
     return language.gettext(_OTHER)
 

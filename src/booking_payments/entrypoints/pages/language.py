@@ -33,8 +33,8 @@ OWN: Final = Path(__file__).with_name("languages")
 SOURCE: Final = "en"
 """The language of the texts in the source."""
 
-_TAG: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}")
-_WEIGHT: Final = re.compile(r"q=([01](?:\.[0-9]{1,3})?)")
+_TAG: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,8}")
+_WEIGHT: Final = re.compile(r"[qQ]=([01](?:\.[0-9]{0,3})?)")
 _LONGEST_HEADER: Final = 200
 
 
@@ -140,7 +140,9 @@ def tags_accepted(header: str) -> list[str]:
 def _matched(tag: str, folder: Path | None) -> tuple[Locale, str] | None:
     """Return the locale of a tag and the name of its catalogue; None when there is none for its language."""
     parts = tag.split("-")
-    for text in (tag, parts[0]):
+    # Extensions, such as the calendar in ja-JP-u-ca-japanese, begin with a single letter, and change no text.
+    main = parts[: next((at for at, part in enumerate(parts) if at and len(part) == 1), None)]
+    for text in ("-".join(main), "-".join(main[:2]), main[0]):
         try:
             locale = Locale.parse(text, sep="-")
         except (UnknownLocaleError, ValueError, TypeError):

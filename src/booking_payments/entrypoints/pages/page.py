@@ -6,12 +6,14 @@ from typing import Any, Final
 
 import msgspec
 import structlog
+from attrs import evolve
 from litestar import Request, Router
 from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import SkipValidation
 from litestar.response import Response
 
+from booking_payments.domain.booking import Booking
 from booking_payments.domain.errors import NotFound
 from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.auth import Access
@@ -27,8 +29,9 @@ from booking_payments.entrypoints.http.problems import (
     response_to,
 )
 from booking_payments.entrypoints.pages.appearance import appearance_of, language_of
-from booking_payments.entrypoints.pages.customer_texts import problem_text, problem_title
+from booking_payments.entrypoints.pages.customer_texts import BACK_TO_BOOKING, problem_text, problem_title
 from booking_payments.entrypoints.pages.forms import Form, read_search
+from booking_payments.entrypoints.pages.language import Language
 from booking_payments.entrypoints.pages.rendering import plain
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import Settings
@@ -58,6 +61,7 @@ OTHERS: Final = {
     402: "The card was declined",
     403: "This form is no longer valid",
     404: "Not found",
+    405: "This address takes a form",
     409: "Not possible right now",
     422: "Not possible",
     429: "Too many requests",
@@ -142,9 +146,11 @@ def _elsewhere(_: AnyRequest, error: SeeOther) -> PageResponse:
     return see_other(error.location)
 
 
-def json_problem(_: AnyRequest, error: Exception) -> PageResponse:
-    """Return an error as JSON, for a route that a page's script calls."""
-    return as_response(response_to(error))
+def json_problem(request: AnyRequest, error: Exception) -> PageResponse:
+    """Return an error as JSON, for a route that the checkout's script calls. Its text is for the customer."""
+    response, problem = response_to(error), problem_of(error)
+    problem.detail = problem.error = problem_text(problem, language_of(request, booking_of(request)))
+    return as_response(evolve(response, body=msgspec.json.encode(problem)))
 
 
 JSON_PROBLEMS: Final[Mapping[str, Any]] = {"exception_handlers": dict.fromkeys(EXPLAINED_ERRORS, json_problem)}
@@ -165,23 +171,49 @@ def problem_page(request: AnyRequest, error: Exception) -> PageResponse:
     number = request_id_of(request.scope) if problem.status >= 500 else None
     headers = error.headers if isinstance(error, RequestRefused) else {}
     path, settings = str(request.scope.get("path", "")), request.app.state["services"].settings
-    context = {"title": title, "text": text, "number": number, "back": _way_back(path, settings)}
     if not path.startswith(CHECKOUT):
+        context = {"title": title, "text": text, "number": number, "back": _way_back(path, settings)}
         return plain("problem.html", context, status=problem.status, headers=headers)
-    language, appearance = language_of(request), appearance_of(settings)
-    context |= {"title": problem_title(problem.status, language), "text": problem_text(problem, language)}
+    language, appearance = language_of(request, booking_of(request)), appearance_of(settings)
+    context = {
+        "title": problem_title(problem.status, language),
+        "text": problem_text(problem, language),
+        "number": number,
+        "back": _way_back_of_customer(path, problem.status, language),
+    }
     return plain(
         "problem.html", context, status=problem.status, headers=headers, appearance=appearance, language=language
     )
 
 
 def _way_back(path: str, settings: Settings) -> tuple[str, str] | None:
-    """Return address and title of the page that an error page leads to; None for customers, who have their own link."""
+    """Return address and title of the page that an error page leads to; None when there is none."""
     if path.startswith("/console"):
         return "/console/", "Back to the console"
-    if path.startswith(CHECKOUT) or not (settings.console_enabled or settings.docs_enabled):
+    return ("/", "To the start page") if settings.console_enabled or settings.docs_enabled else None
+
+
+def _way_back_of_customer(path: str, status: int, language: Language) -> tuple[str, str] | None:
+    """Return address and title of the checkout page; None where that would be the same error again: without a token,
+    and for a booking that does not exist for this customer."""
+    booking_id = path.removeprefix(CHECKOUT).partition("/")[0]
+    if status in (401, 404) or not parsing.is_id(booking_id):
         return None
-    return "/", "To the start page"
+    return f"{CHECKOUT}{booking_id}", language.gettext(BACK_TO_BOOKING)
+
+
+_BOOKING: Final = "booking"
+
+
+def remember_booking(request: AnyRequest, booking: Booking) -> None:
+    """Keep the booking of a request, so that a page about an error is in its language."""
+    request.scope["state"][_BOOKING] = booking
+
+
+def booking_of(request: AnyRequest) -> Booking | None:
+    """Return the booking of this request; None as long as it has not been read for its customer."""
+    booking: Booking | None = request.scope.get("state", {}).get(_BOOKING)
+    return booking
 
 
 def title_of(problem: ProblemDetails) -> str:

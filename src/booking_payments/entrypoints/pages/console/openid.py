@@ -96,7 +96,7 @@ def _provider(services: Services) -> IdentityProvider:
 @get(BY_PROVIDER, **PUBLIC)
 async def start(request: AnyRequest, services: GivenServices, search: GivenForm) -> PageResponse:
     """Send the browser to the provider. A link on another site leads to the login page only."""
-    provider, wanted = _provider(services), local_page(search.get("next"))
+    provider, wanted = _provider(services), local_page(request, search.get("next"))
     if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         return see_other(f"{LOGIN}?next={quote(wanted, safe='/')}" if search.get("next") else LOGIN)
     secret = new_secret()
@@ -137,7 +137,7 @@ async def callback(request: AnyRequest, services: GivenServices, search: GivenFo
         await count_guess(request)
         is_logged_in = await _was_checked_elsewhere(request, services)
         return see_other(f"{CONSOLE}/") if is_logged_in else _problem_page("other_browser", 400)
-    wanted = local_page(_text_in(held["wanted"]))
+    wanted = local_page(request, _text_in(held["wanted"]))
     try:
         if search.get("error") in _FAULTS:
             raise ProviderUnavailable(f"the provider answered {search.get('error')}")

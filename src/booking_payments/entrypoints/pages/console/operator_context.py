@@ -1,7 +1,7 @@
 """The logged-in operator, the layout of the console's pages, and log-in and log-out."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
@@ -10,6 +10,7 @@ from attrs import frozen
 from litestar import get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import SkipValidation
+from litestar.routes import HTTPRoute
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.console_sessions import new_secret
@@ -162,9 +163,28 @@ async def provide_form(request: AnyRequest, operator: GivenOperator) -> Form:
     return form
 
 
-def local_page(wanted: str) -> str:
+def local_page(request: AnyRequest, wanted: str) -> str:
     """Return the page of the console that ``wanted`` names, or its first page when it names anything else."""
-    return wanted if _NEXT.fullmatch(wanted) else f"{CONSOLE}/"
+    return wanted if _is_page(request, wanted) else f"{CONSOLE}/"
+
+
+def _is_page(request: AnyRequest, wanted: str) -> bool:
+    """Return whether ``wanted`` is the address of a page of the console; that of a form or of the log-in is none."""
+    if not _NEXT.fullmatch(wanted):
+        return False
+    parts = wanted.partition("?")[0].strip("/").split("/")
+    return f"/{'/'.join(parts[:2])}" != LOGIN and any(
+        isinstance(route, HTTPRoute) and "GET" in route.methods and _leads_to(route, parts)
+        for route in request.app.routes
+    )
+
+
+def _leads_to(route: HTTPRoute, parts: Sequence[str]) -> bool:
+    """Return whether the route serves the path with these ``parts``."""
+    components = route.path_components
+    return len(components) == len(parts) and all(
+        component == part or not isinstance(component, str) for component, part in zip(components, parts, strict=True)
+    )
 
 
 async def begin_session(
@@ -193,15 +213,15 @@ async def begin_session(
         replaced=cookie.value_in(request),
         sealed_id_token=sealed_id_token,
     )
-    answer = see_other(local_page(wanted))
+    answer = see_other(local_page(request, wanted))
     answer.set_cookie(cookie.holding(secret))
     return answer
 
 
 @get(LOGIN, **PUBLIC)
-async def login_page(services: GivenServices, search: GivenForm) -> PageResponse:
+async def login_page(request: AnyRequest, search: GivenForm) -> PageResponse:
     """The login page."""
-    return _login_page(services, search.get("next"))
+    return _login_page(request, search.get("next"))
 
 
 @post(LOGIN, **PUBLIC)
@@ -214,7 +234,7 @@ async def log_in(request: AnyRequest, services: GivenServices) -> PageResponse:
     if principal is None or principal.scopes.isdisjoint((OPERATE, READ)) or _has_ended(principal, services):
         await count_guess(request)
         return _login_page(
-            services, wanted, "This token is wrong, has expired, or lacks the scope payments:operate.", 401
+            request, wanted, f"This token is wrong, has expired, or has neither the scope {OPERATE} nor {READ}.", 401
         )
     operator = OperatorIdentity(way=LogInWay.TOKEN, issuer=principal.issuer or "", subject=principal.subject)
     return await begin_session(
@@ -227,9 +247,10 @@ def _has_ended(principal: Principal, services: Services) -> bool:
     return principal.expires_at is not None and principal.expires_at <= services.clock.now()
 
 
-def _login_page(services: Services, wanted: str, problem: str | None = None, status: int = 200) -> PageResponse:
+def _login_page(request: AnyRequest, wanted: str, problem: str | None = None, status: int = 200) -> PageResponse:
+    services: Services = request.app.state["services"]
     hint = services.settings.jwt_signing_key is not None and services.settings.in_development
-    wanted = wanted if _NEXT.fullmatch(wanted) else ""
+    wanted = wanted if _is_page(request, wanted) else ""
     provider = services.identity_provider
     by_provider = f"{services.settings.own_address}{BY_PROVIDER}"
     context = {

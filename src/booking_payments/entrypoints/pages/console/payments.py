@@ -1,6 +1,5 @@
 """Payments: the list with filters and search, and the page of one payment with its history."""
 
-import re
 from datetime import date, timedelta, tzinfo
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -13,8 +12,9 @@ from booking_payments.application.figures import day_begins
 from booking_payments.application.payment_details import PaymentDetails, find_by_any_id, payment_details
 from booking_payments.domain.errors import InvalidInput, NotFound
 from booking_payments.domain.lifecycle import PaymentStatus
+from booking_payments.domain.texts import require_last4
 from booking_payments.entrypoints.http.exports import csv_response
-from booking_payments.entrypoints.pages.amounts import major_units_typed
+from booking_payments.entrypoints.pages.amounts import any_amount_typed
 from booking_payments.entrypoints.pages.console.lifecycle import diagram, walked
 from booking_payments.entrypoints.pages.console.operator_context import GivenOperator, OperatorContext
 from booking_payments.entrypoints.pages.console.timeline import timeline
@@ -106,8 +106,7 @@ def _filter(search: Form, zone: tzinfo) -> PaymentFilter:
         raise InvalidInput("there is no such status")
     first, last = _day(search.get("from")), _day(search.get("to"))
     last4 = search.get("last4").strip()
-    if last4 and not _LAST4.fullmatch(last4):
-        raise InvalidInput("write the last four digits of the card, such as 4242")
+    amount = any_amount_typed(search.get("amount")) if search.get("amount").strip() else None
     return PaymentFilter(
         status=PaymentStatus(status) if status and status not in _OTHER_STATUSES else None,
         refunded=_OTHER_STATUSES.get(status),
@@ -117,15 +116,15 @@ def _filter(search: Form, zone: tzinfo) -> PaymentFilter:
         created_to=day_begins(last + timedelta(days=1), zone) if last else None,
         event_id=search.get("event").strip() or None,
         email=search.get("email").strip() or None,
-        amount=major_units_typed(search.get("amount")) if search.get("amount").strip() else None,
-        last4=last4 or None,
+        amount=amount.number if amount else None,
+        currency=amount.currency if amount else None,
+        last4=require_last4(last4) if last4 else None,
     )
 
 
 _DISPUTED: Final = "disputed"
 _OTHER_STATUSES: Final = {"partly_refunded": Refunded.PARTLY, "refunded": Refunded.FULLY, _DISPUTED: None}
 """What a payment that has succeeded may be filtered by, too."""
-_LAST4: Final = re.compile(r"[0-9A-Za-z]{4}", re.ASCII)
 
 
 def _day(text: str) -> date | None:
