@@ -251,6 +251,7 @@ def test_an_event_is_moved_after_a_preview(console: Site) -> None:
         ("tomorrow", "date and time like 2030-01-31 20:00, in UTC"),
         ("2020-01-01T20:00", "is in the past"),
         ("2026-06-01T20:00&grace=soon", "date and time like 2030-01-31 20:00, in UTC"),
+        ("2026-06-01T20:00&grace=2020-01-01T20:00", "The time until which everything goes back lies in the past"),
     ],
 )
 def test_an_invalid_date_is_reported_in_the_preview(console: Site, starts: str, told: str) -> None:
