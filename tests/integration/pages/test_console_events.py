@@ -147,6 +147,7 @@ def test_an_event_is_canceled_once_and_its_job_is_reported(console: Site) -> Non
     report = console.get(f"{PATH}/report.csv")
 
     assert {answer.headers["location"] for answer in answers} == {f"{PATH}?done=canceled"}
+    assert report.content.startswith(b"\xef\xbb\xbf")
     assert 'http-equiv="refresh"' in running
     assert "0 of 3 bookings taken up." in text_of(running)
     assert 'http-equiv="refresh"' not in ended
@@ -253,6 +254,7 @@ def test_an_event_is_moved_after_a_preview(console: Site) -> None:
         ("tomorrow", "date and time like 2030-01-31 20:00, in UTC"),
         ("2020-01-01T20:00", "is in the past"),
         ("2026-06-01T20:00&grace=soon", "date and time like 2030-01-31 20:00, in UTC"),
+        ("2026-06-01T20:00&grace=2020-01-01T20:00", "The time until which everything goes back lies in the past"),
     ],
 )
 def test_an_invalid_date_is_reported_in_the_preview(console: Site, starts: str, told: str) -> None:
