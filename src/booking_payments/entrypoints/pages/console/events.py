@@ -36,6 +36,7 @@ from booking_payments.ports.event_jobs import BookingOutcome, EventJob, EventJob
 from booking_payments.presentation import render
 from booking_payments.presentation.event_csv import rows
 from booking_payments.presentation.status_style import STATUS_STYLE
+from booking_payments.presentation.tables import BYTE_ORDER_MARK
 
 PATH: Final = "/console/events"
 PAGE_SIZE: Final = 20
@@ -137,7 +138,7 @@ async def report_csv(request: AnyRequest, services: GivenServices, operator: Giv
     report = await services.payments.event_report(event_id)
     if report.job is None:
         raise NotFound("no job of this event")
-    text = "".join([row async for row in rows(services.payments.each_event_line(event_id))])
+    text = BYTE_ORDER_MARK + "".join([row async for row in rows(services.payments.each_event_line(event_id))])
     headers = {"Content-Disposition": f'attachment; filename="{event_id}.csv"'}
     return Response(content=text.encode(), media_type="text/csv", headers=headers)
 
