@@ -180,6 +180,7 @@ def gateway_ids(payment: Payment) -> list[str]:
     """All ids that the gateway has given to this payment's things, and those that we have given to its refunds."""
     charges = [attempt.charge_id for attempt in payment.attempts]
     refunds = [each for refund in payment.refunds for each in (refund.id, refund.gateway_refund_id)]
+    refunds += [deferred.id for deferred in payment.deferred]  # it may be sent, deferred and sent again with one id
     disputes = [dispute.id for dispute in payment.disputes]
     return [each for each in (payment.intent_id, *charges, *refunds, *disputes) if each]
 

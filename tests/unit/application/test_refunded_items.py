@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from booking_payments.adapters.unit_of_work import gateway_ids
 from booking_payments.application.callers import Caller
 from booking_payments.application.views import RefundView
 from booking_payments.domain import events as ev
@@ -290,3 +291,15 @@ async def test_a_booking_whose_last_item_is_refunded_in_part_is_canceled_without
 
     after = await kit.payments.get_booking(booking.id)
     assert (after.status, after.end_reason) == (BookingStatus.CANCELED, None)
+
+
+async def test_a_refund_that_is_deferred_and_sent_again_keeps_its_place_among_the_ids_of_its_payment(
+    kit: PaymentsTestKit,
+) -> None:
+    booking = await paid(kit)
+    failing(kit, NotSent("no route"))
+
+    await kit.payments.cancel_booking(booking.id, OPERATOR, refund=RefundOnCancel.FULL)
+
+    payment = (await kit.payments.payment_status(booking.id)).payment
+    assert [each.id for each in payment.deferred] == [each for each in gateway_ids(payment) if each.startswith("rf_")]
