@@ -10,15 +10,21 @@ if TYPE_CHECKING:
     from booking_payments.application.bookkeeping import LedgerCheck
     from booking_payments.application.callers import Caller
     from booking_payments.application.channels import ChannelNotRecorded, ChannelStates
-    from booking_payments.application.checking_out import Checkout
+    from booking_payments.application.checking_out import Checkout, CheckoutStage
     from booking_payments.application.drift import KeptReport
-    from booking_payments.application.event_jobs import EventBalance, EventLine, EventPreview, EventReport
+    from booking_payments.application.event_jobs import (
+        BalanceUnknown,
+        EventBalance,
+        EventLine,
+        EventPreview,
+        EventReport,
+    )
     from booking_payments.application.event_overview import EventOverview, EventPage
     from booking_payments.application.exporting import ExportKind
-    from booking_payments.application.figures import Figures, OpenDispute
+    from booking_payments.application.figures import Cut, Figures, OpenDispute
     from booking_payments.application.message_schemas import message_schema
     from booking_payments.application.payments import BookingPayments
-    from booking_payments.application.previews import ChangePreview
+    from booking_payments.application.previews import ChangePreview, Effect
     from booking_payments.application.quoted import Quoted
     from booking_payments.application.reconcile import Reconciliation
     from booking_payments.application.replaying import Replayed
@@ -31,8 +37,16 @@ if TYPE_CHECKING:
         Registered,
         WebhookResult,
     )
-    from booking_payments.domain.amendments import BookingChange
-    from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, Item, ItemCount
+    from booking_payments.domain.amendments import KEEP, BookingChange
+    from booking_payments.domain.booking import (
+        Booking,
+        BookingDetails,
+        BookingStatus,
+        EndReason,
+        Item,
+        ItemCount,
+        Payability,
+    )
     from booking_payments.domain.errors import (
         CardDeclined,
         InvalidInput,
@@ -47,12 +61,16 @@ if TYPE_CHECKING:
     from booking_payments.domain.events import Recorded, Settlement
     from booking_payments.domain.fees import FeeOnRefund
     from booking_payments.domain.instructions import CaptureMethod, Client, MethodChoice
+    from booking_payments.domain.ledger import Account
     from booking_payments.domain.lifecycle import PaymentStatus
     from booking_payments.domain.money import Currency, Money
     from booking_payments.domain.payment import Payment
     from booking_payments.domain.receipts import ReceiptKind
     from booking_payments.domain.refunds import (
         CustomerRefunds,
+        Deferral,
+        GivenBack,
+        QuoteReason,
         RefundOnCancel,
         RefundPolicy,
         RefundQuote,
@@ -60,7 +78,7 @@ if TYPE_CHECKING:
         RefundTier,
     )
     from booking_payments.embedding import SyncBookingPayments, open_payments, open_payments_sync
-    from booking_payments.ports.audit import AuditRecord
+    from booking_payments.ports.audit import AuditOutcome, AuditRecord
     from booking_payments.ports.bookings import BookingFilter, BookingPage
     from booking_payments.ports.event_jobs import (
         BookingOutcome,
@@ -71,14 +89,17 @@ if TYPE_CHECKING:
         UpcomingEvent,
     )
     from booking_payments.ports.gateway import OwnGateway
-    from booking_payments.ports.inbox import InboxEntry, InboxFilter
-    from booking_payments.ports.payments import PaymentFilter, PaymentPage
+    from booking_payments.ports.inbox import InboxEntry, InboxFilter, InboxStatus
+    from booking_payments.ports.payments import PaymentFilter, PaymentPage, Refunded
     from booking_payments.ports.publisher import Message, MessageDelivery
     from booking_payments.ports.webhooks import HeaderItems, WebhookRefused, WebhooksNotTaken
     from booking_payments.runtime.settings_error import SettingsError
 
 _HOMES: Final = {
+    "Account": "booking_payments.domain.ledger",
+    "AuditOutcome": "booking_payments.ports.audit",
     "AuditRecord": "booking_payments.ports.audit",
+    "BalanceUnknown": "booking_payments.application.event_jobs",
     "Booking": "booking_payments.domain.booking",
     "BookingChange": "booking_payments.domain.amendments",
     "BookingDetails": "booking_payments.domain.booking",
@@ -95,9 +116,14 @@ _HOMES: Final = {
     "ChannelNotRecorded": "booking_payments.application.channels",
     "ChannelStates": "booking_payments.application.channels",
     "Checkout": "booking_payments.application.checking_out",
+    "CheckoutStage": "booking_payments.application.checking_out",
     "Client": "booking_payments.domain.instructions",
     "Currency": "booking_payments.domain.money",
     "CustomerRefunds": "booking_payments.domain.refunds",
+    "Cut": "booking_payments.application.figures",
+    "Deferral": "booking_payments.domain.refunds",
+    "Effect": "booking_payments.application.previews",
+    "EndReason": "booking_payments.domain.booking",
     "EventBalance": "booking_payments.application.event_jobs",
     "EventJob": "booking_payments.ports.event_jobs",
     "EventJobKind": "booking_payments.ports.event_jobs",
@@ -111,12 +137,15 @@ _HOMES: Final = {
     "ExportKind": "booking_payments.application.exporting",
     "FeeOnRefund": "booking_payments.domain.fees",
     "Figures": "booking_payments.application.figures",
+    "GivenBack": "booking_payments.domain.refunds",
     "HeaderItems": "booking_payments.ports.webhooks",
     "InboxEntry": "booking_payments.ports.inbox",
     "InboxFilter": "booking_payments.ports.inbox",
+    "InboxStatus": "booking_payments.ports.inbox",
     "InvalidInput": "booking_payments.domain.errors",
     "Item": "booking_payments.domain.booking",
     "ItemCount": "booking_payments.domain.booking",
+    "KEEP": "booking_payments.domain.amendments",
     "KeptReport": "booking_payments.application.drift",
     "LedgerCheck": "booking_payments.application.bookkeeping",
     "Message": "booking_payments.ports.publisher",
@@ -130,6 +159,7 @@ _HOMES: Final = {
     "OurFault": "booking_payments.domain.errors",
     "OutcomeUnknown": "booking_payments.domain.errors",
     "OwnGateway": "booking_payments.ports.gateway",
+    "Payability": "booking_payments.domain.booking",
     "Payment": "booking_payments.domain.payment",
     "PaymentError": "booking_payments.domain.errors",
     "PaymentFilter": "booking_payments.ports.payments",
@@ -137,6 +167,7 @@ _HOMES: Final = {
     "PaymentResult": "booking_payments.application.views",
     "PaymentStatus": "booking_payments.domain.lifecycle",
     "PaymentView": "booking_payments.application.views",
+    "QuoteReason": "booking_payments.domain.refunds",
     "Quoted": "booking_payments.application.quoted",
     "ReceiptKind": "booking_payments.domain.receipts",
     "Reconciliation": "booking_payments.application.reconcile",
@@ -147,6 +178,7 @@ _HOMES: Final = {
     "RefundReason": "booking_payments.domain.refunds",
     "RefundTier": "booking_payments.domain.refunds",
     "RefundView": "booking_payments.application.views",
+    "Refunded": "booking_payments.ports.payments",
     "RefusedByRule": "booking_payments.domain.errors",
     "Registered": "booking_payments.application.views",
     "Replayed": "booking_payments.application.replaying",
@@ -164,7 +196,11 @@ _HOMES: Final = {
 }
 
 __all__ = [
+    "KEEP",
+    "Account",
+    "AuditOutcome",
     "AuditRecord",
+    "BalanceUnknown",
     "Booking",
     "BookingChange",
     "BookingDetails",
@@ -181,9 +217,14 @@ __all__ = [
     "ChannelNotRecorded",
     "ChannelStates",
     "Checkout",
+    "CheckoutStage",
     "Client",
     "Currency",
     "CustomerRefunds",
+    "Cut",
+    "Deferral",
+    "Effect",
+    "EndReason",
     "EventBalance",
     "EventJob",
     "EventJobKind",
@@ -197,9 +238,11 @@ __all__ = [
     "ExportKind",
     "FeeOnRefund",
     "Figures",
+    "GivenBack",
     "HeaderItems",
     "InboxEntry",
     "InboxFilter",
+    "InboxStatus",
     "InvalidInput",
     "Item",
     "ItemCount",
@@ -216,6 +259,7 @@ __all__ = [
     "OurFault",
     "OutcomeUnknown",
     "OwnGateway",
+    "Payability",
     "Payment",
     "PaymentError",
     "PaymentFilter",
@@ -223,6 +267,7 @@ __all__ = [
     "PaymentResult",
     "PaymentStatus",
     "PaymentView",
+    "QuoteReason",
     "Quoted",
     "ReceiptKind",
     "Reconciliation",
@@ -233,6 +278,7 @@ __all__ = [
     "RefundReason",
     "RefundTier",
     "RefundView",
+    "Refunded",
     "RefusedByRule",
     "Registered",
     "Replayed",

@@ -179,6 +179,7 @@ async def test_the_page_says_that_stripes_script_cannot_be_loaded(
     await expect(customer.page.get_by_text("The payment form is loading")).to_have_count(0)
     customer.complaints.clear()  # the browser reports the blocked script
     await customer.look("checkout-stripe-blocked")
+    assert await customer.layout_errors("checkout-stripe-blocked") == []
     await customer.page.unroute(f"{sandbox.url}/v3/")
     await customer.page.get_by_role("link", name="Load the page again").click()
     await expect(customer.page.get_by_role("button", name="Pay")).to_be_enabled()
@@ -206,7 +207,8 @@ async def test_without_scripts_the_page_says_that_stripe_needs_them(
     async with open_page(browser, viewport=PHONE, java_script_enabled=False) as customer:
         await customer.page.goto(stripe_service.checkout(stripe_service.book()))
 
-        await expect(customer.page.get_by_role("alert")).to_contain_text("Please switch scripts on for this page.")
+        section = customer.page.get_by_role("region", name="How you pay")
+        await expect(section.get_by_role("alert")).to_contain_text("Please switch scripts on for this page.")
         await expect(customer.page.get_by_role("button")).to_have_count(0)
         assert customer.complaints == []
 

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import anyio
+import attrs
 import pytest
 
 import booking_payments
@@ -30,6 +32,7 @@ from booking_payments.adapters.gateways.fake.gateway import FakeGateway
 from booking_payments.adapters.gateways.fake.settings import DEVELOPMENT_WEBHOOK_SECRET
 from booking_payments.adapters.gateways.stripe.webhooks import StripeWebhooks
 from booking_payments.adapters.memory.clock import SystemClock
+from booking_payments.domain.amendments import Keep
 from booking_payments.domain.booking import BookingStatus
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.ports.publisher import Message
@@ -174,7 +177,8 @@ def test_the_sync_face_has_every_method() -> None:
 
 @pytest.mark.parametrize("name", booking_payments.__all__)
 def test_every_promised_name_is_there(name: str) -> None:
-    assert getattr(booking_payments, name).__name__ == name
+    value = getattr(booking_payments, name)
+    assert (value.name if isinstance(value, Enum) else value.__name__) == name
 
 
 def test_every_class_that_a_method_takes_or_returns_is_a_promised_name() -> None:
@@ -183,6 +187,16 @@ def test_every_class_that_a_method_takes_or_returns_is_a_promised_name() -> None
     hints = [hint for method in methods if method for hint in get_type_hints(method).values()]
 
     assert {each.__name__ for hint in hints for each in _our_classes(hint)} <= {*booking_payments.__all__}
+
+
+def test_every_choice_that_a_promised_class_shows_is_a_promised_name() -> None:
+    promised = [getattr(booking_payments, name) for name in booking_payments.__all__]
+    values = [each for each in promised if isinstance(each, type) and attrs.has(each)]
+    hints = [hint for each in values for hint in get_type_hints(each).values()]
+    choices = {each.__name__ for hint in hints for each in _our_classes(hint) if issubclass(each, Enum)}
+
+    assert choices - {"Keep"} <= {*booking_payments.__all__}
+    assert isinstance(booking_payments.KEEP, Keep), "its only value stands for it"
 
 
 def _our_classes(hint: object) -> Iterator[type]:

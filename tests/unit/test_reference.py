@@ -135,7 +135,7 @@ def test_drawing_without_graphviz_fails_with_an_install_command(
 
 def test_every_public_name_is_on_the_page_of_the_library() -> None:
     page = (reference.FOLDER / "python.md").read_text(encoding="utf-8")
-    shown = re.findall(r"auto(?:class|function):: booking_payments\.(\w+)$", page, re.MULTILINE)
+    shown = re.findall(r"auto(?:class|data|function):: booking_payments\.(\w+)$", page, re.MULTILINE)
 
     assert sorted(shown) == sorted(booking_payments.__all__)
 

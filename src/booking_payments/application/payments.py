@@ -69,6 +69,7 @@ from booking_payments.application.views import (
     WebhookResult,
 )
 from booking_payments.domain.amendments import BookingChange, Keep
+from booking_payments.domain.arguments import require_moment
 from booking_payments.domain.booking import Booking, ItemCount
 from booking_payments.domain.errors import CardDeclined, NotFound, PaymentError, TryAgainLater
 from booking_payments.domain.events import Recorded, Settlement
@@ -301,7 +302,9 @@ class BookingPayments:
         Raises:
             NotFound: When no booking has this event.
             RefusedByRule: When the new date or the end of the grace is in the past.
+            InvalidInput: When one of them has no time zone.
         """
+        _require_moments(event_starts_at=event_starts_at, refund_grace_until=refund_grace_until)
         return await event_jobs.preview_event(
             self._deps,
             event_id,
@@ -345,8 +348,11 @@ class BookingPayments:
 
         Raises:
             RefusedByRule: When a rule forbids one of the times.
+            InvalidInput: When one of them has no time zone.
             NotPossibleNow: ``event_canceled``, or ``event_job_running`` while another job of the event runs.
         """
+        require_moment(event_starts_at, "event_starts_at")
+        _require_moments(refund_grace_until=refund_grace_until)
         work = event_jobs.reschedule_event(
             self._deps, event_id, caller, event_starts_at=event_starts_at, refund_grace_until=refund_grace_until
         )
@@ -1137,3 +1143,10 @@ def items_asked(items: Sequence[ItemCount]) -> dict[str, str]:
 
 def _id(booking: Booking | str) -> str:
     return booking if isinstance(booking, str) else booking.id
+
+
+def _require_moments(**moments: datetime | None) -> None:
+    """Raise ``InvalidInput`` for a time without a time zone; None is allowed."""
+    for name, moment in moments.items():
+        if moment is not None:
+            require_moment(moment, name)

@@ -1,12 +1,28 @@
 """Arguments and results of the use cases."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from attrs import field, frozen
 
-from booking_payments.domain.booking import NO_DETAILS, Booking, BookingDetails, Item, require_items
+from booking_payments.domain.arguments import (
+    as_tuple,
+    require_instance,
+    require_moment,
+    require_money,
+    require_string,
+    require_strings,
+)
+from booking_payments.domain.booking import (
+    NO_DETAILS,
+    Booking,
+    BookingDetails,
+    Item,
+    require_items,
+    require_items_given,
+)
 from booking_payments.domain.errors import InvalidInput
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
@@ -18,6 +34,8 @@ from booking_payments.ports.payments import ClientAction
 @frozen(kw_only=True)
 class NewBooking:
     """A booking to register.
+
+    Raises ``InvalidInput`` for a value of another type, and for a time without a time zone.
 
     Attributes:
         amount: the price; None for the sum of ``items``. If both are given they have to agree.
@@ -35,8 +53,26 @@ class NewBooking:
     refund_policy: RefundPolicy | None = None
     details: BookingDetails = NO_DETAILS
     event_id: str | None = None
-    items: tuple[Item, ...] = ()
+    items: tuple[Item, ...] = field(default=(), converter=as_tuple)
     metadata: Mapping[str, str] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        require_string(self.reference, "reference")
+        require_string(self.customer_id, "customer_id")
+        require_moment(self.event_starts_at, "event_starts_at")
+        optional: Mapping[str, Callable[[object, str], None]] = {
+            "amount": require_money,
+            "expires_at": require_moment,
+            "refund_policy": partial(require_instance, kind=RefundPolicy),
+            "event_id": require_string,
+        }
+        for name, check in optional.items():
+            value = getattr(self, name)
+            if value is not None:
+                check(value, name)
+        require_instance(self.details, "details", kind=BookingDetails)
+        require_items_given(self.items, "items")
+        require_strings(self.metadata, "metadata")
 
     @property
     def price(self) -> Money:

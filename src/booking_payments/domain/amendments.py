@@ -4,13 +4,14 @@ A ``BookingChange`` is what a caller asks for; ``amendment_of`` checks it and re
 the booking's new content completely, so that it can be stored before a call to the gateway and applied after it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final, TypeVar
 
 from attrs import evolve, field, fields, frozen
 
+from booking_payments.domain.arguments import require_moment, require_money, require_string, require_strings
 from booking_payments.domain.booking import (
     REMEMBERED_AMENDMENTS,
     REMEMBERED_REQUESTS,
@@ -26,6 +27,7 @@ from booking_payments.domain.booking import (
     plain_metadata,
     require_details,
     require_items,
+    require_items_given,
     require_metadata,
     with_refunded,
     without_units,
@@ -48,6 +50,9 @@ KEEP: Final = Keep.KEEP
 @frozen(kw_only=True)
 class BookingChange:
     """The values of a booking that are to change. ``KEEP`` leaves a value unchanged, None removes it.
+
+    Raises ``InvalidInput`` for a value of another type, a time without a time zone, and None for a value that every
+    booking has.
 
     Attributes:
         amount: the new price. A booking with items is changed by its ``items``.
@@ -74,11 +79,34 @@ class BookingChange:
     success_url: str | Keep | None = KEEP
     cancel_url: str | Keep | None = KEEP
 
+    def __attrs_post_init__(self) -> None:
+        given = {each.name: getattr(self, each.name) for each in fields(BookingChange)}
+        for name, value in given.items():
+            if isinstance(value, Keep):
+                continue
+            if value is not None:
+                _CHECKS.get(name, require_string)(value, name)
+            elif name in _ALWAYS:
+                raise InvalidInput(f"{name}: every booking has it, so it can't be removed; leave it out to keep it")
+
     @property
     def is_empty(self) -> bool:
         """True when nothing is to change."""
         return all(getattr(self, each.name) is KEEP for each in fields(BookingChange))
 
+
+_CHECKS: Final[Mapping[str, Callable[[object, str], None]]] = {
+    "amount": require_money,
+    "items": require_items_given,
+    "event_starts_at": require_moment,
+    "expires_at": require_moment,
+    "refund_grace_until": require_moment,
+    "metadata": require_strings,
+}
+"""The check of a value's type by its name; all others are texts."""
+
+_ALWAYS: Final = ("amount", "items", "event_starts_at", "expires_at", "metadata")
+"""The values that can't be removed."""
 
 _TEXTS: Final = ("title", "description", "customer_email", "customer_name", "locale", "success_url", "cancel_url")
 

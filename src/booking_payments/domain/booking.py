@@ -10,6 +10,7 @@ from typing import Any, Final
 from attrs import evolve, field, fields, frozen, has
 
 from booking_payments.domain import metadata_keys
+from booking_payments.domain.arguments import require_money, require_string, require_strings, require_whole
 from booking_payments.domain.errors import InvalidInput, NotPossibleNow, PaymentError, RefusedByRule
 from booking_payments.domain.instructions import ANY_METHOD, CaptureMethod, MethodChoice
 from booking_payments.domain.money import Money, total
@@ -120,6 +121,10 @@ NO_DETAILS: Final = BookingDetails()
 
 def require_details(details: BookingDetails) -> None:
     """Check the texts of a booking. Raises ``InvalidInput`` for the first one that is not allowed."""
+    for name in ("title", "description", "customer_name", "customer_email", "statement_descriptor_suffix"):
+        _if_given(require_string, details, name)
+    for name in ("success_url", "cancel_url", "locale", "time_zone"):
+        _if_given(require_string, details, name)
     for name in ("title", "customer_name", "statement_descriptor_suffix"):
         _if_given(require_line, details, name)
     for name in ("success_url", "cancel_url"):
@@ -130,7 +135,7 @@ def require_details(details: BookingDetails) -> None:
     require_text(details.description, "description")
 
 
-def _if_given(check: Callable[[str, str], str], details: BookingDetails, name: str) -> None:
+def _if_given(check: Callable[[str, str], object], details: BookingDetails, name: str) -> None:
     value = getattr(details, name)
     if value is not None:
         check(value, name)
@@ -162,11 +167,13 @@ class Item:
 
     @quantity.validator
     def _positive(self, _: object, quantity: int) -> None:
+        require_whole(quantity, "items: quantity")
         if not 1 <= quantity <= MAX_QUANTITY:
             raise InvalidInput(f"items: a quantity is between 1 and {MAX_QUANTITY}")
 
     @unit_amount.validator
     def _not_negative(self, _: object, unit_amount: Money) -> None:
+        require_money(unit_amount, "items: unit_amount")
         if unit_amount.minor < 0:
             raise RefusedByRule("items: unit_amount must not be negative", code="negative_amount")
 
@@ -204,6 +211,12 @@ class ItemCount:
     quantity: int | None = None
 
 
+def require_items_given(items: object, name: str) -> None:
+    """Raise ``InvalidInput`` unless ``items`` is a list or tuple of ``Item``."""
+    if not isinstance(items, list | tuple) or not all(isinstance(each, Item) for each in items):
+        raise InvalidInput(f"{name}: give a list of Item")
+
+
 def require_items(items: Sequence[Item], amount: Money | None) -> Money:
     """Return the price of ``items``: the sum of their amounts.
 
@@ -230,6 +243,8 @@ def require_items(items: Sequence[Item], amount: Money | None) -> Money:
 
 def _require_named(item: Item) -> None:
     """Raise ``InvalidInput`` for an id or a label that is too long, or has characters that nobody sees."""
+    require_string(item.id, "items: id")
+    require_string(item.label, "items: label")
     require_identifier(item.id, "items: id")
     require_line(item.label, "items: label")
     if len(item.id) > MAX_ITEM_ID or len(item.label) > MAX_ITEM_LABEL:
@@ -331,8 +346,9 @@ def require_metadata(metadata: Mapping[str, str]) -> None:
 
     Raises:
         RefusedByRule: with code ``metadata_key_reserved``, a key is one that this service writes itself.
-        InvalidInput: too many entries, or a key or a value that is too long or not printable.
+        InvalidInput: too many entries, or a key or a value that is no text, too long or not printable.
     """
+    require_strings(metadata, "metadata")
     if len(metadata) > MAX_METADATA:
         raise InvalidInput(f"metadata: {MAX_METADATA} entries at most")
     for key, value in metadata.items():

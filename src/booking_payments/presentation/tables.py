@@ -10,6 +10,10 @@ from booking_payments.application.exporting import Cell
 from booking_payments.domain.money import Money
 
 MEDIA_TYPE: Final = "text/csv; header=present"
+BYTE_ORDER_MARK: Final = "\ufeff"
+"""Begins a file that people open in a spreadsheet: without it, Excel does not read a CSV as UTF-8. Programs get none,
+because many take it for a part of the first column's name.
+"""
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a formula begins with, full-width signs too."""
 

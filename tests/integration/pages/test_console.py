@@ -427,6 +427,7 @@ def test_the_list_can_be_downloaded_as_csv(console: Site) -> None:
 
     assert answer.headers["content-type"].startswith("text/csv")
     assert answer.headers["content-disposition"] == 'attachment; filename="payments.csv"'
+    assert answer.content.startswith(b"\xef\xbb\xbfpayment_id,")  # Excel needs the mark to read UTF-8
     assert [line.split(",")[2] for line in answer.text.splitlines()] == ["booking_reference", "SEAT-2"]
 
 

@@ -147,6 +147,7 @@ def test_an_event_is_canceled_once_and_its_job_is_reported(console: Site) -> Non
     report = console.get(f"{PATH}/report.csv")
 
     assert {answer.headers["location"] for answer in answers} == {f"{PATH}?done=canceled"}
+    assert report.content.startswith(b"\xef\xbb\xbf")
     assert 'http-equiv="refresh"' in running
     assert "0 of 3 bookings taken up." in text_of(running)
     assert 'http-equiv="refresh"' not in ended
@@ -191,12 +192,15 @@ def test_failed_bookings_are_listed_with_their_reason_and_retried(console: Site)
 
 def test_a_canceled_event_offers_no_second_cancellation_or_new_date(console: Site) -> None:
     evening(console)
+    move = f"{PATH}/move?look=true&starts=2026-06-01T20:00"
+    console.get(move)
+    looked_at_before = console.hidden(f"{PATH}/move")
     act(console, f"{PATH}/cancel")
 
-    page = console.get(PATH).text
-    console.get(f"{PATH}/move?look=true&starts=2026-06-01T20:00")
-    answer = console.post(f"{PATH}/move", console.hidden(f"{PATH}/move"))
+    page, preview = console.get(PATH).text, console.get(move).text
+    answer = console.post(f"{PATH}/move", looked_at_before)
 
+    assert "This event is canceled." in preview
     assert f'href="{PATH}/cancel"' not in page
     assert f'href="{PATH}/move"' not in page
     assert answer.status_code == 409
@@ -250,6 +254,7 @@ def test_an_event_is_moved_after_a_preview(console: Site) -> None:
         ("tomorrow", "date and time like 2030-01-31 20:00, in UTC"),
         ("2020-01-01T20:00", "is in the past"),
         ("2026-06-01T20:00&grace=soon", "date and time like 2030-01-31 20:00, in UTC"),
+        ("2026-06-01T20:00&grace=2020-01-01T20:00", "The time until which everything goes back lies in the past"),
     ],
 )
 def test_an_invalid_date_is_reported_in_the_preview(console: Site, starts: str, told: str) -> None:
@@ -273,10 +278,14 @@ def test_a_form_with_invalid_dates_moves_no_event(console: Site, changes: dict[s
 
 def test_a_second_date_waits_for_the_end_of_the_first_job(console: Site) -> None:
     evening(console)
-    later = NOW + timedelta(days=90)
+    later, move = NOW + timedelta(days=90), f"{PATH}/move?look=true&starts=2026-06-01T20:00"
+    console.get(move)
+    looked_at_before = console.hidden(f"{PATH}/move")
     console.run(console.kit.payments.reschedule_event, EVENT, OPERATOR, event_starts_at=later)
 
-    answer = act(console, f"{PATH}/move", "look=true&starts=2026-06-01T20:00")
+    preview = console.get(move).text
+    answer = console.post(f"{PATH}/move", looked_at_before)
 
+    assert "another job of this event is running" in preview.lower()
     assert answer.status_code == 409
     assert "another job of this event is running" in answer.text.lower()

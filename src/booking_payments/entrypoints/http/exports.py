@@ -18,7 +18,7 @@ from booking_payments.entrypoints.http.problems import RequestRefused
 from booking_payments.entrypoints.http.routing import for_token
 from booking_payments.ports.payments import PaymentFilter
 from booking_payments.presentation.models import ExportQuery
-from booking_payments.presentation.tables import MEDIA_TYPE, csv_lines
+from booking_payments.presentation.tables import BYTE_ORDER_MARK, MEDIA_TYPE, csv_lines
 
 _ROUTE: Final = for_token(Access.OPERATOR, errors={404})
 
@@ -51,14 +51,16 @@ async def export(
     return await csv_response(context.payments, ExportKind(kind), filter_of(parameters))
 
 
-async def csv_response(payments: BookingPayments, kind: ExportKind, which: PaymentFilter) -> Stream:
-    """Return the export as a download. Its first rows are read before the answer begins, so that a filter that is
-    refused is still a problem and no broken file."""
+async def csv_response(
+    payments: BookingPayments, kind: ExportKind, which: PaymentFilter, *, for_people: bool = False
+) -> Stream:
+    """Return the export as a download, ``for_people`` with a byte order mark. Its first rows are read before the answer
+    begins, so that a filter that is refused is still a problem and no broken file."""
     groups = payments.export_rows(kind, which)
     first = [export_columns(kind), *await anext(groups)]
 
     async def lines() -> AsyncIterator[str]:
-        yield csv_lines(first)
+        yield (BYTE_ORDER_MARK if for_people else "") + csv_lines(first)
         async for group in groups:
             if group:
                 yield csv_lines(group)

@@ -1,4 +1,4 @@
-"""Amending a booking: price or items, title, date. First a quote of the refund, then the command.
+"""Amending a booking: price or items, title, date, deadline. First a quote of the refund, then the command.
 
 A field with the booking's current value changes nothing. The form names the booking's version, so that a concurrent
 change by another operator is neither lost nor undone.
@@ -15,7 +15,7 @@ from booking_payments.application.callers import Caller
 from booking_payments.application.previews import ChangePreview
 from booking_payments.application.views import RefundOnCancel
 from booking_payments.domain.amendments import KEEP, BookingChange, Keep, require_version
-from booking_payments.domain.booking import Booking, Item
+from booking_payments.domain.booking import Booking, BookingStatus, Item
 from booking_payments.domain.errors import InvalidInput, PaymentError
 from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.texts import require_line
@@ -25,6 +25,7 @@ from booking_payments.entrypoints.pages.console.bookings import (
     PATH,
     STALE,
     described,
+    in_words,
     message_of,
     outcome_of,
     overview_of,
@@ -124,7 +125,10 @@ async def _page(
                 message, preview = message or sentence(NOTHING), None
         except PaymentError as error:
             stale = error.code in STALE
-            message = message or f"{sentence(error.message)}{' What you see now is the new state.' if stale else ''}"
+            message = (
+                message
+                or f"{in_words(error.code, error.message)}{' What you see now is the new state.' if stale else ''}"
+            )
         except RequestRefused as refused:
             message = message or sentence(refused.problem.detail)
     present = fields_of(booking)
@@ -144,6 +148,8 @@ async def _page(
 def fields_of(booking: Booking) -> dict[str, str]:
     """Return the form's fields with the booking's current values."""
     prices = {"amount": booking.amount.major()} if not booking.items else dict.fromkeys(NEW, "")
+    if booking.status is BookingStatus.PENDING:
+        prices["deadline"] = field_of(booking.expires_at)
     for item in booking.items:
         prices |= {f"units.{item.id}": str(item.quantity), f"price.{item.id}": item.unit_amount.major()}
     return {
@@ -168,7 +174,8 @@ def change_typed(form: Form, booking: Booking) -> BookingChange:
         amount=_amount(changed, booking),
         items=_items(changed, booking),
         title=_title(changed),
-        event_starts_at=_required(_moment(changed, "starts")),
+        event_starts_at=_required(_moment(changed, "starts"), "a booking has a date: write when its event begins"),
+        expires_at=_required(_moment(changed, "deadline"), "write until when the booking can be paid"),
         refund_grace_until=_moment(changed, "grace"),
     )
 
@@ -233,9 +240,9 @@ def _moment(changed: dict[str, str], name: str) -> datetime | Keep | None:
     return moment_typed(changed[name]) if changed[name] else None
 
 
-def _required(moment: datetime | Keep | None) -> datetime | Keep:
+def _required(moment: datetime | Keep | None, message: str) -> datetime | Keep:
     if moment is None:
-        raise InvalidInput("a booking has a date: write when its event begins")
+        raise InvalidInput(message)
     return moment
 
 

@@ -50,6 +50,14 @@ DONE: Final = {
 STALE: Final = ("version_conflict", "quote_changed", "item_unknown", "item_given_back", "already_paid")
 """Codes of refusals of a form that is out of date."""
 
+WORDS: Final = {
+    "event_in_past": "The new date lies in the past: write a later one.",
+    "grace_in_past": "The time until which everything goes back lies in the past: write a later one, or none.",
+    "expiry_in_past": "The time until which the booking can be paid lies in the past: write a later one.",
+    "expires_after_event": "A booking can be paid until its event begins, at the latest: write an earlier time.",
+}
+"""The texts for refusals whose messages name a field of the interface."""
+
 
 # --- the list --------------------------------------------------------------------------------------------------
 
@@ -127,7 +135,12 @@ def message_of(problem: ProblemDetails) -> str:
     """Return the error, with a note about the new state when the form is out of date."""
     if problem.code in STALE:
         return f"{sentence(problem.detail)} What you see now is the new state; nothing was done."
-    return sentence(problem.detail)
+    return in_words(problem.code, problem.detail)
+
+
+def in_words(code: str, message: str) -> str:
+    """Return the sentence about a refusal with this code: an own text, or else its message."""
+    return WORDS.get(code) or sentence(message)
 
 
 def outcome_of(problem: ProblemDetails | None, done: str) -> str | None:

@@ -17,6 +17,7 @@ from booking_payments.domain.errors import InvalidInput, NotFound, PaymentError
 from booking_payments.domain.texts import require_reason
 from booking_payments.entrypoints.http.commands import OperationResult
 from booking_payments.entrypoints.http.problems import ProblemDetails, RequestRefused
+from booking_payments.entrypoints.pages.console.bookings import in_words
 from booking_payments.entrypoints.pages.console.operator_context import GivenOperator, OperatorContext
 from booking_payments.entrypoints.pages.form_actions import FormAction, problem_in, run_form_action
 from booking_payments.entrypoints.pages.forms import Form
@@ -35,6 +36,7 @@ from booking_payments.ports.event_jobs import BookingOutcome, EventJob, EventJob
 from booking_payments.presentation import render
 from booking_payments.presentation.event_csv import rows
 from booking_payments.presentation.status_style import STATUS_STYLE
+from booking_payments.presentation.tables import BYTE_ORDER_MARK
 
 PATH: Final = "/console/events"
 PAGE_SIZE: Final = 20
@@ -136,7 +138,7 @@ async def report_csv(request: AnyRequest, services: GivenServices, operator: Giv
     report = await services.payments.event_report(event_id)
     if report.job is None:
         raise NotFound("no job of this event")
-    text = "".join([row async for row in rows(services.payments.each_event_line(event_id))])
+    text = BYTE_ORDER_MARK + "".join([row async for row in rows(services.payments.each_event_line(event_id))])
     headers = {"Content-Disposition": f'attachment; filename="{event_id}.csv"'}
     return Response(content=text.encode(), media_type="text/csv", headers=headers)
 
@@ -245,7 +247,7 @@ async def _move_page(
 ) -> PageResponse:
     services = operator.services
     overview = await services.payments.event_overview(event_id, attention=0)
-    message = sentence(problem.detail) if problem else None
+    message = in_words(problem.code, problem.detail) if problem else None
     preview: EventPreview | None = None
     starts_at: datetime | None = None
     grace: datetime | None = None
@@ -258,7 +260,7 @@ async def _move_page(
                 event_id, event_starts_at=starts_at, refund_grace_until=grace
             )
         except PaymentError as error:
-            message = sentence(error.message)
+            message = in_words(error.code, error.message)
     newest = overview.newest
     context: dict[str, Any] = {
         "event_id": event_id,

@@ -95,7 +95,7 @@ async def export(request: AnyRequest, services: GivenServices, operator: GivenOp
     if kind not in [*ExportKind]:
         raise NotFound()
     which = _filter(search, services.settings.business_time_zone)
-    return await csv_response(services.payments, ExportKind(kind), which)
+    return await csv_response(services.payments, ExportKind(kind), which, for_people=True)
 
 
 def _filter(search: Form, zone: tzinfo) -> PaymentFilter:
