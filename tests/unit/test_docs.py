@@ -2,6 +2,7 @@
 
 import os
 import re
+import tomllib
 from datetime import timedelta
 from pathlib import Path
 
@@ -35,6 +36,14 @@ def _anchors(page: Path) -> set[str]:
     text = (page.parent / included[1] if included else page).read_text()
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_the_first_page_has_version_and_license() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    page = (ROOT / "docs/index.md").read_text()
+
+    assert f"version {project['version']} " in page
+    assert f"{project['license']} License" in page
 
 
 def test_every_screenshot_is_taken_by_the_browser_tests_and_used_in_a_page() -> None:

@@ -2,8 +2,10 @@
 
 import re
 from datetime import UTC, datetime
+from typing import Final
 
-from booking_payments.domain.money import Money
+from booking_payments.domain.errors import PaymentError
+from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.reports import MethodDetails
 
 
@@ -12,6 +14,23 @@ def money(amount: Money) -> str:
     whole, point, fraction = amount.major().removeprefix("-").partition(".")
     sign = "-" if amount.minor < 0 else ""
     return f"{sign}{int(whole):,}{point}{fraction} {amount.currency.code.upper()}"
+
+
+def with_printed_amounts(text: str) -> str:
+    """Return an error text with its amounts formatted as by ``money``: ``1250.00 usd`` as ``1,250.00 USD``."""
+    return _AMOUNT.sub(_printed, text)
+
+
+_AMOUNT: Final = re.compile(r"(?<![\w.])(\d{1,15}(?:\.\d{1,4})?) ([a-z]{3})\b", re.ASCII)
+
+
+def _printed(found: re.Match[str]) -> str:
+    try:
+        amount = Money.parse(found[1], Currency.of(found[2]))
+    except PaymentError:
+        return found[0]
+    # Some codes are words: "3 all" is no amount, for it lacks the decimals of that currency.
+    return money(amount) if amount.major() == found[1] else found[0]
 
 
 def method(used: MethodDetails) -> str:

@@ -82,6 +82,26 @@ def test_filters_limit_the_list(given: list[str], found: list[str]) -> None:
     assert [each["booking_reference"] for each in listed(*given)] == found
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--last4", "44"),
+        ("--last4", ""),
+        ("--customer", ""),
+        ("--reference", " "),
+        ("--event", "a\nb"),
+        ("--find", ""),
+        ("--email", " "),
+    ],
+)
+@pytest.mark.parametrize("command", [["payments", "list"], ["export", "payments"]])
+def test_a_filter_that_can_find_nothing_is_a_usage_error(command: list[str], wrong: tuple[str, str]) -> None:
+    refused = CliRunner().invoke(main, [*command, *wrong])
+
+    assert refused.exit_code == 2
+    assert wrong[0] in refused.stderr
+
+
 @pytest.mark.parametrize("amount", ["9,25", "-1", "1e3", "much"])
 def test_an_invalid_amount_is_a_usage_error(amount: str) -> None:
     refused = run("list", "--amount", amount)

@@ -539,7 +539,7 @@ def test_a_tier_that_ended_since_the_quote_cancels_nothing(console: Site) -> Non
     answer = console.post(path, old)
 
     assert answer.status_code == 409
-    assert "0.00 usd would go back now, not 50.00 usd" in text_of(answer.text)
+    assert "0.00 USD would go back now, not 50.00 USD" in text_of(answer.text)
     assert booking_of(console, booking_id).status is BookingStatus.CONFIRMED
 
 

@@ -90,6 +90,22 @@ class IdentifierText(OneLineText):
     identifier = True
 
 
+class LastFour(click.ParamType[str]):
+    """The last four digits, or letters, of a card or account."""
+
+    name = "digits"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The digits as they are."""
+        from booking_payments.domain.errors import InvalidInput
+        from booking_payments.domain.texts import require_last4
+
+        try:
+            return require_last4(str(value))
+        except InvalidInput as error:
+            self.fail(error.message, param, ctx)
+
+
 class Moment(click.ParamType[datetime]):
     """A time with its zone, as RFC 3339 writes it."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from booking_payments.entrypoints.cli.choices import EnumChoice, MajorUnits
+from booking_payments.entrypoints.cli.choices import EnumChoice, IdentifierText, LastFour, MajorUnits, OneLineText
 from booking_payments.entrypoints.cli.since import HINT, Since
 
 if TYPE_CHECKING:
@@ -16,17 +16,32 @@ if TYPE_CHECKING:
 
 _OPTIONS: Final = (
     click.option("--status", type=EnumChoice("domain.lifecycle:PaymentStatus"), help="Only payments with this status."),
-    click.option("--customer", metavar="ID", help="Only payments of this customer."),
-    click.option("--reference", metavar="REFERENCE", help="Only payments of the booking with this reference."),
+    click.option("--customer", type=IdentifierText(), metavar="ID", help="Only payments of this customer."),
+    click.option(
+        "--reference",
+        type=IdentifierText(),
+        metavar="REFERENCE",
+        help="Only payments of the booking with this reference.",
+    ),
     click.option(
         "--since", type=Since(ahead=True), metavar="WHEN", help=f"Only rows from this time on. WHEN is {HINT}."
     ),
     click.option("--until", type=Since(ahead=True), metavar="WHEN", help="Only rows from before this time."),
-    click.option("--event", metavar="ID", help="Only payments for bookings of this event."),
-    click.option("--find", metavar="TEXT", help="A part of the booking's reference, customer, name, address or title."),
-    click.option("--email", metavar="TEXT", help="A part of the booking's e-mail address."),
+    click.option("--event", type=IdentifierText(), metavar="ID", help="Only payments for bookings of this event."),
+    click.option(
+        "--find",
+        type=OneLineText(),
+        metavar="TEXT",
+        help="A part of the booking's reference, customer, name, address or title.",
+    ),
+    click.option("--email", type=OneLineText(), metavar="TEXT", help="A part of the booking's e-mail address."),
     click.option("--amount", type=MajorUnits(), metavar="AMOUNT", help="Only payments of this charge, such as 12.50."),
-    click.option("--last4", metavar="DIGITS", help="Only payments by a card or account with these last digits."),
+    click.option(
+        "--last4",
+        type=LastFour(),
+        metavar="DIGITS",
+        help="Only payments by a card or account with these last four digits.",
+    ),
     click.option("--refunded", type=EnumChoice("ports.payments:Refunded"), help="How much of it is refunded."),
     click.option("--disputed/--undisputed", default=None, help="Only payments with, or without, a dispute."),
 )

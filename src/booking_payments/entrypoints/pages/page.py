@@ -33,6 +33,7 @@ from booking_payments.entrypoints.pages.customer_texts import BACK_TO_BOOKING, p
 from booking_payments.entrypoints.pages.forms import Form, read_search
 from booking_payments.entrypoints.pages.language import Language
 from booking_payments.entrypoints.pages.rendering import plain
+from booking_payments.presentation.formatting import with_printed_amounts
 from booking_payments.runtime.services import Services
 from booking_payments.runtime.settings import Settings
 
@@ -222,7 +223,8 @@ def title_of(problem: ProblemDetails) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return the message with a capital letter and a full stop."""
+    """Return the message with a capital letter, a full stop, and its amounts as the pages print them."""
+    text = with_printed_amounts(text)
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
 
 

@@ -30,7 +30,16 @@ from booking_payments.entrypoints.pages.appearance import Appearance
 from booking_payments.entrypoints.pages.assets import address_of
 from booking_payments.entrypoints.pages.gateway_forms import ORIGINAL, OfferedForm
 from booking_payments.entrypoints.pages.language import ENGLISH, Language
-from booking_payments.presentation.formatting import duration, exact, method, moment, money, percent, words
+from booking_payments.presentation.formatting import (
+    duration,
+    exact,
+    method,
+    moment,
+    money,
+    percent,
+    with_printed_amounts,
+    words,
+)
 
 _OWN_TEMPLATES: Final = PackageLoader("booking_payments.entrypoints.pages")
 
@@ -177,6 +186,6 @@ def _texts(language: Language | None) -> dict[str, Any]:
 
 
 _ENVIRONMENT.filters.update(money=_money, moment=_moment, exact=exact, words=words, percent=percent, duration=duration)
-_ENVIRONMENT.filters["method"] = method
+_ENVIRONMENT.filters.update(method=method, with_printed_amounts=with_printed_amounts)
 _ENVIRONMENT.filters["iso"] = lambda at: at.astimezone(UTC).isoformat()
 _ENVIRONMENT.globals.update(asset=address_of)
