@@ -297,7 +297,7 @@ async def test_a_refund_that_is_deferred_and_sent_again_keeps_its_place_among_th
     kit: PaymentsTestKit,
 ) -> None:
     booking = await paid(kit)
-    failing(kit, NotSent("no route"))
+    failing(kit, NotSent("down", code="connection_refused"))
 
     await kit.payments.cancel_booking(booking.id, OPERATOR, refund=RefundOnCancel.FULL)
 
