@@ -186,9 +186,9 @@ async def preview_event(
     job: it could be canceled, but its id may have been mistyped.
     """
     require_event_id(event_id)
-    mode = refund or RefundOnCancel.FULL
     canceled = event_starts_at is None
     known = await deps.storage.read(lambda uow: uow.events.latest(event_id))
+    mode = refund or (known.refund if known is not None else RefundOnCancel.FULL)
     if event_starts_at is None:
         _require_same_refund(known, refund)
     else:

@@ -786,6 +786,13 @@ async def test_a_preview_refuses_what_the_command_would_refuse(kit: PaymentsTest
     assert await code_of(kit.payments.preview_event("a b", refund=None)) == "invalid_input"
 
 
+async def test_a_preview_without_a_refund_is_that_of_the_known_cancellation(kit: PaymentsTestKit) -> None:
+    await booked(kit, 1)
+    await kit.payments.cancel_event(EVENT, OPERATOR, refund=RefundOnCancel.NONE)
+
+    assert list((await kit.payments.preview_event(EVENT, refund=None)).to_refund) == [usd("0.00")]
+
+
 async def test_the_preview_of_an_event_that_was_canceled_without_bookings_is_empty(kit: PaymentsTestKit) -> None:
     await kit.payments.cancel_event(EVENT, OPERATOR)
 

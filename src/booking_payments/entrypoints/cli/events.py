@@ -47,7 +47,7 @@ def events() -> None:
 
 @events.command(short_help="Print what canceling or moving an event would do now.")
 @click.argument("event_id", metavar="EVENT")
-@_refund("full")
+@_refund("full; for an event that is canceled already, what it was canceled with")
 @click.option("--starts", type=Moment(), help="Print what moving the event to this start would do instead.")
 @click.option(
     "--refund-grace-until", type=Moment(), help="With --starts: until then customers may request a full refund."
