@@ -128,6 +128,10 @@ async def test_the_hold_is_counted_down_and_its_end_closes_the_form(
     booking_id = service.book(expires_at=ends)
     await customer.page.clock.install()
     await customer.page.goto(service.checkout(booking_id))
+    await customer.page.clock.fast_forward(570_000)  # the device was asleep
+    await expect(customer.page.get_by_role("status")).to_have_text(re.compile(r"^0:[123]\d left$"))
+
+    await customer.page.goto(service.checkout(booking_id))
     await customer.page.clock.run_for(480_000)
     await expect(customer.page.get_by_role("timer")).to_have_text(re.compile(r"^[12]:\d\d left$"))
     await customer.page.clock.run_for(80_000)

@@ -569,11 +569,11 @@ async def intent(
     problem = problem_in(response)
     if problem is not None:
         checkout = await checkout_request.checkout()
-        language, payment = checkout_request.language(checkout.booking), checkout.payment
-        operation = payment.operation if payment else None
-        not_charged = problem.outcome_unknown and operation is not None and operation.only_prepares
-        text = language.gettext(NOT_STARTED) if not_charged else problem_text(problem, language)
-        raise RequestRefused(problem.status, problem.code, text)
+        operation = checkout.payment.operation if checkout.payment else None
+        prepares = operation is not None and operation.only_prepares
+        not_charged = problem.outcome_unknown and (prepares or checkout.stage is CheckoutStage.PAY)
+        # The answer is told in the customer's language: see ``json_problem``.
+        raise RequestRefused(problem.status, problem.code, NOT_STARTED if not_charged else problem.detail)
     secret = msgspec.json.decode(response.body, type=PaymentAnswer).client_secret
     return as_json({"client_secret": secret})
 

@@ -138,7 +138,7 @@ OTHER_BROWSER: Final = N_(
 NOT_STARTED: Final = N_("The payment can't be started right now. You have not been charged.")
 CHOOSE_FIRST: Final = N_("Choose how you pay first.")
 
-_FOR_CUSTOMERS: Final = (LINK_TOO_OLD, OTHER_BROWSER, CHOOSE_FIRST)
+_FOR_CUSTOMERS: Final = (LINK_TOO_OLD, OTHER_BROWSER, CHOOSE_FIRST, NOT_STARTED)
 _OURS_BY_CODE: Final = frozenset(each.code for each in ERROR_CODES)
 
 GATEWAYS: Final = (N_("Card and more"), N_("Bank transfer"), N_("Send the money"))
