@@ -54,7 +54,7 @@ class _Entry(click.ParamType[tuple[str, str]]):
         return key, content
 
 
-class _Tier(click.ParamType[Mapping[str, Any]]):
+class _TierParameter(click.ParamType[Mapping[str, Any]]):
     """A tier of a refund policy: HOURS:PERCENT."""
 
     name = "tier"
@@ -113,7 +113,7 @@ _REGISTRATION: Final = (
     click.option(
         "--refund-tier",
         "tiers",
-        type=_Tier(),
+        type=_TierParameter(),
         multiple=True,
         metavar="HOURS:PERCENT",
         help="Until HOURS before the event PERCENT of the charge is refunded. May be repeated; without one everything "
