@@ -1,7 +1,7 @@
 """The operator console: log-in, pages, and commands that take effect once."""
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from html import unescape
 from itertools import combinations
 from typing import Any
@@ -580,6 +580,27 @@ def test_the_dashboard_shows_the_requested_period(console: Site, days: str) -> N
     console.paid()
 
     assert console.get(f"/console/?days={days}").status_code == 200
+
+
+@pytest.mark.parametrize(("days", "bars"), [(7, 7), (31, 31), (32, 5), (90, 13), (91, 13)])
+def test_bars_of_long_periods_are_weeks_and_lose_nothing(days: int, bars: int) -> None:
+    dates = [date(2030, 1, 1) + timedelta(days=number) for number in range(days)]
+    values = list(range(days))
+
+    picture = charts.stacked("Payments", dates, [("Begun", values)])
+
+    assert picture.count('class="bar"') == bars
+    assert sum(charts.weekly(values)) == sum(values)
+    assert charts.weekly(values)[-1] == sum(values[-7:])
+
+
+def test_the_dashboard_says_that_its_bars_are_weeks(console: Site) -> None:
+    console.paid()
+
+    assert "Each bar is a week" not in console.get("/console/?days=30").text
+    assert (
+        "Each bar is a week, the first one of 6 days, named by its first day." in console.get("/console/?days=90").text
+    )
 
 
 def test_charts_contain_no_styles_and_no_scripts(console: Site) -> None:

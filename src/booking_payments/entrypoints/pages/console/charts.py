@@ -37,6 +37,10 @@ _COMMON: Final[dict[str, Any]] = {
 _LABELS: Final = 5
 """The largest number of days that are labelled below a chart."""
 
+WEEK: Final = 7
+MOST_DAYS: Final = 31
+"""The largest number of days that have a bar each; with more, each bar is a week. Else they could not be told apart."""
+
 _STEPS: Final = 5
 """The largest number of steps on an axis of counts."""
 
@@ -70,9 +74,24 @@ _LINE: Final = _quick(pygal.Line)
 
 
 def stacked(title: str, days: Sequence[date], series: Sequence[tuple[str, Sequence[float]]]) -> Markup:
-    """Bars by day, with the series stacked."""
+    """Bars by day, or by week with more than ``MOST_DAYS`` days, with the series stacked."""
+    if len(days) > MOST_DAYS:
+        days, series = _first_days(days), [(name, weekly(values)) for name, values in series]
     heights = [sum(values) for values in zip(*(values for _, values in series), strict=True)]
     return _drawn(_STACKED_BAR(**_COMMON, **_whole(heights)), title, _named(days), series)
+
+
+def weekly(values: Sequence[float]) -> list[float]:
+    """Add daily values up by weeks; the last week is whole, and the first may have fewer days."""
+    first = len(values) % WEEK
+    ends = [*([first] if first else []), *range(first + WEEK, len(values) + 1, WEEK)]
+    return [sum(values[max(end - WEEK, 0) : end]) for end in ends]
+
+
+def _first_days(days: Sequence[date]) -> list[date]:
+    """Return the first day of each of these weeks."""
+    first = len(days) % WEEK
+    return [*(days[:1] if first else []), *days[first::WEEK]]
 
 
 def bars(title: str, labels: Sequence[str], name: str, values: Sequence[float]) -> Markup:

@@ -90,6 +90,7 @@ def _payments(figures: Figures) -> Panel:
         columns=("Day", "Succeeded", "Failed or canceled", "Still open"),
         rows=tuple((str(day.day), str(day.succeeded), str(day.lost), str(day.open)) for day in days),
         empty="No payment has begun in these days.",
+        note=_weeks(len(days)),
     )
 
 
@@ -130,7 +131,18 @@ def _money(moved: MoneyOfCurrency) -> Panel:
             (str(day.day), money(day.gross), money(day.refunded), money(day.withdrawn), money(day.net)) for day in days
         ),
         empty="",
+        note=_weeks(len(days)),
     )
+
+
+def _weeks(days: int) -> str | None:
+    """Return the note below a chart whose bars are weeks; None where each is a day."""
+    charts = _charts()
+    if days <= charts.MOST_DAYS:
+        return None
+    first = days % charts.WEEK
+    shorter = f", the first one of {first} days" if first else ""
+    return f"Each bar is a week{shorter}, named by its first day."
 
 
 def _number(amount: Money) -> float:
@@ -171,13 +183,14 @@ def _webhooks(figures: Figures) -> Iterator[Panel]:
     some = any(day.received for day in days)
     empty = "No webhook was received in these days."
     note = f"Of the newest {MOST_WEBHOOKS:,} webhooks only." if Cut.WEBHOOKS in figures.cut else None
+    notes = filter(None, (note, _weeks(len(days))))
     yield Panel(
         title=title,
         chart=_charts().stacked(title, names, series) if some else None,
         columns=("Day", "Received", "Failed at first"),
         rows=tuple((str(day.day), str(day.received), str(day.failed)) for day in days),
         empty=empty,
-        note=note,
+        note=" ".join(notes) or None,
     )
     delay = "Webhook delay in seconds"
     halves, slow = [day.median_delay_s for day in days], [day.slow_delay_s for day in days]
