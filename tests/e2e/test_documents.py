@@ -90,8 +90,7 @@ def test_every_block_is_run_or_has_a_reason_why_not() -> None:
 PAID = """
 from datetime import UTC, datetime
 from attrs import evolve
-from booking_payments import CaptureMethod, Currency, Money, NewBooking, open_payments_sync
-from booking_payments.domain.refunds import RefundOnCancel
+from booking_payments import CaptureMethod, Currency, Item, Money, NewBooking, RefundOnCancel, open_payments_sync
 
 seat = NewBooking(
     reference="order-1001",
@@ -101,6 +100,10 @@ seat = NewBooking(
 )
 with open_payments_sync(migrate=True) as payments:
     payments.process_booking_payment(payments.register_booking(seat).booking, "pm_card_visa")
+    price = Money.parse("30.00", Currency.USD)
+    items = [Item(id=each, label=each, quantity=9, unit_amount=price) for each in ("adult", "child")]
+    group = payments.register_booking(evolve(seat, reference="order-1010", amount=None, items=items)).booking
+    payments.process_booking_payment(group, "pm_card_visa")
     disputed = payments.register_booking(evolve(seat, reference="order-1002")).booking
     payments.process_booking_payment(disputed, "pm_card_createDispute")
     payments.reconcile()
@@ -118,7 +121,7 @@ with open_payments_sync(migrate=True) as payments:
 @pytest.fixture(scope="module")
 def working_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the books of a service that has taken the payment of the documents' ``order-1001``, and owes the
-    customer of ``order-1002``, whose payment is disputed."""
+    customer of ``order-1002``, whose payment is disputed; ``order-1010`` has items."""
     folder = tmp_path_factory.mktemp("service")
     preloaded.ran(["-c", PAID], cwd=folder, env=environment()).check_returncode()
     return folder

@@ -1,8 +1,7 @@
 """What is refused once an event is canceled: new bookings, and charges for those that its job has not reached yet."""
 
-from booking_payments.application.callers import Caller
 from booking_payments.application.dependencies import Dependencies
-from booking_payments.domain.booking import BookingStatus
+from booking_payments.domain.booking import Booking, BookingStatus
 from booking_payments.domain.errors import NotPossibleNow
 from booking_payments.ports.unit_of_work import UnitOfWork
 
@@ -18,16 +17,17 @@ async def require_event_goes_on(uow: UnitOfWork, event_id: str | None) -> None:
         raise event_canceled()
 
 
-async def require_chargeable_event(deps: Dependencies, booking_id: str, caller: Caller) -> None:
-    """Raise ``NotPossibleNow`` (``event_canceled``) for an unpaid booking of a canceled event.
+def must_check_event(deps: Dependencies, booking: Booking) -> bool:
+    """Return whether it has to be read if the event of a booking is canceled, before the booking is charged."""
+    pending = booking.status is BookingStatus.PENDING
+    return pending and booking.event_id is not None and not deps.open_events.knows(booking.event_id, deps.clock.now())
 
-    It is read in a transaction of its own: reading it with the booking locked would keep the charge out of a shared
-    transaction. A charge that begins before the cancellation is stored goes back in full.
+
+async def check_event(deps: Dependencies, event_id: str) -> None:
+    """Read that an event goes on, and remember it for a moment.
+
+    What is charged after the cancellation nevertheless goes back in full. Raises ``NotPossibleNow``
+    (``event_canceled``).
     """
-
-    async def work(uow: UnitOfWork) -> None:
-        booking = caller.require(await uow.bookings.get(booking_id))
-        if booking.status is BookingStatus.PENDING:
-            await require_event_goes_on(uow, booking.event_id)
-
-    await deps.storage.read(work)
+    await deps.storage.read(lambda uow: require_event_goes_on(uow, event_id))
+    deps.open_events.saw(event_id, deps.clock.now())

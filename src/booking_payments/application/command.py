@@ -12,10 +12,10 @@ request (see ``resuming``) returns the result of the first run. Steps 2 and 3 ar
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.canceled_events import require_chargeable_event
+from booking_payments.application.canceled_events import check_event, must_check_event
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import Claimed, carry_out, claim
 from booking_payments.application.reading import Target, payment_view
@@ -83,6 +83,16 @@ class InFlight:
     payment_id: str
 
 
+@frozen
+class UncheckedEvent:
+    """Nothing was decided, because it has to be read first whether this event is canceled.
+
+    It is read outside, since a transaction that reads it could not be shared with other bookings.
+    """
+
+    event_id: str
+
+
 @frozen(kw_only=True)
 class Completed(Generic[T]):
     """The result of ``run``.
@@ -102,15 +112,12 @@ async def run(deps: Dependencies, command: BookingCommand[T]) -> Completed[T]:
     Raises:
         NotFound: there is no such booking for this caller, or no payment and the command needs one.
         AlreadyUnderWay: another operation of the payment is in flight.
-        NotPossibleNow: the event is canceled (``event_canceled``).
         PaymentError: the errors of ``decide``, and those of ``to_payment_error`` for the gateway's answer.
         OutcomeUnknown: the gateway did not answer; the resolver determines the outcome later.
     """
     booking_id = await booking_of(deps, command.target)
     if await earlier_run(deps, booking_id, command.caller) is not None:
         return Completed(view=await payment_view(deps, command.target, command.caller), decided=None)
-    if command.charges:
-        await require_chargeable_event(deps, booking_id, command.caller)
     begun = await begin(deps, command)
     ended = await carry_out(deps, begun.claimed, command.caller) if begun.claimed is not None else None
     if ended is not None and ended.error is not None:
@@ -129,6 +136,7 @@ async def begin(deps: Dependencies, command: BookingCommand[T]) -> Begun[T]:
         NotFound: as ``run``.
         AlreadyUnderWay: the operation in flight belongs to another process, or a new one began meanwhile.
         OutcomeUnknown, TryAgainLater: the outcome of the operation in flight can't be determined now.
+        NotPossibleNow: the command charges, and the event is canceled (``event_canceled``).
         PaymentError: the errors of ``decide``.
     """
     begun = await attempt(deps, command)
@@ -144,10 +152,20 @@ async def begin(deps: Dependencies, command: BookingCommand[T]) -> Begun[T]:
 
 async def attempt(deps: Dependencies, command: BookingCommand[T]) -> Begun[T] | InFlight:
     """Perform the first step of ``command``, unless it has to wait for an operation in flight. Raises as ``begin``."""
+    begun = await _first_step(deps, command)
+    if isinstance(begun, UncheckedEvent):
+        await check_event(deps, begun.event_id)
+        begun = await _first_step(deps, evolve(command, charges=False))
+    assert not isinstance(begun, UncheckedEvent)  # noqa: S101 - it was checked
+    return begun
+
+
+async def _first_step(deps: Dependencies, command: BookingCommand[T]) -> Begun[T] | InFlight | UncheckedEvent:
+    """Lock, decide and record in one transaction."""
     booking_id = await booking_of(deps, command.target)
     holder = deps.ids.new("run")
 
-    async def work(uow: UnitOfWork) -> Begun[T] | InFlight:
+    async def work(uow: UnitOfWork) -> Begun[T] | InFlight | UncheckedEvent:
         booking = command.caller.require(await uow.bookings.lock(booking_id))
         payment = await command.target.find_payment(uow, booking_id)
         if payment is None and command.needs_payment:
@@ -157,6 +175,8 @@ async def attempt(deps: Dependencies, command: BookingCommand[T]) -> Begun[T] | 
             return InFlight(payment.id)
         if not command.repeatable:
             await require_turn(deps, uow, booking_id, command.caller)
+        if command.charges and must_check_event(deps, booking):
+            return UncheckedEvent(str(booking.event_id))
         decided = command.decide(recorder)
         await recorder.save(holder=holder)
         return Begun(

@@ -138,6 +138,34 @@ class RefusedDeliveries:
 
 
 @define
+class OpenEvents:
+    """Events that were not canceled when this process looked last, so that not every charge has to look again.
+
+    Attributes:
+        seen: when it looked, by event id.
+    """
+
+    FOR: ClassVar = timedelta(seconds=2)
+    MOST: ClassVar = 1_000
+    seen: dict[str, datetime] = field(factory=dict)
+
+    def knows(self, event_id: str, now: datetime) -> bool:
+        """Return True for ``FOR`` after the event was seen."""
+        at = self.seen.get(event_id)
+        return at is not None and timedelta(0) <= now - at < self.FOR
+
+    def saw(self, event_id: str, now: datetime) -> None:
+        """Remember that the event was not canceled at ``now``; of at most ``MOST`` events."""
+        if len(self.seen) >= self.MOST:
+            self.seen.clear()
+        self.seen[event_id] = now
+
+    def forget(self, event_id: str) -> None:
+        """The event is canceled, or may be."""
+        self.seen.pop(event_id, None)
+
+
+@define
 class Attached:
     """The state of this process's channels.
 
@@ -178,6 +206,7 @@ class Dependencies:
         retry: when a call to the gateway is repeated.
         reads: limits how often a payment is read from the gateway.
         postponed: bookings that expiry skips for a while.
+        open_events: events that were not canceled a moment ago.
         gather: runs independent steps, at the same time if it can.
         channels: the publishers of this process's channels, by name; empty if it delivers no messages.
         reader: the default name under which an app reads messages itself.
@@ -202,6 +231,7 @@ class Dependencies:
     retry: RetryPolicy = field(factory=RetryPolicy)
     reads: RecentReads = field(factory=RecentReads, eq=False)
     postponed: Postponed = field(factory=Postponed, eq=False)
+    open_events: OpenEvents = field(factory=OpenEvents, eq=False)
     gather: Callable[[Sequence[Step]], Awaitable[None]] = run_sequentially
     channels: Mapping[str, Publisher] = field(factory=dict)
     reader: str = "app"

@@ -292,7 +292,9 @@ async def cancel_event(
         refund=refund or RefundOnCancel.FULL,
         reason=reason,
     )
-    return await _begin(deps, job, refund)
+    begun = await _begin(deps, job, refund)
+    deps.open_events.forget(event_id)
+    return begun
 
 
 async def reschedule_event(

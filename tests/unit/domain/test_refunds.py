@@ -109,6 +109,7 @@ REFUSALS = {
     QuoteReason.EVENT_STARTED: RefusedByRule,
     QuoteReason.TOO_LATE: RefusedByRule,
     QuoteReason.NOTHING_LEFT: RefusedByRule,
+    QuoteReason.ITEMS_FREE: RefusedByRule,
     QuoteReason.REFUNDED_BY_ORGANIZER: RefusedByRule,
     QuoteReason.EXCEEDS_REFUNDABLE: RefusedByRule,
 }

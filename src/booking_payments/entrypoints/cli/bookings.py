@@ -249,7 +249,7 @@ def cancel(name: str, reason: str | None, refund: str, items: tuple[ItemCount, .
     Examples:
       booking-payments bookings cancel order-1006
       booking-payments bookings cancel order-1007 --reason "the hall is flooded" --refund full --json
-      booking-payments bookings cancel order-1002 --item adult:1
+      booking-payments bookings cancel order-1010 --item adult:1
     """
     from booking_payments.application.callers import Caller
     from booking_payments.domain.refunds import RefundOnCancel

@@ -106,7 +106,7 @@ def quote(name: str, amount: str | None, items: tuple[ItemCount, ...], override:
     Examples:
       booking-payments payments quote order-1001
       booking-payments payments quote order-1001 --amount 80.00 --override --json
-      booking-payments payments quote order-1002 --item adult:1
+      booking-payments payments quote order-1010 --item adult:1
     """
     from booking_payments.presentation import render
 
@@ -181,7 +181,7 @@ def refund(
     Examples:
       booking-payments payments refund order-1001 --amount 25.00
       booking-payments payments refund order-1001 --override --note "the band was ill"
-      booking-payments payments refund order-1002 --item adult:1 --item child
+      booking-payments payments refund order-1010 --item adult:1 --item child
     """
     from booking_payments.domain.refunds import RefundReason
     from booking_payments.presentation import render
