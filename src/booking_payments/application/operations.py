@@ -604,7 +604,9 @@ def _amend(deps: Dependencies, recorder: Recorder, ended: Operation, observation
         recorder.add(decisions.replace_after_update(recorder.payment, ended, idempotency_key=key))
     elif observation.refusal in _HAD_NO_EFFECT:
         key = deps.ids.idempotency_key()
-        recorder.add(decisions.amend_again(ended, recorder.payment, recorder.booking, idempotency_key=key))
+        recorder.add(
+            decisions.amend_again(ended, recorder.payment, recorder.booking, recorder.now, idempotency_key=key)
+        )
 
 
 def _make_room(deps: Dependencies, recorder: Recorder, operation: Operation, observation: Observation) -> None:

@@ -353,15 +353,18 @@ def replace_after_update(payment: Payment, operation: Operation, *, idempotency_
     return (intended,)
 
 
-def amend_again(operation: Operation, payment: Payment, booking: Booking, *, idempotency_key: str) -> Events:
+def amend_again(
+    operation: Operation, payment: Payment, booking: Booking, now: datetime, *, idempotency_key: str
+) -> Events:
     """Intend an amendment once more whose call had no effect; nothing unless the booking can still be amended so.
 
-    Its caller was told that the outcome would be determined. The booking has to wait for its payment still, and the
-    payment for its customer; a hold is canceled again only for a booking that becomes free. An intent that asks for an
-    authentication meanwhile is canceled instead of updated.
+    Its caller was told that the outcome would be determined. The booking has to wait for its payment still, and within
+    its hold, since an operation in flight keeps it from expiring. The payment has to wait for its customer; a hold is
+    canceled again only for a booking that becomes free. An intent that asks for an authentication meanwhile is canceled
+    instead of updated.
     """
     amendment, intent_id = operation.amendment, payment.intent_id
-    waits = booking.status is BookingStatus.PENDING and payment.operation is None and intent_id is not None
+    waits = booking.status is BookingStatus.PENDING and now < booking.expires_at and payment.operation is None
     if amendment is None or intent_id is None or operation.amended or not waits:
         return ()
     found = AMENDMENTS[payment.status][price_change(booking, amendment)]
