@@ -22,6 +22,7 @@ from booking_payments.domain.errors import (
     PaymentError,
     RefusedByRule,
 )
+from booking_payments.domain.events import OperationIntended, Purpose
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Currency, Money
@@ -200,6 +201,29 @@ async def test_an_update_without_effect_is_replaced_when_the_customer_authentica
 
     booking, payment = await kit.payments.get_booking(view.payment.booking_id), await payment_of(kit, view)
     assert (booking.amount, payment.amount, payment.id == view.payment.id) == (usd("80.00"), usd("80.00"), False)
+
+
+async def test_an_amendment_whose_call_had_no_effect_does_not_keep_an_overdue_booking_from_expiring(
+    kit: PaymentsTestKit,
+) -> None:
+    view = await start(kit)
+    kit.stripe.faults.script(CANCEL, "500_before", times=1)
+    with pytest.raises(OutcomeUnknown):
+        await amended_to(kit, view.payment.booking_id, "120.00")
+    booking = await kit.payments.get_booking(view.payment.booking_id)
+    kit.clock.advance(booking.expires_at - kit.clock.now() + timedelta(minutes=1))
+    kit.stripe.faults.script(CANCEL, "500_before", times=1)  # of a second amendment, or of the expiry
+
+    await kit.settle()
+
+    booking = await kit.payments.get_booking(view.payment.booking_id)
+    assert booking.amount == usd("100.00")
+    purposes = [
+        entry.event.purpose
+        for entry in await kit.payments.journal(view.payment.booking_id)
+        if isinstance(entry.event, OperationIntended)
+    ]
+    assert purposes.count(Purpose.AMEND_BOOKING) == 1
 
 
 async def test_a_hold_that_arrives_before_an_update_without_effect_keeps_its_price(kit: PaymentsTestKit) -> None:
