@@ -17,10 +17,13 @@ async def require_event_goes_on(uow: UnitOfWork, event_id: str | None) -> None:
         raise event_canceled()
 
 
-def must_check_event(deps: Dependencies, booking: Booking) -> bool:
-    """Return whether it has to be read if the event of a booking is canceled, before the booking is charged."""
-    pending = booking.status is BookingStatus.PENDING
-    return pending and booking.event_id is not None and not deps.open_events.knows(booking.event_id, deps.clock.now())
+def unchecked_event(deps: Dependencies, booking: Booking) -> str | None:
+    """Return the id of the event that has to be checked before a pending booking is charged; None: no check is needed.
+
+    That is so for a booking without an event, and for an event that was seen to go on a moment ago.
+    """
+    event_id = booking.event_id if booking.status is BookingStatus.PENDING else None
+    return None if event_id is None or deps.open_events.knows(event_id, deps.clock.now()) else event_id
 
 
 async def check_event(deps: Dependencies, event_id: str) -> None:

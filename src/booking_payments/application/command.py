@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 from attrs import evolve, frozen
 
 from booking_payments.application.callers import Caller
-from booking_payments.application.canceled_events import check_event, must_check_event
+from booking_payments.application.canceled_events import check_event, unchecked_event
 from booking_payments.application.dependencies import Dependencies
 from booking_payments.application.operations import Claimed, carry_out, claim
 from booking_payments.application.reading import Target, payment_view
@@ -175,8 +175,9 @@ async def _first_step(deps: Dependencies, command: BookingCommand[T]) -> Begun[T
             return InFlight(payment.id)
         if not command.repeatable:
             await require_turn(deps, uow, booking_id, command.caller)
-        if command.charges and must_check_event(deps, booking):
-            return UncheckedEvent(str(booking.event_id))
+        unchecked = unchecked_event(deps, booking) if command.charges else None
+        if unchecked is not None:
+            return UncheckedEvent(unchecked)
         decided = command.decide(recorder)
         await recorder.save(holder=holder)
         return Begun(

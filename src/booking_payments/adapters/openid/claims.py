@@ -20,7 +20,7 @@ def operator_in(claims: Mapping[str, Any]) -> OperatorIdentity:
         raise LogInRejected("the subject of the ID token is empty, too long, or not printable")
     email = _line(claims.get("email")) if claims.get("email_verified") is True else None
     if email != claims.get("email"):
-        email = None  # what is left of it may be the address of somebody else
+        email = None  # the rest may be the address of somebody else
     names = (_line(claims.get(claim)) for claim in ("name", "preferred_username"))
     name = next((each for each in names if each and not _may_mislead(each, email)), None)
     return OperatorIdentity(way=LogInWay.OPENID, issuer=issuer, subject=subject, name=name, email=email)
