@@ -210,7 +210,7 @@ def install(path: Path, words: Sequence[str]) -> None:
 def ran(
     words: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float = 60, by: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """The result of a command that ends by itself. It is killed after ``timeout`` seconds; for ``by`` see ``started``."""
+    """The result of a command that ends by itself, killed after ``timeout`` seconds. For ``by`` see ``started``."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as out, tempfile.TemporaryFile("w+", encoding="utf-8") as err:
         process = started(words, cwd=cwd, env=env, stdout=out, stderr=err, by=by)
         try:
