@@ -45,7 +45,7 @@ test: $(VENV)/.dev  ## install what is needed and run the whole suite on all cor
 coverage: $(VENV)/.dev  ## the whole suite again, measuring which branches it takes: at least 95 percent (about half an hour)
 	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
 
-test-unit: $(VENV)/.dev  ## run tests/unit on all cores, the use cases in memory only, for the daily loop (about a minute and a half)
+test-unit: $(VENV)/.dev  ## run tests/unit on all cores, the use cases in memory only, for the daily loop (half a minute)
 	@$(BIN)/python -m pytest $(PARALLEL) -q -m "not sql" tests/unit
 
 nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database, seventy thousand requests, fuzzing (about an hour)
