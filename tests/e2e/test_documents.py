@@ -56,9 +56,9 @@ ELSEWHERE = {
 
 JSON = {
     "docs/messages.md": "here",
-    "docs/reference/http.md": "tests/unit/test_reference.py: it is printed from requests and responses of a run",
-    "docs/reference/errors.md": "tests/unit/test_reference.py: it is printed from a real problem",
-    "docs/reference/messages.md": "tests/unit/test_reference.py: it is printed from the schemas",
+    "docs/reference/http.md": "tests/repository/test_reference.py: it is printed from requests and responses of a run",
+    "docs/reference/errors.md": "tests/repository/test_reference.py: it is printed from a real problem",
+    "docs/reference/messages.md": "tests/repository/test_reference.py: it is printed from the schemas",
     "docs/observability.md": "tests/e2e/test_readme.py, against the log of the tour",
     "docs/guides/bank-transfers.md": "tests/integration/pages/test_bank_transfer.py",
 }
