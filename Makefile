@@ -48,7 +48,7 @@ site: $(VENV)/.dev  ## build the documents as a site, and check its links (about
 coverage: $(VENV)/.dev  ## the whole suite again, measuring which branches it takes: at least 95 percent (about half an hour)
 	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
 
-test-unit: $(VENV)/.dev  ## run tests/unit on all cores, the use cases in memory only, for the daily loop (about a minute and a half)
+test-unit: $(VENV)/.dev  ## run tests/unit on all cores, the use cases in memory only, for the daily loop (half a minute)
 	@$(BIN)/python -m pytest $(PARALLEL) -q -m "not sql" tests/unit
 
 nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database, seventy thousand requests, fuzzing (about an hour)
@@ -65,7 +65,7 @@ PROOFS := tests/unit/test_card_numbers.py tests/unit/stripe/test_currencies.py t
 	tests/unit/application tests/unit/domain tests/browser tests/integration/http/test_card_data.py tests/integration/test_canaries.py tests/integration/test_sql_storage.py \
 	tests/integration/test_audit.py tests/integration/test_bank_transfers.py tests/integration/test_manual.py tests/integration/test_refunded_items.py \
 	tests/integration/test_sql_books.py tests/integration/test_sums.py \
-	tests/integration/http/test_exploring.py tests/integration/http/test_memory.py tests/e2e/test_restoring.py tests/examples/test_messages.py
+	tests/integration/http/test_exploring.py tests/integration/http/test_memory.py tests/e2e/test_restoring.py tests/e2e/test_workers.py tests/examples/test_messages.py
 
 sdk-matrix: $(VENV)/.dev  ## Stripe's SDKs for Node.js and Python, newest and older releases, against the sandbox (about half a minute)
 	@$(BIN)/python -m tools.sdk_matrix --write
