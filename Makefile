@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit coverage nightly sdk-matrix bench catalogues lint typecheck docs screenshots lock mutation audit clean
+.PHONY: help run test test-unit site coverage nightly sdk-matrix bench catalogues lint typecheck docs screenshots lock mutation audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,15 +37,18 @@ run: $(VENV)/.run  ## install what is needed, migrate, and serve on http://127.0
 PARALLEL := -n auto --maxprocesses 9 --dist worksteal
 
 # Tests start many processes. Without bytecode each of them compiles the package anew, and each worker all tests.
-test coverage test-unit nightly: export PYTHONDONTWRITEBYTECODE :=
+test coverage test-unit site nightly: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.dev  ## install what is needed and run the whole suite on all cores, PostgreSQL included
-	@$(BIN)/python -m pytest $(PARALLEL)
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not site"
+
+site: $(VENV)/.dev  ## build the documents as a site, and check its links (about a minute); `.ci/run` does it, too
+	@$(BIN)/python -m pytest -q tests/integration/test_site.py
 
 coverage: $(VENV)/.dev  ## the whole suite again, measuring which branches it takes: at least 95 percent (about half an hour)
 	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
 
-test-unit: $(VENV)/.dev  ## run tests/unit on all cores, the use cases in memory only, for the daily loop (about a minute and a half)
+test-unit: $(VENV)/.dev  ## run tests/unit on all cores, the use cases in memory only, for the daily loop (half a minute)
 	@$(BIN)/python -m pytest $(PARALLEL) -q -m "not sql" tests/unit
 
 nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database, seventy thousand requests, fuzzing (about an hour)
@@ -60,8 +63,10 @@ nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a 
 # What reads SIMULATION=nightly beside the simulation: the same tests with more of everything.
 PROOFS := tests/unit/test_card_numbers.py tests/unit/stripe/test_currencies.py tests/unit/stripe/test_hostile_signatures.py \
 	tests/unit/application tests/unit/domain tests/browser tests/integration/http/test_card_data.py tests/integration/test_canaries.py tests/integration/test_sql_storage.py \
+	tests/integration/test_audit.py tests/integration/test_bank_transfers.py tests/integration/test_manual.py tests/integration/test_refunded_items.py \
+	tests/integration/test_sql_books.py tests/integration/test_sums.py \
 	tests/integration/http/test_exploring.py tests/integration/http/test_memory.py tests/integration/http/test_tampering.py \
-	tests/integration/http/test_refusals_of_stripe.py tests/e2e/test_restoring.py tests/examples/test_messages.py
+	tests/integration/http/test_refusals_of_stripe.py tests/e2e/test_restoring.py tests/e2e/test_workers.py tests/examples/test_messages.py
 
 sdk-matrix: $(VENV)/.dev  ## Stripe's SDKs for Node.js and Python, newest and older releases, against the sandbox (about half a minute)
 	@$(BIN)/python -m tools.sdk_matrix --write

@@ -6,14 +6,17 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from tests import egress, message_schemas, preloaded
-from tests.integration.copies import Copies
-from tests.integration.postgres import PostgresServer, server_dsn
 from tests.sharing import SHARED, folder_of_the_run, shared
+
+if TYPE_CHECKING:
+    from tests.integration.copies import Copies
+    from tests.integration.postgres import PostgresServer
 
 egress.install()
 message_schemas.install()
@@ -87,14 +90,16 @@ def preloaded_processes(request: pytest.FixtureRequest, run_folder: Path) -> Non
 
 
 @pytest.fixture(scope="session")
-def postgres_server(request: pytest.FixtureRequest, run_folder: Path) -> PostgresServer:
+def postgres_server(request: pytest.FixtureRequest, run_folder: Path) -> "PostgresServer":
     """One PostgreSQL for the whole run, started when the first test of any worker asks for it."""
+    from tests.integration.postgres import PostgresServer, server_dsn
+
     stack = request.config.stash[SHARED]
     return PostgresServer(stack.enter_context(shared(run_folder, "postgres", server_dsn)))
 
 
 @pytest.fixture(scope="module")
-def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+def postgres_url(postgres_server: "PostgresServer") -> Iterator[str]:
     """The SQLAlchemy URL of an empty PostgreSQL database that belongs to the test module."""
     with postgres_server.database() as url:
         yield url
@@ -111,7 +116,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(request: pytest.FixtureRequest, run_folder: Path, postgres_server: PostgresServer) -> str:
+def postgres_template(request: pytest.FixtureRequest, run_folder: Path, postgres_server: "PostgresServer") -> str:
     """The URL of an empty, migrated PostgreSQL database, to be copied; one for all workers of the run."""
     from booking_payments.adapters.sql.migrations import migrate
 
@@ -125,14 +130,16 @@ def postgres_template(request: pytest.FixtureRequest, run_folder: Path, postgres
 
 
 @pytest.fixture(scope="session")
-def postgres_copies(postgres_server: PostgresServer, postgres_template: str) -> Iterator[Copies]:
+def postgres_copies(postgres_server: "PostgresServer", postgres_template: str) -> "Iterator[Copies]":
     """Databases that tests of this worker have left and that are empty again."""
+    from tests.integration.copies import Copies
+
     with Copies(postgres_server, postgres_template) as copies:
         yield copies
 
 
 @pytest.fixture
-def postgres_copy(postgres_copies: Copies) -> Iterator[str]:
+def postgres_copy(postgres_copies: "Copies") -> Iterator[str]:
     """A PostgreSQL database of the test's own."""
     with postgres_copies.one() as url:
         yield url

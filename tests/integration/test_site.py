@@ -15,7 +15,7 @@ import pytest
 from tests.sharing import SHARED, shared
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.timeout(600)  # the site is built within the first test
+pytestmark = [pytest.mark.site, pytest.mark.timeout(600)]  # the site is built within the first test
 LOADED = re.compile(r"""<(?:script|link|img|iframe)[^>]+(?:src|href)="(?:https?:)?//[^"]+""")
 
 

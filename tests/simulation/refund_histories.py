@@ -568,14 +568,15 @@ def _settle_at(kit: PaymentsTestKit, setting: Setting, day: int) -> None:
 
 
 async def walk(
-    history: History, length: int, steps: Mapping[str, Step] = STEPS, first: Collection[str] = ()
+    history: History, length: int, steps: Mapping[str, Step] = STEPS, first: Collection[str] = (), one_in: int = 1
 ) -> AsyncIterator[History]:
     """Every legal history that goes on from this one by up to ``length`` steps, each checked after each step.
 
-    All are the one ``history``, which goes on and back. ``first``: only those that begin with one of these.
+    All are the one ``history``, which goes on and back. ``first``: only those that begin with one of these. ``one_in``:
+    one step in so many is tried as the last one, each after some of the histories.
     """
     here, moved = Bookmark(history), False
-    for name in first or steps:
+    for name in first or (_some(history, steps, one_in) if length == 1 else steps):
         if moved:
             here.go_back()
         moved = await extend(history, name, steps)
@@ -583,9 +584,16 @@ async def walk(
             continue
         yield history
         if length > 1:
-            async for each in walk(history, length - 1, steps):
+            async for each in walk(history, length - 1, steps, one_in=one_in):
                 yield each
     here.go_back()
+
+
+def _some(history: History, steps: Collection[str], one_in: int) -> Sequence[str]:
+    """Return one step in ``one_in``, other ones after each step that the history may end with."""
+    names = list(steps)
+    begin = sum(map(names.index, history.word)) % one_in
+    return names[begin::one_in]
 
 
 async def extend(history: History, name: str, steps: Mapping[str, Step] = MORE_STEPS) -> bool:

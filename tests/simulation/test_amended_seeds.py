@@ -15,7 +15,7 @@ from tests.simulation.bugs import is_found
 from tests.simulation.runs import AMENDED, AMENDED_REFUSED, EVENTS, ITEMS, SCENARIOS, Scenario, explain, simulate
 from tests.simulation.sizes import NIGHTLY, many
 
-SEEDS: Final = range(5_000 if NIGHTLY else 8)
+SEEDS: Final = range(5_000 if NIGHTLY else 6)
 SEEDS_SQL: Final = range(500 if NIGHTLY else 1)
 SEARCHED: Final = 600
 """Within so many seeds each bug has to be found."""

@@ -257,7 +257,7 @@ def _money(amount: int | None) -> Money | None:
 
 
 LENGTH: Final = settings(
-    max_examples=2_000 if NIGHTLY else 100,
+    max_examples=2_000 if NIGHTLY else 40,
     stateful_step_count=50,
     derandomize=not NIGHTLY,
     database=None,

@@ -30,28 +30,29 @@ from tests.simulation.refund_histories import (
 )
 from tests.simulation.sizes import NIGHTLY
 
-LENGTH: Final = 4 if NIGHTLY else 3
+LENGTH, ONE_LAST_STEP_IN = (4, 1) if NIGHTLY else (3, 4)
+"""How many steps are walked, and one in how many steps is tried as the last one."""
 ONE_IN: Final = 20
 """Of so many walked words one ends with ``ledger check`` and ``reconcile``; of the sampled words each does."""
 
 WORDS: Final = {
-    "cancel full": {3: 173, 4: 2_050},
-    "cancel none": {3: 173, 4: 2_061},
-    "cancel policy": {3: 197, 4: 2_463},
-    "dispute": {3: 122, 4: 1_182},
-    "event starts": {3: 148, 4: 1_630},
-    "inquiry": {3: 119, 4: 1_316},
-    "override": {3: 197, 4: 2_463},
-    "partial dispute": {3: 175, 4: 2_177},
-    "partial inquiry": {3: 164, 4: 2_075},
-    "prevented": {3: 73, 4: 586},
-    "refund": {3: 197, 4: 2_466},
-    "refund in the dashboard": {3: 197, 4: 2_466},
-    "refund of another amount": {3: 197, 4: 2_464},
+    "cancel full": {3: 54, 4: 2_050},
+    "cancel none": {3: 55, 4: 2_061},
+    "cancel policy": {3: 60, 4: 2_463},
+    "dispute": {3: 38, 4: 1_182},
+    "event starts": {3: 48, 4: 1_630},
+    "inquiry": {3: 39, 4: 1_316},
+    "override": {3: 60, 4: 2_463},
+    "partial dispute": {3: 55, 4: 2_177},
+    "partial inquiry": {3: 53, 4: 2_075},
+    "prevented": {3: 25, 4: 586},
+    "refund": {3: 59, 4: 2_466},
+    "refund in the dashboard": {3: 63, 4: 2_466},
+    "refund of another amount": {3: 60, 4: 2_464},
 }
-"""How many legal words of up to three and up to four steps begin with each step. Three are walked by day,
-four at night. A number that shrinks means that something is refused that was possible, or not tried any more; look for
-the reason before you change it here."""
+"""How many legal words of up to three and up to four steps begin with each step. Three are walked by day, with one in
+four of the last steps, four at night. A number that shrinks means that something is refused that was possible, or not
+tried any more; look for the reason before you change it here."""
 
 SETTINGS: Final = (
     *(
@@ -67,7 +68,7 @@ SETTINGS: Final = (
 in another one at moving rates."""
 
 SAMPLED: Final = {
-    "memory": 50_000 if NIGHTLY else 70,
+    "memory": 50_000 if NIGHTLY else 28,
     "sqlite": 3_000 if NIGHTLY else 14,
     "postgresql": 1_500 if NIGHTLY else 14,
 }
@@ -77,9 +78,9 @@ SAMPLES: Final = [
     (setting, kind)
     for number, setting in enumerate(SETTINGS)
     for kind in SAMPLED
-    if NIGHTLY or kind in ("memory", ("sqlite", "postgresql")[number % 2])
+    if NIGHTLY or kind in ("memory", ("sqlite", "postgresql", None, None)[number % 4])
 ]
-"""By day each setting is tried over one of the databases."""
+"""By day each setting is tried in memory, and half of them over one of the databases."""
 
 IN_ONE_DATABASE: Final = 10
 
@@ -87,7 +88,7 @@ IN_ONE_DATABASE: Final = 10
 @pytest.mark.parametrize("first", WORDS)
 async def test_every_order_of_a_few_steps_keeps_the_rules(first: str) -> None:
     words = 0
-    async for history in walk(await begin(Setting()), LENGTH, first=[first]):
+    async for history in walk(await begin(Setting()), LENGTH, first=[first], one_in=ONE_LAST_STEP_IN):
         words += 1
         if words % ONE_IN == 0:
             here = Bookmark(history)
@@ -104,9 +105,9 @@ async def test_every_word_begins_with_a_step_that_is_legal_at_the_beginning() ->
     assert sorted(legal) == sorted(WORDS)
 
 
-def test_at_least_twenty_thousand_words_are_walked_at_night_and_two_thousand_by_day() -> None:
+def test_at_least_twenty_thousand_words_are_walked_at_night_and_six_hundred_by_day() -> None:
     assert sum(words[4] for words in WORDS.values()) >= 20_000
-    assert sum(words[3] for words in WORDS.values()) >= 2_000
+    assert sum(words[3] for words in WORDS.values()) >= 600
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ async def test_a_refund_that_was_not_sent_is_sent_though_a_dispute_took_a_part(w
 
 async def test_a_restored_state_keeps_nothing_of_later_steps() -> None:
     walked: list[tuple[tuple[str, ...], Payment]] = []
-    async for history in walk(await begin(Setting()), 2, MORE_STEPS):
+    async for history in walk(await begin(Setting()), 2, MORE_STEPS, one_in=1 if NIGHTLY else 4):
         walked.append((history.word, history.payment))
 
     for word, payment in walked[::7]:

@@ -36,8 +36,8 @@ POINTS: Final = {
     "cancel an authorization": (4, 18),
     "cancel the booking": (5, 21),
     "cancel the paid booking": (6, 29),
-    "amend to a lower price": (5, 23),
-    "amend to a higher price": (7, 32),
+    "amend to a lower price": (5, 24),
+    "amend to a higher price": (7, 33),
     "amend the paid booking": (6, 30),
     "refund all": (5, 24),
     "refund a part": (5, 23),
@@ -77,10 +77,9 @@ def test_one_fault_anywhere_does_not_change_the_final_state_in_a_database(case: 
 
 def _what_breaks(case: UseCase, *, sql: bool) -> Iterator[str]:
     for repair in case.repairs:
-        expected = _expected(case, repair, sql=sql)
-        for fault in _faults(case, sql):
-            if repair not in _repairs(case, fault):
-                continue
+        faults = [fault for fault in _faults(case, sql) if repair in _repairs(case, fault)]
+        expected = _expected(case, repair, sql=sql) if faults else set()
+        for fault in faults:
             world = play(case, fault, repair, sql=sql)
             wrong = list(world.invariants.broken)
             if fault.fault is not InjectedFault.DECLINE and not _ended_as(world, fault, case, expected):
@@ -123,7 +122,7 @@ def _without_lost(world: SimulatedWorld, fault: OneFault) -> Outcome:
     return intents, refunds, tuple(left) or ("requires_payment_method",), bookings
 
 
-ONE_IN: Final = {False: 3, True: 12}
+ONE_IN: Final = {False: 6, True: 24}
 """By day one boundary in so many is tried, in memory (False) and in SQLite (True)."""
 _OF_BOOKS: Final = (BoundaryKind.TRANSACTION, BoundaryKind.READ, BoundaryKind.STATEMENT, BoundaryKind.PUBLISH)
 _IN_MEMORY: Final = (BoundaryKind.GATEWAY, BoundaryKind.TRANSACTION, BoundaryKind.READ, BoundaryKind.PUBLISH)
@@ -146,7 +145,7 @@ def _struck(case: UseCase, *, sql: bool) -> Sequence[Point]:
 
 
 @pytest.mark.parametrize(
-    ("sql", "kinds", "least"), [(False, _IN_MEMORY, 50), (True, _OF_BOOKS, 50)], ids=["memory", "sqlite"]
+    ("sql", "kinds", "least"), [(False, _IN_MEMORY, 25), (True, _OF_BOOKS, 25)], ids=["memory", "sqlite"]
 )
 def test_boundaries_of_every_kind_are_struck(sql: bool, kinds: Sequence[BoundaryKind], least: int) -> None:
     struck = Counter(point.kind for case in USE_CASES for point in _struck(case, sql=sql))

@@ -1,6 +1,11 @@
 """Which proxy and which certificates a connection uses, from the environment."""
 
+import os
+import ssl
+from pathlib import Path
+
 import pytest
+import stripe
 
 from booking_payments.adapters.network import Network, NetworkMisconfigured
 
@@ -86,3 +91,17 @@ def test_the_description_leaves_out_the_proxys_password(monkeypatch: pytest.Monk
 
 def test_without_these_variables_the_connection_is_direct() -> None:
     assert Network.of_environment().described("https://api.stripe.com") == "directly"
+
+
+def test_certificates_that_were_replaced_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = tmp_path / "trusted.pem"
+    bundle.write_bytes(Path(stripe.ca_bundle_path).read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    network = Network.of_environment()
+    first, again = network.tls(), network.tls()
+    bundle.write_text("replaced by something that holds no certificate")
+    os.utime(bundle, ns=(1, 1))
+
+    assert first is again
+    with pytest.raises(ssl.SSLError):
+        network.tls()

@@ -9,6 +9,7 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -60,7 +61,7 @@ class Network:
         """What verifies the other side; None where the environment names no certificates."""
         if not (self.cert_file or self.cert_dir):
             return None
-        return ssl.create_default_context(cafile=self.cert_file or None, capath=self.cert_dir or None)
+        return tls_trusting(self.cert_file or None, self.cert_dir or None)
 
     def described(self, url: str) -> str:
         """How ``url`` is reached, in words and without a proxy's password."""
@@ -80,6 +81,19 @@ class Network:
             raise NetworkMisconfigured("SSL_CERT_FILE", "there is no such file; it must hold certificates in PEM")
         if self.cert_dir and not any(Path(each).is_dir() for each in self.cert_dir.split(os.pathsep)):
             raise NetworkMisconfigured("SSL_CERT_DIR", "there is no such directory")
+
+
+def tls_trusting(cert_file: str | None, cert_dir: str | None = None) -> ssl.SSLContext:
+    """Return what verifies the other side by these certificates; the same object until the file changes.
+
+    Reading some hundred certificates takes about 20 milliseconds, which else each test that opens a facade would pay.
+    """
+    return _context(cert_file, cert_dir, Path(cert_file).stat().st_mtime_ns if cert_file else 0)
+
+
+@lru_cache(maxsize=8)
+def _context(cert_file: str | None, cert_dir: str | None, changed_ns: int) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=cert_file, capath=cert_dir)
 
 
 def _excepts(entry: str, host: str, port: int | None) -> bool:

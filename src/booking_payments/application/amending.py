@@ -36,12 +36,14 @@ from booking_payments.domain.amendments import (
 from booking_payments.domain.booking import Booking, BookingStatus, ItemCount, ItemsRequest
 from booking_payments.domain.decisions import AmendmentDenial, PriceChange, Step
 from booking_payments.domain.errors import AlreadyUnderWay, OutcomeUnknown, RefundRefused, RefusedByRule
-from booking_payments.domain.instructions import Replacement
+from booking_payments.domain.instructions import Replacement, UpdateIntent
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.domain.money import Money
 from booking_payments.domain.payment import Payment
+from booking_payments.domain.presenting import texts_of
 from booking_payments.domain.texts import require_reason
 from booking_payments.domain.vouchers import within_hold
+from booking_payments.ports.gateway import GatewayError
 from booking_payments.ports.storage import CommitLost, StorageConflict
 from booking_payments.ports.unit_of_work import LockScope, UnitOfWork
 
@@ -204,14 +206,19 @@ async def _amend(
             raise AlreadyUnderWay() from unknown
         ended = await carry_out(deps, begun.claimed, caller) if begun.claimed is not None else None
 
-    async def look(uow: UnitOfWork) -> tuple[Booking, Payment | None, bool]:
+    async def look(uow: UnitOfWork) -> tuple[Booking, Payment | None, UpdateIntent | None, bool]:
         booking = caller.require(await uow.bookings.get(booking_id))
         applied = booking.was_amended_by(caller.cause) if begun is None else await _was_applied(uow, begun)
-        return booking, await target.find_payment(uow, booking_id), applied
+        payment = await target.find_payment(uow, booking_id)
+        return booking, payment, await _texts_to_send(uow, deps, booking, payment), applied
 
-    booking, payment, applied = await deps.storage.read(look)
+    booking, payment, texts, applied = await deps.storage.read(look)
     error = ended.error if ended is not None else None
     if applied:
+        if payment is not None and texts is not None:
+            # One try: no money depends on it, so an unreachable gateway must not stop an amendment.
+            with suppress(GatewayError):
+                await deps.of(payment).gateway.update_intent(texts, deps.ids.idempotency_key())
         refused = payment is not None and payment.owed.amount > payment.owed_waiting and ended is not None
         return booking, refused
     if isinstance(error, OutcomeUnknown):
@@ -238,6 +245,27 @@ async def _was_applied(uow: UnitOfWork, begun: Begun[Amendment | None]) -> bool:
     journal = await uow.payments.journal(claimed.payment.id)
     events = [each.event for each in journal if each.sequence > since]
     return any(isinstance(each, ev.BookingAmended) and each.amendment == amendment for each in events)
+
+
+async def _texts_to_send(
+    uow: UnitOfWork, deps: Dependencies, booking: Booking, payment: Payment | None
+) -> UpdateIntent | None:
+    """Return the update of an open intent with the texts that amendments have changed since it was made.
+
+    The gateway's receipts and dashboard show them. None if there is nothing to send.
+    """
+    if payment is None or payment.intent_id is None or not payment.status.is_open:
+        return None
+    journal = await uow.payments.journal(payment.id)
+    changed = {name for each in journal if isinstance(each.event, ev.BookingAmended) for name in each.event.changed}
+    mailed = deps.config.receipt_emails
+    texts = texts_of(booking, suffix=None, receipts=mailed)
+    update = UpdateIntent(
+        intent_id=payment.intent_id,
+        description=texts.description if "title" in changed else None,
+        receipt_email=texts.receipt_email or "" if mailed and "customer_email" in changed else None,
+    )
+    return None if update == UpdateIntent(intent_id=payment.intent_id) else update
 
 
 def _is_done(recorder: Recorder, caller: Caller, asked: ItemsRequest | None = None) -> bool:

@@ -132,14 +132,20 @@ class CreateIntent:
 
 @frozen(kw_only=True)
 class UpdateIntent:
-    """Change an open intent: attach another payment method, or charge another amount. None leaves a value unchanged.
+    """Change an open intent: attach another payment method, charge another amount, or change its texts.
 
-    Nothing is charged. Another payment method ends an open authentication.
+    Nothing is charged. None leaves a value unchanged. Another payment method ends an open authentication.
+
+    Attributes:
+        description: the new text for the dashboard and receipts.
+        receipt_email: where the gateway sends the receipt from now on; an empty text: nowhere.
     """
 
     intent_id: str
     payment_method_id: str | None = None
     amount: Money | None = None
+    description: str | None = None
+    receipt_email: str | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)

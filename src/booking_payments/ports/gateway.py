@@ -120,9 +120,9 @@ class Intents(Protocol):
         ...
 
     async def update_intent(self, instruction: UpdateIntent, idempotency_key: str) -> IntentReport:
-        """Change the payment method or the amount of an open intent; a later confirmation charges it.
+        """Change the payment method, the amount or the texts of an open intent; a later confirmation charges it.
 
-        Nothing is charged. A returned report shows the new amount.
+        Nothing is charged. A returned report shows the new amount. A gateway without texts ignores them.
 
         Raises ``GatewayRefused`` if the intent's state does not allow it (``payment_intent_unexpected_state``), or if
         the gateway never changes an amount (``amount_fixed``): the intent is canceled then, and a new one made.

@@ -29,7 +29,7 @@ _SECRET_FIELDS: Final = re.compile(
     r"(?i)^(authorization|cookie|set-cookie|password|passwd|stripe-signature|cvc|cvv|card_number|token"
     r"|.*(client_secret|api_key|private_key|secret_key|webhook_secret|jwt_secret))$"
 )
-# Each of these takes time linear in its text (tests/unit/test_linear_time.py).
+# Each of these takes time linear in its text (tests/repository/test_linear_time.py).
 _PATTERNS: Final = (
     # A client secret, with which its holder can confirm a payment; the intent's id before it stays.
     (re.compile(r"_secret_[A-Za-z0-9_]+"), f"_secret_{HIDDEN}"),

@@ -152,6 +152,16 @@ class GatewayContract:
             read = await harness.gateway.retrieve_intent(intent.id)
             assert (changed.amount, read.amount) == (update, update)
 
+    async def test_other_texts_of_an_unpaid_intent_change_neither_its_amount_nor_its_state(
+        self, harness: GatewayHarness
+    ) -> None:
+        intent = await unpaid(harness)
+        update = UpdateIntent(intent_id=intent.id, description="Another evening", receipt_email="")
+
+        changed = await harness.gateway.update_intent(update, harness.new_key())
+
+        assert (changed.id, changed.amount, changed.status) == (intent.id, intent.amount, intent.status)
+
     async def test_a_paid_intent_keeps_its_amount(self, harness: GatewayHarness) -> None:
         paid = await harness.pay(creation())
         update = UpdateIntent(intent_id=paid.id, amount=usd(8000))

@@ -1,20 +1,19 @@
 """The storages of these tests: in memory, and for the modules of ``OVER_SQL`` also a database.
 
-By day one in four tests has a database, and which one depends on the test's name, so that each database gets half of
+By day one in eight tests has a database, and which one depends on the test's name, so that each database gets half of
 them in every run; with ``SIMULATION=nightly`` each test runs with both. Contracts of storage run with every storage
 (tests/integration/test_sql_storage.py). ``pytest tests/unit -m "not sql"`` leaves the databases out.
 """
 
-import os
 import zlib
 from collections.abc import AsyncIterator
 
 import pytest
 
 from booking_payments.adapters.memory.stores import MemoryStorage
-from booking_payments.adapters.sql.storage import SqlStorage
 from booking_payments.ports.storage import Storage
 from booking_payments.testing.kit import PaymentsTestKit
+from tests.nightly import NIGHTLY
 
 OVER_SQL = frozenset(
     {
@@ -46,12 +45,15 @@ OVER_SQL = frozenset(
 )
 """The modules whose tests run in memory and with databases; the others run in memory only."""
 
-NIGHTLY = os.environ.get("SIMULATION") == "nightly"
 DATABASES = ("sqlite", "postgresql")
 
 
-ONE_IN = 4
-ONE_IN_OF_THE_LONG = {"test_stored_errors": 6}
+ONE_PASS = 100 if NIGHTLY else 10
+"""How many entries a pass through a queue takes: at night the product's number, by day a smaller one
+(test_stuck_queues)."""
+
+ONE_IN = 8
+ONE_IN_OF_THE_LONG = dict.fromkeys(["test_exporting", "test_reconcile", "test_resuming", "test_stored_errors"], 12)
 """By day only one in so many tests of a module has a database, fewer where each runs the background work over hours of
 the clock, which takes seconds in a database: the rule that they are about reads and writes nothing by itself."""
 
@@ -71,8 +73,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     module = metafunc.module.__name__.rpartition(".")[2]
     databases = databases_for(module, metafunc.function.__name__)
     if "stuck" in metafunc.fixturenames and "database_url" in metafunc.fixturenames:
-        in_sql = [pytest.param(name, 100, marks=pytest.mark.sql) for name in databases]
-        cases = [*(("memory", number) for number in (99, 100, 300)), *in_sql]
+        in_sql = [pytest.param(name, ONE_PASS, marks=pytest.mark.sql) for name in databases]
+        cases = [*(("memory", number) for number in (ONE_PASS - 1, ONE_PASS, 3 * ONE_PASS)), *in_sql]
         metafunc.parametrize(("database_url", "stuck"), cases, indirect=["database_url"])
         return
     if "database_url" in metafunc.fixturenames and module in OVER_SQL:
@@ -100,6 +102,8 @@ async def storage(database_url: str | None) -> AsyncIterator[Storage]:
     if database_url is None:
         yield MemoryStorage()
         return
+    from booking_payments.adapters.sql.storage import SqlStorage
+
     storage = SqlStorage.open(database_url)
     yield storage
     await storage.close()

@@ -11,9 +11,9 @@ from attrs import evolve
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.dependencies import PaymentConfig
-from booking_payments.application.views import NewBooking, RefundOnCancel
+from booking_payments.application.views import NewBooking, PaymentView, RefundOnCancel
 from booking_payments.domain.amendments import BookingChange
-from booking_payments.domain.booking import Booking, BookingStatus, Item, ItemCount
+from booking_payments.domain.booking import Booking, BookingDetails, BookingStatus, Item, ItemCount
 from booking_payments.domain.errors import (
     AlreadyUnderWay,
     NotFound,
@@ -656,3 +656,70 @@ async def test_a_repeated_request_gives_no_item_back_again_although_another_amen
     after = await kit.payments.cancel_booking(booking.id, evolve(first, resumed=True), items=children)
 
     assert [(item.id, item.quantity) for item in after.items] == [("adult", 1), ("child", 2)]
+
+
+# --- texts at the gateway --------------------------------------------------------------------------------------
+
+
+async def texts_at_stripe(kit: PaymentsTestKit, view: PaymentView) -> tuple[str, str | None]:
+    payment = await payment_of(kit, view)
+    intent = kit.stripe.call("GET", f"/v1/payment_intents/{payment.intent_id}").body
+    return intent["description"], intent["receipt_email"]
+
+
+MAILS = PaymentConfig(receipt_emails=True)
+OLD = BookingDetails(title="Hamlet", customer_email="ann@old.example")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (BookingChange(title="Macbeth"), ("Macbeth, R-1", "ann@old.example")),
+        (BookingChange(title=None), ("R-1", "ann@old.example")),
+        (BookingChange(customer_email="ann@new.example"), ("Hamlet, R-1", "ann@new.example")),
+        (BookingChange(customer_email=None), ("Hamlet, R-1", None)),
+        (BookingChange(title="Macbeth", amount=usd("80.00")), ("Macbeth, R-1", "ann@old.example")),
+        (BookingChange(title="Macbeth", amount=usd("120.00")), ("Macbeth, R-1", "ann@old.example")),
+        (BookingChange(locale="de"), ("Hamlet, R-1", "ann@old.example")),
+    ],
+)
+async def test_the_gateway_has_the_texts_of_the_booking_as_it_is_now(
+    change: BookingChange, expected: tuple[str, str | None]
+) -> None:
+    kit = PaymentsTestKit(config=MAILS)
+    view = await start(kit, details=OLD)
+
+    await kit.payments.amend_booking(view.payment.booking_id, change, OPERATOR)
+
+    assert await texts_at_stripe(kit, view) == expected
+
+
+async def test_an_address_that_the_gateway_never_got_is_not_sent_to_it(kit: PaymentsTestKit) -> None:
+    view = await start(kit, details=OLD)
+    change = BookingChange(customer_email="ann@new.example", title="Macbeth")
+
+    await kit.payments.amend_booking(view.payment.booking_id, change, OPERATOR)
+
+    assert await texts_at_stripe(kit, view) == ("Macbeth, R-1", None)
+
+
+@pytest.mark.parametrize("fault", ["500_before", "timeout_before", "timeout_after", "429_limit"])
+async def test_texts_that_the_gateway_did_not_get_stop_no_amendment_and_are_sent_with_the_next(fault: str) -> None:
+    kit = PaymentsTestKit(config=MAILS)
+    view = await start(kit, details=OLD)
+    kit.stripe.faults.script(UPDATE, fault, times=1)
+
+    after = await kit.payments.amend_booking(view.payment.booking_id, BookingChange(title="Macbeth"), OPERATOR)
+    await kit.payments.amend_booking(view.payment.booking_id, BookingChange(locale="de"), OPERATOR)
+
+    assert after.details.title == "Macbeth"
+    assert (await texts_at_stripe(kit, view))[0] == "Macbeth, R-1"
+    assert (await payment_of(kit, view)).operation is None
+
+
+async def test_texts_of_a_paid_booking_are_not_sent(kit: PaymentsTestKit) -> None:
+    view = await pay(kit, await kit.book(details=OLD))
+
+    await kit.payments.amend_booking(view.payment.booking_id, BookingChange(title="Macbeth"), OPERATOR)
+
+    assert (await texts_at_stripe(kit, view))[0] == "Hamlet, R-1"

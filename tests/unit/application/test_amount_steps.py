@@ -1,7 +1,6 @@
 """Currencies with an amount step: every amount that this package computes is a multiple that the gateway accepts."""
 
 import asyncio
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -25,15 +24,19 @@ from booking_payments.domain.money import Currency, Money
 from booking_payments.domain.refunds import QuoteReason, RefundPolicy, RefundTier
 from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
+from tests.nightly import NIGHTLY
 from tests.payments import paid_booking, payment_of
 from tests.unit.application.failing_gateway import FailingGateway, use_gateway
 
 REPEATABLE = settings(
-    derandomize=True, database=None, deadline=None, max_examples=6, phases=(Phase.explicit, Phase.generate)
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=6 if NIGHTLY else 3,
+    phases=(Phase.explicit, Phase.generate),
 )
 """Hypothesis does not shrink here: a failure in every currency would take minutes."""
 TAKEN = sorted(amounts.SUPPORTED & {currency.code for currency in Currency})
-NIGHTLY = os.environ.get("SIMULATION") == "nightly"
 
 
 def _one_of_each_kind() -> list[str]:

@@ -26,6 +26,7 @@ from booking_payments.domain.refunds import RefundPolicy, RefundTier
 from booking_payments.ports.event_jobs import BookingOutcome, EventJob, EventJobState
 from booking_payments.ports.gateway import GatewayRefused
 from booking_payments.testing.kit import ANN, NOW, OPERATOR, PaymentsTestKit
+from tests.nightly import NIGHTLY
 from tests.payments import pay, payment_of
 from tests.unit.application.failing_gateway import PowerCut
 
@@ -216,7 +217,11 @@ def _refunds(kit: PaymentsTestKit) -> list[dict[str, Any]]:
     return list(answer.body["data"])
 
 
-@pytest.mark.parametrize("dies_at", range(1, 40))
+WRITES = range(1, 40)
+"""More than a job of four bookings makes: each at night, one in three by day."""
+
+
+@pytest.mark.parametrize("dies_at", WRITES if NIGHTLY else WRITES[::3])
 async def test_a_job_killed_at_any_write_is_completed_by_another_process(
     kit: PaymentsTestKit, dies_at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

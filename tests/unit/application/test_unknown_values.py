@@ -5,7 +5,6 @@ code. The stored state must stay equal to the gateway's.
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
@@ -17,9 +16,10 @@ import pytest
 from booking_payments.domain.errors import CardDeclined
 from booking_payments.ports.inbox import InboxStatus
 from booking_payments.testing.kit import ANN, OPERATOR, PaymentsTestKit
+from tests.nightly import NIGHTLY
 from tests.payments import pay
 
-VALUES = 10_000 if os.environ.get("SIMULATION") == "nightly" else 1_000
+VALUES = 10_000 if NIGHTLY else 250
 WORDS = ("status", "reason", "code", "decline_code", "failure_reason", "cancellation_reason", "advice_code", "type")
 Json = dict[str, Any]
 

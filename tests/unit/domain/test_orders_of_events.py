@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from booking_payments.domain.fees import FeeOnRefund, FeePayer
 from booking_payments.domain.lifecycle import DisputeStatus
-from tests.nightly import examples
+from tests.nightly import NIGHTLY, examples
 from tests.unit.domain.refund_histories import CONFIGS, HALF, ChargeConfig, RefundHistory
 
 D = DisputeStatus
@@ -53,12 +54,11 @@ LOST, WON, PARTLY = (D.LOST, (-100,)), (D.WON, (-100, 100)), (D.LOST, (-100, 40)
 WAYS = {"lost": LOST, "won": WON, "partly won": PARTLY, "prevented": (D.PREVENTED, (-100,))}
 
 
-@pytest.mark.parametrize("payer", FeePayer)
-@pytest.mark.parametrize("fee", FeeOnRefund)
-@pytest.mark.parametrize("in_full", [True, False], ids=["full", "policy"])
-@pytest.mark.parametrize("share", [100, 60, 50, 30, 1])
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("tiers", [(), (HALF,)], ids=["all", "half"])
+TERMS = list(product(FeePayer, FeeOnRefund, [True, False], [100, 60, 50, 30, 1], WAYS, [(), (HALF,)]))
+"""All of them at night; by day one in seven, among which each value and each pair of two values is."""
+
+
+@pytest.mark.parametrize(("payer", "fee", "in_full", "share", "way", "tiers"), TERMS if NIGHTLY else TERMS[::7])
 def test_a_cancellation_before_the_end_of_a_dispute_equals_one_after_it(
     payer: FeePayer, fee: FeeOnRefund, in_full: bool, share: int, way: str, tiers: Any
 ) -> None:
@@ -81,7 +81,7 @@ def test_the_order_of_cancellation_and_end_of_dispute_does_not_matter_under_any_
 
 
 @given(CONFIGS, st.booleans(), st.integers(1, 100), st.sampled_from(["lost", "prevented", "partly won"]))
-@settings(max_examples=60)
+@settings(max_examples=examples(100))
 def test_a_cancellation_with_a_failed_refund_before_the_dispute_equals_one_after_it(
     config: ChargeConfig, in_full: bool, share: int, way: str
 ) -> None:
@@ -97,7 +97,7 @@ def test_a_cancellation_with_a_failed_refund_before_the_dispute_equals_one_after
 
 
 @given(CONFIGS, st.booleans(), st.integers(1, 99), st.integers(1, 99))
-@settings(max_examples=60)
+@settings(max_examples=examples(100))
 def test_two_disputes_may_end_in_any_order(config: ChargeConfig, in_full: bool, first: int, second: int) -> None:
     def dispute(status: DisputeStatus, name: str, share: int) -> Step:
         return lambda history: history.bank(status, _part(history, share), (-100,), name=name)

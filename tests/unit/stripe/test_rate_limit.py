@@ -10,6 +10,7 @@ from booking_payments.adapters.gateways.stripe.gateway import TransportResponse
 from booking_payments.adapters.gateways.stripe.rate_limit import RateLimitedTransport
 from booking_payments.adapters.gateways.stripe.requests import Params
 from booking_payments.ports.gateway import NotSent, OutcomeAmbiguous
+from tests.event_loop import all_tasks_blocked
 
 
 class RecordingTransport:
@@ -90,7 +91,7 @@ async def test_the_number_of_concurrent_requests_is_limited() -> None:
     async with anyio.create_task_group() as tasks:
         for _ in range(10):
             tasks.start_soon(ask, transport)
-        await anyio.wait_all_tasks_blocked()
+        await all_tasks_blocked()
         under_way = recorder.at_once
         recorder.gate.set()
 
@@ -104,7 +105,7 @@ async def test_a_request_that_waits_too_long_for_a_slot_is_refused(monkeypatch: 
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask, transport)
-        await anyio.wait_all_tasks_blocked()
+        await all_tasks_blocked()
         with pytest.raises(NotSent):
             await ask(transport)
         recorder.gate.set()
@@ -139,11 +140,11 @@ async def test_a_changing_call_does_not_wait_behind_reads() -> None:
     async with anyio.create_task_group() as tasks:
         for _ in range(150):
             tasks.start_soon(ask_or_give_up)
-        await anyio.wait_all_tasks_blocked()
+        await all_tasks_blocked()
         for _ in range(3):
             tasks.start_soon(pay)
         for step in range(1, 200):
-            await anyio.wait_all_tasks_blocked()
+            await all_tasks_blocked()
             time, moved, before = step * 0.05, anyio.Event(), moved
             before.set()
 
@@ -173,11 +174,11 @@ async def test_the_postponed_read_gets_the_turn_of_the_changing_call() -> None:
     async with anyio.create_task_group() as tasks:
         for _ in range(6):
             tasks.start_soon(ask, transport)
-        await anyio.wait_all_tasks_blocked()
+        await all_tasks_blocked()
         for _ in range(2):
             tasks.start_soon(pay)
         for step in range(1, 9):
-            await anyio.wait_all_tasks_blocked()
+            await all_tasks_blocked()
             time, moved, before = step * 0.5, anyio.Event(), moved
             before.set()
 

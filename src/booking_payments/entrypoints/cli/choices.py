@@ -56,6 +56,9 @@ class MajorUnits(click.ParamType[Decimal]):
             self.fail(error.message, param, ctx)
 
 
+CARD_NUMBER: Final = "this looks like a card number; card data goes to the payment provider only"
+
+
 class OneLineText(click.ParamType[str]):
     """Visible text on one line, for people: 1 to ``most`` characters."""
 
@@ -80,7 +83,22 @@ class OneLineText(click.ParamType[str]):
         if not 0 < len(text) <= self._most:
             self.fail(f"use 1 to {self._most} visible characters", param, ctx)
         if holds_card_number(text):
-            self.fail("this looks like a card number; card data goes to the payment provider only", param, ctx)
+            self.fail(CARD_NUMBER, param, ctx)
+        return text
+
+
+class FreeText(click.ParamType[str]):
+    """Text of any length, for people. The use case checks its length and characters."""
+
+    name = "text"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is; a card number is wrong usage."""
+        from booking_payments.presentation.card_numbers import holds_card_number
+
+        text = str(value)
+        if holds_card_number(text):
+            self.fail(CARD_NUMBER, param, ctx)
         return text
 
 

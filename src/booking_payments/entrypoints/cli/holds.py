@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from booking_payments.entrypoints.cli.bookings import booking_named
-from booking_payments.entrypoints.cli.choices import EnumChoice
+from booking_payments.entrypoints.cli.choices import EnumChoice, FreeText
 from booking_payments.entrypoints.cli.refunds import encoded, operator, reader, with_payment
 from booking_payments.entrypoints.cli.runner import run_with_services, settings_or_fail
 
@@ -69,7 +69,7 @@ def cancel(name: str, as_json: bool) -> None:
 @click.argument("name", metavar="BOOKING")
 @click.option("--amount", metavar="AMOUNT", required=True, help="The whole price in major units: 100.00.")
 @click.option("--kind", type=EnumChoice("domain.receipts:ReceiptKind"), required=True, help="How it was received.")
-@click.option("--reference", metavar="TEXT", required=True, help="Number of the receipt, the invoice or the voucher.")
+@click.option("--reference", type=FreeText(), required=True, help="Number of the receipt, the invoice or the voucher.")
 @_json
 def record(name: str, amount: str, kind: str, reference: str, as_json: bool) -> None:
     """Record that the price of BOOKING, an id or a reference, was received by hand.

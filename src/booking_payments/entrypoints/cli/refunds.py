@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from booking_payments.entrypoints.cli.choices import EnumChoice, ItemUnits
+from booking_payments.entrypoints.cli.choices import EnumChoice, FreeText, ItemUnits
 from booking_payments.entrypoints.cli.runner import fail, run_with_services, settings_or_fail
 
 if TYPE_CHECKING:
@@ -159,7 +159,11 @@ def _quoted(found: RefundQuote) -> Iterator[str]:
     show_default=True,
     help="The reason for the gateway; fraudulent also blocks the card there.",
 )
-@click.option("--note", help="Free text, kept with the payment and not sent to the gateway. Required with --override.")
+@click.option(
+    "--note",
+    type=FreeText(),
+    help="Free text, kept with the payment and not sent to the gateway. Required with --override.",
+)
 @_json
 def refund(
     name: str,
@@ -238,7 +242,7 @@ def owed_lines(payment: Payment) -> Iterator[str]:
 @click.argument("name", metavar="ID")
 @click.option("--amount", required=True, metavar="AMOUNT", help="The settled amount in major units: 25.00.")
 @click.option("--how", type=EnumChoice("domain.events:Settlement"), required=True, help="How it was settled.")
-@click.option("--note", required=True, help="Explanation, kept with the payment.")
+@click.option("--note", type=FreeText(), required=True, help="Explanation, kept with the payment.")
 @_json
 def settle(name: str, amount: str, how: str, note: str, as_json: bool) -> None:
     """Settle a debt to a customer that was paid elsewhere or waived. Moves no money.

@@ -36,7 +36,7 @@ MAX_QUERY_FIELDS: Final = 50
 NO_FIELDS: Final = b"{}"
 M = TypeVar("M", bound=msgspec.Struct)
 
-# Every expression here takes time linear in its text (tests/unit/test_linear_time.py): no expression matches
+# Every expression here takes time linear in its text (tests/repository/test_linear_time.py): no expression matches
 # one place in two ways, and a match that fails late can start at few places. An unclosed string ends with the text.
 _STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 _NO_BRACKETS: Final = re.compile(r"[^\[\]{}]+")

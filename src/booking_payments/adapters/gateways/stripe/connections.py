@@ -4,7 +4,6 @@ With a hundred concurrent calls httpx spends more time on finding a free connect
 SDK's own aiohttp client follows redirects.
 """
 
-import ssl
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ import aiohttp
 import stripe
 from yarl import URL
 
-from booking_payments.adapters.network import Network
+from booking_payments.adapters.network import Network, tls_trusting
 
 NOTHING_WAS_SENT: Final = (
     aiohttp.ClientConnectorError,
@@ -70,7 +69,7 @@ class Connections(stripe.HTTPClient):
     def _session(self) -> aiohttp.ClientSession:
         """Return the session, opened at the first request because it belongs to the running event loop."""
         if self._opened is None:
-            verified = self._network.tls() or ssl.create_default_context(cafile=stripe.ca_bundle_path)
+            verified = self._network.tls() or tls_trusting(stripe.ca_bundle_path)
             connector = aiohttp.TCPConnector(ssl=verified, limit=0)
             jar = aiohttp.DummyCookieJar()
             self._opened = aiohttp.ClientSession(connector=connector, timeout=self._timeout, cookie_jar=jar)

@@ -47,10 +47,7 @@ def _path_and_params(instruction: Instruction) -> tuple[str, Params]:
         case CreateIntent():
             return "/v1/payment_intents", _create(instruction)
         case UpdateIntent():
-            path = f"/v1/payment_intents/{escaped(instruction.intent_id)}"
-            method = {"payment_method": instruction.payment_method_id} if instruction.payment_method_id else {}
-            price = {"amount": stripe_amount(instruction.amount)} if instruction.amount is not None else {}
-            return path, {**method, **price, **WITH_CHARGE}
+            return f"/v1/payment_intents/{escaped(instruction.intent_id)}", _update(instruction)
         case ConfirmIntent():
             return f"/v1/payment_intents/{escaped(instruction.intent_id)}/confirm", _confirm(instruction)
         case CaptureIntent():
@@ -91,6 +88,17 @@ def _create(instruction: CreateIntent) -> Params:
     if instruction.confirm:
         params |= {"confirm": True, **_return_url(instruction.return_url), **_client(instruction.client)}
     return params
+
+
+def _update(instruction: UpdateIntent) -> Params:
+    """Return the values that change. Stripe removes an address for which it gets an empty text."""
+    given = {
+        "payment_method": instruction.payment_method_id,
+        "amount": stripe_amount(instruction.amount) if instruction.amount is not None else None,
+        "description": instruction.description,
+        "receipt_email": instruction.receipt_email,
+    }
+    return {name: value for name, value in given.items() if value is not None} | dict(WITH_CHARGE)
 
 
 def _texts(texts: ChargeTexts) -> Params:

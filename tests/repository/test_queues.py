@@ -13,7 +13,7 @@ from typing import Final
 import booking_payments
 from booking_payments import ports
 
-STUCK: Final = Path(__file__).parent / "application" / "test_stuck_queues.py"
+STUCK: Final = Path(__file__).parents[1] / "unit" / "application" / "test_stuck_queues.py"
 """Its tests put 99, 100 and 300 stuck entries at the head."""
 
 QUEUES: Final = {
