@@ -11,7 +11,6 @@ from tests.integration.sandbox.http.receiver import TIMEOUT_S, Receiver
 from tests.integration.sandbox.http.sdk import connected
 from tests.stripe_openapi_checker import every_answer_conforms  # noqa: F401 - a fixture for all tests here
 
-
 PLAIN: Any = {"trust_env": False, "verify": False, "timeout": 10}
 
 
