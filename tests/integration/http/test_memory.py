@@ -138,12 +138,12 @@ async def test_distinct_requests_leave_no_data_in_memory(api: Api, kind: str) ->
 
         await app({**scope, "server": ("shop", 80), "root_path": "", **_requests(kind, number)}, receive, send)
 
-    for number in range(50):
+    for number in range(20):
         await ask(number)
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    for number in range(50, 50 + DISTINCT):
+    for number in range(20, 20 + DISTINCT):
         await ask(number)
     gc.collect()
     grown = tracemalloc.get_traced_memory()[0] - before
