@@ -1,14 +1,29 @@
-"""Databases that the tests of a module share, where no test changes them."""
+"""Databases for the commands: by day each test has one of the two, at night both; some share that of their module."""
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration.copies import Copies
+from tests.nightly import NIGHTLY
+
+BOTH = ("sqlite", "postgresql")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(params=BOTH if NIGHTLY else ["one"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty, migrated database of the test's own, by day one that the name of the test decides on."""
+    kind = request.param if NIGHTLY else BOTH[zlib.crc32(request.node.name.encode()) % 2]
+    if kind == "postgresql":
+        return str(request.getfixturevalue("postgres_copy"))
+    path = tmp_path / "books.db"
+    path.write_bytes(request.getfixturevalue("sqlite_template").read_bytes())
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(scope="module", params=BOTH)
 def module_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An empty, migrated database of the test module's own."""
     if request.param == "postgresql":
