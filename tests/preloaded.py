@@ -42,7 +42,7 @@ def share(folder: Path, stack: ExitStack) -> None:
 
     def address() -> str:
         if not known:
-            known.append(stack.enter_context(shared(folder, "preloaded", _server)))
+            known.append(stack.enter_context(shared(folder, "preloaded", server)))
         return known[0]
 
     _address = address
@@ -54,11 +54,17 @@ def _server_address() -> str:
 
 
 @contextmanager
-def _server() -> Iterator[str]:
+def server(python: str | Path = sys.executable, modules: Sequence[str] = ()) -> Iterator[str]:
+    """The address of a server until the block ends.
+
+    Args:
+        python: the interpreter, which may be that of another environment.
+        modules: what it imports before the first fork; empty: ``tests.preloading.MODULES``.
+    """
     # Paths of sockets have at most 108 characters, so it is not in the folder of the run.
     with tempfile.TemporaryDirectory(prefix="bp-") as folder:
         path = f"{folder}/preloaded"
-        with subprocess.Popen([sys.executable, SERVER, path], stdin=subprocess.PIPE) as process:
+        with subprocess.Popen([python, SERVER, path, *modules], stdin=subprocess.PIPE) as process:
             until = time.monotonic() + READY_S
             while not _listens(path):
                 assert process.poll() is None, "it could not start"
@@ -151,10 +157,14 @@ def started(
     stdin: Target = None,
     stdout: Target = None,
     stderr: Target = None,
+    by: str | None = None,
 ) -> ForkedProcess:
-    """Start Python with these command line arguments: ``-m module``, ``-c code`` or a script, and its arguments."""
+    """Start Python with these command line arguments: ``-m module``, ``-c code`` or a script, and its arguments.
+
+    ``by`` is the address of the server that forks the process; None: the one of the run.
+    """
     line = socket.socket(socket.AF_UNIX)
-    line.connect(_server_address())
+    line.connect(by or _server_address())
     given, pipes, ours = [], dict[str, IO[str]](), list[int]()
     for number, (name, target) in enumerate((("stdin", stdin), ("stdout", stdout), ("stderr", stderr))):
         if target == PIPE:
@@ -198,11 +208,11 @@ def install(path: Path, words: Sequence[str]) -> None:
 
 
 def ran(
-    words: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float = 60
+    words: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float = 60, by: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """The result of a command that ends by itself. It is killed after ``timeout`` seconds."""
+    """The result of a command that ends by itself, killed after ``timeout`` seconds. For ``by`` see ``started``."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as out, tempfile.TemporaryFile("w+", encoding="utf-8") as err:
-        process = started(words, cwd=cwd, env=env, stdout=out, stderr=err)
+        process = started(words, cwd=cwd, env=env, stdout=out, stderr=err, by=by)
         try:
             status = process.wait(timeout)
         except BaseException:

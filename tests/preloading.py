@@ -1,4 +1,5 @@
-"""The server that forks the processes of ``tests.preloaded``. Run as a script with the path of its socket.
+"""The server that forks the processes of ``tests.preloaded``. Run as a script with the path of its socket, and with the
+names of the modules to import, if they are others than ``MODULES``. It needs no installed package itself.
 
 For each connection it forks a process that forks the command, reports its process id and its exit status on the
 connection, and ends. The server ends when its standard input is closed.
@@ -57,7 +58,7 @@ def main() -> list[str]:
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(sys.argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in MODULES:
+    for name in sys.argv[2:] or MODULES:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # a collection in a forked process does not copy the pages of all imported objects

@@ -91,9 +91,11 @@ TOO_NEAR = """[...document.querySelectorAll("button, .button, input, select, sum
     return [edge.height < 24 && `"${name}" is too low`, near && `"${name}" touches what is above`].filter(Boolean);
   })"""
 """Controls that are too low to be touched, and buttons without a space above."""
-LAYOUT = (TOO_WIDE, OUTSIDE_ITS_BOX, TOO_SMALL, OVERLAPS, BROKEN_WORDS, TOO_NEAR)
+LAYOUT = f"[{', '.join((TOO_WIDE, OUTSIDE_ITS_BOX, TOO_SMALL, OVERLAPS, BROKEN_WORDS, TOO_NEAR))}].flat()"
+"""All of these, asked for at once."""
 EVERY_WIDTH: dict[str, Any] = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
 """What axe checks at every width. Other results than violations would take longer to report than to find."""
+IN_ALL_WIDTHS = NIGHTLY or "SCREENSHOTS" in os.environ
 
 
 @define
@@ -197,19 +199,24 @@ class BrowserPage:
 
     async def layout_errors(self, name: str) -> list[str]:
         """Return the layout errors of the page at the width that it has."""
-        return [f"{name}: {each}" for script in LAYOUT for each in await self.page.evaluate(script)]
+        return [f"{name}: {each}" for each in await self.page.evaluate(LAYOUT)]
 
     async def look_at_every_width(self, name: str, turn: int | None = None) -> list[str]:
         """Return the layout errors of the page at each width, and the accessibility errors that axe reports.
 
         axe is slow, so it checks each page at two widths, in light and in dark; ``turn`` (0, 1, ...) chooses them,
-        and without it axe checks nothing.
+        and without it axe checks nothing. By day the page is looked at in the smallest width and in one other, and axe
+        checks one of the two, in light or in dark; ``turn``, else ``name``, chooses them.
         """
         faults = []
         by_axe = {}
-        if turn is not None:
+        number = zlib.crc32(name.encode()) if turn is None else turn
+        widths = WIDTHS if IN_ALL_WIDTHS else (WIDTHS[0], WIDTHS[1 + number % (len(WIDTHS) - 1)])
+        if turn is not None and IN_ALL_WIDTHS:
             by_axe = {WIDTHS[turn % len(WIDTHS)]: SCHEMES[0], WIDTHS[(turn + 2) % len(WIDTHS)]: SCHEMES[1]}
-        for width in WIDTHS:
+        elif turn is not None:
+            by_axe = {widths[turn // 2 % 2]: SCHEMES[turn % 2]}
+        for width in widths:
             await self.page.set_viewport_size({"width": width, "height": 900})
             faults += await self.layout_errors(f"{name}-{width}")
             if width in by_axe:

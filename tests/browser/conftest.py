@@ -6,7 +6,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, StorageState, async_playwright
 
 from booking_payments.testing.sandbox import Sandbox
 from tests.browser.browser_pages import PHONE, BrowserPage, RunningService, open_page, service_at
@@ -16,6 +16,9 @@ CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
 )
 
+FLAGS = ("--no-sandbox", "--disable-gpu", "--renderer-process-limit=1")
+"""Without a spare process for each new window, and without drawing by a graphics card that test machines lack."""
+
 
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
@@ -23,7 +26,7 @@ async def browser() -> AsyncIterator[Browser]:
     if not CHROMIUM:
         pytest.skip("no chromium is found; on Debian and Ubuntu: apt install chromium")
     async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
         yield started
         await started.close()
 
@@ -69,12 +72,31 @@ async def customer(browser: Browser) -> AsyncIterator[BrowserPage]:
         yield arrived
 
 
-@pytest.fixture
-async def operator(browser: Browser, service: RunningService) -> AsyncIterator[BrowserPage]:
-    """A browser in which an operator is logged in."""
+async def _log_in(arrived: BrowserPage, service: RunningService) -> None:
+    await arrived.page.goto(f"{service.address}/console/")
+    await arrived.page.get_by_label("Operator token").fill(service.operator)
+    await arrived.page.get_by_role("button", name="Log in").click()
+    await arrived.page.get_by_role("heading", name="Dashboard").wait_for()
+
+
+@pytest.fixture(scope="session")
+async def logged_in(browser: Browser, service: RunningService) -> StorageState:
+    """The cookies of an operator who is logged in."""
     async with open_page(browser) as arrived:
-        await arrived.page.goto(f"{service.address}/console/")
-        await arrived.page.get_by_label("Operator token").fill(service.operator)
-        await arrived.page.get_by_role("button", name="Log in").click()
-        await arrived.page.get_by_role("heading", name="Dashboard").wait_for()
+        await _log_in(arrived, service)
+        return await arrived.page.context.storage_state()
+
+
+@pytest.fixture
+async def operator(browser: Browser, logged_in: StorageState) -> AsyncIterator[BrowserPage]:
+    """A browser in which an operator is logged in, without a page. All its users share a session: none may end it."""
+    async with open_page(browser, storage_state=logged_in) as arrived:
+        yield arrived
+
+
+@pytest.fixture
+async def operator_who_leaves(browser: Browser, service: RunningService) -> AsyncIterator[BrowserPage]:
+    """A browser in which an operator has just logged in, in a session of its own, and sees the dashboard."""
+    async with open_page(browser) as arrived:
+        await _log_in(arrived, service)
         yield arrived

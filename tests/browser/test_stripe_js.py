@@ -204,7 +204,8 @@ async def test_a_method_that_redirects_goes_to_the_bank_and_returns(
     with pytest.raises(Error, match=r"Execution context was destroyed|navigat"):
         await shop.pay(params={"return_url": f"{shop.origin}/back?seat=A#top"})
     await expect(page.get_by_role("heading", name="Test bank")).to_be_visible()
-    await shop.customer.look("stripe-js-bank")
+    if status == "succeeded":  # the page is the same before each decision
+        await shop.customer.look("stripe-js-bank")
     await decide_at_bank(page, button)
     await page.wait_for_url(f"{shop.origin}/back?**")
 

@@ -1,7 +1,8 @@
 """Bank transfers while processes are killed: the service, and the operator's commands that record transfers.
 
 Each transfer is booked once, no refund is made twice, and the gateway's records and the payments agree at the end.
-``TRANSFER_KILLS`` sets the number of kills for each database, ``KILLS_SEED`` the seed.
+``TRANSFER_KILLS`` sets the number of kills for each database, ``KILLS_SEED`` the seed. By day on SQLite only;
+``test_event_kills`` is on PostgreSQL then, ``test_kills`` on both.
 """
 
 import json
@@ -30,6 +31,7 @@ from booking_payments.ports.payments import PaymentFilter
 from tests import preloaded
 from tests.e2e.serving import STOP_S, environment, printed
 from tests.e2e.test_kills import GIVE_UP_S, SEED, Crowd, _run, database, restartable_service
+from tests.nightly import NIGHTLY
 from tests.ports import free_port
 
 __all__ = ["database"]
@@ -151,6 +153,7 @@ def _operate(operator: Operator, crowd: Payers) -> None:
         crowd.received.add(booking)
 
 
+@pytest.mark.parametrize("database", ["sqlite", *(["postgresql"] if NIGHTLY else [])], indirect=True)
 @pytest.mark.timeout(200 + 15 * KILLS)
 def test_transfers_are_booked_once_and_all_books_are_equal(database: str, tmp_path: Path) -> None:
     chance = random.Random(SEED)

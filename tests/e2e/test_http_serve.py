@@ -11,20 +11,26 @@ import pytest
 from tests.e2e.serving import READY_S, printed, serving
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[httpx2.Client]:
-    """A client of a served, migrated, empty service in ``tmp_path``."""
-    with serving(tmp_path) as address, httpx2.Client(base_url=address, trust_env=False) as client:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the service runs."""
+    return tmp_path_factory.mktemp("service")
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path) -> Iterator[httpx2.Client]:
+    """A client of a service that runs in ``folder``."""
+    with serving(folder) as address, httpx2.Client(base_url=address, trust_env=False) as client:
         yield client
 
 
-def test_a_booking_is_paid_after_3d_secure_over_a_real_socket(service: httpx2.Client, tmp_path: Path) -> None:
+def test_a_booking_is_paid_after_3d_secure_over_a_real_socket(service: httpx2.Client, folder: Path) -> None:
     booking_id = printed(
-        tmp_path,
+        folder,
         *["booking", "create", "--reference", "R-1", "--customer", "ann", "--amount", "100.00", "--currency", "usd"],
         *["--starts", "2100-01-01T20:00:00Z"],
     ).split()[0]
-    headers = {"Authorization": f"Bearer {printed(tmp_path, 'token', '--sub', 'ann')}"}
+    headers = {"Authorization": f"Bearer {printed(folder, 'token', '--sub', 'ann')}"}
     path = f"/api/bookings/{booking_id}/payment"
     body = {"payment_method_id": "pm_card_threeDSecure2Required", "confirm_immediately": True}
     payment = service.post(f"{path}/intent/", headers=headers, json=body).json()
@@ -49,9 +55,10 @@ def test_a_connection_stays_open_after_head(service: httpx2.Client) -> None:
     assert headed.headers["content-length"] == got.headers["content-length"]
 
 
-def test_without_a_terminal_every_line_of_the_log_is_json(tmp_path: Path) -> None:
-    with serving(tmp_path) as address:
-        pass
-    lines = [json.loads(line) for line in (tmp_path / "serve.log").read_text().splitlines()]
+def test_without_a_terminal_every_line_of_the_log_is_json(service: httpx2.Client, folder: Path) -> None:
+    assert service.get("/health/live").is_success
+    lines = [json.loads(line) for line in (folder / "serve.log").read_text().splitlines()]
 
-    assert [each["address"] for each in lines if each["event"] == "serve.listening"] == [address]
+    assert [each["address"] for each in lines if each["event"] == "serve.listening"] == [
+        str(service.base_url).rstrip("/")
+    ]

@@ -1,7 +1,8 @@
 """Built, and installed into an empty environment: alone it takes payments, and each extra brings what its corner needs.
 
 Nothing is fetched: what an install would bring is linked from the environment of the tests, package by package, in the
-versions that are locked.
+versions that are locked. The installed commands are forks of one process of that environment, which has imported what
+every installation has (``tests.preloaded``); what is missing, or comes with an extra, they look for themselves.
 """
 
 import json
@@ -10,15 +11,17 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from importlib.metadata import distribution
+from itertools import groupby
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
-from tests.requiring import CORNERS, ROOT, closure, corner_of, modules
+from tests import preloaded
+from tests.requiring import CORNERS, ROOT, closure, corner_of, homes, modules
 from tests.sharing import SHARED, shared
 
 pytestmark = pytest.mark.timeout(600)  # the first test builds and installs
@@ -30,9 +33,36 @@ STRIPE = {
     "STRIPE_API_BASE": "http://127.0.0.1:9",
     "JWT_SECRET": "s" * 32,
 }
+BUILD = """
+import os, sys, tarfile
+from hatchling.build import build_sdist, build_wheel
+
+folder = sys.argv[1]
+build_wheel(folder)
+with tarfile.open(os.path.join(folder, build_sdist(folder))) as sdist:
+    sdist.extractall(os.path.join(folder, "sources"), filter="data")
+[top] = os.listdir(os.path.join(folder, "sources"))
+os.chdir(os.path.join(folder, "sources", top))
+build_wheel(os.path.join(folder, "again"))
+"""
+"""Builds as pip does, by the functions of PEP 517: from the sources, and from the unpacked sdist."""
 POSTGRES = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/nothing"}
 
 Run = subprocess.CompletedProcess[str]
+IMPORTED = (
+    "booking_payments.adapters.gateways.bank_transfer.plugin",
+    "booking_payments.adapters.gateways.fake.plugin",
+    "booking_payments.adapters.gateways.manual.plugin",
+    "booking_payments.adapters.sql.migrations",
+    "booking_payments.embedding",
+    "booking_payments.entrypoints.cli",
+    "booking_payments.runtime.composition",
+    "aiosqlite",
+    "alembic.command",
+    "sqlalchemy.dialects.sqlite.aiosqlite",
+    "sqlalchemy.ext.asyncio",
+)
+"""What is imported before the first fork, all of it in every installation."""
 PaymentsTestKit = Callable[..., Run]
 """Runs a command of the install, with the extras and settings that are named."""
 
@@ -64,12 +94,7 @@ def filled(request: pytest.FixtureRequest, run_folder: Path, tmp_path_factory: p
 def built(filled: Filled) -> tuple[Path, Path]:
     """The wheel of the sources, and the one that the sdist makes."""
 
-    def build(folder: Path) -> None:
-        done(sys.executable, "-m", "hatchling", "build", "-d", folder)
-        [sdist] = folder.glob("*.tar.gz")
-        done(*PIP, "wheel", "--no-index", "--no-deps", "--no-build-isolation", "-w", folder / "again", sdist)
-
-    folder = filled("dist", build)
+    folder = filled("dist", lambda folder: done(sys.executable, "-c", BUILD, folder))
     [wheel], [again] = folder.glob("*.whl"), (folder / "again").glob("*.whl")
     return wheel, again
 
@@ -99,22 +124,35 @@ def brought(filled: Filled) -> Callable[[str], Path]:
 
 
 def link(packages: Iterable[str], target: Path) -> None:
-    """Put the files of ``packages`` into ``target``, as links."""
+    """Put the files of ``packages`` into ``target``, as links; a folder that only one package has is one link."""
+    owners = homes()
     for package in packages:
-        for file in distribution(package).files or ():
-            if ".." not in file.parts:  # commands, which are not called here
+        found = distribution(package)
+        for top, files in groupby(sorted(found.files or ()), key=lambda file: file.parts[0]):
+            if top == "..":  # commands, which are not called here
+                continue
+            alone = top != "__pycache__" and owners.get(top, {package}) == {package}
+            for file in [Path(top)] if alone else files:
                 (target / file.parent).mkdir(parents=True, exist_ok=True)
-                (target / file).symlink_to(Path(str(file.locate())))
+                (target / file).symlink_to(Path(str(found.locate_file(file))))
+
+
+@pytest.fixture(scope="session")
+def forking(request: pytest.FixtureRequest, run_folder: Path, environment: Path) -> str:
+    """The address of a server of processes of the environment without extras."""
+
+    def server() -> AbstractContextManager[str]:
+        return preloaded.server(environment / "bin" / "python", IMPORTED)
+
+    return request.config.stash[SHARED].enter_context(shared(run_folder, "bare-server", server))
 
 
 @pytest.fixture
-def kit(environment: Path, brought: Callable[[str], Path], tmp_path: Path) -> PaymentsTestKit:
+def kit(environment: Path, forking: str, brought: Callable[[str], Path], tmp_path: Path) -> PaymentsTestKit:
     def run(*command: str, extras: Iterable[str] = (), **settings: str) -> Run:
         given = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(str(brought(each)) for each in extras)}
-        path = environment / "bin" / command[0]
-        return subprocess.run(
-            [path, *command[1:]], env={**given, **settings}, cwd=tmp_path, capture_output=True, text=True, timeout=300
-        )
+        words = command[1:] if command[0] == "python" else [str(environment / "bin" / command[0]), *command[1:]]
+        return preloaded.ran(words, cwd=tmp_path, env={**given, **settings}, timeout=300, by=forking)
 
     return run
 

@@ -27,7 +27,7 @@ from tests.e2e.serving import STOP_S, environment, invoked, printed, sandboxed
 from tests.integration.postgres import PostgresServer
 from tests.ports import free_port
 
-KILLS = int(os.environ.get("KILLS", "5"))
+KILLS = int(os.environ.get("KILLS", "3"))
 SEED = int(os.environ.get("KILLS_SEED", "1"))
 CUSTOMERS = 8
 FAULTS = ["reset_before", "reset_after", "409", "429_limit", "429_lock", "500_before", "500_after", "503"]

@@ -25,7 +25,7 @@ from tests.e2e.test_kills import FAULTS, SEED, WEBHOOK_SECRET, Crowd, _compare, 
 from tests.integration.postgres import PostgresServer
 from tests.ports import free_port
 
-KILLS = int(os.environ.get("PROCESS_KILLS", "5"))
+KILLS = int(os.environ.get("PROCESS_KILLS", "3"))
 SERVES, WORKERS, CUSTOMERS = 3, 2, 2
 SECRET = "whsec_" + base64.b64encode(b"a secret of the tests, long enough").decode()
 DRAIN_S = 60

@@ -1,5 +1,6 @@
 """Several worker processes on one port: they share the database, and one that dies is replaced."""
 
+import json
 import os
 import signal
 import socket
@@ -11,10 +12,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.e2e.serving import READY_S, printed, process, wait_until_ready
+from tests.e2e.serving import READY_S, printed, process
 from tests.integration.postgres import PostgresServer
+from tests.nightly import NIGHTLY
 from tests.ports import free_port
 
+pytestmark = pytest.mark.timeout(300)  # workers that are left over are killed after READY_S
 STRIPE = {
     "STRIPE_SECRET_KEY": "sk_test_workers",
     "STRIPE_PUBLISHABLE_KEY": "pk_test_workers",
@@ -25,69 +28,69 @@ STRIPE = {
 }
 
 
-def _workers(of: int) -> set[int]:
-    found = subprocess.run(["pgrep", "-P", str(of), "-f", "spawn_main"], capture_output=True, text=True)
+WITHOUT_FASTAPI = "import sys; sys.modules['fastapi'] = None"
+"""The injector imports FastAPI where it is installed, as for the tests, which takes a fifth of a worker's start."""
+
+
+def in_workers(folder: Path, code: str) -> dict[str, str]:
+    """A setting with which the workers run ``code`` at their start. Their parent does not: it is a forked process."""
+    (folder / "sitecustomize.py").write_text(f"{WITHOUT_FASTAPI}\n{code}\n")
+    return {"PYTHONPATH": str(folder)}
+
+
+def _running(parent: int) -> set[int]:
+    found = subprocess.run(["pgrep", "-P", str(parent), "-f", "spawn_main"], capture_output=True, text=True)
     return {int(pid) for pid in found.stdout.split()}
 
 
-def test_a_worker_that_dies_is_replaced_and_all_end_together(postgres_server: PostgresServer, tmp_path: Path) -> None:
+def _ready(folder: Path) -> list[int]:
+    """The process ids of all workers that have served, in order, according to the log."""
+    lines = [json.loads(line) for line in (folder / "serve.log").read_text().splitlines() if line.startswith("{")]
+    return [line["pid"] for line in lines if line["event"] == "serve.worker_ready"]
+
+
+# SIGTERM only at night: by day it is tested by tests/integration/test_supervisor.py, with workers that start quickly.
+@pytest.mark.parametrize("by", [signal.SIGKILL, *([signal.SIGTERM] if NIGHTLY else [])], ids=lambda by: by.name)
+def test_a_worker_that_dies_is_replaced_and_all_end_with_their_parent_and_leave_its_port(
+    by: signal.Signals, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
     with postgres_server.database() as url:
-        settings = {**STRIPE, "DATABASE_URL": url}
+        settings = {**STRIPE, "DATABASE_URL": url, **in_workers(tmp_path, "")}
         printed(tmp_path, "migrate", settings=settings)
         port = free_port()
         with process("serve", "--port", str(port), directory=tmp_path, settings=settings) as service:
-            address = f"http://127.0.0.1:{port}/health/ready"
-            wait_until_ready(address, service)
-            before = _until(lambda: _workers(service.pid))
-            os.kill(min(before), signal.SIGKILL)
-            after = _until(lambda: found if (found := _workers(service.pid)) != before else set())
-            wait_until_ready(address, service)  # the one that was left may itself not have come up by now
-            ready = httpx2.get(address, trust_env=False).status_code
-
-    assert (len(before), len(after), ready) == (2, 2, 200)
-    assert _workers(service.pid) == set()
-    assert service.returncode == 0
-    assert "uvicorn.access" not in (tmp_path / "serve.log").read_text()
-
-
-def test_serve_ends_with_an_error_when_no_worker_can_start_again(
-    postgres_server: PostgresServer, tmp_path: Path
-) -> None:
-    settings_file, log = tmp_path / ".env", tmp_path / "serve.log"
-    with postgres_server.database() as url:
-        settings_file.write_text(f"DATABASE_URL={url}\n")
-        printed(tmp_path, "migrate")
-        port = free_port()
-        with process("serve", "--port", str(port), directory=tmp_path, settings=STRIPE) as service:
-            wait_until_ready(f"http://127.0.0.1:{port}/health/ready", service)
-            workers = _until(lambda: _workers(service.pid))
-            settings_file.write_text("DATABASE_URL=nonsense\n")  # workers read the settings themselves
-            for each in workers:
-                os.kill(each, signal.SIGKILL)
+            before = _until(lambda: _ready(tmp_path), 2)
+            started = _running(service.pid)
+            os.kill(before[0], signal.SIGKILL)
+            after = _until(lambda: _ready(tmp_path), 3)[1:]
+            running = _running(service.pid)
+            ready = httpx2.get(f"http://127.0.0.1:{port}/health/ready", trust_env=False).status_code
+            service.send_signal(by)
             ended = service.wait(READY_S)
-
-    last = log.read_text().splitlines()[-1]
-    assert (ended, last.partition(";")[0]) == (1, "Error: no worker process could start")
-    assert "DATABASE_URL" in log.read_text()
-
-
-def test_workers_end_with_a_parent_that_was_killed_and_leave_its_port(
-    postgres_server: PostgresServer, tmp_path: Path
-) -> None:
-    with postgres_server.database() as url:
-        settings = {**STRIPE, "DATABASE_URL": url}
-        printed(tmp_path, "migrate", settings=settings)
-        port = free_port()
-        ready = f"http://127.0.0.1:{port}/health/ready"
-        with process("serve", "--port", str(port), directory=tmp_path, settings=settings) as service:
-            wait_until_ready(ready, service)
-            orphans = _until(lambda: _workers(service.pid))
-            service.kill()
-        _until_refused(port, orphans)
+        _until_refused(port, after)
     socket.create_server(("127.0.0.1", port)).close()  # raises OSError while somebody has the port
 
+    assert (started, running, ready) == ({*before}, {*after}, 200)
+    assert "uvicorn.access" not in (tmp_path / "serve.log").read_text()
+    assert ended == (0 if by == signal.SIGTERM else -by)
 
-def _until_refused(port: int, orphans: set[int]) -> None:
+
+def test_serve_ends_with_an_error_when_no_worker_can_start(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    with postgres_server.database() as url:
+        # The workers read the settings themselves, and those of this test have changed by then.
+        changed = in_workers(tmp_path, "import os; os.environ['DATABASE_URL'] = 'nonsense'")
+        settings = {**STRIPE, "DATABASE_URL": url, **changed}
+        printed(tmp_path, "migrate", settings=settings)
+        with process("serve", "--port", str(free_port()), directory=tmp_path, settings=settings) as service:
+            ended = service.wait(READY_S)
+
+    log = (tmp_path / "serve.log").read_text()
+    assert (ended, log.splitlines()[-1].partition(";")[0]) == (1, "Error: no worker process could start")
+    assert "DATABASE_URL: must be" in log
+    assert _running(service.pid) == set()
+
+
+def _until_refused(port: int, workers: list[int]) -> None:
     until = time.monotonic() + READY_S
     while time.monotonic() < until:
         try:
@@ -95,15 +98,16 @@ def _until_refused(port: int, orphans: set[int]) -> None:
         except ConnectionRefusedError:
             return
         time.sleep(0.05)
-    for each in orphans:
+    for each in workers:
         os.kill(each, signal.SIGKILL)
     pytest.fail("somebody still listens")
 
 
-def _until(look: Callable[[], set[int]]) -> set[int]:
+def _until(look: Callable[[], list[int]], count: int) -> list[int]:
+    """What ``look`` finds, when it finds ``count``."""
     until = time.monotonic() + READY_S
     while time.monotonic() < until:
-        if len(found := look()) == 2:
+        if len(found := look()) == count:
             return found
         time.sleep(0.05)
-    pytest.fail("the workers did not come up")
+    pytest.fail(f"there are {len(found)} workers, not {count}")

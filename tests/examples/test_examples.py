@@ -5,11 +5,12 @@ import hmac
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
+from attrs import frozen
 
 from booking_payments.testing.sandbox import Sandbox
 from tests import preloaded
@@ -31,13 +32,7 @@ SERVERS: dict[str, list[list[str]]] = {
 }
 
 
-def test_the_script_pays_and_refunds(tmp_path: Path) -> None:
-    done = preloaded.ran([str(EXAMPLES / "script.py")], cwd=tmp_path, env=ENV)
-
-    assert done.stdout == "True\nTrue\n", done.stderr
-
-
-def test_the_script_can_be_run_twice_in_the_same_folder(tmp_path: Path) -> None:
+def test_the_script_pays_and_refunds_and_can_be_run_again_in_the_same_folder(tmp_path: Path) -> None:
     for _ in range(2):
         done = preloaded.ran([str(EXAMPLES / "script.py")], cwd=tmp_path, env=ENV)
         assert done.stdout == "True\nTrue\n", done.stderr
@@ -100,13 +95,23 @@ def _wait(client: httpx2.Client, process: preloaded.ForkedProcess, log: Path) ->
 
 
 Service = tuple[str, httpx2.Client]
+WITH_A_WEBHOOK_URL = ("fastapi", "django")
+"""Examples whose fake gateway posts its webhooks here; that of the others delivers them within the process."""
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Where each of the example services runs."""
+    return {name: tmp_path_factory.mktemp(name) for name in SERVERS}
 
 
 @pytest.fixture(scope="module", params=SERVERS)
-def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Iterator[Service]:
     """Each of the example services."""
-    with running(SERVERS[request.param], tmp_path_factory.mktemp(request.param)) as client:
-        yield request.param, client
+    name = request.param
+    webhooks = {"FAKE_WEBHOOK_URL": "http://127.0.0.1:PORT/webhooks/stripe"} if name in WITH_A_WEBHOOK_URL else {}
+    with running(SERVERS[name], folders[name], webhooks) as client:
+        yield name, client
 
 
 def send(service: Service, path: str, **fields: str) -> httpx2.Response:
@@ -183,39 +188,44 @@ def test_a_forged_webhook_is_refused(service: Service) -> None:
     assert answer.status_code == 400
 
 
-@pytest.mark.parametrize("name", ["fastapi", "django"])
-def test_on_postgresql_seats_and_payments_share_a_database(
-    name: str, postgres_server: PostgresServer, tmp_path: Path
-) -> None:
-    with postgres_server.database() as url, running(SERVERS[name], tmp_path, {"DATABASE_URL": url}) as client:
-        answers = [pay((name, client), "A-1", "pm_card_visa") for _ in range(2)]
-        declined = pay((name, client), "A-2", "pm_card_chargeDeclined")
-
-    assert [each.status_code for each in [*answers, declined]] == [200, 409, 402]
-    assert answers[0].json()["status"] == "succeeded"
-    assert not (tmp_path / "seats.sqlite3").exists()
-    assert not (tmp_path / "booking-payments.db").exists()
+@pytest.mark.parametrize("service", WITH_A_WEBHOOK_URL, indirect=True)
+def test_the_fake_gateway_delivers_webhooks_to_a_configured_route(service: Service, folders: dict[str, Path]) -> None:
+    log = folders[service[0]] / "serve.log"
+    pay(service, "C-1", "pm_card_visa")
+    taken = re.compile(r"POST /webhooks/stripe HTTP/1.1\" 200")
+    for _ in range(600):
+        if taken.search(log.read_text()):
+            return
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())
 
 
-@pytest.mark.parametrize("name", ["fastapi", "django"])
-def test_the_fake_gateway_delivers_webhooks_to_a_configured_route(name: str, tmp_path: Path) -> None:
-    with running(SERVERS[name], tmp_path, {"FAKE_WEBHOOK_URL": "http://127.0.0.1:PORT/webhooks/stripe"}) as client:
-        pay((name, client), "A-1", "pm_card_visa")
-        taken = re.compile(r"POST /webhooks/stripe HTTP/1.1\" (\d+)")
-        for _ in range(600):
-            answers = taken.findall((tmp_path / "serve.log").read_text())
-            if answers:
-                break
-            time.sleep(0.05)
+# --- with PostgreSQL, and with the gateway of Stripe
 
-    assert set(answers) == {"200"}
+ON_POSTGRESQL = ("fastapi", "django")
 
 
-@pytest.mark.parametrize("name", SERVERS)
-def test_an_unknown_outcome_is_pending_and_not_a_decline(name: str, tmp_path: Path) -> None:
-    with Sandbox() as sandbox:
-        fault = {"match": "POST /v1/payment_intents", "times": 9, "fault": "reset_after"}
-        httpx2.post(f"{sandbox.url}/_sandbox/faults", json=fault, trust_env=False).raise_for_status()
+@frozen
+class InFrontOfStripe:
+    """An example service whose gateway is Stripe's, in front of a sandbox."""
+
+    name: str
+    client: httpx2.Client
+    sandbox: Sandbox
+    folder: Path
+
+    def pay(self, seat: str, card: str) -> httpx2.Response:
+        return pay((self.name, self.client), seat, card)
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def in_front_of_stripe(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[InFrontOfStripe]:
+    """Each of the example services, those of ``ON_POSTGRESQL`` with a database there."""
+    name, folder = request.param, tmp_path_factory.mktemp("in-front-of-stripe")
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(Sandbox())
         settings = {
             "STRIPE_API_BASE": sandbox.url,
             "STRIPE_SECRET_KEY": "sk_test_example",
@@ -224,7 +234,30 @@ def test_an_unknown_outcome_is_pending_and_not_a_decline(name: str, tmp_path: Pa
             "JWT_SECRET": "a-secret-of-the-examples-of-32-bytes",
             "PAYMENT_RETRY_DELAY": "0",
         }
-        with running(SERVERS[name], tmp_path, settings) as client:
-            answer = pay((name, client), "A-3", "pm_card_visa")
+        if name in ON_POSTGRESQL:
+            server: PostgresServer = request.getfixturevalue("postgres_server")
+            settings["DATABASE_URL"] = stack.enter_context(server.database())
+        client = stack.enter_context(running(SERVERS[name], folder, settings))
+        yield InFrontOfStripe(name, client, sandbox, folder)
 
+
+@pytest.mark.parametrize("in_front_of_stripe", ON_POSTGRESQL, indirect=True)
+def test_on_postgresql_seats_and_payments_share_a_database(in_front_of_stripe: InFrontOfStripe) -> None:
+    answers = [in_front_of_stripe.pay("A-1", "pm_card_visa") for _ in range(2)]
+    declined = in_front_of_stripe.pay("A-2", "pm_card_chargeDeclined")
+
+    assert [each.status_code for each in [*answers, declined]] == [200, 409, 402]
+    assert answers[0].json()["status"] == "succeeded"
+    assert not (in_front_of_stripe.folder / "seats.sqlite3").exists()
+    assert not (in_front_of_stripe.folder / "booking-payments.db").exists()
+
+
+def test_an_unknown_outcome_is_pending_and_not_a_decline(in_front_of_stripe: InFrontOfStripe) -> None:
+    fault = {"match": "POST /v1/payment_intents", "times": 9, "fault": "reset_after"}
+    faults = f"{in_front_of_stripe.sandbox.url}/_sandbox/faults"
+    httpx2.post(faults, json=fault, trust_env=False).raise_for_status()
+
+    answer = in_front_of_stripe.pay("A-3", "pm_card_visa")
+
+    httpx2.delete(faults, trust_env=False).raise_for_status()
     assert (answer.status_code, answer.json()["status"]) == (200, "pending")

@@ -20,6 +20,7 @@ from booking_payments.runtime.settings import load_settings
 from booking_payments.runtime.settings_error import SettingsError
 from tests import preloaded
 from tests.integration.postgres import PostgresServer
+from tests.nightly import NIGHTLY
 
 MODELS = """
 from sqlalchemy import Column, Integer, MetaData, Table, Text
@@ -128,7 +129,11 @@ def _pay(env: Mapping[str, str]) -> None:
         assert payments.process_booking_refund(booking, "25.00", "rain").success
 
 
-@pytest.mark.parametrize("first", ["theirs", "ours"])
+IN_TURN = [("theirs", "sqlite"), ("ours", "postgresql"), ("theirs", "postgresql, all schemas")]
+OTHERS = [("ours", "sqlite"), ("theirs", "postgresql"), ("ours", "postgresql, all schemas")]
+
+
+@pytest.mark.parametrize(("first", "app"), [*IN_TURN, *(OTHERS if NIGHTLY else ())], indirect=["app"])
 def test_neither_gets_into_the_others_way(app: App, first: str) -> None:
     if first == "ours":
         _pay(_env(app.url))

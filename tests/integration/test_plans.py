@@ -3,7 +3,7 @@
 import json
 import re
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from bench.seed import Pattern, Stencil, fill, make_pattern
 from sqlalchemy import create_engine, event
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from booking_payments.adapters.sql.engine import normalize_url, prepare_postgresql, prepare_sqlite
 from booking_payments.adapters.sql.groups.statements import COUNTED, READ, ROWS, SESSION, count_of, write
@@ -121,6 +121,22 @@ QUESTIONS: dict[str, Ask] = {
 }
 
 
+_engines: dict[str, AsyncEngine] = {}
+_planners: dict[str, psycopg.Connection[Any]] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def connections() -> AsyncIterator[None]:
+    """Close what the questions of this module share: a new connection for each would take longer than the plan."""
+    yield
+    for engine in _engines.values():
+        await engine.dispose()
+    for planner in _planners.values():
+        planner.close()
+    _engines.clear()
+    _planners.clear()
+
+
 @pytest.fixture(scope="module")
 def pattern() -> Pattern:
     with ThreadPoolExecutor(1) as elsewhere:  # the loop of the tests runs already in this thread
@@ -147,12 +163,7 @@ def _plain(url: str) -> str:
 async def _said(url: str, ask: Ask) -> Said:
     """The statements that a question is asked with, and their parameters."""
     said = Said()
-    if url.startswith("sqlite"):
-        engine = create_async_engine(normalize_url(url))
-        prepare_sqlite(engine.sync_engine)
-    else:
-        engine = create_async_engine(normalize_url(url), isolation_level="READ COMMITTED")
-        prepare_postgresql(engine.sync_engine, SCHEMA)
+    engine = _engine(url)
 
     def note(_: object, cursor: object, statement: str, parameters: Any, context: object, many: bool) -> None:
         said.append((statement, parameters))
@@ -161,8 +172,18 @@ async def _said(url: str, ask: Ask) -> Said:
         event.listen(connection.sync_connection, "before_cursor_execute", note)
         await ask(SqlUnitOfWork(connection))
         await connection.rollback()
-    await engine.dispose()
     return said
+
+
+def _engine(url: str) -> AsyncEngine:
+    if url not in _engines:
+        if url.startswith("sqlite"):
+            _engines[url] = create_async_engine(normalize_url(url))
+            prepare_sqlite(_engines[url].sync_engine)
+        else:
+            _engines[url] = create_async_engine(normalize_url(url), isolation_level="READ COMMITTED")
+            prepare_postgresql(_engines[url].sync_engine, SCHEMA)
+    return _engines[url]
 
 
 @pytest.fixture(scope="module")
@@ -188,9 +209,12 @@ def _scanned(url: str, statement: str, parameters: Any, settings: dict[str, str]
 
 
 def _plan(url: str, statement: str, parameters: Any, settings: dict[str, str] | None = None) -> list[str]:
-    with psycopg.connect(_plain(url)) as connection:
+    if url not in _planners:
+        _planners[url] = psycopg.connect(_plain(url))
+    connection = _planners[url]
+    with connection.transaction(force_rollback=True):
         for name, value in (settings or {}).items():
-            connection.execute(f"SET {name} = '{value}'".encode())
+            connection.execute(f"SET LOCAL {name} = '{value}'".encode())
         cursor = psycopg.RawCursor(connection) if isinstance(parameters, list) else connection.cursor()
         lines = cursor.execute(f"EXPLAIN {statement}".encode(), parameters).fetchall()
     return [str(line[0]) for line in lines]

@@ -1,11 +1,12 @@
 """The recipes of the guide "tests of your app", run as a project runs them: its real books must stay untouched."""
 
+import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests import preloaded
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs/guides/testing.md"
 
@@ -39,6 +40,9 @@ class Seat(models.Model):
     taken = models.BooleanField(default=False)
 """
 DJANGO_RUN = """
+import warnings
+
+warnings.simplefilter("error", ResourceWarning)
 import shop
 import django
 
@@ -97,9 +101,23 @@ def recipe(name: str) -> str:
     return found[1]
 
 
+PYTEST = (
+    "-m",
+    "pytest",
+    "-q",
+    "-W",
+    "error::ResourceWarning",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:faker",
+    "-p",
+    "no:schemathesis",
+)
+
+
 def run(folder: Path, *arguments: str) -> str:
-    command = [sys.executable, "-W", "error::ResourceWarning", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    done = preloaded.ran(arguments, cwd=folder, env=os.environ, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -109,7 +127,7 @@ def test_the_recipe_for_pytest_passes_and_leaves_no_file(name: str, app: str, tm
     (tmp_path / "shop.py").write_text(app)
     (tmp_path / "test_shop.py").write_text(recipe(name))
 
-    said = run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis")
+    said = run(tmp_path, *PYTEST)
 
     assert "1 passed" in said
     assert not list(tmp_path.glob("*.sqlite3*")) + list(tmp_path.glob("*.db"))
@@ -132,7 +150,7 @@ def test_the_recipe_for_django_passes_without_real_books_or_open_connections(tmp
 def test_a_message_is_delivered_again_to_a_consumer_that_raises(tmp_path: Path) -> None:
     (tmp_path / "test_shop.py").write_text(AGAIN)
 
-    assert "2 passed" in run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis")
+    assert "2 passed" in run(tmp_path, *PYTEST)
 
 
 AGAIN = """

@@ -1,12 +1,12 @@
 """The command line: exit statuses, one line on standard error, and output that scripts can parse."""
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from subprocess import PIPE, STDOUT
 
 import click
 import jwt
@@ -18,7 +18,8 @@ from booking_payments.domain.booking import BookingStatus
 from booking_payments.entrypoints.cli import main
 from booking_payments.entrypoints.cli.main import COMMANDS as LAZY
 from booking_payments.runtime.settings import DEVELOPMENT_JWT_SECRET, setting_names
-from tests.e2e.serving import command, environment
+from tests import preloaded
+from tests.e2e.serving import environment
 
 BOOKING = "booking create --reference R-1 --customer ann --amount 100.00 --currency usd --starts 2030-01-01T20:00:00Z"
 
@@ -28,6 +29,12 @@ def _empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in setting_names():
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def books(tmp_path: Path, sqlite_template: Path) -> Path:
+    """The migrated database of the directory."""
+    return Path(shutil.copy(sqlite_template, tmp_path / "booking-payments.db"))
 
 
 def run(line: str, **env: str) -> Result:
@@ -266,16 +273,16 @@ def store() -> Iterator[str]:
         yield f"redis://127.0.0.1:{server.port}/0"
 
 
+@pytest.mark.usefixtures("books")
 def test_the_doctor_checks_the_store_of_the_rate_limits(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RATE_LIMIT_STORE_URL", store)
-    run("migrate")
 
     assert "counted in the shared store" in run("doctor").output
 
 
+@pytest.mark.usefixtures("books")
 def test_the_doctor_names_a_store_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RATE_LIMIT_STORE_URL", "redis://127.0.0.1:1/0")
-    run("migrate")
     result = run("doctor --json")
 
     failing = [check["name"] for check in json.loads(result.stdout)["checks"] if not check["ok"]]
@@ -325,13 +332,11 @@ def test_an_unreachable_database_is_one_line_that_names_the_setting(line: str, u
 
 
 @pytest.mark.parametrize(("line", "remedy"), [("migrate", "newer release"), ("payments list", "newer release")])
-def test_a_database_of_a_newer_release_is_one_line_that_says_so(tmp_path: Path, line: str, remedy: str) -> None:
-    url = f"sqlite:///{tmp_path / 'books.db'}"
-    run("migrate", DATABASE_URL=url)
-    with sqlite3.connect(tmp_path / "books.db") as books:
-        books.execute("UPDATE booking_payments_version SET version_num = '9999'")
+def test_a_database_of_a_newer_release_is_one_line_that_says_so(books: Path, line: str, remedy: str) -> None:
+    with sqlite3.connect(books) as changed:
+        changed.execute("UPDATE booking_payments_version SET version_num = '9999'")
 
-    result = run(line, DATABASE_URL=url)
+    result = run(line)
 
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
     assert remedy in result.stderr
@@ -345,15 +350,13 @@ def test_an_impossibly_early_time_is_a_usage_error(line: str) -> None:
     assert "lies before 2000-01-01" in result.stderr
 
 
-def test_a_database_error_is_one_line_without_secrets(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'books.db'}"
-    run("migrate", DATABASE_URL=url)
-    with sqlite3.connect(tmp_path / "books.db") as books:
-        books.execute(
+def test_a_database_error_is_one_line_without_secrets(books: Path) -> None:
+    with sqlite3.connect(books) as changed:
+        changed.execute(
             "CREATE TRIGGER no BEFORE INSERT ON bp_message_channels BEGIN SELECT RAISE(ABORT, 'not now'); END"
         )
 
-    result = run("messages channels add pull:app", DATABASE_URL=url)
+    result = run("messages channels add pull:app")
 
     assert (result.exit_code, result.stderr) == (
         1,
@@ -361,13 +364,11 @@ def test_a_database_error_is_one_line_without_secrets(tmp_path: Path) -> None:
     )
 
 
-def test_a_missing_table_is_named_before_any_query(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'books.db'}"
-    run("migrate", DATABASE_URL=url)
-    with sqlite3.connect(tmp_path / "books.db") as books:
-        books.execute("DROP TABLE bp_outbox")
+def test_a_missing_table_is_named_before_any_query(books: Path) -> None:
+    with sqlite3.connect(books) as changed:
+        changed.execute("DROP TABLE bp_outbox")
 
-    result = run("messages list", DATABASE_URL=url)
+    result = run("messages list")
 
     assert result.exit_code == 1
     assert "has no bp_outbox; restore a backup" in result.stderr
@@ -388,11 +389,9 @@ def test_the_doctor_prints_only_its_findings(tmp_path: Path) -> None:
         "STRIPE_API_BASE": "http://127.0.0.1:1",
         "JWT_SECRET": "x" * 32,
     }
-    told = subprocess.run(
-        command("doctor"), cwd=tmp_path, env=environment(settings), stdout=PIPE, stderr=STDOUT, text=True, check=False
-    ).stdout
+    done = preloaded.ran(["-m", "booking_payments", "doctor"], cwd=tmp_path, env=environment(settings))
 
-    assert {each[:4] for each in told.splitlines()} == {"ok  ", "FAIL"}
+    assert {each[:4] for each in (done.stdout + done.stderr).splitlines()} == {"ok  ", "FAIL"}
 
 
 def test_the_doctor_names_a_wrong_setting() -> None:
@@ -402,16 +401,14 @@ def test_the_doctor_names_a_wrong_setting() -> None:
     assert "PORT" in result.stdout
 
 
+@pytest.mark.usefixtures("books")
 def test_a_booking_is_registered() -> None:
-    run("migrate")
-
     booking = json.loads(run(f"{BOOKING} --json").stdout)
     assert (booking["reference"], booking["amount"], booking["status"]) == ("R-1", "100.00", "pending")
 
 
+@pytest.mark.usefixtures("books")
 def test_a_booking_is_registered_with_its_capture_method() -> None:
-    run("migrate")
-
     booking = json.loads(run(f"{BOOKING} --capture manual --json").stdout)
     wrong = run(f"{BOOKING} --capture later")
 
@@ -419,8 +416,8 @@ def test_a_booking_is_registered_with_its_capture_method() -> None:
     assert (wrong.exit_code, "automatic" in wrong.stderr) == (2, True)
 
 
+@pytest.mark.usefixtures("books")
 def test_a_free_booking_is_confirmed() -> None:
-    run("migrate")
     line = BOOKING.replace("100.00", "0.00")
 
     said, booking = run(line).stdout, json.loads(run(f"{line} --json").stdout)
@@ -429,15 +426,15 @@ def test_a_free_booking_is_confirmed() -> None:
     assert (booking["status"], booking["free"]) == ("confirmed", True)
 
 
+@pytest.mark.usefixtures("books")
 def test_a_repeated_registration_returns_the_booking() -> None:
-    run("migrate")
     run(BOOKING)
 
     assert "was registered already" in run(BOOKING).stdout
 
 
+@pytest.mark.usefixtures("books")
 def test_a_registration_of_a_known_reference_with_other_content_is_refused() -> None:
-    run("migrate")
     run(BOOKING)
 
     assert run(BOOKING.replace("100.00", "50.00")).exit_code == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,14 +23,14 @@ SAME_SUBJECT = evolve(RITA, subject=OLGA.subject)
 
 
 @pytest.fixture
-def books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def books(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Books in which Olga is logged in twice, and two others once; a session of Rita has ended."""
     monkeypatch.chdir(tmp_path)
     for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("USER", "omar")
     url = f"sqlite:///{tmp_path}/books.db"
-    assert run("migrate", url).exit_code == 0
+    shutil.copy(sqlite_template, tmp_path / "books.db")
     asyncio.run(_fill(url))
     return url
 

@@ -12,16 +12,22 @@ from booking_payments.entrypoints.cli.main import main
 from booking_payments.testing.kit import PaymentsTestKit
 
 
-@pytest.fixture
-async def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One paid booking, and a part of it refunded."""
-    storage = SqlStorage.open(database_url)
+@pytest.fixture(scope="module")
+async def one_booking(module_database_url: str) -> str:
+    """The URL of a database with one paid booking, a part of it refunded. Nothing changes it."""
+    storage = SqlStorage.open(module_database_url)
     kit = PaymentsTestKit(storage=storage)
     booking = await kit.book(reference="PAID-1")
     await kit.payments.process_booking_payment(booking, "pm_card_visa")
     await kit.payments.process_booking_refund(booking, "25.00", "rain")
     await storage.close()
-    monkeypatch.setenv("DATABASE_URL", database_url.replace("+psycopg", "").replace("+aiosqlite", ""))
+    return module_database_url.replace("+psycopg", "").replace("+aiosqlite", "")
+
+
+@pytest.fixture
+def database(one_booking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings name the database with the booking."""
+    monkeypatch.setenv("DATABASE_URL", one_booking)
 
 
 def export(*args: str) -> Result:

@@ -20,10 +20,10 @@ def _nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture
-async def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three bookings: one paid, one declined, one without a payment."""
-    storage = SqlStorage.open(database_url)
+@pytest.fixture(scope="module")
+async def three_bookings(module_database_url: str) -> str:
+    """The URL of a database with three bookings: one paid, one declined, one without a payment. Nothing changes it."""
+    storage = SqlStorage.open(module_database_url)
     kit = PaymentsTestKit(storage=storage)
     for reference, card in (("PAID-1", "pm_card_visa"), ("NO-1", "pm_card_chargeDeclined")):
         booking = await kit.book(reference=reference)
@@ -31,7 +31,13 @@ async def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         kit.clock.advance(timedelta(minutes=1))
     await kit.book(reference="OPEN-1")
     await storage.close()
-    monkeypatch.setenv("DATABASE_URL", database_url.replace("+psycopg", "").replace("+aiosqlite", ""))
+    return module_database_url.replace("+psycopg", "").replace("+aiosqlite", "")
+
+
+@pytest.fixture
+def database(three_bookings: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings name the database with the three bookings."""
+    monkeypatch.setenv("DATABASE_URL", three_bookings)
 
 
 def run(*args: str, colour: bool = False) -> Result:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import httpx
@@ -29,11 +30,16 @@ Json = dict[str, Any]
 
 def settings(**changes: str) -> Settings:
     """The settings of the tests, without a settings file."""
+    return _loaded(frozenset(changes.items()))
+
+
+@cache
+def _loaded(changes: frozenset[tuple[str, str]]) -> Settings:
     given = {
         "JWT_SECRET": JWT_SECRET,
         "RATE_LIMIT_ENABLED": "false",
         "PAYMENT_RETURN_URL_ORIGINS": "https://shop.example",
-        **changes,
+        **dict(changes),
     }
     return load_settings(given, env_file=None)
 

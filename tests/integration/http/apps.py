@@ -13,6 +13,9 @@ from booking_payments.runtime.services import Services
 MOST: Final = 12
 """Apps that are kept; each needs a few megabytes."""
 
+READ_LATER: Final = ("RATE_LIMIT_", "PAYMENT_", "STRIPE_", "MERCHANT_", "BUSINESS_TIME_ZONE")
+"""How the names of settings begin that are read with each request or are in the services, not when an app is made."""
+
 _unused: OrderedDict[object, Litestar] = OrderedDict()
 
 
@@ -20,9 +23,10 @@ _unused: OrderedDict[object, Litestar] = OrderedDict()
 def app_over(services: Services, changes: Mapping[str, str]) -> Iterator[Litestar]:
     """An app over ``services``, whose settings are those of the tests with ``changes``.
 
-    An app of an earlier test with the same settings gets the state of a new one.
+    An app of an earlier test that was made by the same settings gets the state of a new one.
     """
-    key = (services.sandbox is None, frozenset(changes.items()))
+    shape = frozenset((name, value) for name, value in changes.items() if not name.startswith(READ_LATER))
+    key = (services.sandbox is None, shape)
     app = _unused.pop(key, None) or create_app(services)
     app.state.clear()
     app.state.update(state_of(services))

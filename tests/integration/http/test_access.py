@@ -13,6 +13,7 @@ from booking_payments.entrypoints.http.auth import PUBLIC_PATHS, Access
 from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import ANN, BOB, BOOKING_APP, OPERATOR, Api, bearer, problem_of, services_of
 from tests.integration.http.routes import declared
+from tests.rows import row
 
 NOBODY: dict[str, str] = {}
 WHO = {"anonymous": NOBODY, "owner": ANN, "other": BOB, "operator": OPERATOR, "booking app": BOOKING_APP}
@@ -108,12 +109,13 @@ def test_exactly_the_permitted_roles_have_access(api: Api, method: str, path: st
 @pytest.mark.parametrize(
     ("method", "path"), [pair for pair in ALLOWED if "{booking_id}" in pair[1] and pair not in NEEDS_SCOPE]
 )
-@pytest.mark.parametrize("missing", ["bk_0000000000000000000000", "nonsense", "%00", "%ff", "a" * 300])
-def test_foreign_and_missing_bookings_give_the_same_response(api: Api, method: str, path: str, missing: str) -> None:
+def test_foreign_and_missing_bookings_give_the_same_response(api: Api, method: str, path: str) -> None:
     foreign = call(api, method, path, "other", api.paid())
-    absent = call(api, method, path, "other", missing)
+    assert foreign.status_code == 404
 
-    assert (foreign.status_code, foreign.content) == (404, absent.content)
+    for missing in ("bk_0000000000000000000000", "nonsense", "%00", "%ff", "a" * 300):
+        with row(missing):
+            assert call(api, method, path, "other", missing).content == foreign.content
 
 
 def test_the_body_for_a_foreign_booking_is_parsed_no_further_than_for_a_missing_one(api: Api) -> None:

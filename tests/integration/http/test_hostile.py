@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from attrs import define, field
 
 from tests.integration.http.api import Api, bearer, problem_of
 from tests.integration.http.routes import DOCUMENT, OPERATIONS
@@ -111,19 +112,35 @@ ROUTES = dict(taking_bodies())
 OURS = [path for path in ROUTES if path != WEBHOOK]
 
 
+@define
+class Route:
+    """One route with a body, called by a principal with every scope; webhooks have a valid signature."""
+
+    api: Api
+    path: str
+    _address: str = field(default="")
+
+    def send(self, body: bytes, media: str | None = JSON) -> httpx.Response:
+        """Return the response to ``body``. Until one is accepted, all bodies are for the same booking."""
+        if self.path == WEBHOOK:
+            return self.api.deliver(body)
+        self._address = self._address or self._new_address()
+        headers = {"Content-Type": media} if media else {}
+        response = self.api.post(self._address, EVERYTHING, headers=headers, content=body)
+        if response.status_code < 400:
+            self._address = ""
+        return response
+
+    def _new_address(self) -> str:
+        path = self.path
+        if "{booking_id}" in path or "{payment_id}" in path:
+            path = self.api.path_of(path, self.api.paid() if "{payment_id}" in path else self.api.book())
+        return path.format(intent_id="pi_1", event_id="gala") if "{" in path else path
+
+
 def send(api: Api, path: str, body: bytes, media: str | None = JSON) -> httpx.Response:
-    """Return the response of a route to a principal with every scope; webhooks have a valid signature."""
-    if path == WEBHOOK:
-        return api.deliver(body)
-    if "{booking_id}" in path or "{payment_id}" in path:
-        path = api.path_of(path, api.paid() if "{payment_id}" in path else api.book())
-    headers = {"Content-Type": media} if media else {}
-    return api.post(
-        path.format(intent_id="pi_1", event_id="gala") if "{" in path else path,
-        EVERYTHING,
-        headers=headers,
-        content=body,
-    )
+    """Return the response of a route to one body."""
+    return Route(api, path).send(body, media)
 
 
 def refused(response: httpx.Response) -> bool:
@@ -143,9 +160,10 @@ def test_routes_with_a_body_exist() -> None:
 
 @pytest.mark.parametrize("path", ROUTES)
 def test_a_body_that_is_not_a_json_object_is_refused(api: Api, path: str) -> None:
+    route = Route(api, path)
     for name, body in NEVER_JSON.items():
         with row(name):
-            response = send(api, path, body)
+            response = route.send(body)
 
             optional = name == "blank" and path != WEBHOOK
             assert refused(response) or optional, response.text
@@ -153,12 +171,14 @@ def test_a_body_that_is_not_a_json_object_is_refused(api: Api, path: str) -> Non
 
 
 @pytest.mark.parametrize("path", OURS)
-@pytest.mark.parametrize("name", NEVER_OURS)
-def test_an_object_that_no_route_accepts_is_400(api: Api, path: str, name: str) -> None:
-    response = send(api, path, NEVER_OURS[name])
+def test_an_object_that_no_route_accepts_is_400(api: Api, path: str) -> None:
+    route = Route(api, path)
+    for name, body in NEVER_OURS.items():
+        with row(name):
+            response = route.send(body)
 
-    assert refused(response)
-    assert response.status_code == 400
+            assert refused(response)
+            assert response.status_code == 400
 
 
 @pytest.mark.parametrize("name", NEVER_OURS)
@@ -168,17 +188,17 @@ def test_an_event_with_any_fields_is_never_a_5xx(api: Api, name: str) -> None:
 
 @pytest.mark.parametrize(("path", "field"), [(path, field) for path in OURS for field in ROUTES[path]])
 def test_a_wrong_value_in_any_field_is_never_a_5xx(api: Api, path: str, field: str) -> None:
+    route = Route(api, path)
     for name, value in WRONG.items():
         with row(name):
-            refused(send(api, path, b'{"' + field.encode() + b'": ' + value + b"}"))
+            refused(route.send(b'{"' + field.encode() + b'": ' + value + b"}"))
 
 
 EVENT_FIELDS = ["id", "object", "type", "livemode", "created", "data", "account", "api_version"]
 
 
 @pytest.mark.parametrize("field", [*EVENT_FIELDS, "data.object", "data.object.id", "data.object.amount"])
-@pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_value_in_a_signed_event_is_never_a_5xx(api: Api, field: str, name: str) -> None:
+def test_a_wrong_value_in_a_signed_event_is_never_a_5xx(api: Api, field: str) -> None:
     event: dict[str, Any] = {
         "id": "evt_1",
         "object": "event",
@@ -193,18 +213,20 @@ def test_a_wrong_value_in_a_signed_event_is_never_a_5xx(api: Api, field: str, na
         inner = inner[step]
     inner[last] = ""
 
-    refused(send(api, WEBHOOK, json.dumps(event).encode().replace(b'""', WRONG[name])))
+    for name, value in WRONG.items():
+        with row(name):
+            refused(send(api, WEBHOOK, json.dumps(event).encode().replace(b'""', value)))
+
+
+OTHER_TYPES = ("text/plain", "application/xml", "multipart/form-data; boundary=x", f"{JSON}; charset=utf-16", ";")
 
 
 @pytest.mark.parametrize("path", OURS)
-@pytest.mark.parametrize(
-    "media",
-    ["text/plain", "application/xml", "multipart/form-data; boundary=x", "application/json; charset=utf-16", ";"],
-)
-def test_another_content_type_is_refused_everywhere(api: Api, path: str, media: str) -> None:
-    response = send(api, path, b"{}", media)
-
-    assert problem_of(response)["code"] == "not_json"
+def test_another_content_type_is_refused_everywhere(api: Api, path: str) -> None:
+    route = Route(api, path)
+    for media in OTHER_TYPES:
+        with row(media):
+            assert problem_of(route.send(b"{}", media))["code"] == "not_json"
 
 
 @pytest.mark.parametrize("path", OURS)

@@ -1,7 +1,6 @@
 """Requests leave no data in memory: paths are bounded, and the framework's caches stay small."""
 
 import gc
-import os
 import string
 import tracemalloc
 from typing import Any, Final
@@ -11,14 +10,15 @@ import pytest
 from booking_payments.entrypoints.http import parsing
 from booking_payments.entrypoints.http.parsing import is_plain_path
 from tests.integration.http.api import ANN, OPERATOR, Api, problem_of, token
+from tests.nightly import NIGHTLY
 
 CACHED: Final = 1024
 """The framework caches this many entries of each kind.
 
-So the nightly run sends more requests, and finds what grows without end by little. A fifth of them finds that long
+So the nightly run sends more requests, and finds what grows without end by little. A twentieth of them finds that long
 texts are kept.
 """
-DISTINCT: Final = 1_500 if os.environ.get("SIMULATION") == "nightly" else 300
+DISTINCT: Final = 1_500 if NIGHTLY else 75
 KIB: Final = 1024
 
 

@@ -10,11 +10,11 @@ from attrs import define, evolve
 from litestar.testing import TestClient
 
 from booking_payments.adapters.openid.provider import OpenIdProvider, ProviderConfig
-from booking_payments.entrypoints.http.app import create_app
 from booking_payments.ports.storage import Storage
 from booking_payments.runtime.settings import Settings
 from booking_payments.testing.kit import PaymentsTestKit
 from tests.integration.http.api import services_of, settings
+from tests.integration.http.apps import app_over
 from tests.integration.pages.site import Site
 from tests.openid_provider import CLIENT_ID, CLIENT_SECRET, ISSUER, Provider
 
@@ -90,5 +90,8 @@ def open_openid_site(
     services = evolve(
         services_of(kit, changes=changes), settings=given, sandbox=kit.stripe, identity_provider=identity_provider
     )
-    with TestClient(create_app(services), base_url=OWN, raise_server_exceptions=False) as client:
+    with (
+        app_over(services, changes) as app,
+        TestClient(app, base_url=OWN, raise_server_exceptions=False) as client,
+    ):
         yield OpenIdSite(client=client, kit=kit, portal=client.blocking_portal, served=kit.payments, provider=provider)

@@ -1,6 +1,7 @@
 """The checkout page for bank transfers: it shows where to send the money, and that the money was received."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ BOOKING = {
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     env = {
         "DATABASE_URL": f"sqlite:///{tmp_path / 'payments.db'}",
         "PAYMENT_GATEWAY": "bank_transfer",
@@ -38,7 +39,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         monkeypatch.delenv(name, raising=False)
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    CliRunner().invoke(main, ["migrate"])
+    shutil.copy(sqlite_template, tmp_path / "payments.db")
     with TestClient(Application(load_settings(env, None)), base_url="https://testserver.local") as client:
         kit = PaymentsTestKit()
         yield Site(client=client, kit=kit, portal=client.blocking_portal, served=kit.payments)

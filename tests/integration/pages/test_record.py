@@ -1,5 +1,6 @@
 """The console's form for money received by hand, and the checkout's choice between gateways."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from booking_payments.adapters.gateways.bank_transfer import (
 )
 from booking_payments.adapters.gateways.manual.gateway import ManualGateway
 from booking_payments.adapters.memory.clock import ManualClock
-from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.application.gateways import ConnectedGateway
 from booking_payments.domain.lifecycle import PaymentStatus
 from booking_payments.testing.kit import NOW, PaymentsTestKit
@@ -29,10 +29,10 @@ SETTINGS = {
 
 
 @pytest.fixture
-def console(tmp_path: Path) -> Iterator[Site]:
+def console(tmp_path: Path, sqlite_template: Path) -> Iterator[Site]:
     """An installation with the gateways fake, bank_transfer and manual, with an operator logged in."""
     url, clock = f"sqlite:///{tmp_path}/books.db", ManualClock(NOW)
-    migrate(url)
+    shutil.copy(sqlite_template, tmp_path / "books.db")
     asynchronous = url.replace("sqlite:", "sqlite+aiosqlite:")
     manual = ManualGateway(TransferStore.open(asynchronous, MANUAL_TABLES), clock)
     transfers = BankTransferGateway(TransferStore.open(asynchronous, BANK_TABLES), clock, "DE02")

@@ -1,5 +1,6 @@
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -9,6 +10,8 @@ from booking_payments.testing.sandbox import Sandbox
 from tests.integration.sandbox.http.receiver import TIMEOUT_S, Receiver
 from tests.integration.sandbox.http.sdk import connected
 from tests.stripe_openapi_checker import every_answer_conforms  # noqa: F401 - a fixture for all tests here
+
+PLAIN: Any = {"trust_env": False, "verify": False, "timeout": 10}
 
 
 @pytest.fixture
@@ -26,8 +29,12 @@ def client(sandbox: Sandbox) -> Iterator[stripe.StripeClient]:
 
 @pytest.fixture
 def http(sandbox: Sandbox) -> Iterator[httpx2.Client]:
-    """A plain HTTP client with a good key."""
-    with httpx2.Client(base_url=sandbox.url, auth=("sk_test_any", ""), trust_env=False, timeout=10) as http:
+    """A plain HTTP client with a good key.
+
+    Like all clients here it has ``verify=False``: without, each loads the certificates of all authorities, which takes
+    more time than its requests, and the sandbox has no TLS.
+    """
+    with httpx2.Client(base_url=sandbox.url, auth=("sk_test_any", ""), **PLAIN) as http:
         yield http
 
 

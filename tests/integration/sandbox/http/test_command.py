@@ -41,7 +41,9 @@ def address(line: str) -> str:
 def test_it_says_where_it_listens_and_ends_by_a_signal_though_connections_hang(ends: signal.Signals) -> None:
     with started("--delay", "0") as (process, line):
         url = address(line)
-        with httpx2.Client(base_url=url, auth=("sk_test_any", ""), trust_env=False, timeout=0.3) as client:
+        with httpx2.Client(
+            base_url=url, auth=("sk_test_any", ""), trust_env=False, verify=False, timeout=0.3
+        ) as client:
             script = {"match": "GET /v1/refunds", "fault": "timeout_before"}
             assert client.post("/_sandbox/faults", json=script).status_code == 200
             assert client.get("/_sandbox").json()["follow_up_delay_s"] == 0
@@ -72,7 +74,7 @@ def test_it_takes_amounts_as_large_as_the_service_does(
 ) -> None:
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    with started(*words) as (_, line), httpx2.Client(base_url=address(line), trust_env=False) as client:
+    with started(*words) as (_, line), httpx2.Client(base_url=address(line), trust_env=False, verify=False) as client:
         client.post("/_sandbox/reset")
         answers = [
             client.post(

@@ -176,7 +176,7 @@ def test_a_fault_strikes_a_pattern(sandbox: Sandbox, client: stripe.StripeClient
 def test_faults_strike_only_after_the_key_was_checked(sandbox: Sandbox, http: httpx2.Client) -> None:
     sandbox.play("/faults", match="GET /v1/refunds", fault="503")
 
-    assert httpx2.get(f"{sandbox.url}/v1/refunds", trust_env=False).status_code == 401
+    assert httpx2.get(f"{sandbox.url}/v1/refunds", trust_env=False, verify=False).status_code == 401
     assert http.get("/v1/refunds").status_code == 503
 
 

@@ -35,9 +35,9 @@ def test_the_bank_asks_for_consent_and_sends_the_customer_back(sandbox: Sandbox,
     address = _bank(at_bank)
     assert address.startswith(f"{sandbox.url}/pages/bank/{at_bank['id']}?key=")
     key = parse_qs(urlsplit(address).query)["key"][0]
-    page = httpx2.get(address, trust_env=False)
-    left = httpx2.post(address, data={"key": key, "outcome": "succeeded"}, trust_env=False)
-    again = httpx2.post(address, data={"key": key, "outcome": "failed"}, trust_env=False)
+    page = httpx2.get(address, trust_env=False, verify=False)
+    left = httpx2.post(address, data={"key": key, "outcome": "succeeded"}, trust_env=False, verify=False)
+    again = httpx2.post(address, data={"key": key, "outcome": "failed"}, trust_env=False, verify=False)
 
     assert "1,099.00 EUR" in page.text
     assert "take your time" not in page.text  # a card's bank decides at once
@@ -52,10 +52,10 @@ def test_another_key_or_outcome_is_refused(at_bank: dict[str, Any]) -> None:
     address = _bank(at_bank)
     key = parse_qs(urlsplit(address).query)["key"][0]
 
-    assert httpx2.get(f"{address}x", trust_env=False).status_code == 404
-    wrong = httpx2.post(address, data={"key": f"{key}x", "outcome": "succeeded"}, trust_env=False)
+    assert httpx2.get(f"{address}x", trust_env=False, verify=False).status_code == 404
+    wrong = httpx2.post(address, data={"key": f"{key}x", "outcome": "succeeded"}, trust_env=False, verify=False)
     assert wrong.status_code == 404
-    assert httpx2.post(address, data={"key": key, "outcome": "paid"}, trust_env=False).status_code == 400
+    assert httpx2.post(address, data={"key": key, "outcome": "paid"}, trust_env=False, verify=False).status_code == 400
 
 
 def test_a_bank_page_that_was_left_open_changes_nothing_once_the_customer_pays_otherwise(
@@ -64,7 +64,7 @@ def test_a_bank_page_that_was_left_open_changes_nothing_once_the_customer_pays_o
     address = _bank(at_bank)
     key = parse_qs(urlsplit(address).query)["key"][0]
     sandbox.stripe.confirm_as_customer(at_bank["id"], at_bank["client_secret"], "pm_card_authenticationRequired")
-    left = httpx2.post(address, data={"key": key, "outcome": "succeeded"}, trust_env=False)
+    left = httpx2.post(address, data={"key": key, "outcome": "succeeded"}, trust_env=False, verify=False)
 
     assert left.headers["Location"].endswith("redirect_status=failed")
     assert http.get(f"/v1/payment_intents/{at_bank['id']}").json()["status"] == "requires_action"
@@ -87,12 +87,13 @@ def test_after_a_reset_the_bank_is_where_it_was(sandbox: Sandbox) -> None:
 
 
 def test_only_what_the_script_calls_is_open_to_other_origins(sandbox: Sandbox) -> None:
-    opened = httpx2.options(f"{sandbox.url}/_sandbox/payment_intents/pi_1/authenticate", trust_env=False)
-    closed = httpx2.options(f"{sandbox.url}/_sandbox/reset", trust_env=False)
+    opened = httpx2.options(f"{sandbox.url}/_sandbox/payment_intents/pi_1/authenticate", trust_env=False, verify=False)
+    closed = httpx2.options(f"{sandbox.url}/_sandbox/reset", trust_env=False, verify=False)
     refused = httpx2.post(
         f"{sandbox.url}/_sandbox/payment_intents/pi_1/authenticate",
         json={"client_secret": "pi_1_secret_x", "outcome": "succeeded"},
         trust_env=False,
+        verify=False,
     )
 
     assert (opened.status_code, opened.headers["Access-Control-Allow-Origin"]) == (204, "*")

@@ -17,7 +17,7 @@ from tests.integration.sandbox.http.sdk import card, unpaid
 
 
 def test_no_key_is_needed(sandbox: Sandbox) -> None:
-    answer = httpx2.get(f"{sandbox.url}/_sandbox", trust_env=False)
+    answer = httpx2.get(f"{sandbox.url}/_sandbox", trust_env=False, verify=False)
 
     assert answer.json()["sandbox"] == "booking-payments"
 

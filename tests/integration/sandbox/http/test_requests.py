@@ -24,7 +24,7 @@ PAID = {
 @pytest.fixture
 def bare(sandbox: Sandbox) -> Any:
     """A client without a key."""
-    with httpx2.Client(base_url=sandbox.url, trust_env=False, timeout=10) as bare:
+    with httpx2.Client(base_url=sandbox.url, trust_env=False, verify=False, timeout=10) as bare:
         yield bare
 
 
