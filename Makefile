@@ -61,7 +61,7 @@ nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a 
 	@$(BIN)/python -m tools.sdk_matrix --allow-missing
 
 # What reads SIMULATION=nightly beside the simulation: the same tests with more of everything.
-PROOFS := tests/unit/test_card_numbers.py tests/unit/stripe/test_currencies.py tests/unit/stripe/test_hostile_signatures.py \
+PROOFS := tests/repository/test_linear_time.py tests/unit/test_card_numbers.py tests/unit/stripe/test_currencies.py tests/unit/stripe/test_hostile_signatures.py \
 	tests/unit/application tests/unit/domain tests/browser tests/integration/http/test_card_data.py tests/integration/test_canaries.py tests/integration/test_sql_storage.py \
 	tests/integration/test_audit.py tests/integration/test_bank_transfers.py tests/integration/test_beside.py tests/integration/test_manual.py tests/integration/test_refunded_items.py \
 	tests/integration/test_sql_books.py tests/integration/test_sums.py \
