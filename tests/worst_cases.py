@@ -16,14 +16,16 @@ from types import ModuleType
 from typing import Any, Final
 
 import booking_payments
+from tests.nightly import NIGHTLY
+from tests.sources import parsed
 
-SHORT: Final = 1_000
+SHORT: Final = 1_000 if NIGHTLY else 500
 DOUBLINGS: Final = 3
 MOST: Final = 3 * 2**DOUBLINGS
 """The largest ratio that counts as linear: three times the exact one, and less than half of a quadratic one."""
 
 NEGLIGIBLE_S: Final = 0.001
-"""A quadratic parser can't be through the long text by then: it would take 30 ps for a step."""
+"""A quadratic parser can't be through the long text by then: it would take 60 ps for a step."""
 
 PUMPS: Final = (
     *("a", "0", "4", "\\", '"', "'", " ", "\t", "\n", "-", "_", ".", "@", ":", "/", ",", ";", "=", "&", "%", "[", "{"),
@@ -113,20 +115,15 @@ def expressions() -> Mapping[str, Callable[[str], object]]:
             for number, pattern in enumerate(_patterns(value)):
                 for verb in _verbs(source, name):
                     found[f"{module.__name__}.{name}[{number}].{verb}"] = _applied(pattern, verb)
-        for call in ast.walk(_tree(source)):
+        for call in ast.walk(parsed(source)):
             found |= _inline(module.__name__, call)
     return found
-
-
-@cache
-def _tree(source: str) -> ast.Module:
-    return ast.parse(source)
 
 
 def left_out(found: Collection[str], module: str, source: str) -> Iterator[str]:
     """Where ``module`` has an expression that is not among ``found``, since it is no text of the program: it is made
     while the program runs, or not by the name of ``re``."""
-    tree = _tree(source)
+    tree = parsed(source)
     listed: set[int] = set()
     for statement in tree.body:
         match statement:
@@ -155,7 +152,7 @@ READERS: Final = frozenset(
 
 def reads(source: str) -> bool:
     """Whether a module calls a parser of a library by itself."""
-    for each in ast.walk(_tree(source)):
+    for each in ast.walk(parsed(source)):
         match each:
             case ast.Call(func=ast.Attribute(attr=name) | ast.Name(name)) if name in READERS:
                 return True

@@ -27,7 +27,7 @@ from tests.ports import free_port
 
 __all__ = ["database"]
 
-KILLS = int(os.environ.get("EVENT_KILLS", "2"))
+KILLS = int(os.environ.get("EVENT_KILLS", "1"))
 BOOKINGS = 10 + 10 * KILLS
 FAULTS = [each for each in EVERY_FAULT if not each.startswith("500")]
 """A 500 is stored under its key, so that such a refund can only be sent anew when the key is 23 hours old.

@@ -206,15 +206,8 @@ with open_payments_sync(migrate=True) as payments:
 """
 
 
-def test_an_install_without_extras_takes_and_refunds_a_payment(environment: Path, tmp_path: Path) -> None:
-    paid = subprocess.run(
-        [environment / "bin" / "python", "-c", PAY],
-        env={"PATH": os.environ["PATH"]},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+def test_an_install_without_extras_takes_and_refunds_a_payment(kit: PaymentsTestKit) -> None:
+    paid = kit("python", "-c", PAY)
 
     assert (paid.stderr, paid.stdout.split()) == ("", ["True", "True"])
 

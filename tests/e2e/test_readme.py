@@ -211,7 +211,9 @@ def test_the_nightly_figures_of_the_readme_are_those_of_the_makefile() -> None:
     reliability = (ROOT / "docs" / "reliability.md").read_text()
 
     assert "KILLS=1000 " in (ROOT / "Makefile").read_text()
-    assert "| seeds with all faults and all repair paths | 150 | 100,000 |" in reliability
+    assert re.search(
+        r"^\| seeds with all faults and all repair paths \| [^|]+ \| 100,000 \|$", reliability, re.MULTILINE
+    )
     assert "100,000 simulated runs and 1,000 killed processes per database" in README
 
 

@@ -17,6 +17,7 @@ from tests.integration.postgres import PostgresServer
 from tests.nightly import NIGHTLY
 from tests.ports import free_port
 
+pytestmark = pytest.mark.timeout(300)  # workers that are left over are killed after READY_S
 STRIPE = {
     "STRIPE_SECRET_KEY": "sk_test_workers",
     "STRIPE_PUBLISHABLE_KEY": "pk_test_workers",
@@ -25,6 +26,16 @@ STRIPE = {
     "JWT_SECRET": "0123456789abcdef0123456789abcdef",
     "WORKERS": "2",
 }
+
+
+WITHOUT_FASTAPI = "import sys; sys.modules['fastapi'] = None"
+"""The injector imports FastAPI where it is installed, as for the tests, which takes a fifth of a worker's start."""
+
+
+def in_workers(folder: Path, code: str) -> dict[str, str]:
+    """A setting with which the workers run ``code`` at their start. Their parent does not: it is a forked process."""
+    (folder / "sitecustomize.py").write_text(f"{WITHOUT_FASTAPI}\n{code}\n")
+    return {"PYTHONPATH": str(folder)}
 
 
 def _running(parent: int) -> set[int]:
@@ -38,51 +49,45 @@ def _ready(folder: Path) -> list[int]:
     return [line["pid"] for line in lines if line["event"] == "serve.worker_ready"]
 
 
-def test_a_worker_that_dies_is_replaced_and_serve_ends_with_an_error_when_none_can_start_again(
-    postgres_server: PostgresServer, tmp_path: Path
+# SIGTERM only at night: by day it is tested by tests/integration/test_supervisor.py, with workers that start quickly.
+@pytest.mark.parametrize("by", [signal.SIGKILL, *([signal.SIGTERM] if NIGHTLY else [])], ids=lambda by: by.name)
+def test_a_worker_that_dies_is_replaced_and_all_end_with_their_parent_and_leave_its_port(
+    by: signal.Signals, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
-    settings_file, log = tmp_path / ".env", tmp_path / "serve.log"
     with postgres_server.database() as url:
-        settings_file.write_text(f"DATABASE_URL={url}\n")
-        printed(tmp_path, "migrate")
+        settings = {**STRIPE, "DATABASE_URL": url, **in_workers(tmp_path, "")}
+        printed(tmp_path, "migrate", settings=settings)
         port = free_port()
-        with process("serve", "--port", str(port), directory=tmp_path, settings=STRIPE) as service:
+        with process("serve", "--port", str(port), directory=tmp_path, settings=settings) as service:
             before = _until(lambda: _ready(tmp_path), 2)
             started = _running(service.pid)
             os.kill(before[0], signal.SIGKILL)
             after = _until(lambda: _ready(tmp_path), 3)[1:]
             running = _running(service.pid)
             ready = httpx2.get(f"http://127.0.0.1:{port}/health/ready", trust_env=False).status_code
-
-            settings_file.write_text("DATABASE_URL=nonsense\n")  # workers read the settings themselves
-            for each in after:
-                os.kill(each, signal.SIGKILL)
-            ended = service.wait(READY_S)
-
-    assert (started, running, ready) == ({*before}, {*after}, 200)
-    assert "uvicorn.access" not in log.read_text()
-    last = log.read_text().splitlines()[-1]
-    assert (ended, last.partition(";")[0]) == (1, "Error: no worker process could start")
-    assert "DATABASE_URL" in log.read_text()
-    assert _running(service.pid) == set()
-
-
-# SIGTERM only at night: by day it is tested by tests/integration/test_supervisor.py, with workers that start quickly.
-@pytest.mark.parametrize("by", [signal.SIGKILL, *([signal.SIGTERM] if NIGHTLY else [])], ids=lambda by: by.name)
-def test_workers_end_with_their_parent_and_leave_its_port(
-    by: signal.Signals, postgres_server: PostgresServer, tmp_path: Path
-) -> None:
-    with postgres_server.database() as url:
-        settings = {**STRIPE, "DATABASE_URL": url}
-        printed(tmp_path, "migrate", settings=settings)
-        port = free_port()
-        with process("serve", "--port", str(port), directory=tmp_path, settings=settings) as service:
-            workers = _until(lambda: _ready(tmp_path), 2)
             service.send_signal(by)
             ended = service.wait(READY_S)
-        _until_refused(port, workers)
+        _until_refused(port, after)
     socket.create_server(("127.0.0.1", port)).close()  # raises OSError while somebody has the port
+
+    assert (started, running, ready) == ({*before}, {*after}, 200)
+    assert "uvicorn.access" not in (tmp_path / "serve.log").read_text()
     assert ended == (0 if by == signal.SIGTERM else -by)
+
+
+def test_serve_ends_with_an_error_when_no_worker_can_start(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    with postgres_server.database() as url:
+        # The workers read the settings themselves, and those of this test have changed by then.
+        changed = in_workers(tmp_path, "import os; os.environ['DATABASE_URL'] = 'nonsense'")
+        settings = {**STRIPE, "DATABASE_URL": url, **changed}
+        printed(tmp_path, "migrate", settings=settings)
+        with process("serve", "--port", str(free_port()), directory=tmp_path, settings=settings) as service:
+            ended = service.wait(READY_S)
+
+    log = (tmp_path / "serve.log").read_text()
+    assert (ended, log.splitlines()[-1].partition(";")[0]) == (1, "Error: no worker process could start")
+    assert "DATABASE_URL: must be" in log
+    assert _running(service.pid) == set()
 
 
 def _until_refused(port: int, workers: list[int]) -> None:

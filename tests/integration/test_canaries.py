@@ -82,6 +82,7 @@ def canary_settings(tmp_path: Path, **changes: str) -> Settings:
         "RATE_LIMIT_ENABLED": "false",
         "LOG_LEVEL": "DEBUG",
         "LOG_FORMAT": "json",
+        "PAYMENT_RETRY_DELAY": "0",
         **changes,
     }
     return load_settings(given, env_file=None)

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 from booking_payments.adapters.gateways.bank_transfer.tables import BANK_TABLES, MANUAL_TABLES
 from booking_payments.adapters.memory.ids import RandomIds, ServingIds
+from booking_payments.adapters.sql import storage as storage_module
 from booking_payments.adapters.sql import unit_of_work
 from booking_payments.adapters.sql.clock import DatabaseClock
 from booking_payments.adapters.sql.database import RestartTransaction
@@ -188,7 +189,8 @@ async def test_a_transaction_with_a_conflict_is_retried_until_it_succeeds(storag
     assert (await storage.transact(work), len(begun)) == ("done", 3)
 
 
-async def test_a_lasting_conflict_is_raised(storage: SqlStorage) -> None:
+async def test_a_lasting_conflict_is_raised(storage: SqlStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage_module, "PAUSE_S", 0)
     begun: list[int] = []
 
     async def work(uow: UnitOfWork) -> None:

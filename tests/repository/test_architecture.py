@@ -18,6 +18,7 @@ import pytest
 import booking_payments
 from booking_payments.entrypoints.pages import site
 from tests.rows import row
+from tests.sources import tree_of
 
 ROOT = Path(booking_payments.__file__).parent
 LAYERS = ("domain", "ports", "application", "adapters", "runtime", "presentation", "entrypoints")
@@ -40,7 +41,7 @@ def _imports(path: Path) -> frozenset[str]:
 
 
 def _imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -63,7 +64,7 @@ def _graph() -> dict[str, set[str]]:
     graph = dict[str, set[str]]()
     for module, path in modules.items():
         graph[module] = set()
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Import):
                 graph[module] |= {alias.name for alias in node.names if alias.name in modules}
             elif isinstance(node, ast.ImportFrom) and node.module in modules:
@@ -139,7 +140,7 @@ def test_import_linter_forbids_the_stripe_emulator_everything_else_of_the_packag
 
 @pytest.mark.parametrize("path", DOMAIN, ids=_name)
 def test_the_domain_uses_no_floats(path: Path) -> None:
-    found = [f"{_name(path)}:{line} {what}" for line, what in _floats(ast.parse(path.read_text()))]
+    found = [f"{_name(path)}:{line} {what}" for line, what in _floats(tree_of(path))]
 
     assert found == []
 
@@ -214,7 +215,7 @@ def test_every_page_of_the_console_is_served() -> None:
 def test_no_class_name_is_used_by_two_modules() -> None:
     found = dict[str, set[str]]()
     for path in ROOT.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ClassDef):
                 found.setdefault(node.name.lstrip("_"), set()).add(_name(path))
 

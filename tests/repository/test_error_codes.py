@@ -8,6 +8,7 @@ from booking_payments.domain import errors
 from booking_payments.domain.booking import Payability
 from booking_payments.domain.refunds import QuoteReason
 from booking_payments.presentation.error_codes import ERROR_CODES
+from tests.sources import tree_of
 
 SOURCE = Path(errors.__file__).parents[1]
 RAISED = {
@@ -21,7 +22,7 @@ def trees(*, without: str = "") -> Iterator[ast.AST]:
     """The modules of the package, but for the sandbox, the test kit and one named file."""
     for path in sorted(SOURCE.rglob("*.py")):
         if not {"sandbox", "testing"} & set(path.relative_to(SOURCE).parts) and path.name != without:
-            yield ast.parse(path.read_text())
+            yield tree_of(path)
 
 
 def codes_of(tree: ast.AST) -> Iterator[str]:

@@ -14,6 +14,7 @@ from booking_payments.runtime.extras import extra
 from booking_payments.runtime.settings_error import SettingsError
 from tests.requiring import EXTRAS, closure, corner_of, homes, modules, named
 from tests.rows import row
+from tests.sources import tree_of
 
 HOMES = homes()
 FOUND_OTHERWISE = {
@@ -34,7 +35,7 @@ def _foreign(path: Path, *, always: bool) -> set[str]:
 @cache
 def _imports(path: Path) -> tuple[set[str], set[str]]:
     """Return the third-party packages that a file imports at import time, and those that it imports anywhere."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     return _heads(_at_once(tree)), _heads(ast.walk(tree))
 
 

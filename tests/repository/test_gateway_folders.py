@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.sources import tree_of
+
 ROOT = Path(__file__).parents[2] / "src" / "booking_payments"
 GATEWAYS = ROOT / "adapters" / "gateways"
 NAMES = sorted(each.parent.name for each in GATEWAYS.glob("*/plugin.py"))
@@ -23,7 +25,7 @@ ALLOWED = {
 
 def _named(path: Path) -> Iterator[str]:
     """Each gateway that a module names: in a string of its own, or by an import."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Constant) and node.value in set(NAMES) - LOOSE:
             yield str(node.value)
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("booking_payments.adapters."):

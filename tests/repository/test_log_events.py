@@ -10,6 +10,7 @@ from attrs import frozen
 
 import booking_payments
 from booking_payments.runtime.log_events import LOG_EVENTS, LogEvent
+from tests.sources import parsed
 
 ROOT = Path(booking_payments.__file__).parent
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
@@ -51,7 +52,7 @@ def _methods(node: ast.expr, loggers: dict[str, str]) -> list[tuple[str, str]]:
 
 def calls_in(source: str, place: str) -> Iterator[Logged]:
     """Each call of a logger in ``source``, directly or by a local name for one of two methods."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     loggers = _loggers(tree)
     found = {}  # by place, since a call in a nested function is in the outer one, too
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
@@ -108,7 +109,7 @@ def test_no_logger_is_called_in_a_way_that_this_test_does_not_read() -> None:
     for place, source in SOURCES.items():
         uses = [
             node
-            for node in ast.walk(ast.parse(source))
+            for node in ast.walk(parsed(source))
             if isinstance(node, ast.Attribute) and node.attr in LEVELS and "log" in ast.unparse(node.value)
         ]
         read = sum(len(call.levels) for call in calls_in(source, place))

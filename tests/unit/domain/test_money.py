@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import booking_payments.domain
 from booking_payments.domain.errors import CurrencyMismatch, InvalidAmount, UnknownCurrency
 from booking_payments.domain.money import MAX_DIGITS, Currency, Money, in_currency, round_half_even, total
+from tests.sources import tree_of
 from tests.unit.domain.builders import EXPONENTS, eur, usd
 
 LARGEST = 10**MAX_DIGITS - 1
@@ -256,7 +257,7 @@ def _divisions(tree: ast.AST) -> Iterator[str]:
 
 @pytest.mark.parametrize("module", sorted(DOMAIN.glob("*.py")), ids=lambda path: path.name)
 def test_the_domain_contains_no_float(module: Path) -> None:
-    tree = ast.parse(module.read_text(encoding="utf-8"))
+    tree = tree_of(module)
 
     assert [*_floats(tree), *_divisions(tree)] == []
 
