@@ -2,11 +2,12 @@
 
 from decimal import Decimal
 from enum import Enum
+from typing import Final
 
 from booking_payments.application.callers import Caller
 from booking_payments.application.command import BookingCommand, run
 from booking_payments.application.dependencies import Dependencies
-from booking_payments.application.operations import apply_observation, fetch_observation
+from booking_payments.application.operations import Observation, apply_observation, fetch_observation
 from booking_payments.application.pricing import price_now, require_expected
 from booking_payments.application.reading import Target, load, payment_status
 from booking_payments.application.recording import Recorder
@@ -392,25 +393,42 @@ async def _fetch_now(deps: Dependencies, booking_id: str, caller: Caller, seen: 
     return await payment_status(deps, booking_id, caller)
 
 
+_READS_AT_MOST: Final = 3
+
+
 async def read_now(deps: Dependencies, booking_id: str, caller: Caller, seen: Payment) -> bool:
-    """Read the payment from the gateway and record changes. Returns False when the gateway cannot be read."""
-    try:
-        observation = await fetch_observation(deps, seen)
-    except GatewayError:
-        return False
+    """Read the payment from the gateway and record changes. Returns False when the gateway cannot be read.
 
-    async def work(uow: UnitOfWork) -> None:
-        booking, payment = await load(uow, seen.id)
-        if payment.version == seen.version:
-            recorder = Recorder(deps, uow, booking, payment, caller)
-            await apply_observation(uow, recorder, observation)
-            recorder.follow_up()
-            await recorder.save()
-
-    await deps.storage.transact(work)
+    When the payment changed since it was loaded, such as by a webhook, the read may be outdated, so it is read again.
+    """
+    for _ in range(_READS_AT_MOST):
+        try:
+            observation = await fetch_observation(deps, seen)
+        except GatewayError:
+            return False
+        newer = await _record_read(deps, caller, seen, observation)
+        if newer is None or newer.operation is not None or not newer.status.is_open:
+            break
+        seen = newer
     if (await payment_status(deps, booking_id, caller)).payment.operation is not None:
         await resolve_payment(deps, seen.id)
     return True
+
+
+async def _record_read(deps: Dependencies, caller: Caller, seen: Payment, observation: Observation) -> Payment | None:
+    """Record what was read. Returns the payment, and records nothing, when it is newer than ``seen``."""
+
+    async def work(uow: UnitOfWork) -> Payment | None:
+        booking, payment = await load(uow, seen.id)
+        if payment.version != seen.version:
+            return payment
+        recorder = Recorder(deps, uow, booking, payment, caller)
+        await apply_observation(uow, recorder, observation)
+        recorder.follow_up()
+        await recorder.save()
+        return None
+
+    return await deps.storage.transact(work)
 
 
 # --- capturing and canceling -----------------------------------------------------------------------------------

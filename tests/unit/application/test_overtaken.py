@@ -2,6 +2,7 @@
 is not sent, and a refund is identified by its id.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -14,18 +15,18 @@ from booking_payments.application.payments import BookingPayments
 from booking_payments.application.resolve import resolve_payment
 from booking_payments.domain.errors import OutcomeUnknown
 from booking_payments.domain.instructions import CreateRefund
-from booking_payments.domain.lifecycle import RefundStatus
+from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.payment import Payment
-from booking_payments.domain.reports import DisputeReport, RefundReport
-from booking_payments.testing.kit import ANN, PaymentsTestKit
-from tests.payments import paid_booking, payment_of
+from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
+from booking_payments.testing.kit import ANN, PaymentsTestKit, due_deliveries
+from tests.payments import book_and_pay, paid_booking, payment_of
 
 Callback = Callable[[], Awaitable[None]]
 
 
 class OvertakenLater(FakeGateway):
-    """A gateway that runs ``meanwhile`` once, after a refund was made or disputes were listed and before the
-    response arrives.
+    """A gateway that runs ``act`` once, after a refund was made, an intent was read or disputes were listed, and before
+    the response arrives.
     """
 
     def __init__(self, kit: PaymentsTestKit, *, after: str, act: Callback) -> None:
@@ -35,6 +36,11 @@ class OvertakenLater(FakeGateway):
     async def create_refund(self, instruction: CreateRefund, idempotency_key: str) -> RefundReport:
         report = await super().create_refund(instruction, idempotency_key)
         await self._overtake("refund")
+        return report
+
+    async def retrieve_intent(self, intent_id: str) -> IntentReport:
+        report = await super().retrieve_intent(intent_id)
+        await self._overtake("read")
         return report
 
     async def list_disputes(self, intent_id: str) -> Sequence[DisputeReport]:
@@ -98,6 +104,27 @@ async def test_a_poll_that_is_older_than_a_webhook_changes_nothing(kit: Payments
     await resolve_payment(attrs.evolve(kit.deps, gateway=gateway), payment.id)
 
     _is_failed_without_doubt(await payment_of(kit, booking))
+
+
+async def test_a_poll_is_repeated_when_a_webhook_has_changed_the_open_payment_meanwhile(kit: PaymentsTestKit) -> None:
+    view = await book_and_pay(kit, "pm_card_authenticationRequired")
+    await kit.deliver_webhooks()
+    kit.authenticate(view, "succeeded")
+    versions = []
+
+    async def charge_seen() -> None:
+        bodies = [body for _, _, body in due_deliveries(kit.stripe)]
+        (charge,) = [body for body in bodies if json.loads(body)["type"] == "charge.succeeded"]
+        await kit.deliver(charge)
+        versions.append((await payment_of(kit, view)).version)
+
+    gateway = OvertakenLater(kit, after="read", act=charge_seen)
+    payments = BookingPayments(attrs.evolve(kit.deps, gateway=gateway))
+
+    polled = await payments.poll_payment(view.payment.booking_id, ANN)
+
+    assert polled.payment.status is PaymentStatus.SUCCEEDED
+    assert versions > [view.payment.version]
 
 
 async def test_a_refund_whose_process_was_suspended_for_a_day_is_not_sent(
