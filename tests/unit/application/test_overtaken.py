@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import pytest
 
-from booking_payments.adapters.gateways.fake.gateway import FakeGateway
+from booking_payments.adapters.gateways.fake.gateway import FakeGateway, due_deliveries
 from booking_payments.application.payments import BookingPayments
 from booking_payments.application.resolve import resolve_payment
 from booking_payments.domain.errors import OutcomeUnknown
@@ -18,7 +18,7 @@ from booking_payments.domain.instructions import CreateRefund
 from booking_payments.domain.lifecycle import PaymentStatus, RefundStatus
 from booking_payments.domain.payment import Payment
 from booking_payments.domain.reports import DisputeReport, IntentReport, RefundReport
-from booking_payments.testing.kit import ANN, PaymentsTestKit, due_deliveries
+from booking_payments.testing.kit import ANN, PaymentsTestKit
 from tests.payments import book_and_pay, paid_booking, payment_of
 
 Callback = Callable[[], Awaitable[None]]
