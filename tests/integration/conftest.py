@@ -20,20 +20,10 @@ IN_TURN = frozenset(
         "test_manual",
         "test_refunded_items",
         "test_sql_books",
-        "test_sql_storage",
         "test_sums",
     }
 )
 """Modules whose tests by day use one of the two databases each, in turn, and both in the nightly run."""
-IN_BOTH = frozenset(
-    {
-        "test_columns_constraints_and_indexes_of_the_migration_are_those_of_the_tables",
-        "test_migrating_twice_changes_nothing",
-        "test_stored_events_cannot_be_changed",
-        "test_the_migrated_schema_is_the_one_that_the_code_knows",
-    }
-)
-"""Their tests that use both by day, too: what they test is written for each database."""
 
 
 @pytest.hookimpl(trylast=True)  # after -k and -m
@@ -49,7 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         database = item.callspec.params.get("database_url") if hasattr(item, "callspec") else None
         if isinstance(item, pytest.Function) and item.path.stem in IN_TURN and database in DATABASES:
             test = item.originalname
-            if item.path.parent == HERE and test not in IN_BOTH:
+            if item.path.parent == HERE:
                 group = item.parent.nodeid if item.parent else ""
                 cases[group, test][item.name.replace(database, "")][database] = item
     left_out = []

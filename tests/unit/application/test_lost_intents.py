@@ -19,13 +19,12 @@ from booking_payments.domain.payment import AttemptOutcome
 from booking_payments.domain.reports import Failure
 from booking_payments.ports.gateway import Declined, GatewayRefused, KeyMisused
 from booking_payments.testing.kit import PaymentsTestKit
-from tests.nightly import NIGHTLY
 from tests.payments import CREATE, charges_of, lose_answer, pay, payment_of
 from tests.unit.application.failing_gateway import FailingGateway, UnansweredTransport, use_gateway
 
 LIST = "GET /v1/payment_intents"
-MANY = 110 if NIGHTLY else 30
-"""At night more intents than one page of the gateway's list has."""
+MANY = 110
+"""More intents than one page of the gateway's list has."""
 
 
 def _answers(kit: PaymentsTestKit, *errors: Exception) -> None:
