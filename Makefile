@@ -48,7 +48,7 @@ site: $(VENV)/.dev  ## build the documents as a site, and check its links (about
 coverage: $(VENV)/.dev  ## the whole suite again, measuring which branches it takes: at least 95 percent (about half an hour)
 	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
 
-test-unit: $(VENV)/.dev  ## run tests/unit on all cores, the use cases in memory only, for the daily loop (half a minute)
+test-unit: $(VENV)/.dev  ## run tests/unit on all cores, the use cases in memory only, for the daily loop (about a minute)
 	@$(BIN)/python -m pytest $(PARALLEL) -q -m "not sql" tests/unit
 
 nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database, seventy thousand requests, fuzzing (about an hour)
