@@ -10,7 +10,7 @@ from tests.browser.browser_pages import TOO_WIDE, BrowserPage, RunningService
 LONG = "A-LONG-REFERENCE-WITHOUT-ANY-SPACE-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # as the service: a worker may come back to this module, where its bookings are
 async def used_service(service: RunningService) -> RunningService:
     """A service with payments in all states."""
     cards = ("visa", "chargeDeclinedExpiredCard", "createDispute", "pendingRefund", "authenticationRequired")

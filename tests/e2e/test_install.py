@@ -62,7 +62,7 @@ IMPORTED = (
     "sqlalchemy.dialects.sqlite.aiosqlite",
     "sqlalchemy.ext.asyncio",
 )
-"""What is imported before the first fork, all of it in every installation."""
+"""Modules that are imported before the first fork. Every installation has them."""
 PaymentsTestKit = Callable[..., Run]
 """Runs a command of the install, with the extras and settings that are named."""
 

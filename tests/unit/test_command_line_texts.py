@@ -1,4 +1,4 @@
-"""What is typed on the command line and stored as text."""
+"""Text of the command line that is stored: it must hold no card number."""
 
 import click
 import pytest
