@@ -56,37 +56,6 @@ class MajorUnits(click.ParamType[Decimal]):
             self.fail(error.message, param, ctx)
 
 
-CARD_NUMBER: Final = "this looks like a card number; card data goes to the payment provider only"
-
-
-class OneLineText(click.ParamType[str]):
-    """Visible text on one line, for people: 1 to ``most`` characters."""
-
-    name = "text"
-    identifier = False
-
-    def __init__(self, most: int = MAX_TEXT) -> None:
-        self._most: Final = most
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text as it is."""
-        from booking_payments.domain.errors import InvalidInput
-        from booking_payments.domain.texts import require_identifier, require_line
-        from booking_payments.presentation.card_numbers import holds_card_number
-
-        text = str(value)
-        check = require_identifier if self.identifier else require_line
-        try:
-            check(text, self.name)
-        except InvalidInput:
-            text = ""
-        if not 0 < len(text) <= self._most:
-            self.fail(f"use 1 to {self._most} visible characters", param, ctx)
-        if holds_card_number(text):
-            self.fail(CARD_NUMBER, param, ctx)
-        return text
-
-
 class FreeText(click.ParamType[str]):
     """Text of any length, for people. The use case checks its length and characters."""
 
@@ -98,8 +67,32 @@ class FreeText(click.ParamType[str]):
 
         text = str(value)
         if holds_card_number(text):
-            self.fail(CARD_NUMBER, param, ctx)
+            self.fail("this looks like a card number; card data goes to the payment provider only", param, ctx)
         return text
+
+
+class OneLineText(FreeText):
+    """Visible text on one line, for people: 1 to ``most`` characters."""
+
+    identifier = False
+
+    def __init__(self, most: int = MAX_TEXT) -> None:
+        self._most: Final = most
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is."""
+        from booking_payments.domain.errors import InvalidInput
+        from booking_payments.domain.texts import require_identifier, require_line
+
+        text = str(value)
+        check = require_identifier if self.identifier else require_line
+        try:
+            check(text, self.name)
+        except InvalidInput:
+            text = ""
+        if not 0 < len(text) <= self._most:
+            self.fail(f"use 1 to {self._most} visible characters", param, ctx)
+        return super().convert(text, param, ctx)
 
 
 class IdentifierText(OneLineText):
