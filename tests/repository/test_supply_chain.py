@@ -2,9 +2,14 @@
 
 import json
 import re
+import tomllib
+from importlib.metadata import metadata, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from tools import audit
 from tools.lock import SERVICE
 
@@ -49,6 +54,29 @@ def test_a_lock_file_pins_and_hashes_everything_and_names_no_index(lock: Path) -
 
 @pytest.mark.parametrize(("lock", "extras"), [("run", SERVICE), ("dev", ("dev",))])
 def test_a_lock_file_has_every_package_of_its_extras(lock: str, extras: tuple[str, ...]) -> None:
-    pinned = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements" / f"{lock}.txt").read_text(), re.MULTILINE))
+    assert closure(*extras) - _pinned(lock) == set()
 
-    assert closure(*extras) - pinned == set()
+
+OLDEST = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"].removeprefix(">=") + ".0"
+"""The oldest Python with which the package can be installed. The lock files are made with a newer one."""
+
+
+@pytest.mark.parametrize("lock", ["run", "dev"])
+def test_every_locked_package_can_be_installed_with_the_oldest_python(lock: str) -> None:
+    required = {name: metadata(name)["Requires-Python"] or "" for name in _pinned(lock)}
+
+    assert {name: each for name, each in required.items() if not SpecifierSet(each).contains(OLDEST)} == {}
+
+
+@pytest.mark.parametrize("lock", ["run", "dev"])
+def test_a_lock_file_has_the_packages_that_the_oldest_python_needs_besides(lock: str) -> None:
+    then = {"extra": "", "python_version": OLDEST.rpartition(".")[0], "python_full_version": OLDEST}
+    declared = [Requirement(each) for name in _pinned(lock) for each in requires(name) or ()]
+    needed = {canonicalize_name(each.name) for each in declared if each.marker and each.marker.evaluate(then)}
+
+    assert needed
+    assert needed - _pinned(lock) == set()
+
+
+def _pinned(lock: str) -> set[str]:
+    return set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements" / f"{lock}.txt").read_text(), re.MULTILINE))
