@@ -59,7 +59,7 @@ def server(python: str | Path = sys.executable, modules: Sequence[str] = ()) -> 
 
     Args:
         python: the interpreter, which may be that of another environment.
-        modules: what it imports before the first fork; empty: ``tests.preloading.MODULES``.
+        modules: what it imports before the first fork; empty: those of ``tests.preloading.modules``.
     """
     # Paths of sockets have at most 108 characters, so it is not in the folder of the run.
     with tempfile.TemporaryDirectory(prefix="bp-") as folder:

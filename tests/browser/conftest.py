@@ -1,5 +1,8 @@
 """A real browser with a real service: Debian's chromium, driven by playwright. Skipped when no chromium is
 installed.
+
+Debian's ``chromium-headless-shell`` is preferred, the same engine without the window around the page: the tests need a
+third less processor time with it.
 """
 
 import shutil
@@ -12,9 +15,8 @@ from booking_payments.testing.sandbox import Sandbox
 from tests.browser.browser_pages import PHONE, BrowserPage, RunningService, open_page, service_at
 from tests.e2e.serving import serving
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
-)
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((path for name in BROWSERS if (path := shutil.which(name))), "")
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--renderer-process-limit=1")
 """Without a spare process for each new window, and without drawing by a graphics card that test machines lack."""
@@ -24,7 +26,7 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--renderer-process-limit=1")
 async def browser() -> AsyncIterator[Browser]:
     """One browser for the whole run."""
     if not CHROMIUM:
-        pytest.skip("no chromium is found; on Debian and Ubuntu: apt install chromium")
+        pytest.skip("no chromium is found; on Debian: apt install chromium-headless-shell, elsewhere chromium")
     async with async_playwright() as playwright:
         started = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
         yield started

@@ -7,8 +7,9 @@ a transaction does not depend on the number of rows, except for questions about 
 
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from operator import attrgetter
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import anyio
 from attrs import define, evolve, field, frozen
@@ -148,14 +149,30 @@ class Tables:
     def copy(self) -> "Tables":
         return Tables(*[dict(table) for table in _each_table(self)])
 
-    def changeable(self) -> "Tables":
-        """Return the same tables for one transaction; its changes are kept beside them."""
-        return Tables(*map(Rows, _each_table(self)))
 
-    def apply_to(self, committed: "Tables") -> None:
-        """Make the changes of a transaction, whose tables these are, in the committed tables."""
-        for rows, table in zip(_each_table(self), _each_table(committed), strict=True):
-            rows.apply_to(table)
+class TransactionTables(Tables):
+    """The tables as one transaction sees them; its changes are kept beside the committed ones.
+
+    A table gets its ``Rows`` when it is first asked for, since most transactions need a few of the tables.
+    """
+
+    def __init__(self, committed: Tables) -> None:
+        self._committed = committed
+        self._used: list[str] = []
+
+    def __getattr__(self, name: str) -> Rows[Any, Any]:
+        """Called for a table that has not been used yet, whose slot is empty."""
+        if name not in Tables.__annotations__:
+            raise AttributeError(name)
+        rows: Rows[Any, Any] = Rows(getattr(self._committed, name))
+        setattr(self, name, rows)
+        self._used.append(name)
+        return rows
+
+    def apply_to(self, committed: Tables) -> None:
+        """Make the changes of the transaction in the committed tables."""
+        for name in self._used:
+            getattr(self, name).apply_to(getattr(committed, name))
 
 
 _each_table: Final = attrgetter(*Tables.__annotations__)
@@ -173,11 +190,12 @@ class MemoryStorage:
 
     async def transact(self, work: TransactionBody[T], scope: LockScope | None = None) -> T:
         async with self._lock:
-            uow = MemoryUnitOfWork(self._tables.changeable())
+            tables = TransactionTables(self._tables)
+            uow = MemoryUnitOfWork(tables)
             result = await work(uow)
             if self._readers:
                 self._tables = self._tables.copy()
-            uow.tables.apply_to(self._tables)
+            tables.apply_to(self._tables)
         if self.on_jobs is not None and uow.jobs.deferred:
             self.on_jobs(tuple(uow.jobs.deferred))
         return result
@@ -185,31 +203,69 @@ class MemoryStorage:
     async def read(self, work: TransactionBody[T]) -> T:
         self._readers += 1
         try:
-            return await work(MemoryUnitOfWork(self._tables.changeable()))
+            return await work(MemoryUnitOfWork(TransactionTables(self._tables)))
         finally:
             self._readers -= 1
 
 
 class MemoryUnitOfWork:
-    """One transaction over its own copy of the tables. Changes are written as soon as they are recorded."""
+    """One transaction over its own view of the tables. Changes are written as soon as they are recorded.
+
+    What is not used is not created: a transaction needs two or three of these.
+    """
 
     def __init__(self, tables: Tables, database: Database | None = None) -> None:
-        self.tables = tables
-        session = UnitOfWorkSession(database or MemoryDatabase(tables), at_once=True)
-        self.bookings = MemoryBookings(session, tables)
-        self.payments = MemoryPayments(session, tables)
-        self.payment_reader = MemoryPaymentReader(tables)
-        self.inbox = MemoryInbox(session, tables)
-        self.answers = MemoryAnswers(tables)
-        self.outbox = MemoryOutbox(session, tables)
-        self.channels = MemoryChannels(tables.channels)
-        self.events = MemoryEventJobs(tables.event_jobs, tables.event_results, tables.bookings, tables.payments)
-        self.audit = MemoryAudit(session, tables.audit)
-        self.overview = MemoryOverview(
+        self._tables = tables
+        self._session = UnitOfWorkSession(database or MemoryDatabase(tables), at_once=True)
+        self.jobs = RecordedJobs()
+
+    @cached_property
+    def bookings(self) -> "MemoryBookings":
+        return MemoryBookings(self._session, self._tables)
+
+    @cached_property
+    def payments(self) -> "MemoryPayments":
+        return MemoryPayments(self._session, self._tables)
+
+    @cached_property
+    def payment_reader(self) -> "MemoryPaymentReader":
+        return MemoryPaymentReader(self._tables)
+
+    @cached_property
+    def inbox(self) -> "MemoryInbox":
+        return MemoryInbox(self._session, self._tables)
+
+    @cached_property
+    def answers(self) -> "MemoryAnswers":
+        return MemoryAnswers(self._tables)
+
+    @cached_property
+    def outbox(self) -> "MemoryOutbox":
+        return MemoryOutbox(self._session, self._tables)
+
+    @cached_property
+    def channels(self) -> "MemoryChannels":
+        return MemoryChannels(self._tables.channels)
+
+    @cached_property
+    def events(self) -> MemoryEventJobs:
+        tables = self._tables
+        return MemoryEventJobs(tables.event_jobs, tables.event_results, tables.bookings, tables.payments)
+
+    @cached_property
+    def audit(self) -> MemoryAudit:
+        return MemoryAudit(self._session, self._tables.audit)
+
+    @cached_property
+    def overview(self) -> MemoryOverview:
+        tables = self._tables
+        return MemoryOverview(
             tables.payments, tables.journals, tables.postings, tables.poll_states, tables.inbox, tables.reports
         )
-        self.console_sessions = MemoryConsoleSessions(tables.console_sessions)
-        self.jobs = RecordedJobs()
+
+    @cached_property
+    def console_sessions(self) -> MemoryConsoleSessions:
+        return MemoryConsoleSessions(self._tables.console_sessions)
 
 
 class MemoryDatabase:
