@@ -44,10 +44,10 @@ def come_to(config: ChargeConfig, *steps: Step) -> dict[str, str]:
     return history.numbers
 
 
-def with_whole_fee(numbers: dict[str, str]) -> dict[str, object]:
-    """Return the numbers with sent and owed fee added: rounding may assign half a unit to either part."""
+def split_fee(numbers: dict[str, str]) -> tuple[dict[str, str], Decimal]:
+    """Return the amounts without the fee, and the sent and owed fee added."""
     fee = Decimal(numbers["fee"]) + Decimal(numbers["owed_fee"])
-    return {**{name: value for name, value in numbers.items() if "fee" not in name}, "fee": fee}
+    return {name: value for name, value in numbers.items() if "fee" not in name}, fee
 
 
 LOST, WON, PARTLY = (D.LOST, (-100,)), (D.WON, (-100, 100)), (D.LOST, (-100, 40))
@@ -92,8 +92,11 @@ def test_a_cancellation_with_a_failed_refund_before_the_dispute_equals_one_after
         history.cancels(in_full=in_full)
 
     end = ends(share, *WAYS[way])
-    before, after = come_to(config, fails, end, again), come_to(config, end, fails, again)
-    assert with_whole_fee(before) == with_whole_fee(after)
+    amounts, fee = split_fee(come_to(config, fails, end, again))
+    amounts_after, fee_after = split_fee(come_to(config, end, fails, again))
+    assert amounts == amounts_after
+    # In one order the failed refund is sent again whole, in the other in two parts, and each part's fee is rounded.
+    assert abs(fee - fee_after) <= Decimal(1).scaleb(-config.currency.exponent)
 
 
 @given(CONFIGS, st.booleans(), st.integers(1, 99), st.integers(1, 99))
