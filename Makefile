@@ -49,7 +49,7 @@ coverage: $(VENV)/.dev  ## the whole suite again, measuring which branches it ta
 	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
 
 test-unit: $(VENV)/.dev  ## run tests/unit on all cores, the use cases in memory only, for the daily loop (about a minute)
-	@$(BIN)/python -m pytest $(PARALLEL) -q -m "not sql" tests/unit
+	@$(BIN)/python -m pytest -n logical --maxprocesses 9 --dist worksteal -q -m "not sql" tests/unit
 
 nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database, seventy thousand requests, fuzzing (about an hour)
 	@SIMULATION=nightly KILLS=1000 TRANSFER_KILLS=100 PROCESS_KILLS=200 EVENT_KILLS=50 RACE_ROUNDS=500 $(BIN)/python -m pytest --timeout 0 -s \

@@ -32,9 +32,12 @@ settings.load_profile("repeatable")
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than there are cores: it works while others wait for processes, databases and servers."""
-    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) + 1
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """For ``-n auto`` one worker more than there are cores: it works while others wait for processes, databases and
+    servers. For ``-n logical``, with tests that wait for nothing, as many as there are cores.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores if config.getoption("numprocesses") == "logical" else cores + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,5 +1,5 @@
 """The server that forks the processes of ``tests.preloaded``. Run as a script with the path of its socket, and with the
-names of the modules to import, if they are others than ``MODULES``. It needs no installed package itself.
+names of the modules to import, if they are others than ``modules()``. It needs no installed package itself.
 
 For each connection it forks a process that forks the command, reports its process id and its exit status on the
 connection, and ends. The server ends when its standard input is closed.
@@ -10,6 +10,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -23,34 +24,41 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-MODULES: Final = (
-    "booking_payments.adapters.gateways.bank_transfer.plugin",
-    "booking_payments.adapters.gateways.fake.plugin",
-    "booking_payments.adapters.gateways.manual.plugin",
-    "booking_payments.adapters.gateways.stripe.gateway",
-    "booking_payments.adapters.sql.migrations",
-    "booking_payments.asgi",
-    "booking_payments.entrypoints.cli",
-    "booking_payments.entrypoints.cli.worker",
-    "booking_payments.entrypoints.http.app",
-    "booking_payments.entrypoints.worker.tasks",
-    "booking_payments.runtime.composition",
-    "booking_payments.sandbox.http.server",
-    "booking_payments.serving",
-    "booking_payments.testing",
+PACKAGE: Final = "booking_payments"
+OTHERS: Final = (
     "aiosqlite",
     "alembic.command",
     "alembic.config",
-    "django",
+    "anyio._backends._asyncio",
+    "anyio.from_thread",
+    "django.core.management.commands.migrate",
+    "django.core.management.commands.runserver",
     "fastapi",
-    "flask",
+    "flask.cli",
+    "httpcore2",
+    "litestar.plugins.attrs",
+    "litestar.plugins.pydantic",
+    "opentelemetry.sdk.metrics",
+    "opentelemetry.sdk.trace",
     "psycopg",
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite.aiosqlite",
     "sqlalchemy.ext.asyncio",
+    "uvicorn.lifespan.on",
     "uvicorn.main",
+    "uvicorn.protocols.http.auto",
+    "uvloop",
 )
-"""The modules imported before the first fork; none of the examples, which read settings on import."""
+"""Modules that commands import when they run, besides those of this package; none of the examples, which read settings
+on import."""
+
+
+def modules() -> list[str]:
+    """The modules imported before the first fork: what services, commands and examples would each import."""
+    apart = ("__main__", ".testing.plugin", "_contract", ".migrations.")
+    package = importlib.import_module(PACKAGE)
+    ours = (each.name for each in pkgutil.walk_packages(package.__path__, f"{PACKAGE}."))
+    return [*(name for name in ours if not any(each in name for each in apart)), *OTHERS]
 
 
 def main() -> list[str]:
@@ -58,7 +66,7 @@ def main() -> list[str]:
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(sys.argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in sys.argv[2:] or MODULES:
+    for name in sys.argv[2:] or modules():
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # a collection in a forked process does not copy the pages of all imported objects

@@ -143,8 +143,8 @@ class PaymentsTestKit:
 
     async def settle(self) -> None:
         """Let time pass, and do the background work, until nothing is due any more."""
-        for _ in range(20):
-            self.clock.advance(timedelta(minutes=2))
+        for _ in range(10):
+            self.clock.advance(timedelta(minutes=4))
             await self.deliver_webhooks()
             await self.payments.work()
 

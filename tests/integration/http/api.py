@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import jwt
 from attrs import define, field
-from litestar.testing import TestClient
 
 from booking_payments.adapters.gateways.fake.gateway import due_deliveries
 from booking_payments.adapters.throttle import Counters
@@ -19,6 +18,7 @@ from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import Settings, load_settings
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import SECRET, PaymentsTestKit
+from tests.in_thread import InThreadClient
 from tests.integration.http.apps import app_over
 from tests.integration.http.openapi_checker import OpenApiChecker
 from tests.integration.http.routes import DOCUMENT
@@ -76,7 +76,7 @@ def problem_of(response: httpx.Response) -> Json:
 class Api:
     """A client with shortcuts for the steps of a booking."""
 
-    client: TestClient[Any]
+    client: InThreadClient[Any]
     kit: PaymentsTestKit
     checker: OpenApiChecker
     _references: int = field(default=0)
@@ -174,7 +174,7 @@ def open_api(
     """A separate app for ``kit``, with changed settings."""
     kit = kit or PaymentsTestKit()
     services = services_of(kit, readiness=readiness, changes=changes)
-    with app_over(services, changes or {}) as app, TestClient(app, raise_server_exceptions=False) as client:
+    with app_over(services, changes or {}) as app, InThreadClient(app, raise_server_exceptions=False) as client:
         yield Api(client=client, kit=kit, checker=OpenApiChecker(DOCUMENT))
 
 
