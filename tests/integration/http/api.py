@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import jwt
@@ -26,6 +26,8 @@ from tests.services import READY, services_over
 
 JWT_SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
 Json = dict[str, Any]
+CHECKER: Final = OpenApiChecker(DOCUMENT)
+"""One for all tests, since to make the validators takes longer than most tests."""
 
 
 def settings(**changes: str) -> Settings:
@@ -175,7 +177,7 @@ def open_api(
     kit = kit or PaymentsTestKit()
     services = services_of(kit, readiness=readiness, changes=changes)
     with app_over(services, changes or {}) as app, InThreadClient(app, raise_server_exceptions=False) as client:
-        yield Api(client=client, kit=kit, checker=OpenApiChecker(DOCUMENT))
+        yield Api(client=client, kit=kit, checker=CHECKER)
 
 
 def moved_in(shared: Api, kit: PaymentsTestKit | None = None) -> Api:

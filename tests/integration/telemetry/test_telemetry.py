@@ -4,6 +4,7 @@ import inspect
 import io
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -17,7 +18,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from booking_payments.adapters.gateways.fake.settings import DEVELOPMENT_WEBHOOK_SECRET
-from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.telemetry.gateway_log import MOVES_MONEY, logged
 from booking_payments.adapters.telemetry.traces import (
     MissingExtraError,
@@ -45,9 +45,9 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, sqlite_template: Path) -> Settings:
     url = f"sqlite:///{tmp_path / 'payments.db'}"
-    migrate(url)
+    shutil.copy(sqlite_template, tmp_path / "payments.db")
     env = {"DATABASE_URL": url, "JWT_SECRET": JWT_SECRET, "LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG"}
     return load_settings(env, None)
 
