@@ -66,7 +66,7 @@ PROOFS := tests/repository/test_linear_time.py tests/unit/test_card_numbers.py t
 	tests/integration/test_audit.py tests/integration/test_bank_transfers.py tests/integration/test_beside.py tests/integration/test_manual.py tests/integration/test_refunded_items.py \
 	tests/integration/cli tests/integration/test_sql_books.py tests/integration/test_sums.py \
 	tests/integration/http/test_exploring.py tests/integration/http/test_memory.py tests/integration/http/test_tampering.py \
-	tests/integration/http/test_refusals_of_stripe.py tests/e2e/test_restoring.py tests/e2e/test_workers.py tests/e2e/test_http_limits.py tests/examples/test_messages.py
+	tests/integration/http/test_refusals_of_stripe.py tests/integration/http/test_hostile.py tests/integration/sandbox/http/test_playing.py tests/integration/test_server_side_requests.py tests/e2e/test_restoring.py tests/e2e/test_workers.py tests/e2e/test_http_limits.py tests/examples/test_messages.py
 
 sdk-matrix: $(VENV)/.dev  ## Stripe's SDKs for Node.js and Python, newest and older releases, against the sandbox (about half a minute)
 	@$(BIN)/python -m tools.sdk_matrix --write

@@ -189,21 +189,26 @@ def started(
 
 
 _COMMAND: Final = """#!{python} -IS
-import json, os, socket, sys
+import json, os, signal, socket, sys
 
 request = {{"words": [*{words}, *sys.argv[1:]], "cwd": os.getcwd(), "env": {{**os.environ}}}}
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until it is known whom to pass it on to
 with socket.socket(socket.AF_UNIX) as line:
     line.connect({address!r})
     socket.send_fds(line, [b"!"], [0, 1, 2])
     line.sendall(json.dumps(request).encode() + b"\\n")
     with line.makefile() as told:
-        _, status = (int(number) for number in told)
+        pid = int(told.readline())
+        signal.signal(signal.SIGTERM, lambda number, _: os.kill(pid, number))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        status = int(told.readline())
 sys.exit(status if status >= 0 else 128 - status)
 """
 
 
 def install(path: Path, words: Sequence[str]) -> None:
-    """Put a command at ``path`` for shell scripts: it runs ``words`` with its own arguments, as ``started`` does."""
+    """Put a command at ``path`` for shell scripts: it runs ``words`` with its own arguments, as ``started`` does, and
+    passes SIGTERM on."""
     path.write_text(_COMMAND.format(python=sys.executable, words=[*words], address=_server_address()))
     path.chmod(0o755)
 

@@ -1,7 +1,7 @@
 """The requirements of pyproject.toml, and the installed packages that they need."""
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
@@ -25,7 +25,8 @@ def named(*extras: str) -> frozenset[str]:
     return frozenset(canonicalize_name(Requirement(each).name) for each in asked_for(*extras))
 
 
-def closure(*extras: str) -> set[str]:
+@cache
+def closure(*extras: str) -> frozenset[str]:
     """The packages of a fresh install with ``extras``: those that are asked for, those that they ask for, and so on.
 
     A package that is not installed is left out: its marker excludes this system.
@@ -37,7 +38,7 @@ def closure(*extras: str) -> set[str]:
         if package not in found and _is_here(package[0]):
             found.add(package)
             waiting.extend(_asked_by(*package))
-    return {name for name, _ in found}
+    return frozenset(name for name, _ in found)
 
 
 def _asked_by(name: str, extras: frozenset[str]) -> Iterator[tuple[Any, frozenset[str]]]:
@@ -54,8 +55,9 @@ def _is_here(name: str) -> bool:
     return True
 
 
-def homes() -> dict[str, set[str]]:
-    """By the name that is imported, the packages that bring it."""
+@cache
+def homes() -> Mapping[str, set[str]]:
+    """By the name that is imported, the packages that bring it. To look into all packages takes a second."""
     return {name: {canonicalize_name(each) for each in found} for name, found in packages_distributions().items()}
 
 

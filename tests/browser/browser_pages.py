@@ -15,7 +15,7 @@ from typing import Any, Literal
 import httpx2
 from attrs import Factory, define
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, ConsoleMessage, Page, TimeoutError, ViewportSize
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, TimeoutError, ViewportSize
 
 from tests.e2e.serving import printed
 from tests.nightly import NIGHTLY
@@ -176,13 +176,14 @@ class BrowserPage:
     complaints: list[str] = Factory(list)
     elsewhere: list[str] = Factory(list)
 
-    async def look(self, name: str) -> None:
+    async def look(self, name: str, like: str = "") -> None:
         """Check the requirements of every page: it fits desktop and phone, a screen reader can use it, and there was
         no error.
 
-        axe is slow, so by day it checks each page in one of the sizes, which depends on ``name``.
+        axe is slow, so by day it checks each page in one of the sizes, which depends on ``name``, and not at all if
+        ``like`` is the name of the same page in another test, where axe checks it.
         """
-        by_axe = (PHONE, DESK) if NIGHTLY else ((PHONE, DESK)[zlib.crc32(name.encode()) % 2],)
+        by_axe = (PHONE, DESK) if NIGHTLY else () if like else ((PHONE, DESK)[zlib.crc32(name.encode()) % 2],)
         size = self.page.viewport_size or DESK
         for screen in (PHONE, DESK):
             await self.page.set_viewport_size(screen)
@@ -254,16 +255,47 @@ class BrowserPage:
 
 @asynccontextmanager
 async def open_page(browser: Browser, viewport: ViewportSize = DESK, **options: Any) -> AsyncIterator[BrowserPage]:
-    """A browser context without cookies."""
-    context = await browser.new_context(viewport=viewport, **options)
+    """The page of a browser context of its own, without cookies."""
+    async with open_context(browser, viewport, **options) as context, open_page_in(context) as arrived:
+        yield arrived
+
+
+@asynccontextmanager
+async def open_context(
+    browser: Browser, viewport: ViewportSize = DESK, **options: Any
+) -> AsyncIterator[BrowserContext]:
+    """A browser context without cookies, in which nothing moves: drawing a turning mark 60 times a second takes
+    processor time that tests need."""
+    context = await browser.new_context(viewport=viewport, reduced_motion="reduce", **options)
     context.set_default_timeout(15_000)
+    yield context
+    await context.close()
+
+
+@asynccontextmanager
+async def open_shared_context(browser: Browser, viewport: ViewportSize = DESK) -> AsyncIterator[BrowserContext]:
+    """A browser context in which many tests open a page, one after the other.
+
+    A page of this machine stays open in it. Without one, chromium starts a process for the page of each test, which
+    compiles and parses the same scripts and stylesheets again, and takes longer than most tests.
+    """
+    async with open_context(browser, viewport) as context:
+        kept = await context.new_page()
+        await kept.route("**/*", lambda route: route.fulfill(body="This page keeps the process of its context."))
+        await kept.goto("http://127.0.0.1/")
+        yield context
+
+
+@asynccontextmanager
+async def open_page_in(context: BrowserContext) -> AsyncIterator[BrowserPage]:
+    """A page of a context that others have used before; it is closed at the end."""
     page = await context.new_page()
     arrived = BrowserPage(page)
     page.on("pageerror", lambda error: arrived.complaints.append(str(error)))
     page.on("console", lambda message: _complain(arrived, message))
     page.on("request", lambda request: _note(arrived, request.url))
     yield arrived
-    await context.close()
+    await page.close()
 
 
 def _complain(arrived: BrowserPage, message: ConsoleMessage) -> None:

@@ -9,10 +9,18 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from playwright.async_api import Browser, StorageState, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright
 
 from booking_payments.testing.sandbox import Sandbox
-from tests.browser.browser_pages import PHONE, BrowserPage, RunningService, open_page, service_at
+from tests.browser.browser_pages import (
+    PHONE,
+    BrowserPage,
+    RunningService,
+    open_page,
+    open_page_in,
+    open_shared_context,
+    service_at,
+)
 from tests.e2e.serving import serving
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -67,10 +75,18 @@ def stripe_service(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -
         yield opened
 
 
+@pytest.fixture(scope="session")
+async def phone(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """The browser of all customers."""
+    async with open_shared_context(browser, PHONE) as context:
+        yield context
+
+
 @pytest.fixture
-async def customer(browser: Browser) -> AsyncIterator[BrowserPage]:
-    """A customer's browser in phone size."""
-    async with open_page(browser, viewport=PHONE) as arrived:
+async def customer(phone: BrowserContext) -> AsyncIterator[BrowserPage]:
+    """A customer's browser in phone size, without cookies."""
+    await phone.clear_cookies()
+    async with open_page_in(phone) as arrived:
         yield arrived
 
 
@@ -82,17 +98,18 @@ async def _log_in(arrived: BrowserPage, service: RunningService) -> None:
 
 
 @pytest.fixture(scope="session")
-async def logged_in(browser: Browser, service: RunningService) -> StorageState:
-    """The cookies of an operator who is logged in."""
-    async with open_page(browser) as arrived:
-        await _log_in(arrived, service)
-        return await arrived.page.context.storage_state()
+async def desk(browser: Browser, service: RunningService) -> AsyncIterator[BrowserContext]:
+    """The browser of an operator who is logged in."""
+    async with open_shared_context(browser) as context:
+        async with open_page_in(context) as arrived:
+            await _log_in(arrived, service)
+        yield context
 
 
 @pytest.fixture
-async def operator(browser: Browser, logged_in: StorageState) -> AsyncIterator[BrowserPage]:
+async def operator(desk: BrowserContext) -> AsyncIterator[BrowserPage]:
     """A browser in which an operator is logged in, without a page. All its users share a session: none may end it."""
-    async with open_page(browser, storage_state=logged_in) as arrived:
+    async with open_page_in(desk) as arrived:
         yield arrived
 
 

@@ -139,7 +139,7 @@ async def test_a_refund_is_made_once_after_the_quote(operator: BrowserPage, used
     await expect(operator.page.get_by_role("status")).to_contain_text("The refund is made.")
 
     assert [each["amount"] for each in used_service.payment(booking_id)["refunds"]] == ["30.00"]
-    await operator.look("console-payment-refunded")
+    await operator.look("console-payment-refunded", like="console-payment-ROW-4")
 
 
 def group(service: RunningService, reference: str, **changes: Any) -> str:
@@ -165,7 +165,7 @@ async def test_one_seat_is_refunded_after_the_quote(operator: BrowserPage, used_
     await expect(operator.page.get_by_role("status")).to_contain_text("The seats are given back.")
 
     assert [each["amount"] for each in used_service.payment(booking_id)["refunds"]] == ["30.00"]
-    await operator.look("console-booking-seats-given-back")
+    await operator.look("console-booking-seats-given-back", like="console-booking")
 
 
 async def test_a_price_is_lowered_after_the_quote(operator: BrowserPage, used_service: RunningService) -> None:
@@ -227,7 +227,7 @@ async def test_an_evening_is_canceled_after_a_look_at_the_preview(
     await expect(operator.page.get_by_text("This page looks again by itself.")).to_have_count(0)
 
     assert [used_service.payment(each)["refunded_amount"] for each in bookings[:2]] == ["100.00", "4500"]
-    await operator.look("console-event-canceled")
+    await operator.look("console-event-canceled", like="console-event")
 
 
 async def test_an_evening_is_moved_after_a_look_at_the_preview(

@@ -21,6 +21,7 @@ from booking_payments.domain.money import Currency
 from booking_payments.runtime.settings import load_settings, setting_names
 from booking_payments.runtime.settings_error import SettingsError
 from booking_payments.sandbox.emulator.endpoints import ENDPOINTS
+from tests import preloaded
 from tests.e2e.blocks import json_of
 from tests.e2e.serving import STOP_S, environment, serving, wait_until_ready
 from tests.ports import free_port
@@ -50,6 +51,21 @@ PASTED = {
 
 def _venv_in(folder: Path) -> None:
     (folder / ".venv").symlink_to(Path(sys.prefix))
+
+
+SERVES_AS_INSTALLED = """#!/bin/sh
+case "$1" in serve) exec {installed} "$@" ;; *) exec {forks} "$@" ;; esac
+"""
+
+
+def _venv_that_forks_in(folder: Path) -> None:
+    """Make a ``.venv`` whose command line is the installed one for ``serve``, and a fork for all other commands."""
+    programs = folder / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    forks, command = programs / "forks", programs / "booking-payments"
+    preloaded.install(forks, ["-m", "booking_payments"])
+    command.write_text(SERVES_AS_INSTALLED.format(installed=Path(sys.prefix) / "bin" / "booking-payments", forks=forks))
+    command.chmod(0o755)
 
 
 @contextmanager
@@ -121,7 +137,7 @@ def test_the_log_has_the_lines_that_the_documents_show(toured: Path, shown: dict
 
 
 def test_the_offline_setup_pays_through_the_sandbox(tmp_path: Path) -> None:
-    _venv_in(tmp_path)
+    _venv_that_forks_in(tmp_path)
     sandbox, service = free_port(), free_port()
     blocks = [
         block.replace("12111", str(sandbox))

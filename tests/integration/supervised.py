@@ -5,6 +5,7 @@ order: ``serve``, ``hang`` (which it does once it has given a sign of life), or 
 connection, so that the test sees it end.
 """
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -64,9 +65,12 @@ def ask(address: str) -> Obedient:
 def main(address: str, beat_s: str) -> None:
     """Supervise until a signal comes."""
     config = uvicorn.Config(Obedient(address), log_config=None, ws="none")
+    # Workers begin as those of "spawn" do, but for the imports: tests/e2e/test_workers.py starts interpreters.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.integration.supervised"])
     with socket.create_server(("127.0.0.1", 0)) as listening:
         try:
-            Supervisor(config, listening, WORKERS, STOP_WITHIN_S, float(beat_s)).run()
+            Supervisor(config, listening, WORKERS, STOP_WITHIN_S, float(beat_s), context).run()
         except WorkersFailedError:
             sys.exit(NONE_COULD_START)
 

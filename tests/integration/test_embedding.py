@@ -1,6 +1,7 @@
 """The library inside another service: with an event loop, and without one."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -45,8 +46,15 @@ from tests.certificate_gateway import CertificateGateway
 
 
 @pytest.fixture
-def env(tmp_path: Path) -> Mapping[str, str]:
+def without_tables(tmp_path: Path) -> Mapping[str, str]:
     return {"DATABASE_URL": f"sqlite:///{tmp_path / 'books.db'}"}
+
+
+@pytest.fixture
+def env(without_tables: Mapping[str, str], tmp_path: Path, sqlite_template: Path) -> Mapping[str, str]:
+    """A migrated database: to migrate an empty one in each test would cost more than most of these tests."""
+    shutil.copy(sqlite_template, tmp_path / "books.db")
+    return without_tables
 
 
 def _seat(number: int = 1) -> NewBooking:
@@ -56,16 +64,16 @@ def _seat(number: int = 1) -> NewBooking:
     )
 
 
-async def test_a_service_with_a_loop_pays_a_booking(env: Mapping[str, str]) -> None:
-    async with open_payments(env, env_file=None, migrate=True) as payments:
+async def test_a_service_with_a_loop_pays_a_booking(without_tables: Mapping[str, str]) -> None:
+    async with open_payments(without_tables, env_file=None, migrate=True) as payments:
         booking = (await payments.register_booking(_seat())).booking
         result = await payments.process_booking_payment(booking, "pm_card_visa")
 
     assert (result.success, result.status) == (True, "succeeded")
 
 
-def test_a_script_without_a_loop_pays_a_booking(env: Mapping[str, str]) -> None:
-    with open_payments_sync(env, env_file=None, migrate=True) as payments:
+def test_a_script_without_a_loop_pays_a_booking(without_tables: Mapping[str, str]) -> None:
+    with open_payments_sync(without_tables, env_file=None, migrate=True) as payments:
         booking = payments.register_booking(_seat()).booking
         paid = payments.process_booking_payment(booking, "pm_card_visa")
         refunded = payments.process_booking_refund(booking, "25.00", "rain")
@@ -162,9 +170,9 @@ async def test_so_is_one_that_can_not_be_reached() -> None:
         await open_payments(env, env_file=None, migrate=True).__aenter__()
 
 
-async def test_an_old_schema_is_named_before_anything_is_done(env: Mapping[str, str]) -> None:
+async def test_an_old_schema_is_named_before_anything_is_done(without_tables: Mapping[str, str]) -> None:
     with pytest.raises(SettingsError, match="booking-payments migrate"):
-        async with open_payments(env, env_file=None):
+        async with open_payments(without_tables, env_file=None):
             pytest.fail("it opened")
 
 

@@ -1,8 +1,9 @@
 """The synchronous facade after a fork: it raises an error that says what to do, instead of waiting without end."""
 
-import subprocess
-import sys
+import os
 from pathlib import Path
+
+from tests import preloaded
 
 SCRIPT = """
 import os, sys
@@ -21,12 +22,7 @@ with open_payments_sync({"DATABASE_URL": sys.argv[1], "JWT_SECRET": "x" * 32}, e
 
 
 def test_a_forked_process_gets_an_error_with_the_advice_to_open_a_new_facade(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", SCRIPT, f"sqlite:///{tmp_path / 'books.db'}"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    words = ["-c", SCRIPT, f"sqlite:///{tmp_path / 'books.db'}"]
+    done = preloaded.ran(words, cwd=tmp_path, env=os.environ)
 
-    assert done.stdout.split() == ["7", "0"]
+    assert done.stdout.split() == ["7", "0"], done.stderr

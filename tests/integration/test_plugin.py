@@ -1,8 +1,14 @@
 """What other projects get in their tests, as they get it: by having the package installed."""
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from tests import preloaded
 
 USE = """
 import asyncio
@@ -27,6 +33,9 @@ def test_a_sandbox(payments_sandbox):
 BARE = """
 import sys
 
+needs_it = ("uvicorn", "booking_payments.testing.sandbox", "booking_payments.sandbox.http")
+for name in [each for each in sys.modules if each.startswith(needs_it)]:
+    del sys.modules[name]
 sys.modules["uvicorn"] = None  # as if it were not installed
 
 
@@ -43,23 +52,32 @@ def test_nothing_is_loaded_by_being_installed():
 """
 
 
-def outcome(folder: Path, content: str) -> str:
-    """What pytest says at the end of a project that has one module of tests."""
-    (folder / "test_project.py").write_text(content)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return done.stdout
+PYTEST = ("-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:randomly")
 
 
-def test_the_fixtures_are_there_without_being_asked_for(tmp_path: Path) -> None:
-    assert "3 passed" in outcome(tmp_path, USE)
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What pytest shows of a project with two modules of tests, in this order."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "test_1_idle.py").write_text(IDLE)
+    (folder / "test_2_use.py").write_text(USE)
+    return subprocess.run([sys.executable, *PYTEST], cwd=folder, capture_output=True, text=True, check=False).stdout
+
+
+def test_the_fixtures_are_there_without_being_asked_for(shown: str) -> None:
+    assert set(re.findall(r"^PASSED test_2_use.py::(\w+)", shown, re.MULTILINE)) == {
+        "test_a_payment_in_the_kit",
+        "test_each_test_has_a_kit_of_its_own",
+        "test_a_sandbox",
+    }
 
 
 def test_the_sandbox_names_the_extra_that_it_needs(tmp_path: Path) -> None:
     expected = "payments_sandbox: needs the package uvicorn; run: pip install 'booking-payments[http]'"
+    (tmp_path / "test_project.py").write_text(BARE)
 
-    assert expected in outcome(tmp_path, BARE)
+    assert expected in preloaded.ran(PYTEST, cwd=tmp_path, env=os.environ).stdout
 
 
-def test_a_project_that_does_not_use_them_pays_nothing(tmp_path: Path) -> None:
-    assert "1 passed" in outcome(tmp_path, IDLE)
+def test_a_project_that_does_not_use_them_pays_nothing(shown: str) -> None:
+    assert "PASSED test_1_idle.py::test_nothing_is_loaded_by_being_installed" in shown

@@ -61,3 +61,14 @@ def test_a_command_of_a_script_passes_on_its_exit_status(tmp_path: Path) -> None
     preloaded.install(tmp_path / "command", ["-c", "import sys; sys.exit(int(sys.argv[1]))"])
 
     assert subprocess.run([tmp_path / "command", "7"]).returncode == 7
+
+
+def test_a_command_of_a_script_passes_on_the_signal_that_ends_it(tmp_path: Path) -> None:
+    waits = "import os, signal; print(os.getpid(), flush=True); signal.pause()"
+    preloaded.install(tmp_path / "command", ["-c", waits])
+    with subprocess.Popen([tmp_path / "command"], stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        command.stdout.readline()
+        command.terminate()
+
+        assert command.wait(60) == 128 + signal.SIGTERM

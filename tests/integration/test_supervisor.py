@@ -7,7 +7,6 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from booking_payments.runtime.supervisor import BEAT_S
+from tests import preloaded
 from tests.integration.supervised import NONE_COULD_START, WORKERS
 
+ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 50
 """Less than a worker may be silent: who waits for an answer of one that is dead is too late."""
 
@@ -49,7 +50,7 @@ class ScriptedWorker:
 class Supervised:
     """A supervisor, and the workers that it starts, one after the other."""
 
-    def __init__(self, process: subprocess.Popen[str], workers: socket.socket, lines: ExitStack) -> None:
+    def __init__(self, process: preloaded.ForkedProcess, workers: socket.socket, lines: ExitStack) -> None:
         self.process = process
         self._workers = workers
         self._lines = lines
@@ -85,13 +86,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def supervised(folder: Path, beat_s: float = BEAT_S) -> Iterator[Supervised]:
     address = str(folder / "orders")
-    words = [sys.executable, "-m", "tests.integration.supervised", address, str(beat_s)]
+    words = ["-m", "tests.integration.supervised", address, str(beat_s)]
     with ExitStack() as opened:
         listening = opened.enter_context(socket.socket(socket.AF_UNIX))
         listening.bind(address)
         listening.listen()
         listening.settimeout(TIMEOUT_S)
-        process = opened.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
+        process = preloaded.started(words, cwd=ROOT, env=os.environ, stdout=preloaded.PIPE)
+        opened.callback(process.communicate)
         opened.callback(process.kill)
         yield Supervised(process, listening, opened)
 

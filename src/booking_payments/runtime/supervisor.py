@@ -12,9 +12,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context
+from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from typing import Final
 
 import structlog
@@ -34,8 +35,6 @@ LONGEST_PAUSE_S: Final = 10.0
 
 log = structlog.get_logger("booking_payments.serve")
 
-_spawn: Final = get_context("spawn")
-
 
 class WorkersFailedError(Exception):
     """No worker serves, and as many starts in a row as there should be workers have failed."""
@@ -43,7 +42,7 @@ class WorkersFailedError(Exception):
 
 @define(eq=False)
 class _Worker:
-    process: SpawnProcess
+    process: BaseProcess
     reports: Connection
     missed: int | None = None
     """Missed heartbeats in a row; None before the first heartbeat."""
@@ -60,14 +59,17 @@ class Supervisor:
         count: int,
         stop_within_s: float,
         beat_s: float = BEAT_S,
+        context: SpawnContext | ForkServerContext | None = None,
     ) -> None:
         """A worker is killed when it does not end within ``stop_within_s`` seconds after SIGTERM, and when it sends no
-        heartbeat for ``MISSED_BEATS`` times ``beat_s`` seconds."""
+        heartbeat for ``MISSED_BEATS`` times ``beat_s`` seconds. ``context`` starts the processes; None: each as a new
+        interpreter."""
         self._config = config
         self._listening = listening
         self._count = count
         self._stop_within_s = stop_within_s
         self._beat_s = beat_s
+        self._context = context or get_context("spawn")
         self._workers: list[_Worker] = []
         self._starts_at: list[float] = []
         self._failed_starts = 0
@@ -99,8 +101,8 @@ class Supervisor:
         due = [at for at in self._starts_at if at <= now]
         self._starts_at = [at for at in self._starts_at if at > now]
         for _ in due:
-            reports, sender = _spawn.Pipe(duplex=False)
-            process = _spawn.Process(target=_work, args=(self._config, self._listening, sender, self._beat_s))
+            reports, sender = Pipe(duplex=False)
+            process = self._context.Process(target=_work, args=(self._config, self._listening, sender, self._beat_s))
             process.start()
             sender.close()
             self._workers.append(_Worker(process, reports))
@@ -174,7 +176,7 @@ class Supervisor:
 @contextmanager
 def _stop_signals() -> Iterator[Connection]:
     """Yield a connection that becomes readable when this process receives SIGINT or SIGTERM."""
-    stopped, sender = _spawn.Pipe(duplex=False)
+    stopped, sender = Pipe(duplex=False)
 
     def stop(*_: object) -> None:
         sender.send(None)

@@ -1,4 +1,4 @@
-"""Databases for the commands: by day each test has one of the two, at night both; some share that of their module."""
+"""Databases for the commands: by day each test or module has one of the two, at night both."""
 
 import zlib
 from collections.abc import Iterator
@@ -23,10 +23,11 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-@pytest.fixture(scope="module", params=BOTH)
+@pytest.fixture(scope="module", params=BOTH if NIGHTLY else ["one"])
 def module_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An empty, migrated database of the test module's own."""
-    if request.param == "postgresql":
+    """An empty, migrated database of the test module's own, by day one that the name of the module decides on."""
+    kind = request.param if NIGHTLY else BOTH[zlib.crc32(request.module.__name__.encode()) % 2]
+    if kind == "postgresql":
         copies: Copies = request.getfixturevalue("postgres_copies")
         with copies.one() as url:
             yield url

@@ -20,6 +20,7 @@ from booking_payments.entrypoints.cli.main import COMMANDS as LAZY
 from booking_payments.runtime.settings import DEVELOPMENT_JWT_SECRET, setting_names
 from tests import preloaded
 from tests.e2e.serving import environment
+from tests.rows import row
 
 BOOKING = "booking create --reference R-1 --customer ann --amount 100.00 --currency usd --starts 2030-01-01T20:00:00Z"
 
@@ -93,27 +94,26 @@ LOADED_FOR_COMPLETION = {
 """Modules outside ``entrypoints.cli`` that a completion may import: each contains names and constants only."""
 LIBRARIES = {"alembic", "anyio", "asyncio", "attrs", "litestar", "msgspec", "pydantic", "sqlalchemy", "stripe"}
 COMPLETE = """
-import sys
+import contextlib, io, json, os, sys
 from booking_payments.entrypoints.cli import main
-try:
-    main([], prog_name="booking-payments")
-finally:
-    print(*sorted(sys.modules))
+for typed in sys.argv[1:]:
+    os.environ.update(COMP_WORDS=typed, COMP_CWORD=str(typed.count(" ")))
+    said = io.BytesIO()
+    with contextlib.redirect_stdout(io.TextIOWrapper(said)) as text, contextlib.suppress(SystemExit):
+        main([], prog_name="booking-payments")
+    text.flush()
+    print(json.dumps([said.getvalue().decode().splitlines(), sorted(sys.modules)]))
 """
 
 
-def modules_loaded_to_complete(typed: str) -> tuple[list[str], set[str]]:
-    """Complete ``typed`` in a new process; returns the completions and the imported modules."""
-    variables = {
-        "_BOOKING_PAYMENTS_COMPLETE": "bash_complete",
-        "COMP_WORDS": typed,
-        "COMP_CWORD": str(typed.count(" ")),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", COMPLETE], env=environment(variables), capture_output=True, text=True, check=True
-    )
-    *completions, loaded = done.stdout.splitlines()
-    return completions, set(loaded.split())
+def modules_loaded_to_complete(*typed: str) -> Iterator[tuple[list[str], set[str]]]:
+    """Complete each text in one new process; yields its completions and the modules imported until then."""
+    variables = {"_BOOKING_PAYMENTS_COMPLETE": "bash_complete"}
+    command = [sys.executable, "-c", COMPLETE, *typed]
+    done = subprocess.run(command, env=environment(variables), capture_output=True, text=True, check=True)
+    for line in done.stdout.splitlines():
+        completions, loaded = json.loads(line)
+        yield completions, set(loaded)
 
 
 def test_the_list_of_commands_has_the_short_help_of_each() -> None:
@@ -125,37 +125,37 @@ def test_the_list_of_commands_has_the_short_help_of_each() -> None:
 GROUPS = sorted(name for name, command in LAZY.items() if isinstance(command, click.Group))
 
 
-@pytest.mark.parametrize(
-    "typed",
-    [
-        "booking-payments ",
-        *(f"booking-payments {group} " for group in GROUPS),
-        "booking-payments messages channels ",
-        "booking-payments bookings find --",
-        "booking-payments serve --",
-        "booking-payments token --",
-    ],
-)
-def test_completing_names_and_options_imports_only_the_command_line(typed: str) -> None:
-    completions, loaded = modules_loaded_to_complete(typed)
-    package = {name for name in loaded if name.partition(".")[0] == "booking_payments"}
-    elsewhere = {name for name in package if not name.startswith("booking_payments.entrypoints.cli")}
+def test_completing_names_and_options_imports_only_the_command_line() -> None:
+    words = (
+        "",
+        *(f"{group} " for group in GROUPS),
+        "messages channels ",
+        "bookings find --",
+        "serve --",
+        "token --",
+    )
+    completed = modules_loaded_to_complete(*(f"booking-payments {each}" for each in words))
+    for typed, (completions, loaded) in zip(words, completed, strict=True):
+        package = {name for name in loaded if name.partition(".")[0] == "booking_payments"}
+        elsewhere = {name for name in package if not name.startswith("booking_payments.entrypoints.cli")}
 
-    assert completions
-    assert elsewhere - LOADED_FOR_COMPLETION == set()
-    assert loaded & LIBRARIES == set()
+        with row(typed):
+            assert completions
+            assert elsewhere - LOADED_FOR_COMPLETION == set()
+            assert loaded & LIBRARIES == set()
 
 
-@pytest.mark.parametrize("typed", ["booking-payments payments refund --", "booking-payments sandbox --"])
-def test_an_option_whose_default_comes_from_the_core_imports_no_large_library(typed: str) -> None:
-    completions, loaded = modules_loaded_to_complete(typed)
-
-    assert completions
-    assert loaded & (LIBRARIES - {"attrs"}) == set()
+def test_an_option_whose_default_comes_from_the_core_imports_no_large_library() -> None:
+    words = ("payments refund --", "sandbox --")
+    completed = modules_loaded_to_complete(*(f"booking-payments {each}" for each in words))
+    for typed, (completions, loaded) in zip(words, completed, strict=True):
+        with row(typed):
+            assert completions
+            assert loaded & (LIBRARIES - {"attrs"}) == set()
 
 
 def test_the_values_of_an_option_are_completed() -> None:
-    completions, _ = modules_loaded_to_complete("booking-payments bookings find --status ")
+    [(completions, _)] = modules_loaded_to_complete("booking-payments bookings find --status ")
 
     assert [line.removeprefix("plain,") for line in completions] == [each.value for each in BookingStatus]
 

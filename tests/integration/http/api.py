@@ -4,12 +4,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import jwt
 from attrs import define, field
-from litestar.testing import TestClient
 
 from booking_payments.adapters.gateways.fake.gateway import due_deliveries
 from booking_payments.adapters.throttle import Counters
@@ -19,6 +18,7 @@ from booking_payments.runtime.services import Readiness, Services
 from booking_payments.runtime.settings import Settings, load_settings
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.kit import SECRET, PaymentsTestKit
+from tests.in_thread import InThreadClient
 from tests.integration.http.apps import app_over
 from tests.integration.http.openapi_checker import OpenApiChecker
 from tests.integration.http.routes import DOCUMENT
@@ -26,6 +26,8 @@ from tests.services import READY, services_over
 
 JWT_SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
 Json = dict[str, Any]
+CHECKER: Final = OpenApiChecker(DOCUMENT)
+"""One for all tests, since to make the validators takes longer than most tests."""
 
 
 def settings(**changes: str) -> Settings:
@@ -76,7 +78,7 @@ def problem_of(response: httpx.Response) -> Json:
 class Api:
     """A client with shortcuts for the steps of a booking."""
 
-    client: TestClient[Any]
+    client: InThreadClient[Any]
     kit: PaymentsTestKit
     checker: OpenApiChecker
     _references: int = field(default=0)
@@ -174,8 +176,8 @@ def open_api(
     """A separate app for ``kit``, with changed settings."""
     kit = kit or PaymentsTestKit()
     services = services_of(kit, readiness=readiness, changes=changes)
-    with app_over(services, changes or {}) as app, TestClient(app, raise_server_exceptions=False) as client:
-        yield Api(client=client, kit=kit, checker=OpenApiChecker(DOCUMENT))
+    with app_over(services, changes or {}) as app, InThreadClient(app, raise_server_exceptions=False) as client:
+        yield Api(client=client, kit=kit, checker=CHECKER)
 
 
 def moved_in(shared: Api, kit: PaymentsTestKit | None = None) -> Api:

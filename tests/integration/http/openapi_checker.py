@@ -19,6 +19,13 @@ class OpenApiChecker:
     document: Json
     seen: set[tuple[str, str, int]] = field(factory=set)
     _validators: dict[tuple[str, str, str, int], Any] = field(factory=dict)
+    _templates: list[tuple[re.Pattern[str], str, Json]] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._templates = [
+            (re.compile(re.sub(r"\\{[a-z_]+\\}", "[^/]+", re.escape(template.rstrip("/")))), template, operations)
+            for template, operations in self.document["paths"].items()
+        ]
 
     def check(self, method: str, path: str, response: httpx.Response) -> None:
         """Fail unless the document contains this response."""
@@ -39,9 +46,8 @@ class OpenApiChecker:
         self.seen.add((method, template, response.status_code))
 
     def _operation(self, method: str, path: str) -> tuple[str, Json] | None:
-        for template, operations in self.document["paths"].items():
-            pattern = re.sub(r"\\{[a-z_]+\\}", "[^/]+", re.escape(template.rstrip("/")))
-            if re.fullmatch(pattern, path.removesuffix("/")) and method.lower() in operations:
+        for pattern, template, operations in self._templates:
+            if pattern.fullmatch(path.removesuffix("/")) and method.lower() in operations:
                 return template, operations[method.lower()]
         return None
 

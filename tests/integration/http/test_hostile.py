@@ -12,6 +12,7 @@ from attrs import define, field
 
 from tests.integration.http.api import Api, bearer, problem_of
 from tests.integration.http.routes import DOCUMENT, OPERATIONS
+from tests.nightly import NIGHTLY
 from tests.rows import row
 
 WEBHOOK = "/api/webhooks/{gateway}/"
@@ -188,8 +189,10 @@ def test_an_event_with_any_fields_is_never_a_5xx(api: Api, name: str) -> None:
 
 @pytest.mark.parametrize(("path", "field"), [(path, field) for path in OURS for field in ROUTES[path]])
 def test_a_wrong_value_in_any_field_is_never_a_5xx(api: Api, path: str, field: str) -> None:
+    """By day every third of the values, beginning with another one for each field of a body; at night all."""
     route = Route(api, path)
-    for name, value in WRONG.items():
+    first = ROUTES[path].index(field) % 3
+    for name, value in list(WRONG.items()) if NIGHTLY else list(WRONG.items())[first::3]:
         with row(name):
             refused(route.send(b'{"' + field.encode() + b'": ' + value + b"}"))
 

@@ -147,8 +147,12 @@ def test_every_rule_has_its_error() -> None:
 
 @pytest.mark.parametrize("letter", sorted({code[0] for code in EXPECTED}))
 def test_each_code_of_a_payment_gives_the_expected_problem(api: Api, line: StandIn, letter: str) -> None:
+    """By day each code that has a problem of its own, and every fourth of the others; at night all."""
+    codes = sorted(code for code in EXPECTED if code.startswith(letter))
+    others = [code for code in codes if EXPECTED[code] == OURS]
+    left_out = set() if NIGHTLY else set(others) - set(others[::4])
     for code, answer in sorted(EXPECTED.items()):
-        if code.startswith(letter):
+        if code in codes and code not in left_out:
             with row(code):
                 assert told(answer_to_a_payment(api, line, 400, refusal(code=code))) == answer
 

@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 
 import httpx
 from attrs import define, evolve
-from litestar.testing import TestClient
 
 from booking_payments.adapters.openid.provider import OpenIdProvider, ProviderConfig
 from booking_payments.ports.storage import Storage
 from booking_payments.runtime.settings import Settings
 from booking_payments.testing.kit import PaymentsTestKit
+from tests.in_thread import InThreadClient
 from tests.integration.http.api import services_of, settings
 from tests.integration.http.apps import app_over
 from tests.integration.pages.site import Site
@@ -68,7 +68,7 @@ class OpenIdSite(Site):
 
     def other_browser(self) -> "OpenIdSite":
         """Another browser, with no cookies."""
-        client = TestClient(self.client.app, base_url=OWN, raise_server_exceptions=False)
+        client = InThreadClient(self.client.app, base_url=OWN, raise_server_exceptions=False)
         client.blocking_portal = self.client.blocking_portal
         return OpenIdSite(client=client, kit=self.kit, portal=self.portal, served=self.served, provider=self.provider)
 
@@ -92,6 +92,6 @@ def open_openid_site(
     )
     with (
         app_over(services, changes) as app,
-        TestClient(app, base_url=OWN, raise_server_exceptions=False) as client,
+        InThreadClient(app, base_url=OWN, raise_server_exceptions=False) as client,
     ):
         yield OpenIdSite(client=client, kit=kit, portal=client.blocking_portal, served=kit.payments, provider=provider)

@@ -7,14 +7,14 @@ from html import unescape
 from typing import Any
 
 import httpx
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import BlockingPortal
 from attrs import define, evolve, field
-from litestar.testing import TestClient
 
 from booking_payments.application.payments import BookingPayments
 from booking_payments.domain.instructions import CaptureMethod
 from booking_payments.ports.gateway_plugin import DashboardLinks
 from booking_payments.testing.kit import ANN, PaymentsTestKit
+from tests.in_thread import InThreadClient, Portal, open_portal
 from tests.integration.http.api import services_of, settings, token
 from tests.integration.http.apps import app_over
 
@@ -24,7 +24,7 @@ class Installation:
     """A test kit in a separate event loop."""
 
     kit: PaymentsTestKit
-    portal: BlockingPortal
+    portal: Portal | BlockingPortal
 
     def run(self, work: Any, *given: Any, **more: Any) -> Any:
         """Run a coroutine in the event loop, and return its result."""
@@ -64,7 +64,7 @@ class Site(Installation):
             empty: no new log-in.
     """
 
-    client: TestClient[Any]
+    client: InThreadClient[Any]
     served: BookingPayments
     seen: str = field(default="")
     stays: str = field(default="")
@@ -110,7 +110,7 @@ class Site(Installation):
 @contextmanager
 def without_pages(kit: PaymentsTestKit) -> Iterator[Installation]:
     """Run a test kit without an application, which takes a quarter of a second to make."""
-    with start_blocking_portal() as portal:
+    with open_portal() as portal:
         yield Installation(kit=kit, portal=portal)
 
 
@@ -134,6 +134,6 @@ def _open(kit: PaymentsTestKit, changes: Mapping[str, str], dashboards: Mapping[
     address = f"{'https' if given.livemode else 'http'}://testserver.local"
     with (
         app_over(services, changes) as app,
-        TestClient(app, base_url=address, raise_server_exceptions=False) as client,
+        InThreadClient(app, base_url=address, raise_server_exceptions=False) as client,
     ):
         yield Site(client=client, kit=kit, portal=client.blocking_portal, served=kit.payments)

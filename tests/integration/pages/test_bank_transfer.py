@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from litestar.testing import TestClient
 
 from booking_payments.asgi import Application
 from booking_payments.entrypoints.cli import main
 from booking_payments.runtime.settings import load_settings, setting_names
 from booking_payments.testing.kit import PaymentsTestKit
 from tests.e2e.blocks import json_of
+from tests.in_thread import InThreadClient
 from tests.integration.http.api import JWT_SECRET, token
 from tests.integration.pages.site import Site
 
@@ -40,7 +40,7 @@ def site(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch)
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     shutil.copy(sqlite_template, tmp_path / "payments.db")
-    with TestClient(Application(load_settings(env, None)), base_url="https://testserver.local") as client:
+    with InThreadClient(Application(load_settings(env, None)), base_url="https://testserver.local") as client:
         kit = PaymentsTestKit()
         yield Site(client=client, kit=kit, portal=client.blocking_portal, served=kit.payments)
 

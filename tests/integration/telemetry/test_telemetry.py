@@ -4,6 +4,7 @@ import inspect
 import io
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -11,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from litestar.testing import TestClient
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from booking_payments.adapters.gateways.fake.settings import DEVELOPMENT_WEBHOOK_SECRET
-from booking_payments.adapters.sql.migrations import migrate
 from booking_payments.adapters.telemetry.gateway_log import MOVES_MONEY, logged
 from booking_payments.adapters.telemetry.traces import (
     MissingExtraError,
@@ -38,6 +37,7 @@ from booking_payments.runtime.settings import Settings, load_settings
 from booking_payments.sandbox.signature import sign
 from booking_payments.testing.gateway_contract import creation
 from booking_payments.testing.kit import PaymentsTestKit
+from tests.in_thread import InThreadClient
 from tests.integration.http.api import JWT_SECRET, bearer
 
 APP, ANN = bearer("app", "bookings:write"), bearer("ann")
@@ -45,9 +45,9 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, sqlite_template: Path) -> Settings:
     url = f"sqlite:///{tmp_path / 'payments.db'}"
-    migrate(url)
+    shutil.copy(sqlite_template, tmp_path / "payments.db")
     env = {"DATABASE_URL": url, "JWT_SECRET": JWT_SECRET, "LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG"}
     return load_settings(env, None)
 
@@ -76,12 +76,12 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
 
 
 @pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient[Any]]:
-    with TestClient(Application(settings)) as opened:
+def client(settings: Settings) -> Iterator[InThreadClient[Any]]:
+    with InThreadClient(Application(settings)) as opened:
         yield opened
 
 
-def book(client: TestClient[Any]) -> str:
+def book(client: InThreadClient[Any]) -> str:
     booking = {
         "reference": "SEAT-1",
         "customer_id": "ann",
@@ -92,7 +92,7 @@ def book(client: TestClient[Any]) -> str:
     return str(client.post("/api/bookings/", json=booking, headers=APP).json()["id"])
 
 
-def pay(client: TestClient[Any], booking_id: str, method: str = "pm_card_visa", **headers: str) -> Any:
+def pay(client: InThreadClient[Any], booking_id: str, method: str = "pm_card_visa", **headers: str) -> Any:
     return client.post(
         f"/api/bookings/{booking_id}/payment/intent/",
         json={"payment_method_id": method, "confirm_immediately": True},
@@ -100,7 +100,7 @@ def pay(client: TestClient[Any], booking_id: str, method: str = "pm_card_visa", 
     )
 
 
-def deliver(client: TestClient[Any], intent: dict[str, Any]) -> None:
+def deliver(client: InThreadClient[Any], intent: dict[str, Any]) -> None:
     event = {"id": "evt_1", "object": "event", "type": "payment_intent.succeeded", "data": {"object": intent}}
     body = json.dumps(event).encode()
     signature = sign(body, DEVELOPMENT_WEBHOOK_SECRET, datetime.now(UTC))
@@ -119,7 +119,7 @@ def test_each_call_that_takes_an_idempotency_key_is_logged_as_one_that_moves_mon
 
 
 def test_one_id_leads_from_the_request_to_the_gateway_call_and_the_webhook(
-    client: TestClient[Any], lines: Lines
+    client: InThreadClient[Any], lines: Lines
 ) -> None:
     answer = pay(client, book(client), **{"X-Request-Id": "req_of_ann"}).json()
     intent = {
@@ -138,7 +138,7 @@ def test_one_id_leads_from_the_request_to_the_gateway_call_and_the_webhook(
     assert told == ["gateway.call", "payment.operation", "webhook.received"]
 
 
-def test_the_gateway_keeps_the_id_so_that_its_events_bring_it_back(client: TestClient[Any], lines: Lines) -> None:
+def test_the_gateway_keeps_the_id_so_that_its_events_bring_it_back(client: InThreadClient[Any], lines: Lines) -> None:
     pay(client, book(client), **{"X-Request-Id": "req_of_ann"})
     events = [each for each in lines() if each["event"] == "gateway.call"]
 
@@ -199,7 +199,7 @@ def tree(spans: InMemorySpanExporter) -> list[str]:
     return list(under(None, 0))
 
 
-def test_a_payment_is_a_tree_of_spans(spans: InMemorySpanExporter, client: TestClient[Any]) -> None:
+def test_a_payment_is_a_tree_of_spans(spans: InMemorySpanExporter, client: InThreadClient[Any]) -> None:
     booking_id = book(client)
     spans.clear()
 
@@ -213,7 +213,7 @@ def test_a_payment_is_a_tree_of_spans(spans: InMemorySpanExporter, client: TestC
     assert found.index("    database transact") < found.index("    gateway create_intent")
 
 
-def test_the_trace_of_the_caller_continues(spans: InMemorySpanExporter, client: TestClient[Any]) -> None:
+def test_the_trace_of_the_caller_continues(spans: InMemorySpanExporter, client: InThreadClient[Any]) -> None:
     trace_id = "0af7651916cd43dd8448eb211c80319c"
 
     client.get("/api/webhooks/health/", headers={"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"})
@@ -226,7 +226,7 @@ def test_the_trace_of_the_caller_continues(spans: InMemorySpanExporter, client: 
     )
 
 
-def test_a_decline_is_an_answer_and_no_failure(spans: InMemorySpanExporter, client: TestClient[Any]) -> None:
+def test_a_decline_is_an_answer_and_no_failure(spans: InMemorySpanExporter, client: InThreadClient[Any]) -> None:
     pay(client, book(client), "pm_card_chargeDeclined")
 
     span = next(each for each in spans.get_finished_spans() if each.name == "gateway create_intent")
@@ -249,7 +249,7 @@ async def test_a_failed_span_has_no_error_text(spans: InMemorySpanExporter) -> N
 
 
 def test_no_span_contains_customer_amount_or_payment_method(
-    spans: InMemorySpanExporter, client: TestClient[Any]
+    spans: InMemorySpanExporter, client: InThreadClient[Any]
 ) -> None:
     booking_id = book(client)
     answer = pay(client, booking_id).json()
