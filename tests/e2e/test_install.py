@@ -34,13 +34,12 @@ STRIPE = {
     "JWT_SECRET": "s" * 32,
 }
 BUILD = """
-import os, sys, tarfile
+import os, shutil, sys
 from hatchling.build import build_sdist, build_wheel
 
 folder = sys.argv[1]
 build_wheel(folder)
-with tarfile.open(os.path.join(folder, build_sdist(folder))) as sdist:
-    sdist.extractall(os.path.join(folder, "sources"), filter="data")
+shutil.unpack_archive(os.path.join(folder, build_sdist(folder)), os.path.join(folder, "sources"))
 [top] = os.listdir(os.path.join(folder, "sources"))
 os.chdir(os.path.join(folder, "sources", top))
 build_wheel(os.path.join(folder, "again"))
