@@ -39,7 +39,7 @@ PARALLEL := -n auto --maxprocesses 9 --dist worksteal
 # Tests start many processes. Without bytecode each of them compiles the package anew, and each worker all tests.
 test coverage test-unit site nightly: export PYTHONDONTWRITEBYTECODE :=
 
-test: $(VENV)/.dev  ## install what is needed and run the whole suite on all cores, PostgreSQL included
+test: $(VENV)/.dev  ## install what is needed and run the whole suite on all cores, PostgreSQL included (five to eight minutes on two)
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not site"
 
 site: $(VENV)/.dev  ## build the documents as a site, and check its links (about a minute); `.ci/run` does it, too
@@ -48,7 +48,7 @@ site: $(VENV)/.dev  ## build the documents as a site, and check its links (about
 coverage: $(VENV)/.dev  ## the whole suite again, measuring which branches it takes: at least 95 percent (about half an hour)
 	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
 
-test-unit: $(VENV)/.dev  ## run tests/unit on all cores, the use cases in memory only, for the daily loop (about a minute)
+test-unit: $(VENV)/.dev  ## run tests/unit on all cores, the use cases in memory only, for the daily loop (half a minute to a minute)
 	@$(BIN)/python -m pytest -n logical --maxprocesses 9 --dist worksteal -q -m "not sql" tests/unit
 
 nightly: $(VENV)/.dev  ## the long proofs: a hundred thousand simulated runs, a thousand kills per database, seventy thousand requests, fuzzing (about an hour)
