@@ -43,7 +43,7 @@ class Portal:
     def start_task_soon(self, work: Callable[..., Coroutine[Any, Any, Any]], *given: Any) -> "asyncio.Task[Any]":
         """Start a coroutine that goes on while ``call`` runs others."""
         task = self.loop.create_task(work(*given))
-        # Without this asyncio would print an error that nobody waits for; anyio's portal does not, either.
+        # Reads the exception, as anyio's portal does: asyncio reports those that nobody reads.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
 
